@@ -1,0 +1,49 @@
+"""One base class, a few named kinds. A message says what, with which value, and what to do next."""
+
+
+class TastefeedError(Exception):
+    """Anything tastefeed refuses to do; the command line prints its message on one line and exits with 1."""
+
+
+class SchemaMismatch(TastefeedError):
+    """A table does not have the columns or types that the contract names."""
+
+
+class UnreadableInput(TastefeedError):
+    """A file that was handed in cannot be read as what it claims to be."""
+
+
+class TooManyBadRows(TastefeedError):
+    """More rows break the contract than the night accepts; the last release keeps serving."""
+
+
+class MissingPartition(TastefeedError):
+    """A table has no partition for the asked day."""
+
+
+class NightRunning(TastefeedError):
+    """Another night holds the lake."""
+
+
+class UnknownOptOut(TastefeedError):
+    """A subject type or flag that the contract does not know."""
+
+
+class OptOutStoreUnavailable(TastefeedError):
+    """The opt-out store cannot be read; whoever asks must act as if everyone had opted out."""
+
+
+class ReleaseMissing(TastefeedError):
+    """No such release, or none at all."""
+
+
+class ReleaseCorrupt(TastefeedError):
+    """A release's files do not match its manifest."""
+
+
+class GateRefused(TastefeedError):
+    """A release is worse than what it must beat; the old one keeps serving."""
+
+
+class UnsafeBinding(TastefeedError):
+    """The server was asked to listen beyond loopback without keys."""

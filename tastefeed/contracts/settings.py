@@ -1,0 +1,35 @@
+"""Where a thing runs: environment variables `TASTEFEED_*` (what a thing *is* belongs to its own config)."""
+
+from pathlib import Path
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """Read from `TASTEFEED_*`; `tastefeed settings` prints each value and where it came from, secrets masked."""
+
+    model_config = SettingsConfigDict(env_prefix="TASTEFEED_", frozen=True, extra="forbid")
+
+    lake: str = Field("lake", description="folder or fsspec URL of the lake")
+    seed: int = Field(7, description="seed of everything random")
+    device: str = Field("auto", description="torch device: auto, cpu, cuda")
+    threads: int = Field(0, ge=0, description="threads of torch, LightGBM and FAISS; 0 is every core")
+
+    spark_master: str = Field("local[*]", description="local[*], spark://…, yarn or k8s://…")
+    spark_driver_memory: str = Field("2g", description="memory of the Spark driver")
+    spark_shuffle_partitions: int = Field(4, ge=1, description="partitions of a Spark shuffle")
+    spark_ui: bool = Field(False, description="serve Spark's web UI while a night runs")
+
+    max_bad_share: float = Field(0.05, ge=0, le=1, description="share of broken rows above which the night stops")
+    session_gap_minutes: float = Field(30, gt=0, description="silence that ends a session without session_id")
+    half_life_days: float = Field(14, gt=0, description="half-life of click and save strengths")
+    holdout_days: int = Field(7, ge=1, description="last days held out to measure and gate")
+    label_weeks: int = Field(8, ge=1, description="weekly cuts whose following week labels the re-ranker")
+
+    mlflow_tracking_uri: str = Field("", description="MLflow tracking URI; empty: SQLite in the lake's folder")
+    opt_out_url: str = Field("", description="SQLAlchemy URL of the opt-out store; empty: SQLite in the lake's folder")
+    airflow_home: Path | None = Field(None, description="Airflow's home; empty: .airflow in the lake's folder")
+
+    feed_keys: SecretStr = Field(SecretStr(""), description="comma-separated keys that read feeds and post events")
+    admin_keys: SecretStr = Field(SecretStr(""), description="comma-separated keys that also set opt-outs, releases")

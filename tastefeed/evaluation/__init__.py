@@ -1,0 +1,1 @@
+"""Metrics, splits, slices, baselines, gates and statistics of experiments. Knows contracts alone."""

@@ -1,0 +1,1 @@
+"""Models that retrieve. Knows contracts alone; no Spark, no HTTP, no tracking."""

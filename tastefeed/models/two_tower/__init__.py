@@ -1,0 +1,1 @@
+"""The two-tower retrieval: towers, losses, sampling corrections, training, export."""

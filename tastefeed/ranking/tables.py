@@ -1,0 +1,57 @@
+"""What the re-ranker knows of users and items at one cut, as arrays; a release stores exactly these.
+
+Shapes: U users, I items, D size of a retrieval vector, T of a text vector, H touched items of all users together.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float32]
+Rows = NDArray[np.int32]
+Hours = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Items:
+    """The catalogue: one row an item. Codes are positions in a release's vocabularies; -1 is unknown."""
+
+    ids: NDArray[np.str_]  # [I]
+    creator: Rows  # [I]
+    language: Rows  # [I]
+    category_offsets: NDArray[np.int64]  # [I + 1] into category_codes
+    category_codes: Rows
+    created_hours: Hours  # [I] hours since 1970, NaN where unknown
+    vectors: Floats  # [I, D] item tower
+    text_vectors: Floats  # [I, T] unit length, zero where there is no title
+    features: Floats  # [I, F] in the order of ITEM_FEATURE_NAMES
+
+
+@dataclass(frozen=True)
+class Users:
+    """Everyone allowed to have a vector. The history holds clicked, saved and hidden items, oldest first."""
+
+    ids: NDArray[np.str_]  # [U]
+    region: Rows  # [U]
+    vectors: Floats  # [U, D] user tower
+    features: Floats  # [U, F] in the order of USER_FEATURE_NAMES
+    history_offsets: NDArray[np.int64]  # [U + 1] into the arrays below
+    history_items: Rows  # [H] rows of Items
+    history_saves: Floats  # [H] save_strength
+    history_clicks: Floats  # [H] click_strength
+    history_hours: Hours  # [H] hours since 1970 of the last touch
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """Pairs to be ranked, those of one user side by side. `sources` is a bit set over SOURCES."""
+
+    user_rows: Rows  # [P]
+    item_rows: Rows  # [P]
+    sources: NDArray[np.uint8]  # [P]
+    retrieval_scores: Floats  # [P] dot of user and item vector, also for items that another source brought
+
+
+SOURCES = ("two_tower", "fresh", "popular")
+"""Where a candidate came from, in the order of the bits."""
