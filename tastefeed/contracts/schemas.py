@@ -1,7 +1,7 @@
 """The tables' schemas, in Arrow's neutral words: polars, Spark and pyarrow each read them without translation.
 
 What comes in (`EVENTS`, `ITEMS`, `USERS`, `OPT_OUTS`) is the public contract; what a night derives follows. Every
-derived table but `events`, `quarantine` and `sessions` carries `cut`: its row saw only events strictly before that instant.
+derived table but `events`, `quarantine` and `sessions` carries `cut`: its row saw only events strictly before it.
 """
 
 import pyarrow as pa
@@ -131,8 +131,8 @@ ITEM_FEATURES = pa.schema(
         pa.field("trend", pa.float64()),
     ]
 )
-"""One row a catalogue item that exists at `cut`, also when nobody has touched it. `users_*`: distinct people with a click
-or save; `trend`: smoothed 1-day rate over the 7-day rate; `age_hours` is null where `created_at` is."""
+"""One row a catalogue item that exists at `cut`, also when nobody has touched it. `users_*`: distinct people who
+clicked or saved; `trend`: smoothed 1-day rate over the 7-day rate; `age_hours` is null where `created_at` is."""
 
 RETRIEVAL_EXAMPLES = pa.schema(
     [
