@@ -47,3 +47,7 @@ class GateRefused(TastefeedError):
 
 class UnsafeBinding(TastefeedError):
     """The server was asked to listen beyond loopback without keys."""
+
+
+class BadEvaluationInput(TastefeedError):
+    """Lists, labels or times that no metric can be computed on."""
