@@ -25,6 +25,10 @@ class NightRunning(TastefeedError):
     """Another night holds the lake."""
 
 
+class NightFailed(TastefeedError):
+    """A stage of the night ended in an error; the last release keeps serving."""
+
+
 class UnknownOptOut(TastefeedError):
     """A subject type or flag that the contract does not know."""
 

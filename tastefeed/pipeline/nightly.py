@@ -1,0 +1,101 @@
+"""The night in this process: the very DAG that Airflow schedules, run with `dag.test`."""
+
+import os
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from tastefeed.contracts import Settings
+from tastefeed.contracts.errors import NightFailed, NightRunning, UnreadableInput
+from tastefeed.pipeline.lake import Lake
+from tastefeed.pipeline.night import Night, open_night
+from tastefeed.pipeline.plan import midnight
+
+ROOT = Path(__file__).parents[2]
+"""The folder that holds `dags/`."""
+
+
+def last_day(lake: Lake) -> date:
+    """The midnight that ends the last day with a landed event. Raises `UnreadableInput` on an empty landing zone."""
+    latest = latest_event(lake)
+    return (latest + timedelta(days=1)).date()
+
+
+def last_midnight(lake: Lake) -> date:
+    """The last midnight that the landed events reach: what comes after it is a day cut short."""
+    return latest_event(lake).date()
+
+
+def latest_event(lake: Lake) -> datetime:
+    """When the last event happened that is not from the future. Raises `UnreadableInput` on an empty landing zone."""
+    from tastefeed.pipeline.landed import latest_timestamp  # noqa: PLC0415  starts polars
+
+    latest = latest_timestamp(lake)
+    if latest is None:
+        raise UnreadableInput(f"{lake.root}: no events have landed; run `tastefeed import --events FILE --lake DIR` first")
+    return latest
+
+
+@contextmanager
+def alone(lake: Lake) -> Iterator[None]:
+    """Hold the lake for one night. Raises `NightRunning` where another process holds it."""
+    lake.folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(lake.folder / ".night.lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise NightRunning(f"{lake.root}: another night is running on this lake; wait for it to end") from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def airflow_environment(settings: Settings, home: Lake) -> dict[str, str]:
+    """Airflow's settings for one process: its home beside the lake, our DAGs, quiet."""
+    airflow_home = settings.airflow_home or home.folder.absolute() / ".airflow"
+    return {
+        "AIRFLOW_HOME": str(airflow_home),
+        "AIRFLOW__CORE__DAGS_FOLDER": str(ROOT / "dags"),
+        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+        "AIRFLOW__LOGGING__LOGGING_LEVEL": "ERROR",
+        "AIRFLOW__CORE__UNIT_TEST_MODE": "False",
+    }
+
+
+def run_nightly(lake: str, as_of: date | None, settings: Settings) -> Night:
+    """Run the night of a day and return it. Raises `NightFailed` or what a stage refused with."""
+    home = Lake(lake)
+    day = as_of or last_day(home)
+    night = open_night(lake, day, settings)
+    with alone(home):
+        _run_dag(night)
+    return night
+
+
+def _run_dag(night: Night) -> None:
+    os.environ |= {
+        name: value
+        for name, value in airflow_environment(night.settings, night.home).items()
+        if name not in os.environ or name == "AIRFLOW_HOME"
+    }
+    if str(ROOT) not in sys.path:
+        sys.path.insert(0, str(ROOT))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Airflow's own deprecations are none of the reader's business
+        from airflow.utils.db import upgradedb  # noqa: PLC0415  Airflow reads its environment when imported
+
+        upgradedb()
+        from dags.nightly import nightly_dag  # noqa: PLC0415
+
+        run = nightly_dag.test(logical_date=midnight(night.plan.as_of), run_conf={"lake": str(night.home.url)})
+    if run.state != "success":
+        refusal = night.summary("refusal")
+        raise NightFailed(refusal.get("message") or f"night {night.plan.as_of}: a stage failed; run again with --debug")
+
+

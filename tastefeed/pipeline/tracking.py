@@ -1,0 +1,92 @@
+"""MLflow: one parent run a night, child runs for retrieval and ranking, models as challenger and champion.
+
+Nothing that names a person goes there: settings, counts, curves, metrics, and models without a user id. Models are
+registered as plain folders (safetensors, LightGBM text) so that no flavor wraps them in a pickle.
+"""
+
+from collections.abc import Iterable, Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from mlflow import MlflowClient
+from mlflow.entities import Metric, Param
+from mlflow.exceptions import MlflowException
+
+from tastefeed.contracts import Settings
+from tastefeed.pipeline.lake import Lake
+
+EXPERIMENT = "nightly"
+CHALLENGER, CHAMPION = "challenger", "champion"
+LONGEST_PARAM = 500
+LARGEST_BATCH = 100
+
+
+def tracking_uri(settings: Settings, home: Lake) -> str:
+    """The setting, else SQLite in the lake's folder."""
+    return settings.mlflow_tracking_uri or f"sqlite:///{home.folder.absolute()}/mlflow.db"
+
+
+class Tracking:
+    """The night's runs in MLflow."""
+
+    def __init__(self, settings: Settings, home: Lake) -> None:
+        self.client = MlflowClient(tracking_uri(settings, home))
+        self._artifacts = None if settings.mlflow_tracking_uri else f"{home.folder.absolute()}/mlartifacts"
+
+    @cached_property
+    def experiment_id(self) -> str:
+        """The experiment that holds the nights."""
+        found = self.client.get_experiment_by_name(EXPERIMENT)
+        return found.experiment_id if found else self.client.create_experiment(EXPERIMENT, self._artifacts)
+
+    def start(self, name: str, parent: str | None = None) -> str:
+        """Open a run and return its id."""
+        tags = {"mlflow.runName": name} | ({"mlflow.parentRunId": parent} if parent else {})
+        return str(self.client.create_run(self.experiment_id, tags=tags).info.run_id)
+
+    def end(self, run: str, status: str = "FINISHED") -> None:
+        """Close a run."""
+        self.client.set_terminated(run, status)
+
+    def params(self, run: str, values: Mapping[str, Any]) -> None:
+        """Log settings, flattened as `room.setting`."""
+        flat = [Param(name, str(value)[:LONGEST_PARAM]) for name, value in flattened(values)]
+        for first in range(0, len(flat), LARGEST_BATCH):
+            self.client.log_batch(run, params=flat[first : first + LARGEST_BATCH])
+
+    def metrics(self, run: str, values: Mapping[str, float], step: int = 0) -> None:
+        """Log figures; names may hold what MLflow allows in a key."""
+        at = 0  # MLflow's clock: a figure belongs to a step, not to a moment
+        self.client.log_batch(run, metrics=[Metric(name, float(value), at, step) for name, value in values.items()])
+
+    def artifact(self, run: str, name: str, content: str) -> None:
+        """Keep a text file with a run."""
+        self.client.log_text(run, content, name)
+
+    def register(self, run: str, model: str, folder: Path) -> None:
+        """Keep a model's folder with its run and make it the challenger."""
+        self.client.log_artifacts(run, str(folder), model)
+        try:
+            self.client.create_registered_model(model)
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
+        source = f"{self.client.get_run(run).info.artifact_uri}/{model}"
+        version = self.client.create_model_version(model, source=source, run_id=run)
+        self.client.set_registered_model_alias(model, CHALLENGER, version.version)
+
+    def promote(self, models: Iterable[str]) -> None:
+        """Make the challengers champions."""
+        for model in models:
+            version = self.client.get_model_version_by_alias(model, CHALLENGER).version
+            self.client.set_registered_model_alias(model, CHAMPION, version)
+
+
+def flattened(values: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, Any]]:
+    """Nested settings as `(dotted name, value)`, in order."""
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            yield from flattened(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value
