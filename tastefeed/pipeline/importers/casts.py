@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import polars as pl
 import pyarrow as pa
+from polars.datatypes import DataTypeClass
 
 from tastefeed.contracts.schemas import INSTANT, STRINGS
 
@@ -116,8 +117,8 @@ def to_vector(column: str, dtype: pl.DataType) -> pl.Expr | None:
     return pl.when(whole & (vector.list.len() > 0)).then(vector)
 
 
-def _holds(dtype: pl.DataType, kind: Callable[[pl.DataType], bool]) -> bool:
-    return isinstance(dtype, pl.List | pl.Array) and kind(pl.DataType.from_python(dtype.inner))
+def _holds(dtype: pl.DataType, kind: Callable[[pl.DataType | DataTypeClass], bool]) -> bool:
+    return isinstance(dtype, pl.List | pl.Array) and kind(dtype.inner)
 
 
 CASTS: dict[pa.DataType, tuple[str, Cast]] = {

@@ -1,6 +1,5 @@
 """A file as one of the contract's tables: `read_table` is the door of everything that is not a known data set."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +14,10 @@ from tastefeed.pipeline.importers.files import read_file
 
 MAY_BE_EMPTY = ("opt_outs",)
 """Tables without rows are a failed export, except this one: it may be that nobody has opted out."""
+
+
+KEYS = {"items": c.ITEM_ID, "users": c.USER_ID}
+"""What a row of these tables is known by."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +49,8 @@ def conform(raw: pl.DataFrame, table: str, source: str) -> ReadTable:
     lost = {field.name: _lost(raw, frame, field, source) for field in schema if field.name in raw.columns}
     if table == "items":
         _check_one_length(frame, source)
-    return ReadTable(table, frame, tuple(_warnings(raw, schema, lost, source)))
+    warnings = [*_unknown(raw, schema, source), *_unreadable(lost, source), *_unusable(frame, table, source)]
+    return ReadTable(table, frame, tuple(warnings))
 
 
 def to_arrow(frame: pl.DataFrame, schema: pa.Schema) -> pa.Table:
@@ -59,8 +63,15 @@ def _check_required(raw: pl.DataFrame, table: str, source: str) -> None:
     if missing:
         raise SchemaMismatch(
             f"{source}: {table} lack the required column{'s' * (len(missing) > 1)} {', '.join(missing)}; "
-            f"the file has {', '.join(raw.columns)}"
+            f"the file has {names_of(raw.columns)}"
         )
+
+
+def names_of(columns: list[str]) -> str:
+    """The columns that look like names; the others are values of a file without a header, and may be ids."""
+    names = [column for column in columns if column.isidentifier()]
+    rest = f"{len(columns) - len(names)} that are no names (has it a header line?)" if len(names) < len(columns) else ""
+    return ", ".join([*names, rest] if rest else names)
 
 
 def _cast(raw: pl.DataFrame, field: pa.Field, source: str) -> pl.Expr:
@@ -96,11 +107,26 @@ def _check_one_length(frame: pl.DataFrame, source: str) -> None:
         raise SchemaMismatch(f"{source}: {c.EMBEDDING}: want vectors of one length, have lengths {lengths[:5]}")
 
 
-def _warnings(raw: pl.DataFrame, schema: pa.Schema, lost: dict[str, int], source: str) -> list[str]:
+def _unknown(raw: pl.DataFrame, schema: pa.Schema, source: str) -> list[str]:
     unknown = [column for column in raw.columns if column not in schema.names]
-    left_out = [f"{source}: unknown columns left out: {', '.join(unknown)}"] if unknown else []
-    return left_out + [
-        f"{source}: {column}: {count} values cannot be read and count as null" for column, count in lost.items() if count
+    return [f"{source}: unknown columns left out: {names_of(unknown)}"] if unknown else []
+
+
+def _unreadable(lost: dict[str, int], source: str) -> list[str]:
+    return [
+        f"{source}: {column}: {count:,} values cannot be read and count as null"
+        for column, count in lost.items()
+        if count
     ]
 
 
+def _unusable(frame: pl.DataFrame, table: str, source: str) -> list[str]:
+    """Rows of items and users that nobody will see; those of events go to quarantine with a reason instead."""
+    if table not in KEYS:
+        return []
+    ids = frame[KEYS[table]]
+    nameless, repeated = ids.null_count(), len(ids.drop_nulls()) - ids.drop_nulls().n_unique()
+    return [
+        *([f"{source}: {nameless:,} rows without {KEYS[table]} count for nothing"] if nameless else []),
+        *([f"{source}: {repeated:,} rows repeat an {KEYS[table]}; the last row of each counts"] if repeated else []),
+    ]
