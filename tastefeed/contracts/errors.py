@@ -55,3 +55,11 @@ class UnsafeBinding(TastefeedError):
 
 class BadEvaluationInput(TastefeedError):
     """Lists, labels or times that no metric can be computed on."""
+
+
+class EventStoreUnavailable(TastefeedError):
+    """The store of events that no night has landed yet cannot be read or written."""
+
+
+class PublishRunning(TastefeedError):
+    """Another process is publishing, scrubbing or rolling back a release."""

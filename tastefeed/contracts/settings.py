@@ -29,6 +29,7 @@ class Settings(BaseSettings):
 
     mlflow_tracking_uri: str = Field("", description="MLflow tracking URI; empty: SQLite in the lake's folder")
     opt_out_url: str = Field("", description="SQLAlchemy URL of the opt-out store; empty: SQLite in the lake's folder")
+    events_url: str = Field("", description="SQLAlchemy URL of posted events; empty: SQLite in the lake's folder")
     airflow_home: Path | None = Field(None, description="Airflow's home; empty: .airflow in the lake's folder")
 
     feed_keys: SecretStr = Field(SecretStr(""), description="comma-separated keys that read feeds and post events")
