@@ -97,8 +97,8 @@ def to_flag(column: str, dtype: pl.DataType) -> pl.Expr | None:
 def to_texts(column: str, dtype: pl.DataType) -> pl.Expr | None:
     """A list of texts, from a list or from one text with `|` between them."""
     if dtype == pl.String:
-        parts = pl.col(column).str.split(CATEGORY_SEPARATOR)
-        return parts.list.eval(pl.element().str.strip_chars().filter(pl.element() != ""))
+        parts = pl.col(column).str.split(CATEGORY_SEPARATOR).list.eval(pl.element().str.strip_chars())
+        return parts.list.eval(pl.element().filter(pl.element() != ""))
     if _holds(dtype, lambda inner: inner in (pl.String, pl.Categorical, pl.Enum, pl.Null)):
         return pl.col(column).cast(pl.List(pl.String)).list.drop_nulls()
     return None
