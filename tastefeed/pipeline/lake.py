@@ -91,15 +91,15 @@ class Lake:
                 with self.fs.open(f"{path}/part-0.parquet", "wb") as file:
                     rows.write_parquet(file, compression="zstd")
             else:
-                rows.write.mode("overwrite").parquet(self._url(path), compression="zstd")
+                rows.write.mode("overwrite").parquet(self.address(path), compression="zstd")
 
     def read(self, spark: "SparkSession", table: str, as_of: date) -> "DataFrame":
         """A partition as a Spark frame."""
-        return spark.read.parquet(self._url(self.current(table, as_of)))
+        return spark.read.parquet(self.address(self.current(table, as_of)))
 
     def scan(self, table: str, as_of: date) -> pl.LazyFrame:
         """A partition as a lazy polars frame."""
-        return pl.scan_parquet(f"{self._url(self.current(table, as_of))}/*.parquet", hive_partitioning=False)
+        return pl.scan_parquet(f"{self.address(self.current(table, as_of))}/*.parquet", hive_partitioning=False)
 
     def dataset(self, table: str, as_of: date) -> ds.Dataset:
         """A partition as an Arrow dataset, for streaming through it."""
@@ -132,5 +132,6 @@ class Lake:
         finally:
             shutil.rmtree(root, ignore_errors=True)
 
-    def _url(self, path: str) -> str:
+    def address(self, path: str) -> str:
+        """A path of this lake as Spark and polars take it."""
         return self.fs.unstrip_protocol(path) if self.remote else path

@@ -5,40 +5,20 @@ import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, date, datetime, timedelta
+from datetime import date
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
 from tastefeed.contracts import Settings
-from tastefeed.contracts.errors import NightFailed, NightRunning, UnreadableInput
+from tastefeed.contracts.errors import NightFailed, NightRunning
 from tastefeed.pipeline.lake import Lake
+from tastefeed.pipeline.landed import last_day
 from tastefeed.pipeline.night import Night, open_night
 from tastefeed.pipeline.plan import midnight
 
 ROOT = Path(__file__).parents[2]
 """The folder that holds `dags/`."""
-
-
-def last_day(lake: Lake) -> date:
-    """The midnight that ends the last day with a landed event. Raises `UnreadableInput` on an empty landing zone."""
-    latest = latest_event(lake)
-    return (latest + timedelta(days=1)).date()
-
-
-def last_midnight(lake: Lake) -> date:
-    """The last midnight that the landed events reach: what comes after it is a day cut short."""
-    return latest_event(lake).date()
-
-
-def latest_event(lake: Lake) -> datetime:
-    """When the last event happened that is not from the future. Raises `UnreadableInput` on an empty landing zone."""
-    from tastefeed.pipeline.landed import latest_timestamp  # noqa: PLC0415  starts polars
-
-    latest = latest_timestamp(lake)
-    if latest is None:
-        raise UnreadableInput(f"{lake.root}: no events have landed; run `tastefeed import --events FILE --lake DIR` first")
-    return latest
 
 
 @contextmanager
@@ -71,7 +51,7 @@ def airflow_environment(settings: Settings, home: Lake) -> dict[str, str]:
 def run_nightly(lake: str, as_of: date | None, settings: Settings) -> Night:
     """Run the night of a day and return it. Raises `NightFailed` or what a stage refused with."""
     home = Lake(lake)
-    day = as_of or last_day(home)
+    day = as_of or last_day(home).date()
     night = open_night(lake, day, settings)
     with alone(home):
         _run_dag(night)

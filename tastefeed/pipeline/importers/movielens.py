@@ -91,17 +91,13 @@ def _events(ratings: pl.DataFrame, path: Path) -> pl.DataFrame:
 def _items(films: pl.DataFrame, path: Path) -> pl.DataFrame:
     _check(films, path, c.ITEM_ID, c.TITLE, "genres")
     # the two parquet tables write genres with `|` or a blank between; no genre holds a blank
-    genres = (
-        pl.col("genres").str.split(" ")
-        if not films["genres"].str.contains("|", literal=True).any()
-        else (pl.col("genres").str.split("|"))
-    )
+    between = "|" if films["genres"].str.contains("|", literal=True).any() else " "
     title = pl.col(c.TITLE)
     if "release_year" in films.columns:
         dated = pl.col("release_year").str.contains(r"^\d{4}$")
         title = pl.when(dated).then(pl.format("{} ({})", c.TITLE, "release_year")).otherwise(c.TITLE).alias(c.TITLE)
-    known = genres.list.eval(pl.element().filter(~pl.element().is_in(NO_GENRE))).alias(c.CATEGORIES)
-    return films.select(c.ITEM_ID, title, known)
+    genres = pl.col("genres").str.split(between).list.eval(pl.element().filter(~pl.element().is_in(NO_GENRE)))
+    return films.select(c.ITEM_ID, title, genres.alias(c.CATEGORIES))
 
 
 def _users(people: pl.DataFrame, path: Path) -> pl.DataFrame:

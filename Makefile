@@ -1,0 +1,55 @@
+# tastefeed: `make nightly` builds everything from a fresh checkout; `make help` lists the rest.
+PYTHON ?= python3.11
+LAKE ?= lake
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/ready
+
+export TASTEFEED_LAKE = $(LAKE)
+
+.PHONY: help nightly serve test check chaos backtest airflow mlflow bench lock clean
+
+help:  ## list the commands
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## /\1\t/' | expand -t 12
+
+$(READY): requirements.lock pyproject.toml
+	@command -v java >/dev/null || { echo "Spark needs Java 17 or 21: install one (Debian: apt-get install openjdk-17-jre-headless)"; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "building $(VENV) from requirements.lock …"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+nightly: $(READY)  ## land the bundled data and run the night of its last day
+	@$(BIN)/tastefeed import --lake $(LAKE) --events data/deskdrop/events.parquet --items data/deskdrop/items.parquet --users data/deskdrop/users.parquet
+	@$(BIN)/tastefeed nightly --lake $(LAKE)
+
+serve: $(READY)  ## serve the current release on loopback, port 8000
+	@$(BIN)/tastefeed serve --lake $(LAKE)
+
+backtest: $(READY)  ## the honest part of eight past nights
+	@$(BIN)/tastefeed backtest --weeks 8 --lake $(LAKE)
+
+test: $(READY)  ## run the whole test suite
+	@$(BIN)/python -m pytest --cov --cov-report=term:skip-covered --cov-fail-under=85
+
+chaos: $(READY)  ## kill the night thirty times, and see it recover
+	@TASTEFEED_CHAOS_KILLS=30 $(BIN)/python -m pytest tests/pipeline/test_chaos.py --timeout 3600 -s
+
+check: $(READY)  ## lint, types, import rules
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports
+
+airflow: $(READY)  ## Airflow with its scheduler and web page
+	@AIRFLOW_HOME=$(abspath $(LAKE))/.airflow AIRFLOW__CORE__DAGS_FOLDER=$(CURDIR)/dags AIRFLOW__CORE__LOAD_EXAMPLES=False \
+	  PYTHONPATH=$(CURDIR) $(BIN)/airflow standalone
+
+mlflow: $(READY)  ## MLflow's page over the lake's runs
+	@$(BIN)/mlflow ui --backend-store-uri sqlite:///$(abspath $(LAKE))/mlflow.db
+
+lock: ## resolve pyproject.toml anew into requirements.lock
+	@rm -rf .venv-lock && $(PYTHON) -m venv .venv-lock && .venv-lock/bin/pip install --quiet '.[dev]'
+	@.venv-lock/bin/pip freeze --all --exclude tastefeed --exclude pip | sed -E 's/\+cpu$$//' > requirements.lock
+	@rm -rf .venv-lock
+
+clean: ## remove the lake and the environment
+	@rm -rf $(LAKE) $(VENV)

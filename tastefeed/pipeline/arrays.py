@@ -1,0 +1,161 @@
+"""From the lake's tables to the arrays that ranking and releases work on.
+
+Rows of items are positions in the whole landed catalogue, ordered by id, the same at every cut; what does not exist at a
+cut, or must not be recommended, is left out by the mask `rankable`. So a person's history keeps items that are gone.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from tastefeed.contracts import Flag, SubjectType
+from tastefeed.contracts import columns as c
+from tastefeed.models.two_tower import TrainedTwoTower
+from tastefeed.pipeline.importers import landed_items, landed_users
+from tastefeed.pipeline.night import Night
+from tastefeed.ranking.feature_names import ITEM_FEATURE_NAMES, USER_FEATURE_NAMES
+from tastefeed.ranking.tables import Floats, Hours, Items, Rows, Users
+
+SECONDS_AN_HOUR = 3600
+
+
+@dataclass(frozen=True)
+class View:
+    """Everything the re-ranker may know at one cut."""
+
+    cut: datetime
+    items: Items
+    users: Users
+    rankable: NDArray[np.bool_]  # [I]
+
+    @property
+    def hours(self) -> float:
+        """The cut in hours since 1970."""
+        return self.cut.timestamp() / SECONDS_AN_HOUR
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """The landed items, ordered by id, and the vocabularies that codes refer to."""
+
+    frame: pl.DataFrame
+    creators: list[str]
+    languages: list[str]
+    categories: list[str]
+    regions: list[str]
+    users: pl.DataFrame  # landed users
+
+
+def read_catalogue(night: Night) -> Catalogue:
+    """The landed items and users of a lake."""
+    frame, users = landed_items(night.home.url).sort(c.ITEM_ID), landed_users(night.home.url)
+    return Catalogue(
+        frame,
+        _vocabulary(frame[c.CREATOR_ID]),
+        _vocabulary(frame[c.LANGUAGE]),
+        _vocabulary(frame[c.CATEGORIES].explode()),
+        _vocabulary(users[c.REGION]),
+        users,
+    )
+
+
+def read_view(night: Night, catalogue: Catalogue, cut: datetime, tower: TrainedTwoTower) -> View:
+    """Features, vectors and histories as of `cut`."""
+    items = _items(night, catalogue, cut, tower)
+    rankable = np.isin(items.ids, at_cut(night, "item_features", cut).select(c.ITEM_ID).collect()[c.ITEM_ID].to_numpy())
+    return View(cut, items, _users(night, catalogue, cut, tower), rankable & ~withheld(night, catalogue))
+
+
+def withheld(night: Night, catalogue: Catalogue) -> NDArray[np.bool_]:
+    """[I] items that opted out of recommendation, themselves or through their creator."""
+    flag = (Flag.RECOMMENDATION,)
+    items = night.opt_outs.subjects(SubjectType.ITEM, flag)
+    creators = night.opt_outs.subjects(SubjectType.CREATOR, flag)
+    frame = catalogue.frame
+    return frame.select(
+        pl.col(c.ITEM_ID).is_in(list(items)) | pl.col(c.CREATOR_ID).is_in(list(creators)).fill_null(value=False)
+    ).to_series().to_numpy()
+
+
+def at_cut(night: Night, table: str, cut: datetime) -> pl.LazyFrame:
+    """The rows of a derived table that were computed for one cut."""
+    return night.lake.scan(table, night.plan.as_of).filter(pl.col(c.CUT) == cut)
+
+
+def rows_of(ids: pl.Series, row_ids: NDArray[np.str_]) -> pl.Series:
+    """The row of each id in `row_ids`; null where it has none."""
+    lookup = pl.DataFrame({"id": row_ids, "row": np.arange(len(row_ids), dtype=np.int32)}, schema_overrides={"id": pl.String})
+    return ids.to_frame("id").join(lookup, on="id", how="left", maintain_order="left")["row"]
+
+
+def _items(night: Night, catalogue: Catalogue, cut: datetime, tower: TrainedTwoTower) -> Items:
+    frame = catalogue.frame
+    features = frame.select(c.ITEM_ID).join(
+        at_cut(night, "item_features", cut).collect(), on=c.ITEM_ID, how="left", maintain_order="left"
+    )
+    categories = frame[c.CATEGORIES].list.drop_nulls()
+    return Items(
+        ids=frame[c.ITEM_ID].to_numpy().astype(str),
+        creator=_codes(frame[c.CREATOR_ID], catalogue.creators),
+        language=_codes(frame[c.LANGUAGE], catalogue.languages),
+        category_offsets=_offsets(categories.list.len()),
+        category_codes=_codes(categories.explode().drop_nulls(), catalogue.categories),
+        created_hours=_hours(frame[c.CREATED_AT]),
+        vectors=tower.embed_items(frame, cut),
+        text_vectors=tower.text_vectors(frame),
+        features=_matrix(features, ITEM_FEATURE_NAMES),
+    )
+
+
+def _users(night: Night, catalogue: Catalogue, cut: datetime, tower: TrainedTwoTower) -> Users:
+    examples = at_cut(night, "retrieval_examples", cut).sort(c.USER_ID).collect()
+    ids = examples.select(c.USER_ID)
+    features = ids.join(at_cut(night, "user_features", cut).collect(), on=c.USER_ID, how="left", maintain_order="left")
+    regions = ids.join(catalogue.users, on=c.USER_ID, how="left", maintain_order="left")[c.REGION]
+    user_ids = ids[c.USER_ID].to_numpy().astype(str)
+    history = _history(night, cut, user_ids, catalogue.frame[c.ITEM_ID].to_numpy().astype(str))
+    return Users(
+        ids=user_ids,
+        region=_codes(regions, catalogue.regions),
+        vectors=tower.embed_users(examples, catalogue.users, cut),
+        features=_matrix(features, USER_FEATURE_NAMES),
+        history_offsets=np.searchsorted(history["user"].to_numpy(), np.arange(len(user_ids) + 1)),
+        history_items=history["item"].to_numpy(),
+        history_saves=history["save_strength"].cast(pl.Float32).to_numpy(),
+        history_clicks=history["click_strength"].cast(pl.Float32).to_numpy(),
+        history_hours=_hours(history["last_at"]),
+    )
+
+
+def _history(night: Night, cut: datetime, user_ids: NDArray[np.str_], item_ids: NDArray[np.str_]) -> pl.DataFrame:
+    """Clicked, saved and hidden items of the users, by user row, oldest first."""
+    touched = at_cut(night, "interactions", cut).filter(pl.sum_horizontal("clicks", "saves", "hides") > 0).collect()
+    return (
+        touched.with_columns(user=rows_of(touched[c.USER_ID], user_ids), item=rows_of(touched[c.ITEM_ID], item_ids))
+        .drop_nulls(["user", "item"])
+        .sort("user", "last_at", "item")
+    )
+
+
+def _vocabulary(values: pl.Series) -> list[str]:
+    return values.drop_nulls().unique().sort().to_list()
+
+
+def _codes(values: pl.Series, vocabulary: Sequence[str]) -> Rows:
+    return rows_of(values, np.asarray(vocabulary, dtype=str)).fill_null(-1).to_numpy().astype(np.int32)
+
+
+def _offsets(lengths: pl.Series) -> NDArray[np.int64]:
+    return np.concatenate([[0], np.cumsum(lengths.fill_null(0).to_numpy())]).astype(np.int64)
+
+
+def _hours(instants: pl.Series) -> Hours:
+    return (instants.dt.epoch("s").cast(pl.Float64) / SECONDS_AN_HOUR).fill_null(np.nan).to_numpy()
+
+
+def _matrix(features: pl.DataFrame, names: Sequence[str]) -> Floats:
+    return features.select(pl.col(name).cast(pl.Float32) for name in names).fill_null(np.nan).to_numpy()

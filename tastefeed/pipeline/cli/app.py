@@ -1,0 +1,60 @@
+"""`tastefeed`: exit status 0 done, 1 the work failed (one line; `--debug` for the traceback), 2 wrong usage."""
+
+import sys
+from typing import Annotated
+
+import typer
+from pydantic import ValidationError
+
+from tastefeed import __version__
+from tastefeed.contracts.errors import TastefeedError
+from tastefeed.pipeline.cli import bench, landing, night, people, releases, settings
+
+app = typer.Typer(
+    name="tastefeed",
+    help="Every night, what people saved, clicked and did becomes a home feed; opt-outs hold at every door.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+landing.add_to(app)
+night.add_to(app)
+people.add_to(app)
+releases.add_to(app)
+bench.add_to(app)
+settings.add_to(app)
+
+
+def _version(*, asked: bool) -> None:
+    if asked:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    *,
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of a failure.")] = False,
+    version: Annotated[bool, typer.Option("--version", callback=lambda asked: _version(asked=asked), is_eager=True)] = False,
+) -> None:
+    """Options of every command."""
+    del debug, version  # `--debug` is read where the failure is caught, `--version` by its callback
+
+
+def main() -> None:
+    """Run the command line; a refusal becomes one line and status 1."""
+    try:
+        app()
+    except (TastefeedError, ValidationError) as refusal:
+        if "--debug" in sys.argv:
+            raise
+        typer.echo(f"tastefeed: {' '.join(_readable(refusal).split())}", err=True)
+        raise SystemExit(1) from None
+
+
+def _readable(refusal: TastefeedError | ValidationError) -> str:
+    if isinstance(refusal, TastefeedError):
+        return str(refusal)
+    # A bad setting: pydantic's own text would repeat the value, which may be a secret
+    wrong = (f"{'.'.join(map(str, error['loc']))}: {error['msg']}" for error in refusal.errors(include_input=False))
+    return f"settings {refusal.title}: {'; '.join(wrong)}; see `tastefeed settings`"

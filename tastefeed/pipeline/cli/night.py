@@ -1,0 +1,36 @@
+"""`tastefeed nightly` and `tastefeed backtest`."""
+
+from typing import Annotated
+
+import typer
+
+from tastefeed.pipeline.cli import options
+
+
+def nightly(*, lake: options.Lake = options.LAKE, as_of: options.AsOf = None) -> None:
+    """Run the Airflow DAG `nightly` in this process and show what it made."""
+    from tastefeed.contracts import Settings
+    from tastefeed.pipeline.nightly import run_nightly
+    from tastefeed.pipeline.showing import show_night
+
+    show_night(run_nightly(lake, as_of, Settings()))
+
+
+def backtest(
+    *,
+    weeks: Annotated[int, typer.Option(min=1, help="How many past weekly cuts.")] = 8,
+    lake: options.Lake = options.LAKE,
+    as_of: options.AsOf = None,
+    out: Annotated[str, typer.Option(help="Folder for metrics.json and backtest.md; empty: print only.")] = "",
+) -> None:
+    """Measure the night honestly at past cuts: mean and intervals beside every baseline."""
+    from tastefeed.contracts import Settings
+    from tastefeed.pipeline.backtest import run_backtest
+
+    run_backtest(lake, as_of, weeks=weeks, settings=Settings(), out=out)
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the commands."""
+    app.command()(nightly)
+    app.command()(backtest)

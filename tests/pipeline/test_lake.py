@@ -1,0 +1,78 @@
+from datetime import date
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from tastefeed.contracts.errors import MissingPartition
+from tastefeed.pipeline.lake import CURRENT, Lake
+
+DAY = date(2017, 3, 1)
+ONE, TWO = pl.DataFrame({"n": [1]}), pl.DataFrame({"n": [2]})
+
+
+def write_and_die(lake: Lake) -> None:
+    with lake.generation("numbers", DAY) as path:
+        Path(path, "part-0.parquet").write_text("half a file")
+        raise KeyboardInterrupt
+
+
+def test_the_second_write_replaces_the_first(tmp_path):
+    lake = Lake(tmp_path)
+    lake.overwrite("numbers", DAY, ONE)
+    lake.overwrite("numbers", DAY, TWO)
+    assert lake.scan("numbers", DAY).collect()["n"].to_list() == [2]
+    assert lake.dataset("numbers", DAY).count_rows() == 1
+    assert len(list(tmp_path.rglob("*.parquet"))) == 1
+
+
+def test_a_killed_writer_leaves_what_was_there_and_the_next_one_sweeps(tmp_path):
+    lake = Lake(tmp_path)
+    lake.overwrite("numbers", DAY, ONE)
+    with pytest.raises(KeyboardInterrupt):
+        write_and_die(lake)
+    assert lake.scan("numbers", DAY).collect()["n"].to_list() == [1]
+    lake.overwrite("numbers", DAY, TWO)
+    assert len(list(tmp_path.rglob("*.parquet"))) == 1
+
+
+def test_a_partition_that_was_never_finished_does_not_exist(tmp_path):
+    lake = Lake(tmp_path)
+    with pytest.raises(KeyboardInterrupt):
+        write_and_die(lake)
+    assert lake.partitions("numbers") == []
+    with pytest.raises(MissingPartition, match="'numbers' has no partition as_of=2017-03-01; run the night"):
+        lake.scan("numbers", DAY)
+
+
+def test_partitions_come_oldest_first(tmp_path):
+    lake = Lake(tmp_path)
+    for day in (date(2017, 3, 2), DAY):
+        lake.overwrite("numbers", day, ONE)
+    assert lake.partitions("numbers") == [DAY, date(2017, 3, 2)]
+
+
+def test_a_folder_of_files_is_a_partition_too(tmp_path):
+    lake = Lake(tmp_path)
+    with lake.new_folder("model", DAY) as folder:
+        (folder / "deep").mkdir()
+        (folder / "deep" / "weights.txt").write_text("1.5")
+    with lake.open_folder("model", DAY) as folder:
+        assert (folder / "deep" / "weights.txt").read_text() == "1.5"
+
+
+def test_an_object_store_needs_no_renaming_of_folders():
+    lake = Lake("memory://lake")
+    lake.overwrite("numbers", DAY, ONE)
+    lake.overwrite("numbers", DAY, TWO)
+    assert lake.remote
+    assert lake.partitions("numbers") == [DAY]
+    names = [path for path in lake.fs.find(lake.root) if not path.endswith(CURRENT)]
+    assert len(names) == 1
+
+
+def test_a_scratch_lake_is_gone_afterwards(tmp_path):
+    with Lake(tmp_path).scratch() as scratch:
+        scratch.overwrite("numbers", DAY, ONE)
+        assert scratch.partitions("numbers") == [DAY]
+    assert not list(tmp_path.rglob("*.parquet"))
