@@ -1,4 +1,8 @@
 import os
+import signal
+import subprocess
+import sys
+import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -89,6 +93,32 @@ def test_a_write_that_fails_leaves_the_old_file(tmp_path: Path, monkeypatch: pyt
         land("items", items(a="whole"), tmp_path, TUESDAY)
     assert Path(batch.path).read_bytes() == before
     assert landed_files(tmp_path, "items") == [batch.path]
+
+
+LANDING_FOREVER = """
+import sys
+from datetime import datetime, UTC
+import polars as pl
+from tastefeed.pipeline.importers import land
+from tastefeed.pipeline.importers.readers import conform
+frame = conform(pl.DataFrame({"item_id": [str(n) for n in range(20_000)]}), "items", "F").frame
+while True:
+    land("items", frame, sys.argv[1], datetime.now(UTC))
+"""
+
+
+@pytest.mark.parametrize("delay_s", [0.0, 0.013])
+def test_a_writer_killed_at_any_moment_leaves_whole_files(tmp_path: Path, delay_s: float) -> None:
+    writer = subprocess.Popen([sys.executable, "-c", LANDING_FOREVER, str(tmp_path)])  # noqa: S603  our own words
+    try:
+        while not landed_files(tmp_path, "items") and writer.poll() is None:
+            time.sleep(0.005)
+        time.sleep(delay_s)
+    finally:
+        writer.kill()
+        writer.wait()
+    assert writer.returncode == -signal.SIGKILL
+    assert len(landed_items(tmp_path)) == 20_000
 
 
 def bytes_of(lake: Path) -> bytes:
