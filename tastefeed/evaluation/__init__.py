@@ -1,1 +1,42 @@
-"""Metrics, splits, slices, baselines, gates and statistics of experiments. Knows contracts alone."""
+"""Metrics, splits, slices, baselines, gates and statistics of experiments: whether a ranking is any good, and for whom.
+
+Works on arrays and knows contracts alone: neither Spark nor torch nor HTTP nor a disk. The way through it:
+`hold_out` asks an honest question, any method answers with `Lists`, `measure` marks the answer, `judge` and `require`
+decide whether it may serve, and `metrics_table` shows it. The baselines are in `tastefeed.evaluation.baselines`.
+"""
+
+from tastefeed.evaluation.bootstrap import Interval, interval_over_weeks, paired_interval
+from tastefeed.evaluation.gates import GateConfig, Verdict, Verdicts, judge, require
+from tastefeed.evaluation.lists import ItemSets, Labels, Lists, item_sets
+from tastefeed.evaluation.measured import Measured, mean_of_weeks, measure
+from tastefeed.evaluation.report import markdown, metrics_table, rich_table, verdicts_table
+from tastefeed.evaluation.splits import Catalogue, Events, Holdout, catalogue_from, events_from, hold_out, weekly_cuts
+
+__all__ = [
+    "Catalogue",
+    "Events",
+    "GateConfig",
+    "Holdout",
+    "Interval",
+    "ItemSets",
+    "Labels",
+    "Lists",
+    "Measured",
+    "Verdict",
+    "Verdicts",
+    "catalogue_from",
+    "events_from",
+    "hold_out",
+    "interval_over_weeks",
+    "item_sets",
+    "judge",
+    "markdown",
+    "mean_of_weeks",
+    "measure",
+    "metrics_table",
+    "paired_interval",
+    "require",
+    "rich_table",
+    "verdicts_table",
+    "weekly_cuts",
+]

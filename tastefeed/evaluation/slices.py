@@ -1,0 +1,88 @@
+"""For whom a ranking is good: metrics by kind of user, and by kind of item.
+
+Shapes: U measured users, I items, N events.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from tastefeed.evaluation import metrics
+from tastefeed.evaluation.lists import Floats, Labels, Lists, Mask
+from tastefeed.evaluation.splits import Catalogue, Holdout, instant
+
+Words = NDArray[np.str_]
+
+OTHER = "other"
+"""What small groups are folded into: a mean of three people is noise, and may speak of one of them."""
+
+
+def slice_table(per_user: Mapping[str, Floats], slices: Mapping[str, Words], *, min_users: int = 5) -> pl.DataFrame:
+    """One row a slice and group: `slice, group, users`, and the mean of every metric.
+
+    `per_user` holds metrics [U], `slices` the group of each user [U] by the slice's name. Users whose metric is NaN
+    are left out of that mean. Groups below `min_users` become `other`, and are hidden where that is small too.
+    """
+    values = pl.DataFrame({name: pl.Series(metric).fill_nan(None) for name, metric in per_user.items()})
+    tables = [_one_slice(values, name, groups, min_users) for name, groups in slices.items()]
+    empty = pl.DataFrame(schema={"slice": pl.String, "group": pl.String, "users": pl.UInt32, **values.schema})
+    return pl.concat([empty, *tables])
+
+
+def _one_slice(values: pl.DataFrame, name: str, groups: Words, min_users: int) -> pl.DataFrame:
+    grouped = values.with_columns(group=pl.Series(groups, dtype=pl.String).fill_null("unknown"))
+    small = pl.len().over("group") < min_users
+    return (
+        grouped.with_columns(group=pl.when(small).then(pl.lit(OTHER)).otherwise("group"))
+        .group_by("group")
+        .agg(pl.len().cast(pl.UInt32).alias("users"), pl.col(values.columns).mean())
+        .filter(pl.col("users") >= min_users)
+        .sort("users", "group", descending=[True, False])
+        .select(pl.lit(name).alias("slice"), "group", "users", *values.columns)
+    )
+
+
+def user_slices(holdout: Holdout, *, new_days: int = 28, light_below: int = 10) -> dict[str, Words]:
+    """The holdout's users [U] by tenure (`new`: first event in the `new_days` before the cut) and by history
+    (`light`: fewer than `light_below` distinct items)."""
+    history = holdout.history
+    recent = history.timestamps >= instant(holdout.cut - timedelta(days=new_days))
+    old = np.bincount(history.user_rows[~recent], minlength=history.user_count) > 0
+    heavy = history.touched.counts >= light_below
+    return {
+        "tenure": np.where(old[holdout.user_rows], "known", "new"),
+        "history": np.where(heavy[holdout.user_rows], "heavy", "light"),
+    }
+
+
+def item_groups(holdout: Holdout, catalogue: Catalogue, *, new_days: int = 7, head: float = 0.2) -> dict[str, Mask]:
+    """Parts of the rankable items, as masks [I]: created in the `new_days` before the cut, or older; among the `head`
+    share with most clicks and saves so far, or in the tail."""
+    new = _created_since(catalogue, holdout.cut - timedelta(days=new_days)) & holdout.rankable
+    liked = holdout.history.item_rows[holdout.history.gains > 0]
+    counts = np.where(holdout.rankable, np.bincount(liked, minlength=len(new)), -1)
+    popular = np.zeros(len(new), dtype=bool)
+    popular[np.argsort(-counts, kind="stable")[: int(np.ceil(head * holdout.rankable.sum()))]] = True
+    rest = holdout.rankable
+    return {"new": new, "older": rest & ~new, "popular": popular, "tail": rest & ~popular}
+
+
+def item_table(lists: Lists, labels: Labels, groups: Mapping[str, Mask], k: int) -> pl.DataFrame:
+    """One row a group of items: `group, labels, users`, and recall at `k` on the labels of that group alone."""
+    parts = {name: labels.only(mask) for name, mask in groups.items()}
+    return pl.DataFrame(
+        {
+            "group": list(parts),
+            "labels": [len(part.item_rows) for part in parts.values()],
+            "users": [int((part.counts > 0).sum()) for part in parts.values()],
+            f"recall_at_{k}": [metrics.mean(metrics.recall_at_k(lists, part, k)) for part in parts.values()],
+        }
+    )
+
+
+def _created_since(catalogue: Catalogue, start: datetime) -> Mask:
+    since: Mask = catalogue.created_at >= instant(start)  # NaT is never since
+    return since
