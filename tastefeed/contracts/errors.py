@@ -63,3 +63,7 @@ class EventStoreUnavailable(TastefeedError):
 
 class PublishRunning(TastefeedError):
     """Another process is publishing, scrubbing or rolling back a release."""
+
+
+class UntrainableInput(TastefeedError):
+    """Examples or earlier weights that no model can be trained from."""
