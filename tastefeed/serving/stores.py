@@ -1,0 +1,118 @@
+"""What the two SQL stores share: an engine that is durable and safe with many workers, and instants as integers."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, ClassVar
+
+from sqlalchemy import BigInteger, Connection, Dialect, Engine, MetaData, Table, create_engine, event, make_url
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
+from sqlalchemy.pool import ConnectionPoolEntry, NullPool
+from sqlalchemy.schema import CreateIndex, CreateTable
+from sqlalchemy.types import TypeDecorator
+
+from tastefeed.contracts.errors import TastefeedError
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+BUSY_TIMEOUT_S = 10
+
+
+def as_utc(instant: datetime) -> datetime:
+    """The instant in UTC; one without a zone is UTC already, as the contract says."""
+    return instant.replace(tzinfo=UTC) if instant.tzinfo is None else instant.astimezone(UTC)
+
+
+class Instant(TypeDecorator[datetime]):
+    """An instant as microseconds since 1970: exact and comparable in every database."""
+
+    impl = BigInteger
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, _dialect: Dialect) -> Any:
+        """Instant to integer."""
+        return None if value is None else (as_utc(value) - EPOCH) // timedelta(microseconds=1)
+
+    def process_result_value(self, value: Any | None, _dialect: Dialect) -> datetime | None:
+        """Integer to instant."""
+        return None if value is None else EPOCH + timedelta(microseconds=value)
+
+
+def open_engine(url: str) -> Engine:
+    """An engine whose messages never carry a value (they are ids). SQLite runs in WAL, synced at each commit,
+    and overwrites what it deletes."""
+    if make_url(url).get_backend_name() != "sqlite":
+        return create_engine(url, hide_parameters=True, pool_pre_ping=True)
+    if database := make_url(url).database:
+        Path(database).parent.mkdir(parents=True, exist_ok=True)
+    # no pool: a kept connection would go on answering from its cache after the file was lost or replaced
+    engine = create_engine(url, hide_parameters=True, poolclass=NullPool, connect_args={"timeout": BUSY_TIMEOUT_S})
+    event.listen(engine, "connect", _durable_and_forgetful)
+    return engine
+
+
+def create_tables(engine: Engine, metadata: MetaData) -> None:
+    """Make what is missing; two processes may do so at once."""
+    if engine.dialect.name == "sqlite":
+        with engine.connect() as connection:
+            connection.exec_driver_sql("PRAGMA journal_mode=WAL")
+    for table in metadata.sorted_tables:
+        with engine.begin() as connection:
+            connection.execute(CreateTable(table, if_not_exists=True))
+            for index in table.indexes:
+                connection.execute(CreateIndex(index, if_not_exists=True))
+
+
+def upsert(engine: Engine, table: Table) -> postgresql.Insert | sqlite.Insert:
+    """An insert that knows `on_conflict_do_nothing` and `on_conflict_do_update`."""
+    return postgresql.insert(table) if engine.dialect.name == "postgresql" else sqlite.insert(table)
+
+
+class SqlStore:
+    """Tables behind one SQLAlchemy URL. Nothing is opened before the first question, so that a server starts also while
+    the database is away. Whatever the database refuses becomes the store's own error, without a value of any row."""
+
+    metadata: ClassVar[MetaData]
+    name: ClassVar[str]
+    unavailable: ClassVar[type[TastefeedError]]
+    remedy: ClassVar[str]
+
+    def __init__(self, url: str) -> None:
+        """Remember where; touch nothing yet."""
+        self._url = url
+        self._engine: Engine | None = None
+
+    @contextmanager
+    def _transaction(self) -> Iterator[Connection]:
+        try:
+            with self._opened().begin() as connection:
+                yield connection
+        except (SQLAlchemyError, OSError) as error:
+            message = f"{self.name} {shown(self._url)} cannot be used ({cause(error)}); {self.remedy}"
+            raise self.unavailable(message) from None
+
+    def _opened(self) -> Engine:
+        if self._engine is None:
+            engine = open_engine(self._url)
+            create_tables(engine, self.metadata)
+            self._engine = engine
+        return self._engine
+
+
+def shown(url: str) -> str:
+    """A database's URL without its password."""
+    return make_url(url).render_as_string()
+
+
+def cause(error: Exception) -> str:
+    """What went wrong, without the values: only errors of the connection itself are quoted."""
+    origin = error.orig if isinstance(error, DBAPIError) and error.orig else error
+    quotable = isinstance(error, OSError | OperationalError) or type(origin).__module__ == "sqlite3"
+    return " ".join(str(origin).split()) if quotable else type(origin).__name__
+
+
+def _durable_and_forgetful(connection: DBAPIConnection, _record: ConnectionPoolEntry) -> None:
+    connection.cursor().execute("PRAGMA synchronous=FULL")
+    connection.cursor().execute("PRAGMA secure_delete=ON")
