@@ -67,3 +67,11 @@ class PublishRunning(TastefeedError):
 
 class UntrainableInput(TastefeedError):
     """Examples or earlier weights that no model can be trained from."""
+
+
+class JavaMissing(TastefeedError):
+    """Spark needs a Java that this machine does not have."""
+
+
+class NaiveTime(TastefeedError):
+    """An instant without a timezone: nobody knows which moment it is."""
