@@ -37,8 +37,8 @@ class IalsConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    embedding_size: int = Field(64, ge=1, description="length of a user and an item vector")
-    regularization: float = Field(0.05, ge=0, description="weight of the vectors' squared length")
+    embedding_size: int = Field(32, ge=1, description="length of a user and an item vector")
+    regularization: float = Field(1.0, ge=0, description="weight of the vectors' squared length")
     alpha: float = Field(10.0, gt=0, description="confidence that a unit of log strength adds")
     epochs: int = Field(15, ge=1, description="times that users and items are solved in turn")
 

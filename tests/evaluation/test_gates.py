@@ -1,0 +1,139 @@
+import math
+
+import numpy as np
+import pytest
+from pydantic import ValidationError
+
+from tastefeed.contracts.errors import BadEvaluationInput, GateRefused
+from tastefeed.evaluation import GateConfig, judge, require
+from tests.evaluation.builders import measured
+
+USERS = 40
+WEAK = np.linspace(0, 0.6, USERS)
+BASELINES = [measured(name, WEAK) for name in ("newest_first", "popular_1d", "popular_7d", "popular_28d")]
+BETTER = measured("final", WEAK + 0.05)
+
+
+def failed(verdicts):
+    return [verdict.gate for verdict in verdicts.failed]
+
+
+def test_a_ranking_above_every_baseline_passes():
+    verdicts = judge(BETTER, BASELINES, index_recall=1.0)
+    require(verdicts)
+    assert verdicts.passed
+    assert verdicts.judged
+    assert [verdict.gate for verdict in verdicts.verdicts] == [
+        "finite_metrics",
+        "index_recall",
+        "beats_newest_first",
+        "beats_popular_1d",
+        "beats_popular_7d",
+        "beats_popular_28d",
+    ]
+    assert verdicts.verdicts[2].sentence == (
+        "ndcg_at_20 0.3500 against 0.3000 of newest_first: +0.050 [+0.050, +0.050]"
+    )
+
+
+def test_a_ranking_that_does_not_beat_newest_first_is_refused():
+    strong = measured("newest_first", WEAK + 0.06)
+    verdicts = judge(BETTER, [strong, *BASELINES[1:]])
+    assert failed(verdicts) == ["beats_newest_first"]
+    with pytest.raises(GateRefused) as refused:
+        require(verdicts)
+    assert str(refused.value) == (
+        "the release is refused, the old one keeps serving: ndcg_at_20 0.3500 against 0.3600 of newest_first: "
+        "-0.010 [-0.010, -0.010]; a gain above 0 and no loss beyond 0.1 are asked for"
+    )
+
+
+def test_an_equal_ranking_is_refused():
+    assert failed(judge(measured("final", WEAK), BASELINES)) == [f"beats_{each.name}" for each in BASELINES]
+
+
+def test_a_gain_that_may_as_well_be_a_large_loss_is_refused():
+    # half the users lose 0.5 and half gain 0.55: the mean is above by 0.025, the interval reaches below -0.1
+    gamble = measured("final", WEAK + np.tile([-0.5, 0.55], USERS // 2))
+    assert failed(judge(gamble, BASELINES[:1], config=GateConfig(must_beat=("newest_first",)))) == [
+        "beats_newest_first"
+    ]
+    assert judge(gamble, BASELINES[:1], config=GateConfig(must_beat=("newest_first",), max_loss=0.3)).passed
+
+
+def test_min_gain_asks_for_more():
+    assert not judge(BETTER, BASELINES, config=GateConfig(min_gain=0.06)).passed
+    assert judge(BETTER, BASELINES, config=GateConfig(min_gain=0.04)).passed
+
+
+def test_a_baseline_that_was_not_measured_cannot_be_beaten():
+    verdicts = judge(BETTER, BASELINES[1:])
+    assert failed(verdicts) == ["beats_newest_first"]
+    with pytest.raises(GateRefused, match="newest_first was not measured; measure it, or drop it from must_beat"):
+        require(verdicts)
+
+
+def test_metrics_that_are_no_numbers_are_refused():
+    verdicts = judge(measured("final", WEAK + 0.05, coverage_at_20=math.nan), BASELINES)
+    assert failed(verdicts) == ["finite_metrics"]
+    with pytest.raises(GateRefused, match="1 metrics are no numbers: coverage_at_20"):
+        require(verdicts)
+
+
+def test_users_that_are_all_nan_are_refused_even_as_the_first_release():
+    broken = measured("final", np.full(USERS, np.nan))
+    assert failed(judge(broken, BASELINES)) == ["finite_metrics"]
+
+
+@pytest.mark.parametrize("recall", [0.949, math.nan])
+def test_an_index_that_finds_too_little_is_refused(recall):
+    verdicts = judge(BETTER, BASELINES, index_recall=recall)
+    assert failed(verdicts) == ["index_recall"]
+    with pytest.raises(GateRefused, match=r"of the exact top 100, 95.0% are asked for"):
+        require(verdicts)
+
+
+def test_the_champion_may_be_missed_by_a_share_and_no_more():
+    # 0.35 against 0.38 is 8 % less, against 0.40 it is 12.5 %
+    assert judge(BETTER, BASELINES, champion=measured("champion", WEAK + 0.08)).passed
+    verdicts = judge(BETTER, BASELINES, champion=measured("champion", WEAK + 0.10))
+    assert failed(verdicts) == ["keeps_up_with_champion"]
+    with pytest.raises(GateRefused, match=r"0.3500, the champion has 0.4000 on the same rows, 0.3600 are asked for"):
+        require(verdicts)
+
+
+class TestTooFewUsers:
+    FEW = measured("final", [0.1] * 19)
+    ABOVE = tuple(measured(each.name, [0.9] * 19) for each in BASELINES)
+
+    def test_nothing_is_compared_and_an_unjudged_release_may_follow_none_or_another(self):
+        verdicts = judge(self.FEW, self.ABOVE)
+        require(verdicts)
+        assert not verdicts.judged
+        assert [verdict.gate for verdict in verdicts.verdicts] == ["finite_metrics", "enough_users"]
+
+    def test_it_never_replaces_a_judged_one(self):
+        verdicts = judge(self.FEW, self.ABOVE, judged_release_serves=True)
+        with pytest.raises(
+            GateRefused, match=r"19 measured users are too few to compare rankings \(20 are asked for\)"
+        ):
+            require(verdicts)
+
+    def test_the_index_is_still_held_to_account(self):
+        assert failed(judge(self.FEW, self.ABOVE, index_recall=0.5)) == ["index_recall"]
+
+    @pytest.mark.filterwarnings("ignore:Mean of empty slice", "ignore:invalid value encountered")
+    def test_nobody_to_measure_is_no_broken_metric(self):
+        assert judge(measured("final", []), []).passed
+
+
+def test_a_metric_that_nobody_measured_is_an_error_not_a_pass():
+    with pytest.raises(
+        BadEvaluationInput, match="final has no metric ndcg_at_5; measure it, or compare one of ndcg_at_20"
+    ):
+        judge(BETTER, BASELINES, config=GateConfig(metric="ndcg_at_5"))
+
+
+def test_the_config_refuses_what_it_does_not_know():
+    with pytest.raises(ValidationError, match="min_gian"):
+        GateConfig(min_gian=0.1)

@@ -1,0 +1,45 @@
+import math
+
+import numpy as np
+import pytest
+
+from tastefeed.contracts.errors import BadEvaluationInput
+from tastefeed.evaluation import hold_out, mean_of_weeks, measure
+from tests.evaluation.builders import CUT, catalogue, events, lists, measured
+
+ITEMS = catalogue([-9, -9, -9])
+
+
+def test_measures_every_metric_on_one_holdout():
+    log = events([(0, 0, -1, 1), (0, 2, 1, 1)], users=1, items=3)
+    vectors = np.eye(3, dtype=np.float32)
+    found = measure("final", lists([1, 2]), hold_out(log, ITEMS, CUT), ITEMS, k=2, recall_ks=[1], item_vectors=vectors)
+    assert found.users == 1
+    assert found.means == pytest.approx(
+        {
+            "ndcg_at_2": 1 / math.log2(3),
+            "recall_at_2": 1,
+            "hit_rate_at_2": 1,
+            "mrr_at_2": 0.5,
+            "recall_at_1": 0,
+            "top_creator_share_at_2": 0.5,
+            "intra_list_distance_at_2": 1,
+            "coverage_at_2": 2 / 3,
+            "creator_coverage_at_2": 2 / 3,
+        }
+    )
+    assert found.per_user["mrr_at_2"].tolist() == [0.5]
+
+
+def test_weeks_count_the_same():
+    both = mean_of_weeks([measured("final", [1.0]), measured("final", [0.0, 0.5])])
+    assert both.means["ndcg_at_20"] == pytest.approx((1 + 0.25) / 2)
+    assert both.users == 3
+    assert both.per_user["ndcg_at_20"].tolist() == [1, 0, 0.5]
+
+
+def test_no_week_and_unlike_methods_are_errors():
+    with pytest.raises(BadEvaluationInput, match="no week was measured"):
+        mean_of_weeks([])
+    with pytest.raises(BadEvaluationInput, match=r"weeks of different methods \(a, b\)"):
+        mean_of_weeks([measured("a", [1.0]), measured("b", [1.0])])

@@ -1,0 +1,60 @@
+import numpy as np
+import pytest
+
+from tastefeed.evaluation import hold_out
+from tastefeed.evaluation.slices import item_groups, item_table, slice_table, user_slices
+from tests.evaluation.builders import CUT, catalogue, events, labels, lists
+
+
+def test_a_row_a_group_largest_first():
+    per_user = {"ndcg_at_20": np.array([1.0, 0.5, 0.0, np.nan])}
+    table = slice_table(per_user, {"language": np.array(["pt", "en", "pt", "pt"])}, min_users=1)
+    assert table.columns == ["slice", "group", "users", "ndcg_at_20"]
+    # the third reader of pt has no number: the mean is of two
+    assert table.rows() == [("language", "pt", 3, 0.5), ("language", "en", 1, 0.5)]
+
+
+def test_small_groups_fold_into_other_and_hide_where_that_is_small():
+    per_user = {"recall": np.arange(6.0)}
+    regions = np.array(["SP", "SP", "TX", "MG", "SP", "RJ"])
+    assert slice_table(per_user, {"region": regions}, min_users=3).rows() == [
+        ("region", "SP", 3, pytest.approx(5 / 3)),
+        ("region", "other", 3, pytest.approx(10 / 3)),
+    ]
+    assert slice_table(per_user, {"region": regions}, min_users=7).rows() == []
+
+
+def test_unknown_groups_are_named_and_no_slice_is_an_empty_table():
+    table = slice_table({"m": np.array([1.0])}, {"region": np.array([None], dtype=object)}, min_users=1)
+    assert table["group"].to_list() == ["unknown"]
+    assert slice_table({"m": np.array([1.0])}, {}).shape == (0, 4)
+
+
+@pytest.fixture
+def holdout():
+    # user 0 came long ago and touched two items; user 1 came this week and touched one; both like item 3 next
+    log = events([(0, 0, -60, 1), (0, 1, -1, 1), (1, 0, -2, 1), (0, 3, 1, 1), (1, 3, 2, 1)], users=2, items=5)
+    return hold_out(log, catalogue([-90, -50, -50, -2, 3]), CUT)
+
+
+def test_users_by_tenure_and_history(holdout):
+    slices = user_slices(holdout, new_days=28, light_below=2)
+    assert slices["tenure"].tolist() == ["known", "new"]
+    assert slices["history"].tolist() == ["heavy", "light"]
+
+
+def test_items_by_age_and_popularity(holdout):
+    groups = item_groups(holdout, catalogue([-90, -50, -50, -2, 3]), new_days=7, head=0.25)
+    assert {name: np.flatnonzero(mask).tolist() for name, mask in groups.items()} == {
+        "new": [3],
+        "older": [0, 1, 2],
+        "popular": [0],
+        "tail": [1, 2, 3],
+    }
+
+
+def test_recall_by_kind_of_item():
+    groups = {"new": np.array([False, False, True]), "older": np.array([True, True, False])}
+    table = item_table(lists([2, 0], [0, 1]), labels({2: 1, 1: 1}, {0: 1, 1: 1}), groups, k=2)
+    # new: found; older: none of one, and two of two
+    assert table.rows() == [("new", 1, 1, 1.0), ("older", 3, 2, 0.5)]

@@ -1,0 +1,95 @@
+from datetime import UTC, datetime, timedelta, timezone
+
+import numpy as np
+import polars as pl
+import pytest
+
+from tastefeed.contracts.errors import BadEvaluationInput
+from tastefeed.evaluation import catalogue_from, events_from, hold_out, weekly_cuts
+from tastefeed.evaluation.splits import instant
+from tests.evaluation.builders import CUT, catalogue, events
+
+
+def test_weekly_cuts_are_the_starts_of_the_last_weeks_oldest_first():
+    cuts = weekly_cuts(datetime(2017, 2, 28, tzinfo=UTC), 2)
+    assert cuts == (datetime(2017, 2, 14, tzinfo=UTC), datetime(2017, 2, 21, tzinfo=UTC))
+    with pytest.raises(BadEvaluationInput, match="0 weeks were asked for; use at least 1"):
+        weekly_cuts(CUT, 0)
+
+
+def test_an_instant_needs_a_time_zone():
+    assert instant(datetime(2017, 1, 1, 2, tzinfo=timezone(timedelta(hours=2)))) == np.datetime64("2017-01-01T00:00")
+    with pytest.raises(BadEvaluationInput, match="2017-01-01T00:00:00 has no time zone; give UTC"):
+        instant(datetime(2017, 1, 1))  # noqa: DTZ001 - the very thing that is refused
+
+
+def test_rankable_is_what_exists_at_the_cut():
+    # older, at the cut, unknown age, removed before, removed at the cut: a removal at the cut is not yet known
+    items = catalogue([-1, 0, None, -2, -2], removed_days={3: -1, 4: 0})
+    assert items.rankable(CUT).tolist() == [True, False, True, False, True]
+
+
+LOG = [
+    (0, 0, -5, 1),  # user 0 is known by this
+    (0, 0, 1, 2),  # touched before: no label
+    (0, 1, 0, 1),  # at the very cut: a label
+    (0, 1, 3, 2),  # saved later: the label's gain is 2
+    (0, 2, 7, 1),  # after the week
+    (0, 3, 2, 1),  # created after the cut: not rankable
+    (0, 4, 2, 0),  # hidden: a touch, no label
+    (1, 1, 1, 1),  # user 1 is unknown before the cut
+    (2, 4, -1, 0),  # user 2 is known by a hide,
+    (2, 4, 1, 1),  # which is a touch
+    (3, 1, -1, 1),  # user 3 is known and likes nothing new
+]
+
+
+def test_hold_out_asks_about_known_users_and_untouched_rankable_items():
+    holdout = hold_out(events(LOG, users=4, items=5), catalogue([-9, -9, -9, 1, -9]), CUT)
+    assert holdout.user_rows.tolist() == [0]
+    assert holdout.labels.item_rows.tolist() == [1]
+    assert holdout.labels.gains.tolist() == [2]
+    assert holdout.rankable.tolist() == [True, True, True, False, True]
+    assert (holdout.cut, holdout.end) == (CUT, CUT + timedelta(days=7))
+
+
+def test_history_ends_strictly_before_the_cut():
+    history = hold_out(events(LOG, users=4, items=5), catalogue([-9] * 5), CUT).history
+    assert list(zip(history.user_rows.tolist(), history.item_rows.tolist(), strict=True)) == [(0, 0), (2, 4), (3, 1)]
+
+
+def test_a_longer_holdout_sees_more_and_an_empty_log_nobody():
+    longer = hold_out(events(LOG, users=4, items=5), catalogue([-9] * 5), CUT, days=8)
+    assert longer.labels.item_rows.tolist() == [1, 2, 3]
+    nobody = hold_out(events([], users=4, items=5), catalogue([-9] * 5), CUT)
+    assert nobody.user_rows.shape == (0,)
+    assert nobody.labels.counts.shape == (0,)
+
+
+def test_tables_become_rows_and_only_taste_is_kept():
+    frame = pl.DataFrame(
+        {
+            "user_id": ["ann", "bob", "ann", "ann", "zoe", "ann"],
+            "item_id": ["x", "y", "y", "x", "x", "gone"],
+            "action": ["save", "click", "hide", "impression", "click", "click"],
+            "timestamp": [datetime(2017, 1, day, tzinfo=UTC) for day in (3, 2, 1, 1, 1, 1)],
+        },
+        schema_overrides={"timestamp": pl.Datetime("us", "UTC")},
+    )
+    log = events_from(frame, np.array(["ann", "bob"]), np.array(["x", "y"]))
+    # oldest first: ann hides y, bob clicks y, ann saves x; zoe and the lost item are not named by the ids
+    assert log.user_rows.tolist() == [0, 1, 0]
+    assert log.item_rows.tolist() == [1, 1, 0]
+    assert log.gains.tolist() == [0, 1, 2]
+    assert log.timestamps[0] == np.datetime64("2017-01-01T00:00")
+    assert (log.user_count, log.item_count) == (2, 2)
+
+
+def test_the_catalogue_numbers_creators_and_keeps_unknown_times():
+    times = pl.Series([datetime(2017, 1, 1, tzinfo=UTC), None, None], dtype=pl.Datetime("us", "UTC"))
+    never = pl.Series([None] * 3, dtype=pl.Datetime("us", "UTC"))
+    frame = pl.DataFrame({"creator_id": ["b", None, "a"], "created_at": times, "removed_at": never})
+    items = catalogue_from(frame)
+    assert items.creators.tolist() == [1, -1, 0]
+    assert np.isnat(items.created_at).tolist() == [False, True, True]
+    assert items.rankable(datetime(2017, 1, 1, tzinfo=UTC)).tolist() == [False, True, True]
