@@ -71,9 +71,10 @@ def _run_dag(night: Night) -> None:
         from airflow.utils.db import upgradedb  # noqa: PLC0415  Airflow reads its environment when imported
 
         upgradedb()
-        from dags.nightly import nightly_dag  # noqa: PLC0415
+        from airflow.dag_processing.dagbag import DagBag  # noqa: PLC0415
 
-        run = nightly_dag.test(logical_date=midnight(night.plan.as_of), run_conf={"lake": str(night.home.url)})
+        dag = DagBag(ROOT / "dags", include_examples=False).dags["nightly"]
+        run = dag.test(logical_date=midnight(night.plan.as_of), run_conf={"lake": str(night.home.url)})
     if run.state != "success":
         refusal = night.summary("refusal")
         raise NightFailed(refusal.get("message") or f"night {night.plan.as_of}: a stage failed; run again with --debug")

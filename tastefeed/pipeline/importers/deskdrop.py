@@ -1,7 +1,8 @@
 """CI&T Deskdrop (`--from deskdrop`): `interactions.parquet` and `items.parquet` as contract tables.
 
 A view is a click; a bookmark, like, comment or follow is a save, for each says more than a click. What authors do with
-their own articles is no taste and stays out; an article of an unknown author is nobody's own.
+their own articles is no taste and stays out; an article of an unknown author is nobody's own. A row that repeats another one to
+the second (a view logged twice, a comment that also follows) is one event.
 """
 
 from pathlib import Path
@@ -41,7 +42,8 @@ def from_deskdrop(paths: Paths) -> Incoming:
         if table not in files:
             raise UnreadableInput(f"deskdrop: {FILES[table]} is not beside {paths.events[0]}; name it with --{table}")
     raw_events, raw_items = _read(files["events"], EVENT_COLUMNS), _read(files["items"], ITEM_COLUMNS)
-    events, items = _events(raw_events, raw_items), _items(raw_items)
+    tastes, items = _tastes(raw_events, raw_items), _items(raw_items)
+    events = tastes.unique(maintain_order=True)
     tables = (
         conform(items, "items", str(files["items"])),
         conform(_users(raw_events), "users", str(files["events"])),
@@ -50,7 +52,10 @@ def from_deskdrop(paths: Paths) -> Incoming:
     return Incoming(
         tables=tables,
         rows_read={"items": len(raw_items), "users": len(tables[1].frame), "events": len(raw_events)},
-        dropped={Reason.OWN_ITEM: len(raw_events) - len(events)},
+        dropped={
+            Reason.OWN_ITEM: len(raw_events) - len(tastes),
+            Reason.DUPLICATE_EVENT_ID: len(tastes) - len(events),
+        },
         notes=NOTES,
     )
 
@@ -63,11 +68,10 @@ def _read(path: Path, columns: tuple[str, ...]) -> pl.DataFrame:
     return raw.select(columns)
 
 
-def _events(raw_events: pl.DataFrame, raw_items: pl.DataFrame) -> pl.DataFrame:
+def _tastes(raw_events: pl.DataFrame, raw_items: pl.DataFrame) -> pl.DataFrame:
     own_items = raw_items.select(c.ITEM_ID, pl.col("author_id").alias(c.USER_ID)).drop_nulls()
     tastes = raw_events.join(own_items, on=[c.ITEM_ID, c.USER_ID], how="anti")
     actions = pl.col(c.ACTION).replace(ACTIONS)
-    # two saves in one second (a comment that follows) are one row twice here; the night folds them as duplicates
     return tastes.drop(c.REGION).with_columns(actions).sort(c.TIMESTAMP, c.USER_ID, c.ITEM_ID, c.ACTION, c.SESSION_ID)
 
 

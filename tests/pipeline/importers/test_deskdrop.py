@@ -27,6 +27,7 @@ def folder(tmp_path: Path) -> Path:
         (105, 2, 6, 10, "FOLLOW", None),
         (106, 1, 7, 20, "VIEW", "MG"),  # SP and MG once each: the alphabet decides
         (107, 3, 8, 20, "SHRUG", "?"),
+        (105, 2, 6, 10, "LIKE", None),  # in one second with the FOLLOW: both are one save
     ]
     names = ["timestamp", "user_id", "session_id", "item_id", "action", "region"]
     pl.DataFrame(acts, schema=names, orient="row").with_columns(country=pl.lit("BR")).write_parquet(
@@ -46,8 +47,8 @@ def test_events(folder: Path) -> None:
     events = incoming.frames("events")[0]
     assert events["action"].to_list() == ["click", "save", "save", "save", "save", "click", "SHRUG"]
     assert events.row(0)[1:6] == ("2", "10", "click", at(101), "6")
-    assert incoming.dropped == {Reason.OWN_ITEM: 1}
-    assert incoming.rows_read["events"] == 8
+    assert incoming.dropped == {Reason.OWN_ITEM: 1, Reason.DUPLICATE_EVENT_ID: 1}
+    assert incoming.rows_read["events"] == 9
 
 
 def test_an_article_of_an_unknown_author_is_nobodys_own(folder: Path) -> None:
@@ -100,10 +101,10 @@ def test_the_bundled_copy_is_what_its_readme_says() -> None:
         items=BUNDLED / "items.parquet",
         users=BUNDLED / "users.parquet",
     )
-    assert incoming.rows_read == {"events": 65_334, "items": 3_057, "users": 1_895}
+    assert incoming.rows_read == {"events": 62_617, "items": 3_057, "users": 1_895}
     assert [warning for read in incoming.tables for warning in read.warnings] == []
     events, items = incoming.frames("events")[0], incoming.frames("items")[0]
-    assert dict(events["action"].value_counts().iter_rows()) == {"click": 54_998, "save": 10_336}
+    assert dict(events["action"].value_counts().iter_rows()) == {"click": 52_865, "save": 9_752}
     own = events.join(items, left_on=["item_id", "user_id"], right_on=["item_id", "creator_id"])
     assert own.is_empty()
     for table, schema in INCOMING.items():
