@@ -1,0 +1,94 @@
+"""Errors as RFC 9457 problem documents: one table from our errors to status codes."""
+
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, Field
+from starlette.exceptions import HTTPException
+
+from tastefeed.contracts import errors
+from tastefeed.serving.cursor import BadCursor
+from tastefeed.serving.keys import NotAllowed, NotAuthenticated, NotLocal
+
+MEDIA_TYPE = "application/problem+json"
+STATUS: dict[type[Exception], HTTPStatus] = {
+    BadCursor: HTTPStatus.BAD_REQUEST,
+    NotAuthenticated: HTTPStatus.UNAUTHORIZED,
+    NotAllowed: HTTPStatus.FORBIDDEN,
+    NotLocal: HTTPStatus.FORBIDDEN,
+    errors.UnknownOptOut: HTTPStatus.NOT_FOUND,
+    errors.OptOutStoreUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
+    errors.EventStoreUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
+    errors.ReleaseMissing: HTTPStatus.SERVICE_UNAVAILABLE,
+    errors.ReleaseCorrupt: HTTPStatus.SERVICE_UNAVAILABLE,
+    errors.TastefeedError: HTTPStatus.INTERNAL_SERVER_ERROR,
+}
+"""What an error means over HTTP; the nearest base class counts."""
+CHALLENGE = {HTTPStatus.UNAUTHORIZED: {"WWW-Authenticate": 'Bearer realm="tastefeed"'}}
+
+
+class Problem(BaseModel):
+    """RFC 9457. `type` names the kind of error, `detail` this one."""
+
+    type: str = Field(description="urn:tastefeed:problem:…, or about:blank where the status says it all")
+    title: str
+    status: int
+    detail: str
+    errors: list[dict[str, Any]] | None = Field(None, description="each broken part of the request: where, and why")
+
+
+def add_problems(app: FastAPI) -> None:
+    """Make the application answer every error this way."""
+    app.add_exception_handler(errors.TastefeedError, _domain)
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(Exception, _unexpected)
+
+
+def problem_of(error: Exception) -> JSONResponse:
+    """The answer to one of our errors."""
+    status = next(STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)
+    return _answer(status, str(error), kind=_slug(type(error).__name__), headers=CHALLENGE.get(status))
+
+
+async def _domain(_: Request, error: Exception) -> JSONResponse:
+    return problem_of(error)
+
+
+async def _invalid(_: Request, error: Exception) -> JSONResponse:
+    broken = error.errors() if isinstance(error, RequestValidationError) else []
+    # what was sent stays out: it may be an id
+    parts = [{"where": ".".join(str(step) for step in part["loc"]), "why": part["msg"]} for part in broken]
+    detail = "; ".join(f"{part['where']}: {part['why']}" for part in parts[:3])
+    return _answer(HTTPStatus.UNPROCESSABLE_ENTITY, detail, kind="invalid-request", parts=parts)
+
+
+async def _http(_: Request, error: Exception) -> JSONResponse:
+    status, detail, headers = HTTPStatus.INTERNAL_SERVER_ERROR, "", None
+    if isinstance(error, HTTPException):
+        status, detail, headers = HTTPStatus(error.status_code), error.detail, error.headers
+    return _answer(status, detail, headers=headers)
+
+
+async def _unexpected(_: Request, error: Exception) -> JSONResponse:
+    return _answer(HTTPStatus.INTERNAL_SERVER_ERROR, f"{type(error).__name__}; the server's log tells more")
+
+
+def _answer(
+    status: HTTPStatus,
+    detail: str,
+    *,
+    kind: str | None = None,
+    parts: list[dict[str, Any]] | None = None,
+    headers: Any = None,
+) -> JSONResponse:
+    kind = f"urn:tastefeed:problem:{kind}" if kind else "about:blank"
+    problem = Problem(type=kind, title=status.phrase, status=status, detail=detail, errors=parts)
+    return JSONResponse(problem.model_dump(exclude_none=True), status, headers, media_type=MEDIA_TYPE)
+
+
+def _slug(name: str) -> str:
+    return "".join(f"-{letter.lower()}" if letter.isupper() else letter for letter in name).lstrip("-")

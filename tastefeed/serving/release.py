@@ -1,0 +1,204 @@
+"""A release: everything that one night publishes, in one folder that explains and proves itself.
+
+items.safetensors   items.parquet    ranking.tables.Items
+users.safetensors   users.parquet    ranking.tables.Users
+index.faiss                          over the item vectors
+ranker.txt          ranking.json     LightGBM's own text, and how candidates, slate and reasons are made
+catalogue.parquet                    what is shown of an item, row for row as in items
+popular.parquet     fresh.parquet    item rows, best first
+metrics.json        manifest.json
+"""
+
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from tastefeed import __version__
+from tastefeed.contracts import columns as c
+from tastefeed.contracts.errors import ReleaseCorrupt
+from tastefeed.contracts.schemas import ITEMS
+from tastefeed.ranking.config import RankingConfig
+from tastefeed.ranking.reranker import Reranker
+from tastefeed.ranking.tables import Items, Rows, Users
+from tastefeed.serving.arrays import read_arrays, write_arrays
+from tastefeed.serving.index import FaissIndex, IndexConfig, build, comparable, load
+from tastefeed.serving.manifest import Manifest, Versions, verify_folder, write_manifest
+
+CATALOGUE = pa.schema([field for field in ITEMS if field.name != c.EMBEDDING])
+ITEM_ROW = "item_row"
+SECONDS_AN_HOUR = 3600
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What a night hands over to be released."""
+
+    as_of: datetime
+    tower: str
+    """Names the towers that made the vectors; the ranker ranks their candidates."""
+    items: Items
+    users: Users
+    catalogue: pa.Table
+    """Contract ITEMS, one row an item in any order; what `items` lacks is left out."""
+    popular: Sequence[int] | Rows
+    """Rows of `items`, most popular first."""
+    fresh: Sequence[int] | Rows
+    """Rows of `items`, newest first."""
+    ranker: Path
+    """LightGBM's text file."""
+    ranking: RankingConfig
+    index: IndexConfig
+    metrics: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Release:
+    """A release in memory, verified."""
+
+    manifest: Manifest
+    items: Items
+    users: Users
+    index: FaissIndex
+    reranker: Reranker
+    ranking: RankingConfig
+    catalogue: pa.Table
+    popular: Rows
+    fresh: Rows
+    metrics: dict[str, Any]
+
+    @property
+    def version(self) -> str:
+        """The release's name."""
+        return self.manifest.version
+
+    @property
+    def as_of_hours(self) -> float:
+        """The release's instant in hours since 1970."""
+        return self.manifest.as_of.timestamp() / SECONDS_AN_HOUR
+
+    @cached_property
+    def user_row(self) -> dict[str, int]:
+        """Row of each user who has a vector."""
+        return {str(user): row for row, user in enumerate(self.users.ids)}
+
+    @cached_property
+    def item_row(self) -> dict[str, int]:
+        """Row of each item."""
+        return {str(item): row for row, item in enumerate(self.items.ids)}
+
+    @cached_property
+    def creator_rows(self) -> dict[str, Rows]:
+        """Rows of each creator's items."""
+        creators = self.catalogue[c.CREATOR_ID].combine_chunks().dictionary_encode()
+        codes = creators.indices.fill_null(-1).to_numpy(zero_copy_only=False)
+        order = np.argsort(codes, kind="stable").astype(np.int32)
+        starts = np.searchsorted(codes[order], np.arange(len(creators.dictionary) + 1))
+        names = creators.dictionary.to_pylist()
+        return {name: order[starts[code] : starts[code + 1]] for code, name in enumerate(names)}
+
+    @cached_property
+    def removed_hours(self) -> NDArray[np.float64]:
+        """[I] hours since 1970 when an item was or will be removed; infinite where that is not known."""
+        micros = self.catalogue[c.REMOVED_AT].cast(pa.int64()).cast(pa.float64())
+        return pc.fill_null(micros, np.inf).to_numpy() / (SECONDS_AN_HOUR * 1e6)
+
+    @cached_property
+    def languages(self) -> NDArray[np.str_]:
+        """[I] primary language of each item, as in `pt`; empty where that is not known."""
+        languages = pc.fill_null(self.catalogue[c.LANGUAGE], "")
+        return np.array([language.split("-")[0].lower() for language in languages.to_pylist()], dtype=np.str_)
+
+    def warmed(self) -> "Release":
+        """Itself, with every lookup made, so that the first request does not pay for them."""
+        _ = (self.user_row, self.item_row, self.creator_rows, self.removed_hours, self.languages)
+        return self
+
+
+def write_release(contents: Contents, folder: Path) -> Manifest:
+    """Fill a new folder with the release's files. Equal contents give an equal version."""
+    folder.mkdir(parents=True)
+    write_arrays(contents.items, folder, "items", tower=contents.tower)
+    write_arrays(contents.users, folder, "users", tower=contents.tower)
+    build(contents.items.vectors, contents.items.ids, contents.index).save(folder / "index.faiss")
+    shutil.copyfile(contents.ranker, folder / "ranker.txt")
+    (folder / "ranking.json").write_text(contents.ranking.model_dump_json(indent=1) + "\n")
+    pq.write_table(_catalogue(contents), folder / "catalogue.parquet", compression="zstd")
+    for name, rows in (("popular", contents.popular), ("fresh", contents.fresh)):
+        pq.write_table(_ordered(contents.items, rows), folder / f"{name}.parquet", compression="zstd")
+    (folder / "metrics.json").write_text(json.dumps(contents.metrics, indent=1, default=str) + "\n")
+    tower = contents.tower
+    return write_manifest(
+        folder,
+        Manifest(
+            as_of=contents.as_of,
+            built_at=datetime.now(UTC),
+            versions=Versions(tower=tower, index=tower, ranker=tower, code=__version__),
+            index=contents.index,
+            users=len(contents.users.ids),
+            items=len(contents.items.ids),
+        ),
+    )
+
+
+def load_release(folder: Path) -> Release:
+    """Verify a folder and read it. Raises `ReleaseMissing`, `ReleaseCorrupt`."""
+    manifest = verify_folder(folder)
+    tower = manifest.versions.tower
+    items: Items = read_arrays(Items, folder, "items", tower=tower)
+    release = Release(
+        manifest=manifest,
+        items=items,
+        users=read_arrays(Users, folder, "users", tower=tower),
+        index=load(folder / "index.faiss", items.ids, manifest.index),
+        reranker=Reranker.load(folder / "ranker.txt"),
+        ranking=RankingConfig.model_validate_json((folder / "ranking.json").read_bytes()),
+        catalogue=pq.read_table(folder / "catalogue.parquet"),
+        popular=_rows(folder / "popular.parquet"),
+        fresh=_rows(folder / "fresh.parquet"),
+        metrics=json.loads((folder / "metrics.json").read_bytes()),
+    )
+    _belongs_together(folder, release)
+    return release.warmed()
+
+
+def _belongs_together(folder: Path, release: Release) -> None:
+    """The hashes prove each file; this proves that they are of one build."""
+    items = release.items
+    if release.catalogue[c.ITEM_ID].to_pylist() != items.ids.tolist():
+        raise ReleaseCorrupt(f"{folder}: catalogue.parquet and items.parquet name different items; publish again")
+    sample = min(len(items.ids), 100)
+    held, want = release.index.vectors(0, sample), comparable(items.vectors[:sample], release.index.metric)
+    if not np.allclose(held, want, atol=1e-5):
+        raise ReleaseCorrupt(f"{folder}: index.faiss holds other vectors than items.safetensors; publish again")
+    if items.vectors.shape[1] != release.users.vectors.shape[1]:
+        raise ReleaseCorrupt(f"{folder}: user and item vectors differ in size; publish again")
+
+
+def _catalogue(contents: Contents) -> pa.Table:
+    ids = pa.table({c.ITEM_ID: contents.items.ids.tolist(), ITEM_ROW: np.arange(len(contents.items.ids))})
+    shown = contents.catalogue.select(CATALOGUE.names).cast(CATALOGUE)
+    # a list column cannot ride through Arrow's join, so rows are looked up and taken
+    found = pc.index_in(ids[c.ITEM_ID], shown[c.ITEM_ID].combine_chunks())
+    if found.null_count:
+        raise ReleaseCorrupt(f"the catalogue lacks {found.null_count} of the items that have vectors; pass all of it")
+    return shown.take(found)
+
+
+def _ordered(items: Items, rows: Sequence[int] | Rows) -> pa.Table:
+    ordered = np.asarray(rows, np.int32)
+    return pa.table({ITEM_ROW: ordered, c.ITEM_ID: items.ids[ordered].tolist()}, {ITEM_ROW: pa.int32()})
+
+
+def _rows(path: Path) -> Rows:
+    return pq.read_table(path)[ITEM_ROW].to_numpy().astype(np.int32)

@@ -1,0 +1,65 @@
+"""Forgetting people in what is published: a revision of each release without their rows, and the original is gone."""
+
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+from uuid import uuid4
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tastefeed.contracts import columns as c
+from tastefeed.contracts.errors import ReleaseCorrupt
+from tastefeed.ranking.tables import Users
+from tastefeed.serving.arrays import read_arrays, read_ids, without_users, write_arrays
+from tastefeed.serving.manifest import MANIFEST, Manifest, verify_folder, write_manifest
+from tastefeed.serving.publish import STAGING, current_or_none, discard, install, point, publishing, remove
+
+USER_FILES = ("users.safetensors", "users.parquet")
+
+
+def scrub(root: Path, user_ids: Iterable[str]) -> dict[str, str]:
+    """Take users out of every release: id, vector, features and history. Returns old version to new.
+
+    Each revision is published like any release; the pointer follows if the original was current. Killed in the middle,
+    it is finished by the next call. Raises `PublishRunning`, `ReleaseCorrupt`.
+    """
+    gone = np.array(sorted(user_ids), dtype=np.str_)
+    if not len(gone) or not root.is_dir():
+        return {}
+    with publishing(root):
+        holding = [manifest for manifest in _proven(root) if _holds(root / manifest.version, gone)]
+        return {manifest.version: _revise(root, manifest, gone) for manifest in holding}
+
+
+def _proven(root: Path) -> list[Manifest]:
+    """Every whole release. A broken one could hide a user: it is removed, unless it is current, which only people fix."""
+    proven = []
+    for folder in sorted(root.glob("[!.]*/")):
+        try:
+            proven.append(verify_folder(folder))
+        except ReleaseCorrupt:
+            if folder.name == current_or_none(root):
+                raise
+            discard(root, folder.name)
+    return proven
+
+
+def _holds(folder: Path, gone: NDArray[np.str_]) -> bool:
+    return bool(np.isin(read_ids(folder / "users.parquet", c.USER_ID), gone).any())
+
+
+def _revise(root: Path, manifest: Manifest, gone: NDArray[np.str_]) -> str:
+    original = root / manifest.version
+    revision = root / f"{STAGING}{uuid4().hex}"
+    shutil.copytree(original, revision, ignore=shutil.ignore_patterns(MANIFEST, *USER_FILES))
+    users: Users = read_arrays(Users, original, "users", tower=manifest.versions.tower)
+    kept = without_users(users, np.isin(users.ids, gone))
+    write_arrays(kept, revision, "users", tower=manifest.versions.tower)
+    version = write_manifest(revision, manifest.model_copy(update={"users": len(kept.ids)})).version
+    install(revision, root)
+    if current_or_none(root) == manifest.version:
+        point(root, version)
+    remove(revision)
+    discard(root, manifest.version)
+    return version
