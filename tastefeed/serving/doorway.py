@@ -1,4 +1,4 @@
-"""What every request passes on its way in and out: the loopback rule, a request id, metrics, one log line without ids."""
+"""What every request passes on its way in and out: the loopback rule, a request id, metrics, a log line without ids."""
 
 import logging
 import time

@@ -1,7 +1,7 @@
 """What Prometheus may know. No label ever holds a user: routes are counted by their template.
 
-With many workers each process writes its figures to files of `PROMETHEUS_MULTIPROC_DIR` (the server sets it), and whoever
-is asked adds them up.
+With many workers each process writes its figures to files of `PROMETHEUS_MULTIPROC_DIR` (the server sets it), and
+whoever is asked adds them up.
 """
 
 import os
@@ -36,5 +36,5 @@ class Metrics:
         if MULTIPROCESS not in os.environ:
             return generate_latest(self._own)
         together = CollectorRegistry()
-        MultiProcessCollector(together)
+        MultiProcessCollector(together)  # type: ignore[no-untyped-call]  # the library's annotations stop here
         return generate_latest(together)

@@ -111,7 +111,8 @@ class Release:
     def removed_hours(self) -> NDArray[np.float64]:
         """[I] hours since 1970 when an item was or will be removed; infinite where that is not known."""
         micros = self.catalogue[c.REMOVED_AT].cast(pa.int64()).cast(pa.float64())
-        return pc.fill_null(micros, np.inf).to_numpy() / (SECONDS_AN_HOUR * 1e6)
+        hours: NDArray[np.float64] = pc.fill_null(micros, np.inf).to_numpy() / (SECONDS_AN_HOUR * 1e6)
+        return hours
 
     @cached_property
     def languages(self) -> NDArray[np.str_]:
@@ -201,4 +202,5 @@ def _ordered(items: Items, rows: Sequence[int] | Rows) -> pa.Table:
 
 
 def _rows(path: Path) -> Rows:
-    return pq.read_table(path)[ITEM_ROW].to_numpy().astype(np.int32)
+    rows: Rows = pq.read_table(path)[ITEM_ROW].to_numpy().astype(np.int32)
+    return rows

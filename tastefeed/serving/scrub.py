@@ -33,7 +33,7 @@ def scrub(root: Path, user_ids: Iterable[str]) -> dict[str, str]:
 
 
 def _proven(root: Path) -> list[Manifest]:
-    """Every whole release. A broken one could hide a user: it is removed, unless it is current, which only people fix."""
+    """Every whole release. A broken one could hide a user: it is removed, unless it is current; that is for people."""
     proven = []
     for folder in sorted(root.glob("[!.]*/")):
         try:

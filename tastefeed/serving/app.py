@@ -1,0 +1,54 @@
+"""The HTTP application: `create_app` builds, its lifespan loads."""
+
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import anyio.to_thread
+import faiss
+from fastapi import FastAPI
+
+from tastefeed import __version__
+from tastefeed.contracts import Settings
+from tastefeed.serving.audience import Doorkeeper
+from tastefeed.serving.doorway import Doorway
+from tastefeed.serving.feed import HomeFeed
+from tastefeed.serving.held import HeldRelease
+from tastefeed.serving.keys import Keys
+from tastefeed.serving.metrics import Metrics
+from tastefeed.serving.opt_outs import OptOutStore
+from tastefeed.serving.pending_events import PendingEvents
+from tastefeed.serving.places import events_url, opt_out_url, release_root
+from tastefeed.serving.problems import Problem, add_problems
+from tastefeed.serving.routes import events, feed, health, opt_outs, page
+from tastefeed.serving.wishes import Wishes
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """The application over one lake. Nothing is read before it starts; without a release it starts and is not ready."""
+    app = FastAPI(
+        title="tastefeed",
+        version=__version__,
+        lifespan=_lifespan,
+        docs_url=None,  # FastAPI's own pages load scripts from elsewhere; routes.page has one that does not
+        redoc_url=None,
+        responses={"default": {"model": Problem, "description": "an RFC 9457 problem document"}},
+    )
+    app.state.keys = Keys(settings)
+    app.state.metrics = Metrics()
+    app.state.wishes = Wishes(OptOutStore(opt_out_url(settings)), PendingEvents(events_url(settings)))
+    app.state.held = HeldRelease(release_root(settings))
+    app.state.home = HomeFeed(app.state.held, Doorkeeper(app.state.wishes.opt_outs, app.state.wishes.pending))
+    app.add_middleware(Doorway, metrics=app.state.metrics, local_only=not app.state.keys.any)
+    add_problems(app)
+    for routes in (feed, opt_outs, events, health, page):
+        app.include_router(routes.router)
+    return app
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    logging.getLogger("uvicorn.access").disabled = True  # it would print every path, and with it user ids
+    faiss.omp_set_num_threads(1)  # requests run side by side already
+    await anyio.to_thread.run_sync(app.state.held.read_first)
+    yield

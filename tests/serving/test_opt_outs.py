@@ -1,0 +1,166 @@
+import multiprocessing
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from sqlalchemy import make_url
+
+from tastefeed.contracts import Flag, OptOut, SubjectType
+from tastefeed.contracts.errors import OptOutStoreUnavailable, UnknownOptOut
+from tastefeed.serving.opt_outs import OptOutStore
+
+NOW = datetime.now(UTC)
+HOUR = timedelta(hours=1)
+
+
+@pytest.fixture
+def url(tmp_path):
+    return f"sqlite:///{tmp_path}/lake/opt_outs.db"
+
+
+@pytest.fixture
+def store(url):
+    return OptOutStore(url)
+
+
+def word(at: datetime, *, out: bool, who: str = "ann", flag: Flag = Flag.PERSONALIZATION) -> OptOut:
+    return OptOut(SubjectType.USER, who, flag, out, at)
+
+
+def test_nobody_said_anything(store):
+    assert store.flags(SubjectType.USER, "ann") == frozenset()
+    assert store.show("user", "ann") == []
+    assert store.get("user", "ann", "erasure") is None
+    assert not store.standing("ann").unreadable
+
+
+def test_set_show_clear(store):
+    said = store.set("user", "ann", "training")
+    assert store.flags(SubjectType.USER, "ann") == {Flag.TRAINING}
+    assert store.show("user", "ann") == [said]
+    assert abs(said.effective_at - datetime.now(UTC)) < timedelta(seconds=5)
+    store.clear("user", "ann", "training")
+    assert store.flags(SubjectType.USER, "ann") == frozenset()
+    assert [(w.flag, w.opted_out) for w in store.show("user", "ann")] == [(Flag.TRAINING, False)]
+
+
+def test_said_twice_is_said_once(store):
+    store.set("user", "ann", "training")
+    again = store.set("user", "ann", "training")
+    assert store.show("user", "ann") == [again]
+
+
+def test_another_store_on_the_same_file_sees_it_at_once(store, url):
+    other = OptOutStore(url)
+    assert other.flags(SubjectType.USER, "ann") == frozenset()
+    store.set("user", "ann", "personalization")
+    assert other.flags(SubjectType.USER, "ann") == {Flag.PERSONALIZATION}
+
+
+def test_subjects_with_any_of_some_flags(store):
+    store.set("user", "ann", "erasure")
+    store.set("user", "bob", "personalization")
+    store.set("user", "cid", "training")
+    store.set("item", "ann", "recommendation")  # an item of the same name is somebody else
+    assert store.subjects(SubjectType.USER, [Flag.ERASURE, Flag.PERSONALIZATION]) == {"ann", "bob"}
+    assert store.subjects(SubjectType.ITEM, [Flag.RECOMMENDATION]) == {"ann"}
+
+
+def test_standing_is_everything_a_feed_must_respect(store):
+    store.set("user", "ann", "erasure")
+    store.set("user", "bob", "personalization")
+    store.set("item", "i1", "recommendation")
+    store.set("creator", "c1", "recommendation")
+    standing = store.standing("ann")
+    assert standing.flags == {Flag.ERASURE}
+    assert standing.unreadable
+    assert (standing.items, standing.creators) == ({"i1"}, {"c1"})
+    assert store.standing(None).flags == frozenset()
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_an_import_keeps_the_newest_word_in_any_order(store, order):
+    words = [word(NOW - 3 * HOUR, out=True), word(NOW - HOUR, out=False), word(NOW - 2 * HOUR, out=True)]
+    assert store.load(words[::order]) == 3
+    assert store.flags(SubjectType.USER, "ann") == frozenset()
+
+
+def test_a_word_of_the_future_holds_only_then(store):
+    store.load([word(NOW - HOUR, out=True), word(NOW + HOUR, out=False), word(NOW + HOUR, out=True, who="bob")])
+    assert store.flags(SubjectType.USER, "ann") == {Flag.PERSONALIZATION}  # the later word has not undone it yet
+    assert store.flags(SubjectType.USER, "bob") == frozenset()
+
+
+def test_an_old_file_imported_again_does_not_undo_what_was_said_since(store):
+    old = [word(NOW - HOUR, out=True)]
+    store.load(old)
+    store.clear("user", "ann", "personalization")
+    store.load(old)
+    assert store.flags(SubjectType.USER, "ann") == frozenset()
+
+
+def test_said_now_replaces_a_word_of_the_future(store):
+    store.load([word(NOW + timedelta(milliseconds=1), out=False)])
+    store.set("user", "ann", "personalization")
+    assert store.flags(SubjectType.USER, "ann") == {Flag.PERSONALIZATION}
+
+
+def test_both_ways_at_one_instant_is_out(store):
+    store.load([word(NOW - HOUR, out=True), word(NOW - HOUR, out=False)])
+    assert store.flags(SubjectType.USER, "ann") == {Flag.PERSONALIZATION}
+
+
+def test_words_without_a_zone_are_utc(store):
+    store.load([word((NOW - HOUR).replace(tzinfo=None), out=True)])
+    assert store.show("user", "ann")[0].effective_at == NOW - HOUR
+
+
+def test_unknown_words_are_named(store):
+    with pytest.raises(UnknownOptOut, match="unknown subject type 'robot'; use one of user, item, creator"):
+        store.set("robot", "r2", "training")
+    with pytest.raises(UnknownOptOut, match="unknown subject type 'robot'"):
+        store.show("robot", "r2")
+    with pytest.raises(UnknownOptOut, match="a item has no flag 'erasure'; use one of recommendation"):
+        store.clear("item", "i1", "erasure")
+
+
+def test_a_file_that_is_no_database(store, url):
+    store.set("user", "ann", "erasure")
+    for path in (file := Path(make_url(url).database)).parent.iterdir():
+        path.write_bytes(b"garbage" * 1000)
+    with pytest.raises(
+        OptOutStoreUnavailable, match=r"file is not a database.*TASTEFEED_OPT_OUT_URL.*nobody is profiled"
+    ):
+        store.flags(SubjectType.USER, "ann")
+    assert file.exists()
+
+
+def test_a_lost_file_is_not_an_empty_one(store, url):
+    store.set("user", "ann", "erasure")
+    Path(make_url(url).database).unlink()
+    with pytest.raises(OptOutStoreUnavailable, match="no such table"):
+        store.flags(SubjectType.USER, "ann")
+
+
+def test_a_database_that_is_away():
+    with pytest.raises(OptOutStoreUnavailable, match=r"postgresql\+psycopg://me:\*\*\*@127.0.0.1:1/none") as refused:
+        OptOutStore("postgresql+psycopg://me:secret@127.0.0.1:1/none").flags(SubjectType.USER, "u-42")
+    assert "secret" not in str(refused.value)
+    assert "u-42" not in str(refused.value)
+
+
+def _say(url: str, who: str) -> None:
+    store = OptOutStore(url)
+    for number in range(20):
+        store.set("user", f"{who}{number}", "training")
+
+
+def test_two_processes_write_at_once(store, url):
+    spawn = multiprocessing.get_context("spawn")
+    processes = [spawn.Process(target=_say, args=(url, who)) for who in "ab"]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+    assert [process.exitcode for process in processes] == [0, 0]
+    assert len(store.subjects(SubjectType.USER, [Flag.TRAINING])) == 40
