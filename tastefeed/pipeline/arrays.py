@@ -1,7 +1,7 @@
 """From the lake's tables to the arrays that ranking and releases work on.
 
-Rows of items are positions in the whole landed catalogue, ordered by id, the same at every cut; what does not exist at a
-cut, or must not be recommended, is left out by the mask `rankable`. So a person's history keeps items that are gone.
+A view holds what may be recommended at its cut: items that exist and nobody withheld. Its rows are its own; where views are
+measured side by side, `catalogue_rows` says which row of the whole landed catalogue each one is.
 """
 
 from collections.abc import Sequence
@@ -16,6 +16,7 @@ from tastefeed.contracts import Flag, SubjectType
 from tastefeed.contracts import columns as c
 from tastefeed.models.two_tower import TrainedTwoTower
 from tastefeed.pipeline.importers import landed_items, landed_users
+from tastefeed.pipeline.landed import catalogue
 from tastefeed.pipeline.night import Night
 from tastefeed.ranking.feature_names import ITEM_FEATURE_NAMES, USER_FEATURE_NAMES
 from tastefeed.ranking.tables import Floats, Hours, Items, Rows, Users
@@ -30,7 +31,7 @@ class View:
     cut: datetime
     items: Items
     users: Users
-    rankable: NDArray[np.bool_]  # [I]
+    catalogue_rows: Rows  # [I] rows of the landed catalogue
 
     @property
     def hours(self) -> float:
@@ -39,46 +40,49 @@ class View:
 
 
 @dataclass(frozen=True)
-class Catalogue:
-    """The landed items, ordered by id, and the vocabularies that codes refer to."""
+class Landed:
+    """The landed items, ordered by id, the landed users, and the vocabularies that codes refer to."""
 
-    frame: pl.DataFrame
+    items: pl.DataFrame
+    users: pl.DataFrame
+    withheld: NDArray[np.bool_]  # rows of items that opted out of recommendation, themselves or through their creator
     creators: list[str]
     languages: list[str]
     categories: list[str]
     regions: list[str]
-    users: pl.DataFrame  # landed users
 
 
-def read_catalogue(night: Night) -> Catalogue:
+def read_landed(night: Night) -> Landed:
     """The landed items and users of a lake."""
-    frame, users = landed_items(night.home.url).sort(c.ITEM_ID), landed_users(night.home.url)
-    return Catalogue(
-        frame,
-        _vocabulary(frame[c.CREATOR_ID]),
-        _vocabulary(frame[c.LANGUAGE]),
-        _vocabulary(frame[c.CATEGORIES].explode()),
-        _vocabulary(users[c.REGION]),
+    items, users = catalogue(night.home, night.opt_outs), landed_users(night.home.url)
+    return Landed(
+        items,
         users,
+        _withheld(night),
+        _vocabulary(items[c.CREATOR_ID]),
+        _vocabulary(items[c.LANGUAGE]),
+        _vocabulary(items[c.CATEGORIES].explode()),
+        _vocabulary(users[c.REGION]),
     )
 
 
-def read_view(night: Night, catalogue: Catalogue, cut: datetime, tower: TrainedTwoTower) -> View:
+def read_view(night: Night, landed: Landed, cut: datetime, tower: TrainedTwoTower) -> View:
     """Features, vectors and histories as of `cut`."""
-    items = _items(night, catalogue, cut, tower)
-    rankable = np.isin(items.ids, at_cut(night, "item_features", cut).select(c.ITEM_ID).collect()[c.ITEM_ID].to_numpy())
-    return View(cut, items, _users(night, catalogue, cut, tower), rankable & ~withheld(night, catalogue))
+    features = at_cut(night, "item_features", cut).collect()
+    exists = landed.items[c.ITEM_ID].is_in(features[c.ITEM_ID].implode()).to_numpy()
+    rows = np.flatnonzero(exists & ~landed.withheld).astype(np.int32)
+    items = _items(landed, landed.items[rows], features, cut, tower)
+    return View(cut, items, _users(night, landed, items.ids, cut, tower), rows)
 
 
-def withheld(night: Night, catalogue: Catalogue) -> NDArray[np.bool_]:
-    """[I] items that opted out of recommendation, themselves or through their creator."""
+def _withheld(night: Night) -> NDArray[np.bool_]:
     flag = (Flag.RECOMMENDATION,)
-    items = night.opt_outs.subjects(SubjectType.ITEM, flag)
-    creators = night.opt_outs.subjects(SubjectType.CREATOR, flag)
-    frame = catalogue.frame
-    return frame.select(
-        pl.col(c.ITEM_ID).is_in(list(items)) | pl.col(c.CREATOR_ID).is_in(list(creators)).fill_null(value=False)
-    ).to_series().to_numpy()
+    items = list(night.opt_outs.subjects(SubjectType.ITEM, flag))
+    creators = list(night.opt_outs.subjects(SubjectType.CREATOR, flag))
+    # the landed creators, not the catalogue's: there, who opted out as a user is not named any more
+    named = landed_items(night.home.url).sort(c.ITEM_ID)
+    out = pl.col(c.ITEM_ID).is_in(items) | pl.col(c.CREATOR_ID).is_in(creators).fill_null(value=False)
+    return named.select(out).to_series().to_numpy()
 
 
 def at_cut(night: Night, table: str, cut: datetime) -> pl.LazyFrame:
@@ -92,36 +96,33 @@ def rows_of(ids: pl.Series, row_ids: NDArray[np.str_]) -> pl.Series:
     return ids.to_frame("id").join(lookup, on="id", how="left", maintain_order="left")["row"]
 
 
-def _items(night: Night, catalogue: Catalogue, cut: datetime, tower: TrainedTwoTower) -> Items:
-    frame = catalogue.frame
-    features = frame.select(c.ITEM_ID).join(
-        at_cut(night, "item_features", cut).collect(), on=c.ITEM_ID, how="left", maintain_order="left"
-    )
+def _items(landed: Landed, frame: pl.DataFrame, features: pl.DataFrame, cut: datetime, tower: TrainedTwoTower) -> Items:
+    features = frame.select(c.ITEM_ID).join(features, on=c.ITEM_ID, how="left", maintain_order="left")
     categories = frame[c.CATEGORIES].list.drop_nulls()
     return Items(
         ids=frame[c.ITEM_ID].to_numpy().astype(str),
-        creator=_codes(frame[c.CREATOR_ID], catalogue.creators),
-        language=_codes(frame[c.LANGUAGE], catalogue.languages),
+        creator=_codes(frame[c.CREATOR_ID], landed.creators),
+        language=_codes(frame[c.LANGUAGE], landed.languages),
         category_offsets=_offsets(categories.list.len()),
-        category_codes=_codes(categories.explode().drop_nulls(), catalogue.categories),
+        category_codes=_codes(categories.explode().drop_nulls(), landed.categories),
         created_hours=_hours(frame[c.CREATED_AT]),
         vectors=tower.embed_items(frame, cut),
-        text_vectors=tower.text_vectors(frame),
+        text_vectors=tower.embed_text(frame),
         features=_matrix(features, ITEM_FEATURE_NAMES),
     )
 
 
-def _users(night: Night, catalogue: Catalogue, cut: datetime, tower: TrainedTwoTower) -> Users:
+def _users(night: Night, landed: Landed, item_ids: NDArray[np.str_], cut: datetime, tower: TrainedTwoTower) -> Users:
     examples = at_cut(night, "retrieval_examples", cut).sort(c.USER_ID).collect()
     ids = examples.select(c.USER_ID)
     features = ids.join(at_cut(night, "user_features", cut).collect(), on=c.USER_ID, how="left", maintain_order="left")
-    regions = ids.join(catalogue.users, on=c.USER_ID, how="left", maintain_order="left")[c.REGION]
+    regions = ids.join(landed.users, on=c.USER_ID, how="left", maintain_order="left")[c.REGION]
     user_ids = ids[c.USER_ID].to_numpy().astype(str)
-    history = _history(night, cut, user_ids, catalogue.frame[c.ITEM_ID].to_numpy().astype(str))
+    history = _history(night, cut, user_ids, item_ids)
     return Users(
         ids=user_ids,
-        region=_codes(regions, catalogue.regions),
-        vectors=tower.embed_users(examples, catalogue.users, cut),
+        region=_codes(regions, landed.regions),
+        vectors=tower.embed_users(examples, landed.items, cut, landed.users),
         features=_matrix(features, USER_FEATURE_NAMES),
         history_offsets=np.searchsorted(history["user"].to_numpy(), np.arange(len(user_ids) + 1)),
         history_items=history["item"].to_numpy(),

@@ -1,5 +1,6 @@
 """What each component of the night is: its own config, reachable as `TASTEFEED_<COMPONENT>__<FIELD>`."""
 
+from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from tastefeed.evaluation.gates import GateConfig
@@ -14,6 +15,12 @@ class NightConfig(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="TASTEFEED_", env_nested_delimiter="__", frozen=True, extra="forbid")
 
     two_tower: TwoTowerConfig = TwoTowerConfig()
+    epochs_a_cut: int = Field(1, ge=1, description="epochs with which a later cut continues the model of the one before")
     ranking: RankingConfig = RankingConfig()
     index: IndexConfig = IndexConfig()
     gates: GateConfig = GateConfig()
+
+    @property
+    def continued(self) -> TwoTowerConfig:
+        """The two-tower's config where it continues an earlier model: a few epochs over all there is by then."""
+        return self.two_tower.model_copy(update={"epochs": self.epochs_a_cut, "validation_days": 0.0})

@@ -5,8 +5,10 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
+from tastefeed.contracts import OptOutReader, SubjectType
 from tastefeed.contracts import columns as c
 from tastefeed.contracts.errors import UnreadableInput
+from tastefeed.contracts.opt_outs import UNREADABLE
 from tastefeed.pipeline.importers import landed_files, landed_items
 from tastefeed.pipeline.lake import Lake
 
@@ -53,6 +55,14 @@ def read_landed_events(spark: "SparkSession", home: Lake) -> "DataFrame":
     return spark.read.parquet(*(home.address(file) for file in event_files(home)))
 
 
-def read_landed_items(spark: "SparkSession", home: Lake) -> "DataFrame":
-    """The catalogue, one row an item."""
-    return spark.createDataFrame(landed_items(home.url).to_arrow())
+def catalogue(home: Lake, opt_outs: OptOutReader) -> pl.DataFrame:
+    """The landed items by id. A creator of whom nothing may be read, as a user, is no longer named."""
+    unnamed = opt_outs.subjects(SubjectType.USER, UNREADABLE)
+    creator = pl.col(c.CREATOR_ID)
+    items = landed_items(home.url).sort(c.ITEM_ID)
+    return items.with_columns(pl.when(~creator.is_in(list(unnamed))).then(creator).alias(c.CREATOR_ID))
+
+
+def read_landed_items(spark: "SparkSession", home: Lake, opt_outs: OptOutReader) -> "DataFrame":
+    """The catalogue as a Spark frame."""
+    return spark.createDataFrame(catalogue(home, opt_outs).to_arrow())

@@ -9,6 +9,8 @@ from tastefeed.pipeline.importers import ImportSummary, import_files
 from tastefeed.pipeline.lake import Lake
 from tastefeed.pipeline.landed import last_day
 from tastefeed.pipeline.night import open_night
+from tastefeed.serving import places
+from tastefeed.serving.opt_outs import OptOutStore
 
 
 def land_files(
@@ -21,9 +23,6 @@ def land_files(
     lake: str,
 ) -> ImportSummary:
     """Land the files and print the summary; where events are new, also what the next night will quarantine."""
-    from tastefeed.serving.opt_outs import OptOutStore  # noqa: PLC0415  only with opt-outs
-    from tastefeed.pipeline.night import opt_out_url
-
     home = Lake(lake)
     summary = import_files(
         source or "files",
@@ -33,7 +32,7 @@ def land_files(
         opt_outs=opt_outs,
         lake_root=home.url,
         landed_at=datetime.now(UTC),
-        opt_out_store=OptOutStore(opt_out_url(Settings(), home)) if opt_outs else None,
+        opt_out_store=OptOutStore(places.opt_out_url(Settings(lake=lake))) if opt_outs else None,
     )
     for line in summary.lines():
         console.print(line)
@@ -47,4 +46,4 @@ def foretell(lake: str) -> None:
     from tastefeed.pipeline.stages.events import checked_events  # noqa: PLC0415  starts Spark
 
     night = open_night(lake, last_day(Lake(lake)).date())
-    console.print(checked_events(night).told(night.settings.max_bad_share))
+    console.print(checked_events(night).told())

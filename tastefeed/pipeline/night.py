@@ -2,22 +2,29 @@
 
 import json
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date
 from functools import cached_property
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tastefeed.contracts import Settings
+from tastefeed.contracts import Flag, Settings, SubjectType
+from tastefeed.contracts import columns as c
+from tastefeed.contracts.opt_outs import UNREADABLE
 from tastefeed.pipeline.config import NightConfig
 from tastefeed.pipeline.console import say
 from tastefeed.pipeline.lake import Lake
 from tastefeed.pipeline.plan import Plan, night_plan
+from tastefeed.serving import places
+from tastefeed.serving.opt_outs import OptOutStore
+from tastefeed.serving.pending_events import PendingEvents
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
-    from tastefeed.serving.opt_outs import OptOutStore
+    from tastefeed.pipeline.tracking import Tracking
 
 Summary = dict[str, Any]
 """What a stage tells of its work: counts, figures, names. Never a user."""
@@ -42,11 +49,26 @@ class Night:
         return spark(self.settings)
 
     @cached_property
-    def opt_outs(self) -> "OptOutStore":
+    def opt_outs(self) -> OptOutStore:
         """The opt-out store, read at each question."""
-        from tastefeed.serving.opt_outs import OptOutStore  # noqa: PLC0415
+        return OptOutStore(places.opt_out_url(self.settings))
 
-        return OptOutStore(opt_out_url(self.settings, self.home))
+    @cached_property
+    def pending_events(self) -> PendingEvents:
+        """The events that were posted to the server."""
+        return PendingEvents(places.events_url(self.settings))
+
+    @property
+    def releases(self) -> Path:
+        """The folder of releases."""
+        return places.release_root(self.settings)
+
+    @cached_property
+    def tracking(self) -> "Tracking":
+        """The night's runs in MLflow."""
+        from tastefeed.pipeline.tracking import Tracking  # noqa: PLC0415  slow to import, and few stages track
+
+        return Tracking(self.settings, self.home)
 
     def read(self, table: str) -> "DataFrame":
         """A derived table of this run as a Spark frame."""
@@ -56,9 +78,26 @@ class Night:
         """Replace this run's partition of a derived table."""
         self.lake.overwrite(table, self.plan.as_of, rows)
 
-    def users_frame(self, users: frozenset[str]) -> "DataFrame":
-        """A set of user ids as a Spark frame."""
-        return self.spark.createDataFrame([(user,) for user in sorted(users)], "user_id string")
+    @property
+    def run(self) -> str:
+        """The night's parent run in MLflow, opened by the first stage."""
+        return str(self.summary("forget")["mlflow_run"])
+
+    def count(self, table: str) -> int:
+        """Rows of a derived table of this run."""
+        return int(self.lake.dataset(table, self.plan.as_of).count_rows())
+
+    def unreadable_users(self) -> "DataFrame":
+        """Users of whom nothing may be read."""
+        return self._users(UNREADABLE)
+
+    def untrainable_users(self) -> "DataFrame":
+        """Users who may teach nothing that is shared."""
+        return self._users((*UNREADABLE, Flag.TRAINING))
+
+    def _users(self, flags: Iterable[Flag]) -> "DataFrame":
+        users = self.opt_outs.subjects(SubjectType.USER, flags)
+        return self.spark.createDataFrame([(user,) for user in sorted(users)], f"{c.USER_ID} string")
 
     def write_summary(self, stage: str, summary: Summary) -> None:
         """Keep what a stage said, replacing what it said before."""
@@ -77,14 +116,9 @@ class Night:
         return f"{self.lake.partition('nights', self.plan.as_of)}/{stage}.json"
 
 
-def opt_out_url(settings: Settings, home: Lake) -> str:
-    """The opt-out store's URL: the setting, else SQLite in the lake's folder."""
-    return settings.opt_out_url or f"sqlite:///{home.folder.absolute()}/opt_outs.db"
-
-
 def open_night(lake: str, as_of: date, settings: Settings | None = None) -> Night:
     """The night of a day on a lake, with settings from the environment."""
-    settings, home = settings or Settings(), Lake(lake)
+    settings, home = (settings or Settings()).model_copy(update={"lake": lake}), Lake(lake)
     plan = night_plan(as_of, holdout_days=settings.holdout_days, label_weeks=settings.label_weeks)
     return Night(home, home, plan, settings, NightConfig())
 

@@ -73,7 +73,7 @@ def _run_dag(night: Night) -> None:
         upgradedb()
         from airflow.dag_processing.dagbag import DagBag  # noqa: PLC0415
 
-        dag = DagBag(ROOT / "dags", include_examples=False).dags["nightly"]
+        dag = DagBag(ROOT / "dags").dags["nightly"]
         run = dag.test(logical_date=midnight(night.plan.as_of), run_conf={"lake": str(night.home.url)})
     if run.state != "success":
         refusal = night.summary("refusal")

@@ -4,6 +4,7 @@ Nothing that names a person goes there: settings, counts, curves, metrics, and m
 registered as plain folders (safetensors, LightGBM text) so that no flavor wraps them in a pickle.
 """
 
+import math
 from collections.abc import Iterable, Mapping
 from functools import cached_property
 from pathlib import Path
@@ -81,6 +82,11 @@ class Tracking:
         for model in models:
             version = self.client.get_model_version_by_alias(model, CHALLENGER).version
             self.client.set_registered_model_alias(model, CHAMPION, version)
+
+
+def finite(values: Mapping[str, float]) -> dict[str, float]:
+    """The figures that are numbers: what was not measured is not logged."""
+    return {name: value for name, value in values.items() if math.isfinite(value)}
 
 
 def flattened(values: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, Any]]:

@@ -1,12 +1,15 @@
 """Landed events become valid events; what breaks the contract goes to quarantine with a reason."""
 
 from dataclasses import dataclass
-from functools import cached_property
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+import polars as pl
+
 from tastefeed import features
-from tastefeed.contracts import SubjectType
-from tastefeed.contracts.opt_outs import UNREADABLE
+from tastefeed.contracts import Reason
+from tastefeed.contracts import columns as c
+from tastefeed.pipeline.importers import land
 from tastefeed.pipeline.landed import read_landed_events, read_landed_items
 from tastefeed.pipeline.night import Night, Summary
 
@@ -14,9 +17,48 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
 
+@dataclass(frozen=True)
+class Checked:
+    """What the night's check makes of the landing zone."""
+
+    events: "DataFrame"
+    quarantine: "DataFrame"
+    total: int
+    counts: dict[Reason, int]
+
+    def told(self) -> str:
+        """The counts as a person reads them."""
+        reasons = ", ".join(f"{count:,} {reason}" for reason, count in self.counts.items()) or "none"
+        return f"of {self.total:,} landed events the night refuses {sum(self.counts.values()):,}: {reasons}"
+
+
 def events(night: Night) -> Summary:
     """Check what landed. Raises `TooManyBadRows` before anything is learned from it."""
+    land_pending(night)
     checked = checked_events(night)
     night.overwrite("quarantine", checked.quarantine)
+    share = features.accept(checked.counts, checked.total, max_bad_share=night.settings.max_bad_share)
     night.overwrite("events", checked.events)
-    ...
+    kept = checked.total - sum(checked.counts.values())
+    return {"landed": checked.total, "kept": kept, "bad_share": round(share, 4), "quarantine": dict(checked.counts)}
+
+
+def land_pending(night: Night) -> None:
+    """What was posted to the server joins what was imported."""
+    while batch := night.pending_events.drain():
+        rows = pl.DataFrame(batch.rows).drop(c.LANDED_AT)
+        land("events", rows, night.home.url, datetime.now(UTC))
+        night.pending_events.landed(batch.name)
+
+
+def checked_events(night: Night) -> Checked:
+    """The landing zone, sorted into events and quarantine; opted-out users leave before anything looks at them."""
+    unreadable = night.unreadable_users()
+    landed = features.without_users(read_landed_events(night.spark, night.home), unreadable).cache()
+    found = features.validate(
+        landed,
+        read_landed_items(night.spark, night.home, night.opt_outs),
+        as_of=night.plan.end,
+        opted_out_users=unreadable,
+    )
+    return Checked(found.events, found.quarantine, landed.count(), features.quarantine_counts(found.quarantine))

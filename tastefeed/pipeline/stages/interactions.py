@@ -6,8 +6,6 @@ from tastefeed.pipeline.night import Night, Summary
 
 def interactions(night: Night) -> Summary:
     """One row a cut, user and item."""
-    rows = features.interactions(
-        night.read("sessions"), night.plan.cuts, half_life_days=night.settings.half_life_days
-    )
+    rows = features.interactions(night.read("sessions"), night.plan.cuts, half_life_days=night.settings.half_life_days)
     night.overwrite("interactions", rows)
-    return {"rows": night.read("interactions").count()}
+    return {"rows": night.count("interactions"), "cuts": len(night.plan.cuts)}

@@ -1,10 +1,11 @@
-"""Cut the events into sessions."""
+"""Events get their sessions."""
 
 from tastefeed import features
+from tastefeed.contracts import columns as c
 from tastefeed.pipeline.night import Night, Summary
 
 
 def sessions(night: Night) -> Summary:
-    """Give every event its session."""
+    """Give every event its session: the given one, else what lies between two silences."""
     night.overwrite("sessions", features.sessions(night.read("events"), gap_minutes=night.settings.session_gap_minutes))
-    return {"sessions": night.read("sessions").select("session_id").distinct().count()}
+    return {"sessions": night.read("sessions").select(c.USER_ID, c.SESSION_ID).distinct().count()}

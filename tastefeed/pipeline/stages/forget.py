@@ -1,0 +1,59 @@
+"""First of all: whoever asked to be forgotten leaves the lake, the older nights and every release.
+
+Erased people lose their landed rows too. People who opted out of personalization stay landed, and nothing derived from them
+remains. This comes first, and does not depend on what the night then learns: a refused release must not keep anybody.
+"""
+
+import shutil
+from collections.abc import Iterable
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.dataset as ds
+
+from tastefeed.contracts import Flag, SubjectType
+from tastefeed.contracts import columns as c
+from tastefeed.contracts.opt_outs import UNREADABLE
+from tastefeed.contracts.schemas import DERIVED
+from tastefeed.pipeline.importers import erase
+from tastefeed.pipeline.night import Night, Summary
+from tastefeed.serving.scrub import scrub
+
+PERSONAL = tuple(table for table, schema in DERIVED.items() if c.USER_ID in schema.names)
+"""The derived tables that name people."""
+
+
+def forget(night: Night) -> Summary:
+    """Take opted-out people out of everything that exists, and open the night's run in MLflow."""
+    night.write_summary("refusal", {})
+    shutil.rmtree(night.home.folder / "_scratch", ignore_errors=True)  # what a killed backtest left
+    unreadable = night.opt_outs.subjects(SubjectType.USER, UNREADABLE)
+    erased = night.opt_outs.subjects(SubjectType.USER, (Flag.ERASURE,))
+    night.pending_events.erase(erased)
+    landed = erase(night.home.url, erased) if erased else {}
+    revised = scrub(night.releases, unreadable)
+    return {
+        "forgotten_people": len(unreadable),
+        "erased_rows": sum(landed.values()),
+        "derived_rows": sum(forget_in(night, table, unreadable) for table in PERSONAL),
+        "revised_releases": len(revised),
+        "mlflow_run": night.tracking.start(f"night {night.plan.as_of}"),
+    }
+
+
+def forget_in(night: Night, table: str, users: Iterable[str]) -> int:
+    """Remove people from every partition of a derived table; returns how many rows went."""
+    gone = pc.field(c.USER_ID).isin(pa.array(sorted(users), pa.string()))
+    rows = 0
+    for as_of in night.lake.partitions(table):
+        partition = night.lake.dataset(table, as_of)
+        count = partition.count_rows(filter=gone)
+        if count:
+            with night.lake.generation(table, as_of) as path:
+                kept = partition.scanner(filter=~gone)
+                ds.write_dataset(kept, path, filesystem=night.lake.fs, format="parquet", file_options=ZSTD)
+        rows += count
+    return rows
+
+
+ZSTD = ds.ParquetFileFormat().make_write_options(compression="zstd")
