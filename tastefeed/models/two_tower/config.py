@@ -1,0 +1,49 @@
+"""What a two-tower *is*; where it runs (device, threads, seed) is an argument of `train`."""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class TextConfig(BaseModel):
+    """How an item's title becomes a vector. A given `embedding` column is used as it is, whatever stands here."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: Literal["tfidf-svd", "sentence-transformers"] = "tfidf-svd"
+    size: int = Field(64, ge=1, description="size of a tfidf-svd vector")
+    hash_bits: int = Field(14, ge=8, le=20, description="words and word pairs are hashed into 2^hash_bits columns")
+    model: str = Field("all-MiniLM-L6-v2", description="name of the sentence-transformers model")
+
+
+class TwoTowerConfig(BaseModel):
+    """Sizes, loss and schedule of the two-tower; the defaults suit an ordinary machine."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    embedding_size: int = Field(64, ge=2, description="size of the taste part of a vector")
+    history_length: int = Field(50, ge=1, description="latest events that a user's vector is made of")
+    encoder: Literal["attention", "mean"] = Field("attention", description="how the recent history is read")
+    layers: int = Field(1, ge=1, description="blocks of the attention encoder")
+    heads: int = Field(2, ge=1, description="heads of each attention block; divides embedding_size")
+    half_life_days: float = Field(14.0, gt=0, description="half-life of an event in the long-term mean")
+    item_age: bool = Field(True, description="whether vectors know the age of items, where the catalogue does")
+    age_knots: int = Field(16, ge=2, description="knots of a user's curve over item age")
+    age_max_days: float = Field(730.0, gt=0, description="items older than this are all equally old")
+    dropout: float = Field(0.2, ge=0, lt=1, description="dropout in the user tower")
+    item_id_dropout: float = Field(0.3, ge=0, lt=1, description="share of a batch's items that lose their id embedding")
+    text: TextConfig = TextConfig()
+
+    temperature: float = Field(0.1, gt=0, description="cosines are divided by this")
+    save_weight: float = Field(2.0, ge=0, description="what a saved target weighs in the loss")
+    click_weight: float = Field(1.0, ge=0, description="what a clicked target weighs in the loss")
+    uniform_negatives: int = Field(512, ge=0, description="negatives drawn uniformly, beside those of the batch")
+    batch_size: int = Field(64, ge=1, description="windows of at most history_length + 1 events in a step")
+    learning_rate: float = Field(3e-3, gt=0)
+    weight_decay: float = Field(1e-4, ge=0)
+    epochs: int = Field(20, ge=1, description="epochs at most")
+    patience: int = Field(3, ge=1, description="epochs without a better validation after which training stops")
+    validation_days: float = Field(7.0, ge=0, description="last days to validate on; 0 leaves validation out")
+    validation_share: float = Field(0.1, gt=0, lt=1, description="share of events that those days may hold at most")
+    validation_k: int = Field(20, ge=1, description="depth of the validation lists")
+    refit: bool = Field(True, description="train again on everything for the best number of epochs")
