@@ -44,7 +44,7 @@ class IndexConfig(BaseModel):
     hnsw_links: int = Field(32, ge=2, description="links of a node")
     hnsw_build_effort: int = Field(200, ge=1, description="candidates looked at when a node is linked")
     hnsw_search_effort: int = Field(256, ge=1, description="candidates looked at in a search, at least 2 k")
-    ivf_cells_per_root: float = Field(4, gt=0, description="cells = this times the root of the number of items")
+    ivf_cells_per_root: float = Field(4.0, gt=0, description="cells = this times the root of the number of items")
     ivf_probed_share: float = Field(0.1, gt=0, le=1, description="share of cells that a search looks into")
 
     def kind(self, items: int) -> Kind:

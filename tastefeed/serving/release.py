@@ -187,10 +187,9 @@ def _belongs_together(folder: Path, release: Release) -> None:
 
 
 def _catalogue(contents: Contents) -> pa.Table:
-    ids = pa.table({c.ITEM_ID: contents.items.ids.tolist(), ITEM_ROW: np.arange(len(contents.items.ids))})
-    shown = contents.catalogue.select(CATALOGUE.names).cast(CATALOGUE)
+    shown = contents.catalogue.select(CATALOGUE.names).cast(CATALOGUE).combine_chunks()
     # a list column cannot ride through Arrow's join, so rows are looked up and taken
-    found = pc.index_in(ids[c.ITEM_ID], shown[c.ITEM_ID].combine_chunks())
+    found = pc.index_in(pa.array(contents.items.ids.tolist(), pa.string()), pa.array(shown[c.ITEM_ID].to_pylist()))
     if found.null_count:
         raise ReleaseCorrupt(f"the catalogue lacks {found.null_count} of the items that have vectors; pass all of it")
     return shown.take(found)
@@ -198,7 +197,7 @@ def _catalogue(contents: Contents) -> pa.Table:
 
 def _ordered(items: Items, rows: Sequence[int] | Rows) -> pa.Table:
     ordered = np.asarray(rows, np.int32)
-    return pa.table({ITEM_ROW: ordered, c.ITEM_ID: items.ids[ordered].tolist()}, {ITEM_ROW: pa.int32()})
+    return pa.table({ITEM_ROW: ordered, c.ITEM_ID: pa.array(items.ids[ordered].tolist(), pa.string())})
 
 
 def _rows(path: Path) -> Rows:

@@ -1,0 +1,113 @@
+"""A release small enough to build in a blink: five creators of eight items each, six users.
+
+Item `i<row>` was created `row` hours before the release; creator `c<row % 5>`; odd rows are Portuguese. User `u<row>`
+lies in the embedding exactly at item `8 * row` (creator `c<3 * row % 5>`), which they saved, and clicked the next one.
+"""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import lightgbm as lgb
+import numpy as np
+import pyarrow as pa
+from tastefeed.ranking.config import RankingConfig
+
+from tastefeed.contracts.schemas import ITEMS
+from tastefeed.ranking.tables import Items, Users
+from tastefeed.serving.index import IndexConfig
+from tastefeed.serving.manifest import Manifest
+from tastefeed.serving.publish import publish
+from tastefeed.serving.release import Contents, write_release
+
+AS_OF = datetime(2017, 3, 1, tzinfo=UTC)
+HOURS = AS_OF.timestamp() / 3600
+N_ITEMS, N_USERS, SIZE = 40, 5, 8
+SAVED = np.arange(N_USERS) * 8
+"""Row of the item that each user saved."""
+FEATURES = 3
+
+
+def item_table(seed: int = 0) -> Items:
+    vectors = np.random.default_rng(seed).normal(size=(N_ITEMS, SIZE)).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    rows = np.arange(N_ITEMS)
+    return Items(
+        ids=np.array([f"i{row}" for row in rows]),
+        creator=(rows % 5).astype(np.int32),
+        language=(rows % 2).astype(np.int32),
+        category_offsets=np.zeros(N_ITEMS + 1, np.int64),
+        category_codes=np.zeros(0, np.int32),
+        created_hours=HOURS - rows,
+        vectors=vectors,
+        text_vectors=vectors,
+        features=np.zeros((N_ITEMS, FEATURES), np.float32),
+    )
+
+
+def user_table(items: Items) -> Users:
+    touched = np.stack([SAVED, SAVED + 1], axis=1).ravel()
+    saves = np.tile([1, 0], N_USERS).astype(np.float32)
+    return Users(
+        ids=np.array([f"user-{row}" for row in range(N_USERS)]),
+        region=np.zeros(N_USERS, np.int32),
+        vectors=items.vectors[SAVED].copy() * 2,
+        features=np.arange(N_USERS * FEATURES, dtype=np.float32).reshape(N_USERS, FEATURES),
+        history_offsets=np.arange(N_USERS + 1, dtype=np.int64) * 2,
+        history_items=touched.astype(np.int32),
+        history_saves=saves,
+        history_clicks=1 - saves,
+        history_hours=np.full(len(touched), HOURS - 1),
+    )
+
+
+def catalogue() -> pa.Table:
+    def row(number: int) -> dict[str, object]:
+        return {
+            "item_id": f"i{number}",
+            "title": f"Title {number}",
+            "creator_id": f"c{number % 5}",
+            "categories": ["news"],
+            "language": "pt" if number % 2 else "en",
+            "created_at": AS_OF - timedelta(hours=number),
+            "url": f"https://example.org/{number}",
+        }
+
+    # more than the items with vectors, in another order
+    return pa.Table.from_pylist([row(number) for number in reversed(range(N_ITEMS + 3))], schema=ITEMS)
+
+
+def ranker(folder: Path, width: int) -> Path:
+    rng = np.random.default_rng(1)
+    rows = rng.normal(size=(200, width)).astype(np.float32)
+    data = lgb.Dataset(rows, label=(rows[:, 0] > 0).astype(int), group=[20] * 10)
+    model = lgb.train({"objective": "lambdarank", "verbosity": -1, "num_threads": 1, "num_leaves": 4}, data, 3)
+    path = folder / "model.txt"
+    model.save_model(path)
+    return path
+
+
+def contents(folder: Path, *, seed: int = 0, as_of: datetime = AS_OF, metrics: dict | None = None) -> Contents:
+    """What a night would hand over; another `seed` is another embedding."""
+    items = item_table(seed)
+    return Contents(
+        as_of=as_of,
+        tower=f"tower-{seed}",
+        items=items,
+        users=user_table(items),
+        catalogue=catalogue(),
+        popular=np.arange(N_ITEMS)[::-1][:20],
+        fresh=np.arange(10),
+        ranker=ranker(folder, FEATURES),
+        ranking=RankingConfig(),
+        index=IndexConfig(),
+        metrics=metrics or {"ndcg_at_20": 0.4},
+    )
+
+
+def publish_tiny(root: Path, workshop: Path, *, seed: int = 0, keep: int = 5, **changes: object) -> Manifest:
+    """Build in `workshop`, publish under `root`."""
+    workshop.mkdir(parents=True, exist_ok=True)
+    built = workshop / f"built-{len(list(workshop.iterdir()))}"
+    write_release(replace(contents(workshop, seed=seed), **changes), built)
+    return publish(built, root, keep=keep)
