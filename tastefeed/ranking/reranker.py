@@ -1,0 +1,199 @@
+"""The second look: LightGBM's lambdarank over everything known of a user and an item (Burges 2010; Ke et al. 2017).
+
+Shapes: P pairs, F features.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
+
+from tastefeed.contracts.errors import ReleaseCorrupt, UntrainableInput
+from tastefeed.ranking.feature_names import FEATURE_NAMES
+from tastefeed.ranking.ragged import Longs
+from tastefeed.ranking.tables import Floats, Rows
+
+if TYPE_CHECKING:
+    import lightgbm as lgb
+
+
+class RerankerConfig(BaseModel):
+    """Small trees and much shrinkage: a week's labels are few."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    label_gains: tuple[float, ...] = Field((0, 1, 2), description="worth of label 0, 1 (click), 2 (save)")
+    learning_rate: float = Field(0.05, gt=0, description="shrinkage of each tree")
+    rounds: int = Field(150, ge=1, description="most trees")
+    patience: int = Field(40, ge=0, description="rounds without a better last cut that end training; 0: all rounds")
+    leaves: int = Field(7, ge=2, description="leaves of a tree")
+    min_leaf_pairs: int = Field(50, ge=1, description="pairs that a leaf needs")
+    l2: float = Field(5.0, ge=0, description="L2 penalty on leaf values")
+    feature_share: float = Field(0.5, gt=0, le=1, description="share of features that a tree may use")
+    pair_share: float = Field(0.7, gt=0, le=1, description="share of pairs that a tree sees")
+    truncation: int = Field(30, ge=1, description="places of the list that lambdarank cares for")
+    bins: int = Field(63, ge=2, le=255, description="histogram bins of a feature")
+    seed: int = Field(7, ge=0, description="seed of feature and pair sampling")
+    threads: int = Field(1, ge=0, description="LightGBM's threads; 0: every core")
+
+
+@dataclass(frozen=True)
+class LabelledPairs:
+    """The pairs of one label cut: features as of the cut, labels from the window after it."""
+
+    features: Floats  # [P, F]
+    labels: NDArray[np.int32]  # [P] 0, 1 or 2
+    user_rows: Rows  # [P] those of a user side by side
+
+
+class Reranker:
+    """A fitted re-ranker."""
+
+    def __init__(self, booster: "lgb.Booster") -> None:
+        """Raises `ReleaseCorrupt` where the booster's features are not the ones that this code computes."""
+        _same_features(booster.feature_name())
+        self._booster = booster
+
+    def score(self, features: Floats, *, threads: int = 1) -> Floats:
+        """[P] scores, comparable within one user's candidates."""
+        if not len(features):
+            return np.zeros(0, np.float32)
+        return np.asarray(self._booster.predict(features, num_threads=threads), np.float32)
+
+    def contributions(self, features: Floats, *, threads: int = 1) -> Floats:
+        """[P, F] what each feature added to a pair's score (TreeSHAP, Lundberg et al. 2018)."""
+        if not len(features):
+            return np.zeros(features.shape, np.float32)
+        with_bias = self._booster.predict(features, pred_contrib=True, num_threads=threads)
+        return np.asarray(with_bias, np.float32)[:, :-1]
+
+    @property
+    def rounds(self) -> int:
+        """Trees that the scores are made of."""
+        return int(self._booster.num_trees())
+
+    def importances(self) -> dict[str, float]:
+        """Each feature's share of the gain of all splits, largest first."""
+        gains = self._booster.feature_importance("gain")
+        shares = gains / max(gains.sum(), 1e-12)
+        return {FEATURE_NAMES[place]: float(shares[place]) for place in np.argsort(-shares, kind="stable")}
+
+    def save(self, path: Path) -> None:
+        """LightGBM's own text."""
+        self._booster.save_model(path)
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """Read what `save` wrote. Raises `ReleaseCorrupt` where it cannot be read or knows other features."""
+        import lightgbm as lgb  # noqa: PLC0415  half of the callers only want the config
+
+        try:
+            booster = lgb.Booster(model_file=path)
+        except lgb.basic.LightGBMError:
+            raise ReleaseCorrupt(f"{path}: LightGBM cannot read it; publish again or roll back") from None
+        return cls(booster)
+
+
+@dataclass(frozen=True)
+class TrainedReranker:
+    """What training gives: the model, and how it came to be."""
+
+    reranker: Reranker
+    curves: Mapping[str, Sequence[float]]
+    """NDCG@20 after each round of the search for the best round, on `train` and `last_cut`."""
+    best_rounds: int
+
+
+def train(cuts: Sequence[LabelledPairs], config: RerankerConfig) -> TrainedReranker:
+    """Train on label cuts, oldest first. The last one finds the number of rounds; then all teach, that one included.
+
+    Users of a cut without any label teach nothing and are left out. Raises `UntrainableInput` where nothing is left.
+    """
+    import lightgbm as lgb  # noqa: PLC0415  see `load`
+
+    useful = [cut for cut in map(_with_labels, cuts) if len(cut.labels)]
+    if not useful:
+        raise UntrainableInput(f"none of {len(cuts)} label cuts has a user with a label; give more weeks of events")
+    rounds, curves = config.rounds, dict[str, list[float]]()
+    if config.patience and len(useful) > 1:
+        rounds, curves = _search_rounds(useful, config)
+    booster = lgb.train(_parameters(config), _dataset(useful, config), num_boost_round=rounds)
+    return TrainedReranker(Reranker(booster), curves, rounds)
+
+
+def _search_rounds(cuts: Sequence[LabelledPairs], config: RerankerConfig) -> tuple[int, dict[str, list[float]]]:
+    import lightgbm as lgb  # noqa: PLC0415  see `load`
+
+    learn = _dataset(cuts[:-1], config)
+    last = lgb.Dataset(cuts[-1].features, cuts[-1].labels, group=_group_sizes(cuts[-1].user_rows), reference=learn)
+    history: dict[str, dict[str, list[float]]] = {}
+    booster = lgb.train(
+        {**_parameters(config), "metric": "ndcg", "eval_at": [20]},
+        learn,
+        num_boost_round=config.rounds,
+        valid_sets=[learn, last],
+        valid_names=["train", "last_cut"],
+        callbacks=[
+            lgb.early_stopping(config.patience, verbose=False),
+            lgb.record_evaluation(history),
+        ],
+    )
+    return booster.best_iteration, {name: values["ndcg@20"] for name, values in history.items()}
+
+
+def _parameters(config: RerankerConfig) -> dict[str, Any]:
+    return {
+        "objective": "lambdarank",
+        "label_gain": list(config.label_gains),
+        "lambdarank_truncation_level": config.truncation,
+        "learning_rate": config.learning_rate,
+        "num_leaves": config.leaves,
+        "min_data_in_leaf": config.min_leaf_pairs,
+        "lambda_l2": config.l2,
+        "feature_fraction": config.feature_share,
+        "bagging_fraction": config.pair_share,
+        "bagging_freq": 1,
+        "max_bin": config.bins,
+        "seed": config.seed,
+        "num_threads": config.threads,
+        "deterministic": True,
+        "force_col_wise": True,
+        "verbose": -1,
+    }
+
+
+def _dataset(cuts: Sequence[LabelledPairs], config: RerankerConfig) -> "lgb.Dataset":
+    import lightgbm as lgb  # noqa: PLC0415  see `load`
+
+    return lgb.Dataset(
+        np.concatenate([cut.features for cut in cuts]),
+        np.concatenate([cut.labels for cut in cuts]),
+        group=np.concatenate([_group_sizes(cut.user_rows) for cut in cuts]),
+        feature_name=list(FEATURE_NAMES),
+        params=_parameters(config),
+    )
+
+
+def _with_labels(cut: LabelledPairs) -> LabelledPairs:
+    labelled = np.isin(cut.user_rows, cut.user_rows[cut.labels > 0])
+    return LabelledPairs(cut.features[labelled], cut.labels[labelled], cut.user_rows[labelled])
+
+
+def _group_sizes(user_rows: Rows) -> Longs:
+    starts = np.flatnonzero(np.diff(user_rows, prepend=-1))
+    return np.diff(np.append(starts, len(user_rows)))
+
+
+def _same_features(have: Sequence[str]) -> None:
+    want = list(FEATURE_NAMES)
+    if list(have) == want:
+        return
+    missing, unknown = [n for n in want if n not in have], [n for n in have if n not in want]
+    raise ReleaseCorrupt(
+        f"the re-ranker was trained on other features: it lacks {missing or 'none'}, and knows {unknown or 'none'} "
+        "that this version does not compute, or orders them otherwise; train again, or roll back"
+    )
