@@ -1,5 +1,6 @@
 """The home feed: who asks, what may be read of them, one ranking, one page of it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -7,13 +8,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tastefeed.contracts import columns as c
+from tastefeed.ranking.tables import Rows
 from tastefeed.serving import profiled
-from tastefeed.serving.audience import Audience, Doorkeeper, not_shown, rows_of
+from tastefeed.serving.audience import Doorkeeper, not_shown, rows_of
 from tastefeed.serving.cursor import Cursor, decoded
-from tastefeed.serving.explanations import Explanation, explain_everyones
+from tastefeed.serving.explanations import Explanation, explain_everyones, explain_own
 from tastefeed.serving.held import HeldRelease
+from tastefeed.serving.pending_events import Touch
 from tastefeed.serving.release import Release
-from tastefeed.serving.shelf import Ranked, everyones
+from tastefeed.serving.shelf import Ranked
 
 
 @dataclass(frozen=True)
@@ -70,13 +73,9 @@ class HomeFeed:
         now = datetime.now(UTC)
         hidden = not_shown(release, audience.standing, now)
         if audience.user_row is None:
-            ranked = everyones(release.fresh, release.popular)
-            page = _page(ranked, hidden | _foreign(release, languages), place, limit)
-            explained = explain_everyones(release, page.rows, page.sources)
+            page, explained = _everyones(release, hidden | _foreign(release, languages), place, limit)
         else:
-            ranked, late = _own(release, audience, audience.user_row, hidden, place.since)
-            page = _page(ranked, late, place, limit)
-            explained = profiled.explain(release, audience.user_row, page.rows, page.sources, hidden)
+            page, explained = _own(release, audience.user_row, audience.touches, hidden, place, limit)
         items = _shown(release, page, explained, place.rank)
         return Feed(user_id, release.version, audience.reason is None, audience.reason, items, page.cursor)
 
@@ -88,17 +87,33 @@ class Page(Ranked):
     cursor: str | None
 
 
+def _everyones(
+    release: Release, hidden: NDArray[np.bool_], place: Cursor, limit: int
+) -> tuple[Page, list[Explanation]]:
+    ranked = release.everyones
+    places, cursor = _cut(ranked.rows, hidden, place, limit)
+    page = Page(ranked.rows[places], ranked.scores[places], ranked.sources[places], cursor)
+    return page, explain_everyones(release, page.rows, page.sources)
+
+
 def _own(
-    release: Release, audience: Audience, user_row: int, hidden: NDArray[np.bool_], since: datetime
-) -> tuple[Ranked, NDArray[np.bool_]]:
-    """The user's list as of `since`, and what they touched later: left out of it without ranking it anew, so that a
-    click between two pages neither repeats nor skips an item."""
-    early = rows_of(release, (touch.item_id for touch in audience.touches if touch.landed_at <= since))
-    late = np.zeros_like(hidden)
-    late[rows_of(release, (touch.item_id for touch in audience.touches if touch.landed_at > since))] = True
-    hidden = hidden.copy()
-    hidden[early] = True
-    return profiled.rank(release, np.array([user_row], np.int32), [hidden])[0], late
+    release: Release, user_row: int, touches: Sequence[Touch], hidden: NDArray[np.bool_], place: Cursor, limit: int
+) -> tuple[Page, list[Explanation]]:
+    """The user's list as of `place.since`; what they touched later is only left out of it, so that a click between two
+    pages neither repeats nor skips an item."""
+    early = _marked(release, [touch for touch in touches if touch.landed_at <= place.since])
+    late = _marked(release, [touch for touch in touches if touch.landed_at > place.since])
+    scored = profiled.score(release, np.array([user_row], np.int32), hidden | early)
+    pairs = profiled.lists(release, scored, place.offset + limit + len(touches) + 1).pairs
+    places, cursor = _cut(scored.candidates.item_rows[pairs], late, place, limit)
+    page = profiled.ranked(scored, pairs[places])
+    return Page(page.rows, page.scores, page.sources, cursor), explain_own(release, scored, pairs[places], hidden)
+
+
+def _marked(release: Release, touches: Sequence[Touch]) -> NDArray[np.bool_]:
+    marked = np.zeros(len(release.items.ids), bool)
+    marked[rows_of(release, (touch.item_id for touch in touches))] = True
+    return marked
 
 
 def _place(asked: Cursor | None, release: Release, *, personalized: bool) -> Cursor:
@@ -107,13 +122,14 @@ def _place(asked: Cursor | None, release: Release, *, personalized: bool) -> Cur
     return Cursor(release=release.version, personalized=personalized, since=datetime.now(UTC), offset=0, rank=0)
 
 
-def _page(ranked: Ranked, hidden: NDArray[np.bool_], place: Cursor, limit: int) -> Page:
-    shown = np.flatnonzero(~hidden[ranked.rows[place.offset :]]) + place.offset
+def _cut(rows: Rows, hidden: NDArray[np.bool_], place: Cursor, limit: int) -> tuple[NDArray[np.int64], str | None]:
+    """The places of a list that make one page, and where the next one begins."""
+    shown = np.flatnonzero(~hidden[rows[place.offset :]]) + place.offset
     page = shown[:limit]
-    more = len(shown) > limit
-    following = {"offset": int(page[-1]) + 1, "rank": place.rank + len(page)} if more else {}
-    cursor = place.model_copy(update=following).encoded() if more else None
-    return Page(ranked.rows[page], ranked.scores[page], ranked.sources[page], cursor)
+    if len(shown) <= limit:
+        return page, None
+    following = {"offset": int(page[-1]) + 1, "rank": place.rank + len(page)}
+    return page, place.model_copy(update=following).encoded()
 
 
 def _foreign(release: Release, languages: frozenset[str] | None) -> NDArray[np.bool_]:

@@ -106,6 +106,15 @@ class PendingEvents(SqlStore):
         with self._transaction() as connection:
             return [Touch(item_id, landed_at) for item_id, landed_at in connection.execute(asked)]
 
+    def touches(self) -> dict[str, list[str]]:
+        """The items that each user clicked, saved or hid and no release knows yet."""
+        p = PENDING.c
+        found: dict[str, list[str]] = {}
+        with self._transaction() as connection:
+            for user_id, item_id in connection.execute(select(p.user_id, p.item_id).where(p.action.in_(TOUCHES))):
+                found.setdefault(user_id, []).append(item_id)
+        return found
+
     def erase(self, user_ids: Iterable[str]) -> int:
         """Drop every event of these users. Returns how many there were."""
         with self._transaction() as connection:

@@ -28,12 +28,14 @@ from tastefeed import __version__
 from tastefeed.contracts import columns as c
 from tastefeed.contracts.errors import ReleaseCorrupt
 from tastefeed.contracts.schemas import ITEMS
+from tastefeed.ranking.candidates import fresh_rows, popular_of
 from tastefeed.ranking.config import RankingConfig
 from tastefeed.ranking.reranker import Reranker
 from tastefeed.ranking.tables import Items, Rows, Users
 from tastefeed.serving.arrays import read_arrays, write_arrays
 from tastefeed.serving.index import FaissIndex, IndexConfig, build, comparable, load
 from tastefeed.serving.manifest import Manifest, Versions, verify_folder, write_manifest
+from tastefeed.serving.shelf import Ranked, everyones
 
 CATALOGUE = pa.schema([field for field in ITEMS if field.name != c.EMBEDDING])
 ITEM_ROW = "item_row"
@@ -120,9 +122,25 @@ class Release:
         languages = pc.fill_null(self.catalogue[c.LANGUAGE], "")
         return np.array([language.split("-")[0].lower() for language in languages.to_pylist()], dtype=np.str_)
 
+    @cached_property
+    def everyones(self) -> Ranked:
+        """The list that is the same for everyone, before opt-outs."""
+        return everyones(self.fresh, self.popular)
+
+    @cached_property
+    def fresh_candidates(self) -> Rows:
+        """Fresh items as the night's own ranking took them."""
+        return fresh_rows(self.items, self.ranking.candidates.fresh)
+
+    @cached_property
+    def popular_candidates(self) -> Rows:
+        """Popular items as the night's own ranking took them."""
+        return popular_of(self.items, self.ranking.candidates)
+
     def warmed(self) -> "Release":
         """Itself, with every lookup made, so that the first request does not pay for them."""
         _ = (self.user_row, self.item_row, self.creator_rows, self.removed_hours, self.languages)
+        _ = (self.fresh_candidates, self.popular_candidates, self.everyones)
         return self
 
 

@@ -6,6 +6,9 @@ from pathlib import Path
 from uuid import uuid4
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from tastefeed.contracts import columns as c
@@ -15,11 +18,13 @@ from tastefeed.serving.arrays import read_arrays, read_ids, without_users, write
 from tastefeed.serving.manifest import MANIFEST, Manifest, verify_folder, write_manifest
 from tastefeed.serving.publish import STAGING, current_or_none, discard, install, point, publishing, remove
 
+CATALOGUE_FILE = "catalogue.parquet"
 USER_FILES = ("users.safetensors", "users.parquet")
 
 
 def scrub(root: Path, user_ids: Iterable[str]) -> dict[str, str]:
-    """Take users out of every release: id, vector, features and history. Returns old version to new.
+    """Take users out of every release: id, vector, features and history, and their name where they are an item's
+    creator. Returns old version to new.
 
     Each revision is published like any release; the pointer follows if the original was current. Killed in the middle,
     it is finished by the next call. Raises `PublishRunning`, `ReleaseCorrupt`.
@@ -46,16 +51,20 @@ def _proven(root: Path) -> list[Manifest]:
 
 
 def _holds(folder: Path, gone: NDArray[np.str_]) -> bool:
-    return bool(np.isin(read_ids(folder / "users.parquet", c.USER_ID), gone).any())
+    named = pq.read_table(folder / CATALOGUE_FILE, columns=[c.CREATOR_ID])[c.CREATOR_ID]
+    as_creators = pc.any(pc.is_in(named, pa.array(gone.tolist(), pa.string()))).as_py()
+    return bool(as_creators or np.isin(read_ids(folder / "users.parquet", c.USER_ID), gone).any())
 
 
 def _revise(root: Path, manifest: Manifest, gone: NDArray[np.str_]) -> str:
     original = root / manifest.version
     revision = root / f"{STAGING}{uuid4().hex}"
-    shutil.copytree(original, revision, ignore=shutil.ignore_patterns(MANIFEST, *USER_FILES))
+    shutil.copytree(original, revision, ignore=shutil.ignore_patterns(MANIFEST, CATALOGUE_FILE, *USER_FILES))
     users: Users = read_arrays(Users, original, "users", tower=manifest.versions.tower)
     kept = without_users(users, np.isin(users.ids, gone))
     write_arrays(kept, revision, "users", tower=manifest.versions.tower)
+    unnamed = without_creators(pq.read_table(original / CATALOGUE_FILE), gone)
+    pq.write_table(unnamed, revision / CATALOGUE_FILE, compression="zstd")
     version = write_manifest(revision, manifest.model_copy(update={"users": len(kept.ids)})).version
     install(revision, root)
     if current_or_none(root) == manifest.version:
@@ -63,3 +72,10 @@ def _revise(root: Path, manifest: Manifest, gone: NDArray[np.str_]) -> str:
     remove(revision)
     discard(root, manifest.version)
     return version
+
+
+def without_creators(catalogue: pa.Table, gone: NDArray[np.str_]) -> pa.Table:
+    """The catalogue with these creators no longer named."""
+    creators = catalogue[c.CREATOR_ID]
+    unnamed = pc.if_else(pc.is_in(creators, pa.array(gone.tolist(), pa.string())), None, creators)
+    return catalogue.set_column(catalogue.schema.get_field_index(c.CREATOR_ID), c.CREATOR_ID, unnamed)

@@ -8,12 +8,13 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-import lightgbm as lgb
 import numpy as np
 import pyarrow as pa
-from tastefeed.ranking.config import RankingConfig
 
 from tastefeed.contracts.schemas import ITEMS
+from tastefeed.ranking.config import RankingConfig
+from tastefeed.ranking.feature_names import FEATURE_NAMES, ITEM_FEATURE_NAMES, USER_FEATURE_NAMES
+from tastefeed.ranking.reranker import LabelledPairs, RerankerConfig, train
 from tastefeed.ranking.tables import Items, Users
 from tastefeed.serving.index import IndexConfig
 from tastefeed.serving.manifest import Manifest
@@ -25,7 +26,6 @@ HOURS = AS_OF.timestamp() / 3600
 N_ITEMS, N_USERS, SIZE = 40, 5, 8
 SAVED = np.arange(N_USERS) * 8
 """Row of the item that each user saved."""
-FEATURES = 3
 
 
 def item_table(seed: int = 0) -> Items:
@@ -41,8 +41,16 @@ def item_table(seed: int = 0) -> Items:
         created_hours=HOURS - rows,
         vectors=vectors,
         text_vectors=vectors,
-        features=np.zeros((N_ITEMS, FEATURES), np.float32),
+        features=item_features(),
     )
+
+
+def item_features() -> np.ndarray:
+    """All zero but for the people of the last week and month: item `i<row>` had `row` of them."""
+    features = np.zeros((N_ITEMS, len(ITEM_FEATURE_NAMES)), np.float32)
+    for days in (7, 28):
+        features[:, ITEM_FEATURE_NAMES.index(f"users_{days}d")] = np.arange(N_ITEMS)
+    return features
 
 
 def user_table(items: Items) -> Users:
@@ -52,7 +60,7 @@ def user_table(items: Items) -> Users:
         ids=np.array([f"user-{row}" for row in range(N_USERS)]),
         region=np.zeros(N_USERS, np.int32),
         vectors=items.vectors[SAVED].copy() * 2,
-        features=np.arange(N_USERS * FEATURES, dtype=np.float32).reshape(N_USERS, FEATURES),
+        features=np.random.default_rng(5).random((N_USERS, len(USER_FEATURE_NAMES)), np.float32),
         history_offsets=np.arange(N_USERS + 1, dtype=np.int64) * 2,
         history_items=touched.astype(np.int32),
         history_saves=saves,
@@ -77,14 +85,14 @@ def catalogue() -> pa.Table:
     return pa.Table.from_pylist([row(number) for number in reversed(range(N_ITEMS + 3))], schema=ITEMS)
 
 
-def ranker(folder: Path, width: int) -> Path:
-    rng = np.random.default_rng(1)
-    rows = rng.normal(size=(200, width)).astype(np.float32)
-    data = lgb.Dataset(rows, label=(rows[:, 0] > 0).astype(int), group=[20] * 10)
-    model = lgb.train({"objective": "lambdarank", "verbosity": -1, "num_threads": 1, "num_leaves": 4}, data, 3)
-    path = folder / "model.txt"
-    model.save_model(path)
-    return path
+def ranker(folder: Path) -> Path:
+    """Likes what is near the user's vector, and nothing else."""
+    rows = np.random.default_rng(1).random((400, len(FEATURE_NAMES)), np.float32) * 4 - 2
+    labels = np.digitize(rows[:, FEATURE_NAMES.index("retrieval_score")], [0, 1])
+    cut = LabelledPairs(rows, labels.astype(np.int32), np.repeat(np.arange(20, dtype=np.int32), 20))
+    trained = train([cut], RerankerConfig(rounds=20, feature_share=1, pair_share=1, min_leaf_pairs=10))
+    trained.reranker.save(folder / "model.txt")
+    return folder / "model.txt"
 
 
 def contents(folder: Path, *, seed: int = 0, as_of: datetime = AS_OF, metrics: dict | None = None) -> Contents:
@@ -98,7 +106,7 @@ def contents(folder: Path, *, seed: int = 0, as_of: datetime = AS_OF, metrics: d
         catalogue=catalogue(),
         popular=np.arange(N_ITEMS)[::-1][:20],
         fresh=np.arange(10),
-        ranker=ranker(folder, FEATURES),
+        ranker=ranker(folder),
         ranking=RankingConfig(),
         index=IndexConfig(),
         metrics=metrics or {"ndcg_at_20": 0.4},
