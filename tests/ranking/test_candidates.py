@@ -1,0 +1,93 @@
+import numpy as np
+import pytest
+
+from tastefeed.ranking.candidates import (
+    CandidateConfig,
+    fresh_rows,
+    popular_of,
+    popular_rows,
+    taken,
+    union_candidates,
+)
+from tastefeed.ranking.tables import SOURCES
+from tests.ranking.worlds import ANN, HIDER, NEWCOMER, items, users
+
+NONE = np.zeros(0, np.int32)
+
+
+def union(user_rows, neighbours, fresh=NONE, popular=NONE, hidden=None):
+    return union_candidates(
+        users(),
+        items(),
+        np.array(user_rows, np.int32),
+        neighbours=np.asarray(neighbours, np.int32),
+        fresh=np.asarray(fresh, np.int32),
+        popular=np.asarray(popular, np.int32),
+        hidden=hidden,
+    )
+
+
+def test_a_pair_of_many_sources_is_one_candidate_that_knows_them_all():
+    found = union([NEWCOMER], [[4, 1]], fresh=[3, 1], popular=[1])
+    assert found.item_rows.tolist() == [1, 3, 4]
+    assert found.sources.tolist() == [0b111, 0b010, 0b001]
+    assert SOURCES == ("two_tower", "fresh", "popular")
+
+
+def test_history_is_left_out_whatever_source_brings_it():
+    found = union([ANN, HIDER], [[0, 4], [1, 0]], fresh=[2], popular=[1])
+    assert list(zip(found.user_rows.tolist(), found.item_rows.tolist(), strict=True)) == [
+        (ANN, 1),
+        (ANN, 4),
+        (HIDER, 0),
+        (HIDER, 2),
+    ]
+
+
+def test_scores_are_dots_for_every_source():
+    found = union([ANN], [[4]], fresh=[3])  # ann (1, 2): nobody (2, 1) is 4, undated (1, 1) is 3
+    assert found.retrieval_scores.tolist() == [4, 3]
+
+
+def test_neighbours_that_an_index_lacked_are_no_items():
+    assert union([NEWCOMER], [[-1, 2]]).item_rows.tolist() == [2]
+
+
+def test_hidden_for_everyone_or_for_one():
+    everyone = np.array([False, False, False, True, False])
+    assert union([NEWCOMER], [[3, 4]], hidden=everyone).item_rows.tolist() == [4]
+    mine = np.zeros((2, 5), bool)
+    mine[0, 4] = True
+    found = union([NEWCOMER, HIDER], [[4], [4]], hidden=mine)
+    assert found.user_rows.tolist() == [HIDER]
+
+
+def test_no_users_or_no_sources_give_no_candidates():
+    assert len(union([], np.zeros((0, 3)), fresh=[1]).item_rows) == 0
+    assert len(union([ANN], np.zeros((1, 0))).item_rows) == 0
+
+
+def test_users_stay_in_the_order_they_were_asked_in():
+    assert union([NEWCOMER, ANN], [[1], [1]]).user_rows.tolist() == [NEWCOMER, ANN]
+
+
+def test_fresh_is_newest_first_without_undated_items():
+    assert fresh_rows(items(), 3).tolist() == [3, 2, 1]
+    assert fresh_rows(items(), 99).tolist() == [3, 2, 1, 0]
+
+
+def test_popular_is_most_people_first_without_untouched_items():
+    assert popular_rows(items(), 2, 7).tolist() == [2, 3]
+    assert popular_rows(items(), 99, 7).tolist() == [2, 3, 1]
+    assert popular_of(items(), CandidateConfig(popular=1, popular_days=(1, 7))).tolist() == [2]
+    assert popular_of(items(), CandidateConfig(popular_days=())).tolist() == []
+
+
+def test_an_unknown_window_names_the_known_ones():
+    with pytest.raises(ValueError, match="no popularity over 3 days is kept; use one of 1, 7, 28"):
+        popular_rows(items(), 5, 3)
+
+
+def test_taken_keeps_what_belongs_together():
+    found = taken(union([NEWCOMER], [[4, 1]], fresh=[3]), np.array([2, 0]))
+    assert (found.item_rows.tolist(), found.sources.tolist()) == ([4, 1], [1, 1])

@@ -1,0 +1,91 @@
+import numpy as np
+import pytest
+
+from tastefeed.contracts.errors import ReleaseCorrupt, UntrainableInput
+from tastefeed.ranking.feature_names import FEATURE_NAMES
+from tastefeed.ranking.reranker import LabelledPairs, Reranker, RerankerConfig, train
+
+TELLING = FEATURE_NAMES.index("creator_share")
+CONFIG = RerankerConfig(rounds=20, patience=5, min_leaf_pairs=5)
+
+
+def cut(seed, people=30, each=20):
+    """Labels follow one feature alone: the best of each user is saved, the next clicked."""
+    rng = np.random.default_rng(seed)
+    features = rng.normal(size=(people * each, len(FEATURE_NAMES))).astype(np.float32)
+    order = np.argsort(np.argsort(-features[:, TELLING].reshape(people, each), axis=1), axis=1).ravel()
+    labels = np.where(order == 0, 2, np.where(order == 1, 1, 0)).astype(np.int32)
+    return LabelledPairs(features, labels, np.arange(people, dtype=np.int32).repeat(each))
+
+
+@pytest.fixture(scope="module")
+def trained():
+    return train([cut(1), cut(2), cut(3)], CONFIG)
+
+
+def test_it_finds_what_tells(trained):
+    importances = trained.reranker.importances()
+    assert next(iter(importances)) == "creator_share"
+    assert sum(importances.values()) == pytest.approx(1)
+    asked = cut(9)
+    scores = trained.reranker.score(asked.features).reshape(-1, 20)
+    found = np.take_along_axis(asked.labels.reshape(-1, 20), scores.argsort(axis=1)[:, -3:], axis=1)
+    assert found.max(axis=1).mean() > 1.8
+
+
+def test_curves_tell_how_the_rounds_were_found(trained):
+    assert set(trained.curves) == {"train", "last_cut"}
+    assert trained.reranker.rounds == trained.best_rounds
+    assert trained.best_rounds == int(np.argmax(trained.curves["last_cut"])) + 1
+
+
+def test_the_same_seed_gives_the_same_model(trained):
+    again = train([cut(1), cut(2), cut(3)], CONFIG)
+    assert again.reranker.score(cut(4).features).tolist() == trained.reranker.score(cut(4).features).tolist()
+
+
+def test_contributions_add_up_to_the_score(trained):
+    features = cut(5).features[:40]
+    rest = trained.reranker.score(features) - trained.reranker.contributions(features).sum(axis=1)
+    np.testing.assert_allclose(rest, rest[0], atol=1e-5)
+
+
+def test_what_is_saved_scores_alike(trained, tmp_path):
+    trained.reranker.save(tmp_path / "ranker.txt")
+    loaded = Reranker.load(tmp_path / "ranker.txt")
+    assert loaded.score(cut(6).features).tolist() == trained.reranker.score(cut(6).features).tolist()
+    assert loaded.importances() == trained.reranker.importances()
+
+
+def test_other_features_are_refused_by_name(trained, tmp_path):
+    path = tmp_path / "ranker.txt"
+    trained.reranker.save(path)
+    path.write_text(path.read_text().replace("creator_share", "shoe_size"))
+    with pytest.raises(ReleaseCorrupt, match=r"lacks \['creator_share'\], and knows \['shoe_size'\]"):
+        Reranker.load(path)
+
+
+def test_a_file_that_is_no_model_is_refused(tmp_path):
+    path = tmp_path / "ranker.txt"
+    path.write_text("not a tree\n")
+    with pytest.raises(ReleaseCorrupt, match=r"ranker\.txt: LightGBM cannot read it; publish again or roll back"):
+        Reranker.load(path)
+
+
+def test_a_single_cut_takes_all_rounds():
+    alone = train([cut(1)], CONFIG)
+    assert (alone.best_rounds, dict(alone.curves)) == (20, {})
+
+
+def test_without_labels_there_is_nothing_to_learn():
+    full = cut(1)
+    nothing = LabelledPairs(full.features, np.zeros_like(full.labels), full.user_rows)
+    with pytest.raises(UntrainableInput, match="none of 2 label cuts has a user with a label"):
+        train([nothing, nothing], CONFIG)
+    assert train([nothing, full], CONFIG).best_rounds == 20
+
+
+def test_no_pairs_have_no_scores(trained):
+    empty = np.zeros((0, len(FEATURE_NAMES)), np.float32)
+    assert trained.reranker.score(empty).shape == (0,)
+    assert trained.reranker.contributions(empty).shape == (0, len(FEATURE_NAMES))

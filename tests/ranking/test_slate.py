@@ -1,0 +1,130 @@
+from dataclasses import replace
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tastefeed.ranking.slate import SlateConfig, slates
+from tests.ranking.worlds import items, pairs, random_world
+
+FREE = SlateConfig(per_creator=0)
+
+
+def shown(scores, config, *, k=5, item_rows=(0, 1, 2, 3, 4), things=None):
+    candidates = pairs(*[(0, row) for row in item_rows])
+    found = slates(things or items(), candidates, np.array(scores, np.float32), config, k=k)
+    return candidates.item_rows[found.pairs].tolist(), found.relaxed.tolist()
+
+
+def test_without_limits_and_diversity_it_is_the_plain_ranking():
+    assert shown([1, 3, 3, 0, 2], FREE) == ([1, 2, 4, 0, 3], [False] * 5)
+
+
+def test_fewer_candidates_than_places_give_a_shorter_slate():
+    assert shown([1, 2], FREE, item_rows=(0, 1), k=50)[0] == [1, 0]
+    assert shown([], FREE, item_rows=())[0] == []
+    assert shown([1, 2], FREE, item_rows=(0, 1), k=0)[0] == []
+
+
+def test_one_of_a_creator_in_two_neighbouring_places():
+    # creators 0, 0, 1, -1, 1; by score: old, both, save, nobody, undated
+    assert shown([5, 4, 3, 2, 1], SlateConfig(window=2, per_creator=1))[0] == [0, 2, 1, 3, 4]
+
+
+def test_an_unknown_creator_is_no_creator():
+    nobody = replace(items(), creator=np.full(5, -1, np.int32))
+    assert shown([5, 4, 3, 2, 1], SlateConfig(window=5, per_creator=1), things=nobody) == ([0, 1, 2, 3, 4], [False] * 5)
+
+
+def test_every_category_of_an_item_counts():
+    # categories: old 0; both 0 and 1; save none; nobody 1; undated 1
+    assert shown([5, 4, 3, 2, 1], SlateConfig(window=2, per_creator=0, per_category=1))[0] == [0, 2, 1, 3, 4]
+    assert shown([5, 4, 3, 2, 1], SlateConfig(window=2, per_creator=0, per_category=1))[1] == [*[False] * 3, True, True]
+
+
+def test_limits_that_cannot_be_kept_are_relaxed_and_say_so():
+    one_creator = replace(items(), creator=np.zeros(5, np.int32))
+    rows, relaxed = shown([5, 4, 3, 2, 1], SlateConfig(window=3, per_creator=1), things=one_creator)
+    assert rows == [0, 1, 2, 3, 4]
+    assert relaxed == [False, True, True, True, True]
+
+
+def test_mmr_by_hand():
+    # vectors (1,0) (0,1) (0,2) (2,1) (1,1); scores as relevance: 1, .9, .8, .5, 0
+    # after `both` (0,1): save is its twin, cosine 1: .5*.8/1 - .5; old: .5 - 0; so old comes second
+    rows, _ = shown([1.8, 2.0, 1.9], SlateConfig(per_creator=0, diversity=0.5), item_rows=(0, 1, 2))
+    assert rows == [1, 0, 2]
+    assert shown([1.8, 2.0, 1.9], SlateConfig(per_creator=0), item_rows=(0, 1, 2))[0] == [1, 2, 0]
+
+
+def test_more_diversity_is_less_alike():
+    people, things = random_world(5)
+    candidates = pairs(*[(0, row) for row in range(5)])
+    del people
+    candidates = replace(
+        candidates,
+        user_rows=np.zeros(60, np.int32),
+        item_rows=np.arange(60, dtype=np.int32),
+        sources=np.ones(60, np.uint8),
+        retrieval_scores=np.zeros(60, np.float32),
+    )
+    scores = things.vectors[:, 0]
+    unit = things.vectors / np.linalg.norm(things.vectors, axis=1, keepdims=True)
+
+    def alike(diversity):
+        found = slates(things, candidates, scores, SlateConfig(per_creator=0, diversity=diversity), k=10)
+        chosen = unit[candidates.item_rows[found.pairs]]
+        return (chosen @ chosen.T).mean()
+
+    assert alike(0.0) > alike(0.3) > alike(0.9)
+
+
+worlds = st.integers(0, 10_000)
+
+
+@settings(max_examples=30, deadline=None)
+@given(worlds, st.integers(1, 6), st.integers(0, 3), st.integers(0, 3), st.floats(0, 1), st.integers(0, 30))
+def test_limits_hold_in_every_window_that_was_not_relaxed(seed, window, per_creator, per_category, diversity, k):
+    _, things = random_world(seed, things=30)
+    config = SlateConfig(window=window, per_creator=per_creator, per_category=per_category, diversity=diversity)
+    rng = np.random.default_rng(seed)
+    sizes = rng.integers(1, 30, 3)
+    candidates = pairs(*[(user, int(row)) for user, size in enumerate(sizes) for row in rng.choice(5, size)])
+    candidates = replace(
+        candidates, item_rows=np.concatenate([rng.choice(30, size, replace=False) for size in sizes]).astype(np.int32)
+    )
+    found = slates(things, candidates, rng.normal(size=sizes.sum()).astype(np.float32), config, k=k)
+    for user, size in enumerate(sizes):
+        mine = candidates.user_rows[found.pairs] == user
+        assert mine.sum() == min(k, size)
+        rows = candidates.item_rows[found.pairs[mine]]
+        assert len(set(rows.tolist())) == len(rows)
+        assert found.places[mine].tolist() == list(range(len(rows)))
+        for place in np.flatnonzero(~found.relaxed[mine]):
+            recent = rows[max(0, place - window + 1) : place + 1]
+            assert_within(recent, rows[place], things, config)
+
+
+def assert_within(recent, row, things, config):
+    creator = things.creator[row]
+    if config.per_creator and creator >= 0:
+        assert (things.creator[recent] == creator).sum() <= config.per_creator
+    for category in categories(things, row) if config.per_category else ():
+        assert sum(category in categories(things, other) for other in recent) <= config.per_category
+
+
+def categories(things, row):
+    return set(things.category_codes[things.category_offsets[row] : things.category_offsets[row + 1]].tolist())
+
+
+@given(worlds)
+@settings(max_examples=10, deadline=None)
+def test_users_do_not_see_each_other(seed):
+    _, things = random_world(seed)
+    scores = np.random.default_rng(seed).normal(size=20).astype(np.float32)
+    both = replace(pairs(*[(row // 10, 0) for row in range(20)]), item_rows=np.arange(20, dtype=np.int32))
+    config = SlateConfig(window=4, per_creator=1, per_category=2, diversity=0.4)
+    found = slates(things, both, scores, config, k=6)
+    half = replace(pairs(*[(1, 0)] * 10), item_rows=np.arange(10, 20, dtype=np.int32))
+    alone = slates(things, half, scores[10:], config, k=6)
+    assert (found.pairs[both.user_rows[found.pairs] == 1] - 10).tolist() == alone.pairs.tolist()
