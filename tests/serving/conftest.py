@@ -1,0 +1,53 @@
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from fastapi.testclient import TestClient
+
+from tastefeed.contracts import Settings
+from tastefeed.serving.app import create_app
+from tests.serving.tiny import publish_tiny
+
+
+@dataclass
+class Lake:
+    """A lake with one tiny release."""
+
+    folder: Path
+    workshop: Path
+
+    @property
+    def releases(self) -> Path:
+        return self.folder / "releases"
+
+    def publish(self, **changes) -> str:
+        return publish_tiny(self.releases, self.workshop, **changes).version
+
+    def settings(self, **changes) -> Settings:
+        return Settings(lake=str(self.folder), **changes)
+
+
+@pytest.fixture(scope="session")
+def published(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("published")
+    publish_tiny(folder / "releases", folder / "workshop")
+    return folder / "releases"
+
+
+@pytest.fixture
+def lake(tmp_path, published) -> Lake:
+    shutil.copytree(published, tmp_path / "lake" / "releases")
+    return Lake(tmp_path / "lake", tmp_path / "workshop")
+
+
+@pytest.fixture
+def app(lake):
+    return create_app(lake.settings())
+
+
+@pytest.fixture
+def client(app) -> Iterator[TestClient]:
+    with TestClient(app, base_url="http://127.0.0.1:8000") as client:
+        yield client

@@ -1,0 +1,270 @@
+"""The feed over HTTP, by the tiny release: users at items 0, 8, 16, 24, 32, which they saved; they clicked the next."""
+
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from tastefeed.contracts.schemas import ITEMS
+from tests.serving.tiny import N_ITEMS, catalogue
+
+EVERYONES = ["i0", "i39", "i1", "i38", "i2", "i37"]  # fresh and popular in turns
+NOW = datetime.now(UTC)
+
+
+def feed(client, user="user-1", headers=None, **query):
+    answer = client.get(f"/v1/users/{user}/home-feed", params=query, headers=headers or {})
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+def ids(page):
+    return [item["item_id"] for item in page["items"]]
+
+
+def post(client, *rows):
+    rows = [{"timestamp": "2017-03-02T00:00:00Z", "user_id": "user-1", "action": "click", **row} for row in rows]
+    receipt = client.post("/v1/events", json={"events": rows}).json()
+    assert receipt["errors"] == []
+
+
+class TestProfiled:
+    def test_says_what_it_is(self, client, lake):
+        page = feed(client, limit=2)
+        assert page.keys() == {"user_id", "release", "personalized", "reason", "items", "cursor"}
+        assert (page["user_id"], page["personalized"], page["reason"]) == ("user-1", True, None)
+        assert page["release"] == (lake.releases / "current").read_text().strip()
+        assert page["items"][0].keys() == {
+            *("item_id", "rank", "score", "source", "explanation", "title", "creator_id", "url", "image_url")
+        }
+
+    def test_is_ordered_by_taste(self, client):
+        page = feed(client, limit=200)
+        release = client.app.state.held.get()
+        near = release.items.vectors @ release.users.vectors[1]
+        rows = [int(item[1:]) for item in ids(page)]
+        assert near[rows[:5]].mean() > near[rows[-5:]].mean()
+        assert [item["rank"] for item in page["items"]] == list(range(1, len(rows) + 1))
+
+    def test_never_repeats_the_history_and_is_shorter_not_padded(self, client):
+        page = feed(client, limit=200)
+        assert sorted(ids(page)) == sorted(f"i{row}" for row in range(N_ITEMS) if row not in (8, 9))
+        assert page["cursor"] is None
+
+    def test_tells_why(self, client):
+        similar = [item["explanation"] for item in feed(client)["items"] if item["explanation"]["kind"] == "similar"]
+        assert {(e["item_id"], e["title"], e["action"]) for e in similar} <= {
+            ("i8", "Title 8", "save"),
+            ("i9", "Title 9", "click"),
+        }
+        saved = next(e for e in similar if e["action"] == "save")
+        assert saved["text"] == "Like “Title 8”, which you saved"
+        assert 0 < saved["similarity"] <= 1
+
+    def test_what_was_just_clicked_saved_or_hidden_is_not_shown_again(self, client):
+        first = ids(feed(client))[:4]
+        actions = ["click", "save", "hide", "impression"]
+        post(client, *({"item_id": item, "action": action} for item, action in zip(first, actions, strict=True)))
+        after = ids(feed(client))
+        assert set(first) & set(after) == {first[3]}
+        assert set(first) <= set(ids(feed(client, user="user-2", limit=200))) | {"i16", "i17"}
+
+    def test_keeps_creators_apart(self, client):
+        creators = [item["creator_id"] for item in feed(client, limit=20)["items"]]
+        for start in range(11):
+            window = creators[start : start + 10]
+            assert max(window.count(creator) for creator in window) <= 3
+
+
+class TestPages:
+    @pytest.mark.parametrize("user", ["user-1", "nobody"])
+    def test_make_up_the_whole_list(self, client, user):
+        whole, pages, cursor = feed(client, user=user, limit=200), [], None
+        while True:
+            page = feed(client, user=user, limit=7, **({"cursor": cursor} if cursor else {}))
+            pages += page["items"]
+            cursor = page["cursor"]
+            if cursor is None:
+                break
+        assert pages == whole["items"]
+
+    def test_a_click_between_two_pages_neither_repeats_nor_skips(self, client):
+        whole = ids(feed(client, limit=200))
+        first = feed(client, limit=10)
+        post(client, {"item_id": whole[3]}, {"item_id": whole[12]})
+        second = feed(client, limit=10, cursor=first["cursor"])
+        assert ids(second) == [item for item in whole[10:21] if item != whole[12]]
+        assert second["items"][0]["rank"] == 11
+        assert whole[3] not in ids(feed(client, limit=200))
+
+    def test_an_opt_out_between_two_pages_starts_everyones_list(self, client):
+        cursor = feed(client, limit=10)["cursor"]
+        client.put("/v1/opt-outs/user/user-1/personalization")
+        assert ids(feed(client, limit=6, cursor=cursor)) == EVERYONES
+
+    def test_a_cursor_of_another_release_starts_anew(self, client, lake):
+        cursor = feed(client, limit=10)["cursor"]
+        lake.publish(seed=1)
+        client.app.state.held.read_first()
+        page = feed(client, limit=10, cursor=cursor)
+        assert page["items"][0]["rank"] == 1
+        assert ids(page) == ids(feed(client, limit=10))
+
+    @pytest.mark.parametrize("cursor", ["x", "%%%", "e30", "bm90aGluZw", "eyJyZWxlYXNlIjoxfQ", "é"])
+    def test_refuse_a_cursor_that_nobody_gave_out(self, client, cursor):
+        answer = client.get("/v1/users/user-1/home-feed", params={"cursor": cursor})
+        assert answer.status_code == 400
+        assert answer.json()["detail"] == "this cursor was not given out by a feed; leave it out to start at the top"
+
+
+class TestNotProfiled:
+    @pytest.mark.parametrize(("user", "headers", "reason"), [
+        ("nobody", {}, "unknown_user"),
+        ("user-1", {"Sec-GPC": "1"}, "global_privacy_control"),
+        ("nobody", {"Sec-GPC": "1"}, "global_privacy_control"),
+    ])  # fmt: skip
+    def test_is_everyones_list_with_a_reason(self, client, user, headers, reason):
+        page = feed(client, user=user, headers=headers, limit=6)
+        assert (page["personalized"], page["reason"]) == (False, reason)
+        assert ids(page) == EVERYONES
+
+    @pytest.mark.parametrize("flag", ["personalization", "erasure"])
+    def test_opt_outs_hold_from_the_next_answer_on(self, client, flag):
+        assert feed(client)["personalized"]
+        assert client.put(f"/v1/opt-outs/user/user-1/{flag}").json()["opted_out"]
+        page = feed(client, limit=6)
+        assert (page["personalized"], page["reason"], ids(page)) == (False, "opted_out", EVERYONES)
+        assert feed(client, user="user-2")["personalized"]
+        client.delete(f"/v1/opt-outs/user/user-1/{flag}")
+        assert feed(client)["personalized"]
+
+    def test_opting_out_of_training_changes_nothing_in_the_feed(self, client):
+        before = feed(client, limit=5)["items"]
+        client.put("/v1/opt-outs/user/user-1/training")
+        assert feed(client, limit=5)["items"] == before
+
+    @pytest.mark.parametrize("header", ["0", "true", ""])
+    def test_gpc_is_the_value_1_alone(self, client, header):
+        assert feed(client, headers={"Sec-GPC": header})["personalized"]
+
+    def test_the_opt_out_store_is_lost(self, client, lake):
+        assert feed(client)["personalized"]
+        for path in lake.folder.glob("opt_outs.db*"):
+            path.write_bytes(b"garbage" * 1000)
+        page = feed(client, limit=6)
+        assert (page["personalized"], page["reason"]) == (False, "opt_out_store_unavailable")
+        assert ids(page) == EVERYONES
+
+    def test_the_event_store_is_lost(self, client, lake):
+        post(client, {"item_id": "i3"})
+        for path in lake.folder.glob("pending_events.db*"):
+            path.write_bytes(b"garbage" * 1000)
+        assert feed(client)["reason"] == "event_store_unavailable"
+
+    def test_speaks_of_items_alone(self, client):
+        explanations = [item["explanation"] for item in feed(client, user="nobody", limit=2)["items"]]
+        assert [(e["kind"], e["text"]) for e in explanations] == [
+            ("fresh", "New, from 1 March 2017"),
+            ("trending", "Many people are reading this now"),
+        ]
+        assert {e["item_id"] for e in explanations} == {None}
+
+    def test_languages_of_the_reader_on_request(self, client):
+        portuguese = {"Accept-Language": "pt-BR, fr;q=0.5, en;q=0"}
+        assert ids(feed(client, user="nobody", headers=portuguese, limit=6)) == EVERYONES
+        page = feed(client, user="nobody", headers=portuguese, language="auto", limit=4)
+        assert ids(page) == ["i39", "i1", "i37", "i3"]
+        assert ids(feed(client, user="nobody", language="auto", headers={"Accept-Language": "*"}, limit=6)) == EVERYONES
+        assert ids(feed(client, user="nobody", language="auto", headers={"Accept-Language": "ja"})) == []
+
+
+class Untouchable:
+    """A table of users that may not be read."""
+
+    def __init__(self, users):
+        self.ids = users.ids
+
+    def __getattr__(self, name):
+        raise AssertionError(f"users.{name} was read")
+
+
+class TestNothingOfTheUserIsRead:
+    @pytest.fixture(autouse=True)
+    def no_profiles(self, client, monkeypatch):
+        def untouchable(user):
+            raise AssertionError("what the user did was read")
+
+        client.put("/v1/opt-outs/user/user-2/training")  # the store exists
+        release = client.app.state.held.get()
+        object.__setattr__(release, "users", Untouchable(release.users))
+        monkeypatch.setattr(client.app.state.wishes.pending, "touched", untouchable)
+
+    def test_once_opted_out(self, client):
+        client.put("/v1/opt-outs/user/user-1/personalization")
+        assert feed(client)["reason"] == "opted_out"
+
+    def test_with_global_privacy_control(self, client):
+        assert feed(client, headers={"Sec-GPC": "1"})["reason"] == "global_privacy_control"
+
+    def test_while_the_store_cannot_be_read(self, client, lake):
+        for path in lake.folder.glob("opt_outs.db*"):
+            path.write_bytes(b"garbage" * 1000)
+        assert feed(client)["reason"] == "opt_out_store_unavailable"
+
+    def test_and_this_test_would_notice(self, client):
+        with pytest.raises(AssertionError, match="was read"):
+            feed(client)
+
+
+class TestWithheldItems:
+    @pytest.mark.parametrize("user", ["user-1", "nobody"])
+    def test_an_item_that_opted_out_is_in_nobodys_feed(self, client, user):
+        shown = ids(feed(client, user=user, limit=3))[1]
+        client.put(f"/v1/opt-outs/item/{shown}/recommendation")
+        assert shown not in ids(feed(client, user=user, limit=200))
+
+    @pytest.mark.parametrize("user", ["user-1", "nobody"])
+    def test_a_creator_who_opted_out_is_in_nobodys_feed(self, client, user):
+        client.put("/v1/opt-outs/creator/c3/recommendation")
+        creators = {item["creator_id"] for item in feed(client, user=user, limit=200)["items"]}
+        assert creators == {"c0", "c1", "c2", "c4"}
+
+    def test_they_stay_away_while_the_store_cannot_be_read(self, client, lake):
+        client.put("/v1/opt-outs/item/i0/recommendation")
+        feed(client)
+        for path in lake.folder.glob("opt_outs.db*"):
+            path.write_bytes(b"garbage" * 1000)
+        page = feed(client)
+        assert page["reason"] == "opt_out_store_unavailable"
+        assert "i0" not in ids(page)
+
+    def test_an_opted_out_item_is_no_reason_for_another(self, client):
+        client.put("/v1/opt-outs/item/i8/recommendation")
+        assert "i8" not in {item["explanation"]["item_id"] for item in feed(client, limit=200)["items"]}
+
+    def test_removed_items_are_not_shown_from_the_instant_on(self, client, lake):
+        removed = {"i0": NOW - timedelta(hours=1), "i39": NOW + timedelta(hours=1)}
+        rows = [{**row, "removed_at": removed.get(row["item_id"])} for row in catalogue().to_pylist()]
+        lake.publish(seed=1, catalogue=pa.Table.from_pylist(rows, schema=ITEMS))
+        client.app.state.held.read_first()
+        for user in ("user-2", "nobody"):
+            shown = ids(feed(client, user=user, limit=200))
+            assert "i0" not in shown
+            assert "i39" in shown
+
+
+def test_no_user_id_in_any_log(client, caplog):
+    caplog.set_level("DEBUG")
+    feed(client, user="user-1")
+    client.put("/v1/opt-outs/user/user-1/personalization")
+    feed(client, user="user-1")
+    client.get("/", params={"user_id": "user-1"})
+    ours = "\n".join(record.getMessage() for record in caplog.records if record.name != "httpx2")
+    assert "GET /v1/users/{user_id}/home-feed 200" in ours
+    assert "user-1" not in ours
+
+
+def test_scores_are_finite_numbers(client):
+    scores = [item["score"] for item in feed(client, limit=200)["items"]]
+    assert np.isfinite(scores).all()
