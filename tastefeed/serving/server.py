@@ -3,6 +3,7 @@
 import os
 import tempfile
 from copy import deepcopy
+from importlib import import_module
 from typing import Any
 
 import uvicorn
@@ -38,6 +39,7 @@ def serve(settings: Settings, *, host: str = "127.0.0.1", port: int = 8000, work
 def application() -> FastAPI:
     """What each worker calls: the application over the settings of the environment."""
     with without_heavy_imports():
+        import_module("lightgbm")  # reading a release would import it, with everything it finds
         from tastefeed.serving.app import create_app  # noqa: PLC0415  inside the block, that is its point
     return create_app(Settings())
 

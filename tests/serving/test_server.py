@@ -1,0 +1,161 @@
+"""Real processes: `serve` under uvicorn with two workers."""
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import httpx2 as httpx
+import pytest
+
+HEAVY = (
+    "pyspark",
+    "airflow",
+    "mlflow",
+    "torch",
+    "pandas",
+    "sklearn",
+    "polars",
+    "tastefeed.pipeline",
+    "tastefeed.models",
+)
+SERVE = """
+import sys
+from tastefeed.contracts import Settings
+from tastefeed.serving.server import serve
+serve(Settings(), port=int(sys.argv[1]), workers=int(sys.argv[2]))
+"""
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextmanager
+def served(lake, log, *, workers: int) -> Iterator[str]:
+    port = free_port()
+    environ = {**os.environ, "TASTEFEED_LAKE": str(lake.folder), "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-c", SERVE, str(port), str(workers)]
+    with log.open("w") as output, subprocess.Popen(command, env=environ, stdout=output, stderr=output) as process:  # noqa: S603  our own code
+        try:
+            wait_for(f"http://127.0.0.1:{port}/readyz", process)
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            process.send_signal(signal.SIGINT)
+
+
+def wait_for(url: str, process: subprocess.Popen) -> None:
+    for _ in range(300):
+        assert process.poll() is None, "the server ended"
+        try:
+            if httpx.get(url).status_code == 200:
+                return
+        except httpx.TransportError:
+            time.sleep(0.1)
+    raise AssertionError(f"{url} never came")
+
+
+def answers(url: str, count: int, path: str = "/v1/users/user-1/home-feed?limit=5") -> list[dict]:
+    """Answers over fresh connections, so that both workers take some."""
+    return [httpx.get(f"{url}{path}").json() for _ in range(count)]
+
+
+def workers_that_answered(log) -> set[str]:
+    return set(re.findall(r"Started server process \[(\d+)\]", log.read_text()))
+
+
+@pytest.fixture
+def log(tmp_path):
+    return tmp_path / "server.log"
+
+
+def test_two_workers(lake, log):
+    with served(lake, log, workers=2) as url:
+        assert all(answer["personalized"] for answer in answers(url, 20))
+
+        assert httpx.put(f"{url}/v1/opt-outs/user/user-1/personalization").json()["opted_out"]
+        assert {answer["reason"] for answer in answers(url, 20)} == {"opted_out"}
+        httpx.delete(f"{url}/v1/opt-outs/user/user-1/personalization")
+        before = answers(url, 20)
+        assert all(answer["personalized"] for answer in before)
+
+        clicked = before[0]["items"][0]["item_id"]
+        row = {"user_id": "user-1", "item_id": clicked, "action": "click", "timestamp": "2017-03-02T00:00:00Z"}
+        assert httpx.post(f"{url}/v1/events", json={"events": [row]}).json()["accepted"] == 1
+        shown = Counter(item["item_id"] for answer in answers(url, 20) for item in answer["items"])
+        assert clicked not in shown
+
+        new = lake.publish(seed=1)
+        for _ in range(100):
+            if {answer["release"] for answer in answers(url, 10)} == {new}:
+                break
+        assert {answer["release"] for answer in answers(url, 20)} == {new}
+
+        text = httpx.get(f"{url}/metrics").text
+        counted = re.search(r'tastefeed_requests_total\{.*method="PUT".*\} (\S+)', text)
+        assert counted is not None, text
+        assert float(counted[1]) == 1  # whichever worker is asked
+    assert len(workers_that_answered(log)) == 2
+    assert "user-1" not in log.read_text()
+    assert "GET /v1/users/{user_id}/home-feed 200" in log.read_text()
+
+
+def test_a_swap_under_load_drops_no_request(lake, log):
+    statuses: Counter[int] = Counter()
+    releases: set[str] = set()
+    done = threading.Event()
+
+    def ask(url: str) -> None:
+        with httpx.Client() as client:
+            while not done.is_set():
+                answer = client.get(f"{url}/v1/users/user-2/home-feed")
+                statuses[answer.status_code] += 1
+                releases.add(answer.json()["release"])
+
+    with served(lake, log, workers=1) as url:
+        threads = [threading.Thread(target=ask, args=(url,)) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        versions = [lake.publish(seed=seed) for seed in (1, 2)]
+        for _ in range(100):
+            if versions[-1] in releases:
+                break
+            time.sleep(0.1)
+        broken = lake.publish(seed=3)
+        done.set()
+        for thread in threads:
+            thread.join()
+        assert set(statuses) == {200}
+        assert versions[-1] in releases
+        assert broken
+    assert "Traceback" not in log.read_text()
+
+
+def test_starts_light(lake):
+    """What a worker imports: no training, no tables, no Spark; little time and memory."""
+    model = next(lake.releases.glob("*/ranker.txt"))
+    code = f"""
+import resource, sys, time
+started = time.perf_counter()
+from tastefeed.serving.server import application
+application()
+seconds = time.perf_counter() - started
+from tastefeed.ranking.reranker import Reranker
+Reranker.load({str(model)!r})
+heavy = [name for name in {HEAVY!r} if sys.modules.get(name)]
+print(heavy, seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+"""
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)  # noqa: S603
+    heavy, seconds, megabytes = run.stdout.rsplit(maxsplit=2)
+    assert heavy == "[]"
+    assert float(megabytes) < 300
+    assert float(seconds) < 20  # about 2 s on an idle machine
