@@ -230,7 +230,7 @@ def built(tmp_path_factory):
 def test_kill_9_at_any_moment_leaves_a_whole_release(root, shop, built, kill):
     publish_tiny(root, shop)
     command = [sys.executable, "-m", "tests.serving.publish_forever", str(root), *built]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as publisher:  # noqa: S603  our own module
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as publisher:
         publisher.stdout.readline()  # it has begun
         time.sleep(random.Random(kill).uniform(0, 0.3))
         publisher.send_signal(signal.SIGKILL)

@@ -34,6 +34,9 @@ serve(Settings(), port=int(sys.argv[1]), workers=int(sys.argv[2]))
 """
 
 
+HTTP = httpx.Client(headers={"Connection": "close"})
+
+
 def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -45,7 +48,7 @@ def served(lake, log, *, workers: int) -> Iterator[str]:
     port = free_port()
     environ = {**os.environ, "TASTEFEED_LAKE": str(lake.folder), "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-c", SERVE, str(port), str(workers)]
-    with log.open("w") as output, subprocess.Popen(command, env=environ, stdout=output, stderr=output) as process:  # noqa: S603  our own code
+    with log.open("w") as output, subprocess.Popen(command, env=environ, stdout=output, stderr=output) as process:
         try:
             wait_for(f"http://127.0.0.1:{port}/readyz", process)
             yield f"http://127.0.0.1:{port}"
@@ -57,16 +60,16 @@ def wait_for(url: str, process: subprocess.Popen) -> None:
     for _ in range(300):
         assert process.poll() is None, "the server ended"
         try:
-            if httpx.get(url).status_code == 200:
+            if HTTP.get(url).status_code == 200:
                 return
         except httpx.TransportError:
             time.sleep(0.1)
     raise AssertionError(f"{url} never came")
 
 
-def answers(url: str, count: int, path: str = "/v1/users/user-1/home-feed?limit=5") -> list[dict]:
+def answers(url: str, count: int) -> list[dict]:
     """Answers over fresh connections, so that both workers take some."""
-    return [httpx.get(f"{url}{path}").json() for _ in range(count)]
+    return [HTTP.get(f"{url}/v1/users/user-1/home-feed?limit=5").json() for _ in range(count)]
 
 
 def workers_that_answered(log) -> set[str]:
@@ -82,15 +85,15 @@ def test_two_workers(lake, log):
     with served(lake, log, workers=2) as url:
         assert all(answer["personalized"] for answer in answers(url, 20))
 
-        assert httpx.put(f"{url}/v1/opt-outs/user/user-1/personalization").json()["opted_out"]
+        assert HTTP.put(f"{url}/v1/opt-outs/user/user-1/personalization").json()["opted_out"]
         assert {answer["reason"] for answer in answers(url, 20)} == {"opted_out"}
-        httpx.delete(f"{url}/v1/opt-outs/user/user-1/personalization")
+        HTTP.delete(f"{url}/v1/opt-outs/user/user-1/personalization")
         before = answers(url, 20)
         assert all(answer["personalized"] for answer in before)
 
         clicked = before[0]["items"][0]["item_id"]
         row = {"user_id": "user-1", "item_id": clicked, "action": "click", "timestamp": "2017-03-02T00:00:00Z"}
-        assert httpx.post(f"{url}/v1/events", json={"events": [row]}).json()["accepted"] == 1
+        assert HTTP.post(f"{url}/v1/events", json={"events": [row]}).json()["accepted"] == 1
         shown = Counter(item["item_id"] for answer in answers(url, 20) for item in answer["items"])
         assert clicked not in shown
 
@@ -100,7 +103,7 @@ def test_two_workers(lake, log):
                 break
         assert {answer["release"] for answer in answers(url, 20)} == {new}
 
-        text = httpx.get(f"{url}/metrics").text
+        text = HTTP.get(f"{url}/metrics").text
         counted = re.search(r'tastefeed_requests_total\{.*method="PUT".*\} (\S+)', text)
         assert counted is not None, text
         assert float(counted[1]) == 1  # whichever worker is asked
@@ -154,7 +157,7 @@ Reranker.load({str(model)!r})
 heavy = [name for name in {HEAVY!r} if sys.modules.get(name)]
 print(heavy, seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
 """
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)  # noqa: S603
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     heavy, seconds, megabytes = run.stdout.rsplit(maxsplit=2)
     assert heavy == "[]"
     assert float(megabytes) < 300
