@@ -3,7 +3,7 @@
 A backfill of a day, or a second run of it, overwrites that day's partitions and nothing else.
 """
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from airflow.sdk import chain, dag, task
 from airflow.sdk.definitions.xcom_arg import XComArg
@@ -30,7 +30,7 @@ def stage(name: str) -> XComArg:
 
 @dag(
     schedule="@daily",
-    start_date=datetime(2016, 1, 1),
+    start_date=datetime(2016, 1, 1, tzinfo=UTC),
     catchup=False,
     max_active_runs=1,
     params={"lake": ""},

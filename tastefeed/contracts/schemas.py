@@ -162,10 +162,11 @@ CANDIDATES = pa.schema(
         pa.field(c.CUT, INSTANT),
         pa.field(c.USER_ID, pa.string()),
         pa.field(c.ITEM_ID, pa.string()),
-        pa.field("sources", STRINGS),
+        pa.field("sources", pa.uint8()),
         pa.field("retrieval_score", pa.float32()),
     ]
 )
+"""One row a labelled cut, user and candidate. `sources` is a bit set over `ranking.tables.SOURCES`."""
 
 DERIVED = {
     "events": EVENTS,

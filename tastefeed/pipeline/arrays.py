@@ -1,7 +1,7 @@
 """From the lake's tables to the arrays that ranking and releases work on.
 
-A view holds what may be recommended at its cut: items that exist and nobody withheld. Its rows are its own; where views are
-measured side by side, `catalogue_rows` says which row of the whole landed catalogue each one is.
+A view holds what may be recommended at its cut: items that exist and nobody withheld. Its rows are its own; where views
+are measured side by side, `catalogue_rows` says which row of the whole landed catalogue each one is.
 """
 
 from collections.abc import Sequence
@@ -92,7 +92,9 @@ def at_cut(night: Night, table: str, cut: datetime) -> pl.LazyFrame:
 
 def rows_of(ids: pl.Series, row_ids: NDArray[np.str_]) -> pl.Series:
     """The row of each id in `row_ids`; null where it has none."""
-    lookup = pl.DataFrame({"id": row_ids, "row": np.arange(len(row_ids), dtype=np.int32)}, schema_overrides={"id": pl.String})
+    lookup = pl.DataFrame(
+        {"id": row_ids, "row": np.arange(len(row_ids), dtype=np.int32)}, schema_overrides={"id": pl.String}
+    )
     return ids.to_frame("id").join(lookup, on="id", how="left", maintain_order="left")["row"]
 
 

@@ -15,7 +15,9 @@ class NightConfig(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="TASTEFEED_", env_nested_delimiter="__", frozen=True, extra="forbid")
 
     two_tower: TwoTowerConfig = TwoTowerConfig()
-    epochs_a_cut: int = Field(1, ge=1, description="epochs with which a later cut continues the model of the one before")
+    epochs_a_cut: int = Field(
+        1, ge=1, description="epochs with which a later cut continues the model of the one before"
+    )
     ranking: RankingConfig = RankingConfig()
     index: IndexConfig = IndexConfig()
     gates: GateConfig = GateConfig()

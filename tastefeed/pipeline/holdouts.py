@@ -1,6 +1,5 @@
 """The held-out questions of a run, in rows of the landed catalogue, and what baselines answer."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -10,10 +9,21 @@ from numpy.typing import NDArray
 
 from tastefeed.contracts import Flag, SubjectType
 from tastefeed.contracts import columns as c
-from tastefeed.evaluation import Catalogue, Events, Holdout, Lists, Measured, catalogue_from, events_from, hold_out, measure
+from tastefeed.evaluation import (
+    Catalogue,
+    Events,
+    Holdout,
+    Lists,
+    Measured,
+    catalogue_from,
+    events_from,
+    hold_out,
+    measure,
+)
 from tastefeed.evaluation.baselines import night_baselines
 from tastefeed.pipeline.arrays import Landed, View, rows_of
 from tastefeed.pipeline.night import Night
+from tastefeed.ranking.tables import Rows
 
 K = 20
 DEEP = 200
@@ -34,7 +44,9 @@ def read_questions(night: Night, landed: Landed, text_vectors: NDArray[np.float3
     """The events of everyone who may be learned from."""
     silent = list(night.opt_outs.subjects(SubjectType.USER, (Flag.TRAINING,)))
     wanted = [c.USER_ID, c.ITEM_ID, c.ACTION, c.TIMESTAMP]
-    events = night.lake.scan("events", night.plan.as_of).select(wanted).filter(~pl.col(c.USER_ID).is_in(silent)).collect()
+    events = (
+        night.lake.scan("events", night.plan.as_of).select(wanted).filter(~pl.col(c.USER_ID).is_in(silent)).collect()
+    )
     user_ids = events[c.USER_ID].unique().sort().to_numpy().astype(str)
     item_ids = landed.items[c.ITEM_ID].to_numpy().astype(str)
     return Questions(events_from(events, user_ids, item_ids), catalogue_from(landed.items), user_ids, text_vectors)
@@ -50,9 +62,7 @@ def measured_baselines(night: Night, questions: Questions, holdout: Holdout) -> 
     found = []
     for baseline in night_baselines(night.settings.seed):
         fitted = baseline.fit(holdout.history, questions.catalogue, holdout.cut)
-        lists = fitted.recommend(
-            holdout.user_rows, DEEP, rankable=holdout.rankable, seen=holdout.history.touched
-        )
+        lists = fitted.recommend(holdout.user_rows, DEEP, rankable=holdout.rankable, seen=holdout.history.touched)
         found.append(measured(baseline.name, lists, questions, holdout))
     return found
 
@@ -60,19 +70,16 @@ def measured_baselines(night: Night, questions: Questions, holdout: Holdout) -> 
 def measured(name: str, lists: Lists, questions: Questions, holdout: Holdout) -> Measured:
     """One method on a holdout."""
     deep = (DEEP,) if lists.rows.shape[1] >= DEEP else ()
-    return measure(
-        name, lists, holdout, questions.catalogue, k=K, recall_ks=deep, item_vectors=questions.text_vectors
-    )
+    return measure(name, lists, holdout, questions.catalogue, k=K, recall_ks=deep, item_vectors=questions.text_vectors)
 
 
-def user_rows_in(view: View, questions: Questions, holdout: Holdout) -> NDArray[np.int32]:
+def user_rows_in(view: View, questions: Questions, holdout: Holdout) -> Rows:
     """The rows of the holdout's users in a view; -1 for who has no vector there."""
     ids = pl.Series(questions.user_ids[holdout.user_rows], dtype=pl.String)
-    rows: NDArray[np.int32] = rows_of(ids, view.users.ids).fill_null(-1).to_numpy()
+    rows: Rows = rows_of(ids, view.users.ids).fill_null(-1).to_numpy()
     return rows
 
 
-def lists_of(view: View, rows: Sequence[NDArray[np.int32]] | NDArray[np.int32]) -> Lists:
+def lists_of(view: View, rows: Rows) -> Lists:
     """Lists in rows of a view `[U, K]`, as rows of the landed catalogue; -1 stays -1."""
-    rows = np.asarray(rows, dtype=np.int32)
     return Lists(np.where(rows >= 0, np.append(view.catalogue_rows, -1)[rows], -1).astype(np.int32))

@@ -1,9 +1,9 @@
 """The lake: where each table lives, and how a partition is replaced without anyone ever reading half of it.
 
-A partition is `<table>/as_of=YYYY-MM-DD/generation=<id>/`, and the file `_current` beside it names the generation that counts.
-Writers fill a new generation, then replace that one small file, then remove the generations it no longer names; a killed
-writer leaves a generation that nobody reads, swept by the next one. This needs no rename of folders, so it holds on object
-stores as well.
+A partition is `<table>/as_of=YYYY-MM-DD/generation=<id>/`, and the file `_current` beside it names the one that counts.
+Writers fill a new generation, then replace that one small file, then remove the generations it no longer names; a
+killed writer leaves a generation that nobody reads, swept by the next one. This needs no rename of folders, so it holds
+on object stores as well.
 """
 
 import shutil
@@ -31,6 +31,7 @@ class Lake:
     """A folder or fsspec URL of zstd parquet."""
 
     def __init__(self, root: str | Path) -> None:
+        """Nothing is read or made yet."""
         self.fs, self.root = fsspec.core.url_to_fs(str(root))
         self.url = self.fs.unstrip_protocol(self.root) if self.remote else self.root
 

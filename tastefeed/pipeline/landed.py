@@ -1,5 +1,7 @@
 """The landing zone as the night reads it."""
 
+import hashlib
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -38,6 +40,11 @@ def event_files(home: Lake) -> list[str]:
     if not files:
         raise UnreadableInput(f"{home.url}: no events have landed; run `tastefeed import --events FILE` first")
     return files
+
+
+def fingerprint(files: Sequence[str]) -> str:
+    """What landed, in twelve letters: each file is named after its content."""
+    return hashlib.sha256("\n".join(sorted(file.rsplit("/", 1)[-1] for file in files)).encode()).hexdigest()[:12]
 
 
 def last_day(home: Lake) -> datetime:

@@ -32,8 +32,8 @@ Summary = dict[str, Any]
 
 @dataclass(frozen=True)
 class Night:
-    """One run over one lake. `home` holds landing zone, opt-outs and releases; `lake` the derived tables (in a backtest,
-    a scratch lake)."""
+    """One run over one lake. `home` holds landing zone, opt-outs and releases; `lake` the derived tables, which a
+    backtest keeps in a scratch lake."""
 
     home: Lake
     lake: Lake

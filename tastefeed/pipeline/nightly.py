@@ -78,5 +78,3 @@ def _run_dag(night: Night) -> None:
     if run.state != "success":
         refusal = night.summary("refusal")
         raise NightFailed(refusal.get("message") or f"night {night.plan.as_of}: a stage failed; run again with --debug")
-
-

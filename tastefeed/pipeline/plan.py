@@ -39,10 +39,14 @@ class Plan:
         return tuple(cut - self.step * back for back in range(self.label_weeks, 0, -1))
 
     @property
+    def ranked(self) -> tuple[datetime, ...]:
+        """Every instant that a ranker is used at."""
+        return (*self.measured, self.end) if self.publishes else self.measured
+
+    @property
     def labelled(self) -> tuple[datetime, ...]:
         """Every cut with a label window: those that teach a ranker and those that are measured."""
-        users = (*self.measured, self.end) if self.publishes else self.measured
-        return tuple(sorted({*self.measured, *(label for cut in users for label in self.label_cuts(cut))}))
+        return tuple(sorted({*self.measured, *(label for cut in self.ranked for label in self.label_cuts(cut))}))
 
     @property
     def cuts(self) -> tuple[datetime, ...]:

@@ -1,5 +1,6 @@
 """What a night made, for a person to look at: stage times, metrics beside baselines, the release, five feeds."""
 
+import numpy as np
 import polars as pl
 from rich.table import Table
 
@@ -7,8 +8,20 @@ from tastefeed.evaluation import rich_table
 from tastefeed.pipeline.console import console
 from tastefeed.pipeline.night import Night
 from tastefeed.pipeline.stages import STAGES
+from tastefeed.serving import publish
+from tastefeed.serving.audience import Doorkeeper
+from tastefeed.serving.feed import HomeFeed
+from tastefeed.serving.held import HeldRelease
+from tastefeed.serving.release import Release
 
-SHOWN_METRICS = ("ndcg_at_20", "recall_at_20", "recall_at_200", "coverage_at_20", "intra_list_distance_at_20", "creator_coverage_at_20")
+SHOWN_METRICS = (
+    "ndcg_at_20",
+    "recall_at_20",
+    "recall_at_200",
+    "coverage_at_20",
+    "intra_list_distance_at_20",
+    "creator_coverage_at_20",
+)
 FEEDS = 5
 ITEMS_SHOWN = 4
 
@@ -18,7 +31,9 @@ def show_night(night: Night) -> None:
     console.print()
     console.print(stage_times(night))
     summary = night.summary("metrics")
-    console.print(rich_table(pl.DataFrame(summary["table"]), f"held out {summary['held_out']}: {summary['users']} people"))
+    console.print(
+        rich_table(pl.DataFrame(summary["table"]), f"held out {summary['held_out']}: {summary['users']} people")
+    )
     for sentence in night.summary("gates")["sentences"]:
         console.print(f"gate  {sentence}")
     console.print(f"\nrelease [bold]{night.summary('release')['version']}[/] serves {night.home.url}/releases\n")
@@ -35,7 +50,22 @@ def stage_times(night: Night) -> Table:
 
 
 def show_feeds(night: Night) -> None:
-    """The first items of five people's feeds, with the reason of each."""
-    from tastefeed.serving.feed import HomeFeed
+    """The first items of the feeds of five people with rich and poor histories, with the reason of each."""
+    release = publish.load(night.releases)
+    held = HeldRelease(night.releases)
+    held.read_first()
+    feeds = HomeFeed(held, Doorkeeper(night.opt_outs, night.pending_events))
+    for number, user in enumerate(some_people(release), start=1):
+        feed = feeds.feed(user, limit=ITEMS_SHOWN)
+        table = Table("", "title", "source", "because", title=f"feed {number}", box=None, title_justify="left")
+        for item in feed.items:
+            table.add_row(str(item.rank), (item.title or item.item_id)[:60], item.source, item.explanation.text)
+        console.print(table)
 
-    del HomeFeed, night
+
+def some_people(release: Release) -> list[str]:
+    """Five people, evenly spread from the longest history to a short one; their ids are never printed."""
+    lengths = np.diff(release.users.history_offsets)
+    known = np.argsort(-lengths, kind="stable")[: int((lengths > 0).sum())]
+    places = np.unique(np.linspace(0, max(len(known) - 1, 0), FEEDS + 1)[:-1].astype(int))
+    return [str(user) for user in release.users.ids[known[places[places < len(known)]]]]

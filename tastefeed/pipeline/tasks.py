@@ -1,4 +1,4 @@
-"""How Airflow runs a stage: the lake from its parameter or the settings, our refusals final, everything else retried."""
+"""How Airflow runs a stage: our refusals are final, everything else is tried again."""
 
 from datetime import date
 

@@ -5,7 +5,7 @@ registered as plain folders (safetensors, LightGBM text) so that no flavor wraps
 """
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,10 @@ from tastefeed.pipeline.lake import Lake
 EXPERIMENT = "nightly"
 CHALLENGER, CHAMPION = "challenger", "champion"
 LONGEST_PARAM = 500
-LARGEST_BATCH = 100
+MOST_PARAMS, MOST_METRICS = 100, 1000
+"""What MLflow takes in one batch."""
+TIMELESS = 0
+"""MLflow wants a clock reading; a figure belongs to a step, and two runs of one night should look alike."""
 
 
 def tracking_uri(settings: Settings, home: Lake) -> str:
@@ -32,6 +35,7 @@ class Tracking:
     """The night's runs in MLflow."""
 
     def __init__(self, settings: Settings, home: Lake) -> None:
+        """Of one lake; makes the tracking database where there is none."""
         self.client = MlflowClient(tracking_uri(settings, home))
         self._artifacts = None if settings.mlflow_tracking_uri else f"{home.folder.absolute()}/mlartifacts"
 
@@ -53,13 +57,21 @@ class Tracking:
     def params(self, run: str, values: Mapping[str, Any]) -> None:
         """Log settings, flattened as `room.setting`."""
         flat = [Param(name, str(value)[:LONGEST_PARAM]) for name, value in flattened(values)]
-        for first in range(0, len(flat), LARGEST_BATCH):
-            self.client.log_batch(run, params=flat[first : first + LARGEST_BATCH])
+        for first in range(0, len(flat), MOST_PARAMS):
+            self.client.log_batch(run, params=flat[first : first + MOST_PARAMS])
 
-    def metrics(self, run: str, values: Mapping[str, float], step: int = 0) -> None:
-        """Log figures; names may hold what MLflow allows in a key."""
-        at = 0  # MLflow's clock: a figure belongs to a step, not to a moment
-        self.client.log_batch(run, metrics=[Metric(name, float(value), at, step) for name, value in values.items()])
+    def metrics(self, run: str, values: Mapping[str, float]) -> None:
+        """Log figures; what was not measured is left out."""
+        self._log(run, [Metric(name, float(value), TIMELESS, 0) for name, value in values.items()])
+
+    def curve(self, run: str, name: str, values: Sequence[float]) -> None:
+        """Log one figure a step."""
+        self._log(run, [Metric(name, float(value), TIMELESS, step) for step, value in enumerate(values)])
+
+    def _log(self, run: str, figures: Sequence[Metric]) -> None:
+        known = [figure for figure in figures if math.isfinite(figure.value)]
+        for first in range(0, len(known), MOST_METRICS):
+            self.client.log_batch(run, metrics=known[first : first + MOST_METRICS])
 
     def artifact(self, run: str, name: str, content: str) -> None:
         """Keep a text file with a run."""
@@ -82,11 +94,6 @@ class Tracking:
         for model in models:
             version = self.client.get_model_version_by_alias(model, CHALLENGER).version
             self.client.set_registered_model_alias(model, CHAMPION, version)
-
-
-def finite(values: Mapping[str, float]) -> dict[str, float]:
-    """The figures that are numbers: what was not measured is not logged."""
-    return {name: value for name, value in values.items() if math.isfinite(value)}
 
 
 def flattened(values: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, Any]]:

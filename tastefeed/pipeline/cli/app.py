@@ -1,6 +1,7 @@
 """`tastefeed`: exit status 0 done, 1 the work failed (one line; `--debug` for the traceback), 2 wrong usage."""
 
 import sys
+from importlib.metadata import entry_points
 from typing import Annotated
 
 import typer
@@ -8,7 +9,7 @@ from pydantic import ValidationError
 
 from tastefeed import __version__
 from tastefeed.contracts.errors import TastefeedError
-from tastefeed.pipeline.cli import bench, landing, night, people, releases, settings
+from tastefeed.pipeline.cli import landing, night, people, releases, settings
 
 app = typer.Typer(
     name="tastefeed",
@@ -21,8 +22,9 @@ landing.add_to(app)
 night.add_to(app)
 people.add_to(app)
 releases.add_to(app)
-bench.add_to(app)
 settings.add_to(app)
+for command in entry_points(group="tastefeed.commands"):
+    command.load()(app)
 
 
 def _version(*, asked: bool) -> None:
@@ -35,7 +37,9 @@ def _version(*, asked: bool) -> None:
 def options(
     *,
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of a failure.")] = False,
-    version: Annotated[bool, typer.Option("--version", callback=lambda asked: _version(asked=asked), is_eager=True)] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=lambda asked: _version(asked=asked), is_eager=True)
+    ] = False,
 ) -> None:
     """Options of every command."""
     del debug, version  # `--debug` is read where the failure is caught, `--version` by its callback

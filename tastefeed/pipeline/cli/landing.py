@@ -22,7 +22,9 @@ def import_(
     items: options.Existing = None,
     users: options.Existing = None,
     opt_outs: options.Existing = None,
-    source: Annotated[Source | None, typer.Option("--from", help="Whose layout the files have; default: the contract's.")] = None,
+    source: Annotated[
+        Source | None, typer.Option("--from", help="Whose layout the files have; default: the contract's.")
+    ] = None,
     lake: options.Lake = options.LAKE,
 ) -> None:
     """Land events, items, users and opt-outs; say what came in and what the next night will refuse."""

@@ -18,5 +18,7 @@ def parse_day(text: str) -> date:
         raise typer.BadParameter(f"{text!r} is no day; write YYYY-MM-DD") from None
 
 
-AsOf = Annotated[date | None, typer.Option("--as-of", parser=parse_day, metavar="DATE", help="Midnight UTC that ends the data.")]
+AsOf = Annotated[
+    date | None, typer.Option("--as-of", parser=parse_day, metavar="DATE", help="Midnight UTC that ends the data.")
+]
 Existing = Annotated[Path | None, typer.Option(help="Parquet, CSV or JSON lines.")]

@@ -1,5 +1,6 @@
 """`tastefeed releases`: what is published, whether it is whole, and the way back."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -14,36 +15,44 @@ Previous = Annotated[str | None, typer.Argument(help="A release; default: the on
 @releases.command("list")
 def list_(*, lake: options.Lake = options.LAKE) -> None:
     """Every release, newest first; the current one is marked."""
-    from tastefeed.pipeline.releasing import releases_of
+    from tastefeed.serving import publish
 
-    store = releases_of(lake)
-    current = store.current_or_none()
-    for version in reversed(store.versions()):
-        typer.echo(f"{'*' if version == current else ' '} {version}")
+    root = _root(lake)
+    current = publish.current_or_none(root)
+    for manifest in reversed(publish.list_releases(root)):
+        mark = "*" if manifest.version == current else " "
+        typer.echo(f"{mark} {manifest.version}  as of {manifest.as_of:%Y-%m-%d}, {manifest.users:,} people")
 
 
 @releases.command("show")
 def show(version: Version = None, *, lake: options.Lake = options.LAKE) -> None:
-    """A release's manifest: what belongs together, and how it was measured."""
-    from tastefeed.pipeline.releasing import releases_of
+    """A release's manifest: what belongs together."""
+    from tastefeed.serving import publish
 
-    typer.echo(releases_of(lake).show(version))
+    typer.echo(publish.show(_root(lake), version).model_dump_json(indent=1))
 
 
 @releases.command("verify")
 def verify(version: Version = None, *, lake: options.Lake = options.LAKE) -> None:
     """Check every file of a release against its manifest."""
-    from tastefeed.pipeline.releasing import releases_of
+    from tastefeed.serving import publish
 
-    typer.echo(f"{releases_of(lake).verify(version)} is whole")
+    typer.echo(f"{publish.verify(_root(lake), version).version} is whole")
 
 
 @releases.command("rollback")
 def rollback(version: Previous = None, *, lake: options.Lake = options.LAKE) -> None:
     """Serve an earlier release again."""
-    from tastefeed.pipeline.releasing import releases_of
+    from tastefeed.serving import publish
 
-    typer.echo(f"{releases_of(lake).rollback(version)} serves now")
+    typer.echo(f"{publish.rollback(_root(lake), version).version} serves now")
+
+
+def _root(lake: str) -> Path:
+    from tastefeed.contracts import Settings
+    from tastefeed.serving.places import release_root
+
+    return release_root(Settings(lake=lake))
 
 
 def add_to(app: typer.Typer) -> None:

@@ -1,8 +1,8 @@
 """CI&T Deskdrop (`--from deskdrop`): `interactions.parquet` and `items.parquet` as contract tables.
 
 A view is a click; a bookmark, like, comment or follow is a save, for each says more than a click. What authors do with
-their own articles is no taste and stays out; an article of an unknown author is nobody's own. A row that repeats another one to
-the second (a view logged twice, a comment that also follows) is one event.
+their own articles is no taste and stays out; an article of an unknown author is nobody's own. A row that repeats
+another one to the second (a view logged twice, a comment that also follows) is one event.
 """
 
 from pathlib import Path

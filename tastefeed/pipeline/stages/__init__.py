@@ -1,4 +1,7 @@
-"""The steps of the night in order, each a short function: read, call, write, track. One word for stage, task and table."""
+"""The steps of the night in order, each a short function: read, call, write, track.
+
+One word for stage, task and table.
+"""
 
 STAGES = (
     "forget",

@@ -10,7 +10,7 @@ from tastefeed import features
 from tastefeed.contracts import Reason
 from tastefeed.contracts import columns as c
 from tastefeed.pipeline.importers import land
-from tastefeed.pipeline.landed import read_landed_events, read_landed_items
+from tastefeed.pipeline.landed import event_files, fingerprint, read_landed_events, read_landed_items
 from tastefeed.pipeline.night import Night, Summary
 
 if TYPE_CHECKING:
@@ -40,7 +40,13 @@ def events(night: Night) -> Summary:
     share = features.accept(checked.counts, checked.total, max_bad_share=night.settings.max_bad_share)
     night.overwrite("events", checked.events)
     kept = checked.total - sum(checked.counts.values())
-    return {"landed": checked.total, "kept": kept, "bad_share": round(share, 4), "quarantine": dict(checked.counts)}
+    return {
+        "landed": checked.total,
+        "kept": kept,
+        "bad_share": round(share, 4),
+        "fingerprint": fingerprint(event_files(night.home)),
+        "quarantine": dict(checked.counts),
+    }
 
 
 def land_pending(night: Night) -> None:

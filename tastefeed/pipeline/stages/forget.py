@@ -1,6 +1,6 @@
 """First of all: whoever asked to be forgotten leaves the lake, the older nights and every release.
 
-Erased people lose their landed rows too. People who opted out of personalization stay landed, and nothing derived from them
+Erased people lose their landed rows too. Who opted out of personalization stays landed, and nothing derived from them
 remains. This comes first, and does not depend on what the night then learns: a refused release must not keep anybody.
 """
 

@@ -1,6 +1,7 @@
-"""One retrieval a cut, each trained on what was known by then: the first from scratch, every later one from the one before.
+"""One retrieval a cut, each trained on what was known by then, and each continuing the one before.
 
-Walking forward costs an epoch or two a cut instead of a whole training, and no model ever sees past its own cut.
+Walking forward costs a moment a cut instead of a whole training: the model of the cut before learns from those who came
+back since. No model ever sees past its own cut.
 """
 
 from collections.abc import Iterator
@@ -17,31 +18,31 @@ from tastefeed.models.two_tower.export import export, load
 from tastefeed.pipeline.arrays import Landed, at_cut, read_landed
 from tastefeed.pipeline.console import epochs_bar
 from tastefeed.pipeline.night import Night, Summary
-from tastefeed.pipeline.tracking import finite
 
 CURVE = ("loss", "validation_recall", "validation_ndcg")
 
 
 def two_tower(night: Night) -> Summary:
-    """Train and keep a two-tower for every cut. Raises `UntrainableInput` where even the last cut has nothing to learn."""
-    landed, epochs, trained = read_landed(night), [], []
+    """Train and keep a two-tower for every cut. Raises `UntrainableInput` where the last one has nothing to learn."""
+    landed, trained = read_landed(night), 0
+    epochs: list[EpochResult] = []
     with night.lake.new_folder("two_tower", night.plan.as_of) as folder:
         for cut, tower in walk_forward(night, landed):
             export(tower, folder / folder_name(cut))
             epochs += tower.epochs
-            trained.append(cut)
+            trained += 1
     track(night, epochs, tower)
-    return {"cuts": len(trained), "epochs": len(epochs), "vector_size": tower.vector_size}
+    return {"cuts": trained, "epochs": len(epochs), "vector_size": tower.vector_size}
 
 
 def walk_forward(night: Night, landed: Landed) -> Iterator[tuple[datetime, TrainedTwoTower]]:
     """A model for each cut that has anything to learn from, oldest first."""
-    tower, config = None, night.config.two_tower
+    tower, before, config = None, None, night.config.two_tower
     with epochs_bar(len(night.plan.cuts)) as on_epoch:
         for cut in night.plan.cuts:
             try:
                 tower = train(
-                    at_cut(night, "retrieval_examples", cut).sort(c.USER_ID).collect(),
+                    lessons(night, cut, since=before),
                     existing(landed.items, cut),
                     landed.users,
                     config=config if tower is None else night.config.continued,
@@ -51,10 +52,19 @@ def walk_forward(night: Night, landed: Landed) -> Iterator[tuple[datetime, Train
                     on_epoch=on_epoch,
                 )
             except UntrainableInput:
-                if cut == night.plan.cuts[-1]:
+                if tower is None and cut == night.plan.cuts[-1]:
                     raise
-                continue
-            yield cut, tower
+            if tower is not None:
+                before = cut
+                yield cut, tower
+
+
+def lessons(night: Night, cut: datetime, *, since: datetime | None) -> pl.DataFrame:
+    """The histories as of a cut; where a model is continued, of the people who came back since."""
+    examples = at_cut(night, "retrieval_examples", cut).sort(c.USER_ID)
+    if since is not None:
+        examples = examples.filter(pl.col("timestamps").list.last() >= since)
+    return examples.collect()
 
 
 def existing(items: pl.DataFrame, cut: datetime) -> pl.DataFrame:
@@ -67,18 +77,22 @@ def folder_name(cut: datetime) -> str:
     return f"cut={cut:%Y-%m-%dT%H}"
 
 
-def load_tower(folder: Path, cut: datetime) -> TrainedTwoTower | None:
-    """The model of a cut; `None` where there was nothing to learn from yet."""
-    path = folder / folder_name(cut)
-    return load(path) if path.exists() else None
+def has_tower(folder: Path, cut: datetime) -> bool:
+    """Whether there was anything to learn from by a cut."""
+    return (folder / folder_name(cut)).exists()
+
+
+def load_tower(folder: Path, cut: datetime) -> TrainedTwoTower:
+    """The model of a cut."""
+    return load(folder / folder_name(cut))
 
 
 def track(night: Night, epochs: list[EpochResult], published: TrainedTwoTower) -> None:
     """The settings, the curve, and the latest model as challenger."""
     run = night.tracking.start("retrieval", parent=night.run)
     night.tracking.params(run, {"two_tower": night.config.two_tower.model_dump(), "seed": night.settings.seed})
-    for step, epoch in enumerate(epochs):
-        night.tracking.metrics(run, finite({name: getattr(epoch, name) for name in CURVE}), step)
+    for name in CURVE:
+        night.tracking.curve(run, name, [getattr(epoch, name) for epoch in epochs])
     with TemporaryDirectory() as folder:
         export(published, Path(folder) / "two_tower")
         night.tracking.register(run, "two_tower", Path(folder) / "two_tower")

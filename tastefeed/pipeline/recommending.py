@@ -1,0 +1,47 @@
+"""`tastefeed recommend` behind its door: lists of the current release, written as a whole."""
+
+from pathlib import Path
+from uuid import uuid4
+
+import polars as pl
+import pyarrow.parquet as pq
+
+from tastefeed.contracts import Settings
+from tastefeed.contracts import columns as c
+from tastefeed.contracts.errors import UnreadableInput
+from tastefeed.pipeline.importers.readers import read_table
+from tastefeed.serving import places, publish
+from tastefeed.serving.opt_outs import OptOutStore
+from tastefeed.serving.pending_events import PendingEvents
+from tastefeed.serving.recommend import recommend
+
+
+def store(lake: str) -> OptOutStore:
+    """The opt-out store of a lake."""
+    return OptOutStore(places.opt_out_url(Settings(lake=lake)))
+
+
+def recommend_to(lake: str, *, users: Path | None, k: int, out: Path) -> int:
+    """Write `user_id, item_id, rank, score, source` for some users or everyone; returns the number of rows."""
+    settings = Settings(lake=lake)
+    asked = None if users is None else user_ids(users)
+    lists = recommend(
+        publish.load(places.release_root(settings)),
+        asked,
+        k,
+        store(lake),
+        pending=PendingEvents(places.events_url(settings)),
+    )
+    out.parent.mkdir(parents=True, exist_ok=True)
+    aside = out.with_name(f".{out.name}.{uuid4().hex}")
+    pq.write_table(lists, aside, compression="zstd")
+    aside.replace(out)
+    return int(lists.num_rows)
+
+
+def user_ids(path: Path) -> list[str]:
+    """The users that a file asks for, each once. Raises `UnreadableInput` and `SchemaMismatch`."""
+    found: pl.Series = read_table(path, "users").frame[c.USER_ID].drop_nulls().unique(maintain_order=True)
+    if found.is_empty():
+        raise UnreadableInput(f"{path}: names no user; give at least one user_id")
+    return found.to_list()

@@ -1,0 +1,54 @@
+"""The gate: a ranking that does not beat its baselines is refused, and the old release keeps serving."""
+
+from tastefeed.contracts.errors import ReleaseCorrupt, ReleaseMissing
+from tastefeed.evaluation import Verdicts, judge, mean_of_weeks, require, verdicts_table
+from tastefeed.pipeline.measured_weeks import read_weeks
+from tastefeed.pipeline.night import Night, Summary
+from tastefeed.pipeline.stages.metrics import FINAL
+from tastefeed.serving.publish import load
+
+JUDGED = "judged"
+"""The key of a release's metrics that says whether it was compared with enough people."""
+
+
+def gates(night: Night) -> Summary:
+    """Judge what was measured. Raises `GateRefused` with the sentence of each gate that failed."""
+    verdicts = judged(night)
+    summary = {
+        "passed": str(verdicts.passed),
+        JUDGED: verdicts.judged,
+        "sentences": [
+            f"{'passed' if verdict.passed else 'REFUSED'}: {verdict.sentence}" for verdict in verdicts.verdicts
+        ],
+    }
+    night.tracking.metrics(night.run, {f"gate/{verdict.gate}": float(verdict.passed) for verdict in verdicts.verdicts})
+    night.tracking.artifact(night.run, "gates.json", verdicts_table(verdicts).write_json())
+    if not verdicts.passed:
+        night.write_summary("gates", {"seconds": 0.0, **summary})
+        night.tracking.end(night.run, "FAILED")
+    require(verdicts)
+    night.tracking.promote(("two_tower", "reranker"))
+    return summary
+
+
+def judged(night: Night) -> Verdicts:
+    """Hold the final ranking against every other method, on the same rows."""
+    with night.lake.open_folder("metrics", night.plan.as_of) as folder:
+        weeks = read_weeks(folder)
+    methods = [mean_of_weeks(method) for method in zip(*(week.methods for week in weeks), strict=True)]
+    final = next(method for method in methods if method.name == FINAL)
+    return judge(
+        final,
+        [method for method in methods if method is not final],
+        index_recall=night.summary("metrics")["index_recall_at_100"],
+        judged_release_serves=judged_release_serves(night),
+        config=night.config.gates,
+    )
+
+
+def judged_release_serves(night: Night) -> bool:
+    """Whether the release that serves now was itself compared with enough people."""
+    try:
+        return bool(load(night.releases).metrics.get(JUDGED))
+    except (ReleaseMissing, ReleaseCorrupt):
+        return False

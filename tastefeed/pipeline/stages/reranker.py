@@ -1,0 +1,77 @@
+"""One re-ranker for each instant it is used at, taught by the label windows that end before it."""
+
+from datetime import datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import polars as pl
+
+from tastefeed.contracts import columns as c
+from tastefeed.pipeline.arrays import Landed, View, at_cut, read_landed, read_view, rows_of
+from tastefeed.pipeline.night import Night, Summary
+from tastefeed.pipeline.stages.candidates import read_candidates
+from tastefeed.pipeline.stages.two_tower import has_tower, load_tower
+from tastefeed.ranking.pair_features import pair_features
+from tastefeed.ranking.reranker import LabelledPairs, TrainedReranker, train
+from tastefeed.ranking.tables import Candidates
+
+LABEL = "label"
+
+
+def reranker(night: Night) -> Summary:
+    """Train and keep the re-rankers: of each measured cut, and the one that is published."""
+    landed = read_landed(night)
+    with night.lake.open_folder("two_tower", night.plan.as_of) as towers:
+        pairs = {cut: labelled_pairs(night, landed, towers, cut) for cut in night.plan.labelled}
+    with night.lake.new_folder("reranker", night.plan.as_of) as folder:
+        for cut in night.plan.ranked:
+            trained = train([pairs[label] for label in night.plan.label_cuts(cut)], night.config.ranking.reranker)
+            trained.reranker.save(folder / file_name(cut))
+    track(night, trained)
+    return {"rerankers": len(night.plan.ranked), "pairs": sum(len(cut.labels) for cut in pairs.values())}
+
+
+def labelled_pairs(night: Night, landed: Landed, towers: Path, cut: datetime) -> LabelledPairs:
+    """Features as of a cut, and what people then did; no pair where nothing could be retrieved yet."""
+    if not has_tower(towers, cut):
+        return NOTHING
+    view = read_view(night, landed, cut, load_tower(towers, cut))
+    pairs = read_candidates(night, view)
+    return LabelledPairs(
+        pair_features(view.users, view.items, pairs, view.hours), labels_of(night, view, pairs), pairs.user_rows
+    )
+
+
+def labels_of(night: Night, view: View, pairs: Candidates) -> np.ndarray:
+    """[P] 2 for a save, 1 for a click, 0 for what the user let pass."""
+    labels = at_cut(night, "ranking_examples", view.cut).collect()
+    known = labels.select(
+        rows_of(labels[c.USER_ID], view.users.ids).alias("user"),
+        rows_of(labels[c.ITEM_ID], view.items.ids).alias("item"),
+        LABEL,
+    )
+    asked = pl.DataFrame({"user": pairs.user_rows, "item": pairs.item_rows})
+    found = asked.join(known, on=["user", "item"], how="left", maintain_order="left")
+    return found[LABEL].fill_null(0).cast(pl.Int32).to_numpy()
+
+
+def file_name(cut: datetime) -> str:
+    """The file of the re-ranker that is used at a cut."""
+    return f"cut={cut:%Y-%m-%dT%H}.txt"
+
+
+def track(night: Night, trained: TrainedReranker) -> None:
+    """The settings, the search for the number of rounds, what the model looks at, and the model as challenger."""
+    run = night.tracking.start("ranking", parent=night.run)
+    night.tracking.params(run, {"ranking": night.config.ranking.model_dump(), "best_rounds": trained.best_rounds})
+    for name, curve in trained.curves.items():
+        night.tracking.curve(run, f"ndcg_at_20_{name}", curve)
+    night.tracking.metrics(run, {f"importance_{name}": share for name, share in trained.reranker.importances().items()})
+    with TemporaryDirectory() as folder:
+        trained.reranker.save(Path(folder) / "ranker.txt")
+        night.tracking.register(run, "reranker", Path(folder))
+    night.tracking.end(run)
+
+
+NOTHING = LabelledPairs(np.zeros((0, 0), np.float32), np.zeros(0, np.int32), np.zeros(0, np.int32))
