@@ -1,0 +1,87 @@
+"""Landed events become events that keep the contract; the others go to quarantine with a reason."""
+
+from datetime import UTC, datetime
+from typing import NamedTuple
+
+from pyspark.sql import Column, DataFrame, Window, WindowSpec
+from pyspark.sql import functions as F
+
+from tastefeed.contracts import Action, Reason
+from tastefeed.contracts import columns as c
+from tastefeed.contracts.schemas import EVENTS, ITEMS, LANDED_EVENTS, QUARANTINE
+from tastefeed.features.conform import conform
+from tastefeed.features.cuts import days_long, instant
+from tastefeed.features.opt_outs import without_users
+
+_1990 = datetime(1990, 1, 1, tzinfo=UTC)
+_CONTENT = tuple(name for name in EVENTS.names if name != c.EVENT_ID)
+_KNOWN = "_known"
+
+
+class Validated(NamedTuple):
+    """Every landed event of the users that may be read is in exactly one of the two."""
+
+    events: DataFrame
+    quarantine: DataFrame
+
+
+def validate(landed_events: DataFrame, items: DataFrame, *, as_of: datetime, opted_out_users: DataFrame) -> Validated:
+    """Sort landed events into good ones and refused ones.
+
+    `opted_out_users` (personalization or erasure) leave before anything looks at their events: not even the quarantine
+    holds them. A row without `event_id` gets one that is derived from its content. Both frames are lazy and share their
+    whole plan.
+    """
+    landed = without_users(conform(landed_events, LANDED_EVENTS), opted_out_users)
+    checked = _with_reason(_with_event_id(landed), conform(items, ITEMS), instant(as_of))
+    return Validated(
+        events=conform(checked.where(F.col(c.REASON).isNull()), EVENTS),
+        quarantine=conform(checked.where(F.col(c.REASON).isNotNull()), QUARANTINE),
+    )
+
+
+def _with_event_id(landed: DataFrame) -> DataFrame:
+    """Give events without an id one that the same content always gets again."""
+    # JSON keeps fields apart whatever is in them, and keeps null apart from ""; its timestamps would lose microseconds
+    content = F.struct(*(F.unix_micros(name).alias(name) if name == c.TIMESTAMP else name for name in _CONTENT))
+    derived = F.sha2(F.to_json(content, {"ignoreNullFields": "false"}), 256)
+    return landed.withColumn(c.EVENT_ID, F.when(_blank(c.EVENT_ID), derived).otherwise(F.col(c.EVENT_ID)))
+
+
+def _with_reason(landed: DataFrame, items: DataFrame, as_of: Column) -> DataFrame:
+    """Add `reason`: the first in the order of `Reason` that applies, null for a good event."""
+    known_items = items.select(c.ITEM_ID).distinct().withColumn(_KNOWN, F.lit(True))
+    return (
+        landed.withColumn(c.REASON, _own_reason(as_of))
+        .withColumn(c.REASON, _unless(F.row_number().over(_same_id()) > 1, Reason.DUPLICATE_EVENT_ID))
+        .join(known_items, c.ITEM_ID, "left")
+        .withColumn(c.REASON, _unless(F.col(_KNOWN).isNull(), Reason.UNKNOWN_ITEM))
+    )
+
+
+def _own_reason(as_of: Column) -> Column:
+    """What is wrong with a row on its own."""
+    timestamp, late = F.col(c.TIMESTAMP), F.col(c.TIMESTAMP) >= as_of
+    return (
+        F.when(_blank(c.USER_ID) | _blank(c.ITEM_ID), Reason.NULL_ID.value)
+        .when(~F.coalesce(F.col(c.ACTION).isin(*map(str, Action)), F.lit(False)), Reason.UNKNOWN_ACTION.value)
+        .when(timestamp.isNull(), Reason.BAD_TIMESTAMP.value)
+        .when(timestamp < instant(_1990), Reason.BEFORE_1990.value)
+        .when(late & (timestamp > F.col(c.LANDED_AT) + days_long(1)), Reason.IN_THE_FUTURE.value)
+        .when(late, Reason.AFTER_AS_OF.value)
+    )
+
+
+def _same_id() -> WindowSpec:
+    """Events of one id, the one to keep first: good on its own, landed first, happened first, then by content."""
+    content = (F.col(name).asc_nulls_last() for name in (c.LANDED_AT, c.TIMESTAMP, *_CONTENT))
+    return Window.partitionBy(c.EVENT_ID).orderBy(F.col(c.REASON).isNotNull(), *content)
+
+
+def _unless(broken: Column, reason: Reason) -> Column:
+    """The reason a row already has, else `reason` where it is broken."""
+    return F.coalesce(F.col(c.REASON), F.when(broken, reason.value))
+
+
+def _blank(name: str) -> Column:
+    return F.col(name).isNull() | (F.trim(name) == "")
