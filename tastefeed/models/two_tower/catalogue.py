@@ -20,9 +20,16 @@ NEVER = float("nan")
 """`created_hours` of an item whose age nobody knows."""
 
 
-def hours_since_1970(instant: datetime) -> float:
-    """An aware instant as hours."""
-    return instant.timestamp() / 3600
+def hours_since_1970(instants: pl.Series) -> NDArray[np.float64]:
+    """Instants as hours, NaN where null. One way to count for all: "strictly before" must not hang on a rounding."""
+    microseconds = instants.dt.epoch("us")
+    hours = microseconds.fill_null(0).to_numpy() / 3_600_000_000
+    return np.where(microseconds.is_null().to_numpy(), NEVER, hours)
+
+
+def hours_of(instant: datetime) -> float:
+    """The same of one aware instant."""
+    return float(hours_since_1970(pl.Series([instant]))[0])
 
 
 @dataclass(frozen=True)
@@ -91,5 +98,4 @@ def _category_codes(items: pl.DataFrame, vocabulary: Vocabulary) -> Tensor:
 def _created_hours(items: pl.DataFrame) -> Tensor:
     if c.CREATED_AT not in items.columns or items[c.CREATED_AT].dtype == pl.Null:
         return torch.full((items.height,), NEVER, dtype=torch.float64)
-    hours = items[c.CREATED_AT].dt.epoch("ms").cast(pl.Float64) / 3_600_000
-    return torch.from_numpy(hours.fill_null(NEVER).to_numpy(writable=True))
+    return torch.from_numpy(hours_since_1970(items[c.CREATED_AT]))

@@ -30,7 +30,7 @@ class TwoTowerConfig(BaseModel):
     item_age: bool = Field(True, description="whether vectors know the age of items, where the catalogue does")
     age_knots: int = Field(16, ge=2, description="knots of a user's curve over item age")
     age_max_days: float = Field(730.0, gt=0, description="items older than this are all equally old")
-    dropout: float = Field(0.2, ge=0, lt=1, description="dropout in the user tower")
+    dropout: float = Field(0.2, ge=0, lt=1, description="dropout where the user tower mixes its parts")
     item_id_dropout: float = Field(0.3, ge=0, lt=1, description="share of a batch's items that lose their id embedding")
     text: TextConfig = TextConfig()
 

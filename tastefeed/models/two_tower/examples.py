@@ -15,7 +15,7 @@ from torch import Tensor
 
 from tastefeed.contracts import Action
 from tastefeed.contracts import columns as c
-from tastefeed.models.two_tower.catalogue import Catalogue, column_of
+from tastefeed.models.two_tower.catalogue import Catalogue, column_of, hours_since_1970
 from tastefeed.models.two_tower.vocabulary import Vocabulary
 
 Ints = NDArray[np.int64]
@@ -74,7 +74,6 @@ def encode_sequences(
         .with_row_index("user")
         .select("user", "item_ids", "actions", "timestamps")
         .explode("item_ids", "actions", "timestamps", empty_as_null=False)
-        .with_columns(pl.col("timestamps").dt.epoch("ms") / 3_600_000)
         .collect()
     )
     rows = catalogue.rows(events["item_ids"])
@@ -87,7 +86,7 @@ def encode_sequences(
         _offsets(counts),
         rows[known],
         np.where(saved, SAVE, CLICK)[known],
-        events["timestamps"].to_numpy()[known],
+        hours_since_1970(events["timestamps"])[known],
     )
 
 

@@ -21,6 +21,9 @@ from tastefeed.models.two_tower.config import TextConfig
 
 Floats = NDArray[np.float32]
 
+WORD = r"\w+"
+"""One letter is a word too: "C" and "R" are languages."""
+
 
 @dataclass(frozen=True)
 class TextEmbedder:
@@ -60,13 +63,19 @@ def fit_text(items: pl.DataFrame, config: TextConfig, seed: int) -> TextEmbedder
     size = min(config.size, len(titles) - 1, counts.shape[1] - 1)
     if size < 1:
         return TextEmbedder(config, 0, *none)
-    svd = TruncatedSVD(size, random_state=seed).fit(_weighted(titles, config, idf))
+    with np.errstate(divide="ignore", invalid="ignore"):  # titles that are all the same explain none of no variance
+        svd = TruncatedSVD(size, random_state=seed).fit(_weighted(titles, config, idf))
     return TextEmbedder(config, size, idf, svd.components_.astype(np.float32))
 
 
 def _hashed(titles: Sequence[str], config: TextConfig) -> csr_matrix:
     hasher = HashingVectorizer(
-        n_features=2**config.hash_bits, ngram_range=(1, 2), strip_accents="unicode", alternate_sign=False, norm=None
+        n_features=2**config.hash_bits,
+        ngram_range=(1, 2),
+        strip_accents="unicode",
+        token_pattern=WORD,
+        alternate_sign=False,
+        norm=None,
     )
     return hasher.transform(titles)
 

@@ -1,6 +1,6 @@
 """The two towers. Neither knows who a user is: a person who appears this morning has a vector at once."""
 
-# N items, B windows, W slots, D embedding size, K age columns, C categories, T text size
+# N items, B windows, W slots, P wanted slots, D embedding size, K age columns, C categories, T text size
 # state q of a window has seen the slots before q
 
 from dataclasses import dataclass
@@ -73,13 +73,9 @@ class HistoryEncoder(nn.Module):
         self.action = nn.Embedding(3, size)
         self.gap = nn.Linear(1, size)
         self.blocks = nn.ModuleList(
-            nn.TransformerEncoderLayer(
-                size, config.heads, 2 * size, config.dropout, "gelu", batch_first=True, norm_first=True
-            )
+            nn.TransformerEncoderLayer(size, config.heads, 2 * size, 0.0, "gelu", batch_first=True, norm_first=True)
             for _ in range(config.layers)
         )
-        for block in self.blocks:
-            block.self_attn.dropout = 0.0  # type: ignore[union-attr]  # costs a third of the encoder and gains nothing
         self.norm = nn.LayerNorm(size)
 
     def forward(self, history: History) -> Tensor:
@@ -110,18 +106,17 @@ class UserTower(nn.Module):
         self.past = nn.Linear(PAST_FEATURES, size)
         self.mix = nn.Sequential(nn.Linear(4 * size, 2 * size), nn.GELU(), nn.Dropout(config.dropout))
         self.taste = nn.Linear(2 * size, size)
+        nn.init.normal_(self.taste.weight, std=0.02)  # starts as the mean of the history, from where taste is learned
         self.age = nn.Linear(2 * size, age_columns) if age_columns else None
 
-    def forward(self, history: History) -> tuple[Tensor, Tensor]:
-        """`[B, W, D]` unit taste vectors and `[B, W, K]` age curves, one a slot."""
-        mean_BWD = long_term_mean(history, self.action_weight.exp(), self.half_life_hours)
-        recent_BWD = self.encoder(history) if self.encoder is not None else torch.zeros_like(mean_BWD)
-        region_BWD = self.region(history.region_B)[:, None].expand_as(mean_BWD)
-        parts = [recent_BWD, mean_BWD, self.past(history.past_BWF), region_BWD]
-        mixed_BWH = self.mix(torch.cat(parts, dim=2))
-        taste_BWD = mean_BWD + self.taste(mixed_BWH)
-        curve_BWK = self.age(mixed_BWH) if self.age is not None else mixed_BWH[..., :0]
-        return F.normalize(taste_BWD, dim=2), curve_BWK
+    def forward(self, history: History, wanted_BW: Tensor) -> tuple[Tensor, Tensor]:
+        """`[P, D]` unit taste vectors and `[P, K]` age curves of the P wanted slots."""
+        mean_PD = long_term_mean(history, self.action_weight.exp(), self.half_life_hours)[wanted_BW]
+        recent_PD = self.encoder(history)[wanted_BW] if self.encoder is not None else torch.zeros_like(mean_PD)
+        region_PD = self.region(history.region_B[wanted_BW.nonzero()[:, 0]])
+        mixed_PH = self.mix(torch.cat([recent_PD, mean_PD, self.past(history.past_BWF[wanted_BW]), region_PD], dim=1))
+        curve_PK = self.age(mixed_PH) if self.age is not None else mixed_PH[:, :0]
+        return F.normalize(mean_PD + self.taste(mixed_PH), dim=1), curve_PK
 
 
 class TwoTower(nn.Module):
@@ -143,10 +138,10 @@ class TwoTower(nn.Module):
         basis_IK = age_basis(hours - catalogue.created_hours_I, self.config.age_knots, self.config.age_max_days)
         return torch.cat([taste_ID, basis_IK], dim=1)
 
-    def user_vectors(self, history: History) -> Tensor:
-        """`[B, W, D + K]` what an index is asked with; its inner product with an item vector is the logit."""
-        taste_BWD, age_BWK = self.users(history)
-        return torch.cat([taste_BWD / self.config.temperature, age_BWK], dim=2)
+    def user_vectors(self, history: History, wanted_BW: Tensor) -> Tensor:
+        """`[P, D + K]` what an index is asked with; its inner product with an item vector is the logit."""
+        taste_PD, curve_PK = self.users(history, wanted_BW)
+        return torch.cat([taste_PD / self.config.temperature, curve_PK], dim=1)
 
 
 def long_term_mean(history: History, action_weight: Tensor, half_life_hours: float) -> Tensor:

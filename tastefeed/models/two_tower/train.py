@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from tastefeed.contracts import columns as c
 from tastefeed.contracts.errors import UntrainableInput
-from tastefeed.models.two_tower.catalogue import Catalogue, column_of, encode_catalogue, hours_since_1970
+from tastefeed.models.two_tower.catalogue import Catalogue, column_of, encode_catalogue, hours_of
 from tastefeed.models.two_tower.config import TwoTowerConfig
 from tastefeed.models.two_tower.examples import Sequences, encode_sequences, region_of
 from tastefeed.models.two_tower.text import TextEmbedder, fit_text
@@ -43,7 +43,7 @@ class TrainedTwoTower:
 
     def embed_items(self, items: pl.DataFrame, as_of: datetime) -> Floats:
         """`[I, vector_size]` one vector a row of the items table, with its age at `as_of`; new items are welcome."""
-        return embed_items(self.model, self._catalogue(items), hours_since_1970(as_of)).cpu().numpy()
+        return embed_items(self.model, self._catalogue(items), hours_of(as_of)).cpu().numpy()
 
     def embed_users(
         self, examples: pl.DataFrame, items: pl.DataFrame, as_of: datetime, users: pl.DataFrame | None = None
@@ -54,7 +54,7 @@ class TrainedTwoTower:
         """
         catalogue = self._catalogue(items)
         sequences = encode_sequences(examples, catalogue, users, self.words.regions)
-        return embed_users(self.model, catalogue, sequences, hours_since_1970(as_of)).cpu().numpy()
+        return embed_users(self.model, catalogue, sequences, hours_of(as_of)).cpu().numpy()
 
     def embed_text(self, items: pl.DataFrame) -> Floats:
         """`[I, T]` unit text vectors, zero where an item has no text."""

@@ -104,9 +104,10 @@ def batch_loss(model: TwoTower, lessons: Lessons, batch: Batch) -> Tensor:
     """Sampled softmax over the batch's distinct items, as if each target were asked at its own moment."""
     config, events, candidates = model.config, lessons.events, len(batch.rows_N)
     item_ND = model.items(lessons.catalogue, batch.rows_N)
-    taste_BWD, curve_BWK = model.users(events.history(batch.slots_BW, batch.user_B, batch.item_vectors(item_ND)))
+    history = events.history(batch.slots_BW, batch.user_B, batch.item_vectors(item_ND))
+    taste_PD, curve_PK = model.users(history, batch.is_target_BW)
     slot_P, target_P = batch.slots_BW[batch.is_target_BW], batch.items_BW[batch.is_target_BW]
-    taste_PD = taste_BWD[batch.is_target_BW] / config.temperature
+    taste_PD = taste_PD / config.temperature
     positive_P = (taste_PD * item_ND[target_P]).sum(dim=1)
     negative_PN = losses.correct_sampling(taste_PD @ item_ND.T, log_q(lessons, batch, config))
     excluded_PN = losses.accidental_hits(batch.is_target_BW.nonzero()[:, 0], batch.items_BW, candidates)
@@ -114,7 +115,6 @@ def batch_loss(model: TwoTower, lessons: Lessons, batch: Batch) -> Tensor:
         age_PN = ages(events.hours_E[slot_P], lessons.catalogue.created_hours_I[batch.rows_N])
         excluded_PN |= losses.not_yet_created(age_PN)
         if model.age_columns:
-            curve_PK = curve_BWK[batch.is_target_BW]
             positive_P = (
                 positive_P + age_scores(curve_PK, age_PN.gather(1, target_P[:, None]), config.age_max_days)[:, 0]
             )

@@ -58,7 +58,7 @@ def _latest_states(model: TwoTower, item_ID: Tensor, events: Events, windows: Wi
     slots_BW = torch.from_numpy(windows.slots_NW[some, :width]).to(item_ID.device)
     item_BWD = item_ID[torch.where(slots_BW >= 0, events.items_E[slots_BW], -1)]
     history = events.history(slots_BW, torch.from_numpy(windows.user_N[some]).to(item_ID.device), item_BWD)
-    return model.user_vectors(history)[torch.from_numpy(windows.is_target_NW[some, :width])]
+    return model.user_vectors(history, torch.from_numpy(windows.is_target_NW[some, :width]).to(item_ID.device))
 
 
 @dataclass(frozen=True)
