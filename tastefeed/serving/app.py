@@ -52,3 +52,4 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     faiss.omp_set_num_threads(1)  # requests run side by side already
     await anyio.to_thread.run_sync(app.state.held.read_first)
     yield
+    app.state.wishes.close()

@@ -24,7 +24,9 @@ SENTENCES = {
     Signal.TRENDING: "Many people are reading this now",
     Signal.POPULAR: "People who come across this tend to like it",
 }
-VERBS = {Action.SAVE: "you saved", Action.CLICK: "you read"}
+BECAUSE = {Action.SAVE: "Because you saved", Action.CLICK: "Because you read"}
+NEAR = 0.3
+"""Cosine from which an item of the user's own is named as the reason; a reader would not see the likeness below it."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,7 @@ def explain_own(
     """Reasons of some pairs of one user, from the model's own accounts. An item that is `hidden`, [I], is not named."""
     candidates = taken(scored.candidates, pairs)
     why = reasons(release.users, release.items, candidates, scored.features[pairs], release.reranker)
-    named = (why.evidence >= 0) & ~hidden[why.evidence]
+    named = (why.similarities >= NEAR) & (why.evidence >= 0) & ~hidden[why.evidence]
     shown = release.catalogue.select([c.ITEM_ID, c.TITLE]).take(np.where(named, why.evidence, 0)).to_pylist()
     created = release.catalogue[c.CREATED_AT].take(candidates.item_rows).to_pylist()
     saved = np.isin(why.evidence, _saved(release, candidates.user_rows[:1]))
@@ -75,7 +77,7 @@ def sentence(signal: str, created_at: datetime | None) -> str:
 
 def _with_evidence(signal: str, item: dict[str, Any], action: Action, similarity: float) -> Explanation:
     name = item[c.TITLE] or item[c.ITEM_ID]
-    text = f"Like “{name}”, which {VERBS[action]}"
+    text = f"{BECAUSE[action]} “{name}”"
     return Explanation(signal, text, item[c.ITEM_ID], item[c.TITLE], action, round(similarity, 3))
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from fastapi.responses import HTMLResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup, escape
 
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; img-src https: data:; "
@@ -21,10 +22,18 @@ def web_link(url: str | None) -> str | None:
     return url if url and url.lower().startswith(("https://", "http://")) else None
 
 
+def coded(text: str) -> Markup:
+    """Text with what stands between backticks as code."""
+    parts = [
+        f"<code>{escape(part)}</code>" if place % 2 else escape(part) for place, part in enumerate(text.split("`"))
+    ]
+    return Markup("").join(Markup(part) for part in parts)  # noqa: S704  each part was escaped
+
+
 _ENVIRONMENT = Environment(
     loader=FileSystemLoader(Path(__file__).parent / "templates"), autoescape=True, undefined=StrictUndefined
 )
-_ENVIRONMENT.filters["web_link"] = web_link
+_ENVIRONMENT.filters.update(web_link=web_link, coded=coded)
 
 
 def rendered(

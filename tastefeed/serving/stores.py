@@ -84,6 +84,11 @@ class SqlStore:
         self._url = url
         self._engine: Engine | None = None
 
+    def close(self) -> None:
+        """Give connections back to the database; the next question opens new ones."""
+        if self._engine is not None:
+            self._engine.dispose()
+
     @contextmanager
     def _transaction(self) -> Iterator[Connection]:
         try:

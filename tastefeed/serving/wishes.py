@@ -25,3 +25,8 @@ class Wishes:
     def opt_in(self, subject_type: str, subject_id: str, flag: str) -> OptOut:
         """Take an opt-out back; what was erased stays erased."""
         return self.opt_outs.clear(subject_type, subject_id, flag)
+
+    def close(self) -> None:
+        """Let go of both databases."""
+        self.opt_outs.close()
+        self.pending.close()

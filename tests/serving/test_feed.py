@@ -54,13 +54,19 @@ class TestProfiled:
 
     def test_tells_why(self, client):
         similar = [item["explanation"] for item in feed(client)["items"] if item["explanation"]["kind"] == "similar"]
-        assert {(e["item_id"], e["title"], e["action"]) for e in similar} <= {
+        named = [e for e in similar if e["item_id"]]
+        assert {(e["item_id"], e["title"], e["action"]) for e in named} == {
             ("i8", "Title 8", "save"),
             ("i9", "Title 9", "click"),
         }
-        saved = next(e for e in similar if e["action"] == "save")
-        assert saved["text"] == "Like “Title 8”, which you saved"
-        assert 0 < saved["similarity"] <= 1
+        saved = next(e for e in named if e["action"] == "save")
+        assert saved["text"] == "Because you saved “Title 8”"
+        assert all(0.3 <= e["similarity"] <= 1 for e in named)
+
+    def test_names_no_item_that_is_hardly_alike(self, client):
+        explanations = [item["explanation"] for item in feed(client, limit=200)["items"]]
+        far = [e for e in explanations if e["kind"] == "similar" and e["item_id"] is None]
+        assert {e["text"] for e in far} == {"Close to what you read and save"}
 
     def test_what_was_just_clicked_saved_or_hidden_is_not_shown_again(self, client):
         first = ids(feed(client))[:4]

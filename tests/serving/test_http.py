@@ -47,6 +47,8 @@ class TestKeys:
             assert problem["detail"] == "this takes an admin key, the request came with a feed key"
 
     def test_admin_keys_do_all(self, keyed):
+        is_problem(keyed.get("/v1/releases/current", headers=FEED), 403)
+        assert keyed.get("/v1/releases/current", headers=ADMIN).status_code == 200
         assert keyed.put("/v1/opt-outs/user/user-1/training", headers=ADMIN).status_code == 200
         assert keyed.get("/v1/users/user-1/home-feed", headers=ADMIN).status_code == 200
 
@@ -269,7 +271,7 @@ class TestServer:
 class TestPage:
     def test_shows_a_feed(self, client):
         page = client.get("/", params={"user_id": "user-1"}).text
-        for words in ("Picked for you", "Title 27", "by c2", "Like “Title 8”, which you saved", "Stop personalizing"):
+        for words in ("Picked for you", "Title 27", "by c2", "Because you saved “Title 8”", "Stop personalizing"):
             assert words in page
 
     def test_without_a_user_it_is_everyones(self, client):

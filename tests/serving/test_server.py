@@ -147,7 +147,8 @@ def test_starts_light(lake):
     """What a worker imports: no training, no tables, no Spark; little time and memory."""
     model = next(lake.releases.glob("*/ranker.txt"))
     code = f"""
-import resource, sys, time
+import sys, time
+import psutil
 started = time.perf_counter()
 from tastefeed.serving.server import application
 application()
@@ -155,7 +156,7 @@ seconds = time.perf_counter() - started
 from tastefeed.ranking.reranker import Reranker
 Reranker.load({str(model)!r})
 heavy = [name for name in {HEAVY!r} if sys.modules.get(name)]
-print(heavy, seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+print(heavy, seconds, psutil.Process().memory_info().rss / 1e6)
 """
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     heavy, seconds, megabytes = run.stdout.rsplit(maxsplit=2)

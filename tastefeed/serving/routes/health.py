@@ -9,7 +9,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from pydantic import BaseModel
 
 from tastefeed.serving.held import HeldRelease
-from tastefeed.serving.keys import BEARER, may_read
+from tastefeed.serving.keys import BEARER, may_administer
 from tastefeed.serving.metrics import Metrics
 
 router = APIRouter(tags=["server"])
@@ -53,7 +53,7 @@ def metrics(request: Request) -> Response:
     return Response(figures.exposition(), media_type=CONTENT_TYPE_LATEST)
 
 
-@router.get("/v1/releases/current", dependencies=[Depends(BEARER), Depends(may_read)])
+@router.get("/v1/releases/current", dependencies=[Depends(BEARER), Depends(may_administer)])
 def current_release(request: Request) -> CurrentRelease:
     """The release that this answer's worker serves."""
     held: HeldRelease = request.app.state.held
