@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from tastefeed.models.two_tower.config import TwoTowerConfig
 from tastefeed.models.two_tower.examples import Sequences, Windows, past_features, silence_hours
 from tastefeed.models.two_tower.towers import History
 
@@ -60,14 +61,14 @@ class Batch:
 
 
 def batches(
-    windows: Windows, events: Events, items: int, *, batch_size: int, uniform: int, generator: torch.Generator
+    windows: Windows, events: Events, items: int, config: TwoTowerConfig, generator: torch.Generator
 ) -> Iterator[Batch]:
-    """One epoch in random order; each batch draws `uniform` items beside those of its windows, at most all of them."""
-    device = events.items_E.device
+    """One epoch in random order; each batch has its windows' items and uniform ones, of `items` in all."""
+    device, uniform = events.items_E.device, config.uniform_negatives
     slots_NW = torch.from_numpy(windows.slots_NW)
     user_N, is_target_NW = torch.from_numpy(windows.user_N), torch.from_numpy(windows.is_target_NW)
     lengths_N = torch.from_numpy(windows.lengths())
-    for chosen_B in _shuffled(lengths_N, batch_size, generator):
+    for chosen_B in _shuffled(lengths_N, config.batch_size, generator):
         width = int(lengths_N[chosen_B].max())
         slots_BW = slots_NW[chosen_B, :width].to(device)
         events_BW = torch.where(slots_BW >= 0, events.items_E[slots_BW], -1)

@@ -15,7 +15,7 @@ from tastefeed.models.two_tower.config import TwoTowerConfig
 from tastefeed.models.two_tower.examples import Sequences, encode_sequences, region_of
 from tastefeed.models.two_tower.text import TextEmbedder, fit_text
 from tastefeed.models.two_tower.towers import TwoTower
-from tastefeed.models.two_tower.training import Lessons, OnEpoch, best_epoch, fit
+from tastefeed.models.two_tower.training import Lessons, OnEpoch, fit
 from tastefeed.models.two_tower.validation import EpochResult, Validation, embed_items, embed_users
 from tastefeed.models.two_tower.vocabulary import Vocabularies
 
@@ -77,7 +77,7 @@ def train(
 ) -> TrainedTwoTower:
     """Learn from the users whose `trainable` is true. The same seed and input give the same numbers.
 
-    The last `validation_days` decide the epoch; with `refit` a second model then learns from everything.
+    The last `validation_days` decide the epoch; from there a few epochs on everything follow.
     `start` continues from earlier weights: its words and text stay, new words are appended. Raises `UntrainableInput`.
     """
     config = config or (start.config if start else TwoTowerConfig())
@@ -118,19 +118,15 @@ class _Recipe:
 
 
 def _fitted(recipe: _Recipe, sequences: Sequences, on_epoch: OnEpoch) -> tuple[TwoTower, tuple[EpochResult, ...]]:
-    config, epochs = recipe.config, recipe.config.epochs
-    curve: tuple[EpochResult, ...] = ()
+    config, model = recipe.config, recipe.model()
+    everything = Lessons.of(recipe.catalogue, sequences, recipe.device)
     validation = Validation.after(sequences, recipe.catalogue, _validation_cut(sequences, config))
-    if config.validation_days and len(validation.user_M):
-        model = recipe.model()
-        lessons = Lessons.of(recipe.catalogue, validation.past, recipe.device)
-        curve = fit(model, lessons, validation, epochs=epochs, seed=recipe.seed, on_epoch=on_epoch)
-        if not config.refit:
-            return model, curve
-        epochs = best_epoch(curve)
-    model = recipe.model()
-    lessons = Lessons.of(recipe.catalogue, sequences, recipe.device)
-    return model, curve + fit(model, lessons, None, epochs=epochs, seed=recipe.seed, on_epoch=on_epoch)
+    if not config.validation_days or not len(validation.user_M):
+        return model, fit(model, everything, None, epochs=config.epochs, seed=recipe.seed, on_epoch=on_epoch)
+    past = Lessons.of(recipe.catalogue, validation.past, recipe.device)
+    curve = fit(model, past, validation, epochs=config.epochs, seed=recipe.seed, on_epoch=on_epoch)
+    curve += fit(model, everything, None, epochs=config.refit_epochs, seed=recipe.seed + 1, on_epoch=on_epoch)
+    return model, curve
 
 
 def _validation_cut(sequences: Sequences, config: TwoTowerConfig) -> float:

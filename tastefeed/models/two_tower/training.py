@@ -20,6 +20,7 @@ from tastefeed.models.two_tower.towers import TwoTower
 from tastefeed.models.two_tower.validation import EpochResult, Validation
 
 OnEpoch = Callable[[EpochResult], None]
+UNMEASURED = math.nan, math.nan
 
 
 @dataclass(frozen=True)
@@ -50,33 +51,22 @@ def fit(
     on_epoch: OnEpoch,
 ) -> tuple[EpochResult, ...]:
     """Train `model` in place, down to its best epoch on validation where there is one. Returns the curve."""
-    config = model.config
+    config, generator = model.config, torch.Generator().manual_seed(seed)
     windows = training_windows(lessons.sequences, config.history_length + 1)
-    generator = torch.Generator().manual_seed(seed)
     optimizer = _optimizer(model)
     curve: list[EpochResult] = []
-    best, best_state = -math.inf, copy.deepcopy(model.state_dict())
+    best_state = model.state_dict()
     for epoch in range(1, epochs + 1):
-        epoch_batches = batches(
-            windows,
-            lessons.events,
-            len(lessons.catalogue),
-            batch_size=config.batch_size,
-            uniform=config.uniform_negatives,
-            generator=generator,
-        )
-        loss = train_epoch(model, lessons, epoch_batches, optimizer)
-        figures = validation.measure(model, lessons.catalogue, config.validation_k) if validation else (math.nan,) * 2
+        order = batches(windows, lessons.events, len(lessons.catalogue), config, generator)
+        loss = train_epoch(model, lessons, order, optimizer)
+        figures = validation.measure(model, lessons.catalogue, config.validation_k) if validation else UNMEASURED
         curve.append(EpochResult(epoch, epochs, loss, *figures, refit=validation is None))
         on_epoch(curve[-1])
-        if validation is None:
-            continue
-        if figures[1] > best:
-            best, best_state = figures[1], copy.deepcopy(model.state_dict())
+        if epoch == best_epoch(curve):
+            best_state = copy.deepcopy(model.state_dict())
         if epoch - best_epoch(curve) >= config.patience:
             break
-    if validation is not None:
-        model.load_state_dict(best_state)
+    model.load_state_dict(best_state)
     return tuple(curve)
 
 

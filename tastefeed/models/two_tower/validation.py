@@ -88,8 +88,8 @@ class Validation:
         """Mean recall and NDCG at k over users, binary gains; NaN where nobody has anything to be found."""
         if not len(self.user_M):
             return float("nan"), float("nan")
-        user_UD = embed_users(model, catalogue, self.past, self.cut_hours)
-        item_ID = embed_items(model, catalogue, self.cut_hours)
+        user_UD = embed_users(model, catalogue, self.past, self.cut_hours).cpu()
+        item_ID = embed_items(model, catalogue, self.cut_hours).cpu()
         users = self.user_M.unique()
         figures = [self._figures(user_UD, item_ID, catalogue, some, k) for some in users.split(USERS_AT_ONCE)]
         recall, ndcg = torch.cat(figures).mean(dim=0).tolist()
@@ -97,10 +97,10 @@ class Validation:
 
     def _figures(self, user_UD: Tensor, item_ID: Tensor, catalogue: Catalogue, users: Tensor, k: int) -> Tensor:
         scores_BI = user_UD[users] @ item_ID.T
-        scores_BI[:, catalogue.created_hours_I >= self.cut_hours] = -torch.inf
+        scores_BI[:, catalogue.created_hours_I.cpu() >= self.cut_hours] = -torch.inf
         seen = torch.from_numpy(self.past.users), torch.from_numpy(self.past.items)
         scores_BI[_places(users, *seen)] = -torch.inf
-        wanted_BI = torch.zeros(scores_BI.shape, device=scores_BI.device)
+        wanted_BI = torch.zeros(scores_BI.shape)
         wanted_BI[_places(users, self.user_M, self.item_M)] = 1
         hits_Bk = wanted_BI.gather(1, scores_BI.topk(min(k, scores_BI.shape[1])).indices)
         discount_k = 1 / torch.log2(torch.arange(2, hits_Bk.shape[1] + 2))
