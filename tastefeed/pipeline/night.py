@@ -10,6 +10,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pyarrow as pa
+
 from tastefeed.contracts import Flag, Settings, SubjectType
 from tastefeed.contracts import columns as c
 from tastefeed.contracts.opt_outs import UNREADABLE
@@ -97,7 +99,8 @@ class Night:
 
     def _users(self, flags: Iterable[Flag]) -> "DataFrame":
         users = self.opt_outs.subjects(SubjectType.USER, flags)
-        return self.spark.createDataFrame([(user,) for user in sorted(users)], f"{c.USER_ID} string")
+        # from Arrow: rows handed over as Python objects would start Python workers in every stage
+        return self.spark.createDataFrame(pa.table({c.USER_ID: pa.array(sorted(users), pa.string())}))
 
     def write_summary(self, stage: str, summary: Summary) -> None:
         """Keep what a stage said, replacing what it said before."""

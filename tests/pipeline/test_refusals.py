@@ -1,0 +1,72 @@
+"""What the night refuses, and that the old release goes on serving."""
+
+import shutil
+from datetime import timedelta
+from pathlib import Path
+
+import polars as pl
+from filelock import FileLock
+
+from tastefeed.pipeline.lake import Lake
+from tastefeed.serving import publish
+from tests import tiny
+
+
+def assert_one_line(said: str, *words: str) -> None:
+    lines = [line for line in said.splitlines() if line.startswith("tastefeed: ")]
+    assert len(lines) == 1, said
+    assert "Traceback" not in said
+    for word in words:
+        assert word in lines[0]
+
+
+def test_a_ranking_that_does_not_beat_its_baselines_is_refused(crossed: Path, tmp_path: Path) -> None:
+    lake = tmp_path / "lake"
+    shutil.copytree(crossed, lake)
+    night = tiny.tastefeed("nightly", "--lake", lake, "--as-of", tiny.day(1), TASTEFEED_GATES__MIN_GAIN="0.9")
+    assert night.returncode == 1
+    assert_one_line(night.stderr, "the release is refused, the old one keeps serving", "of newest_first")
+    assert publish.current(lake / "releases") == publish.current(crossed / "releases")
+    assert publish.verify(lake / "releases")
+    assert "release" not in [path.stem for path in (lake / "nights" / f"as_of={tiny.day(1)}").glob("*.json")]
+
+
+def test_too_many_broken_rows_stop_the_night_before_training(tmp_path: Path) -> None:
+    lake = tmp_path / "lake"
+    good = len(tiny.events())
+    at = tiny.START + timedelta(days=1)
+    broken = [(f"person-{row}", "item-00", "shrug", at) for row in range(good * 6 // 94 + 1)]
+    tiny.land(lake, extra=pl.DataFrame(broken, schema=["user_id", "item_id", "action", "timestamp"], orient="row"))
+    night = tiny.tastefeed("nightly", "--lake", lake)
+    assert night.returncode == 1
+    assert_one_line(night.stderr, "unknown_action", "6.0", "TASTEFEED_MAX_BAD_SHARE")
+    assert Lake(lake).partitions("quarantine") == [tiny.day()]
+    assert Lake(lake).partitions("two_tower") == []
+
+
+def test_an_empty_lake_says_what_to_do(tmp_path: Path) -> None:
+    night = tiny.tastefeed("nightly", "--lake", tmp_path / "lake")
+    assert night.returncode == 1
+    assert_one_line(night.stderr, "no events have landed", "tastefeed import")
+
+
+def test_two_nights_on_one_lake_do_not_meet(tmp_path: Path) -> None:
+    lake = tmp_path / "lake"
+    tiny.land(lake)
+    with FileLock(lake / ".night.lock"):
+        night = tiny.tastefeed("nightly", "--lake", lake)
+    assert night.returncode == 1
+    assert_one_line(night.stderr, "another night is running")
+
+
+def test_wrong_usage_is_status_2(tmp_path: Path) -> None:
+    assert tiny.tastefeed("nightly", "--as-of", "yesterday").returncode == 2
+    assert tiny.tastefeed("import").returncode == 2
+    assert tiny.tastefeed("recommend").returncode == 2
+
+
+def test_a_wrong_setting_is_named_and_its_value_is_not(tmp_path: Path) -> None:
+    night = tiny.tastefeed("nightly", "--lake", tmp_path, TASTEFEED_HOLDOUT_DAYS="soon")
+    assert night.returncode == 1
+    assert_one_line(night.stderr, "holdout_days")
+    assert "soon" not in night.stderr

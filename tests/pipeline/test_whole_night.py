@@ -1,0 +1,125 @@
+"""What a whole night leaves behind: tables, runs in MLflow, a release, and words for people."""
+
+import shutil
+from pathlib import Path
+
+import polars as pl
+import pyarrow.parquet as pq
+import pytest
+from mlflow import MlflowClient
+
+from tastefeed.contracts.schemas import DERIVED
+from tastefeed.pipeline.lake import Lake
+from tastefeed.pipeline.stages import STAGES
+from tastefeed.serving import publish
+from tests import tiny
+
+BASELINES = {"newest_first", "popular_1d", "popular_7d", "popular_28d", "item_knn", "ials"}
+OURS = {"two_tower", "reranked", "final"}
+
+
+def texts_and_numbers(folder: Path) -> dict[str, list[str]]:
+    """Every parquet file below a folder, by its place without the generation, as sorted rows."""
+    found: dict[str, list[str]] = {}
+    for path in sorted(folder.rglob("*.parquet")):
+        place = "/".join(part for part in path.relative_to(folder).parts[:-1] if not part.startswith("generation="))
+        found.setdefault(place, []).extend(str(row) for row in pl.read_parquet(path).iter_rows())
+    return {place: sorted(rows) for place, rows in found.items()}
+
+
+@pytest.fixture(scope="module")
+def mlflow(crossed: Path) -> MlflowClient:
+    return MlflowClient(f"sqlite:///{crossed}/mlflow.db")
+
+
+def test_every_table_has_its_schema(crossed: Path) -> None:
+    lake = Lake(crossed)
+    for table, schema in DERIVED.items():
+        found = lake.dataset(table, tiny.day()).schema
+        assert found.names == schema.names, table
+
+
+def test_it_says_what_it_made(crossed: Path) -> None:
+    said = (crossed / "said.txt").read_text()
+    for word in (*STAGES, *BASELINES, *OURS, "release", "feed 5", "futebol number"):
+        assert word in said, word
+    assert "-zq" not in said, "a user id was printed"
+
+
+def test_mlflow_holds_a_parent_with_two_children_and_their_figures(mlflow: MlflowClient) -> None:
+    experiment = mlflow.get_experiment_by_name("nightly")
+    runs = mlflow.search_runs([experiment.experiment_id])
+    parent = next(run for run in runs if run.info.run_name.startswith("night "))
+    children = {
+        run.info.run_name: run for run in runs if run.data.tags.get("mlflow.parentRunId") == parent.info.run_id
+    }
+    assert set(children) == {"retrieval", "ranking"}
+    assert {run.info.status for run in (parent, *children.values())} == {"FINISHED"}
+    for method in BASELINES | OURS:
+        assert f"{method}/ndcg_at_20" in parent.data.metrics
+    assert parent.data.metrics["landed"] == parent.data.metrics["kept"] > 1000
+    assert children["retrieval"].data.params["two_tower.embedding_size"] == "8"
+    assert len(mlflow.get_metric_history(children["retrieval"].info.run_id, "loss")) >= 3
+
+
+def test_the_gate_made_the_challengers_champions(mlflow: MlflowClient) -> None:
+    for model in ("two_tower", "reranker"):
+        champion = mlflow.get_model_version_by_alias(model, "champion")
+        assert champion.version == mlflow.get_model_version_by_alias(model, "challenger").version
+
+
+def test_no_user_id_reaches_mlflow_or_airflow(crossed: Path) -> None:
+    told = [crossed / "mlflow.db", *(crossed / "mlartifacts").rglob("*"), *(crossed / ".airflow").rglob("*")]
+    told += list((crossed / "nights").rglob("*.json"))
+    for path in told:
+        if path.is_file():
+            assert b"-zq" not in path.read_bytes(), path
+
+
+def test_no_pickle_is_anywhere(crossed: Path) -> None:
+    released = [path.suffix for path in (crossed / "releases").rglob("*") if path.is_file()]
+    kept = [path.suffix for path in (crossed / "mlartifacts").rglob("*") if path.is_file()]
+    assert not {".pkl", ".pickle", ".pt", ".pth", ".joblib"} & {*released, *kept}
+
+
+def test_a_release_says_how_it_was_measured(crossed: Path) -> None:
+    metrics = publish.load(crossed / "releases").metrics
+    assert {row["method"] for row in metrics["methods"]} == BASELINES | OURS
+    assert metrics["judged"] is True
+    assert all(sentence.startswith("passed") for sentence in metrics["gates"])
+
+
+def test_a_second_run_of_the_day_changes_nothing(crossed: Path, tmp_path: Path) -> None:
+    lake = tmp_path / "lake"
+    shutil.copytree(crossed, lake)
+    night = tiny.tastefeed("nightly", "--lake", lake, "--as-of", tiny.day())
+    assert night.returncode == 0, night.stdout[-3000:] + night.stderr[-3000:]
+    assert publish.current(lake / "releases") == publish.current(crossed / "releases")
+    for table in (*DERIVED, "metrics"):
+        assert texts_and_numbers(lake / table) == texts_and_numbers(crossed / table), table
+
+
+def test_recommend_writes_everyones_lists(crossed: Path, tmp_path: Path) -> None:
+    out = tmp_path / "lists.parquet"
+    done = tiny.tastefeed("recommend", "--lake", crossed, "--k", 5, "--out", out)
+    assert done.returncode == 0, done.stderr
+    lists = pq.read_table(out)
+    assert lists.column_names == ["user_id", "item_id", "rank", "score", "source"]
+    assert len(set(lists["user_id"].to_pylist())) == tiny.PEOPLE
+    assert max(lists["rank"].to_pylist()) == 5
+
+
+def test_releases_are_listed_verified_and_rolled_back(crossed: Path, tmp_path: Path) -> None:
+    lake = tmp_path / "lake"
+    shutil.copytree(crossed, lake)
+    version = publish.current(lake / "releases")
+    assert f"* {version}" in tiny.tastefeed("releases", "list", "--lake", lake).stdout
+    assert tiny.tastefeed("releases", "verify", "--lake", lake).stdout == f"{version} is whole\n"
+    alone = tiny.tastefeed("releases", "rollback", "--lake", lake)
+    assert alone.returncode == 1
+    assert "there is no release older than" in alone.stderr
+    (lake / "releases" / version / "ranker.txt").write_text("tampered")
+    broken = tiny.tastefeed("releases", "verify", "--lake", lake)
+    assert broken.returncode == 1
+    assert broken.stderr.count("\n") == 1
+    assert "ranker.txt" in broken.stderr

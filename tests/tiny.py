@@ -1,0 +1,110 @@
+"""A lake that a night crosses in seconds: forty people, sixty items, nine weeks, and tastes that can be learned."""
+
+import os
+import random
+import subprocess
+import sys
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import polars as pl
+
+from tastefeed.pipeline.importers import import_files
+
+START = datetime(2017, 1, 1, tzinfo=UTC)
+DAYS = 63
+LAST_DAY = (START + timedelta(days=DAYS)).date()
+PEOPLE, ITEMS = 40, 60
+LANGUAGES = ("en", "pt")
+FAST = {
+    "TASTEFEED_LABEL_WEEKS": "2",
+    "TASTEFEED_TWO_TOWER__EPOCHS": "1",
+    "TASTEFEED_TWO_TOWER__EMBEDDING_SIZE": "8",
+    "TASTEFEED_RANKING__RERANKER__ROUNDS": "5",
+    "TASTEFEED_SPARK_SHUFFLE_PARTITIONS": "1",
+    "TASTEFEED_SPARK_DRIVER_MEMORY": "1g",
+    "OMP_NUM_THREADS": "1",
+}
+"""Settings with which the same night costs little."""
+
+
+def items() -> pl.DataFrame:
+    """A new item a day; even ones are English and by `ann`, odd ones Portuguese and by `bob`."""
+    rows = range(ITEMS)
+    return pl.DataFrame(
+        {
+            "item_id": [f"item-{row:02}" for row in rows],
+            "title": [f"{'garden' if row % 2 == 0 else 'futebol'} number {row}" for row in rows],
+            "creator_id": ["ann" if row % 2 == 0 else "bob" for row in rows],
+            "categories": [["green" if row % 2 == 0 else "ball"] for row in rows],
+            "language": [LANGUAGES[row % 2] for row in rows],
+            "created_at": [START + timedelta(days=row) for row in rows],
+            "url": [f"https://example.org/{row}" for row in rows],
+        }
+    )
+
+
+def users() -> pl.DataFrame:
+    """Half of them in SP, half in TX."""
+    return pl.DataFrame({"user_id": [name(row) for row in range(PEOPLE)], "region": ["SP", "TX"] * (PEOPLE // 2)})
+
+
+def name(row: int) -> str:
+    """Ids that are easily found, and never part of anything else."""
+    return f"person-{row:02}-zq"
+
+
+def events(seed: int = 7) -> pl.DataFrame:
+    """On most days everyone opens a session and takes up a young item of their own language, sometimes saving it."""
+    random_ = random.Random(seed)
+    rows = []
+    for day in range(1, DAYS):
+        for person in range(PEOPLE):
+            if random_.random() < 0.5:
+                continue
+            young = [row for row in range(max(0, day - 6), min(day, ITEMS)) if row % 2 == person % 2]
+            if not young:
+                continue
+            at = START + timedelta(days=day, seconds=random_.randrange(80_000))
+            item = f"item-{random_.choice(young):02}"
+            rows.append((name(person), item, "click", at))
+            if random_.random() < 0.3:
+                rows.append((name(person), item, "save", at + timedelta(minutes=2)))
+    return pl.DataFrame(rows, schema=["user_id", "item_id", "action", "timestamp"], orient="row")
+
+
+def land(lake: Path, extra: pl.DataFrame | None = None) -> None:
+    """Import the tables into a lake."""
+    folder = lake.parent / f"{lake.name}-files"
+    folder.mkdir(parents=True, exist_ok=True)
+    tables = {"events": events() if extra is None else pl.concat([events(), extra]), "items": items(), "users": users()}
+    for table, frame in tables.items():
+        frame.write_parquet(folder / f"{table}.parquet")
+    import_files(
+        events=[folder / "events.parquet"],
+        items=folder / "items.parquet",
+        users=folder / "users.parquet",
+        lake_root=lake,
+        landed_at=datetime(2017, 4, 1, tzinfo=UTC),
+    )
+
+
+def environment(**settings: str) -> dict[str, str]:
+    """The process environment with the fast settings, and without the caller's own."""
+    outer = {name: value for name, value in os.environ.items() if not name.startswith(("TASTEFEED_", "AIRFLOW"))}
+    return outer | FAST | settings
+
+
+def tastefeed(*arguments: object, **settings: str) -> subprocess.CompletedProcess[str]:
+    """Run the command line as people do."""
+    return subprocess.run(command(*arguments), env=environment(**settings), capture_output=True, text=True, check=False)
+
+
+def command(*arguments: object) -> list[str]:
+    """The command line of this environment."""
+    return [str(Path(sys.executable).with_name("tastefeed")), *map(str, arguments)]
+
+
+def day(offset: int = 0) -> date:
+    """The last day, or some days before it."""
+    return LAST_DAY - timedelta(days=offset)
