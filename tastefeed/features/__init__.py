@@ -6,7 +6,7 @@ Every function checks its frames against `contracts.schemas` on the way in and o
 
 from tastefeed.features.conform import conform, spark_schema
 from tastefeed.features.cuts import before_cuts
-from tastefeed.features.events import Validated, validate
+from tastefeed.features.events import Validated, split, validate, with_reason
 from tastefeed.features.interactions import interactions
 from tastefeed.features.item_features import item_features
 from tastefeed.features.opt_outs import without_users
@@ -31,7 +31,9 @@ __all__ = [
     "sessions",
     "spark",
     "spark_schema",
+    "split",
     "user_features",
     "validate",
+    "with_reason",
     "without_users",
 ]

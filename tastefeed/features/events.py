@@ -26,18 +26,36 @@ class Validated(NamedTuple):
 
 
 def validate(landed_events: DataFrame, items: DataFrame, *, as_of: datetime, opted_out_users: DataFrame) -> Validated:
-    """Sort landed events into good ones and refused ones.
+    """Sort landed events into good ones and refused ones; see `with_reason`.
+
+    Both frames are lazy and share their whole plan: who uses both caches `with_reason` and then calls `split`.
+    """
+    return split(with_reason(landed_events, items, as_of=as_of, opted_out_users=opted_out_users))
+
+
+def with_reason(
+    landed_events: DataFrame, items: DataFrame, *, as_of: datetime, opted_out_users: DataFrame
+) -> DataFrame:
+    """Landed events with an id and a `reason`: the first in the order of `Reason` that applies, null for a good event.
 
     `opted_out_users` (personalization or erasure) leave before anything looks at their events: not even the quarantine
-    holds them. A row without `event_id` gets one that is derived from its content. Both frames are lazy and share their
-    whole plan.
+    holds them. A row without `event_id` gets one that is derived from its content.
     """
-    landed = without_users(conform(landed_events, LANDED_EVENTS), opted_out_users)
-    checked = _with_reason(_with_event_id(landed), conform(items, ITEMS), instant(as_of))
-    return Validated(
-        events=conform(checked.where(F.col(c.REASON).isNull()), EVENTS),
-        quarantine=conform(checked.where(F.col(c.REASON).isNotNull()), QUARANTINE),
+    landed = _with_event_id(without_users(conform(landed_events, LANDED_EVENTS), opted_out_users))
+    known_items = conform(items, ITEMS).select(c.ITEM_ID).distinct().withColumn(_KNOWN, F.lit(True))
+    checked = (
+        landed.withColumn(c.REASON, _own_reason(instant(as_of)))
+        .withColumn(c.REASON, _unless(F.row_number().over(_same_id()) > 1, Reason.DUPLICATE_EVENT_ID))
+        .join(known_items, c.ITEM_ID, "left")
+        .withColumn(c.REASON, _unless(F.col(_KNOWN).isNull(), Reason.UNKNOWN_ITEM))
     )
+    return conform(checked, QUARANTINE)
+
+
+def split(checked: DataFrame) -> Validated:
+    """What `with_reason` found good, and what it refused."""
+    good = F.col(c.REASON).isNull()
+    return Validated(events=conform(checked.where(good), EVENTS), quarantine=checked.where(~good))
 
 
 def _with_event_id(landed: DataFrame) -> DataFrame:
@@ -46,17 +64,6 @@ def _with_event_id(landed: DataFrame) -> DataFrame:
     content = F.struct(*(F.unix_micros(name).alias(name) if name == c.TIMESTAMP else name for name in _CONTENT))
     derived = F.sha2(F.to_json(content, {"ignoreNullFields": "false"}), 256)
     return landed.withColumn(c.EVENT_ID, F.when(_blank(c.EVENT_ID), derived).otherwise(F.col(c.EVENT_ID)))
-
-
-def _with_reason(landed: DataFrame, items: DataFrame, as_of: Column) -> DataFrame:
-    """Add `reason`: the first in the order of `Reason` that applies, null for a good event."""
-    known_items = items.select(c.ITEM_ID).distinct().withColumn(_KNOWN, F.lit(True))
-    return (
-        landed.withColumn(c.REASON, _own_reason(as_of))
-        .withColumn(c.REASON, _unless(F.row_number().over(_same_id()) > 1, Reason.DUPLICATE_EVENT_ID))
-        .join(known_items, c.ITEM_ID, "left")
-        .withColumn(c.REASON, _unless(F.col(_KNOWN).isNull(), Reason.UNKNOWN_ITEM))
-    )
 
 
 def _own_reason(as_of: Column) -> Column:

@@ -29,7 +29,7 @@ def session_options(settings: Settings) -> dict[str, str]:
         "spark.app.name": "tastefeed",
         "spark.master": settings.spark_master,
         "spark.driver.memory": settings.spark_driver_memory,
-        "spark.driver.extraJavaOptions": f'-Duser.timezone=UTC "-Dlog4j2.configurationFile={QUIET.as_uri()}"',
+        "spark.driver.extraJavaOptions": _java_options(settings),
         "spark.ui.enabled": str(settings.spark_ui).lower(),
         "spark.ui.showConsoleProgress": "false",
         "spark.sql.shuffle.partitions": str(settings.spark_shuffle_partitions),
@@ -40,6 +40,10 @@ def session_options(settings: Settings) -> dict[str, str]:
         "spark.sql.execution.arrow.pyspark.enabled": "true",
         **(_LOOPBACK if settings.spark_master.startswith("local") else {}),
     }
+
+
+def _java_options(settings: Settings) -> str:
+    return f'-Duser.timezone=UTC "-Dlog4j2.configurationFile={QUIET.as_uri()}" {settings.spark_java_options}'.strip()
 
 
 _LOOPBACK = {"spark.driver.bindAddress": "127.0.0.1", "spark.driver.host": "127.0.0.1"}

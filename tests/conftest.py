@@ -1,0 +1,31 @@
+"""Fixtures that more than one room uses."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tastefeed.contracts import Settings
+from tests import tiny
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+
+@pytest.fixture(scope="session")
+def spark() -> "SparkSession":
+    """The test run's one Spark session."""
+    from tastefeed.features import spark as start  # most rooms need no JVM
+
+    return start(Settings(spark_master="local[2]", spark_shuffle_partitions=2, spark_driver_memory="1g"))
+
+
+@pytest.fixture(scope="session")
+def crossed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A lake after the night of its last day, run by the command line as a process of its own. Copy it to change it."""
+    lake = tmp_path_factory.mktemp("crossed") / "lake"
+    tiny.land(lake)
+    night = tiny.tastefeed("nightly", "--lake", lake, "--as-of", tiny.day())
+    assert night.returncode == 0, night.stdout[-3000:] + night.stderr[-3000:]
+    (lake / "said.txt").write_text(night.stdout)
+    return lake

@@ -1,0 +1,117 @@
+from datetime import UTC, datetime
+
+import pytest
+
+from tastefeed.contracts.schemas import EVENTS, LANDED_EVENTS, QUARANTINE
+from tastefeed.features import validate
+
+
+@pytest.fixture(scope="module")
+def landed(table, hours):
+    """Landed events from dicts; what is not said is a good click of ana on x, an hour before the cut."""
+
+    def build(*given):
+        good = {"user_id": "ana", "item_id": "x", "action": "click", "timestamp": hours(-1), "landed_at": hours(-1)}
+        return table(LANDED_EVENTS, [good | row for row in given])
+
+    return build
+
+
+@pytest.fixture(scope="module")
+def validated(landed, items, users, rows, cut):
+    def run(*given, opted_out=()):
+        split = validate(landed(*given), items(x={}, y={}), as_of=cut, opted_out_users=users(*opted_out))
+        return rows(split.events), rows(split.quarantine)
+
+    return run
+
+
+def reasons(quarantine):
+    return {row["event_id"]: row["reason"] for row in quarantine}
+
+
+def test_the_first_reason_that_applies(validated, hours):
+    good, refused = validated(
+        {"event_id": "good"},
+        {"event_id": "no user", "user_id": None, "action": "stare"},
+        {"event_id": "blank item", "item_id": " "},
+        {"event_id": "no action", "action": None},
+        {"event_id": "stare", "action": "stare", "timestamp": None},
+        {"event_id": "timeless", "timestamp": None},
+        {"event_id": "ancient", "timestamp": datetime(1989, 12, 31, 23, 59, 59, tzinfo=UTC), "item_id": "gone"},
+        {"event_id": "impossible", "timestamp": hours(30)},
+        {"event_id": "tomorrow", "timestamp": hours(1), "landed_at": hours(1)},
+        {"event_id": "at the cut", "timestamp": hours(0)},
+        {"event_id": "lost", "item_id": "gone"},
+    )
+    assert [row["event_id"] for row in good] == ["good"]
+    assert list(good[0]) == EVENTS.names
+    assert list(refused[0]) == QUARANTINE.names
+    assert reasons(refused) == {
+        "no user": "null_id",
+        "blank item": "null_id",
+        "no action": "unknown_action",
+        "stare": "unknown_action",
+        "timeless": "bad_timestamp",
+        "ancient": "before_1990",
+        "impossible": "in_the_future",
+        "tomorrow": "after_as_of",
+        "at the cut": "after_as_of",
+        "lost": "unknown_item",
+    }
+
+
+def test_of_one_id_the_earliest_landed_stays(validated, hours):
+    good, refused = validated(
+        {"event_id": "a", "item_id": "y", "landed_at": hours(-5)},
+        {"event_id": "a", "item_id": "x", "landed_at": hours(-6)},
+        {"event_id": "a", "item_id": "gone", "landed_at": hours(-4)},
+        {"event_id": "b", "timestamp": hours(-3)},
+        {"event_id": "b", "timestamp": hours(-2)},
+        # refused for itself: does not stand in the way of the good event that landed later under the same id
+        {"event_id": "c", "action": "stare", "landed_at": hours(-9)},
+        {"event_id": "c"},
+    )
+    assert [(row["event_id"], row["item_id"], row["timestamp"]) for row in good] == [
+        ("a", "x", hours(-1)),
+        ("b", "x", hours(-3)),
+        ("c", "x", hours(-1)),
+    ]
+    assert sorted((row["event_id"], row["reason"]) for row in refused) == [
+        ("a", "duplicate_event_id"),
+        ("a", "duplicate_event_id"),
+        ("b", "duplicate_event_id"),
+        ("c", "unknown_action"),
+    ]
+
+
+def test_an_id_is_derived_from_content(validated, hours):
+    good, refused = validated(
+        {},
+        {"landed_at": hours(2)},  # the same content, landed again
+        {"event_id": ""},  # the same once more: a blank id is none
+        {"timestamp": hours(-1).replace(microsecond=1)},
+        {"session_id": "s"},
+        {"session_id": "", "request_id": "s"},
+        {"request_id": "s"},
+    )
+    assert len({row["event_id"] for row in good}) == len(good) == 5
+    assert all(len(row["event_id"]) == 64 for row in good)
+    assert [row["reason"] for row in refused] == ["duplicate_event_id"] * 2
+    assert {row["event_id"] for row in refused} <= {row["event_id"] for row in good}
+
+
+def test_opted_out_users_are_in_neither_table(validated):
+    good, refused = validated(
+        {"user_id": "ana"},
+        {"user_id": "olga"},
+        {"user_id": "olga", "action": "stare"},
+        {"user_id": None},
+        opted_out=["olga", "olga"],
+    )
+    assert [row["user_id"] for row in good] == ["ana"]
+    assert [row["user_id"] for row in refused] == [None]
+
+
+def test_nothing_landed(validated):
+    assert validated() == ([], [])

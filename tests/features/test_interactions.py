@@ -1,0 +1,95 @@
+from datetime import timedelta
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pyspark.sql import functions as F
+
+from tastefeed.contracts.schemas import INTERACTIONS
+from tastefeed.features import interactions
+from tastefeed.features.interactions import decay
+
+DAY = 24
+KNOWN = [
+    ("ana", "impression", "x", -30 * DAY),
+    ("ana", "click", "x", -14 * DAY),
+    ("ana", "click", "x", -28 * DAY),
+    ("ana", "save", "x", -7 * DAY),
+    ("ana", "hide", "y", -1),
+    ("bob", "save", "x", -14 * DAY),
+]
+
+
+def test_counts_strengths_and_span(events, rows, cut, hours):
+    first, hidden, bobs = rows(interactions(events(*KNOWN), [cut], half_life_days=14))
+    assert first == {
+        "cut": cut,
+        "user_id": "ana",
+        "item_id": "x",
+        "impressions": 1,
+        "clicks": 2,
+        "saves": 1,
+        "hides": 0,
+        "click_strength": 1 / 2 + 1 / 4,
+        "save_strength": pytest.approx(0.5**0.5, abs=1e-12),
+        "first_at": hours(-30 * DAY),
+        "last_at": hours(-7 * DAY),
+    }
+    assert list(first) == INTERACTIONS.names
+    assert (hidden["item_id"], hidden["hides"], hidden["click_strength"], hidden["save_strength"]) == ("y", 1, 0, 0)
+    assert (bobs["user_id"], bobs["save_strength"]) == ("bob", 0.5)
+
+
+def test_the_future_changes_nothing(events, rows, cut):
+    future = [("ana", "save", "x", 1 / 3600), ("ana", "click", "new", 0), ("new", "click", "x", 1)]
+    now = rows(interactions(events(*KNOWN), [cut], half_life_days=14))
+    assert rows(interactions(events(*KNOWN, *future), [cut], half_life_days=14)) == now
+
+
+def test_a_cut_is_the_same_alone_and_among_others(events, rows, cut):
+    earlier = cut - timedelta(days=10)
+    together = rows(interactions(events(*KNOWN), [cut, earlier], half_life_days=14))
+    alone = rows(interactions(events(*KNOWN), [earlier], half_life_days=14))
+    assert [row for row in together if row["cut"] == earlier] == alone
+    assert alone[0]["clicks"] == 2
+    assert alone[0]["saves"] == 0
+
+
+def test_yesterday_and_a_day_of_events_give_today(events, rows, cut):
+    yesterday = cut - timedelta(days=1)
+    known = [*KNOWN, ("ana", "click", "x", -12)]
+    old, new = (
+        next(row for row in rows(interactions(events(*known), [at], half_life_days=14)) if row["item_id"] == "x")
+        for at in (yesterday, cut)
+    )
+    assert new["save_strength"] == pytest.approx(old["save_strength"] * 0.5 ** (1 / 14), abs=1e-11)
+    assert new["click_strength"] == pytest.approx(
+        old["click_strength"] * 0.5 ** (1 / 14) + 0.5 ** (0.5 / 14), abs=1e-11
+    )
+
+
+Days = st.floats(0, 3000)
+
+
+@settings(max_examples=10, deadline=None)
+@given(spans=st.lists(st.tuples(Days, Days), min_size=1, max_size=50), half_life_days=st.floats(0.1, 1000))
+def test_decay_is_memoryless_and_halves(spark, cut, spans, half_life_days):
+    halfway = timedelta(days=half_life_days)
+    times = [(cut - timedelta(days=a + b), cut - timedelta(days=b), cut - halfway) for a, b in spans]
+    frame = spark.createDataFrame(times, "start timestamp, middle timestamp, half timestamp").withColumn(
+        "end", F.lit(cut)
+    )
+
+    def weight(start, end):
+        return decay(F.col(start), F.col(end), half_life_days)
+
+    for row in frame.select(
+        weight("start", "end").alias("whole"),
+        (weight("start", "middle") * weight("middle", "end")).alias("parts"),
+        weight("half", "end").alias("half"),
+        weight("end", "end").alias("none"),
+    ).collect():
+        assert 0 <= row.whole <= 1
+        assert row.whole == pytest.approx(row.parts, rel=1e-6, abs=1e-300)
+        assert row.half == pytest.approx(0.5)
+        assert row.none == 1

@@ -1,0 +1,73 @@
+from datetime import timedelta
+
+import pytest
+
+from tastefeed.contracts.schemas import RANKING_EXAMPLES
+from tastefeed.features import ranking_examples
+
+WEEK = 7 * 24
+CATALOGUE = {
+    "x": {"created": -50},
+    "y": {"created": -50},
+    "z": {},
+    "late": {"created": 1},
+    "hidden": {"created": -50},
+    "shown": {"created": -50},
+}
+KNOWN = [
+    ("ana", "click", "x", -5),
+    ("ana", "hide", "hidden", -4),
+    ("ana", "impression", "shown", -3),
+    ("eve", "impression", "x", -1),
+]
+AFTER = [
+    ("ana", "save", "x", 2),  # touched before
+    ("ana", "save", "hidden", 2),  # hidden before
+    ("ana", "click", "shown", 2),  # was only shown: still new
+    ("ana", "click", "y", 0),
+    ("ana", "save", "y", 3),  # the stronger one counts
+    ("ana", "click", "late", 3),  # did not exist at the cut
+    ("ana", "click", "z", WEEK),  # after the window
+    ("ana", "impression", "z", 3),
+    ("eve", "click", "z", WEEK - 1 / 3600),
+    ("new", "click", "z", 3),  # nobody knew them at the cut
+]
+
+
+@pytest.fixture(scope="module")
+def labels(events, items, users, rows, cut):
+    def run(*given, cuts=(cut,), opted_out=()):
+        return rows(
+            ranking_examples(
+                events(*given), items(**CATALOGUE), cuts, label_days=7, opted_out_of_training=users(*opted_out)
+            )
+        )
+
+    return run
+
+
+def brief(rows):
+    return [(row["user_id"], row["item_id"], row["label"]) for row in rows]
+
+
+def test_new_items_of_known_users(labels, cut):
+    found = labels(*KNOWN, *AFTER)
+    assert brief(found) == [("ana", "shown", 1), ("ana", "y", 2), ("eve", "z", 1)]
+    assert list(found[0]) == RANKING_EXAMPLES.names
+    assert {row["cut"] for row in found} == {cut}
+
+
+def test_every_cut_has_its_own_window(labels, cut):
+    next_week = cut + timedelta(days=7)
+    found = labels(*KNOWN, *AFTER, cuts=[cut, next_week])
+    assert brief(row for row in found if row["cut"] == cut) == brief(labels(*KNOWN, *AFTER))
+    assert brief(row for row in found if row["cut"] == next_week) == [("ana", "z", 1)]
+
+
+def test_what_comes_after_the_window_changes_nothing(labels):
+    later = [("ana", "save", "shown", WEEK), ("eve", "save", "z", WEEK)]
+    assert labels(*KNOWN, *AFTER, *later) == labels(*KNOWN, *AFTER)
+
+
+def test_who_opted_out_of_training_is_absent(labels):
+    assert brief(labels(*KNOWN, *AFTER, opted_out=["ana"])) == [("eve", "z", 1)]
