@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from tastefeed.models.two_tower import EpochResult
 
 console = Console(highlight=False, soft_wrap=True)
+if not console.is_terminal:
+    console = Console(highlight=False, soft_wrap=True, width=130)  # a log has no width: let tables breathe
 
 SHOWN = (int, float, str)
 

@@ -22,6 +22,7 @@ SHOWN_METRICS = (
     "intra_list_distance_at_20",
     "creator_coverage_at_20",
 )
+"""The columns of every table that a command prints."""
 FEEDS = 5
 ITEMS_SHOWN = 4
 
@@ -31,9 +32,8 @@ def show_night(night: Night) -> None:
     console.print()
     console.print(stage_times(night))
     summary = night.summary("metrics")
-    console.print(
-        rich_table(pl.DataFrame(summary["table"]), f"held out {summary['held_out']}: {summary['users']} people")
-    )
+    table = pl.DataFrame(summary["table"]).select("method", *SHOWN_METRICS)
+    console.print(rich_table(table, f"held out {summary['held_out']}: {summary['users']} people"))
     for sentence in night.summary("gates")["sentences"]:
         console.print(f"gate  {sentence}")
     console.print(f"\nrelease [bold]{night.summary('release')['version']}[/] serves {night.home.url}/releases\n")
