@@ -1,13 +1,15 @@
 # tastefeed: `make nightly` builds everything from a fresh checkout; `make help` lists the rest.
 PYTHON ?= python3.11
 LAKE ?= lake
+# the midnight that ends the last bundled day; what is posted since belongs to later nights
+AS_OF ?= 2017-03-01
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/ready
 
 export TASTEFEED_LAKE = $(LAKE)
 
-.PHONY: help nightly serve test check chaos backtest airflow mlflow bench lock clean
+.PHONY: help nightly serve test check chaos backtest airflow mlflow lock clean
 
 help:  ## list the commands
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## /\1\t/' | expand -t 12
@@ -16,13 +18,13 @@ $(READY): requirements.lock pyproject.toml
 	@command -v java >/dev/null || { echo "Spark needs Java 17 or 21: install one (Debian: apt-get install openjdk-17-jre-headless)"; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "building $(VENV) from requirements.lock …"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --requirement requirements.lock
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
 nightly: $(READY)  ## land the bundled data and run the night of its last day
 	@$(BIN)/tastefeed import --lake $(LAKE) --events data/deskdrop/events.parquet --items data/deskdrop/items.parquet --users data/deskdrop/users.parquet
-	@$(BIN)/tastefeed nightly --lake $(LAKE)
+	@$(BIN)/tastefeed nightly --lake $(LAKE) --as-of $(AS_OF)
 
 serve: $(READY)  ## serve the current release on loopback, port 8000
 	@$(BIN)/tastefeed serve --lake $(LAKE)
