@@ -8,6 +8,7 @@ import typer
 from tastefeed.pipeline.cli import options
 
 opt_outs = typer.Typer(help="What people, items and creators opted out of.", no_args_is_help=True)
+IDS_MAY_BEGIN_WITH_A_DASH = {"ignore_unknown_options": True}
 Subject = Annotated[str, typer.Argument(help="user, item or creator")]
 SubjectId = Annotated[str, typer.Argument(help="the subject's id")]
 Flag = Annotated[str, typer.Argument(help="personalization, training, erasure; recommendation of an item or creator")]
@@ -41,7 +42,7 @@ def serve(
     run_server(Settings(lake=lake), host=host, port=port, workers=workers)
 
 
-@opt_outs.command("set")
+@opt_outs.command("set", context_settings=IDS_MAY_BEGIN_WITH_A_DASH)
 def set_flag(subject_type: Subject, subject_id: SubjectId, flag: Flag, *, lake: options.Lake = options.LAKE) -> None:
     """Opt a subject out; durable before this returns."""
     from tastefeed.pipeline.recommending import store
@@ -50,7 +51,7 @@ def set_flag(subject_type: Subject, subject_id: SubjectId, flag: Flag, *, lake: 
     show(subject_type, subject_id, lake=lake)
 
 
-@opt_outs.command("clear")
+@opt_outs.command("clear", context_settings=IDS_MAY_BEGIN_WITH_A_DASH)
 def clear_flag(subject_type: Subject, subject_id: SubjectId, flag: Flag, *, lake: options.Lake = options.LAKE) -> None:
     """Take an opt-out back."""
     from tastefeed.pipeline.recommending import store
@@ -59,7 +60,7 @@ def clear_flag(subject_type: Subject, subject_id: SubjectId, flag: Flag, *, lake
     show(subject_type, subject_id, lake=lake)
 
 
-@opt_outs.command("show")
+@opt_outs.command("show", context_settings=IDS_MAY_BEGIN_WITH_A_DASH)
 def show(subject_type: Subject, subject_id: SubjectId, *, lake: options.Lake = options.LAKE) -> None:
     """Print each flag of a subject."""
     from tastefeed.pipeline.recommending import store
