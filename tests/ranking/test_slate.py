@@ -5,6 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tastefeed.ranking.slate import SlateConfig, slates
+from tastefeed.ranking.tables import Candidates
 from tests.ranking.worlds import items, pairs, random_world
 
 FREE = SlateConfig(per_creator=0)
@@ -50,19 +51,16 @@ def test_limits_that_cannot_be_kept_are_relaxed_and_say_so():
 
 
 def test_mmr_by_hand():
-    # vectors (1,0) (0,1) (0,2) (2,1) (1,1); scores as relevance: 1, .9, .8, .5, 0
-    # after `both` (0,1): save is its twin, cosine 1: .5*.8/1 - .5; old: .5 - 0; so old comes second
+    # old (1, 0), both (0, 1), save (0, 2); their scores 1.8, 2.0, 1.9 as relevance: 0, 1, 0.5
+    # `both` is first; then save, its twin, is worth 0.5 * 0.5 - 0.5 * 1 = -0.25, and old 0.5 * 0 - 0.5 * 0 = 0
     rows, _ = shown([1.8, 2.0, 1.9], SlateConfig(per_creator=0, diversity=0.5), item_rows=(0, 1, 2))
     assert rows == [1, 0, 2]
     assert shown([1.8, 2.0, 1.9], SlateConfig(per_creator=0), item_rows=(0, 1, 2))[0] == [1, 2, 0]
 
 
 def test_more_diversity_is_less_alike():
-    people, things = random_world(5)
-    candidates = pairs(*[(0, row) for row in range(5)])
-    del people
-    candidates = replace(
-        candidates,
+    _, things = random_world(5)
+    candidates = Candidates(
         user_rows=np.zeros(60, np.int32),
         item_rows=np.arange(60, dtype=np.int32),
         sources=np.ones(60, np.uint8),
