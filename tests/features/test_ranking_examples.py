@@ -1,4 +1,5 @@
 from datetime import timedelta
+from functools import cache
 
 import pytest
 
@@ -36,6 +37,7 @@ AFTER = [
 
 @pytest.fixture(scope="module")
 def labels(events, items, users, rows, cut):
+    @cache
     def run(*given, cuts=(cut,), opted_out=()):
         return rows(
             ranking_examples(
@@ -59,7 +61,7 @@ def test_new_items_of_known_users(labels, cut):
 
 def test_every_cut_has_its_own_window(labels, cut):
     next_week = cut + timedelta(days=7)
-    found = labels(*KNOWN, *AFTER, cuts=[cut, next_week])
+    found = labels(*KNOWN, *AFTER, cuts=(cut, next_week))
     assert brief(row for row in found if row["cut"] == cut) == brief(labels(*KNOWN, *AFTER))
     assert brief(row for row in found if row["cut"] == next_week) == [("ana", "z", 1)]
 
@@ -70,4 +72,4 @@ def test_what_comes_after_the_window_changes_nothing(labels):
 
 
 def test_who_opted_out_of_training_is_absent(labels):
-    assert brief(labels(*KNOWN, *AFTER, opted_out=["ana"])) == [("eve", "z", 1)]
+    assert brief(labels(*KNOWN, *AFTER, opted_out=("ana",))) == [("eve", "z", 1)]

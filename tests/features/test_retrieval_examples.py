@@ -1,4 +1,5 @@
 from datetime import timedelta
+from functools import cache
 
 import pytest
 
@@ -20,6 +21,7 @@ KNOWN = [
 
 @pytest.fixture(scope="module")
 def examples(events, users, rows, cut):
+    @cache
     def run(*given, cuts=(cut,), opted_out=()):
         return rows(retrieval_examples(events(*given), cuts, opted_out_of_training=users(*opted_out)))
 
@@ -27,7 +29,7 @@ def examples(events, users, rows, cut):
 
 
 def test_oldest_first_and_repeats_folded(examples, cut, hours):
-    ana, bob = examples(*KNOWN, opted_out=["bob", "bob"])
+    ana, bob = examples(*KNOWN, opted_out=("bob", "bob"))
     assert ana == {
         "cut": cut,
         "user_id": "ana",
@@ -42,7 +44,7 @@ def test_oldest_first_and_repeats_folded(examples, cut, hours):
 
 def test_each_cut_has_its_own_beginning(examples, cut):
     earlier = cut - timedelta(hours=2)
-    bob_then, bob_now = (row for row in examples(*KNOWN, cuts=[earlier, cut]) if row["user_id"] == "bob")
+    bob_then, bob_now = (row for row in examples(*KNOWN, cuts=(earlier, cut)) if row["user_id"] == "bob")
     # the run began before the earlier cut and was saved after it
     assert (bob_then["actions"], bob_now["actions"]) == (["click"], ["save"])
     assert bob_then["timestamps"] == bob_now["timestamps"]
