@@ -29,7 +29,8 @@ class RerankerConfig(BaseModel):
     label_gains: tuple[float, ...] = Field((0, 1, 2), description="worth of label 0, 1 (click), 2 (save)")
     learning_rate: float = Field(0.05, gt=0, description="shrinkage of each tree")
     rounds: int = Field(150, ge=1, description="most trees")
-    patience: int = Field(40, ge=0, description="rounds without a better last cut that end training; 0: all rounds")
+    patience: int = Field(40, ge=0, description="rounds without better last cuts that end the search; 0: all rounds")
+    search_cuts: int = Field(3, ge=1, description="last label cuts that find the number of rounds, at most half of all")
     leaves: int = Field(7, ge=2, description="leaves of a tree")
     min_leaf_pairs: int = Field(50, ge=1, description="pairs that a leaf needs")
     l2: float = Field(5.0, ge=0, description="L2 penalty on leaf values")
@@ -104,13 +105,14 @@ class TrainedReranker:
 
     reranker: Reranker
     curves: Mapping[str, Sequence[float]]
-    """NDCG@20 after each round of the search for the best round, on `train` and `last_cut`."""
+    """NDCG@20 after each round of the search for the best round, on `train` and `last_cuts`."""
     best_rounds: int
 
 
 def train(cuts: Sequence[LabelledPairs], config: RerankerConfig) -> TrainedReranker:
-    """Train on label cuts, oldest first. The last one finds the number of rounds; then all teach, that one included.
+    """Train on label cuts, oldest first. The last ones find the number of rounds; then all teach, those included.
 
+    One cut alone is too few people to find it by: neighbouring nights of one lake would stop at 133 and at 7 trees.
     Users of a cut without any label teach nothing and are left out. Raises `UntrainableInput` where nothing is left.
     """
     import lightgbm as lgb  # noqa: PLC0415  see `load`
@@ -128,15 +130,16 @@ def train(cuts: Sequence[LabelledPairs], config: RerankerConfig) -> TrainedReran
 def _search_rounds(cuts: Sequence[LabelledPairs], config: RerankerConfig) -> tuple[int, dict[str, list[float]]]:
     import lightgbm as lgb  # noqa: PLC0415  see `load`
 
-    learn = _dataset(cuts[:-1], config)
-    last = lgb.Dataset(cuts[-1].features, cuts[-1].labels, group=_group_sizes(cuts[-1].user_rows), reference=learn)
+    held = min(config.search_cuts, len(cuts) // 2)
+    learn = _dataset(cuts[:-held], config)
+    last = _dataset(cuts[-held:], config, reference=learn)
     history: dict[str, dict[str, list[float]]] = {}
     booster = lgb.train(
         {**_parameters(config), "metric": "ndcg", "eval_at": [20]},
         learn,
         num_boost_round=config.rounds,
         valid_sets=[learn, last],
-        valid_names=["train", "last_cut"],
+        valid_names=["train", "last_cuts"],
         callbacks=[
             lgb.early_stopping(config.patience, verbose=False),
             lgb.record_evaluation(history),
@@ -166,13 +169,16 @@ def _parameters(config: RerankerConfig) -> dict[str, Any]:
     }
 
 
-def _dataset(cuts: Sequence[LabelledPairs], config: RerankerConfig) -> "lgb.Dataset":
+def _dataset(
+    cuts: Sequence[LabelledPairs], config: RerankerConfig, reference: "lgb.Dataset | None" = None
+) -> "lgb.Dataset":
     import lightgbm as lgb  # noqa: PLC0415  see `load`
 
     return lgb.Dataset(
         np.concatenate([cut.features for cut in cuts]),
         np.concatenate([cut.labels for cut in cuts]),
         group=np.concatenate([_group_sizes(cut.user_rows) for cut in cuts]),
+        reference=reference,
         feature_name=list(FEATURE_NAMES),
         params=_parameters(config),
     )

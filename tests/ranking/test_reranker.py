@@ -34,9 +34,20 @@ def test_it_finds_what_tells(trained):
 
 
 def test_curves_tell_how_the_rounds_were_found(trained):
-    assert set(trained.curves) == {"train", "last_cut"}
+    assert set(trained.curves) == {"train", "last_cuts"}
     assert trained.reranker.rounds == trained.best_rounds
-    assert trained.best_rounds == int(np.argmax(trained.curves["last_cut"])) + 1
+    assert trained.best_rounds == int(np.argmax(trained.curves["last_cuts"])) + 1
+
+
+def test_the_last_cuts_find_the_rounds_together():
+    rng = np.random.default_rng(0)
+    noise = [
+        LabelledPairs(rng.normal(size=c.features.shape).astype(np.float32), c.labels, c.user_rows) for c in (cut(4),)
+    ]
+    alone = train([cut(1), cut(2), cut(3), *noise], CONFIG.model_copy(update={"search_cuts": 1}))
+    together = train([cut(1), cut(2), cut(3), *noise], CONFIG.model_copy(update={"search_cuts": 2}))
+    # what a cut of pure noise says of itself is no better than chance; with a real one beside it, learning shows
+    assert max(alone.curves["last_cuts"]) < 0.5 < max(together.curves["last_cuts"])
 
 
 def test_the_same_seed_gives_the_same_model(trained):
