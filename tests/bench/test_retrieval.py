@@ -23,7 +23,16 @@ def blocks(tmp_path: Path) -> Path:
 
 def bench(folder: Path, k: int = 3):
     return tiny.tastefeed(
-        "bench", "retrieval", "--train", folder / "train.parquet", "--test", folder / "test.parquet", "--k", k, "--out", folder / "out"
+        "bench",
+        "retrieval",
+        "--train",
+        folder / "train.parquet",
+        "--test",
+        folder / "test.parquet",
+        "--k",
+        k,
+        "--out",
+        folder / "out",
     )
 
 

@@ -1,4 +1,4 @@
-"""Real nights in real processes, killed without warning: the old release serves and verifies, and the next run succeeds."""
+"""Real nights in real processes, killed without warning: the old release serves, and the next run succeeds."""
 
 import os
 import random

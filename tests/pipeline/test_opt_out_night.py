@@ -9,7 +9,6 @@ import pytest
 
 from tastefeed.contracts.schemas import DERIVED
 from tastefeed.serving import publish
-from tastefeed.serving.opt_outs import OptOutStore
 from tests import tiny
 
 PERSONAL, ERASED, SILENT = tiny.name(3), tiny.name(8), tiny.name(12)
@@ -63,7 +62,9 @@ def test_their_vectors_are_gone(crossed: Path, forgotten: Path, user: str) -> No
 
 def test_the_search_finds_who_is_there(forgotten: Path) -> None:
     somebody = tiny.name(5)
-    tables = {path.relative_to(forgotten).parts[0] for path in files(forgotten, *GONE_TABLES) if names_someone(path, somebody)}
+    tables = {
+        path.relative_to(forgotten).parts[0] for path in files(forgotten, *GONE_TABLES) if names_someone(path, somebody)
+    }
     assert {"events", "sessions", "interactions", "user_features", "retrieval_examples", "releases"} <= tables
 
 

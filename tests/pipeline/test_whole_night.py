@@ -50,9 +50,7 @@ def test_mlflow_holds_a_parent_with_two_children_and_their_figures(mlflow: Mlflo
     experiment = mlflow.get_experiment_by_name("nightly")
     runs = mlflow.search_runs([experiment.experiment_id])
     parent = next(run for run in runs if run.info.run_name.startswith("night "))
-    children = {
-        run.info.run_name: run for run in runs if run.data.tags.get("mlflow.parentRunId") == parent.info.run_id
-    }
+    children = {run.info.run_name: run for run in runs if run.data.tags.get("mlflow.parentRunId") == parent.info.run_id}
     assert set(children) == {"retrieval", "ranking"}
     assert {run.info.status for run in (parent, *children.values())} == {"FINISHED"}
     for method in BASELINES | OURS:

@@ -60,11 +60,12 @@ def land_pending(night: Night) -> None:
 def checked_events(night: Night) -> Checked:
     """The landing zone, sorted into events and quarantine; opted-out users leave before anything looks at them."""
     unreadable = night.unreadable_users()
-    landed = features.without_users(read_landed_events(night.spark, night.home), unreadable).cache()
-    found = features.validate(
-        landed,
+    # cached: the plan serves the count of each reason and both tables
+    checked = features.with_reason(
+        read_landed_events(night.spark, night.home),
         read_landed_items(night.spark, night.home, night.opt_outs),
         as_of=night.plan.end,
         opted_out_users=unreadable,
-    )
-    return Checked(found.events, found.quarantine, landed.count(), features.quarantine_counts(found.quarantine))
+    ).cache()
+    found = features.split(checked)
+    return Checked(found.events, found.quarantine, checked.count(), features.quarantine_counts(found.quarantine))

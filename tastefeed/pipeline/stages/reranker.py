@@ -22,11 +22,12 @@ LABEL = "label"
 def reranker(night: Night) -> Summary:
     """Train and keep the re-rankers: of each measured cut, and the one that is published."""
     landed = read_landed(night)
+    config = night.config.ranking.reranker.model_copy(update={"threads": night.settings.threads})
     with night.lake.open_folder("two_tower", night.plan.as_of) as towers:
         pairs = {cut: labelled_pairs(night, landed, towers, cut) for cut in night.plan.labelled}
     with night.lake.new_folder("reranker", night.plan.as_of) as folder:
         for cut in night.plan.ranked:
-            trained = train([pairs[label] for label in night.plan.label_cuts(cut)], night.config.ranking.reranker)
+            trained = train([pairs[label] for label in night.plan.label_cuts(cut)], config)
             trained.reranker.save(folder / file_name(cut))
     track(night, trained)
     return {"rerankers": len(night.plan.ranked), "pairs": sum(len(cut.labels) for cut in pairs.values())}

@@ -10,6 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import polars as pl
+import torch
 
 from tastefeed.contracts import columns as c
 from tastefeed.contracts.errors import UntrainableInput
@@ -24,6 +25,8 @@ CURVE = ("loss", "validation_recall", "validation_ndcg")
 
 def two_tower(night: Night) -> Summary:
     """Train and keep a two-tower for every cut. Raises `UntrainableInput` where the last one has nothing to learn."""
+    if night.settings.threads:
+        torch.set_num_threads(night.settings.threads)
     landed, trained = read_landed(night), 0
     epochs: list[EpochResult] = []
     with night.lake.new_folder("two_tower", night.plan.as_of) as folder:

@@ -109,7 +109,7 @@ while True:
 
 @pytest.mark.parametrize("delay_s", [0.0, 0.013])
 def test_a_writer_killed_at_any_moment_leaves_whole_files(tmp_path: Path, delay_s: float) -> None:
-    writer = subprocess.Popen([sys.executable, "-c", LANDING_FOREVER, str(tmp_path)])  # noqa: S603  our own words
+    writer = subprocess.Popen([sys.executable, "-c", LANDING_FOREVER, str(tmp_path)])
     try:
         while not landed_files(tmp_path, "items") and writer.poll() is None:
             time.sleep(0.005)
