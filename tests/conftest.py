@@ -1,9 +1,11 @@
 """Fixtures that more than one room uses."""
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from filelock import FileLock
 
 from tastefeed.contracts import Settings
 from tests import tiny
@@ -23,9 +25,13 @@ def spark() -> "SparkSession":
 @pytest.fixture(scope="session")
 def crossed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A lake after the night of its last day, run by the command line as a process of its own. Copy it to change it."""
-    lake = tmp_path_factory.mktemp("crossed") / "lake"
-    tiny.land(lake)
-    night = tiny.tastefeed("nightly", "--lake", lake, "--as-of", tiny.day())
-    assert night.returncode == 0, night.stdout[-3000:] + night.stderr[-3000:]
-    (lake / "said.txt").write_text(night.stdout)
+    home = tmp_path_factory.getbasetemp()
+    home = home.parent if "PYTEST_XDIST_WORKER" in os.environ else home
+    lake = home / "crossed" / "lake"
+    with FileLock(home / "crossed.lock"):  # the first process that needs it runs the night, the others wait
+        if not (lake / "said.txt").exists():
+            tiny.land(lake)
+            night = tiny.tastefeed("nightly", "--lake", lake, "--as-of", tiny.day(), **tiny.covered())
+            assert night.returncode == 0, night.stdout[-3000:] + night.stderr[-3000:]
+            (lake / "said.txt").write_text(night.stdout)
     return lake

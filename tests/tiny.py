@@ -28,6 +28,10 @@ FAST = {
 """Settings with which the same night costs little."""
 
 
+UNCOVERED = ("COV_", "COVERAGE_")
+"""Variables by which coverage finds its way into processes that tests start."""
+
+
 def items() -> pl.DataFrame:
     """A new item a day; even ones are English and by `ann`, odd ones Portuguese and by `bob`."""
     rows = range(ITEMS)
@@ -91,8 +95,14 @@ def land(lake: Path, extra: pl.DataFrame | None = None) -> None:
 
 def environment(**settings: str) -> dict[str, str]:
     """The process environment with the fast settings, and without the caller's own."""
-    outer = {name: value for name, value in os.environ.items() if not name.startswith(("TASTEFEED_", "AIRFLOW"))}
+    foreign = ("TASTEFEED_", "AIRFLOW", *UNCOVERED)
+    outer = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
     return outer | FAST | settings
+
+
+def covered() -> dict[str, str]:
+    """What makes a process count towards the suite's coverage: one night does, for counting slows it down."""
+    return {name: value for name, value in os.environ.items() if name.startswith(UNCOVERED)}
 
 
 def tastefeed(*arguments: object, **settings: str) -> subprocess.CompletedProcess[str]:

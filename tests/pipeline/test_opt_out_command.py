@@ -7,7 +7,7 @@ from tests import tiny
 
 @pytest.mark.parametrize("user", ["42", "-1443636648652872475"])  # half of the bundled ids begin with a dash
 def test_set_show_clear(tmp_path: Path, user: str) -> None:
-    said = tiny.tastefeed("opt-out", "set", "user", user, "erasure", "--lake", tmp_path)
+    said = tiny.tastefeed("opt-out", "set", "user", user, "erasure", "--lake", tmp_path, **tiny.covered())
     assert said.returncode == 0, said.stderr
     assert said.stdout.startswith("erasure          opted out")
     assert tiny.tastefeed("opt-out", "clear", "user", user, "erasure", "--lake", tmp_path).returncode == 0

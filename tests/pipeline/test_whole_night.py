@@ -14,6 +14,9 @@ from tastefeed.pipeline.stages import STAGES
 from tastefeed.serving import publish
 from tests import tiny
 
+# MLflow and Airflow warn about their own dependencies when they are imported
+pytestmark = pytest.mark.filterwarnings("ignore")
+
 BASELINES = {"newest_first", "popular_1d", "popular_7d", "popular_28d", "item_knn", "ials"}
 OURS = {"two_tower", "reranked", "final"}
 
@@ -99,7 +102,7 @@ def test_a_second_run_of_the_day_changes_nothing(crossed: Path, tmp_path: Path) 
 
 def test_recommend_writes_everyones_lists(crossed: Path, tmp_path: Path) -> None:
     out = tmp_path / "lists.parquet"
-    done = tiny.tastefeed("recommend", "--lake", crossed, "--k", 5, "--out", out)
+    done = tiny.tastefeed("recommend", "--lake", crossed, "--k", 5, "--out", out, **tiny.covered())
     assert done.returncode == 0, done.stderr
     lists = pq.read_table(out)
     assert lists.column_names == ["user_id", "item_id", "rank", "score", "source"]

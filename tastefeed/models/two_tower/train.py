@@ -1,5 +1,7 @@
 """From tables to a trained two-tower: `train` is the only way to get one, beside `load`."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -91,9 +93,20 @@ def train(
             f"{teachers.height} trainable users have no event with a known item; land events or check the items table"
         )
     recipe = _Recipe(catalogue, words, text, config, seed, _device(device), start)
-    with torch.random.fork_rng():
+    with torch.random.fork_rng(), deterministic():
         model, curve = _fitted(recipe, sequences, on_epoch)
     return TrainedTwoTower(model.eval(), words, text, curve)
+
+
+@contextmanager
+def deterministic() -> Iterator[None]:
+    """Sums in one order: with several threads, gradients of embeddings are else added as threads happen to end."""
+    before = torch.are_deterministic_algorithms_enabled()
+    torch.use_deterministic_algorithms(mode=True)
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(mode=before)
 
 
 @dataclass(frozen=True)
