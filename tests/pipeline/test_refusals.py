@@ -15,7 +15,6 @@ from tastefeed.pipeline.tasks import run_task
 from tastefeed.serving import publish
 from tests import tiny
 
-
 # MLflow and Airflow warn about their own dependencies when they are imported
 pytestmark = pytest.mark.filterwarnings("ignore")
 
