@@ -71,7 +71,7 @@ def _run_dag(night: Night) -> None:
         from airflow.utils.db import upgradedb  # noqa: PLC0415  Airflow reads its environment when imported
 
         upgradedb()
-        from airflow.dag_processing.dagbag import DagBag  # noqa: PLC0415
+        from airflow.dag_processing.dagbag import DagBag  # noqa: PLC0415  see above
 
         dag = DagBag(ROOT / "dags").dags["nightly"]
         run = dag.test(logical_date=midnight(night.plan.as_of), run_conf={"lake": str(night.home.url)})

@@ -89,7 +89,7 @@ def _category_codes(items: pl.DataFrame, vocabulary: Vocabulary) -> Tensor:
         return torch.zeros(items.height, 1, dtype=torch.int64)
     pairs = items.with_row_index("row").select("row", c.CATEGORIES).explode(c.CATEGORIES).drop_nulls()
     pairs = pairs.with_columns(at=pl.int_range(pl.len()).over("row"))
-    width = max(1, pairs.height and int(pairs["at"].max()) + 1)  # type: ignore[arg-type]
+    width = max(1, pairs.height and int(pairs["at"].max()) + 1)  # type: ignore[arg-type]  # polars types any max as optional
     codes = np.zeros((items.height, width), np.int64)
     codes[pairs["row"].to_numpy(), pairs["at"].to_numpy()] = vocabulary.codes(pairs[c.CATEGORIES])
     return torch.from_numpy(codes)
