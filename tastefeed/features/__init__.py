@@ -14,7 +14,7 @@ from tastefeed.features.quarantine import accept, bad_share, quarantine_counts
 from tastefeed.features.ranking_examples import ranking_examples
 from tastefeed.features.retrieval_examples import retrieval_examples
 from tastefeed.features.sessions import sessions
-from tastefeed.features.spark import spark
+from tastefeed.features.spark import spark, warm_up
 from tastefeed.features.user_features import user_features
 
 __all__ = [
@@ -34,6 +34,7 @@ __all__ = [
     "split",
     "user_features",
     "validate",
+    "warm_up",
     "with_reason",
     "without_users",
 ]

@@ -1,7 +1,9 @@
 """One Spark session a process, with defaults for a laptop: UTC, loopback, quiet."""
 
 import os
+from contextlib import suppress
 from pathlib import Path
+from threading import Thread
 
 from pyspark.sql import SparkSession
 
@@ -21,6 +23,18 @@ def spark(settings: Settings) -> SparkSession:
         return running
     os.environ["JAVA_HOME"] = str(java_home())
     return SparkSession.builder.config(map={**session_options(settings)}).getOrCreate()
+
+
+def warm_up(settings: Settings) -> Thread:
+    """Start the session and run a first, empty job in the background: a JVM needs many seconds until it works."""
+    thread = Thread(target=_first_job, args=[settings], name="spark-warm-up", daemon=True)
+    thread.start()
+    return thread
+
+
+def _first_job(settings: Settings) -> None:
+    with suppress(Exception):  # whoever asks for the session meets the same error, and can tell it
+        spark(settings).range(1).selectExpr("sum(id)").collect()
 
 
 def session_options(settings: Settings) -> dict[str, str]:

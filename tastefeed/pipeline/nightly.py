@@ -12,6 +12,7 @@ from filelock import FileLock, Timeout
 
 from tastefeed.contracts import Settings
 from tastefeed.contracts.errors import NightFailed, NightRunning
+from tastefeed.features import warm_up
 from tastefeed.pipeline.lake import Lake
 from tastefeed.pipeline.landed import last_day
 from tastefeed.pipeline.night import Night, open_night
@@ -54,6 +55,7 @@ def run_nightly(lake: str, as_of: date | None, settings: Settings) -> Night:
     day = as_of or last_day(home).date()
     night = open_night(lake, day, settings)
     with alone(home):
+        warm_up(night.settings)  # while Airflow starts
         _run_dag(night)
     return night
 

@@ -101,12 +101,14 @@ def train(
 @contextmanager
 def deterministic() -> Iterator[None]:
     """Sums in one order: with several threads, gradients of embeddings are else added as threads happen to end."""
-    before = torch.are_deterministic_algorithms_enabled()
-    torch.use_deterministic_algorithms(mode=True)
+    before = torch.get_deterministic_debug_mode()
+    torch.set_deterministic_debug_mode(
+        "error"
+    )  # `use_deterministic_algorithms` would load torch's compiler, for seconds
     try:
         yield
     finally:
-        torch.use_deterministic_algorithms(mode=before)
+        torch.set_deterministic_debug_mode(before)
 
 
 @dataclass(frozen=True)
