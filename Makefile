@@ -33,7 +33,7 @@ backtest: $(READY)  ## the honest part of eight past nights
 	@$(BIN)/tastefeed backtest --weeks 8 --lake $(LAKE)
 
 test: $(READY)  ## run the whole test suite
-	@$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder --cov --cov-report=term:skip-covered --cov-fail-under=85
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder --cov --cov-report=term:skip-covered --cov-fail-under=85
 
 chaos: $(READY)  ## kill the night thirty times, and see it recover
 	@TASTEFEED_CHAOS_KILLS=30 $(BIN)/python -m pytest tests/pipeline/test_chaos.py --timeout 3600 -s

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from scipy.stats import bootstrap
 
 from tastefeed.contracts.errors import BadEvaluationInput
 from tastefeed.evaluation.lists import Floats, Rows
@@ -54,6 +53,8 @@ def paired_interval(
         return Interval(mean, -np.inf, np.inf)
     if np.allclose(sums, mean * counts, rtol=0, atol=1e-12):  # every resample is the same; BCa would divide by zero
         return Interval(mean, mean, mean)
+    from scipy.stats import bootstrap  # noqa: PLC0415  takes two seconds that a command without figures need not wait
+
     found = bootstrap(
         (sums, counts),
         _ratio,

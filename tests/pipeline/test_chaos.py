@@ -29,9 +29,7 @@ LENGTH_S = 60
 pytestmark = pytest.mark.timeout(KILLS * LONGEST_S)
 
 
-def test_after_a_kill_the_old_release_serves_and_the_next_night_makes_the_same(
-    crossed: Path, tmp_path: Path
-) -> None:
+def test_after_a_kill_the_old_release_serves_and_the_next_night_makes_the_same(crossed: Path, tmp_path: Path) -> None:
     lake, luck = tmp_path / "lake", random.Random(20_170_301)
     shutil.copytree(crossed, lake)
     for kill in range(1, KILLS + 1):

@@ -2,11 +2,12 @@ import numpy as np
 import pytest
 
 from tastefeed.contracts.errors import ReleaseCorrupt, UntrainableInput
+from tastefeed.ranking import reranker
 from tastefeed.ranking.feature_names import FEATURE_NAMES
 from tastefeed.ranking.reranker import LabelledPairs, Reranker, RerankerConfig, train
 
 TELLING = FEATURE_NAMES.index("creator_share")
-CONFIG = RerankerConfig(rounds=20, patience=5, min_leaf_pairs=5)
+CONFIG = RerankerConfig(rounds=20, negative_share=1, min_leaf_pairs=5)
 
 
 def cut(seed, people=30, each=20):
@@ -33,21 +34,19 @@ def test_it_finds_what_tells(trained):
     assert found.max(axis=1).mean() > 1.8
 
 
-def test_curves_tell_how_the_rounds_were_found(trained):
-    assert set(trained.curves) == {"train", "last_cuts"}
-    assert trained.reranker.rounds == trained.best_rounds
-    assert trained.best_rounds == int(np.argmax(trained.curves["last_cuts"])) + 1
+def test_the_curve_tells_every_round_and_rises(trained):
+    assert len(trained.curve) == trained.reranker.rounds == CONFIG.rounds
+    assert trained.curve[-1] > trained.curve[0]
 
 
-def test_the_last_cuts_find_the_rounds_together():
-    rng = np.random.default_rng(0)
-    noise = [
-        LabelledPairs(rng.normal(size=c.features.shape).astype(np.float32), c.labels, c.user_rows) for c in (cut(4),)
-    ]
-    alone = train([cut(1), cut(2), cut(3), *noise], CONFIG.model_copy(update={"search_cuts": 1}))
-    together = train([cut(1), cut(2), cut(3), *noise], CONFIG.model_copy(update={"search_cuts": 2}))
-    # what a cut of pure noise says of itself is no better than chance; with a real one beside it, learning shows
-    assert max(alone.curves["last_cuts"]) < 0.5 < max(together.curves["last_cuts"])
+def test_a_share_of_the_candidates_without_label_teaches_and_every_label_does(monkeypatch):
+    taught = []
+    whole = reranker._dataset
+    monkeypatch.setattr(reranker, "_dataset", lambda cuts, config: taught.extend(cuts) or whole(cuts, config))
+    train([cut(1), cut(2)], CONFIG.model_copy(update={"negative_share": 0.25}))
+    labels = np.concatenate([pairs.labels for pairs in taught])
+    assert [(labels == gain).sum() for gain in (2, 1)] == [60, 60]
+    assert (labels == 0).sum() == pytest.approx(60 * 18 / 4, rel=0.2)
 
 
 def test_the_same_seed_gives_the_same_model(trained):
@@ -83,17 +82,12 @@ def test_a_file_that_is_no_model_is_refused(tmp_path):
         Reranker.load(path)
 
 
-def test_a_single_cut_takes_all_rounds():
-    alone = train([cut(1)], CONFIG)
-    assert (alone.best_rounds, dict(alone.curves)) == (20, {})
-
-
 def test_without_labels_there_is_nothing_to_learn():
     full = cut(1)
     nothing = LabelledPairs(full.features, np.zeros_like(full.labels), full.user_rows)
     with pytest.raises(UntrainableInput, match="none of 2 label cuts has a user with a label"):
         train([nothing, nothing], CONFIG)
-    assert train([nothing, full], CONFIG).best_rounds == 20
+    assert train([nothing, full], CONFIG).reranker.rounds == 20
 
 
 def test_no_pairs_have_no_scores(trained):

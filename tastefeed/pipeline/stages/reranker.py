@@ -63,11 +63,10 @@ def file_name(cut: datetime) -> str:
 
 
 def track(night: Night, trained: TrainedReranker) -> None:
-    """The settings, the search for the number of rounds, what the model looks at, and the model as challenger."""
+    """The settings, the curve, what the model looks at, and the model as challenger."""
     run = night.tracking.start("ranking", parent=night.run)
-    night.tracking.params(run, {"ranking": night.config.ranking.model_dump(), "best_rounds": trained.best_rounds})
-    for name, curve in trained.curves.items():
-        night.tracking.curve(run, f"ndcg_at_20_{name}", curve)
+    night.tracking.params(run, {"ranking": night.config.ranking.model_dump()})
+    night.tracking.curve(run, "ndcg_at_20_lessons", trained.curve)
     night.tracking.metrics(run, {f"importance_{name}": share for name, share in trained.reranker.importances().items()})
     with TemporaryDirectory() as folder:
         trained.reranker.save(Path(folder) / "ranker.txt")
