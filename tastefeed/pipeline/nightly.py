@@ -37,35 +37,31 @@ def alone(lake: Lake) -> Iterator[None]:
         lock.release()
 
 
-def airflow_environment(settings: Settings, home: Lake) -> dict[str, str]:
-    """Airflow's settings for one process: its home beside the lake, our DAGs, quiet."""
+def airflow_environment(settings: Settings, home: Lake, *, debug: bool = False) -> dict[str, str]:
+    """Airflow's settings for one process: its home beside the lake, our DAGs, and no traceback unless asked for."""
     airflow_home = settings.airflow_home or home.folder.absolute() / ".airflow"
     return {
         "AIRFLOW_HOME": str(airflow_home),
         "AIRFLOW__CORE__DAGS_FOLDER": str(ROOT / "dags"),
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
-        "AIRFLOW__LOGGING__LOGGING_LEVEL": "ERROR",
+        "AIRFLOW__LOGGING__LOGGING_LEVEL": "ERROR" if debug else "CRITICAL",
         "AIRFLOW__CORE__UNIT_TEST_MODE": "False",
     }
 
 
-def run_nightly(lake: str, as_of: date | None, settings: Settings) -> Night:
+def run_nightly(lake: str, as_of: date | None, settings: Settings, *, debug: bool = False) -> Night:
     """Run the night of a day and return it. Raises `NightFailed` or what a stage refused with."""
     home = Lake(lake)
     day = as_of or last_day(home).date()
     night = open_night(lake, day, settings)
     with alone(home):
         warm_up(night.settings)  # while Airflow starts
-        _run_dag(night)
+        _run_dag(night, airflow_environment(settings, home, debug=debug))
     return night
 
 
-def _run_dag(night: Night) -> None:
-    os.environ |= {
-        name: value
-        for name, value in airflow_environment(night.settings, night.home).items()
-        if name not in os.environ or name == "AIRFLOW_HOME"
-    }
+def _run_dag(night: Night, airflow: dict[str, str]) -> None:
+    os.environ |= {name: value for name, value in airflow.items() if name not in os.environ or name == "AIRFLOW_HOME"}
     if str(ROOT) not in sys.path:
         sys.path.insert(0, str(ROOT))
     with warnings.catch_warnings():
@@ -78,5 +74,8 @@ def _run_dag(night: Night) -> None:
         dag = DagBag(ROOT / "dags").dags["nightly"]
         run = dag.test(logical_date=midnight(night.plan.as_of), run_conf={"lake": str(night.home.url)})
     if run.state != "success":
-        refusal = night.summary("refusal")
-        raise NightFailed(refusal.get("message") or f"night {night.plan.as_of}: a stage failed; run again with --debug")
+        failed = ", ".join(sorted(task.task_id for task in run.get_task_instances(state=["failed"])))
+        raise NightFailed(
+            night.summary("refusal").get("message")
+            or f"night {night.plan.as_of}: {failed} failed; `tastefeed --debug nightly` shows the traceback"
+        )

@@ -51,6 +51,7 @@ def test_too_many_broken_rows_stop_the_night_before_training(tmp_path: Path) -> 
     night = tiny.tastefeed("nightly", "--lake", lake)
     assert night.returncode == 1
     assert_one_line(night.stderr, "unknown_action", "6.0", "TASTEFEED_MAX_BAD_SHARE")
+    assert "Traceback" not in night.stdout
     assert Lake(lake).partitions("quarantine") == [tiny.day()]
     assert Lake(lake).partitions("two_tower") == []
 

@@ -42,7 +42,7 @@ def options(
     ] = False,
 ) -> None:
     """Options of every command."""
-    del debug, version  # `--debug` is read where the failure is caught, `--version` by its callback
+    del debug, version  # `--debug` is read by `nightly` and where a failure is caught, `--version` by its callback
 
 
 def main() -> None:

@@ -7,13 +7,13 @@ import typer
 from tastefeed.pipeline.cli import options
 
 
-def nightly(*, lake: options.Lake = options.LAKE, as_of: options.AsOf = None) -> None:
+def nightly(context: typer.Context, *, lake: options.Lake = options.LAKE, as_of: options.AsOf = None) -> None:
     """Run the Airflow DAG `nightly` in this process and show what it made."""
     from tastefeed.contracts import Settings
     from tastefeed.pipeline.nightly import run_nightly
     from tastefeed.pipeline.showing import show_night
 
-    show_night(run_nightly(lake, as_of, Settings()))
+    show_night(run_nightly(lake, as_of, Settings(), debug=context.find_root().params["debug"]))
 
 
 def backtest(
