@@ -35,22 +35,23 @@ def measure(
     """Measure `lists` [U, K] of the holdout's users at `k`, and recall at each of `recall_ks` too.
 
     Every method of one table needs the same `item_vectors` [I, D], or its distances say nothing beside the others'.
+    What the catalogue cannot tell is not measured: nothing of creators where it names none, and no distances where no
+    item has a vector.
     """
-    labels = holdout.labels
+    labels, creators = holdout.labels, catalogue.creators
     per_user = {
         f"ndcg_at_{k}": metrics.ndcg_at_k(lists, labels, k),
         f"recall_at_{k}": metrics.recall_at_k(lists, labels, k),
         f"hit_rate_at_{k}": metrics.hit_rate_at_k(lists, labels, k),
         f"mrr_at_{k}": metrics.mrr_at_k(lists, labels, k),
         **{f"recall_at_{deep}": metrics.recall_at_k(lists, labels, deep) for deep in recall_ks},
-        f"top_creator_share_at_{k}": metrics.top_creator_share_at_k(lists, catalogue.creators, k),
     }
-    if item_vectors is not None:
+    of_all = {f"coverage_at_{k}": metrics.catalogue_coverage_at_k(lists, holdout.rankable, k)}
+    if (creators >= 0).any():
+        per_user[f"top_creator_share_at_{k}"] = metrics.top_creator_share_at_k(lists, creators, k)
+        of_all[f"creator_coverage_at_{k}"] = metrics.creator_coverage_at_k(lists, creators, holdout.rankable, k)
+    if item_vectors is not None and item_vectors.any():
         per_user[f"intra_list_distance_at_{k}"] = metrics.intra_list_distance_at_k(lists, item_vectors, k)
-    of_all = {
-        f"coverage_at_{k}": metrics.catalogue_coverage_at_k(lists, holdout.rankable, k),
-        f"creator_coverage_at_{k}": metrics.creator_coverage_at_k(lists, catalogue.creators, holdout.rankable, k),
-    }
     means = {metric: metrics.mean(values) for metric, values in per_user.items()}
     return Measured(name, len(lists.rows), per_user, {**means, **of_all})
 

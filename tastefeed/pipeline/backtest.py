@@ -23,7 +23,7 @@ from tastefeed.pipeline.landed import last_midnight
 from tastefeed.pipeline.measured_weeks import Week, read_weeks
 from tastefeed.pipeline.night import Night, run_stage
 from tastefeed.pipeline.plan import backtest_plan
-from tastefeed.pipeline.showing import SHOWN_METRICS
+from tastefeed.pipeline.showing import shown
 from tastefeed.pipeline.stages import STAGES
 from tastefeed.pipeline.stages.metrics import FINAL
 
@@ -86,8 +86,7 @@ def summed_up(weeks: list[Week]) -> Backtest:
 
 def show(found: Backtest, day: date) -> None:
     """Print the table."""
-    shown = found.table().select("method", *SHOWN_METRICS, "gain_of_final")
-    console.print(rich_table(shown, f"{len(found.weeks)} weeks that end {day}"))
+    console.print(rich_table(shown(found.table(), "gain_of_final"), f"{len(found.weeks)} weeks that end {day}"))
     console.print(f"the candidates handed to the re-ranker hold {found.candidate_recall:.3f} of what people took up")
 
 

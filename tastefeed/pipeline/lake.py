@@ -9,7 +9,7 @@ on object stores as well.
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,13 +18,14 @@ from uuid import uuid4
 import fsspec
 import polars as pl
 import pyarrow.dataset as ds
+from filelock import FileLock, Timeout
 
 from tastefeed.contracts.errors import MissingPartition
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
-CURRENT = "_current"
+CURRENT, SCRATCH, IN_USE = "_current", "_scratch", ".lock"
 
 
 class Lake:
@@ -126,12 +127,20 @@ class Lake:
 
     @contextmanager
     def scratch(self) -> Iterator["Lake"]:
-        """A lake for work that nobody keeps, removed at the end."""
-        root = self.folder / "_scratch" / uuid4().hex
-        try:
-            yield Lake(root)
-        finally:
-            shutil.rmtree(root, ignore_errors=True)
+        """A lake for work that nobody keeps, removed at the end; its lock says that it is in use."""
+        root = self.folder / SCRATCH / uuid4().hex
+        root.mkdir(parents=True)
+        with FileLock(root / IN_USE):
+            try:
+                yield Lake(root)
+            finally:
+                shutil.rmtree(root, ignore_errors=True)
+
+    def sweep_scratch(self) -> None:
+        """Remove the scratch lakes that killed processes left, and none that is in use."""
+        for root in (self.folder / SCRATCH).glob("*"):
+            with suppress(Timeout), FileLock(root / IN_USE, timeout=0):
+                shutil.rmtree(root, ignore_errors=True)
 
     def address(self, path: str) -> str:
         """A path of this lake as Spark and polars take it."""

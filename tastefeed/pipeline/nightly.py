@@ -17,6 +17,7 @@ from tastefeed.pipeline.lake import Lake
 from tastefeed.pipeline.landed import last_day
 from tastefeed.pipeline.night import Night, open_night
 from tastefeed.pipeline.plan import midnight
+from tastefeed.pipeline.showing import show_measured
 
 ROOT = Path(__file__).parents[2]
 """The folder that holds `dags/`."""
@@ -75,7 +76,15 @@ def _run_dag(night: Night, airflow: dict[str, str]) -> None:
         run = dag.test(logical_date=midnight(night.plan.as_of), run_conf={"lake": str(night.home.url)})
     if run.state != "success":
         failed = ", ".join(sorted(task.task_id for task in run.get_task_instances(state=["failed"])))
-        raise NightFailed(
-            night.summary("refusal").get("message")
-            or f"night {night.plan.as_of}: {failed} failed; `tastefeed --debug nightly` shows the traceback"
-        )
+        raise _failure(night, failed)
+
+
+def _failure(night: Night, failed: str) -> NightFailed:
+    """What to tell of a night that failed; where the gates refused it, its figures are printed first."""
+    refusal = night.summary("refusal")
+    if refusal.get("stage") == "gates":
+        show_measured(night)
+    return NightFailed(
+        refusal.get("message")
+        or f"night {night.plan.as_of}: {failed} failed; `tastefeed --debug nightly` shows the traceback"
+    )

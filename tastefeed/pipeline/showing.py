@@ -22,30 +22,42 @@ SHOWN_METRICS = (
     "intra_list_distance_at_20",
     "creator_coverage_at_20",
 )
-"""The columns of every table that a command prints."""
+"""The columns of every table that a command prints, as far as the catalogue lets them be measured."""
 FEEDS = 5
 ITEMS_SHOWN = 4
 
 
 def show_night(night: Night) -> None:
     """Print the whole night."""
-    console.print()
-    console.print(stage_times(night))
-    summary = night.summary("metrics")
-    table = pl.DataFrame(summary["table"]).select("method", *SHOWN_METRICS)
-    console.print(rich_table(table, f"held out {summary['held_out']}: {summary['users']} people"))
-    for sentence in night.summary("gates")["sentences"]:
-        console.print(f"gate  {sentence}")
+    show_measured(night)
     console.print(f"\nrelease [bold]{night.summary('release')['version']}[/] serves {night.home.url}/releases\n")
     show_feeds(night)
     console.print("next: make serve, make test, make mlflow; or read docs/")
+
+
+def show_measured(night: Night) -> None:
+    """Stage times, metrics beside the baselines, and what the gates say: of a refused night too."""
+    console.print()
+    console.print(stage_times(night))
+    summary = night.summary("metrics")
+    console.print(
+        rich_table(shown(pl.DataFrame(summary["table"])), f"held out {summary['held_out']}: {summary['users']} people")
+    )
+    for sentence in night.summary("gates")["sentences"]:
+        console.print(f"gate  {sentence}")
+
+
+def shown(table: pl.DataFrame, *more: str) -> pl.DataFrame:
+    """The columns of a table of methods that people see."""
+    return table.select("method", *(metric for metric in SHOWN_METRICS if metric in table.columns), *more)
 
 
 def stage_times(night: Night) -> Table:
     """One row a stage."""
     table = Table("stage", "seconds", title=f"night of {night.plan.as_of}", box=None)
     for stage in STAGES:
-        table.add_row(stage, f"{night.summary(stage)['seconds']:.1f}")
+        if summary := night.summary(stage):
+            table.add_row(stage, f"{summary['seconds']:.1f}")
     return table
 
 

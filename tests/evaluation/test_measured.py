@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -29,6 +30,15 @@ def test_measures_every_metric_on_one_holdout():
         }
     )
     assert found.per_user["mrr_at_2"].tolist() == [0.5]
+
+
+def test_what_the_catalogue_cannot_tell_is_not_measured():
+    log = events([(0, 0, -1, 1), (0, 2, 1, 1)], users=1, items=3)
+    unsigned = replace(ITEMS, creators=np.full(3, -1, dtype=np.int32))
+    nothing = np.zeros((3, 4), dtype=np.float32)
+    found = measure("final", lists([1, 2]), hold_out(log, unsigned, CUT), unsigned, k=2, item_vectors=nothing)
+    assert not [metric for metric in found.means if "creator" in metric or "distance" in metric]
+    assert all(math.isfinite(value) for value in found.means.values())
 
 
 def test_weeks_count_the_same():

@@ -76,3 +76,13 @@ def test_a_scratch_lake_is_gone_afterwards(tmp_path):
         scratch.overwrite("numbers", DAY, ONE)
         assert scratch.partitions("numbers") == [DAY]
     assert not list(tmp_path.rglob("*.parquet"))
+
+
+def test_scratch_of_the_killed_is_swept_and_of_the_living_kept(tmp_path):
+    lake = Lake(tmp_path)
+    (tmp_path / "_scratch" / "left" / "numbers").mkdir(parents=True)
+    with lake.scratch() as used:
+        used.overwrite("numbers", DAY, ONE)
+        lake.sweep_scratch()
+        assert used.partitions("numbers") == [DAY]
+        assert not (tmp_path / "_scratch" / "left").exists()

@@ -4,7 +4,6 @@ Erased people lose their landed rows too. Who opted out of personalization stays
 remains. This comes first, and does not depend on what the night then learns: a refused release must not keep anybody.
 """
 
-import shutil
 from collections.abc import Iterable
 
 import pyarrow as pa
@@ -25,8 +24,8 @@ PERSONAL = tuple(table for table, schema in DERIVED.items() if c.USER_ID in sche
 
 def forget(night: Night) -> Summary:
     """Take opted-out people out of everything that exists, and open the night's run in MLflow."""
-    night.write_summary("refusal", {})
-    shutil.rmtree(night.home.folder / "_scratch", ignore_errors=True)  # what a killed backtest left
+    night.forget_summaries()
+    night.home.sweep_scratch()
     unreadable = night.opt_outs.subjects(SubjectType.USER, UNREADABLE)
     erased = night.opt_outs.subjects(SubjectType.USER, (Flag.ERASURE,))
     night.pending_events.erase(erased)
