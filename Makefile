@@ -42,7 +42,7 @@ check: $(READY)  ## lint, types, import rules
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports
 
 airflow: $(READY)  ## Airflow with its scheduler and web page
-	@AIRFLOW_HOME=$(abspath $(LAKE))/.airflow AIRFLOW__CORE__DAGS_FOLDER=$(CURDIR)/dags AIRFLOW__CORE__LOAD_EXAMPLES=False \
+	@PATH="$(abspath $(BIN)):$$PATH" AIRFLOW_HOME=$(abspath $(LAKE))/.airflow AIRFLOW__CORE__DAGS_FOLDER=$(CURDIR)/dags AIRFLOW__CORE__LOAD_EXAMPLES=False \
 	  PYTHONPATH=$(CURDIR) $(BIN)/airflow standalone
 
 mlflow: $(READY)  ## MLflow's page over the lake's runs
