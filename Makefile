@@ -43,6 +43,7 @@ check: $(READY)  ## lint, types, import rules
 
 airflow: $(READY)  ## Airflow with its scheduler and web page
 	@PATH="$(abspath $(BIN)):$$PATH" AIRFLOW_HOME=$(abspath $(LAKE))/.airflow AIRFLOW__CORE__DAGS_FOLDER=$(CURDIR)/dags AIRFLOW__CORE__LOAD_EXAMPLES=False \
+	  AIRFLOW__API__HOST=127.0.0.1 \
 	  PYTHONPATH=$(CURDIR) $(BIN)/airflow standalone
 
 mlflow: $(READY)  ## MLflow's page over the lake's runs
