@@ -8,7 +8,6 @@ from tastefeed.pipeline.console import console
 from tastefeed.pipeline.importers import ImportSummary, import_files
 from tastefeed.pipeline.lake import Lake
 from tastefeed.pipeline.landed import last_day
-from tastefeed.pipeline.night import open_night
 from tastefeed.serving import places
 from tastefeed.serving.opt_outs import OptOutStore
 
@@ -43,7 +42,8 @@ def land_files(
 
 def foretell(lake: str) -> None:
     """Run the night's own check over the landing zone and print its counts; nothing is written."""
-    from tastefeed.pipeline.stages.events import checked_events  # noqa: PLC0415  starts Spark
+    from tastefeed.pipeline.night import open_night  # noqa: PLC0415  loads torch and Spark, which landing needs not
+    from tastefeed.pipeline.stages.events import checked_events  # noqa: PLC0415  see above
 
     night = open_night(lake, last_day(Lake(lake)).date())
     console.print(checked_events(night).told())
