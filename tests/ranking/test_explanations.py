@@ -18,7 +18,7 @@ def moved_by(feature):
     features[:, FEATURE_NAMES.index(feature)] = rng.normal(size=600)
     labels = (features.sum(axis=1) > 0.3).astype(np.int32)
     cut = LabelledPairs(features, labels, np.arange(30, dtype=np.int32).repeat(20))
-    return train([cut], RerankerConfig(rounds=10, min_leaf_pairs=5, feature_share=1.0)).reranker
+    return train([cut], RerankerConfig(rounds=10, min_leaf_pairs=5, negative_share=1, feature_share=1.0)).reranker
 
 
 def explained(feature, candidates, value=2.0):

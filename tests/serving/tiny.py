@@ -90,7 +90,9 @@ def ranker(folder: Path) -> Path:
     rows = np.random.default_rng(1).random((400, len(FEATURE_NAMES)), np.float32) * 4 - 2
     labels = np.digitize(rows[:, FEATURE_NAMES.index("retrieval_score")], [0, 1])
     cut = LabelledPairs(rows, labels.astype(np.int32), np.repeat(np.arange(20, dtype=np.int32), 20))
-    trained = train([cut], RerankerConfig(rounds=20, feature_share=1, pair_share=1, min_leaf_pairs=10))
+    trained = train(
+        [cut], RerankerConfig(rounds=20, feature_share=1, pair_share=1, negative_share=1, min_leaf_pairs=10)
+    )
     trained.reranker.save(folder / "model.txt")
     return folder / "model.txt"
 
