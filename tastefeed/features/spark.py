@@ -25,11 +25,9 @@ def spark(settings: Settings) -> SparkSession:
     return SparkSession.builder.config(map={**session_options(settings)}).getOrCreate()
 
 
-def warm_up(settings: Settings) -> Thread:
+def warm_up(settings: Settings) -> None:
     """Start the session and run a first, empty job in the background: a JVM needs many seconds until it works."""
-    thread = Thread(target=_first_job, args=[settings], name="spark-warm-up", daemon=True)
-    thread.start()
-    return thread
+    Thread(target=_first_job, args=[settings], name="spark-warm-up", daemon=True).start()
 
 
 def _first_job(settings: Settings) -> None:

@@ -129,18 +129,22 @@ class Lake:
     def scratch(self) -> Iterator["Lake"]:
         """A lake for work that nobody keeps, removed at the end; its lock says that it is in use."""
         root = self.folder / SCRATCH / uuid4().hex
-        root.mkdir(parents=True)
-        with FileLock(root / IN_USE):
+        root.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(
+            root.with_suffix(IN_USE)
+        ) as lock:  # held before the folder is there, so that no sweep comes between
             try:
                 yield Lake(root)
             finally:
                 shutil.rmtree(root, ignore_errors=True)
+                Path(lock.lock_file).unlink(missing_ok=True)
 
     def sweep_scratch(self) -> None:
         """Remove the scratch lakes that killed processes left, and none that is in use."""
-        for root in (self.folder / SCRATCH).glob("*"):
-            with suppress(Timeout), FileLock(root / IN_USE, timeout=0):
-                shutil.rmtree(root, ignore_errors=True)
+        for lock in (self.folder / SCRATCH).glob(f"*{IN_USE}"):
+            with suppress(Timeout), FileLock(lock, timeout=0):
+                shutil.rmtree(lock.with_suffix(""), ignore_errors=True)
+                lock.unlink(missing_ok=True)
 
     def address(self, path: str) -> str:
         """A path of this lake as Spark and polars take it."""

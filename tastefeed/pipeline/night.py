@@ -108,7 +108,7 @@ class Night:
         self.lake.fs.makedirs(path.rsplit("/", 1)[0], exist_ok=True)
         self.lake.replace_file(path, json.dumps(summary, indent=1, default=str).encode())
 
-    def forget_summaries(self) -> None:
+    def clear_summaries(self) -> None:
         """Begin anew: what an earlier run of this night said is not said of this one."""
         folder = self.lake.partition("nights", self.plan.as_of)
         if self.lake.fs.exists(folder):

@@ -171,14 +171,14 @@ def _dataset(cuts: Sequence[LabelledPairs], config: RerankerConfig) -> "lgb.Data
 
 
 def _with_labels(cut: LabelledPairs) -> LabelledPairs:
-    return _those(cut, np.isin(cut.user_rows, cut.user_rows[cut.labels > 0]))
+    return _select(cut, np.isin(cut.user_rows, cut.user_rows[cut.labels > 0]))
 
 
 def _thinned(cut: LabelledPairs, share: float, random: np.random.Generator) -> LabelledPairs:
-    return _those(cut, (cut.labels > 0) | (random.random(len(cut.labels)) < share))
+    return _select(cut, (cut.labels > 0) | (random.random(len(cut.labels)) < share))
 
 
-def _those(cut: LabelledPairs, kept: NDArray[np.bool_]) -> LabelledPairs:
+def _select(cut: LabelledPairs, kept: NDArray[np.bool_]) -> LabelledPairs:
     return LabelledPairs(cut.features[kept], cut.labels[kept], cut.user_rows[kept])
 
 

@@ -73,17 +73,23 @@ def wait_for_staging(lake: Path, night: subprocess.Popen[bytes]) -> None:
 
 
 def assert_next_night_makes_the_same(lake: Path, undisturbed: Path) -> None:
+    partitions = [Path(table) / f"as_of={tiny.day()}" for table in (*DERIVED, "metrics")]
+    before = [generation(lake / partition) for partition in partitions]
     night = tiny.tastefeed("nightly", "--lake", lake, "--as-of", tiny.day())
     assert night.returncode == 0, night.stdout[-3000:] + night.stderr[-3000:]
     assert publish.verify(lake / "releases").version == publish.current(undisturbed / "releases")
     assert not list((lake / "releases").glob(".staging-*"))
-    for table in (*DERIVED, "metrics"):
-        partition = Path(table) / f"as_of={tiny.day()}"
-        assert rows(lake / partition) == rows(undisturbed / partition), table
+    for partition, old in zip(partitions, before, strict=True):
+        assert generation(lake / partition) != old, f"{partition} was not made again"
+        assert rows(lake / partition) == rows(undisturbed / partition), partition
+
+
+def generation(partition: Path) -> str:
+    """The name of the writing that counts."""
+    return (partition / "_current").read_text().strip()
 
 
 def rows(partition: Path) -> list[str]:
     """The current rows of a partition, in an order of their own."""
-    generation = (partition / "_current").read_text().strip()
-    files = sorted((partition / generation).rglob("*.parquet"))
+    files = sorted((partition / generation(partition)).rglob("*.parquet"))
     return sorted(str(row) for path in files for row in pl.read_parquet(path).iter_rows())

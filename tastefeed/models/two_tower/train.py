@@ -102,9 +102,8 @@ def train(
 def deterministic() -> Iterator[None]:
     """Sums in one order: with several threads, gradients of embeddings are else added as threads happen to end."""
     before = torch.get_deterministic_debug_mode()
-    torch.set_deterministic_debug_mode(
-        "error"
-    )  # `use_deterministic_algorithms` would load torch's compiler, for seconds
+    # `use_deterministic_algorithms` does the same, after seconds in which it loads torch's compiler
+    torch.set_deterministic_debug_mode("error")
     try:
         yield
     finally:

@@ -24,7 +24,7 @@ PERSONAL = tuple(table for table, schema in DERIVED.items() if c.USER_ID in sche
 
 def forget(night: Night) -> Summary:
     """Take opted-out people out of everything that exists, and open the night's run in MLflow."""
-    night.forget_summaries()
+    night.clear_summaries()
     night.home.sweep_scratch()
     unreadable = night.opt_outs.subjects(SubjectType.USER, UNREADABLE)
     erased = night.opt_outs.subjects(SubjectType.USER, (Flag.ERASURE,))
