@@ -20,6 +20,8 @@ $(READY): requirements.lock pyproject.toml
 	@echo "building $(VENV) from requirements.lock …"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --requirement requirements.lock
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@# all modules at once on every core: where PYTHONDONTWRITEBYTECODE is set, each process would else compile torch anew
+	-@$(BIN)/python -m compileall -q -j 0 $(VENV)/lib >/dev/null 2>&1
 	@touch $@
 
 nightly: $(READY)  ## land the bundled data and run the night of its last day

@@ -23,7 +23,7 @@ INSIDE_PUBLISH = 3
 """Every so many kills, one waits until a release is being staged."""
 LONGEST_S = 300
 
-LENGTH_S = 60
+LENGTH_S = 30
 """About what a night on the tiny lake takes."""
 
 pytestmark = pytest.mark.timeout(KILLS * LONGEST_S)

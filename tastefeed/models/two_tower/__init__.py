@@ -1,14 +1,19 @@
 """The two-tower retrieval: users and items as vectors whose inner product says what a person wants next.
 
 Knows arrays and tables of the contract alone; it must never import Spark, tracking or HTTP, and reads no disk but in
-`export` and `load`.
+`exported`.
 """
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from tastefeed.models.two_tower.config import TextConfig, TwoTowerConfig
-from tastefeed.models.two_tower.export import export, load
-from tastefeed.models.two_tower.text import TextEmbedder, fit_text
-from tastefeed.models.two_tower.train import TrainedTwoTower, train
-from tastefeed.models.two_tower.validation import EpochResult
+
+if TYPE_CHECKING:
+    from tastefeed.models.two_tower.exported import export, load
+    from tastefeed.models.two_tower.text import TextEmbedder, fit_text
+    from tastefeed.models.two_tower.trained import TrainedTwoTower, train
+    from tastefeed.models.two_tower.validation import EpochResult
 
 __all__ = [
     "EpochResult",
@@ -21,3 +26,20 @@ __all__ = [
     "load",
     "train",
 ]
+
+_HOMES = {
+    "EpochResult": "validation",
+    "TextEmbedder": "text",
+    "TrainedTwoTower": "trained",
+    "export": "exported",
+    "fit_text": "text",
+    "load": "exported",
+    "train": "trained",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """What needs torch, when it is asked for (PEP 562): every command reads the config, and few train."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

@@ -15,7 +15,7 @@ import torch
 from tastefeed.contracts import columns as c
 from tastefeed.contracts.errors import UntrainableInput
 from tastefeed.models.two_tower import EpochResult, TrainedTwoTower, train
-from tastefeed.models.two_tower.export import export, load
+from tastefeed.models.two_tower.exported import export, load
 from tastefeed.pipeline.arrays import Landed, at_cut, read_landed
 from tastefeed.pipeline.console import epochs_bar
 from tastefeed.pipeline.night import Night, Summary

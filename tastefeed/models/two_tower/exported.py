@@ -26,7 +26,7 @@ from tastefeed.contracts.errors import ReleaseCorrupt
 from tastefeed.models.two_tower.config import TwoTowerConfig
 from tastefeed.models.two_tower.text import TextEmbedder
 from tastefeed.models.two_tower.towers import TwoTower
-from tastefeed.models.two_tower.train import TrainedTwoTower
+from tastefeed.models.two_tower.trained import TrainedTwoTower
 from tastefeed.models.two_tower.vocabulary import Vocabularies
 
 FORMAT = 1
