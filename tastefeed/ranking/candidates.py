@@ -23,10 +23,11 @@ class CandidateConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    neighbours: int = Field(200, ge=0, description="nearest items of the user's vector")
+    neighbours: int = Field(300, ge=0, description="nearest items of the user's vector")
     fresh: int = Field(200, ge=0, description="newest items")
     popular: int = Field(100, ge=0, description="items most touched in each window of popularity")
     popular_days: tuple[int, ...] = Field((7, 28), description="the windows of popularity, days: some of 1, 7, 28")
+    popular_ever: int = Field(100, ge=0, description="items that most people have ever touched")
 
 
 def fresh_rows(items: Items, count: int) -> Rows:
@@ -36,19 +37,21 @@ def fresh_rows(items: Items, count: int) -> Rows:
     return known[order][:count].astype(np.int32)
 
 
-def popular_rows(items: Items, count: int, days: int) -> Rows:
-    """The `count` items that most people clicked or saved in a window, most first; untouched ones are left out."""
-    if days not in WINDOWS_DAYS:
+def popular_rows(items: Items, count: int, days: int | None) -> Rows:
+    """The `count` items that most people clicked or saved in a window, or ever where `days` is None, most first;
+    untouched ones are left out."""
+    if days not in (*WINDOWS_DAYS, None):
         raise ValueError(f"no popularity over {days} days is kept; use one of {', '.join(map(str, WINDOWS_DAYS))}")
-    people = np.nan_to_num(items.features[:, ITEM_FEATURE_NAMES.index(f"users_{days}d")])
+    people = np.nan_to_num(items.features[:, ITEM_FEATURE_NAMES.index(f"users_{days}d" if days else "users")])
     order = np.argsort(-people, kind="stable")[:count]
     return order[people[order] > 0].astype(np.int32)
 
 
 def popular_of(items: Items, config: CandidateConfig) -> Rows:
-    """The popular items of all windows, each once."""
+    """The popular items of all windows and of all time, each once."""
     windows = [popular_rows(items, config.popular, days) for days in config.popular_days]
-    return np.unique(np.concatenate([*windows, np.zeros(0, np.int32)])).astype(np.int32)
+    ever = popular_rows(items, config.popular_ever, None)
+    return np.unique(np.concatenate([*windows, ever])).astype(np.int32)
 
 
 def union_candidates(

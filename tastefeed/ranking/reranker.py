@@ -3,6 +3,7 @@
 Shapes: P pairs, F features.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,7 +33,8 @@ class RerankerConfig(BaseModel):
 
     label_gains: tuple[float, ...] = Field((0, 1, 2), description="worth of label 0, 1 (click), 2 (save)")
     learning_rate: float = Field(0.05, gt=0, description="shrinkage of each tree")
-    rounds: int = Field(200, ge=1, description="trees")
+    rounds: int = Field(200, ge=1, description="trees of a model")
+    models: int = Field(5, ge=1, description="models of different seeds whose scores are averaged")
     negative_share: float = Field(0.2, gt=0, le=1, description="share of the candidates without a label that teach")
     leaves: int = Field(7, ge=2, description="leaves of a tree")
     min_leaf_pairs: int = Field(50, ge=1, description="pairs that a leaf needs")
@@ -41,7 +43,7 @@ class RerankerConfig(BaseModel):
     pair_share: float = Field(0.7, gt=0, le=1, description="share of pairs that a tree sees")
     truncation: int = Field(30, ge=1, description="places of the list that lambdarank cares for")
     bins: int = Field(63, ge=2, le=255, description="histogram bins of a feature")
-    seed: int = Field(7, ge=0, description="seed of feature and pair sampling")
+    seed: int = Field(7, ge=0, description="seed of feature and pair sampling; each model adds one")
     threads: int = Field(1, ge=0, description="LightGBM's threads; 0: every core")
 
 
@@ -57,49 +59,52 @@ class LabelledPairs:
 class Reranker:
     """A fitted re-ranker."""
 
-    def __init__(self, booster: "lgb.Booster") -> None:
-        """Raises `ReleaseCorrupt` where the booster's features are not the ones that this code computes."""
-        _same_features(booster.feature_name())
-        self._booster = booster
+    def __init__(self, boosters: Sequence["lgb.Booster"]) -> None:
+        """Raises `ReleaseCorrupt` where a booster's features are not the ones that this code computes."""
+        for booster in boosters:
+            _same_features(booster.feature_name())
+        self._boosters = tuple(boosters)
 
     def score(self, features: Floats, *, threads: int = 1) -> Floats:
         """[P] scores, comparable within one user's candidates."""
         if not len(features):
             return np.zeros(0, np.float32)
-        return np.asarray(self._booster.predict(features, num_threads=threads), np.float32)
+        return self._mean(features, num_threads=threads)
 
     def contributions(self, features: Floats, *, threads: int = 1) -> Floats:
         """[P, F] what each feature added to a pair's score (TreeSHAP, Lundberg et al. 2018)."""
         if not len(features):
             return np.zeros(features.shape, np.float32)
-        with_bias = self._booster.predict(features, pred_contrib=True, num_threads=threads)
-        return np.asarray(with_bias, np.float32)[:, :-1]
+        return self._mean(features, pred_contrib=True, num_threads=threads)[:, :-1]
 
     @property
     def rounds(self) -> int:
         """Trees that the scores are made of."""
-        return int(self._booster.num_trees())
+        return sum(int(booster.num_trees()) for booster in self._boosters)
 
     def importances(self) -> dict[str, float]:
         """Each feature's share of the gain of all splits, largest first."""
-        gains = self._booster.feature_importance("gain")
+        gains = np.sum([booster.feature_importance("gain") for booster in self._boosters], axis=0)
         shares = gains / max(gains.sum(), 1e-12)
         return {FEATURE_NAMES[place]: float(shares[place]) for place in np.argsort(-shares, kind="stable")}
 
     def save(self, path: Path) -> None:
-        """LightGBM's own text."""
-        self._booster.save_model(path)
+        """LightGBM's own text, one model after the other."""
+        path.write_text("".join(booster.model_to_string() for booster in self._boosters))
 
     @classmethod
     def load(cls, path: Path) -> Self:
         """Read what `save` wrote. Raises `ReleaseCorrupt` where it cannot be read or knows other features."""
-        import lightgbm as lgb  # noqa: PLC0415  see `train`
+        import lightgbm as lgb  # noqa: PLC0415  half of the callers only want the config
 
         try:
-            booster = lgb.Booster(model_file=path)
-        except lgb.basic.LightGBMError:
+            return cls([lgb.Booster(model_str=text) for text in _texts(path.read_text())])
+        except (lgb.basic.LightGBMError, UnicodeDecodeError):
             raise ReleaseCorrupt(f"{path}: LightGBM cannot read it; publish again or roll back") from None
-        return cls(booster)
+
+    def _mean(self, features: Floats, **how: Any) -> Floats:
+        said = [np.asarray(booster.predict(features, **how), np.float64) for booster in self._boosters]
+        return np.mean(said, axis=0).astype(np.float32)
 
 
 @dataclass(frozen=True)
@@ -116,13 +121,20 @@ def train(cuts: Sequence[LabelledPairs], config: RerankerConfig) -> TrainedReran
 
     Users of a cut without any label teach nothing and are left out. Raises `UntrainableInput` where nothing is left.
     """
-    import lightgbm as lgb  # noqa: PLC0415  half of the callers only want the config
-
     useful = [cut for cut in map(_with_labels, cuts) if len(cut.labels)]
     if not useful:
         raise UntrainableInput(f"none of {len(cuts)} label cuts has a user with a label; give more weeks of events")
+    taught = [_taught(useful, config.model_copy(update={"seed": config.seed + place})) for place in range(config.models)]
+    curve = np.mean([curve for _, curve in taught], axis=0)
+    return TrainedReranker(Reranker([booster for booster, _ in taught]), curve.tolist())
+
+
+def _taught(cuts: Sequence[LabelledPairs], config: RerankerConfig) -> tuple["lgb.Booster", Sequence[float]]:
+    """One model, and its NDCG@20 on what taught it after each round."""
+    import lightgbm as lgb  # noqa: PLC0415  see `Reranker.load`
+
     random = np.random.default_rng(config.seed)
-    lessons = _dataset([_thinned(cut, config.negative_share, random) for cut in useful], config)
+    lessons = _dataset([_thinned(cut, config.negative_share, random) for cut in cuts], config)
     history: dict[str, dict[str, list[float]]] = {}
     booster = lgb.train(
         _parameters(config),
@@ -132,7 +144,7 @@ def train(cuts: Sequence[LabelledPairs], config: RerankerConfig) -> TrainedReran
         valid_names=["lessons"],
         callbacks=[lgb.record_evaluation(history)],
     )
-    return TrainedReranker(Reranker(booster), history["lessons"]["ndcg@20"])
+    return booster, history["lessons"]["ndcg@20"]
 
 
 def _parameters(config: RerankerConfig) -> dict[str, Any]:
@@ -159,7 +171,7 @@ def _parameters(config: RerankerConfig) -> dict[str, Any]:
 
 
 def _dataset(cuts: Sequence[LabelledPairs], config: RerankerConfig) -> "lgb.Dataset":
-    import lightgbm as lgb  # noqa: PLC0415  see `train`
+    import lightgbm as lgb  # noqa: PLC0415  see `Reranker.load`
 
     return lgb.Dataset(
         np.concatenate([cut.features for cut in cuts]),
@@ -185,6 +197,12 @@ def _select(cut: LabelledPairs, kept: NDArray[np.bool_]) -> LabelledPairs:
 def _group_sizes(user_rows: Rows) -> Longs:
     starts = np.flatnonzero(np.diff(user_rows, prepend=-1))
     return np.diff(np.append(starts, len(user_rows)))
+
+
+def _texts(text: str) -> list[str]:
+    """The models of a file: each begins with the line `tree`."""
+    starts = [found.start() for found in re.finditer(r"^tree$", text, re.MULTILINE)] or [0]
+    return [text[start:end] for start, end in zip(starts, [*starts[1:], len(text)], strict=True)]
 
 
 def _same_features(have: Sequence[str]) -> None:

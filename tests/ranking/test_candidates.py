@@ -79,8 +79,13 @@ def test_fresh_is_newest_first_without_undated_items():
 def test_popular_is_most_people_first_without_untouched_items():
     assert popular_rows(items(), 2, 7).tolist() == [2, 3]
     assert popular_rows(items(), 99, 7).tolist() == [2, 3, 1]
-    assert popular_of(items(), CandidateConfig(popular=1, popular_days=(1, 7))).tolist() == [2]
-    assert popular_of(items(), CandidateConfig(popular_days=())).tolist() == []
+    assert popular_rows(items(), 2, None).tolist() == [2, 0]  # 26 and 4 people have ever touched them
+
+
+def test_popular_of_all_windows_is_each_item_once():
+    assert popular_of(items(), CandidateConfig(popular=1, popular_days=(1, 7), popular_ever=0)).tolist() == [2]
+    assert popular_of(items(), CandidateConfig(popular=1, popular_days=(1, 7), popular_ever=2)).tolist() == [0, 2]
+    assert popular_of(items(), CandidateConfig(popular_days=(), popular_ever=0)).tolist() == []
 
 
 def test_an_unknown_window_names_the_known_ones():

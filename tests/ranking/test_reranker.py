@@ -7,7 +7,7 @@ from tastefeed.ranking.feature_names import FEATURE_NAMES
 from tastefeed.ranking.reranker import LabelledPairs, Reranker, RerankerConfig, train
 
 TELLING = FEATURE_NAMES.index("creator_share")
-CONFIG = RerankerConfig(rounds=20, negative_share=1, min_leaf_pairs=5)
+CONFIG = RerankerConfig(rounds=20, models=2, negative_share=1, min_leaf_pairs=5)
 
 
 def cut(seed, people=30, each=20):
@@ -35,7 +35,8 @@ def test_it_finds_what_tells(trained):
 
 
 def test_the_curve_tells_every_round_and_rises(trained):
-    assert len(trained.curve) == trained.reranker.rounds == CONFIG.rounds
+    assert len(trained.curve) == CONFIG.rounds
+    assert trained.reranker.rounds == CONFIG.models * CONFIG.rounds
     assert trained.curve[-1] > trained.curve[0]
 
 
@@ -45,13 +46,23 @@ def test_a_share_of_the_candidates_without_label_teaches_and_every_label_does(mo
     monkeypatch.setattr(reranker, "_dataset", lambda cuts, config: taught.extend(cuts) or whole(cuts, config))
     train([cut(1), cut(2)], CONFIG.model_copy(update={"negative_share": 0.25}))
     labels = np.concatenate([pairs.labels for pairs in taught])
-    assert [(labels == gain).sum() for gain in (2, 1)] == [60, 60]
-    assert (labels == 0).sum() == pytest.approx(60 * 18 / 4, rel=0.2)
+    assert [(labels == gain).sum() for gain in (2, 1)] == [120, 120]  # 60 for each of two models
+    assert (labels == 0).sum() == pytest.approx(2 * 60 * 18 / 4, rel=0.2)
 
 
 def test_the_same_seed_gives_the_same_model(trained):
     again = train([cut(1), cut(2), cut(3)], CONFIG)
     assert again.reranker.score(cut(4).features).tolist() == trained.reranker.score(cut(4).features).tolist()
+
+
+def test_the_score_is_the_mean_of_models_of_different_seeds(trained):
+    features = cut(7).features
+    alone = [
+        train([cut(1), cut(2), cut(3)], CONFIG.model_copy(update={"models": 1, "seed": seed})).reranker.score(features)
+        for seed in (7, 8)
+    ]
+    assert alone[0].tolist() != alone[1].tolist()
+    np.testing.assert_allclose(trained.reranker.score(features), np.mean(alone, axis=0), rtol=1e-5)
 
 
 def test_contributions_add_up_to_the_score(trained):
@@ -65,6 +76,7 @@ def test_what_is_saved_scores_alike(trained, tmp_path):
     loaded = Reranker.load(tmp_path / "ranker.txt")
     assert loaded.score(cut(6).features).tolist() == trained.reranker.score(cut(6).features).tolist()
     assert loaded.importances() == trained.reranker.importances()
+    assert (tmp_path / "ranker.txt").read_text().count("tree\nversion=") == CONFIG.models
 
 
 def test_other_features_are_refused_by_name(trained, tmp_path):
@@ -87,7 +99,7 @@ def test_without_labels_there_is_nothing_to_learn():
     nothing = LabelledPairs(full.features, np.zeros_like(full.labels), full.user_rows)
     with pytest.raises(UntrainableInput, match="none of 2 label cuts has a user with a label"):
         train([nothing, nothing], CONFIG)
-    assert train([nothing, full], CONFIG).reranker.rounds == 20
+    assert train([nothing, full], CONFIG).reranker.rounds == 40
 
 
 def test_no_pairs_have_no_scores(trained):
