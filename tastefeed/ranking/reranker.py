@@ -21,9 +21,14 @@ from tastefeed.ranking.tables import Floats, Rows
 if TYPE_CHECKING:
     import lightgbm as lgb
 
+RETRIEVAL_SCORE = FEATURE_NAMES.index("retrieval_score")
+A_MODEL = re.compile(r"^(?=tree$)", re.MULTILINE)
+"""Where a model of LightGBM's text begins."""
+
 
 class RerankerConfig(BaseModel):
-    """Small trees and much shrinkage: a week's labels are few.
+    """Small trees, averaged over seeds, beside retrieval's own score: a week's labels are few, and the NDCG of one
+    model moves by 0.01 with its seed. Trees cut a score into steps; the score itself keeps what lies between them.
 
     The number of trees is set and not searched: what a few weeks found best was 4 trees for one night and 135 for the
     next, and both ranked worse than any fixed number between 100 and 400.
@@ -32,9 +37,10 @@ class RerankerConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     label_gains: tuple[float, ...] = Field((0, 1, 2), description="worth of label 0, 1 (click), 2 (save)")
-    learning_rate: float = Field(0.05, gt=0, description="shrinkage of each tree")
-    rounds: int = Field(200, ge=1, description="trees of a model")
+    learning_rate: float = Field(0.1, gt=0, description="shrinkage of each tree")
+    rounds: int = Field(80, ge=1, description="trees of a model")
     models: int = Field(5, ge=1, description="models of different seeds whose scores are averaged")
+    retrieval_weight: float = Field(0.25, ge=0, description="weight of retrieval's own score beside the trees'")
     negative_share: float = Field(0.2, gt=0, le=1, description="share of the candidates without a label that teach")
     leaves: int = Field(7, ge=2, description="leaves of a tree")
     min_leaf_pairs: int = Field(50, ge=1, description="pairs that a leaf needs")
@@ -42,6 +48,7 @@ class RerankerConfig(BaseModel):
     feature_share: float = Field(0.5, gt=0, le=1, description="share of features that a tree may use")
     pair_share: float = Field(0.7, gt=0, le=1, description="share of pairs that a tree sees")
     truncation: int = Field(30, ge=1, description="places of the list that lambdarank cares for")
+    unused: tuple[str, ...] = Field((), description="features that no tree may use: what is each of them worth?")
     bins: int = Field(63, ge=2, le=255, description="histogram bins of a feature")
     seed: int = Field(7, ge=0, description="seed of feature and pair sampling; each model adds one")
     threads: int = Field(1, ge=0, description="LightGBM's threads; 0: every core")
@@ -56,26 +63,42 @@ class LabelledPairs:
     user_rows: Rows  # [P] those of a user side by side
 
 
+class RetrievalPart(BaseModel):
+    """What retrieval's own score adds beside the trees; the first line of a saved re-ranker."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    weight: float = Field(ge=0, description="of the score")
+    mean: float = Field(description="of the scores that taught: what an account of the part is told against")
+
+    def of(self, features: Floats) -> Floats:
+        """[P] weighed scores."""
+        weighed: Floats = np.float32(self.weight) * features[:, RETRIEVAL_SCORE]
+        return weighed
+
+
 class Reranker:
     """A fitted re-ranker."""
 
-    def __init__(self, boosters: Sequence["lgb.Booster"]) -> None:
+    def __init__(self, boosters: Sequence["lgb.Booster"], retrieval: RetrievalPart) -> None:
         """Raises `ReleaseCorrupt` where a booster's features are not the ones that this code computes."""
         for booster in boosters:
             _same_features(booster.feature_name())
-        self._boosters = tuple(boosters)
+        self._boosters, self._retrieval = tuple(boosters), retrieval
 
     def score(self, features: Floats, *, threads: int = 1) -> Floats:
         """[P] scores, comparable within one user's candidates."""
         if not len(features):
             return np.zeros(0, np.float32)
-        return self._mean(features, num_threads=threads)
+        return self._mean(features, num_threads=threads) + self._retrieval.of(features)
 
     def contributions(self, features: Floats, *, threads: int = 1) -> Floats:
         """[P, F] what each feature added to a pair's score (TreeSHAP, Lundberg et al. 2018)."""
         if not len(features):
             return np.zeros(features.shape, np.float32)
-        return self._mean(features, pred_contrib=True, num_threads=threads)[:, :-1]
+        added = self._mean(features, pred_contrib=True, num_threads=threads)[:, :-1]
+        added[:, RETRIEVAL_SCORE] += self._retrieval.of(features) - self._retrieval.weight * self._retrieval.mean
+        return added
 
     @property
     def rounds(self) -> int:
@@ -89,8 +112,9 @@ class Reranker:
         return {FEATURE_NAMES[place]: float(shares[place]) for place in np.argsort(-shares, kind="stable")}
 
     def save(self, path: Path) -> None:
-        """LightGBM's own text, one model after the other."""
-        path.write_text("".join(booster.model_to_string() for booster in self._boosters))
+        """A line of JSON for retrieval's part, then LightGBM's own text, one model after the other."""
+        texts = (booster.model_to_string() for booster in self._boosters)
+        path.write_text("".join((self._retrieval.model_dump_json(), "\n", *texts)))
 
     @classmethod
     def load(cls, path: Path) -> Self:
@@ -98,13 +122,16 @@ class Reranker:
         import lightgbm as lgb  # noqa: PLC0415  half of the callers only want the config
 
         try:
-            return cls([lgb.Booster(model_str=text) for text in _texts(path.read_text())])
-        except (lgb.basic.LightGBMError, UnicodeDecodeError):
+            head, *texts = re.split(
+                r"^(?=tree$)", path.read_text(), flags=re.MULTILINE
+            )  # each model begins with `tree`
+            return cls([lgb.Booster(model_str=text) for text in texts], RetrievalPart.model_validate_json(head))
+        except (lgb.basic.LightGBMError, ValueError):
             raise ReleaseCorrupt(f"{path}: LightGBM cannot read it; publish again or roll back") from None
 
     def _mean(self, features: Floats, **how: Any) -> Floats:
-        said = [np.asarray(booster.predict(features, **how), np.float64) for booster in self._boosters]
-        return np.mean(said, axis=0).astype(np.float32)
+        said = np.array([booster.predict(features, **how) for booster in self._boosters])
+        return np.asarray(said.mean(axis=0), np.float32)
 
 
 @dataclass(frozen=True)
@@ -124,9 +151,13 @@ def train(cuts: Sequence[LabelledPairs], config: RerankerConfig) -> TrainedReran
     useful = [cut for cut in map(_with_labels, cuts) if len(cut.labels)]
     if not useful:
         raise UntrainableInput(f"none of {len(cuts)} label cuts has a user with a label; give more weeks of events")
-    taught = [_taught(useful, config.model_copy(update={"seed": config.seed + place})) for place in range(config.models)]
+    taught = [
+        _taught(useful, config.model_copy(update={"seed": config.seed + place})) for place in range(config.models)
+    ]
     curve = np.mean([curve for _, curve in taught], axis=0)
-    return TrainedReranker(Reranker([booster for booster, _ in taught]), curve.tolist())
+    mean = np.concatenate([cut.features[:, RETRIEVAL_SCORE] for cut in useful]).mean()
+    retrieval = RetrievalPart(weight=config.retrieval_weight, mean=float(mean))
+    return TrainedReranker(Reranker([booster for booster, _ in taught], retrieval), curve.tolist())
 
 
 def _taught(cuts: Sequence[LabelledPairs], config: RerankerConfig) -> tuple["lgb.Booster", Sequence[float]]:
@@ -162,6 +193,9 @@ def _parameters(config: RerankerConfig) -> dict[str, Any]:
         "bagging_fraction": config.pair_share,
         "bagging_freq": 1,
         "max_bin": config.bins,
+        "feature_contri": [
+            float(name not in config.unused) for name in FEATURE_NAMES
+        ],  # multiplies the gain of a split
         "seed": config.seed,
         "num_threads": config.threads,
         "deterministic": True,
@@ -197,12 +231,6 @@ def _select(cut: LabelledPairs, kept: NDArray[np.bool_]) -> LabelledPairs:
 def _group_sizes(user_rows: Rows) -> Longs:
     starts = np.flatnonzero(np.diff(user_rows, prepend=-1))
     return np.diff(np.append(starts, len(user_rows)))
-
-
-def _texts(text: str) -> list[str]:
-    """The models of a file: each begins with the line `tree`."""
-    starts = [found.start() for found in re.finditer(r"^tree$", text, re.MULTILINE)] or [0]
-    return [text[start:end] for start, end in zip(starts, [*starts[1:], len(text)], strict=True)]
 
 
 def _same_features(have: Sequence[str]) -> None:

@@ -1,3 +1,5 @@
+import json
+
 import numpy as np
 import pytest
 
@@ -32,6 +34,12 @@ def test_it_finds_what_tells(trained):
     scores = trained.reranker.score(asked.features).reshape(-1, 20)
     found = np.take_along_axis(asked.labels.reshape(-1, 20), scores.argsort(axis=1)[:, -3:], axis=1)
     assert found.max(axis=1).mean() > 1.8
+
+
+def test_an_unused_feature_is_in_no_tree():
+    blind = train([cut(1), cut(2)], CONFIG.model_copy(update={"unused": ("creator_share", "age_hours")}))
+    importances = blind.reranker.importances()
+    assert (importances["creator_share"], importances["age_hours"]) == (0, 0)
 
 
 def test_the_curve_tells_every_round_and_rises(trained):
@@ -77,6 +85,26 @@ def test_what_is_saved_scores_alike(trained, tmp_path):
     assert loaded.score(cut(6).features).tolist() == trained.reranker.score(cut(6).features).tolist()
     assert loaded.importances() == trained.reranker.importances()
     assert (tmp_path / "ranker.txt").read_text().count("tree\nversion=") == CONFIG.models
+
+
+def test_retrievals_own_score_counts_beside_the_trees(trained, tmp_path):
+    path = tmp_path / "ranker.txt"
+    trained.reranker.save(path)
+    head, _, trees = path.read_text().partition("\n")
+    assert json.loads(head)["weight"] == CONFIG.retrieval_weight
+    path.write_text('{"weight": 0, "mean": 0}\n' + trees)
+    features = cut(8).features
+    own = CONFIG.retrieval_weight * features[:, FEATURE_NAMES.index("retrieval_score")]
+    np.testing.assert_allclose(trained.reranker.score(features) - Reranker.load(path).score(features), own, atol=1e-5)
+
+
+@pytest.mark.parametrize("head", ['{"weight": 1}\n', ""])
+def test_without_retrievals_part_a_file_is_refused(trained, tmp_path, head):
+    path = tmp_path / "ranker.txt"
+    trained.reranker.save(path)
+    path.write_text(head + path.read_text().partition("\n")[2])
+    with pytest.raises(ReleaseCorrupt, match=r"ranker\.txt: LightGBM cannot read it"):
+        Reranker.load(path)
 
 
 def test_other_features_are_refused_by_name(trained, tmp_path):
