@@ -57,6 +57,7 @@ OF_NOW = (
     "from_popular",
     "item_trend",
     "item_users_",
+    "item_quiet_hours",
     "item_clicks_",
     "item_saves_",
 )

@@ -122,10 +122,9 @@ class Reranker:
         import lightgbm as lgb  # noqa: PLC0415  half of the callers only want the config
 
         try:
-            head, *texts = re.split(
-                r"^(?=tree$)", path.read_text(), flags=re.MULTILINE
-            )  # each model begins with `tree`
-            return cls([lgb.Booster(model_str=text) for text in texts], RetrievalPart.model_validate_json(head))
+            head, *texts = re.split(A_MODEL, path.read_text())
+            boosters = [lgb.Booster(model_str=text) for text in texts or [""]]
+            return cls(boosters, RetrievalPart.model_validate_json(head))
         except (lgb.basic.LightGBMError, ValueError):
             raise ReleaseCorrupt(f"{path}: LightGBM cannot read it; publish again or roll back") from None
 

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from tastefeed.contracts.errors import ReleaseCorrupt, ReleaseMissing
 from tastefeed.serving.index import IndexConfig
 
-FORMAT = 1
+FORMAT = 2
 """Raised when a file of the release changes its meaning; another format is refused."""
 MANIFEST = "manifest.json"
 REMEDY = "publish again or roll back"

@@ -3,7 +3,7 @@
 items.safetensors   items.parquet    ranking.tables.Items
 users.safetensors   users.parquet    ranking.tables.Users
 index.faiss                          over the item vectors
-ranker.txt          ranking.json     LightGBM's own text, and how candidates, slate and reasons are made
+ranker.txt          ranking.json     the re-ranker's own text; how candidates, slate and reasons are made
 catalogue.parquet                    what is shown of an item, row for row as in items
 popular.parquet     fresh.parquet    item rows, best first
 metrics.json        manifest.json
@@ -58,7 +58,7 @@ class Contents:
     fresh: Sequence[int] | Rows
     """Rows of `items`, newest first."""
     ranker: Path
-    """LightGBM's text file."""
+    """What `Reranker.save` wrote."""
     ranking: RankingConfig
     index: IndexConfig
     metrics: Mapping[str, Any]

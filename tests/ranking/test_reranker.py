@@ -115,9 +115,10 @@ def test_other_features_are_refused_by_name(trained, tmp_path):
         Reranker.load(path)
 
 
-def test_a_file_that_is_no_model_is_refused(tmp_path):
+@pytest.mark.parametrize("text", ["", "not a tree\n", "tree\nof no kind\n", '{"weight": 1, "mean": 0}\n'])
+def test_a_file_that_is_no_model_is_refused(tmp_path, text):
     path = tmp_path / "ranker.txt"
-    path.write_text("not a tree\n")
+    path.write_text(text)
     with pytest.raises(ReleaseCorrupt, match=r"ranker\.txt: LightGBM cannot read it; publish again or roll back"):
         Reranker.load(path)
 

@@ -148,13 +148,14 @@ def test_starts_light(lake):
     model = next(lake.releases.glob("*/ranker.txt"))
     code = f"""
 import sys, time
+from pathlib import Path
 import psutil
 started = time.perf_counter()
 from tastefeed.serving.server import application
 application()
 seconds = time.perf_counter() - started
 from tastefeed.ranking.reranker import Reranker
-Reranker.load({str(model)!r})
+Reranker.load(Path({str(model)!r}))
 heavy = [name for name in {HEAVY!r} if sys.modules.get(name)]
 print(heavy, seconds, psutil.Process().memory_info().rss / 1e6)
 """
