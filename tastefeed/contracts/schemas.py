@@ -74,10 +74,6 @@ WINDOWS_DAYS = (1, 7, 28)
 """The windows of recent activity that user and item features count in, days."""
 
 
-MOMENTUM_HOURS = (6, 12, 48, 96)
-"""The windows in which people are counted who take up an item just now, hours."""
-
-
 def _windowed(name: str, kind: pa.DataType) -> list[pa.Field]:
     return [pa.field(f"{name}_{days}d", kind) for days in WINDOWS_DAYS]
 
@@ -128,8 +124,6 @@ ITEM_FEATURES = pa.schema(
         *_windowed("users", pa.int64()),
         *_windowed("save_rate", pa.float64()),
         pa.field("users", pa.int64()),
-        *(pa.field(f"users_{hours}h", pa.int64()) for hours in MOMENTUM_HOURS),
-        pa.field("quiet_hours", pa.float64()),
         pa.field("age_hours", pa.float64()),
         pa.field("creator_items", pa.int64()),
         pa.field("creator_save_rate", pa.float64()),
@@ -138,8 +132,7 @@ ITEM_FEATURES = pa.schema(
     ]
 )
 """One row a catalogue item that exists at `cut`, also when nobody has touched it. `users_*`: distinct people who
-clicked or saved; `quiet_hours`: since the last of them, null where nobody has;
-`trend`: smoothed 1-day rate over the 7-day rate; `age_hours` is null where `created_at` is."""
+clicked or saved; `trend`: smoothed 1-day rate over the 7-day rate; `age_hours` is null where `created_at` is."""
 
 RETRIEVAL_EXAMPLES = pa.schema(
     [

@@ -58,10 +58,10 @@ def recent_counts(name: str, condition: Column) -> list[Column]:
     return [F.count_if(condition & within(days)).alias(f"{name}_{days}d") for days in WINDOWS_DAYS]
 
 
-def within(days: float, timestamp: str = c.TIMESTAMP) -> Column:
+def within(days: int, timestamp: str = c.TIMESTAMP) -> Column:
     """Whether something happened in the last days before `cut`."""
     # whole microseconds: adding an interval to a timestamp walks through the calendar of a timezone, row by row
-    return F.unix_micros(c.CUT) - F.unix_micros(timestamp) <= round(days * 86_400_000_000)
+    return F.unix_micros(c.CUT) - F.unix_micros(timestamp) <= days * 86_400_000_000
 
 
 def _for_each_cut(frame: DataFrame, cuts: Sequence[datetime], fits: Callable[[Column], Column]) -> DataFrame:

@@ -12,7 +12,7 @@ from pyspark.sql import functions as F
 
 from tastefeed.contracts import Action
 from tastefeed.contracts import columns as c
-from tastefeed.contracts.schemas import EVENTS, ITEM_FEATURES, ITEMS, MOMENTUM_HOURS, WINDOWS_DAYS
+from tastefeed.contracts.schemas import EVENTS, ITEM_FEATURES, ITEMS, WINDOWS_DAYS
 from tastefeed.features.actions import is_action, is_positive
 from tastefeed.features.conform import conform
 from tastefeed.features.cuts import before_cuts, hours_between, items_at_cuts, recent_counts, within
@@ -25,7 +25,7 @@ TREND_PRIOR = 1
 
 _WINDOWS = (*(f"_{days}d" for days in WINDOWS_DAYS), "")
 _COUNTS = tuple(f"{name}{window}" for name in ("clicks", "saves") for window in _WINDOWS)
-_USERS = (*(f"users{window}" for window in _WINDOWS), *(f"users_{hours}h" for hours in MOMENTUM_HOURS))
+_USERS = tuple(f"users{window}" for window in _WINDOWS)
 
 
 def item_features(
@@ -50,11 +50,9 @@ def _item_counts(told: DataFrame) -> DataFrame:
         *(column for action in (Action.CLICK, Action.SAVE) for column in _action_counts(action)),
         F.max(c.TIMESTAMP).alias("last_at"),
     )
-    spans = {f"{days}d": days for days in WINDOWS_DAYS} | {f"{hours}h": hours / 24 for hours in MOMENTUM_HOURS}
-    people = (F.count_if(within(days, "last_at")).alias(f"users_{span}") for span, days in spans.items())
+    people = (F.count_if(within(days, "last_at")).alias(f"users_{days}d") for days in WINDOWS_DAYS)
     sums = (F.sum(name).alias(name) for name in _COUNTS)
-    quiet = hours_between(F.max("last_at"), F.col(c.CUT)).alias("quiet_hours")
-    return by_person.groupBy(c.CUT, c.ITEM_ID).agg(*sums, *people, F.count("*").alias("users"), quiet)
+    return by_person.groupBy(c.CUT, c.ITEM_ID).agg(*sums, *people, F.count("*").alias("users"))
 
 
 def _action_counts(action: Action) -> list[Column]:

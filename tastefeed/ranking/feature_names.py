@@ -35,8 +35,6 @@ PAIR_FEATURE_NAMES = (
     "text_nearest",
     "text_nearest_latest",
     "text_rank",
-    "tower_nearest",
-    "tower_nearest_latest",
     "retrieval_score",
     "retrieval_rank",
     "age_hours",

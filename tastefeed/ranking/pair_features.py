@@ -16,7 +16,7 @@ from tastefeed.ranking.feature_names import (
 )
 from tastefeed.ranking.history import History, history_of
 from tastefeed.ranking.ragged import Doubles, Longs, medians, ranks_within
-from tastefeed.ranking.similarity import nearest_liked, nearest_of_any_length, profile_cosines
+from tastefeed.ranking.similarity import nearest_liked, profile_cosines
 from tastefeed.ranking.tables import Candidates, Floats, Items, Users
 
 RECENT, LATEST = 50, 5
@@ -59,14 +59,11 @@ def _of_users(users: Users, candidates: Candidates) -> Columns:
 
 
 def _likeness(items: Items, history: History, owners: Longs, candidates: Candidates) -> Columns:
-    text, tower, rows = items.text_vectors, items.vectors, candidates.item_rows
-    recent, latest = history.recent(RECENT), history.recent(LATEST)
+    text, rows = items.text_vectors, candidates.item_rows
     return {
         "text_profile": profile_cosines(text, history, owners, rows),
-        "text_nearest": nearest_liked(text, recent, owners, rows).similarities,
-        "text_nearest_latest": nearest_liked(text, latest, owners, rows).similarities,
-        "tower_nearest": nearest_of_any_length(tower, recent, owners, rows).similarities,
-        "tower_nearest_latest": nearest_of_any_length(tower, latest, owners, rows).similarities,
+        "text_nearest": nearest_liked(text, history.recent(RECENT), owners, rows).similarities,
+        "text_nearest_latest": nearest_liked(text, history.recent(LATEST), owners, rows).similarities,
         "retrieval_score": candidates.retrieval_scores,
     }
 

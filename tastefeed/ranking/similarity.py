@@ -4,7 +4,7 @@ Shapes: P pairs, B users, H touched items, T vector size, N most pairs of one us
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,14 +54,6 @@ def nearest_liked(vectors: Floats, history: History, owners: Longs, item_rows: R
         items[pairs[real]] = np.take_along_axis(liked, best, axis=1)[real]
         similarities[pairs[real]] = near.max(axis=2)[real]
     return Nearest(items, similarities)
-
-
-def nearest_of_any_length(vectors: Floats, history: History, owners: Longs, item_rows: Rows) -> Nearest:
-    """`nearest_liked` where `vectors` are of any length: those in question are brought to length 1, and no others."""
-    rows, places = np.unique(np.concatenate([history.items, item_rows]), return_inverse=True)
-    liked, asked = np.split(places.astype(np.int32), [len(history.items)])
-    found = nearest_liked(unit(vectors[rows]), replace(history, items=liked), owners, asked)
-    return Nearest(np.where(found.items >= 0, rows[found.items], -1), found.similarities)
 
 
 def _padded(owners: Longs, count: int) -> NDArray[np.int64]:

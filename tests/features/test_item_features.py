@@ -55,11 +55,6 @@ def test_popularity_rates_age_creator_and_trend(known, cut):
             "users_7d": 2,
             "users_28d": 2,
             "users": 2,
-            "users_6h": 1,  # ana, 3 hours ago
-            "users_12h": 1,
-            "users_48h": 2,  # and bob, just two days ago
-            "users_96h": 2,
-            "quiet_hours": 3,
             "save_rate_1d": (1 + 10 * AVERAGE) / (1 + 10),
             "save_rate_7d": (1 + 10 * AVERAGE) / (2 + 10),
             "save_rate_28d": (1 + 10 * AVERAGE) / (3 + 10),
@@ -80,8 +75,7 @@ def test_an_untouched_item_is_average(known):
     leaving = known["leaving"]
     assert (leaving["users"], leaving["trend"], leaving["creator_items"]) == (0, 1, 0)
     assert leaving["save_rate_1d"] == leaving["creator_save_rate"] == pytest.approx(AVERAGE)
-    assert leaving["creator_users_per_item"] == leaving["users_96h"] == 0
-    assert leaving["quiet_hours"] is None
+    assert leaving["creator_users_per_item"] == 0
 
 
 def test_unknown_age_is_null_and_a_hide_is_no_popularity(known):

@@ -60,21 +60,6 @@ def test_likeness_to_what_was_read():
     assert feature("retrieval_score", candidates) == [2, 4, 0, 1]
 
 
-def test_likeness_in_the_towers_space():
-    # ann took up (1, 0), then (0, 2); `both` is (0, 1), `nobody` (2, 1), whatever their lengths
-    candidates = pairs((ANN, BOTH), (ANN, NOBODY), (NEWCOMER, BOTH), (HIDER, UNDATED))
-    assert feature("tower_nearest", candidates) == pytest.approx([1, 2 / 5**0.5, 0, 0])
-    many = replace(
-        users(),
-        history_offsets=np.array([0, 6, 6, 6]),
-        history_items=np.array([0, 2, 2, 2, 2, 2], np.int32),  # `old` is the sixth last
-        **{f"history_{name}": np.ones(6, np.float32) for name in ("saves", "clicks", "hours")},
-    )
-    found = pair_features(many, items(), pairs((ANN, NOBODY)), NOW)[0]
-    assert found[FEATURE_NAMES.index("tower_nearest")] == pytest.approx(2 / 5**0.5)
-    assert found[FEATURE_NAMES.index("tower_nearest_latest")] == pytest.approx(1 / 5**0.5)
-
-
 def test_age_pace_and_clock():
     candidates = pairs((ANN, BOTH), (ANN, UNDATED))
     assert feature("age_hours", candidates)[0] == 30

@@ -36,12 +36,6 @@ def test_it_finds_what_tells(trained):
     assert found.max(axis=1).mean() > 1.8
 
 
-def test_an_unused_feature_is_in_no_tree():
-    blind = train([cut(1), cut(2)], CONFIG.model_copy(update={"unused": ("creator_share", "age_hours")}))
-    importances = blind.reranker.importances()
-    assert (importances["creator_share"], importances["age_hours"]) == (0, 0)
-
-
 def test_the_curve_tells_every_round_and_rises(trained):
     assert len(trained.curve) == CONFIG.rounds
     assert trained.reranker.rounds == CONFIG.models * CONFIG.rounds
