@@ -55,6 +55,11 @@ class Retriever(Protocol):
         """Of a config of its own type; `threads` 0 is every core."""
         ...
 
+    @property
+    def config(self) -> Any:
+        """What it is, a `Config`."""
+        ...
+
     @staticmethod
     def search(trial: "Trial") -> dict[str, Any]:
         """The values of one trial of the tuning, by the config's field names; empty where nothing can be tuned."""

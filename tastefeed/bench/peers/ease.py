@@ -43,7 +43,9 @@ class Ease(Peer):
     def refuses(self, pairs: pl.DataFrame) -> str:
         """Too many items for a dense inverse."""
         items, most = pairs[c.ITEM_ID].n_unique(), self.config.most_items
-        return f"{items:,} items: the inverse of a dense matrix of items is held back above {most:,}" * (items > most)
+        if items <= most:
+            return ""
+        return f"{items:,} items, and the inverse of a dense matrix of items is held back above {most:,}"
 
     def fit(self, pairs: pl.DataFrame) -> Scored:
         """Invert the regularised counts of items liked together."""
