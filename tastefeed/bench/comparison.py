@@ -13,6 +13,7 @@ from tastefeed.bench.machine import machine, versions
 from tastefeed.bench.measured_fit import Fit, Job, fit_in_fresh_process
 from tastefeed.bench.methods import OURS, Params, build
 from tastefeed.bench.pairs import labels_of
+from tastefeed.bench.retrieval import as_table
 from tastefeed.bench.tracking import track
 from tastefeed.bench.tuning import Search, Tuned, search_log, tune
 from tastefeed.contracts import Settings
@@ -21,7 +22,7 @@ from tastefeed.evaluation import Lists, Measured, paired_interval
 from tastefeed.evaluation.protocols import full_ranking
 from tastefeed.pipeline.console import console
 
-METRICS, PER_USER, SEARCH_LOG = "metrics.json", "per_user.parquet", "search.parquet"
+METRICS, PER_USER, SEARCH_LOG, LISTS = "metrics.json", "per_user.parquet", "search.parquet", "lists"
 
 
 @dataclass(frozen=True)
@@ -139,8 +140,11 @@ def gains(rows: Sequence[Row], seed: int) -> dict[str, dict[str, dict[str, float
 
 
 def write(out: Path, found: Mapping[str, Any], rows: Sequence[Row], split: Split) -> None:
-    """`metrics.json`, the metrics of every user, and every trial of the search."""
-    out.mkdir(parents=True, exist_ok=True)
+    """`metrics.json`, every list, the metrics of every user, and every trial of the search."""
+    (out / LISTS).mkdir(parents=True, exist_ok=True)
+    for row in rows:
+        table = as_table(row.fit.top, asked_users(split), row.fit.item_ids)
+        table.write_parquet(out / LISTS / f"{row.measured.name}.parquet")
     (out / METRICS).write_text(json.dumps(found, indent=1) + "\n")
     per_user(rows, asked_users(split)).write_parquet(out / PER_USER)
     if found["trials"]:
