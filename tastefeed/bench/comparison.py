@@ -70,7 +70,7 @@ def compare(plan: Plan, settings: Settings) -> dict[str, Any]:
 
 def _refusal(name: str, plan: Plan, search: Search) -> str:
     fixed = plan.fixed.get(name, {})
-    return build(name, fixed, seed=search.seed, threads=search.threads).refuses(search.split.train)
+    return build(name, fixed, seed=search.seed, threads=search.threads).refuses(search.split)
 
 
 def compared(name: str, plan: Plan, search: Search) -> Row:

@@ -17,7 +17,7 @@ import polars as pl
 from tastefeed.bench.methods import Params, build
 from tastefeed.bench.retriever import TopK
 
-STATUS = Path("/proc/self/status")
+PROCESSES = Path("/proc")
 
 
 @dataclass(frozen=True)
@@ -71,17 +71,27 @@ def fit(job: Job) -> Fit:
     fit_seconds = time.perf_counter() - started
     started = time.perf_counter()
     top = fitted.top_k(job.user_ids, job.k)
-    return Fit(top, fitted.item_ids, fit_seconds, time.perf_counter() - started, peak_rss_mb(), start_rss_mb)
+    recommend_seconds = time.perf_counter() - started
+    return Fit(top, fitted.item_ids, fit_seconds, recommend_seconds, peak_rss_mb(), start_rss_mb)
 
 
 def peak_rss_mb() -> float:
-    """The largest resident memory of this process so far.
+    """The largest resident memory of this process so far, and of the processes that it has started.
 
     Linux hands `ru_maxrss` from the parent to a process it starts, so that a small child of a large parent looks
     large; VmHWM begins anew.
     """
-    if STATUS.exists():
-        line = next(line for line in STATUS.read_text().splitlines() if line.startswith("VmHWM"))
-        return int(line.split()[1]) / 1024
+    if (PROCESSES / "self" / "status").exists():
+        return sum(_peak_mb(PROCESSES / number) for number in ("self", *_children()))
     scale = 1024**2 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / scale
+
+
+def _peak_mb(process: Path) -> float:
+    line = next(line for line in (process / "status").read_text().splitlines() if line.startswith("VmHWM"))
+    return int(line.split()[1]) / 1024
+
+
+def _children() -> list[str]:
+    tasks = (PROCESSES / "self" / "task").glob("*/children")
+    return [number for task in tasks for number in task.read_text().split()]

@@ -16,6 +16,7 @@ METHODS = {
     "ials": "tastefeed.bench.peers.ials:Ials",
     "bpr": "tastefeed.bench.peers.bpr:Bpr",
     "ease": "tastefeed.bench.peers.ease:Ease",
+    "sasrec": "tastefeed.bench.peers.sasrec:Sasrec",
     OURS: "tastefeed.bench.two_tower:TwoTower",
 }
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel
 from scipy.sparse import csr_matrix
 
+from tastefeed.bench.datasets import Split
 from tastefeed.bench.pairs import Liked
 from tastefeed.evaluation.lists import NOBODY, Rows
 
@@ -65,7 +66,7 @@ class Retriever(Protocol):
         """The values of one trial of the tuning, by the config's field names; empty where nothing can be tuned."""
         ...
 
-    def refuses(self, pairs: pl.DataFrame) -> str:
+    def refuses(self, split: Split) -> str:
         """Why this data is not for the method; empty where it is."""
         ...
 

@@ -1,13 +1,17 @@
 """What ours and every peer must do alike, and the closed form of EASE against its definition."""
 
+import sys
+
 import numpy as np
 import polars as pl
 import pytest
 from scipy.sparse import csr_matrix
 
+from tastefeed.bench.datasets import Split
 from tastefeed.bench.methods import METHODS, build, parsed
 from tastefeed.bench.peers.ease import ease_weights
-from tastefeed.contracts.errors import UnknownMethod
+from tastefeed.bench.peers.sasrec import top_of
+from tastefeed.contracts.errors import PeerFailed, UnknownMethod
 
 PEERS = [name for name in METHODS if name not in ("two_tower", "sasrec")]
 FAST = {"ials": {"embedding_size": 2}, "bpr": {"embedding_size": 8}}
@@ -17,6 +21,10 @@ def blocks() -> pl.DataFrame:
     """Forty people: even ones like four of five even items, odd ones of odd ones; u0 lacks i8, u1 lacks i1."""
     rows = [(f"u{person}", f"i{2 * ((person + step) % 5) + person % 2}") for step in range(4) for person in range(40)]
     return pl.DataFrame(rows, schema=["user_id", "item_id"], orient="row")
+
+
+def split(*, ordered: bool = True) -> Split:
+    return Split("blocks", *[blocks()] * 4, ordered=ordered, k=3, protocol="none")
 
 
 def fitted(name: str):
@@ -63,7 +71,28 @@ def test_ease_is_the_regression_of_each_item_on_the_others() -> None:
 
 
 def test_ease_says_why_a_large_catalogue_is_left_out() -> None:
-    assert build("ease", {"most_items": 9}, seed=7, threads=1).refuses(blocks()).startswith("10 items, and the inverse")
+    assert build("ease", {"most_items": 9}, seed=7, threads=1).refuses(split()).startswith("10 items, and the inverse")
+
+
+@pytest.mark.parametrize(
+    ("ordered", "reason"), [(False, "nothing to read in rows without any order"), (True, "TASTEFEED_RECTOOLS_PYTHON")]
+)
+def test_sasrec_says_why_it_is_left_out(*, ordered: bool, reason: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("TASTEFEED_RECTOOLS_PYTHON", raising=False)
+    assert reason in build("sasrec", {}, seed=7, threads=1).refuses(split(ordered=ordered))
+
+
+def test_sasrec_lists_come_back_to_the_places_of_their_users() -> None:
+    rows = [("u2", "b", 1, 0.9), ("u2", "a", 2, 0.1), ("u1", "c", 1, 0.5)]
+    lists = pl.DataFrame(rows, schema=["user_id", "item_id", "rank", "score"], orient="row")
+    top = top_of(lists, pl.Series(["u1", "u2", "nobody"]), pl.Series(["a", "b", "c"]), 2)
+    assert top.rows.tolist() == [[2, -1], [1, 0], [-1, -1]]
+
+
+def test_a_process_that_ends_is_an_error_with_its_last_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TASTEFEED_RECTOOLS_PYTHON", sys.executable)  # this environment has no RecTools
+    with pytest.raises(PeerFailed, match=r"ended and said ModuleNotFoundError: No module named '(rectools|pytorch_)"):
+        build("sasrec", {}, seed=7, threads=1).fit(blocks())
 
 
 def test_settings_are_read_by_method() -> None:

@@ -10,10 +10,10 @@ from scipy.linalg import inv
 from scipy.sparse import csr_matrix
 from threadpoolctl import threadpool_limits
 
+from tastefeed.bench.datasets import Split
 from tastefeed.bench.pairs import liked
 from tastefeed.bench.peers.peer import Peer
 from tastefeed.bench.retriever import Scored, Scores
-from tastefeed.contracts import columns as c
 from tastefeed.evaluation.lists import Rows
 
 if TYPE_CHECKING:
@@ -40,9 +40,9 @@ class Ease(Peer):
         """Its one number."""
         return {"regularization": trial.suggest_float("regularization", 1, 10_000, log=True)}
 
-    def refuses(self, pairs: pl.DataFrame) -> str:
+    def refuses(self, split: Split) -> str:
         """Too many items for a dense inverse."""
-        items, most = pairs[c.ITEM_ID].n_unique(), self.config.most_items
+        items, most = len(split.item_ids), self.config.most_items
         if items <= most:
             return ""
         return f"{items:,} items, and the inverse of a dense matrix of items is held back above {most:,}"

@@ -3,7 +3,7 @@
 from dataclasses import KW_ONLY, dataclass
 from typing import Any
 
-import polars as pl
+from tastefeed.bench.datasets import Split
 
 
 @dataclass(frozen=True)
@@ -15,7 +15,7 @@ class Peer:
     seed: int
     threads: int
 
-    def refuses(self, pairs: pl.DataFrame) -> str:
+    def refuses(self, split: Split) -> str:
         """Nothing speaks against any data."""
-        del pairs
+        del split
         return ""
