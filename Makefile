@@ -34,13 +34,7 @@ nightly: $(READY)  ## land the bundled data and run the night of its last day
 serve: $(READY)  ## serve the current release on loopback, port 8000
 	@$(BIN)/tastefeed serve --lake $(LAKE)
 
-backbench: $(READY)  ## ours beside tuned peers on public data (hours), then docs/benchmarks.md
-	@test -d $(DATA) || echo "skipped: $(DATA) is absent; give the folder of public data sets with DATA=…"
-	@for set in gowalla ml-1m; do test ! -d $(DATA)/$$set || \
-	  $(BIN)/tastefeed bench retrieval --data $(DATA) --dataset $$set --trials $(TRIALS) --out bench-out/$$set || exit 1; done
-	@test ! -d $(DATA) || $(BIN)/tastefeed bench report bench-out/* --out docs
-
-test: $(READY)  ## the honest part of eight past nights
+backtest: $(READY)  ## the honest part of eight past nights
 	@$(BIN)/tastefeed backtest --weeks 8 --lake $(LAKE)
 
 bench: $(READY)  ## ours beside tuned peers on public data (hours), then docs/benchmarks.md
