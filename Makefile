@@ -3,13 +3,16 @@ PYTHON ?= python3.11
 LAKE ?= lake
 # the midnight that ends the last bundled day; what is posted since belongs to later nights
 AS_OF ?= 2017-03-01
+# public data sets for `make bench`; their terms keep them out of this repository
+DATA ?= ../shared/data
+TRIALS ?= 20
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/ready
 
 export TASTEFEED_LAKE = $(LAKE)
 
-.PHONY: help nightly serve test check chaos backtest airflow mlflow lock clean
+.PHONY: help nightly serve test check chaos backtest bench airflow mlflow lock clean
 
 help:  ## list the commands
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## /\1\t/' | expand -t 12
@@ -33,6 +36,12 @@ serve: $(READY)  ## serve the current release on loopback, port 8000
 
 backtest: $(READY)  ## the honest part of eight past nights
 	@$(BIN)/tastefeed backtest --weeks 8 --lake $(LAKE)
+
+bench: $(READY)  ## ours beside tuned peers on public data (hours), then docs/benchmarks.md
+	@test -d $(DATA) || echo "skipped: $(DATA) is absent; give the folder of public data sets with DATA=…"
+	@for set in gowalla ml-1m; do test ! -d $(DATA)/$$set || \
+	  $(BIN)/tastefeed bench retrieval --data $(DATA) --dataset $$set --trials $(TRIALS) --out bench-out/$$set || exit 1; done
+	@test ! -d $(DATA) || $(BIN)/tastefeed bench report bench-out/* --out docs
 
 test: $(READY)  ## run the whole test suite
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder --cov --cov-report=term:skip-covered --cov-fail-under=85

@@ -1,9 +1,13 @@
 """`tastefeed bench …`, which the command line finds through its entry point."""
 
+import shlex
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+if TYPE_CHECKING:
+    from tastefeed.bench.comparison import Plan
 
 bench = typer.Typer(help="Benchmarks that anyone can rerun.", no_args_is_help=True)
 
@@ -16,17 +20,73 @@ def options() -> None:
 @bench.command()
 def retrieval(
     *,
-    train: Annotated[Path, typer.Option(help="Parquet: user_id, item_id, optional timestamp or row order as time.")],
-    test: Annotated[Path, typer.Option(help="Parquet: user_id, item_id.")],
-    k: Annotated[int, typer.Option(min=1)] = 20,
-    out: Annotated[Path, typer.Option(help="Folder for top_k.parquet and metrics.json.")],
+    train: Annotated[
+        Path | None, typer.Option(help="Parquet: user_id, item_id, optional timestamp or row order as time.")
+    ] = None,
+    test: Annotated[Path | None, typer.Option(help="Parquet: user_id, item_id.")] = None,
+    k: Annotated[int, typer.Option(min=1, help="Depth of the lists with --train and --test.")] = 20,
+    data: Annotated[
+        Path | None, typer.Option(help="Folder of public data sets, instead of --train and --test.")
+    ] = None,
+    dataset: Annotated[str, typer.Option(help="gowalla or ml-1m; each with its published protocol and depth.")] = "",
+    methods: Annotated[str, typer.Option(help="Comma-separated methods; empty: ours and every peer.")] = "",
+    trials: Annotated[int, typer.Option(min=0, help="Trials of each method's tuning; 0: defaults.")] = 20,
+    settings: Annotated[list[str], typer.Option("--set", help="METHOD.FIELD=VALUE, held fixed.")] = [],  # noqa: B006  typer copies
+    out: Annotated[Path, typer.Option(help="Folder for metrics.json and the raw outputs.")],
 ) -> None:
-    """The two-tower with its shipped defaults on data it has never seen."""
+    """The two-tower on data it has never seen: alone, or beside tuned peers on a public data set."""
+    if data is not None and not (train or test):
+        _compare(_plan(data, dataset, methods, trials, settings, out))
+    elif train and test and not data:
+        _alone(train, test, k, out)
+    else:
+        raise typer.BadParameter("give either --train and --test, or --data and --dataset")
+
+
+def _alone(train: Path, test: Path, k: int, out: Path) -> None:
     from tastefeed.bench.retrieval import run
     from tastefeed.contracts import Settings
 
     for name, value in run(train, test, k=k, out=out, settings=Settings()).items():
         typer.echo(f"{name:<16} {value:,.4f}" if isinstance(value, float) else f"{name:<16} {value:,}")
+
+
+def _plan(data: Path, dataset: str, methods: str, trials: int, settings: list[str], out: Path) -> "Plan":
+    from tastefeed.bench.comparison import Plan
+    from tastefeed.bench.methods import METHODS, parsed
+
+    chosen = methods.split(",") if methods else list(METHODS)
+    asked = {"--data": _shown(data), "--dataset": dataset, "--methods": ",".join(chosen), "--trials": trials}
+    words = [str(word) for pair in [*asked.items(), *(("--set", each) for each in settings)] for word in pair]
+    command = shlex.join(["tastefeed", "bench", "retrieval", *words, "--out", _shown(out)])
+    return Plan(data, dataset, chosen, trials, parsed(settings), out, command)
+
+
+def _shown(path: Path) -> str:
+    return path.name if path.is_absolute() else str(path)  # where a folder lies on this disk is nobody's business
+
+
+def _compare(plan: "Plan") -> None:
+    from tastefeed.bench.comparison import compare
+    from tastefeed.bench.report import quality_table
+    from tastefeed.contracts import Settings
+    from tastefeed.evaluation import rich_table
+    from tastefeed.pipeline.console import console
+
+    found: dict[str, Any] = compare(plan, Settings())
+    console.print(rich_table(quality_table(found), title=f"{found['dataset']}, {found['counts']['users']:,} users"))
+
+
+@bench.command()
+def report(
+    *,
+    runs: Annotated[list[Path], typer.Argument(help="Folders with a metrics.json, the --out of earlier runs.")],
+    out: Annotated[Path, typer.Option(help="Folder for benchmarks.md and its plots.")] = Path("docs"),
+) -> None:
+    """Make benchmarks.md and its plots of earlier runs."""
+    from tastefeed.bench.report import write_report
+
+    typer.echo(f"wrote {write_report(runs, out)}")
 
 
 def add_to(app: typer.Typer) -> None:

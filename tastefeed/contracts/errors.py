@@ -75,3 +75,15 @@ class JavaMissing(TastefeedError):
 
 class NaiveTime(TastefeedError):
     """An instant without a timezone: nobody knows which moment it is."""
+
+
+class DataMissing(TastefeedError):
+    """A benchmark's data is not where it was said to be."""
+
+
+class PeerFailed(TastefeedError):
+    """A peer that runs in a process of its own has ended."""
+
+
+class UnknownMethod(TastefeedError):
+    """A benchmark was asked for a method or a setting that it does not have."""

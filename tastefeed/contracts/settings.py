@@ -36,5 +36,9 @@ class Settings(BaseSettings):
     events_url: str = Field("", description="SQLAlchemy URL of posted events; empty: SQLite in the lake's folder")
     airflow_home: Path | None = Field(None, description="Airflow's home; empty: .airflow in the lake's folder")
 
+    rectools_python: str = Field(
+        "", description="Python of an environment with rectools[torch], for the benchmark's SASRec; empty: left out"
+    )
+
     feed_keys: SecretStr = Field(SecretStr(""), description="comma-separated keys that read feeds and post events")
     admin_keys: SecretStr = Field(SecretStr(""), description="comma-separated keys that also set opt-outs, releases")

@@ -34,16 +34,17 @@ def tracking_uri(settings: Settings, home: Lake) -> str:
 class Tracking:
     """The night's runs in MLflow."""
 
-    def __init__(self, settings: Settings, home: Lake) -> None:
+    def __init__(self, settings: Settings, home: Lake, *, experiment: str = EXPERIMENT) -> None:
         """Of one lake; makes the tracking database where there is none."""
+        self._experiment = experiment
         self.client = MlflowClient(tracking_uri(settings, home))
         self._artifacts = None if settings.mlflow_tracking_uri else f"{home.folder.absolute()}/mlartifacts"
 
     @cached_property
     def experiment_id(self) -> str:
-        """The experiment that holds the nights."""
-        found = self.client.get_experiment_by_name(EXPERIMENT)
-        return found.experiment_id if found else self.client.create_experiment(EXPERIMENT, self._artifacts)
+        """The experiment that holds the runs."""
+        found = self.client.get_experiment_by_name(self._experiment)
+        return found.experiment_id if found else self.client.create_experiment(self._experiment, self._artifacts)
 
     def start(self, name: str, parent: str | None = None) -> str:
         """Open a run and return its id."""

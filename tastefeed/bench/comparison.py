@@ -1,0 +1,159 @@
+"""`tastefeed bench retrieval --data …`: ours and the peers on one split, tuned alike, marked by one evaluator."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from tastefeed.bench.datasets import Split, load
+from tastefeed.bench.machine import machine, versions
+from tastefeed.bench.measured_fit import Fit, Job, fit_in_fresh_process
+from tastefeed.bench.methods import OURS, Params, build
+from tastefeed.bench.pairs import labels_of
+from tastefeed.bench.retrieval import as_table
+from tastefeed.bench.tracking import track
+from tastefeed.bench.tuning import Search, Tuned, search_log, tune
+from tastefeed.contracts import Settings
+from tastefeed.contracts import columns as c
+from tastefeed.evaluation import Lists, Measured, paired_interval
+from tastefeed.evaluation.protocols import full_ranking
+from tastefeed.pipeline.console import console
+
+METRICS, PER_USER, SEARCH_LOG, LISTS = "metrics.json", "per_user.parquet", "search.parquet", "lists"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is compared."""
+
+    data: Path
+    dataset: str
+    methods: Sequence[str]
+    trials: int
+    fixed: Mapping[str, Params]
+    out: Path
+    command: str
+
+
+@dataclass(frozen=True)
+class Row:
+    """One method of the table."""
+
+    measured: Measured
+    fit: Fit
+    tuned: Tuned
+    config: dict[str, Any]
+
+    @property
+    def figures(self) -> dict[str, float]:
+        """Quality and costs."""
+        return {**self.measured.means, **self.fit.costs}
+
+
+def compare(plan: Plan, settings: Settings) -> dict[str, Any]:
+    """Tune, fit and measure every method; writes the raw outputs under `plan.out` and returns `metrics.json`."""
+    split = load(plan.data, plan.dataset, seed=settings.seed)
+    search = Search(split, plan.trials, settings.seed, settings.threads, plan.out)
+    refused = {name: _refusal(name, plan, search) for name in plan.methods}
+    for name, reason in refused.items():
+        if reason:
+            console.print(f"{name}: skipped, {reason}")
+    rows = [compared(name, plan, search) for name in plan.methods if not refused[name]]
+    found = summary(plan, search, rows, {name: reason for name, reason in refused.items() if reason})
+    write(plan.out, found, rows, split)
+    track(found, settings, plan.out)
+    return found
+
+
+def _refusal(name: str, plan: Plan, search: Search) -> str:
+    fixed = plan.fixed.get(name, {})
+    return build(name, fixed, seed=search.seed, threads=search.threads).refuses(search.split)
+
+
+def compared(name: str, plan: Plan, search: Search) -> Row:
+    """One method, from its search to its marks on the test."""
+    split, fixed = search.split, plan.fixed.get(name, {})
+    tuned = tune(name, fixed, search)
+    user_ids = asked_users(split)
+    fit = fit_in_fresh_process(
+        Job(name, tuned.params, split.train, user_ids, split.k, seed=search.seed, threads=search.threads)
+    )
+    labels = labels_of(split.test, user_ids, fit.item_ids)
+    measured = full_ranking(name, Lists(fit.top.rows), labels, split.k, item_count=len(fit.item_ids))
+    config = build(name, tuned.params, seed=search.seed, threads=search.threads).config.model_dump(mode="json")
+    console.print(f"{name}: {search.metric} {measured.means[search.metric]:.4f}, fit {fit.fit_seconds:.1f} s")
+    return Row(measured, fit, tuned, config)
+
+
+def asked_users(split: Split) -> pl.Series:
+    """The users of the test, sorted."""
+    return split.test[c.USER_ID].unique().sort()
+
+
+def summary(plan: Plan, search: Search, rows: Sequence[Row], skipped: Mapping[str, str]) -> dict[str, Any]:
+    """What `metrics.json` holds; nothing in it names a person."""
+    split = search.split
+    return {
+        "dataset": split.name,
+        "protocol": split.protocol,
+        "k": split.k,
+        "counts": split.counts,
+        "seed": search.seed,
+        "threads": search.threads,
+        "trials": plan.trials,
+        "tuned_on": search.metric,
+        "command": plan.command,
+        "versions": versions(),
+        "machine": machine(),
+        "methods": {
+            row.measured.name: {
+                "figures": row.figures,
+                "users": row.measured.users,
+                "config": row.config,
+                "params": row.tuned.params,
+                "trials": row.tuned.trials,
+                "validation": row.tuned.value,
+            }
+            for row in rows
+        },
+        "skipped": dict(skipped),
+        "gains": gains(rows, search.seed),
+    }
+
+
+def gains(rows: Sequence[Row], seed: int) -> dict[str, dict[str, dict[str, float]]]:
+    """Ours minus each peer, each metric: the mean over users and its paired 95 % bootstrap interval."""
+    ours = next((row.measured for row in rows if row.measured.name == OURS), None)
+    if ours is None:
+        return {}
+    return {
+        row.measured.name: {
+            metric: asdict(paired_interval(values, row.measured.per_user[metric], seed=seed))
+            for metric, values in ours.per_user.items()
+        }
+        for row in rows
+        if row.measured is not ours
+    }
+
+
+def write(out: Path, found: Mapping[str, Any], rows: Sequence[Row], split: Split) -> None:
+    """`metrics.json`, every list, the metrics of every user, and every trial of the search."""
+    (out / LISTS).mkdir(parents=True, exist_ok=True)
+    for row in rows:
+        table = as_table(row.fit.top, asked_users(split), row.fit.item_ids)
+        table.write_parquet(out / LISTS / f"{row.measured.name}.parquet")
+    (out / METRICS).write_text(json.dumps(found, indent=1) + "\n")
+    per_user(rows, asked_users(split)).write_parquet(out / PER_USER)
+    if found["trials"]:
+        search_log(out).write_parquet(out / SEARCH_LOG)
+
+
+def per_user(rows: Sequence[Row], user_ids: pl.Series) -> pl.DataFrame:
+    """One row a method and user: `method, user_id` and each metric."""
+    return pl.concat(
+        pl.DataFrame({"method": [row.measured.name] * len(user_ids), c.USER_ID: user_ids, **row.measured.per_user})
+        for row in rows
+    )

@@ -1,0 +1,1 @@
+"""Methods from their own libraries, run beside ours: same split, same evaluator, same budget of trials."""

@@ -1,0 +1,63 @@
+"""Bayesian personalised ranking (Rendle et al. 2009, arXiv:1205.2618), by the `implicit` library."""
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import polars as pl
+from implicit.cpu.bpr import BayesianPersonalizedRanking
+from pydantic import BaseModel, ConfigDict, Field
+
+from tastefeed.bench.pairs import liked
+from tastefeed.bench.peers.peer import Peer
+from tastefeed.bench.retriever import Scored, Scores
+from tastefeed.evaluation.lists import Rows
+
+if TYPE_CHECKING:
+    from optuna import Trial
+
+
+class BprConfig(BaseModel):
+    """What BPR is."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    embedding_size: int = Field(64, ge=1, description="length of a user and an item vector")
+    learning_rate: float = Field(0.05, gt=0)
+    regularization: float = Field(0.01, ge=0, description="weight of the vectors' squared length")
+    epochs: int = Field(100, ge=1, description="passes over all likes")
+
+
+class Bpr(Peer):
+    """The inner product of vectors that put a like above a random item."""
+
+    name: ClassVar[str] = "bpr"
+    Config: ClassVar[type[BaseModel]] = BprConfig
+
+    @staticmethod
+    def search(trial: "Trial") -> dict[str, Any]:
+        """Everything."""
+        return {
+            "embedding_size": trial.suggest_categorical("embedding_size", [64, 128, 256]),
+            "learning_rate": trial.suggest_float("learning_rate", 0.005, 0.3, log=True),
+            "regularization": trial.suggest_float("regularization", 1e-4, 0.1, log=True),
+            "epochs": trial.suggest_int("epochs", 20, 200, log=True),
+        }
+
+    def fit(self, pairs: pl.DataFrame) -> Scored:
+        """Take gradient steps on pairs of a like and a random item, one thread: several overwrite one another's
+        steps, and no two runs are alike."""
+        known = liked(pairs)
+        model = BayesianPersonalizedRanking(
+            factors=self.config.embedding_size,
+            learning_rate=self.config.learning_rate,
+            regularization=self.config.regularization,
+            iterations=self.config.epochs,
+            num_threads=1,
+            random_state=self.seed,
+        )
+        model.fit(known.matrix, show_progress=False)
+
+        def scores_of(rows: Rows) -> Scores:
+            scores: Scores = model.user_factors[rows] @ model.item_factors.T  # their last column is the item's bias
+            return scores
+
+        return Scored(known, scores_of)

@@ -1,0 +1,130 @@
+"""`tastefeed bench report`: benchmarks.md and its plots, made of the metrics.json of earlier runs and nothing else."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from tastefeed.bench.comparison import METRICS
+from tastefeed.bench.plots import plot
+from tastefeed.bench.words import sentences
+from tastefeed.contracts.errors import UnreadableInput
+from tastefeed.evaluation import markdown
+
+Found = Mapping[str, Any]
+
+PAGE, PLOTS = "benchmarks.md", "benchmarks"
+INTRODUCTION = """# Benchmarks
+
+Made by `tastefeed bench report` from the `metrics.json` of the runs below; nothing here is typed by hand. Peers come
+from their own libraries (EASE is its closed form) and run on the same split, with the same evaluator, tuned with the
+same number of trials on validation, the first of them the method's defaults. Each final fit runs in a fresh process:
+peak memory is that whole process at its largest, and the start is what Python, the method's library and the rows take
+before the fit. Best of a column in bold. Newest-first is not among the peers: neither data set has a clock that all
+users share.
+"""
+
+
+def write_report(runs: Sequence[Path], out: Path) -> Path:
+    """Write `benchmarks.md` and `benchmarks/*.svg` under `out`; a later run of a data set replaces an earlier one."""
+    found = {run["dataset"]: run for run in map(read_run, runs)}
+    (out / PLOTS).mkdir(parents=True, exist_ok=True)
+    for name, run in found.items():
+        plot(run, out / PLOTS / f"{name}.svg")
+    page = out / PAGE
+    page.write_text("\n".join([INTRODUCTION, *(section(run) for run in found.values())]))
+    return page
+
+
+def read_run(folder: Path) -> dict[str, Any]:
+    """The `metrics.json` of a comparison. Raises `UnreadableInput`."""
+    path = folder / METRICS
+    if not path.exists():
+        raise UnreadableInput(f"{path}: no such file; give the --out folder of `tastefeed bench retrieval --data …`")
+    run: dict[str, Any] = json.loads(path.read_text())
+    if "methods" not in run:
+        raise UnreadableInput(f"{path}: holds no comparison; run `tastefeed bench retrieval` with --data")
+    return run
+
+
+def section(run: Found) -> str:
+    """One data set."""
+    counts = ", ".join(f"{count:,} {name}" for name, count in run["counts"].items())
+    parts = [
+        f"## {run['dataset']}",
+        f"{counts}. Protocol: {run['protocol']}.",
+        markdown(quality_table(run)),
+        f"![Quality and cost on {run['dataset']}]({PLOTS}/{run['dataset']}.svg)",
+        "\n".join(f"- {sentence}" for sentence in sentences(run)),
+        markdown(cost_table(run)),
+        markdown(search_table(run)),
+        conditions(run),
+    ]
+    return "\n\n".join(part.rstrip("\n") for part in parts if part) + "\n"
+
+
+def quality_table(run: Found) -> pl.DataFrame:
+    """One row a method, best first: its quality, and ours minus it."""
+    names = [f"{metric}_at_{run['k']}" for metric in ("recall", "ndcg", "hit_rate", "mrr", "coverage")]
+    rows = [
+        {"method": name, "trials": method["trials"], **{each: method["figures"][each] for each in names}}
+        | {f"ours minus it, NDCG@{run['k']}": gain_over(run, name)}
+        for name, method in run["methods"].items()
+    ]
+    return pl.DataFrame(rows).sort(run["tuned_on"], descending=True)
+
+
+def gain_over(run: Found, name: str) -> str:
+    """`+0.012 [+0.010, +0.014]`, empty for ours."""
+    gain = run["gains"].get(name, {}).get(run["tuned_on"])
+    return f"{gain['mean']:+.4f} [{gain['low']:+.4f}, {gain['high']:+.4f}]" if gain else ""
+
+
+def cost_table(run: Found) -> pl.DataFrame:
+    """One row a method: what it costs."""
+    figures = {name: method["figures"] for name, method in run["methods"].items()}
+    return pl.DataFrame(
+        {
+            "method": list(figures),
+            "fit, s": [f"{each['fit_seconds']:,.1f}" for each in figures.values()],
+            "peak memory, MB": [f"{each['peak_rss_mb']:,.0f}" for each in figures.values()],
+            "of it at start, MB": [f"{each['start_rss_mb']:,.0f}" for each in figures.values()],
+            "lists a second": [f"{each['users_per_second']:,.0f}" for each in figures.values()],
+        }
+    )
+
+
+def search_table(run: Found) -> pl.DataFrame:
+    """One row a method: what the search chose."""
+    methods = run["methods"]
+    return pl.DataFrame(
+        {
+            "method": list(methods),
+            f"validation NDCG@{run['k']}": [method["validation"] for method in methods.values()],
+            "chosen": [", ".join(f"{key} {value}" for key, value in chosen(method)) for method in methods.values()],
+        },
+        schema_overrides={f"validation NDCG@{run['k']}": pl.Float64},
+    )
+
+
+def chosen(method: Found) -> list[tuple[str, Any]]:
+    """What was tuned or fixed, in the order of the config."""
+    return [(key, _short(value)) for key, value in method["config"].items() if key in method["params"]]
+
+
+def _short(value: Any) -> Any:
+    return f"{value:.4g}" if isinstance(value, float) else value
+
+
+def conditions(run: Found) -> str:
+    """How to run it again, and on what it ran."""
+    machine, versions = run["machine"], ", ".join(f"{name} {version}" for name, version in run["versions"].items())
+    threads = run["threads"] or f"all {machine['cores']}"
+    return (
+        f"```\n{run['command']}\n```\n\n"
+        f"Seed {run['seed']}, {run['trials']} trials a method, threads: {threads} (BPR one). {versions}. "
+        f"{machine['cores']} cores, {machine['memory_gb']} GB of memory, {machine['system']}, "
+        f"Python {machine['python']}."
+    )

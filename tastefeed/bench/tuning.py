@@ -1,0 +1,125 @@
+"""Ours and every peer are tuned alike: the same number of seeded trials, on validation, every trial written down.
+
+The first trial is the method's defaults, so that tuning cannot make anyone worse than untuned on validation.
+"""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import optuna
+import polars as pl
+
+from tastefeed.bench.datasets import Split
+from tastefeed.bench.measured_fit import Job, fit
+from tastefeed.bench.methods import Params, build, method
+from tastefeed.bench.pairs import labels_of
+from tastefeed.contracts import columns as c
+from tastefeed.evaluation import Lists, Measured
+from tastefeed.evaluation.protocols import full_ranking
+
+STUDIES, PARAMS = "search.db", "params"
+DONE = (optuna.trial.TrialState.COMPLETE,)
+
+
+@dataclass(frozen=True)
+class Search:
+    """What the tuning of all methods shares."""
+
+    split: Split
+    trials: int
+    seed: int
+    threads: int
+    out: Path
+
+    @property
+    def metric(self) -> str:
+        """What is maximised."""
+        return f"ndcg_at_{self.split.k}"
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """The best of a search; `value` is its metric on validation, None where nothing was searched."""
+
+    params: dict[str, Any]
+    trials: int
+    value: float | None
+
+
+def tune(name: str, fixed: Params, search: Search) -> Tuned:
+    """Search until `trials` are done in the study's file, those of an earlier run counted; `fixed` fields stay."""
+    if search.trials == 0:
+        return Tuned(dict(fixed), 0, None)
+    study = _study(name, fixed, search)
+    done = len(study.get_trials(deepcopy=False, states=DONE))
+    wanted = search.trials if _tunable(name) else 1
+    if done < wanted:
+        if not done:
+            study.enqueue_trial(method(name).Config().model_dump())
+        study.sampler = optuna.samplers.TPESampler(seed=search.seed + done)
+        study.optimize(partial(_trial, name=name, fixed=fixed, search=search), n_trials=wanted - done)
+    best = study.best_trial
+    return Tuned(best.user_attrs[PARAMS], len(study.get_trials(deepcopy=False, states=DONE)), study.best_value)
+
+
+def _study(name: str, fixed: Params, search: Search) -> optuna.Study:
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    search.out.mkdir(parents=True, exist_ok=True)
+    return optuna.create_study(
+        storage=f"sqlite:///{(search.out / STUDIES).absolute()}",
+        study_name=study_name(name, fixed, search),
+        direction="maximize",
+        load_if_exists=True,
+    )
+
+
+def study_name(name: str, fixed: Params, search: Search) -> str:
+    """A search goes on only where the question is the same: data, seed and what was fixed."""
+    rest = hashlib.sha256(json.dumps(dict(fixed), sort_keys=True).encode()).hexdigest()[:8]
+    return f"{search.split.name} {name} seed {search.seed} fixed {rest}"
+
+
+def _tunable(name: str) -> bool:
+    return bool(method(name).search(optuna.create_study().ask()))
+
+
+def _trial(trial: optuna.Trial, *, name: str, fixed: Params, search: Search) -> float:
+    params = {**method(name).search(trial), **fixed}
+    config = build(name, params, seed=search.seed, threads=search.threads).config
+    trial.set_user_attr(PARAMS, params)
+    trial.set_user_attr("config", config.model_dump(mode="json"))
+    measured, fit_seconds = validated(name, params, search)
+    trial.set_user_attr("fit_seconds", round(fit_seconds, 3))
+    return measured.means[search.metric]
+
+
+def validated(name: str, params: Params, search: Search) -> tuple[Measured, float]:
+    """The method fitted on `validation_train` and measured on `validation`, and how many seconds the fit took."""
+    split, user_ids = search.split, search.split.validation[c.USER_ID].unique().sort()
+    done = fit(Job(name, params, split.validation_train, user_ids, split.k, search.seed, search.threads))
+    labels = labels_of(split.validation, user_ids, done.item_ids)
+    measured = full_ranking(name, Lists(done.top.rows), labels, split.k, item_count=len(done.item_ids))
+    return measured, done.fit_seconds
+
+
+def search_log(out: Path) -> pl.DataFrame:
+    """Every trial of every study in the file: `study, trial, state, value, fit_seconds, config`."""
+    storage = f"sqlite:///{(out / STUDIES).absolute()}"
+    rows = [
+        {
+            "study": name,
+            "trial": trial.number,
+            "state": trial.state.name.lower(),
+            "value": trial.value,
+            "fit_seconds": trial.user_attrs.get("fit_seconds"),
+            "config": json.dumps(trial.user_attrs.get("config")),
+        }
+        for name in sorted(optuna.get_all_study_names(storage))
+        for trial in optuna.load_study(study_name=name, storage=storage).get_trials(deepcopy=False)
+    ]
+    kinds = {"study": pl.String, "trial": pl.Int64, "state": pl.String, "value": pl.Float64, "fit_seconds": pl.Float64}
+    return pl.DataFrame(rows, schema={**kinds, "config": pl.String})
