@@ -17,6 +17,7 @@ METHODS = {
     "bpr": "tastefeed.bench.peers.bpr:Bpr",
     "ease": "tastefeed.bench.peers.ease:Ease",
     "sasrec": "tastefeed.bench.peers.sasrec:Sasrec",
+    "trained_tower": "tastefeed.bench.trained_tower:TrainedTower",
     OURS: "tastefeed.bench.two_tower:TwoTower",
 }
 

@@ -9,12 +9,11 @@ import polars as pl
 
 from tastefeed.bench.pairs import labels_of, read_pairs
 from tastefeed.bench.retriever import TopK
-from tastefeed.bench.two_tower import TwoTower
+from tastefeed.bench.two_tower import TwoTower, TwoTowerConfig
 from tastefeed.contracts import Settings
 from tastefeed.contracts import columns as c
 from tastefeed.evaluation import Lists
 from tastefeed.evaluation.protocols import full_ranking
-from tastefeed.models.two_tower import TwoTowerConfig
 
 RANK, SCORE = "rank", "score"
 
@@ -24,7 +23,7 @@ def run(train_file: Path, test_file: Path, *, k: int, out: Path, settings: Setti
     history, test = read_pairs(train_file), read_pairs(test_file)
     user_ids = test[c.USER_ID].unique().sort()
     started = time.perf_counter()
-    fitted = TwoTower(TwoTowerConfig(), seed=settings.seed, threads=settings.threads).fit(history)
+    fitted = TwoTower(TwoTowerConfig(k=k), seed=settings.seed, threads=settings.threads).fit(history)
     fit_seconds = time.perf_counter() - started
     top = fitted.top_k(user_ids, k)
     labels = labels_of(test, user_ids, fitted.item_ids)

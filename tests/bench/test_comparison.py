@@ -10,8 +10,6 @@ from mlflow import MlflowClient
 from tastefeed.bench.report import write_report
 from tests import tiny
 
-LEAST = ("embedding_size=8", "history_length=8", "epochs=1", "refit_epochs=0")
-
 
 def bench(folder: Path, *arguments: object):
     return tiny.tastefeed("bench", "retrieval", "--data", folder / "data", "--out", folder / "out", *arguments)
@@ -29,7 +27,6 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ]
     table = pl.DataFrame(rows, schema=["user_id", "item_id", "time_pos"], orient="row")
     table.write_parquet(folder / "data" / "ml-1m" / "interactions.parquet")
-    fixed = [word for setting in LEAST for word in ("--set", f"two_tower.{setting}")]
     asked = (
         "--dataset",
         "ml-1m",
@@ -40,7 +37,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "--set",
         "ease.most_items=18",
     )
-    done = bench(folder, *asked, *fixed)
+    done = bench(folder, *asked)
     assert done.returncode == 0, done.stderr
     return folder
 

@@ -1,0 +1,48 @@
+"""The item space: the directions along which people's tastes differ, most first.
+
+The truncated SVD of who touched what, both sides scaled down by a power of how much they touch: an ideal low-pass over
+the graph of people and items (GF-CF, Shen et al. 2021; PureSVD, Cremonesi et al. 2010). The usual powers of one half
+are those of a random walk; smaller ones keep more of what the active people know, and validation prefers them.
+"""
+
+# U users, I items, D dimensions
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.sparse import csr_matrix, diags
+from sklearn.utils.extmath import randomized_svd
+
+from tastefeed.models.two_tower.linear.histories import Floats
+
+POWER_ITERATIONS = 2
+
+
+@dataclass(frozen=True)
+class ItemSpace:
+    """Unit vectors of each dimension over the items, with what scales them."""
+
+    directions_ID: Floats
+    spectrum_D: Floats
+    weights_I: Floats  # how many users touched each item, at least 1
+
+    def inputs(self, size: int, *, item_power: float, spectrum_power: float) -> Floats:
+        """[I, size] what a touch of each item adds to a person; the mean length is 1."""
+        scaled_ID = self.directions_ID[:, :size] * (self.spectrum_D[:size] / self.spectrum_D[0]) ** spectrum_power
+        inputs_ID = scaled_ID * (self.weights_I**-item_power)[:, None]
+        lengths_I = np.linalg.norm(inputs_ID, axis=1)
+        return np.asarray(inputs_ID / max(float(lengths_I.mean()), 1e-12), np.float32)
+
+    def outputs(self, size: int, *, popularity_power: float) -> Floats:
+        """[I, size] what a person is compared with."""
+        return np.asarray(self.directions_ID[:, :size] * (self.weights_I**popularity_power)[:, None], np.float32)
+
+
+def item_space(pairs: csr_matrix, size: int, *, user_power: float, item_power: float, seed: int) -> ItemSpace:
+    """At most `size` dimensions; fewer where there are fewer users or items."""
+    users_I = np.maximum(np.asarray(pairs.sum(axis=0)).ravel(), 1).astype(np.float32)
+    items_U = np.maximum(np.asarray(pairs.sum(axis=1)).ravel(), 1).astype(np.float32)
+    scaled = diags(items_U**-user_power) @ pairs @ diags(users_I**-item_power)
+    size = min(size, *pairs.shape)
+    _, spectrum, directions = randomized_svd(scaled, size, n_iter=POWER_ITERATIONS, random_state=seed)
+    return ItemSpace(directions.T.astype(np.float32), np.maximum(spectrum, 1e-12).astype(np.float32), users_I)

@@ -1,0 +1,64 @@
+"""What is held out of the training rows to choose by: the question that the test will ask, a step earlier."""
+
+# U users, I items, B users at once, k places
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from scipy.sparse import csr_matrix
+
+from tastefeed.models.two_tower.linear.histories import Histories, Mask
+from tastefeed.models.two_tower.linear.towers import LinearTwoTower
+
+USERS_AT_MOST = 3000
+SCORES_AT_ONCE = 16_000_000
+SHARE = 0.1
+"""Of the touches, where there is no order."""
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """Histories without what is to be found, of everyone; and the evenly picked users who are asked."""
+
+    past: Histories
+    asked: Histories
+    wanted: csr_matrix  # [asked users, I]
+
+    def ndcg_at_k(self, tower: LinearTwoTower, k: int) -> float:
+        """Mean over the asked users, binary gains, items of their past masked."""
+        users_UK, items_IK = torch.from_numpy(tower.embed_users(self.asked)), torch.from_numpy(tower.embed_items())
+        seen, users = self.asked.pairs(), np.arange(len(users_UK))
+        parts = np.array_split(users, -(-len(users) * len(items_IK) // SCORES_AT_ONCE) or 1)
+        found = [_ndcg(users_UK[some] @ items_IK.T, seen[some], self.wanted[some], k) for some in parts]
+        return float(np.concatenate(found).mean())
+
+
+def _ndcg(scores_BI: torch.Tensor, seen: csr_matrix, wanted: csr_matrix, k: int) -> np.ndarray:
+    scores_BI[seen.nonzero()] = -torch.inf
+    best_Bk = scores_BI.topk(min(k, scores_BI.shape[1])).indices.numpy()
+    users_Bk = np.broadcast_to(np.arange(len(best_Bk))[:, None], best_Bk.shape)
+    hits_Bk = np.asarray(wanted[users_Bk.ravel(), best_Bk.ravel()]).reshape(best_Bk.shape)
+    discount_k = 1 / np.log2(np.arange(best_Bk.shape[1]) + 2)
+    wanted_B = np.minimum(np.diff(wanted.indptr), len(discount_k))
+    return np.asarray(hits_Bk @ discount_k / np.cumsum(discount_k)[wanted_B - 1])
+
+
+def hold_out(histories: Histories, *, ordered: bool, seed: int) -> HeldOut:
+    """The last first touch of each user and what comes after it; without an order, a random share of the touches."""
+    first = histories.first_touches
+    if ordered:
+        last_U = np.full(len(histories.counts), -1)
+        np.maximum.at(last_U, histories.users[first], histories.places[first])
+        held, gone = first & (histories.places == last_U[histories.users]), histories.places >= last_U[histories.users]
+    else:
+        held = first & (np.random.default_rng(seed).random(len(first)) < SHARE)
+        gone = held
+    return _asked(histories, held, gone)
+
+
+def _asked(histories: Histories, held: Mask, gone: Mask) -> HeldOut:
+    past, wanted = histories.where(~gone), histories.where(held).pairs()
+    able = np.flatnonzero((past.counts > 0) & (np.diff(wanted.indptr) > 0))
+    able = able[:: -(-len(able) // USERS_AT_MOST) or 1]
+    return HeldOut(past, past.take(able), wanted[able])

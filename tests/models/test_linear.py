@@ -1,0 +1,161 @@
+"""The linear two-tower, with numbers that a person can check."""
+
+from itertools import chain
+
+import numpy as np
+import pytest
+
+from tastefeed.contracts.errors import UntrainableInput
+from tastefeed.models.two_tower.linear import (
+    Histories,
+    LinearConfig,
+    LinearTwoTower,
+    fit,
+    fit_linear,
+    histories_of,
+    tells_order,
+)
+from tastefeed.models.two_tower.linear.memories import latest, lessons
+from tastefeed.models.two_tower.linear.readout import Readout
+from tastefeed.models.two_tower.linear.space import item_space
+from tastefeed.models.two_tower.linear.validation import hold_out
+
+ONE_HOT = np.eye(3, dtype=np.float32)
+
+
+def of(*histories: list[int], items: int = 3) -> Histories:
+    users = np.repeat(np.arange(len(histories)), [len(history) for history in histories])
+    return histories_of(users, np.fromiter(chain(*histories), np.int64), users=len(histories), items=items)
+
+
+def unseen_scores(tower: LinearTwoTower, histories: Histories) -> np.ndarray:
+    scores = tower.embed_users(histories) @ tower.embed_items().T
+    scores[histories.pairs().nonzero()] = -np.inf
+    return scores
+
+
+def wanderers(people: int = 60, items: int = 12, length: int = 8) -> Histories:
+    """Everybody walks the items' circle from a place of their own: the next item is certain, if one knows the last."""
+    return of(*([(person * 5 + step) % items for step in range(length)] for person in range(people)), items=items)
+
+
+def blocks() -> Histories:
+    """Sixty people who like four of their block's six items, even or odd ones, in an order that tells nothing."""
+    random = np.random.default_rng(3)
+    return of(*((2 * random.permutation(6)[:4] + person % 2).tolist() for person in range(60)), items=12)
+
+
+def test_histories_keep_the_order_of_each_user() -> None:
+    histories = histories_of(np.array([1, 0, 1, 1]), np.array([2, 0, 1, 2]), users=3, items=3)
+    assert histories.offsets.tolist() == [0, 1, 4, 4]  # user 2 touched nothing
+    assert histories.items.tolist() == [0, 2, 1, 2]
+    assert histories.first_touches.tolist() == [True, True, True, False]
+    assert histories.take(np.array([2, 1])).items.tolist() == [2, 1, 2]
+    assert histories.pairs().toarray().tolist() == [[1, 0, 0], [0, 1, 1], [0, 0, 0]]
+
+
+def test_a_memory_halves_with_each_touch() -> None:
+    remembered = latest(of([0, 1], []), ONE_HOT, (1.0,))
+    assert remembered[0] == pytest.approx(np.array([0.5, 1, 0]) / np.sqrt(1.25))
+    assert remembered[1].tolist() == [0, 0, 0]
+
+
+def test_a_lesson_is_what_was_remembered_just_before_a_first_touch() -> None:
+    """Also across the chunks in which a long history is gone through."""
+    random, half_lives = np.random.default_rng(0), (0.5, 4.0, np.inf)
+    inputs = random.normal(size=(300, 5)).astype(np.float32)
+    histories = of(random.integers(300, size=200).tolist(), [7, 7, 9], [4], items=300)
+    found = [
+        (state, int(item))
+        for part in lessons(histories, inputs, half_lives)
+        for state, item in zip(*vars(part).values(), strict=True)
+    ]
+    touched = histories.items[:200]
+    fresh = [place for place in range(1, 200) if touched[place] not in touched[:place]]
+    assert len(found) == len(fresh) + 1  # the second user's 9; nothing was before the third one's 4
+    before = latest(of(*(touched[:place].tolist() for place in fresh), [7, 7], items=300), inputs, half_lives)
+    by_item = {item: state.numpy() for state, item in found if item != 9}
+    for place, state in zip(fresh, before, strict=False):
+        if touched[place] != 9:
+            assert by_item[int(touched[place])] == pytest.approx(state, abs=1e-5)
+
+
+def test_the_readout_is_ridge_regression() -> None:
+    """After 0 comes 1 twice and 2 once. Penalty 1, without a constant it would be 2 / (3 + 1) and 1 / (3 + 1)."""
+    histories = of([0, 1], [0, 1], [0, 2])
+    solved = Readout(lessons(histories, ONE_HOT, (1.0,)), columns=3, items=3).solve(1.0)
+    assert solved.shape == (3, 4)
+    # the state and the constant are both 1, and share what one column would hold: n / (2 * 3 + 1)
+    assert solved[:, [0, 3]] == pytest.approx(np.array([[0, 0], [2 / 7, 2 / 7], [1 / 7, 1 / 7]]), abs=1e-6)
+    assert solved[:, 1:3] == pytest.approx(0)
+
+
+def test_the_item_space_tells_blocks_apart() -> None:
+    space = item_space(blocks().pairs(), 2, user_power=0.5, item_power=0.5, seed=1)
+    cosines = space.directions_ID @ space.directions_ID.T
+    assert (cosines[0, 2::2] > 0.01).all()
+    assert np.abs(cosines[0, 1::2]).max() < 0.01
+    assert space.spectrum_D == pytest.approx([1, 1], abs=1e-3)  # two components, each a random walk of its own
+
+
+@pytest.mark.parametrize(
+    ("histories", "told"),
+    [
+        (wanderers(), True),
+        (blocks(), False),
+        (of(*(sorted(np.random.default_rng(p).permutation(12)[:6].tolist()) for p in range(60)), items=12), False),
+    ],
+    ids=["a path", "no order", "sorted by item"],
+)
+def test_whether_the_order_of_rows_tells_anything(histories: Histories, *, told: bool) -> None:
+    assert tells_order(histories, seed=7) is told
+
+
+def test_what_is_held_out_is_the_last_item_that_was_new() -> None:
+    held_out = hold_out(of([0, 1, 2, 1], [2]), ordered=True, seed=7)
+    assert held_out.past.items.tolist() == [0, 1]  # the 1 after the 2 would tell of it
+    assert held_out.wanted.toarray().tolist() == [[0, 0, 1]]  # the second user has no past to be asked from
+
+
+def test_without_order_a_tenth_is_held_out() -> None:
+    histories = of(*([*range(100)] for _ in range(20)), items=100)
+    held_out = hold_out(histories, ordered=False, seed=7)
+    assert held_out.wanted.sum() == 2000 - len(held_out.past.items) == pytest.approx(200, abs=50)
+
+
+def test_who_walks_a_path_is_read_as_memories() -> None:
+    histories = wanderers()
+    tower = fit_linear(histories, k=1, seed=7)
+    assert tower.config.encoder == "memory"
+    scores = unseen_scores(tower, histories)
+    assert scores.argmax(axis=1).tolist() == [(person * 5 + 8) % 12 for person in range(60)]
+
+
+def test_who_has_a_block_is_read_as_a_bag() -> None:
+    histories = blocks()
+    tower = fit_linear(histories, k=2, seed=7)
+    assert tower.config.encoder == "bag"
+    best = np.argsort(-unseen_scores(tower, histories), axis=1)[:, :2]
+    assert (best % 2 == np.arange(60)[:, None] % 2).mean() > 0.9  # a guess: one half
+
+
+@pytest.mark.parametrize("encoder", ["bag", "memory"])
+def test_nobody_in_particular_gets_what_is_popular(encoder: str) -> None:
+    histories = of([0, 1], [0, 1, 2], [2, 1], [2, 1])
+    tower = fit(histories, LinearConfig(encoder=encoder, embedding_size=2), seed=7)
+    stranger = tower.embed_users(of([])) @ tower.embed_items().T
+    assert stranger.argmax() == 1
+
+
+def test_the_same_seed_gives_the_same_vectors() -> None:
+    one, two = (fit_linear(wanderers(), seed=7).embed_items() for _ in range(2))
+    assert np.array_equal(one, two)
+
+
+def test_too_little_to_hold_anything_out_is_fitted_with_the_defaults() -> None:
+    assert fit_linear(of([0], [1]), seed=7).embed_items().shape[0] == 3
+
+
+def test_nothing_to_learn_from_is_said() -> None:
+    with pytest.raises(UntrainableInput, match="hold no touch"):
+        fit_linear(of([]), seed=7)
