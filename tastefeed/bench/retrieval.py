@@ -31,7 +31,8 @@ def run(train_file: Path, test_file: Path, *, k: int, out: Path, settings: Setti
     metrics = {**measured.means, "users": measured.users, "fit_seconds": round(fit_seconds, 2)}
     out.mkdir(parents=True, exist_ok=True)
     as_table(top, user_ids, fitted.item_ids).write_parquet(out / "top_k.parquet")
-    (out / "metrics.json").write_text(json.dumps(metrics, indent=1) + "\n")
+    chosen = json.loads(fitted.tower.config.model_dump_json())
+    (out / "metrics.json").write_text(json.dumps({**metrics, "chosen": chosen}, indent=1) + "\n")
     return metrics
 
 

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 class LinearConfig(BaseModel):
     """Sizes and powers; `fit_linear` chooses them, starting from these."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
 
     encoder: Literal["bag", "memory"] = Field("bag", description="a person as all they touched, or as fading memories")
     embedding_size: int = Field(256, ge=1, description="dimensions of the item space")
