@@ -28,7 +28,9 @@ def retrieval(
     data: Annotated[
         Path | None, typer.Option(help="Folder of public data sets, instead of --train and --test.")
     ] = None,
-    dataset: Annotated[str, typer.Option(help="gowalla or ml-1m; each with its published protocol and depth.")] = "",
+    dataset: Annotated[
+        str, typer.Option(help="gowalla, ml-1m or the bundled deskdrop; each with its protocol and depth.")
+    ] = "",
     methods: Annotated[str, typer.Option(help="Comma-separated methods; empty: ours and every peer.")] = "",
     trials: Annotated[int, typer.Option(min=0, help="Trials of each method's tuning; 0: defaults.")] = 20,
     settings: Annotated[list[str], typer.Option("--set", help="METHOD.FIELD=VALUE, held fixed.")] = [],  # noqa: B006  typer copies

@@ -10,6 +10,7 @@ import polars as pl
 
 from tastefeed.bench.datasets import Split, load
 from tastefeed.bench.machine import machine, versions
+from tastefeed.bench.marks import bench_marks, question
 from tastefeed.bench.measured_fit import Fit, Job, fit_in_fresh_process
 from tastefeed.bench.methods import OURS, Params, build
 from tastefeed.bench.pairs import labels_of
@@ -20,7 +21,9 @@ from tastefeed.contracts import Settings
 from tastefeed.contracts import columns as c
 from tastefeed.evaluation import Lists, Measured, paired_interval
 from tastefeed.evaluation.protocols import full_ranking
+from tastefeed.evaluation.question import Question
 from tastefeed.pipeline.console import console
+from tastefeed.pipeline.marked_runs import Marked
 
 METRICS, PER_USER, SEARCH_LOG, LISTS = "metrics.json", "per_user.parquet", "search.parquet", "lists"
 
@@ -46,11 +49,22 @@ class Row:
     fit: Fit
     tuned: Tuned
     config: dict[str, Any]
+    marks: pl.DataFrame
+
+    @property
+    def curves(self) -> dict[str, Sequence[float]]:
+        """What MLflow draws: the figures of the training, and what each trial of the search reached on validation."""
+        searched = {"search_value": self.tuned.values} if self.tuned.values else {}
+        return {**self.fit.curves, **searched}
 
     @property
     def figures(self) -> dict[str, float]:
         """Quality and costs."""
         return {**self.measured.means, **self.fit.costs}
+
+    def marked(self, asked: Question, metric: str) -> Marked:
+        """What its run in MLflow keeps."""
+        return Marked(asked, self.marks, metric, self.curves)
 
 
 def compare(plan: Plan, settings: Settings) -> dict[str, Any]:
@@ -64,7 +78,8 @@ def compare(plan: Plan, settings: Settings) -> dict[str, Any]:
     rows = [compared(name, plan, search) for name in plan.methods if not refused[name]]
     found = summary(plan, search, rows, {name: reason for name, reason in refused.items() if reason})
     write(plan.out, found, rows, split)
-    track(found, settings, plan.out)
+    asked = question(split, asked_users(split))
+    track(found, {row.measured.name: row.marked(asked, search.metric) for row in rows}, settings, plan.out)
     return found
 
 
@@ -82,10 +97,11 @@ def compared(name: str, plan: Plan, search: Search) -> Row:
         Job(name, tuned.params, split.train, user_ids, split.k, seed=search.seed, threads=search.threads)
     )
     labels = labels_of(split.test, user_ids, fit.item_ids)
-    measured = full_ranking(name, Lists(fit.top.rows), labels, split.k, item_count=len(fit.item_ids))
+    lists = Lists(fit.top.rows)
+    measured = full_ranking(name, lists, labels, split.k, item_count=len(fit.item_ids))
     config = build(name, tuned.params, seed=search.seed, threads=search.threads).config.model_dump(mode="json")
     console.print(f"{name}: {search.metric} {measured.means[search.metric]:.4f}, fit {fit.fit_seconds:.1f} s")
-    return Row(measured, fit, tuned, config)
+    return Row(measured, fit, tuned, config, bench_marks(split, user_ids, measured, lists, labels))
 
 
 def asked_users(split: Split) -> pl.Series:

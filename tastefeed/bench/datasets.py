@@ -1,21 +1,24 @@
 """Public data sets, cut by their published protocols, from a folder that the reader has.
 
-Nothing of them is part of the project: the terms of most forbid to pass them on.
+Nothing of them is part of the project, for the terms of most forbid to pass them on; Deskdrop is, in `data`.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 
+from tastefeed.contracts import Action
 from tastefeed.contracts import columns as c
 from tastefeed.contracts.errors import DataMissing
 from tastefeed.evaluation.protocols import Cut, leave_one_out, random_out
 
+WEEK = timedelta(days=7)
 IS_TEST, TIME_POS = "is_test", "time_pos"
-INTERACTIONS = "interactions.parquet"
+INTERACTIONS, EVENTS = "interactions.parquet", "events.parquet"
 
 
 @dataclass(frozen=True)
@@ -50,10 +53,11 @@ def load(data: Path, name: str, *, seed: int) -> Split:
     """The split of a data set in `data/<name>`. Raises `DataMissing`."""
     if name not in LOADERS:
         raise DataMissing(f"{name}: no such data set; choose one of {', '.join(LOADERS)}")
-    path = data / name / INTERACTIONS
+    file, cut = LOADERS[name]
+    path = data / name / file
     if not path.exists():
         raise DataMissing(f"{path}: no such file; skipped, give the folder that holds {name}/ with --data")
-    return LOADERS[name](pl.read_parquet(path), seed)
+    return cut(pl.read_parquet(path), seed)
 
 
 def gowalla(interactions: pl.DataFrame, seed: int) -> Split:
@@ -80,6 +84,28 @@ def ml_1m(interactions: pl.DataFrame, seed: int) -> Split:
     return _split("ml-1m", *leave_one_out(_pairs(ordered)), True, 10, ML_1M)
 
 
+def deskdrop(events: pl.DataFrame, seed: int) -> Split:
+    """The bundled feed (`data/deskdrop`): what people click or save first in the last week, and in the week before.
+
+    A news feed's new articles have no training row, so that bare pairs cannot know them: they are left out, and so is
+    whoever has none.
+    """
+    del seed  # nothing random
+    liked = events.filter(pl.col(c.ACTION).is_in([Action.CLICK, Action.SAVE])).sort(c.TIMESTAMP, c.USER_ID, c.ITEM_ID)
+    first = liked.unique([c.USER_ID, c.ITEM_ID], keep="first", maintain_order=True)
+    end = first.select(pl.col(c.TIMESTAMP).max().dt.truncate("1d").dt.offset_by("1d")).item()
+    test, validation = (_last_week(first.filter(pl.col(c.TIMESTAMP) < each), each) for each in (end, end - WEEK))
+    return _split("deskdrop", test, validation, True, 20, DESKDROP)
+
+
+def _last_week(ordered: pl.DataFrame, end: datetime) -> Cut:
+    """The week before `end` held out, as far as the rows before it know its users and items."""
+    train = ordered.filter(pl.col(c.TIMESTAMP) < end - WEEK)
+    later = ordered.filter(pl.col(c.TIMESTAMP) >= end - WEEK)
+    known = later.join(train, on=c.USER_ID, how="semi").join(train, on=c.ITEM_ID, how="semi", maintain_order="left")
+    return Cut(_pairs(train), _pairs(known))
+
+
 def _split(name: str, test: Cut, validation: Cut, ordered: bool, k: int, protocol: str) -> Split:  # noqa: FBT001
     return Split(
         name, test.train, validation.train, validation.held_out, test.held_out, ordered=ordered, k=k, protocol=protocol
@@ -97,4 +123,12 @@ ML_1M = (
     "leave-one-out by each user's own order: last rating is the test, second last the validation, full ranking with "
     "training items masked; the final fit learns from the validation rating too"
 )
-LOADERS: dict[str, Callable[[pl.DataFrame, int], Split]] = {"gowalla": gowalla, "ml-1m": ml_1m}
+DESKDROP = (
+    "the last week of known people on items that training knows, by time; validation is the week before, full ranking "
+    "with training items masked"
+)
+LOADERS: dict[str, tuple[str, Callable[[pl.DataFrame, int], Split]]] = {
+    "gowalla": (INTERACTIONS, gowalla),
+    "ml-1m": (INTERACTIONS, ml_1m),
+    "deskdrop": (EVENTS, deskdrop),
+}

@@ -8,14 +8,15 @@ import multiprocessing
 import resource
 import sys
 import time
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import polars as pl
 
 from tastefeed.bench.methods import Params, build
-from tastefeed.bench.retriever import TopK
+from tastefeed.bench.retriever import Learned, TopK
 
 PROCESSES = Path("/proc")
 
@@ -45,6 +46,8 @@ class Fit:
     """Of the whole process."""
     start_rss_mb: float
     """The peak before the fit: Python, the method's library and the rows."""
+    curves: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    """Figures of the training, one a step."""
 
     @property
     def costs(self) -> dict[str, float]:
@@ -72,7 +75,8 @@ def fit(job: Job) -> Fit:
     started = time.perf_counter()
     top = fitted.top_k(job.user_ids, job.k)
     recommend_seconds = time.perf_counter() - started
-    return Fit(top, fitted.item_ids, fit_seconds, recommend_seconds, peak_rss_mb(), start_rss_mb)
+    curves = fitted.curves if isinstance(fitted, Learned) else {}
+    return Fit(top, fitted.item_ids, fit_seconds, recommend_seconds, peak_rss_mb(), start_rss_mb, curves)
 
 
 def peak_rss_mb() -> float:

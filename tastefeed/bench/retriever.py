@@ -3,9 +3,9 @@
 Shapes: U asked users, K places, I items of the training rows.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 import polars as pl
@@ -43,6 +43,16 @@ class Fitted(Protocol):
 
     def top_k(self, user_ids: pl.Series, k: int, *, mask_train: bool = True) -> TopK:
         """The `k` best items of each user, without those of the user's training rows where `mask_train`."""
+        ...
+
+
+@runtime_checkable
+class Learned(Protocol):
+    """A fitted method that can tell how its training went."""
+
+    @property
+    def curves(self) -> Mapping[str, Sequence[float]]:
+        """Figures of the training by name, one a step."""
         ...
 
 

@@ -1,4 +1,4 @@
-"""Benchmarks in MLflow: one run a benchmark, one child run a method. Settings and means, never a user."""
+"""Benchmarks in MLflow: one run a benchmark, one child run a method: settings, means, nameless marks, never an id."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -6,14 +6,18 @@ from typing import Any
 
 from tastefeed.contracts import Settings
 from tastefeed.pipeline.lake import Lake
+from tastefeed.pipeline.marked_runs import Marked, keep
 from tastefeed.pipeline.tracking import Tracking
 
 EXPERIMENT = "bench"
 ABOUT = ("dataset", "k", "seed", "threads", "trials", "tuned_on", "command", "counts", "versions", "machine", "skipped")
 
 
-def track(found: Mapping[str, Any], settings: Settings, out: Path) -> None:
-    """Log what `metrics.json` holds; to SQLite in `out` where no tracking URI is set."""
+def track(found: Mapping[str, Any], marked: Mapping[str, Marked], settings: Settings, out: Path) -> None:
+    """Log what `metrics.json` holds, and of each method what `tastefeed compare` reads.
+
+    To SQLite in `out` where no tracking URI is set.
+    """
     tracking = Tracking(settings, Lake(out), experiment=EXPERIMENT)
     parent = tracking.start(f"retrieval {found['dataset']}")
     tracking.params(parent, {name: found[name] for name in ABOUT})
@@ -21,6 +25,7 @@ def track(found: Mapping[str, Any], settings: Settings, out: Path) -> None:
         run = tracking.start(name, parent)
         tracking.params(run, {"method": name, "dataset": found["dataset"], "config": method["config"]})
         tracking.metrics(run, {**method["figures"], "search_trials": method["trials"]})
+        keep(tracking, run, marked[name], seed=found["seed"])
         tracking.end(run)
     tracking.metrics(parent, _flat_gains(found["gains"]))
     tracking.end(parent)

@@ -71,6 +71,11 @@ class FittedTower:
         """The items of the training rows."""
         return self.liked.item_ids
 
+    @property
+    def curves(self) -> dict[str, list[float]]:
+        """Loss and validation NDCG of each epoch; the learning rate is one number, a setting."""
+        return {name: [getattr(epoch, name) for epoch in self.tower.epochs] for name in ("loss", "validation_ndcg")}
+
     def top_k(self, user_ids: pl.Series, k: int, *, mask_train: bool = True) -> TopK:
         """The best items of each user; whoever is unknown gets those of an empty history."""
         as_of, items = after(self.history), catalogue_of(self.item_ids)

@@ -43,11 +43,13 @@ class Search:
 
 @dataclass(frozen=True)
 class Tuned:
-    """The best of a search; `value` is its metric on validation, None where nothing was searched."""
+    """The best of a search; `value` is its metric on validation, None where nothing was searched, and `values` are
+    those of every trial."""
 
     params: dict[str, Any]
     trials: int
     value: float | None
+    values: tuple[float, ...] = ()
 
 
 def tune(name: str, fixed: Params, search: Search) -> Tuned:
@@ -62,8 +64,8 @@ def tune(name: str, fixed: Params, search: Search) -> Tuned:
             study.enqueue_trial(method(name).Config().model_dump())
         study.sampler = optuna.samplers.TPESampler(seed=search.seed + done)
         study.optimize(partial(_trial, name=name, fixed=fixed, search=search), n_trials=wanted - done)
-    best = study.best_trial
-    return Tuned(best.user_attrs[PARAMS], len(study.get_trials(deepcopy=False, states=DONE)), study.best_value)
+    values = tuple(trial.values[0] for trial in study.get_trials(deepcopy=False, states=DONE))
+    return Tuned(study.best_trial.user_attrs[PARAMS], len(values), study.best_value, values)
 
 
 def _study(name: str, fixed: Params, search: Search) -> optuna.Study:

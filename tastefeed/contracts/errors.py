@@ -87,3 +87,11 @@ class PeerFailed(TastefeedError):
 
 class UnknownMethod(TastefeedError):
     """A benchmark was asked for a method or a setting that it does not have."""
+
+
+class UnknownRun(TastefeedError):
+    """A tracking store holds no such run, or more than one."""
+
+
+class NotComparable(TastefeedError):
+    """Two runs that did not answer one question, or a run that keeps nothing to compare."""

@@ -2,10 +2,12 @@
 
 Works on arrays and knows contracts alone: neither Spark nor torch nor HTTP nor a disk. The way through it:
 `hold_out` asks an honest question, any method answers with `Lists`, `measure` marks the answer, `judge` and `require`
-decide whether it may serve, and `metrics_table` shows it. The baselines are in `tastefeed.evaluation.baselines`.
+decide whether it may serve, and `metrics_table` shows it; `compared` pairs two experiments that answered one question.
+The baselines are in `tastefeed.evaluation.baselines`.
 """
 
 from tastefeed.evaluation.bootstrap import Interval, interval_over_weeks, paired_interval
+from tastefeed.evaluation.differences import Comparison, Difference, compared
 from tastefeed.evaluation.gates import GateConfig, Verdict, Verdicts, judge, require
 from tastefeed.evaluation.lists import ItemSets, Labels, Lists, item_sets
 from tastefeed.evaluation.measured import Measured, mean_of_weeks, measure
@@ -14,6 +16,8 @@ from tastefeed.evaluation.splits import Catalogue, Events, Holdout, catalogue_fr
 
 __all__ = [
     "Catalogue",
+    "Comparison",
+    "Difference",
     "Events",
     "GateConfig",
     "Holdout",
@@ -25,6 +29,7 @@ __all__ = [
     "Verdict",
     "Verdicts",
     "catalogue_from",
+    "compared",
     "events_from",
     "hold_out",
     "interval_over_weeks",

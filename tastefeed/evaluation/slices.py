@@ -63,11 +63,16 @@ def item_groups(holdout: Holdout, catalogue: Catalogue, *, new_days: int = 7, he
     share with most clicks and saves so far, or in the tail."""
     new = _created_since(catalogue, holdout.cut - timedelta(days=new_days)) & holdout.rankable
     liked = holdout.history.item_rows[holdout.history.gains > 0]
-    counts = np.where(holdout.rankable, np.bincount(liked, minlength=len(new)), -1)
-    popular = np.zeros(len(new), dtype=bool)
-    popular[np.argsort(-counts, kind="stable")[: int(np.ceil(head * holdout.rankable.sum()))]] = True
     rest = holdout.rankable
+    popular = popular_items(np.where(rest, np.bincount(liked, minlength=len(new)), -1), head)
     return {"new": new, "older": rest & ~new, "popular": popular, "tail": rest & ~popular}
+
+
+def popular_items(counts: NDArray[np.int64], head: float = 0.2) -> Mask:
+    """[I] the `head` share of items with the highest counts; below zero: no item to choose from."""
+    popular = np.zeros(len(counts), dtype=bool)
+    popular[np.argsort(-counts, kind="stable")[: int(np.ceil(head * (counts >= 0).sum()))]] = True
+    return popular
 
 
 def item_table(lists: Lists, labels: Labels, groups: Mapping[str, Mask], k: int) -> pl.DataFrame:

@@ -67,5 +67,40 @@ def test_an_absent_folder_is_one_line_that_says_what_to_do(tmp_path: Path) -> No
 
 
 def test_an_unknown_data_set_is_refused_with_those_there_are(tmp_path: Path) -> None:
-    with pytest.raises(DataMissing, match="netflix: no such data set; choose one of gowalla, ml-1m"):
+    with pytest.raises(DataMissing, match="netflix: no such data set; choose one of gowalla, ml-1m, deskdrop"):
         load(tmp_path, "netflix", seed=7)
+
+
+def feed(*rows: tuple[int, int, int, str]) -> pl.DataFrame:
+    """Rows of user, item, day of 2017 and action."""
+    frame = pl.DataFrame(rows, schema=["user_id", "item_id", "day", "action"], orient="row")
+    when = pl.datetime(2017, 1, 1, 12, time_unit="us", time_zone="UTC") + pl.duration(days="day")
+    return frame.with_columns(timestamp=when).drop("day")
+
+
+def test_deskdrop_is_cut_by_time_and_asks_for_what_training_knows(tmp_path: Path) -> None:
+    events = feed(
+        (1, 10, 0, "click"),
+        (2, 11, 1, "save"),
+        (3, 12, 8, "click"),
+        (2, 10, 9, "click"),  # the week before the last: validation
+        (1, 11, 16, "click"),  # the last week
+        (1, 10, 16, "save"),  # touched before
+        (2, 99, 16, "click"),  # an item that nobody knew
+        (9, 10, 17, "click"),  # a person whom nobody knew
+        (3, 11, 17, "hide"),  # no taste
+        (3, 10, 19, "save"),
+    )
+    (tmp_path / "deskdrop").mkdir()
+    events.write_parquet(tmp_path / "deskdrop" / "events.parquet")
+    split = load(tmp_path, "deskdrop", seed=7)
+    assert (split.ordered, split.k) == (True, 20)
+    assert words(split.test) == ["1 11", "3 10"]
+    assert words(split.train) == ["1 10", "2 11", "3 12", "2 10"]
+    assert words(split.validation) == ["2 10"]
+    assert words(split.validation_train) == ["1 10", "2 11"]
+
+
+def test_the_bundled_deskdrop_is_readable() -> None:
+    split = load(Path(__file__).parents[2] / "data", "deskdrop", seed=7)
+    assert (split.train.height, split.test.height, split.test["user_id"].n_unique()) == (38299, 91, 70)

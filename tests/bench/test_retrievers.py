@@ -8,6 +8,7 @@ import pytest
 from scipy.sparse import csr_matrix
 
 from tastefeed.bench.datasets import Split
+from tastefeed.bench.measured_fit import Job, fit
 from tastefeed.bench.methods import METHODS, build, parsed
 from tastefeed.bench.peers.ease import ease_weights
 from tastefeed.bench.peers.sasrec import top_of
@@ -111,3 +112,12 @@ def test_a_setting_that_the_method_lacks_is_named() -> None:
         UnknownMethod, match=r"ials.depth: Extra inputs are not permitted; see the fields of IalsConfig"
     ):
         build("ials", {"depth": 3}, seed=7, threads=1)
+
+
+def test_a_method_that_trains_in_epochs_tells_its_curve() -> None:
+    curves = fitted("trained_tower").curves
+    assert len(curves["loss"]) == len(curves["validation_ndcg"]) >= 1
+    assert np.isfinite(curves["loss"]).all()
+    assert fit(Job("item_knn", {}, blocks(), pl.Series(["u0"]), 3, seed=7, threads=1)).curves == {}
+    told = fit(Job("trained_tower", {}, blocks(), pl.Series(["u0"]), 3, seed=7, threads=1)).curves
+    np.testing.assert_array_equal(told["loss"], curves["loss"])

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from tastefeed import __version__
 from tastefeed.contracts.errors import TastefeedError
-from tastefeed.pipeline.cli import landing, night, people, releases, settings
+from tastefeed.pipeline.cli import experiments, landing, night, people, releases, settings
 
 app = typer.Typer(
     name="tastefeed",
@@ -20,6 +20,7 @@ app = typer.Typer(
 )
 landing.add_to(app)
 night.add_to(app)
+experiments.add_to(app)
 people.add_to(app)
 releases.add_to(app)
 settings.add_to(app)

@@ -25,6 +25,7 @@ from tastefeed.pipeline.holdouts import (
 )
 from tastefeed.pipeline.measured_weeks import Week, write_weeks
 from tastefeed.pipeline.night import Night, Summary
+from tastefeed.pipeline.night_marks import track_methods
 from tastefeed.pipeline.stages.candidates import offered
 from tastefeed.pipeline.stages.reranker import file_name
 from tastefeed.pipeline.stages.two_tower import load_tower
@@ -60,6 +61,7 @@ def metrics(night: Night) -> Summary:
     }
     keep(night, weeks)
     log(night, means, summary)
+    track_methods(night, landed, questions, weeks)
     return summary
 
 

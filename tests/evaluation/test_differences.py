@@ -1,0 +1,101 @@
+"""Paired differences: a planted gain is found, none is found where there is none, and what is too small is said."""
+
+import numpy as np
+import polars as pl
+import pytest
+
+from tastefeed.contracts.errors import BadEvaluationInput
+from tastefeed.evaluation import compared
+
+PEOPLE = 100
+
+
+def marks(ndcg: np.ndarray, **more: object) -> pl.DataFrame:
+    """One week; odd people are heavy."""
+    people = np.arange(len(ndcg), dtype=np.int32)
+    words = pl.Series(np.where(people % 2 == 1, "heavy", "light"), dtype=pl.String)
+    rows = {"week": np.zeros(len(ndcg), np.int32), "person": people, "ndcg_at_20": ndcg, "users/history": words}
+    return pl.DataFrame({**rows, **more})
+
+
+@pytest.fixture
+def base() -> np.ndarray:
+    return np.random.default_rng(7).random(PEOPLE)
+
+
+def test_a_planted_gain_is_better_and_its_loss_worse(base: np.ndarray) -> None:
+    gain = 0.1 + np.random.default_rng(8).normal(0, 0.1, PEOPLE)  # ten standard errors
+    found = compared(marks(base), marks(base + gain), "ndcg_at_20")
+    assert found.main.interval.mean == pytest.approx(gain.mean())
+    assert found.verdict.startswith(f"B is better than A by {gain.mean():+.4f}")
+    assert compared(marks(base + gain), marks(base), "ndcg_at_20").verdict.startswith("B is worse than A by -")
+
+
+def test_equal_marks_cannot_be_told_apart(base: np.ndarray) -> None:
+    found = compared(marks(base), marks(base), "ndcg_at_20")
+    assert found.verdict == "A and B cannot be told apart: all 100 people have the same NDCG@20 in both."
+
+
+def test_what_so_many_people_would_not_show(base: np.ndarray) -> None:
+    half = np.where(np.arange(PEOPLE) % 4 < 2, 0.5, -0.5)  # mean 0, and its standard error 0.5 / sqrt(100)
+    found = compared(marks(base), marks(base + half), "ndcg_at_20")
+    assert found.main.unseen == pytest.approx((1.95996 + 0.84162) * 0.05, rel=1e-4)
+    assert "cannot be told apart by NDCG@20" in found.verdict
+    assert "with 100 people a difference below about 0.1401 would mostly not be seen" in found.verdict
+
+
+def test_the_verdict_reads_its_metric_alone(base: np.ndarray) -> None:
+    a, b = marks(base, mrr_at_20=base), marks(base, mrr_at_20=base + 0.3)
+    assert "cannot be told apart" in compared(a, b, "ndcg_at_20").verdict
+    assert "B is better than A by +0.3000" in compared(a, b, "mrr_at_20").verdict
+
+
+def test_corrected_intervals_are_wider(base: np.ndarray) -> None:
+    noise = np.random.default_rng(9).normal(0.02, 0.1, PEOPLE)
+    found = compared(marks(base, mrr_at_20=base), marks(base + noise, mrr_at_20=base - noise), "ndcg_at_20")
+    for each in found.metrics:
+        assert each.corrected.low < each.interval.low < each.interval.mean < each.interval.high < each.corrected.high
+
+
+def test_a_gain_of_one_group_shows_in_that_group(base: np.ndarray) -> None:
+    heavy = np.arange(PEOPLE) % 2 == 1
+    noise = np.where(np.arange(PEOPLE) % 4 < 2, 0.05, -0.05)  # mean 0 in both groups
+    found = compared(marks(base), marks(base + noise + 0.1 * heavy), "ndcg_at_20")
+    by_group = {each.group: each for each in found.groups}
+    assert by_group["users/history: heavy"].users == 50
+    assert by_group["users/history: heavy"].corrected.low > 0
+    assert by_group["users/history: light"].interval.mean == pytest.approx(0)
+    assert not by_group["users/history: light"].interval.excludes_zero
+
+
+def test_recall_on_items_is_a_group_of_who_has_a_label_there(base: np.ndarray) -> None:
+    tail = np.where(np.arange(PEOPLE) < 20, 1.0, np.nan)
+    found = compared(marks(base, **{"items/tail": tail * 0}), marks(base, **{"items/tail": tail}), "ndcg_at_20")
+    row = next(each for each in found.groups if each.group == "items/tail")
+    assert (row.metric, row.users, row.a, row.b) == ("recall", 20, 0.0, 1.0)
+
+
+def test_a_group_of_four_is_not_shown(base: np.ndarray) -> None:
+    tail = np.where(np.arange(PEOPLE) < 4, 1.0, np.nan)
+    found = compared(marks(base, **{"items/tail": tail}), marks(base, **{"items/tail": tail}), "ndcg_at_20")
+    assert "items/tail" not in {each.group for each in found.groups}
+
+
+def test_weeks_count_alike_and_a_person_once() -> None:
+    rows = {"week": [0] * 6 + [1] * 12, "person": [*range(6), *range(12)]}
+    words = pl.Series(["light"] * 18, dtype=pl.String)
+    a = pl.DataFrame({**rows, "ndcg_at_20": [0.0] * 18, "users/history": words})
+    b = a.with_columns(pl.when(pl.col("week") == 0).then(1.0).otherwise(0.0).alias("ndcg_at_20"))
+    main = compared(a, b, "ndcg_at_20").main
+    assert main.interval.mean == pytest.approx(0.5)  # not 6 / 18
+    assert main.users == 12
+
+
+def test_people_who_do_not_line_up_are_refused(base: np.ndarray) -> None:
+    with pytest.raises(BadEvaluationInput, match="do not line up; run both again on the same data"):
+        compared(marks(base), marks(base[:-1]), "ndcg_at_20")
+
+
+def test_a_metric_that_one_lacks_is_refused(base: np.ndarray) -> None:
+    with pytest.raises(BadEvaluationInput, match="mrr_at_20 is not measured in both; choose one of ndcg_at_20"):
+        compared(marks(base), marks(base), "mrr_at_20")

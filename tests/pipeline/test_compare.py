@@ -1,0 +1,39 @@
+"""The methods of a night can be compared as well, and what they keep for it names nobody."""
+
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from tests import tiny
+
+# MLflow warns about its own dependencies when it is imported
+pytestmark = pytest.mark.filterwarnings("ignore")
+
+
+def test_the_final_ranking_is_held_against_a_baseline(crossed: Path) -> None:
+    said = tiny.tastefeed("compare", "nightly/popular_28d", "nightly/final", "--lake", crossed)
+    assert said.returncode == 0, said.stderr
+    assert f"One question: night {tiny.day()}, k 20" in said.stdout
+    assert "B is better than A by +" in said.stdout
+    for group in ("history: heavy", "tenure: known", "region: SP", "region: TX"):
+        assert group in said.stdout
+
+
+def test_without_runs_it_lists_those_that_can_be_compared(crossed: Path) -> None:
+    said = tiny.tastefeed("compare", "--lake", crossed)
+    assert said.returncode == 0, said.stderr
+    for name in ("nightly/final", "nightly/two_tower", "nightly/newest_first", "ndcg_at_20"):
+        assert name in said.stdout
+    assert "nightly/retrieval" not in said.stdout  # it keeps a model, not marks
+
+
+def test_one_run_alone_is_wrong_usage(crossed: Path) -> None:
+    assert tiny.tastefeed("compare", "nightly/final", "--lake", crossed).returncode == 2
+
+
+def test_marks_name_nobody(crossed: Path) -> None:
+    marks = list((crossed / "mlartifacts").rglob("marks.parquet"))
+    assert len(marks) == 9
+    for path in marks:
+        assert "-zq" not in pl.read_parquet(path).write_json()
