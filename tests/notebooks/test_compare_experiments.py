@@ -1,0 +1,21 @@
+"""The notebook runs its benchmarks on the bundled data and compares them, from the first cell to the last."""
+
+from pathlib import Path
+
+import nbformat
+from nbclient import NotebookClient
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_the_notebook_runs(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setenv("BENCH_OUT", str(tmp_path))
+    monkeypatch.setenv("MPLBACKEND", "module://matplotlib_inline.backend_inline")
+    notebook = nbformat.read(ROOT / "notebooks" / "compare_experiments.ipynb", as_version=4)
+    NotebookClient(notebook, timeout=240, resources={"metadata": {"path": str(ROOT / "notebooks")}}).execute()
+    outputs = [out for cell in notebook.cells for out in cell.get("outputs", [])]
+    assert sum("image/png" in out.get("data", {}) for out in outputs) == 4
+    said = "".join(out.get("text", "") + out.get("data", {}).get("text/plain", "") for out in outputs)
+    assert "One question: deskdrop, k 20, 70 people" in said
+    assert said.count("A and B cannot be told apart") + said.count("B is better") + said.count("B is worse") == 2
+    assert "people are served better" in said
