@@ -1,6 +1,6 @@
 """The night's trained two-tower as a method, though titles, creators and ages are missing here."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -73,8 +73,10 @@ class FittedTower:
 
     @property
     def curves(self) -> dict[str, list[float]]:
-        """Loss and validation NDCG of each epoch; the learning rate is one number, a setting."""
-        return {name: [getattr(epoch, name) for epoch in self.tower.epochs] for name in ("loss", "validation_ndcg")}
+        """Every figure of each epoch: the loss, and what validation says."""
+        told = [asdict(epoch) for epoch in self.tower.epochs]
+        figures = [name for name, value in told[0].items() if isinstance(value, float)] if told else []
+        return {name: [epoch[name] for epoch in told] for name in figures}
 
     def top_k(self, user_ids: pl.Series, k: int, *, mask_train: bool = True) -> TopK:
         """The best items of each user; whoever is unknown gets those of an empty history."""
