@@ -73,6 +73,7 @@ def compared(marks_a: pl.DataFrame, marks_b: pl.DataFrame, metric: str, *, seed:
     groups = {
         (metric, f"{name}: {word}"): pairs[metric].filter(marks_a[name] == word)
         for name in words_in(marks_a)
+        if marks_a[name].n_unique() > 1  # one group is everyone
         for word in marks_a[name].unique().sort()
     } | {("recall", name): pairs[name] for name in pairs if name not in shared}
     return Comparison(
