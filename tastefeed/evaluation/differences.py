@@ -76,9 +76,10 @@ def compared(marks_a: pl.DataFrame, marks_b: pl.DataFrame, metric: str, *, seed:
         if marks_a[name].n_unique() > 1  # one group is everyone
         for word in marks_a[name].unique().sort()
     } | {("recall", name): pairs[name] for name in pairs if name not in shared}
-    return Comparison(
-        metric, _differences({(name, EVERYONE): pairs[name] for name in shared}, seed), _differences(groups, seed)
-    )
+    metrics = _differences({(name, EVERYONE): pairs[name] for name in shared}, seed)
+    if metric not in {each.metric for each in metrics}:
+        raise BadEvaluationInput(f"fewer than {MIN_USERS} people have {metric} in both; measure on more of them")
+    return Comparison(metric, metrics, _differences(groups, seed))
 
 
 def _pairs(marks_a: pl.DataFrame, marks_b: pl.DataFrame, name: str) -> pl.DataFrame:

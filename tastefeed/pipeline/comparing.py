@@ -81,9 +81,9 @@ def screen(found: Compared) -> RenderableType:
 
 
 def _title(letter: str, marked: MarkedRun) -> Text:
-    commit = marked.run.data.tags.get(COMMIT, "")[:SHORT]
-    told = f"{letter}  {marked.path}  {marked.run.info.run_id[:SHORT]}  {started(marked.run)}"
-    return Text(f"{told}  commit {commit}" if commit else told)
+    commit, plus, changes = marked.run.data.tags[COMMIT].partition("+")
+    told = (marked.path, marked.run.info.run_id[:SHORT], started(marked.run), f"commit {commit[:SHORT]}{plus}{changes}")
+    return Text("  ".join([letter, *told]))
 
 
 def _settings_table(found: Compared) -> RenderableType:

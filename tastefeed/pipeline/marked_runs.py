@@ -11,25 +11,24 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-import git
 import numpy as np
 import polars as pl
 from mlflow import MlflowClient
 from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 
-import tastefeed
 from tastefeed.contracts.errors import NotComparable
 from tastefeed.evaluation import marks as m
 from tastefeed.evaluation import paired_interval
 from tastefeed.evaluation.question import Question
 from tastefeed.evaluation.report import HIGHER_IS_BETTER
 from tastefeed.evaluation.slices import slice_table
+from tastefeed.pipeline.commit import git_commit
 from tastefeed.pipeline.tracking import Tracking
 
 MARKS, SLICES = "marks.parquet", "slices.csv"
 FINGERPRINT, METRIC = "tastefeed.fingerprint", "tastefeed.metric"
-COMMIT, CHANGED = "mlflow.source.git.commit", "tastefeed.uncommitted_changes"
+COMMIT = "mlflow.source.git.commit"
 QUESTION = "question."
 UNTOLD = ("command", "counts.", "skipped")
 """Parameters that say nothing beside the others."""
@@ -80,8 +79,7 @@ class MarkedRun:
         above = self.run.data.tags.get("mlflow.parentRunId")
         params = {**(self.client.get_run(above).data.params if above else {}), **self.run.data.params}
         told = {name: value for name, value in params.items() if not name.startswith((QUESTION, *UNTOLD))}
-        tags = {"commit": COMMIT, "uncommitted changes": CHANGED}
-        return told | {name: self.run.data.tags.get(tag, "unknown") for name, tag in tags.items()}
+        return told | {"commit": self.run.data.tags[COMMIT]}
 
     @cached_property
     def marks(self) -> pl.DataFrame:
@@ -97,7 +95,7 @@ class MarkedRun:
 def keep(tracking: Tracking, run: str, marked: Marked, *, seed: int) -> None:
     """Write it all to an open run."""
     tracking.params(run, {f"{QUESTION}{name}": value for name, value in marked.question.told.items()})
-    tags = {FINGERPRINT: marked.question.fingerprint, METRIC: marked.metric, **commit_tags()}
+    tags = {FINGERPRINT: marked.question.fingerprint, METRIC: marked.metric, COMMIT: git_commit()}
     for name, value in tags.items():
         tracking.client.set_tag(run, name, value)
     tracking.metrics(run, bounds(marked.marks, seed))
@@ -109,15 +107,6 @@ def keep(tracking: Tracking, run: str, marked: Marked, *, seed: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         marked.marks.write_parquet(Path(folder) / MARKS, compression="zstd")
         tracking.client.log_artifact(run, str(Path(folder) / MARKS))
-
-
-def commit_tags() -> dict[str, str]:
-    """The checkout's commit, and whether its files had changed since; nothing where the code is no git checkout."""
-    try:
-        checkout = git.Repo(Path(tastefeed.__file__).parents[1])
-        return {COMMIT: checkout.head.commit.hexsha, CHANGED: str(checkout.is_dirty()).lower()}
-    except (git.InvalidGitRepositoryError, git.NoSuchPathError, git.GitCommandError, ValueError):
-        return {}
 
 
 def bounds(marks: pl.DataFrame, seed: int) -> dict[str, float]:

@@ -99,3 +99,8 @@ def test_people_who_do_not_line_up_are_refused(base: np.ndarray) -> None:
 def test_a_metric_that_one_lacks_is_refused(base: np.ndarray) -> None:
     with pytest.raises(BadEvaluationInput, match="mrr_at_20 is not measured in both; choose one of ndcg_at_20"):
         compared(marks(base), marks(base), "mrr_at_20")
+
+
+def test_four_people_are_too_few_to_compare(base: np.ndarray) -> None:
+    with pytest.raises(BadEvaluationInput, match="fewer than 5 people have ndcg_at_20 in both; measure on more"):
+        compared(marks(base[:4]), marks(base[:4]), "ndcg_at_20")

@@ -2,9 +2,16 @@
 
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
 
+from tastefeed.contracts import Settings
+from tastefeed.evaluation.marks import nameless, week_marks
+from tastefeed.evaluation.question import Question
+from tastefeed.pipeline.lake import Lake
+from tastefeed.pipeline.marked_runs import Marked, keep
+from tastefeed.pipeline.tracking import Tracking
 from tests import tiny
 
 # MLflow warns about its own dependencies when it is imported
@@ -38,3 +45,15 @@ def test_marks_name_nobody(crossed: Path) -> None:
     assert len(marks) >= 9  # one a method
     for path in marks:
         assert "-zq" not in pl.read_parquet(path).write_json()
+
+
+def test_a_night_that_measured_nobody_keeps_empty_marks(tmp_path: Path) -> None:
+    nobody, none = pl.Series([], dtype=pl.String), np.zeros(0)
+    week = week_marks(nobody, {"ndcg_at_20": none}, users={"region": np.array([], np.str_)}, items={})
+    tracking = Tracking(Settings(), Lake(tmp_path))
+    run = tracking.start("final")
+    keep(tracking, run, Marked(Question("night", "a", "b", "c", 20), nameless([week]), "ndcg_at_20"), seed=7)
+    kept = pl.read_parquet(tmp_path / "mlartifacts" / run / "artifacts" / "marks.parquet")
+    assert kept.columns == ["week", "person", "ndcg_at_20", "users/region"]
+    assert kept.height == 0
+    assert "ndcg_at_20.low" not in tracking.client.get_run(run).data.metrics
