@@ -1,6 +1,6 @@
-"""Our own retrieval as a method: the linear two-tower, which chooses its encoder by validation."""
+"""Our own retrieval as a method: the memory two-tower, which chooses by validation what it is."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -15,7 +15,7 @@ from tastefeed.contracts import columns as c
 if TYPE_CHECKING:
     from optuna import Trial
 
-    from tastefeed.models.two_tower.linear import Histories, LinearTwoTower
+    from tastefeed.models.two_tower.memory import Histories, MemoryTwoTower
 
 
 class TwoTowerConfig(BaseModel):
@@ -28,7 +28,7 @@ class TwoTowerConfig(BaseModel):
 
 
 class TwoTower(Peer):
-    """The linear two-tower. Its own search on a part of the training rows is its tuning, so a study has one trial."""
+    """The memory two-tower. Its own search on a part of the training rows is its tuning, so a study has one trial."""
 
     name: ClassVar[str] = "two_tower"
     Config: ClassVar[type[BaseModel]] = TwoTowerConfig
@@ -43,20 +43,20 @@ class TwoTower(Peer):
         """Choose and fit; `threads` 0 is every core."""
         import torch  # noqa: PLC0415  who lists methods or runs a peer need not wait for it, nor hold it in memory
 
-        from tastefeed.models.two_tower.linear import fit_linear  # noqa: PLC0415
+        from tastefeed.models.two_tower.memory import fit_memory  # noqa: PLC0415
 
         if self.threads:
             torch.set_num_threads(self.threads)
         history = dated(pairs).sort(c.TIMESTAMP, maintain_order=True)
         known = liked(history)
         histories = in_rows(history, known)
-        tower = fit_linear(histories, k=self.config.k, seed=self.seed, ordered=self.config.ordered)
+        tower = fit_memory(histories, k=self.config.k, seed=self.seed, ordered=self.config.ordered)
         return FittedTower(tower, histories, known)
 
 
 def in_rows(history: pl.DataFrame, known: Liked) -> "Histories":
     """Rows of users and items, oldest first, as histories; the last one is the empty one of whoever is unknown."""
-    from tastefeed.models.two_tower.linear import histories_of  # noqa: PLC0415  see above
+    from tastefeed.models.two_tower.memory import histories_of  # noqa: PLC0415  see above
 
     items = pl.DataFrame({c.ITEM_ID: known.item_ids}).with_row_index("item")
     item_rows = history.join(items, on=c.ITEM_ID, how="left", maintain_order="left")["item"].cast(pl.Int64).to_numpy()
@@ -68,7 +68,7 @@ def in_rows(history: pl.DataFrame, known: Liked) -> "Histories":
 class FittedTower:
     """A fitted model and the histories that its user vectors are made of."""
 
-    tower: "LinearTwoTower"
+    tower: "MemoryTwoTower"
     histories: "Histories"
     liked: Liked
 
@@ -76,6 +76,12 @@ class FittedTower:
     def item_ids(self) -> pl.Series:
         """The items of the training rows."""
         return self.liked.item_ids
+
+    @property
+    def curves(self) -> dict[str, list[float]]:
+        """Loss, step and validation of each epoch, where a network was chosen."""
+        told = [asdict(epoch) for epoch in self.tower.epochs]
+        return {name: [epoch[name] for epoch in told] for name in ("loss", "learning_rate", "ndcg") if told}
 
     def top_k(self, user_ids: pl.Series, k: int, *, mask_train: bool = True) -> TopK:
         """The best items of each user; whoever is unknown gets the most popular ones."""

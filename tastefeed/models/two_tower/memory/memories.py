@@ -4,7 +4,7 @@ A bank of exponential moving averages is a linear recurrent encoder with fixed d
 Gu et al. 2022, without its training); every position of a history has its state after one pass.
 """
 
-# B users of a block, T touches, C touches of a chunk, H half-lives, D dimensions, P positions of a chunk
+# U users, B of a block, T touches, C of a chunk, H half-lives, D dimensions, P positions of a chunk, I items
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from scipy.sparse import csr_matrix
 from torch import Tensor
 from torch.nn import functional as F
 
-from tastefeed.models.two_tower.linear.histories import Floats, Histories, Ints
+from tastefeed.models.two_tower.memory.histories import Floats, Histories, Ints
 
 BLOCK, CHUNK = 64, 64
 

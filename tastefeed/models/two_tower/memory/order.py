@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from tastefeed.models.two_tower.linear.histories import Histories, Ints
+from tastefeed.models.two_tower.memory.histories import Histories, Ints
 
 ONE_WAY, UPHILL = 0.95, 0.75
 """Shares of steps above which the items of each history were sorted, not its events."""

@@ -42,6 +42,11 @@ class Histories:
         first[np.unique(self.users * self.item_count + self.items, return_index=True)[1]] = True
         return first
 
+    @property
+    def lessons(self) -> int:
+        """How many first touches have a past."""
+        return int((self.first_touches & (self.places > 0)).sum())
+
     def pairs(self) -> csr_matrix:
         """[U, I] 1 where a user touched an item."""
         shape = (len(self.counts), self.item_count)

@@ -13,7 +13,7 @@ import numpy as np
 from scipy.sparse import csr_matrix, diags
 from sklearn.utils.extmath import randomized_svd
 
-from tastefeed.models.two_tower.linear.histories import Floats
+from tastefeed.models.two_tower.memory.histories import Floats
 
 POWER_ITERATIONS = 2
 

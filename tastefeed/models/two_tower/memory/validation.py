@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from scipy.sparse import csr_matrix
 
-from tastefeed.models.two_tower.linear.histories import Histories, Mask
-from tastefeed.models.two_tower.linear.towers import LinearTwoTower
+from tastefeed.models.two_tower.memory.histories import Histories, Mask
+from tastefeed.models.two_tower.memory.tower import MemoryTwoTower
 
 USERS_AT_MOST = 3000
 SCORES_AT_ONCE = 16_000_000
@@ -25,7 +25,7 @@ class HeldOut:
     asked: Histories
     wanted: csr_matrix  # [asked users, I]
 
-    def ndcg_at_k(self, tower: LinearTwoTower, k: int) -> float:
+    def ndcg_at_k(self, tower: MemoryTwoTower, k: int) -> float:
         """Mean over the asked users, binary gains, items of their past masked."""
         users_UK, items_IK = torch.from_numpy(tower.embed_users(self.asked)), torch.from_numpy(tower.embed_items())
         seen, users = self.asked.pairs(), np.arange(len(users_UK))

@@ -11,8 +11,8 @@ from collections.abc import Iterable
 import numpy as np
 import torch
 
-from tastefeed.models.two_tower.linear.histories import Floats
-from tastefeed.models.two_tower.linear.memories import Lessons
+from tastefeed.models.two_tower.memory.histories import Floats
+from tastefeed.models.two_tower.memory.memories import Lessons
 
 
 class Readout:

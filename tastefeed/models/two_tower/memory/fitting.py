@@ -1,0 +1,95 @@
+"""From histories to a fitted memory two-tower, one way for each readout."""
+
+# I items, D dimensions of the item space
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import torch
+
+from tastefeed.contracts.errors import UntrainableInput
+from tastefeed.models.two_tower.memory.config import MemoryConfig
+from tastefeed.models.two_tower.memory.histories import Floats, Histories
+from tastefeed.models.two_tower.memory.learning import learn, together
+from tastefeed.models.two_tower.memory.memories import lessons
+from tastefeed.models.two_tower.memory.network import Network
+from tastefeed.models.two_tower.memory.readout import Readout
+from tastefeed.models.two_tower.memory.space import ItemSpace, item_space
+from tastefeed.models.two_tower.memory.tower import MemoryTwoTower, of_network
+
+Measure = Callable[[MemoryTwoTower], float]
+"""The better the tower, the higher."""
+FAINT = 1e-6
+"""What popularity counts where the item space decides: only where nothing else is known of a person."""
+SPREAD = 0.3
+"""Mean size of an item vector's entries before training."""
+
+
+def fit(histories: Histories, config: MemoryConfig, *, seed: int) -> MemoryTwoTower:
+    """Learn from everybody. Raises `UntrainableInput` where nobody touched anything."""
+    space = space_of(histories, config, seed=seed)
+    if config.readout == "space":
+        return by_space(space, config)
+    if config.readout == "ridge":
+        return by_ridge(space, ridge_of(histories, space, config), config)
+    return by_network(histories, space, config, seed=seed)
+
+
+def space_of(histories: Histories, config: MemoryConfig, *, seed: int) -> ItemSpace:
+    """The item space of a config."""
+    if not len(histories.items):
+        raise UntrainableInput("the histories hold no touch; give rows of users and items")
+    powers = {"user_power": config.user_power, "item_power": config.item_power}
+    return item_space(histories.pairs(), config.embedding_size, seed=seed, **powers)
+
+
+def by_space(space: ItemSpace, config: MemoryConfig) -> MemoryTwoTower:
+    """Both towers read off the item space: a person is the sum of what they touched."""
+    outputs_ID = space.outputs(config.embedding_size, popularity_power=config.popularity_power)
+    share_I1 = (space.weights_I / space.weights_I.max())[:, None]
+    return MemoryTwoTower(config, inputs_of(space, config), np.concatenate([outputs_ID, FAINT * share_I1], axis=1))
+
+
+def by_ridge(space: ItemSpace, readout: Readout, config: MemoryConfig) -> MemoryTwoTower:
+    """Memories in the item space, and the items as what follows them."""
+    scale_I1 = (space.weights_I**config.popularity_power)[:, None]
+    return MemoryTwoTower(config, inputs_of(space, config), readout.solve(config.ridge) * scale_I1)
+
+
+def by_network(
+    histories: Histories, space: ItemSpace, config: MemoryConfig, *, seed: int, measure: Measure = lambda _: math.nan
+) -> MemoryTwoTower:
+    """Memories in the item space, read by a trained network: of its best epoch, or its last where none is measured."""
+    taught, inputs_ID = teachers(histories, config), inputs_of(space, config)
+    found = together(lessons(taught, inputs_ID, config.half_lives), count=taught.lessons)
+    start_ID = torch.from_numpy(space.directions_ID[:, : config.embedding_size] * SPREAD * math.sqrt(len(inputs_ID)))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        columns = len(config.half_lives) * inputs_ID.shape[1]
+        network = Network(columns, start_ID.float(), torch.from_numpy(space.weights_I).float(), config)
+        epochs = learn(
+            network, found, config, seed=seed, measure=lambda now: measure(of_network(now, inputs_ID, config))
+        )
+    return replace(of_network(network, inputs_ID, config), epochs=epochs)
+
+
+def inputs_of(space: ItemSpace, config: MemoryConfig) -> Floats:
+    """[I, D] what a touch adds."""
+    powers = {"item_power": config.item_power, "spectrum_power": config.spectrum_power}
+    return space.inputs(config.embedding_size, **powers)
+
+
+def ridge_of(histories: Histories, space: ItemSpace, config: MemoryConfig) -> Readout:
+    """What every penalty of the ridge can be solved from."""
+    inputs_ID = inputs_of(space, config)
+    columns = len(config.half_lives) * inputs_ID.shape[1]
+    found = lessons(teachers(histories, config), inputs_ID, config.half_lives)
+    return Readout(found, columns=columns, items=histories.item_count)
+
+
+def teachers(histories: Histories, config: MemoryConfig) -> Histories:
+    """All users, or evenly picked ones where there are too many positions."""
+    step = -(-len(histories.items) // config.lessons)
+    return histories.take(np.arange(0, len(histories.counts), step))
