@@ -12,10 +12,10 @@ EXPERIMENT = "bench"
 ABOUT = ("dataset", "k", "seed", "threads", "trials", "tuned_on", "command", "counts", "versions", "machine", "skipped")
 
 
-def track(found: Mapping[str, Any], settings: Settings, out: Path) -> None:
+def track(found: Mapping[str, Any], settings: Settings, out: Path, kind: str = "retrieval") -> None:
     """Log what `metrics.json` holds; to SQLite in `out` where no tracking URI is set."""
     tracking = Tracking(settings, Lake(out), experiment=EXPERIMENT)
-    parent = tracking.start(f"retrieval {found['dataset']}")
+    parent = tracking.start(f"{kind} {found['dataset']}")
     tracking.params(parent, {name: found[name] for name in ABOUT})
     for name, method in found["methods"].items():
         run = tracking.start(name, parent)

@@ -1,0 +1,247 @@
+"""The night's two stages at past cuts: its features, candidates, re-ranker and lists, with the linear retrieval.
+
+Shapes: U asked users, P pairs.
+"""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from tastefeed.bench.datasets import Split
+from tastefeed.bench.measured_fit import Fit, peak_rss_mb
+from tastefeed.bench.pairs import labels_of
+from tastefeed.bench.ranking.linear_retrieval import contenders, retrieval, shown
+from tastefeed.bench.retriever import TopK
+from tastefeed.contracts import Settings
+from tastefeed.contracts import columns as c
+from tastefeed.evaluation import Lists
+from tastefeed.evaluation.protocols import full_ranking
+from tastefeed.models.two_tower.config import TextConfig
+from tastefeed.models.two_tower.linear import LinearConfig
+from tastefeed.models.two_tower.text import TextEmbedder, fit_text
+from tastefeed.pipeline.arrays import Landed, View, at_cut, read_landed, read_view, rows_of
+from tastefeed.pipeline.config import NightConfig
+from tastefeed.pipeline.lake import Lake
+from tastefeed.pipeline.night import Night, run_stage
+from tastefeed.pipeline.plan import Plan
+from tastefeed.pipeline.stages.candidates import labelled_users, offered
+from tastefeed.pipeline.stages.reranker import labels_of as pair_labels
+from tastefeed.ranking.candidates import BITS, taken
+from tastefeed.ranking.config import RankingConfig
+from tastefeed.ranking.pair_features import pair_features
+from tastefeed.ranking.reranker import LabelledPairs, Reranker, train
+from tastefeed.ranking.slate import slates
+from tastefeed.ranking.tables import Candidates, Floats, Rows
+
+STAGES = (
+    "events",
+    "sessions",
+    "interactions",
+    "user_features",
+    "item_features",
+    "retrieval_examples",
+    "ranking_examples",
+)
+"""What the night computes before anything is trained."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """A lake into which the data has been imported, and what is asked of it."""
+
+    lake: Path
+    plan: Plan
+    split: Split
+    ranking: RankingConfig
+    teachers: int
+    settings: Settings
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Retrieval alone, or with the re-ranker behind it: what it lists, costs and is."""
+
+    fit: Fit
+    validation: float  # NDCG@k on the people of the validation window who teach
+    config: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class TwoStages:
+    """Both, on the same users."""
+
+    retrieval: Stage
+    final: Stage
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What the second stage looks at for some users of a view."""
+
+    view: View
+    pairs: Candidates
+    features: Floats  # [P, F]
+
+
+@dataclass(frozen=True)
+class World:
+    """The derived tables of all cuts, and what is the same at each."""
+
+    job: Job
+    night: Night
+
+    @cached_property
+    def landed(self) -> Landed:
+        """Items and users."""
+        return read_landed(self.night)
+
+    @cached_property
+    def item_ids(self) -> np.ndarray:
+        """Of the whole catalogue, sorted."""
+        return self.landed.items[c.ITEM_ID].to_numpy().astype(str)
+
+    @cached_property
+    def text(self) -> TextEmbedder:
+        """Titles as vectors; nothing of it comes from events."""
+        return fit_text(self.landed.items, TextConfig(), self.job.settings.seed)
+
+    def examples(self, cut: datetime) -> pl.DataFrame:
+        """Everyone's history before a cut."""
+        return at_cut(self.night, "retrieval_examples", cut).sort(c.USER_ID).collect()
+
+    def view(self, cut: datetime, config: LinearConfig) -> View:
+        """Features and fitted retrieval as of a cut."""
+        tower = retrieval(self.examples(cut), self.item_ids, self.text, config, self.job.settings.seed)
+        return read_view(self.night, self.landed, cut, tower)
+
+    def asked(self, view: View, user_rows: Rows) -> Asked:
+        """The night's candidates of some users, and their features as of the view's cut."""
+        pairs = offered(self.night, view, user_rows)
+        return Asked(view, pairs, pair_features(view.users, view.items, pairs, view.hours))
+
+    def teachers(self, view: View) -> Rows:
+        """At most so many of the people who took up something new after the cut."""
+        rows = labelled_users(self.night, view)
+        chosen = np.random.default_rng(self.job.settings.seed).permutation(len(rows))[: self.job.teachers]
+        return np.sort(rows[chosen])
+
+    def lesson(self, asked: Asked) -> LabelledPairs:
+        """What the people of a cut let teach: features as of the cut, labels from the window after it."""
+        return LabelledPairs(asked.features, pair_labels(self.night, asked.view, asked.pairs), asked.pairs.user_rows)
+
+    def train(self, lessons: Sequence[LabelledPairs]) -> Reranker:
+        """A re-ranker of these cuts."""
+        threads = {"threads": self.job.settings.threads}
+        return train(lessons, self.job.ranking.reranker.model_copy(update=threads)).reranker
+
+    def ndcg(self, top: TopK, view: View, user_ids: pl.Series, wanted: pl.DataFrame) -> float:
+        """NDCG@k of lists for these users."""
+        k, item_ids = self.job.split.k, pl.Series(view.items.ids, dtype=pl.String)
+        measured = full_ranking("", Lists(top.rows), labels_of(wanted, user_ids, item_ids), k, item_count=len(item_ids))
+        return measured.means[f"ndcg_at_{k}"]
+
+
+def two_stages(job: Job) -> TwoStages:
+    """Compute the tables, choose the retrieval on the validation window, teach, and list for the people of the test."""
+    start_rss_mb, started = peak_rss_mb(), time.perf_counter()
+    world = World(job, open_lake(job))
+    for stage in STAGES:
+        run_stage(world.night, stage)
+    tables_seconds = time.perf_counter() - started
+    config = chosen_retrieval(world)
+    started = time.perf_counter()
+    lessons, retrieval_ndcg, final_ndcg = taught(world, config)
+    fitting = time.perf_counter()
+    view = world.view(job.plan.measured[-1], config)
+    retrieval_seconds = time.perf_counter() - fitting
+    reranker = world.train([lessons[cut] for cut in job.plan.label_cuts(view.cut)])
+    fit_seconds = tables_seconds + time.perf_counter() - started
+    first, second = listed(world, view, reranker)
+    measured = {"peak_rss_mb": peak_rss_mb(), "start_rss_mb": start_rss_mb}
+    return TwoStages(
+        Stage(replace(first, fit_seconds=retrieval_seconds, **measured), retrieval_ndcg, shown(config)),
+        Stage(replace(second, fit_seconds=fit_seconds, **measured), final_ndcg, job.ranking.model_dump(mode="json")),
+    )
+
+
+def open_lake(job: Job) -> Night:
+    """The run over the lake, with no store of opt-outs or posted events but the lake's own."""
+    own = {"lake": str(job.lake), "opt_out_url": "", "events_url": ""}
+    home = Lake(job.lake)
+    return Night(home, home, job.plan, job.settings.model_copy(update=own), NightConfig(ranking=job.ranking))
+
+
+def chosen_retrieval(world: World) -> LinearConfig:
+    """The contender that ranks best on the validation window."""
+    split, cut = world.job.split, world.job.plan.measured[0]
+    user_ids = split.validation[c.USER_ID].unique().sort()
+    found = []
+    for config in contenders(world.examples(cut), world.item_ids, k=split.k, seed=world.job.settings.seed):
+        view = world.view(cut, config)
+        top = retrieved(world, view, offered(world.night, view, rows_in(view, user_ids)), rows_in(view, user_ids))
+        found.append((config, world.ndcg(top, view, user_ids, split.validation)))
+    return max(found, key=lambda each: each[1])[0]
+
+
+def taught(world: World, config: LinearConfig) -> tuple[dict[datetime, LabelledPairs], float, float]:
+    """The lesson of each window before the test; and NDCG@k on the validation of retrieval alone and of a re-ranker
+    that the earlier windows taught."""
+    plan, lessons = world.job.plan, {}
+    for cut in (cut for cut in plan.labelled if cut <= plan.measured[0]):
+        view = world.view(cut, config)
+        asked = world.asked(view, world.teachers(view))
+        lessons[cut] = world.lesson(asked)
+    reranker = world.train([lessons[cut] for cut in plan.label_cuts(plan.measured[0])])
+    user_rows = world.teachers(view)
+    user_ids = pl.Series(view.users.ids[user_rows], dtype=pl.String)
+    tops = (
+        retrieved(world, view, asked.pairs, user_rows),
+        top_of(world, asked, reranker.score(asked.features), user_rows),
+    )
+    alone, both = (world.ndcg(top, view, user_ids, world.job.split.validation) for top in tops)
+    return lessons, alone, both
+
+
+def listed(world: World, view: View, reranker: Reranker) -> tuple[Fit, Fit]:
+    """The lists of the test's people by retrieval alone and by the re-ranker, and how long each took."""
+    user_ids = world.job.split.test[c.USER_ID].unique().sort()
+    user_rows, item_ids = rows_in(view, user_ids), pl.Series(view.items.ids, dtype=pl.String)
+    started = time.perf_counter()
+    first = retrieved(world, view, offered(world.night, view, user_rows), user_rows)
+    first_seconds = time.perf_counter() - started
+    started = time.perf_counter()
+    asked = world.asked(view, user_rows)
+    second = top_of(world, asked, reranker.score(asked.features, threads=world.job.settings.threads), user_rows)
+    second_seconds = time.perf_counter() - started
+    return Fit(first, item_ids, 0, first_seconds, 0, 0), Fit(second, item_ids, 0, second_seconds, 0, 0)
+
+
+def retrieved(world: World, view: View, pairs: Candidates, user_rows: Rows) -> TopK:
+    """The best of what retrieval brought, by its own score."""
+    near = taken(pairs, (pairs.sources & BITS["two_tower"]) > 0)
+    return top_of(world, Asked(view, near, np.zeros((0, 0), np.float32)), near.retrieval_scores, user_rows)
+
+
+def top_of(world: World, asked: Asked, scores: Floats, user_rows: Rows) -> TopK:
+    """The night's slates of these users, in this order."""
+    k = world.job.split.k
+    chosen = slates(asked.view.items, asked.pairs, scores, world.job.ranking.slate, k=k)
+    place = np.zeros(len(asked.view.users.ids), np.int64)
+    place[user_rows] = np.arange(len(user_rows))
+    at = place[asked.pairs.user_rows[chosen.pairs]], chosen.places
+    rows, kept = np.full((len(user_rows), k), -1, np.int32), np.full((len(user_rows), k), -np.inf, np.float32)
+    rows[at], kept[at] = asked.pairs.item_rows[chosen.pairs], scores[chosen.pairs]
+    return TopK(rows, kept)
+
+
+def rows_in(view: View, user_ids: pl.Series) -> Rows:
+    """The row of each user in a view; everyone with a history has one."""
+    rows: Rows = rows_of(user_ids, view.users.ids).to_numpy()
+    return rows
