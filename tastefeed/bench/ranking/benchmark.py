@@ -13,9 +13,9 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from tastefeed.bench import comparison
 from tastefeed.bench.comparison import Row, asked_users, compared, gains, summary, write
 from tastefeed.bench.datasets import Split
-from tastefeed.bench.methods import OURS, Params, method
+from tastefeed.bench.methods import Params, method
 from tastefeed.bench.pairs import labels_of
-from tastefeed.bench.ranking.two_stages import Job, Stage, TwoStages, two_stages
+from tastefeed.bench.ranking.two_stages import FINAL, RETRIEVAL, Job, Stage, two_stages
 from tastefeed.bench.ranking.windows import WindowsConfig, folder_of, plan_of, read_events, split_of
 from tastefeed.bench.tracking import track
 from tastefeed.bench.tuning import Search, Tuned
@@ -26,7 +26,7 @@ from tastefeed.evaluation.protocols import full_ranking
 from tastefeed.pipeline.importers import import_files
 from tastefeed.ranking.config import RankingConfig
 
-KIND, FINAL, LAKE, TARGET = "ranking", "final", "lake", 1.1
+KIND, LAKE, TARGET = "ranking", "lake", 1.1
 PEERS = ("most_popular", "item_knn", "ials", "ease")
 
 
@@ -80,7 +80,8 @@ def rank(plan: Plan, settings: Settings) -> dict[str, Any]:
     search = Search(split, plan.trials, settings.seed, settings.threads, plan.out)
     asked = comparison.Plan(plan.data, plan.dataset, plan.peers, plan.trials, plan.fixed, plan.out, plan.command)
     peers = [compared(name, asked, search) for name in plan.peers]
-    rows = [*peers, row_of(OURS, stages.retrieval, split), row_of(FINAL, stages.final, split, plan.ours)]
+    ours = [row_of(name, stage, split, plan.ours) for name, stage in stages.items()]
+    rows = [*peers, *ours]
     found = summary(asked, search, rows, {}) | {
         "kind": KIND,
         "ours": FINAL,
@@ -93,16 +94,16 @@ def rank(plan: Plan, settings: Settings) -> dict[str, Any]:
     return found
 
 
-def in_fresh_process(job: Job) -> TwoStages:
+def in_fresh_process(job: Job) -> dict[str, Stage]:
     """Run the stages in a process that ends with them, and their memory and Spark with it."""
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
         return pool.submit(two_stages, job).result()
 
 
-def row_of(name: str, stage: Stage, split: Split, params: Params | None = None) -> Row:
-    """One of ours as a row of the table; `params` says what was set, by default all that was chosen."""
+def row_of(name: str, stage: Stage, split: Split, params: Params) -> Row:
+    """One of ours as a row of the table; `params` are what was set, and for retrieval all that was chosen."""
     user_ids, item_ids = asked_users(split), stage.fit.item_ids
     labels = labels_of(split.test, user_ids, item_ids)
     measured = full_ranking(name, Lists(stage.fit.top.rows), labels, split.k, item_count=len(item_ids))
-    tuned = Tuned(dict(stage.config if params is None else params), 0, stage.validation)
+    tuned = Tuned(dict(stage.config if name == RETRIEVAL else params), 0, stage.validation)
     return Row(measured, stage.fit, tuned, stage.config)

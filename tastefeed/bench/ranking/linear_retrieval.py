@@ -30,7 +30,8 @@ class LinearRetrieval:
     def embed_items(self, items: pl.DataFrame, as_of: datetime) -> Floats:
         """[I, K]; an item's age is not looked at."""
         del as_of
-        return self.tower.embed_items()[rows_of(items[c.ITEM_ID], self.item_ids).to_numpy()]
+        vectors_IK: Floats = self.tower.embed_items()[rows_of(items[c.ITEM_ID], self.item_ids).to_numpy()]
+        return vectors_IK
 
     def embed_text(self, items: pl.DataFrame) -> Floats:
         """[I, T] of the titles."""

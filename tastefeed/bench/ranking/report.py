@@ -17,17 +17,18 @@ BEATEN = (OURS, "ials", "item_knn")
 """Whom the re-ranker must beat by the target."""
 INTRODUCTION = """# Benchmark of ranking
 
-Made by `tastefeed bench report` from the `metrics.json` of the runs below; nothing here is typed by hand. `final` is
-the whole of the night: its Spark features, its candidates, its LightGBM re-ranker with the shipped settings (but for
-what the command sets), its lists. `two_tower` is the retrieval that brings the candidates, alone: the linear two-tower,
-the better of two encoders on the validation window. Only the re-ranker knows ratings (a save from 4 on, else a click),
-times, genres and titles; `two_tower` and the peers know who rated what, and `two_tower` in which order. Peers are tuned
-on the validation window with the trials in the table, the first of them the defaults. The test was looked at once the
-settings stood. Intervals are paired bootstraps over people, 95 %. Best of a column in bold.
+Made by `tastefeed bench report` from the `metrics.json` of the runs below; nothing here is typed by hand. `two_tower`
+is retrieval alone: the linear two-tower, the better of two encoders on the validation window. `night` is the night
+behind it: its Spark features, candidates, LightGBM re-ranker with the shipped settings (but for what the command
+sets), lists. `final` is the same, and its re-ranker also knows what people take up soon after an item or together
+with it; a served night has no such features yet. Only the two re-rankers know ratings (a save from 4 on, else a
+click), times, genres and titles; `two_tower` and the peers know who rated what, and `two_tower` in which order. Peers
+are tuned on the validation window with the trials in the table, the first of them the defaults. Intervals are paired
+bootstraps over people, 95 %. Best of a column in bold.
 
-The costs of `two_tower` are those of its fit at the test's cut, its choice left out; those of `final` are everything
-from the landed events on: tables of all cuts, a retrieval and a lesson of each, the re-rankers of validation and test.
-Both share one process, whose memory counts Spark's too. Validation figures of these two are of the people who teach.
+The costs of `two_tower` are those of its fit at the test's cut, its choice left out; those of the re-rankers are
+everything from the landed events on: tables of all cuts, a retrieval and a lesson of each, re-rankers of validation
+and test. The three share one process, whose memory counts Spark's too. Their validation is of the people who teach.
 """
 
 

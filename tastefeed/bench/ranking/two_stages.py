@@ -17,6 +17,7 @@ import polars as pl
 from tastefeed.bench.datasets import Split
 from tastefeed.bench.measured_fit import Fit, peak_rss_mb
 from tastefeed.bench.pairs import labels_of
+from tastefeed.bench.ranking.companions import NAMES, companions
 from tastefeed.bench.ranking.linear_retrieval import contenders, retrieval, shown
 from tastefeed.bench.retriever import TopK
 from tastefeed.contracts import Settings
@@ -35,6 +36,7 @@ from tastefeed.pipeline.stages.candidates import labelled_users, offered
 from tastefeed.pipeline.stages.reranker import labels_of as pair_labels
 from tastefeed.ranking.candidates import BITS, taken
 from tastefeed.ranking.config import RankingConfig
+from tastefeed.ranking.feature_names import FEATURE_NAMES
 from tastefeed.ranking.pair_features import pair_features
 from tastefeed.ranking.reranker import LabelledPairs, Reranker, train
 from tastefeed.ranking.slate import slates
@@ -64,21 +66,18 @@ class Job:
     settings: Settings
 
 
+RETRIEVAL, NIGHT, FINAL = "two_tower", "night", "final"
+KNOWN = {NIGHT: FEATURE_NAMES, FINAL: (*FEATURE_NAMES, *NAMES)}
+"""What each re-ranker looks at: the night's features alone, or the companions as well."""
+
+
 @dataclass(frozen=True)
 class Stage:
-    """Retrieval alone, or with the re-ranker behind it: what it lists, costs and is."""
+    """Retrieval alone, or with a re-ranker behind it: what it lists, costs and is."""
 
     fit: Fit
     validation: float  # NDCG@k on the people of the validation window who teach
     config: dict[str, Any]
-
-
-@dataclass(frozen=True)
-class TwoStages:
-    """Both, on the same users."""
-
-    retrieval: Stage
-    final: Stage
 
 
 @dataclass(frozen=True)
@@ -124,7 +123,11 @@ class World:
     def asked(self, view: View, user_rows: Rows) -> Asked:
         """The night's candidates of some users, and their features as of the view's cut."""
         pairs = offered(self.night, view, user_rows)
-        return Asked(view, pairs, pair_features(view.users, view.items, pairs, view.hours))
+        features = (
+            pair_features(view.users, view.items, pairs, view.hours),
+            companions(view.users, pairs, len(view.items.ids), threads=self.job.settings.threads),
+        )
+        return Asked(view, pairs, np.concatenate(features, axis=1))
 
     def teachers(self, view: View) -> Rows:
         """At most so many of the people who took up something new after the cut."""
@@ -136,10 +139,17 @@ class World:
         """What the people of a cut let teach: features as of the cut, labels from the window after it."""
         return LabelledPairs(asked.features, pair_labels(self.night, asked.view, asked.pairs), asked.pairs.user_rows)
 
-    def train(self, lessons: Sequence[LabelledPairs]) -> Reranker:
-        """A re-ranker of these cuts."""
-        threads = {"threads": self.job.settings.threads}
-        return train(lessons, self.job.ranking.reranker.model_copy(update=threads)).reranker
+    def train(self, name: str, lessons: Sequence[LabelledPairs]) -> Reranker:
+        """One of the re-rankers, of these cuts."""
+        config = self.job.ranking.reranker.model_copy(update={"threads": self.job.settings.threads})
+        names = KNOWN[name]
+        return train(
+            [replace(each, features=each.features[:, : len(names)]) for each in lessons], config, names
+        ).reranker
+
+    def score(self, name: str, reranker: Reranker, asked: Asked) -> Floats:
+        """[P] of what the re-ranker of this name looks at."""
+        return reranker.score(asked.features[:, : len(KNOWN[name])], threads=self.job.settings.threads)
 
     def ndcg(self, top: TopK, view: View, user_ids: pl.Series, wanted: pl.DataFrame) -> float:
         """NDCG@k of lists for these users."""
@@ -148,7 +158,7 @@ class World:
         return measured.means[f"ndcg_at_{k}"]
 
 
-def two_stages(job: Job) -> TwoStages:
+def two_stages(job: Job) -> dict[str, Stage]:
     """Compute the tables, choose the retrieval on the validation window, teach, and list for the people of the test."""
     start_rss_mb, started = peak_rss_mb(), time.perf_counter()
     world = World(job, open_lake(job))
@@ -157,18 +167,23 @@ def two_stages(job: Job) -> TwoStages:
     tables_seconds = time.perf_counter() - started
     config = chosen_retrieval(world)
     started = time.perf_counter()
-    lessons, retrieval_ndcg, final_ndcg = taught(world, config)
-    fitting = time.perf_counter()
+    lessons, validation = taught(world, config)
+    lessons_seconds = tables_seconds + time.perf_counter() - started
+    started = time.perf_counter()
     view = world.view(job.plan.measured[-1], config)
-    retrieval_seconds = time.perf_counter() - fitting
-    reranker = world.train([lessons[cut] for cut in job.plan.label_cuts(view.cut)])
-    fit_seconds = tables_seconds + time.perf_counter() - started
-    first, second = listed(world, view, reranker)
-    measured = {"peak_rss_mb": peak_rss_mb(), "start_rss_mb": start_rss_mb}
-    return TwoStages(
-        Stage(replace(first, fit_seconds=retrieval_seconds, **measured), retrieval_ndcg, shown(config)),
-        Stage(replace(second, fit_seconds=fit_seconds, **measured), final_ndcg, job.ranking.model_dump(mode="json")),
-    )
+    retrieval_seconds = time.perf_counter() - started
+    found = {RETRIEVAL: listed_by_retrieval(world, view, retrieval_seconds)}
+    started = time.perf_counter()
+    asked = world.asked(view, asked_rows(world, view))
+    asked_seconds = time.perf_counter() - started
+    for name in KNOWN:
+        found[name] = listed(world, asked, name, lessons, (lessons_seconds + retrieval_seconds, asked_seconds))
+    peak = peak_rss_mb()
+    configs = {RETRIEVAL: shown(config)} | dict.fromkeys(KNOWN, job.ranking.model_dump(mode="json"))
+    return {
+        name: Stage(replace(fit, peak_rss_mb=peak, start_rss_mb=start_rss_mb), validation[name], configs[name])
+        for name, fit in found.items()
+    }
 
 
 def open_lake(job: Job) -> Night:
@@ -190,37 +205,52 @@ def chosen_retrieval(world: World) -> LinearConfig:
     return max(found, key=lambda each: each[1])[0]
 
 
-def taught(world: World, config: LinearConfig) -> tuple[dict[datetime, LabelledPairs], float, float]:
-    """The lesson of each window before the test; and NDCG@k on the validation of retrieval alone and of a re-ranker
-    that the earlier windows taught."""
+def taught(world: World, config: LinearConfig) -> tuple[dict[datetime, LabelledPairs], dict[str, float]]:
+    """The lesson of each window before the test; and NDCG@k on the validation of retrieval alone and of re-rankers that
+    the earlier windows taught."""
     plan, lessons = world.job.plan, {}
     for cut in (cut for cut in plan.labelled if cut <= plan.measured[0]):
         view = world.view(cut, config)
         asked = world.asked(view, world.teachers(view))
         lessons[cut] = world.lesson(asked)
-    reranker = world.train([lessons[cut] for cut in plan.label_cuts(plan.measured[0])])
     user_rows = world.teachers(view)
+    tops = {RETRIEVAL: retrieved(world, view, asked.pairs, user_rows)}
+    for name in KNOWN:
+        reranker = world.train(name, [lessons[cut] for cut in plan.label_cuts(view.cut)])
+        tops[name] = top_of(world, asked, world.score(name, reranker, asked), user_rows)
     user_ids = pl.Series(view.users.ids[user_rows], dtype=pl.String)
-    tops = (
-        retrieved(world, view, asked.pairs, user_rows),
-        top_of(world, asked, reranker.score(asked.features), user_rows),
-    )
-    alone, both = (world.ndcg(top, view, user_ids, world.job.split.validation) for top in tops)
-    return lessons, alone, both
+    return lessons, {name: world.ndcg(top, view, user_ids, world.job.split.validation) for name, top in tops.items()}
 
 
-def listed(world: World, view: View, reranker: Reranker) -> tuple[Fit, Fit]:
-    """The lists of the test's people by retrieval alone and by the re-ranker, and how long each took."""
-    user_ids = world.job.split.test[c.USER_ID].unique().sort()
-    user_rows, item_ids = rows_in(view, user_ids), pl.Series(view.items.ids, dtype=pl.String)
+def listed_by_retrieval(world: World, view: View, fit_seconds: float) -> Fit:
+    """The lists of the test's people without a re-ranker."""
+    user_rows = asked_rows(world, view)
     started = time.perf_counter()
-    first = retrieved(world, view, offered(world.night, view, user_rows), user_rows)
-    first_seconds = time.perf_counter() - started
+    top = retrieved(world, view, offered(world.night, view, user_rows), user_rows)
+    return Fit(top, ids_of(view), fit_seconds, time.perf_counter() - started, 0, 0)
+
+
+def listed(
+    world: World, asked: Asked, name: str, lessons: dict[datetime, LabelledPairs], before: tuple[float, float]
+) -> Fit:
+    """Train one of the re-rankers that is used at the test's cut; and its lists of the test's people. `before` are the
+    seconds that fit and lists have taken already."""
     started = time.perf_counter()
-    asked = world.asked(view, user_rows)
-    second = top_of(world, asked, reranker.score(asked.features, threads=world.job.settings.threads), user_rows)
-    second_seconds = time.perf_counter() - started
-    return Fit(first, item_ids, 0, first_seconds, 0, 0), Fit(second, item_ids, 0, second_seconds, 0, 0)
+    reranker = world.train(name, [lessons[cut] for cut in world.job.plan.label_cuts(asked.view.cut)])
+    fit_seconds = before[0] + time.perf_counter() - started
+    started = time.perf_counter()
+    top = top_of(world, asked, world.score(name, reranker, asked), asked_rows(world, asked.view))
+    return Fit(top, ids_of(asked.view), fit_seconds, before[1] + time.perf_counter() - started, 0, 0)
+
+
+def asked_rows(world: World, view: View) -> Rows:
+    """The people of the test in a view."""
+    return rows_in(view, world.job.split.test[c.USER_ID].unique().sort())
+
+
+def ids_of(view: View) -> pl.Series:
+    """The items of a view."""
+    return pl.Series(c.ITEM_ID, view.items.ids, dtype=pl.String)
 
 
 def retrieved(world: World, view: View, pairs: Candidates, user_rows: Rows) -> TopK:
