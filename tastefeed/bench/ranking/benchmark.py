@@ -61,9 +61,7 @@ def configured(ours: Mapping[str, Params]) -> RankingBenchConfig:
     except ValidationError as wrong:
         first = wrong.errors()[0]
         setting = ".".join(str(part) for part in first["loc"] if part != "ranking")
-        raise UnknownMethod(
-            f"{setting}: {first['msg']}; write reranker.FIELD=VALUE, candidates.… or windows.…"
-        ) from wrong
+        raise UnknownMethod(f"--set {setting}: {first['msg']}; see the fields of that part's config") from wrong
 
 
 def rank(plan: Plan, settings: Settings) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """The page of the ranking benchmark, made of the metrics.json of its runs and nothing else."""
 
 from collections.abc import Mapping, Sequence
+from math import inf, isinf
 from typing import Any
 
 import polars as pl
@@ -66,8 +67,9 @@ def ranking_table(run: Found) -> pl.DataFrame:
 
 
 def percent(run: Found, name: str) -> str:
-    """How much more of the tuned metric the final ranking has than a method; empty for itself."""
-    return "" if name == run["ours"] else f"{100 * (_ratio(run, name) - 1):+.1f}"
+    """How much more of the tuned metric the final ranking has than a method; empty for itself, and beside nothing."""
+    ratio = _ratio(run, name)
+    return "" if name == run["ours"] or isinf(ratio) else f"{100 * (ratio - 1):+.1f}"
 
 
 def verdicts(run: Found) -> list[str]:
@@ -86,4 +88,4 @@ def verdict(run: Found, name: str) -> str:
 
 def _ratio(run: Found, name: str) -> float:
     ours, other = (run["methods"][each]["figures"][run["tuned_on"]] for each in (run["ours"], name))
-    return float(ours / other) if other else float("inf")
+    return float(ours / other) if other else inf
