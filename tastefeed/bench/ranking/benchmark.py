@@ -15,8 +15,9 @@ from tastefeed.bench.comparison import Row, asked_users, compared, gains, summar
 from tastefeed.bench.datasets import Split
 from tastefeed.bench.methods import Params, method
 from tastefeed.bench.pairs import labels_of
-from tastefeed.bench.ranking.two_stages import FINAL, RETRIEVAL, Job, Stage, two_stages
+from tastefeed.bench.ranking.two_stages import Stage, two_stages
 from tastefeed.bench.ranking.windows import WindowsConfig, folder_of, plan_of, read_events, split_of
+from tastefeed.bench.ranking.world import FINAL, RETRIEVAL, Job
 from tastefeed.bench.tracking import track
 from tastefeed.bench.tuning import Search, Tuned
 from tastefeed.contracts import Settings
