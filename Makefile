@@ -37,10 +37,12 @@ serve: $(READY)  ## serve the current release on loopback, port 8000
 backtest: $(READY)  ## the honest part of eight past nights
 	@$(BIN)/tastefeed backtest --weeks 8 --lake $(LAKE)
 
-bench: $(READY)  ## ours beside tuned peers on public data (hours), then docs/benchmarks.md
+bench: $(READY)  ## ours beside tuned peers on public data (hours), then docs/benchmarks.md and docs/benchmarks-ranking.md
 	@test -d $(DATA) || echo "skipped: $(DATA) is absent; give the folder of public data sets with DATA=…"
 	@for set in gowalla ml-1m; do test ! -d $(DATA)/$$set || \
 	  $(BIN)/tastefeed bench retrieval --data $(DATA) --dataset $$set --trials $(TRIALS) --out bench-out/$$set || exit 1; done
+	@for set in ml-100k ml-1m; do test ! -d $(DATA)/$$set || \
+	  $(BIN)/tastefeed bench ranking --data $(DATA) --dataset $$set --trials $(TRIALS) --out bench-out/ranking-$$set || exit 1; done
 	@test ! -d $(DATA) || $(BIN)/tastefeed bench report bench-out/* --out docs
 
 test: $(READY)  ## run the whole test suite

@@ -59,9 +59,13 @@ def _plan(data: Path, dataset: str, methods: str, trials: int, settings: list[st
 
     chosen = methods.split(",") if methods else list(METHODS)
     asked = {"--data": _shown(data), "--dataset": dataset, "--methods": ",".join(chosen), "--trials": trials}
-    words = [str(word) for pair in [*asked.items(), *(("--set", each) for each in settings)] for word in pair]
-    command = shlex.join(["tastefeed", "bench", "retrieval", *words, "--out", _shown(out)])
+    command = _command("retrieval", asked, settings, out)
     return Plan(data, dataset, chosen, trials, parsed(settings), out, command)
+
+
+def _command(kind: str, asked: dict[str, Any], settings: list[str], out: Path) -> str:
+    words = [str(word) for pair in [*asked.items(), *(("--set", each) for each in settings)] for word in pair]
+    return shlex.join(["tastefeed", "bench", kind, *words, "--out", _shown(out)])
 
 
 def _shown(path: Path) -> str:
@@ -77,6 +81,32 @@ def _compare(plan: "Plan") -> None:
 
     found: dict[str, Any] = compare(plan, Settings())
     console.print(rich_table(quality_table(found), title=f"{found['dataset']}, {found['counts']['users']:,} users"))
+
+
+@bench.command()
+def ranking(
+    *,
+    data: Annotated[Path, typer.Option(help="Folder of public data sets.")],
+    dataset: Annotated[str, typer.Option(help="ml-100k or ml-1m.")],
+    peers: Annotated[str, typer.Option(help="Comma-separated peers; empty: popularity, item-kNN, iALS, EASE.")] = "",
+    trials: Annotated[int, typer.Option(min=0, help="Trials of each peer's tuning; 0: defaults.")] = 20,
+    settings: Annotated[list[str], typer.Option("--set", help="reranker.FIELD=VALUE, or PEER.FIELD=VALUE.")] = [],  # noqa: B006  typer copies
+    out: Annotated[Path, typer.Option(help="Folder for metrics.json and the raw outputs.")],
+) -> None:
+    """The night's two stages on a global split in time, beside retrieval alone and tuned peers."""
+    from tastefeed.bench.ranking.benchmark import PEERS, Plan, rank
+    from tastefeed.bench.ranking.report import ranking_table
+    from tastefeed.bench.ranking.settings import parsed
+    from tastefeed.contracts import Settings
+    from tastefeed.evaluation import rich_table
+    from tastefeed.pipeline.console import console
+
+    chosen = peers.split(",") if peers else list(PEERS)
+    ours, fixed = parsed(settings)
+    asked = {"--data": _shown(data), "--dataset": dataset, "--peers": ",".join(chosen), "--trials": trials}
+    command = _command("ranking", asked, settings, out)
+    found = rank(Plan(data, dataset, chosen, trials, ours, fixed, out, command), Settings())
+    console.print(rich_table(ranking_table(found), title=f"{dataset}, {found['methods']['final']['users']:,} people"))
 
 
 @bench.command()

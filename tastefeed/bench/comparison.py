@@ -140,9 +140,9 @@ def summary(plan: Plan, search: Search, rows: Sequence[Row], skipped: Mapping[st
     }
 
 
-def gains(rows: Sequence[Row], seed: int) -> dict[str, dict[str, dict[str, float]]]:
+def gains(rows: Sequence[Row], seed: int, our_name: str = OURS) -> dict[str, dict[str, dict[str, float]]]:
     """Ours minus each peer, each metric: the mean over users and its paired 95 % bootstrap interval."""
-    ours = next((row.measured for row in rows if row.measured.name == OURS), None)
+    ours = next((row.measured for row in rows if row.measured.name == our_name), None)
     if ours is None:
         return {}
     return {

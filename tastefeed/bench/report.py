@@ -30,14 +30,31 @@ users share.
 
 
 def write_report(runs: Sequence[Path], out: Path) -> Path:
-    """Write `benchmarks.md` and `benchmarks/*.svg` under `out`; a later run of a data set replaces an earlier one."""
-    found = {run["dataset"]: run for run in map(read_run, runs)}
+    """Write `benchmarks.md` and `benchmarks/*.svg` under `out`, and `benchmarks-ranking.md` of the runs of ranking; a
+    later run of a data set replaces an earlier one. Returns the page, the ranking's where there is no other."""
+    read = [read_run(folder) for folder in runs]
+    ranked = {run["dataset"]: run for run in read if run.get("kind") == "ranking"}
+    if ranked:
+        written = write_ranking(list(ranked.values()), out)
+    found = {run["dataset"]: run for run in read if run.get("kind") != "ranking"}
+    if ranked and not found:
+        return written
     (out / PLOTS).mkdir(parents=True, exist_ok=True)
     for name, run in found.items():
         plot(run, out / PLOTS / f"{name}.svg")
     page = out / PAGE
     page.write_text("\n".join([INTRODUCTION, *(section(run) for run in found.values())]))
     return page
+
+
+def write_ranking(runs: Sequence[Found], out: Path) -> Path:
+    """Write `benchmarks-ranking.md` under `out`."""
+    from tastefeed.bench.ranking.report import PAGE as RANKING_PAGE  # noqa: PLC0415  it is made of the tables below
+    from tastefeed.bench.ranking.report import page  # noqa: PLC0415  see above
+
+    out.mkdir(parents=True, exist_ok=True)
+    (out / RANKING_PAGE).write_text(page(runs))
+    return out / RANKING_PAGE
 
 
 def read_run(folder: Path) -> dict[str, Any]:

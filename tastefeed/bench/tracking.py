@@ -13,19 +13,22 @@ EXPERIMENT = "bench"
 ABOUT = ("dataset", "k", "seed", "threads", "trials", "tuned_on", "command", "counts", "versions", "machine", "skipped")
 
 
-def track(found: Mapping[str, Any], marked: Mapping[str, Marked], settings: Settings, out: Path) -> None:
-    """Log what `metrics.json` holds, and of each method what `tastefeed compare` reads.
+def track(
+    found: Mapping[str, Any], marked: Mapping[str, Marked], settings: Settings, out: Path, kind: str = "retrieval"
+) -> None:
+    """Log what `metrics.json` holds, and of each `marked` method what `tastefeed compare` reads.
 
     To SQLite in `out` where no tracking URI is set.
     """
     tracking = Tracking(settings, Lake(out), experiment=EXPERIMENT)
-    parent = tracking.start(f"retrieval {found['dataset']}")
+    parent = tracking.start(f"{kind} {found['dataset']}")
     tracking.params(parent, {name: found[name] for name in ABOUT})
     for name, method in found["methods"].items():
         run = tracking.start(name, parent)
         tracking.params(run, {"method": name, "dataset": found["dataset"], "config": method["config"]})
         tracking.metrics(run, {**method["figures"], "search_trials": method["trials"]})
-        keep(tracking, run, marked[name], seed=found["seed"])
+        if name in marked:
+            keep(tracking, run, marked[name], seed=found["seed"])
         tracking.end(run)
     tracking.metrics(parent, _flat_gains(found["gains"]))
     tracking.end(parent)

@@ -11,31 +11,33 @@ Found = Mapping[str, Any]
 
 def sentences(run: Found) -> list[str]:
     """Losses first, then what cannot be told apart, then wins, then who was left out and why."""
-    if OURS not in run["methods"]:
-        return [f"`{OURS}` was not in this run: nothing is said of it.", *_skipped(run)]
-    gains = {name: run["gains"][name] for name in run["methods"] if name != OURS}
+    ours = run.get("ours", OURS)
+    if ours not in run["methods"]:
+        return [f"`{ours}` was not in this run: nothing is said of it.", *_skipped(run)]
+    gains = {name: run["gains"][name] for name in run["methods"] if name != ours}
     told = {
-        kind: [text for name, gain in gains.items() if (text := tell(name, gain, run["k"]))] for kind, tell in KINDS
+        kind: [text for name, gain in gains.items() if (text := tell(name, gain, run["k"], ours))]
+        for kind, tell in KINDS
     }
     return [*(text for texts in told.values() for text in texts), *_skipped(run)]
 
 
-def losses(name: str, gain: Found, k: int) -> str:
+def losses(name: str, gain: Found, k: int, ours: str) -> str:
     """Where the whole interval is below zero."""
     lost = {metric: gain[metric] for metric in _shown(k) if gain[metric]["high"] < 0}
-    return f"**We do not win**: `{OURS}` is below `{name}` in {_list(lost)}." if lost else ""
+    return f"**We do not win**: `{ours}` is below `{name}` in {_list(lost)}." if lost else ""
 
 
-def ties(name: str, gain: Found, k: int) -> str:
+def ties(name: str, gain: Found, k: int, ours: str) -> str:
     """Where the interval holds zero."""
     even = {metric: gain[metric] for metric in _shown(k) if gain[metric]["low"] <= 0 <= gain[metric]["high"]}
-    return f"**We do not win**: these users cannot tell `{OURS}` from `{name}` in {_list(even)}." if even else ""
+    return f"**We do not win**: these users cannot tell `{ours}` from `{name}` in {_list(even)}." if even else ""
 
 
-def wins(name: str, gain: Found, k: int) -> str:
+def wins(name: str, gain: Found, k: int, ours: str) -> str:
     """Where the whole interval is above zero."""
     won = {metric: gain[metric] for metric in _shown(k) if gain[metric]["low"] > 0}
-    return f"`{OURS}` is above `{name}` in {_list(won)}." if won else ""
+    return f"`{ours}` is above `{name}` in {_list(won)}." if won else ""
 
 
 KINDS = (("losses", losses), ("ties", ties), ("wins", wins))

@@ -7,6 +7,7 @@ are measured side by side, `catalogue_rows` says which row of the whole landed c
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Protocol
 
 import numpy as np
 import polars as pl
@@ -14,7 +15,6 @@ from numpy.typing import NDArray
 
 from tastefeed.contracts import Flag, SubjectType
 from tastefeed.contracts import columns as c
-from tastefeed.models.two_tower import TrainedTwoTower
 from tastefeed.pipeline.importers import landed_items, landed_users
 from tastefeed.pipeline.landed import catalogue
 from tastefeed.pipeline.night import Night
@@ -22,6 +22,24 @@ from tastefeed.ranking.feature_names import ITEM_FEATURE_NAMES, USER_FEATURE_NAM
 from tastefeed.ranking.tables import Floats, Hours, Items, Rows, Users
 
 SECONDS_AN_HOUR = 3600
+
+
+class Tower(Protocol):
+    """A retrieval of any make, as of one cut: what gives items, titles and users their vectors."""
+
+    def embed_items(self, items: pl.DataFrame, as_of: datetime) -> Floats:
+        """[I, D] one vector a row of the items table."""
+        ...
+
+    def embed_text(self, items: pl.DataFrame) -> Floats:
+        """[I, T] unit vectors, zero where an item has no text."""
+        ...
+
+    def embed_users(
+        self, examples: pl.DataFrame, items: pl.DataFrame, as_of: datetime, users: pl.DataFrame | None = None
+    ) -> Floats:
+        """[U, D] one vector a row of retrieval_examples."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -66,7 +84,7 @@ def read_landed(night: Night) -> Landed:
     )
 
 
-def read_view(night: Night, landed: Landed, cut: datetime, tower: TrainedTwoTower) -> View:
+def read_view(night: Night, landed: Landed, cut: datetime, tower: Tower) -> View:
     """Features, vectors and histories as of `cut`."""
     features = at_cut(night, "item_features", cut).collect()
     exists = landed.items[c.ITEM_ID].is_in(features[c.ITEM_ID].implode()).to_numpy()
@@ -98,7 +116,7 @@ def rows_of(ids: pl.Series, row_ids: NDArray[np.str_]) -> pl.Series:
     return ids.to_frame("id").join(lookup, on="id", how="left", maintain_order="left")["row"]
 
 
-def _items(landed: Landed, frame: pl.DataFrame, features: pl.DataFrame, cut: datetime, tower: TrainedTwoTower) -> Items:
+def _items(landed: Landed, frame: pl.DataFrame, features: pl.DataFrame, cut: datetime, tower: Tower) -> Items:
     features = frame.select(c.ITEM_ID).join(features, on=c.ITEM_ID, how="left", maintain_order="left")
     categories = frame[c.CATEGORIES].list.drop_nulls()
     return Items(
@@ -114,7 +132,7 @@ def _items(landed: Landed, frame: pl.DataFrame, features: pl.DataFrame, cut: dat
     )
 
 
-def _users(night: Night, landed: Landed, item_ids: NDArray[np.str_], cut: datetime, tower: TrainedTwoTower) -> Users:
+def _users(night: Night, landed: Landed, item_ids: NDArray[np.str_], cut: datetime, tower: Tower) -> Users:
     examples = at_cut(night, "retrieval_examples", cut).sort(c.USER_ID).collect()
     ids = examples.select(c.USER_ID)
     features = ids.join(at_cut(night, "user_features", cut).collect(), on=c.USER_ID, how="left", maintain_order="left")

@@ -16,6 +16,8 @@ from tastefeed.ranking.tables import SOURCES, Candidates, Floats, Items, Rows, U
 
 BITS = {source: np.uint8(1 << place) for place, source in enumerate(SOURCES)}
 Bits = NDArray[np.uint8]
+CHUNK_CELLS = 16_000_000
+"""Vector cells held at once while pairs are scored: millions of pairs of long vectors are many gigabytes."""
 
 
 class CandidateConfig(BaseModel):
@@ -86,7 +88,12 @@ def union_candidates(
 
 def retrieval_scores(users: Users, items: Items, user_rows: Rows, item_rows: Rows) -> Floats:
     """The dot of each pair's vectors, [P]."""
-    scores: Floats = np.einsum("pd,pd->p", users.vectors[user_rows], items.vectors[item_rows], dtype=np.float32)
+    scores = np.empty(len(user_rows), np.float32)
+    step = max(1, CHUNK_CELLS // max(1, users.vectors.shape[1]))
+    for start in range(0, len(scores), step):
+        some = slice(start, start + step)
+        user_PD, item_PD = users.vectors[user_rows[some]], items.vectors[item_rows[some]]
+        scores[some] = np.einsum("pd,pd->p", user_PD, item_PD, dtype=np.float32)
     return scores
 
 

@@ -79,11 +79,14 @@ class RetrievalPart(BaseModel):
 class Reranker:
     """A fitted re-ranker."""
 
-    def __init__(self, boosters: Sequence["lgb.Booster"], retrieval: RetrievalPart) -> None:
-        """Raises `ReleaseCorrupt` where a booster's features are not the ones that this code computes."""
+    def __init__(
+        self, boosters: Sequence["lgb.Booster"], retrieval: RetrievalPart, names: Sequence[str] = FEATURE_NAMES
+    ) -> None:
+        """`names` are the features that the caller computes: ours, and after them maybe others. Raises `ReleaseCorrupt`
+        where a booster's features are not these."""
         for booster in boosters:
-            _same_features(booster.feature_name())
-        self._boosters, self._retrieval = tuple(boosters), retrieval
+            _same_features(booster.feature_name(), names)
+        self._boosters, self._retrieval, self._names = tuple(boosters), retrieval, tuple(names)
 
     def score(self, features: Floats, *, threads: int = 1) -> Floats:
         """[P] scores, comparable within one user's candidates."""
@@ -108,7 +111,7 @@ class Reranker:
         """Each feature's share of the gain of all splits, largest first."""
         gains = np.sum([booster.feature_importance("gain") for booster in self._boosters], axis=0)
         shares = gains / max(gains.sum(), 1e-12)
-        return {FEATURE_NAMES[place]: float(shares[place]) for place in np.argsort(-shares, kind="stable")}
+        return {self._names[place]: float(shares[place]) for place in np.argsort(-shares, kind="stable")}
 
     def save(self, path: Path) -> None:
         """A line of JSON for retrieval's part, then LightGBM's own text, one model after the other."""
@@ -141,7 +144,9 @@ class TrainedReranker:
     """NDCG@20 after each round, on the pairs that taught."""
 
 
-def train(cuts: Sequence[LabelledPairs], config: RerankerConfig) -> TrainedReranker:
+def train(
+    cuts: Sequence[LabelledPairs], config: RerankerConfig, names: Sequence[str] = FEATURE_NAMES
+) -> TrainedReranker:
     """Train on label cuts. Of the candidates without a label a share teaches as well as all of them, and sooner.
 
     Users of a cut without any label teach nothing and are left out. Raises `UntrainableInput` where nothing is left.
@@ -150,20 +155,23 @@ def train(cuts: Sequence[LabelledPairs], config: RerankerConfig) -> TrainedReran
     if not useful:
         raise UntrainableInput(f"none of {len(cuts)} label cuts has a user with a label; give more weeks of events")
     taught = [
-        _taught(useful, config.model_copy(update={"seed": config.seed + place})) for place in range(config.models)
+        _taught(useful, config.model_copy(update={"seed": config.seed + place}), names)
+        for place in range(config.models)
     ]
     curve = np.mean([curve for _, curve in taught], axis=0)
     mean = np.concatenate([cut.features[:, RETRIEVAL_SCORE] for cut in useful]).mean()
     retrieval = RetrievalPart(weight=config.retrieval_weight, mean=float(mean))
-    return TrainedReranker(Reranker([booster for booster, _ in taught], retrieval), curve.tolist())
+    return TrainedReranker(Reranker([booster for booster, _ in taught], retrieval, names), curve.tolist())
 
 
-def _taught(cuts: Sequence[LabelledPairs], config: RerankerConfig) -> tuple["lgb.Booster", Sequence[float]]:
+def _taught(
+    cuts: Sequence[LabelledPairs], config: RerankerConfig, names: Sequence[str]
+) -> tuple["lgb.Booster", Sequence[float]]:
     """One model, and its NDCG@20 on what taught it after each round."""
     import lightgbm as lgb  # noqa: PLC0415  see `Reranker.load`
 
     random = np.random.default_rng(config.seed)
-    lessons = _dataset([_thinned(cut, config.negative_share, random) for cut in cuts], config)
+    lessons = _dataset([_thinned(cut, config.negative_share, random) for cut in cuts], config, names)
     history: dict[str, dict[str, list[float]]] = {}
     booster = lgb.train(
         _parameters(config),
@@ -199,14 +207,14 @@ def _parameters(config: RerankerConfig) -> dict[str, Any]:
     }
 
 
-def _dataset(cuts: Sequence[LabelledPairs], config: RerankerConfig) -> "lgb.Dataset":
+def _dataset(cuts: Sequence[LabelledPairs], config: RerankerConfig, names: Sequence[str]) -> "lgb.Dataset":
     import lightgbm as lgb  # noqa: PLC0415  see `Reranker.load`
 
     return lgb.Dataset(
         np.concatenate([cut.features for cut in cuts]),
         np.concatenate([cut.labels for cut in cuts]),
         group=np.concatenate([_group_sizes(cut.user_rows) for cut in cuts]),
-        feature_name=list(FEATURE_NAMES),
+        feature_name=list(names),
         params=_parameters(config),
     )
 
@@ -228,8 +236,8 @@ def _group_sizes(user_rows: Rows) -> Longs:
     return np.diff(np.append(starts, len(user_rows)))
 
 
-def _same_features(have: Sequence[str]) -> None:
-    want = list(FEATURE_NAMES)
+def _same_features(have: Sequence[str], names: Sequence[str]) -> None:
+    want = list(names)
     if list(have) == want:
         return
     missing, unknown = [n for n in want if n not in have], [n for n in have if n not in want]

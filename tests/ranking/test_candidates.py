@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from tastefeed.ranking import candidates
 from tastefeed.ranking.candidates import (
     CandidateConfig,
     fresh_rows,
@@ -47,6 +48,13 @@ def test_history_is_left_out_whatever_source_brings_it():
 def test_scores_are_dots_for_every_source():
     found = union([ANN], [[4]], fresh=[3])  # ann (1, 2): nobody (2, 1) is 4, undated (1, 1) is 3
     assert found.retrieval_scores.tolist() == [4, 3]
+
+
+def test_scores_are_the_same_however_many_pairs_are_held_at_once(monkeypatch):
+    asked, wanted = np.array([ANN, HIDER, ANN, NEWCOMER]), np.array([0, 2, 3, 4])
+    whole = candidates.retrieval_scores(users(), items(), asked, wanted)
+    monkeypatch.setattr(candidates, "CHUNK_CELLS", 1)
+    assert candidates.retrieval_scores(users(), items(), asked, wanted).tolist() == whole.tolist() == [1, 2, 4, 1]
 
 
 def test_neighbours_that_an_index_lacked_are_no_items():

@@ -45,7 +45,7 @@ def test_the_curve_tells_every_round_and_rises(trained):
 def test_a_share_of_the_candidates_without_label_teaches_and_every_label_does(monkeypatch):
     taught = []
     whole = reranker._dataset
-    monkeypatch.setattr(reranker, "_dataset", lambda cuts, config: taught.extend(cuts) or whole(cuts, config))
+    monkeypatch.setattr(reranker, "_dataset", lambda cuts, *how: taught.extend(cuts) or whole(cuts, *how))
     train([cut(1), cut(2)], CONFIG.model_copy(update={"negative_share": 0.25}))
     labels = np.concatenate([pairs.labels for pairs in taught])
     assert [(labels == gain).sum() for gain in (2, 1)] == [120, 120]  # 60 for each of two models
@@ -107,6 +107,17 @@ def test_other_features_are_refused_by_name(trained, tmp_path):
     path.write_text(path.read_text().replace("creator_share", "shoe_size"))
     with pytest.raises(ReleaseCorrupt, match=r"lacks \['creator_share'\], and knows \['shoe_size'\]"):
         Reranker.load(path)
+
+
+def test_more_features_than_a_server_computes_are_used_and_then_refused_by_it(tmp_path):
+    telling = [
+        LabelledPairs(np.c_[each.features, each.labels], each.labels, each.user_rows) for each in (cut(1), cut(2))
+    ]
+    more = train(telling, CONFIG, (*FEATURE_NAMES, "told")).reranker
+    assert next(iter(more.importances())) == "told"
+    more.save(tmp_path / "ranker.txt")
+    with pytest.raises(ReleaseCorrupt, match=r"lacks none, and knows \['told'\]"):
+        Reranker.load(tmp_path / "ranker.txt")
 
 
 @pytest.mark.parametrize("text", ["", "not a tree\n", "tree\nof no kind\n", '{"weight": 1, "mean": 0}\n'])

@@ -109,12 +109,13 @@ def fit_memory(
     k: int = 20,
     seed: int,
     ordered: bool | None = None,
+    trained: bool = True,
     on_trial: OnTrial = lambda _: None,
 ) -> MemoryTwoTower:
     """Choose a config on a held-out part of the histories, then fit it to all of them.
 
-    `ordered` says whether the histories' order is that of time; None: as `tells_order` finds. Where nothing can be held
-    out, the defaults are fitted. Raises `UntrainableInput` where nobody touched anything.
+    `ordered` says whether the histories' order is that of time; None: as `tells_order` finds. `trained`: whether a
+    network may be tried, which takes minutes. Where nothing can be held out, the defaults are fitted. Raises `UntrainableInput` where nobody touched anything.
     """
     ordered = tells_order(histories, seed) if ordered is None else ordered
     held_out = hold_out(histories, ordered=ordered, seed=seed)
@@ -124,6 +125,7 @@ def fit_memory(
     found = [search(bench, SPACE, SPACE_STEPS)]
     if ordered:
         found.append(search(bench, RIDGE, RIDGE_STEPS))
+    if ordered and trained:
         found.append(bench.trial(found[-1].config.model_copy(update={"readout": "network"})))
     return _with_everything(max(found, key=_merit), histories, held_out, seed)
 

@@ -23,9 +23,7 @@ class MemoryConfig(BaseModel):
     lessons: int = Field(1_000_000, ge=1, description="positions that a readout learns from, about, at most")
     ridge: float = Field(100.0, gt=0, description="ridge: L2 penalty")
     hidden_size: int = Field(1536, ge=1, description="network: units of the hidden layer")
-    dropout: float = Field(
-        0.25, ge=0, lt=1, description="network: share of units left out in training"
-    )
+    dropout: float = Field(0.25, ge=0, lt=1, description="network: share of units left out in training")
     epochs: int = Field(5, ge=1, description="network: passes over the lessons; the best on validation stays")
     batch_size: int = Field(1024, ge=1, description="network: lessons of a step")
     learning_rate: float = Field(2e-3, gt=0, description="network: highest step, of a one-cycle schedule")

@@ -41,7 +41,9 @@ def learn(
             optimizer.step()
             schedule.step()
             losses.append(loss.detach())
-        curve.append(EpochResult(epoch, float(torch.stack(losses).mean()), schedule.get_last_lr()[0], measure(network)))
+        curve.append(
+            EpochResult(epoch, float(torch.stack(losses).mean()), float(schedule.get_last_lr()[0]), measure(network))
+        )
         if not any(result.ndcg > curve[-1].ndcg for result in curve):  # the last of equals, and of unmeasured ones
             best = copy.deepcopy(network.state_dict())
     network.load_state_dict(best)

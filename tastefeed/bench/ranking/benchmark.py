@@ -1,0 +1,108 @@
+"""`tastefeed bench ranking`: the re-ranker beside retrieval alone and tuned peers, on a global split in time."""
+
+import multiprocessing
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from tastefeed.bench import comparison
+from tastefeed.bench.comparison import Row, asked_users, compared, gains, summary, write
+from tastefeed.bench.datasets import Split
+from tastefeed.bench.methods import Params, method
+from tastefeed.bench.pairs import labels_of
+from tastefeed.bench.ranking.two_stages import Stage, two_stages
+from tastefeed.bench.ranking.windows import WindowsConfig, folder_of, plan_of, read_events, split_of
+from tastefeed.bench.ranking.world import FINAL, RETRIEVAL, Job
+from tastefeed.bench.tracking import track
+from tastefeed.bench.tuning import Search, Tuned
+from tastefeed.contracts import Settings
+from tastefeed.contracts.errors import UnknownMethod
+from tastefeed.evaluation import Lists
+from tastefeed.evaluation.protocols import full_ranking
+from tastefeed.pipeline.importers import import_files
+from tastefeed.ranking.config import RankingConfig
+
+KIND, LAKE, TARGET = "ranking", "lake", 1.1
+PEERS = ("most_popular", "item_knn", "ials", "ease")
+
+
+class RankingBenchConfig(BaseModel):
+    """What `--set` reaches beside the peers."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    windows: WindowsConfig = WindowsConfig()
+    ranking: RankingConfig = RankingConfig()
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is compared: `ours` is set by part (`reranker`, `candidates`, `slate`, `windows`), `fixed` by peer."""
+
+    data: Path
+    dataset: str
+    peers: Sequence[str]
+    trials: int
+    ours: Mapping[str, Params]
+    fixed: Mapping[str, Params]
+    out: Path
+    command: str
+
+
+def configured(ours: Mapping[str, Params]) -> RankingBenchConfig:
+    """The defaults, but for what was set. Raises `UnknownMethod` for a setting that there is not."""
+    parts = {name: dict(params) for name, params in ours.items() if name != "windows"}
+    try:
+        return RankingBenchConfig.model_validate({"windows": dict(ours.get("windows", {})), "ranking": parts})
+    except ValidationError as wrong:
+        first = wrong.errors()[0]
+        setting = ".".join(str(part) for part in first["loc"] if part != "ranking")
+        raise UnknownMethod(f"--set {setting}: {first['msg']}; see the fields of that part's config") from wrong
+
+
+def rank(plan: Plan, settings: Settings) -> dict[str, Any]:
+    """Run both stages and every peer; writes the raw outputs under `plan.out` and returns `metrics.json`."""
+    config = configured(plan.ours)
+    for name in plan.peers:
+        method(name)
+    folder = folder_of(plan.data, plan.dataset)
+    events = read_events(folder)
+    cuts = plan_of(events["timestamp"], config.windows)
+    split = split_of(events, cuts, plan.dataset)
+    import_files("movielens", events=[folder], lake_root=plan.out / LAKE, landed_at=datetime.now(UTC))
+    stages = in_fresh_process(Job(plan.out / LAKE, cuts, split, config.ranking, config.windows.teachers, settings))
+    search = Search(split, plan.trials, settings.seed, settings.threads, plan.out)
+    asked = comparison.Plan(plan.data, plan.dataset, plan.peers, plan.trials, plan.fixed, plan.out, plan.command)
+    peers = [compared(name, asked, search) for name in plan.peers]
+    ours = [row_of(name, stage, split, plan.ours) for name, stage in stages.items()]
+    rows = [*peers, *ours]
+    found = summary(asked, search, rows, {}) | {
+        "kind": KIND,
+        "ours": FINAL,
+        "target": TARGET,
+        "windows": config.windows.model_dump(mode="json"),
+        "gains": gains(rows, search.seed, FINAL),
+    }
+    write(plan.out, found, rows, split)
+    track(found, {}, settings, plan.out, KIND)
+    return found
+
+
+def in_fresh_process(job: Job) -> dict[str, Stage]:
+    """Run the stages in a process that ends with them, and their memory and Spark with it."""
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        return pool.submit(two_stages, job).result()
+
+
+def row_of(name: str, stage: Stage, split: Split, params: Params) -> Row:
+    """One of ours as a row of the table; `params` are what was set, and for retrieval all that was chosen."""
+    user_ids, item_ids = asked_users(split), stage.fit.item_ids
+    labels = labels_of(split.test, user_ids, item_ids)
+    measured = full_ranking(name, Lists(stage.fit.top.rows), labels, split.k, item_count=len(item_ids))
+    tuned = Tuned(dict(stage.config if name == RETRIEVAL else params), 0, stage.validation)
+    return Row(measured, stage.fit, tuned, stage.config)
