@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import polars as pl
 from rich.table import Table
 
-from tastefeed.evaluation.gates import Verdicts
 from tastefeed.evaluation.measured import Measured
+from tastefeed.evaluation.verdicts import Verdicts
 
 METHOD = "method"
 USERS = "users"

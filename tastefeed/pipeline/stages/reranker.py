@@ -66,7 +66,11 @@ def track(night: Night, trained: TrainedReranker) -> None:
     """The settings, the curve, what the model looks at, and the model as challenger."""
     run = night.tracking.start("ranking", parent=night.run)
     night.tracking.params(run, {"ranking": night.config.ranking.model_dump()})
-    night.tracking.curve(run, "ndcg_at_20_lessons", trained.curve)
+    curve = {
+        "ndcg_at_20_lessons": trained.curve,
+        "learning_rate": [night.config.ranking.reranker.learning_rate] * len(trained.curve),
+    }
+    night.tracking.curves(run, curve, "trees of a model")
     night.tracking.metrics(run, {f"importance_{name}": share for name, share in trained.reranker.importances().items()})
     with TemporaryDirectory() as folder:
         trained.reranker.save(Path(folder) / "ranker.txt")
