@@ -9,7 +9,7 @@ from tastefeed.evaluation.bootstrap import Interval, interval_over_weeks, mean_i
 from tastefeed.evaluation.gate_config import GateConfig
 from tastefeed.evaluation.gates import judge
 from tastefeed.evaluation.lists import ItemSets, Labels, Lists, item_sets
-from tastefeed.evaluation.measured import Measured, mean_of_weeks, measure
+from tastefeed.evaluation.measured import Measured, MeasuredWeek, mean_of_weeks, measure
 from tastefeed.evaluation.report import markdown, metrics_table, rich_table, verdicts_table
 from tastefeed.evaluation.slices import item_groups, item_table, slice_table, user_slices
 from tastefeed.evaluation.splits import Catalogue, Events, Holdout, catalogue_from, events_from, hold_out, weekly_cuts
@@ -25,6 +25,7 @@ __all__ = [
     "Labels",
     "Lists",
     "Measured",
+    "MeasuredWeek",
     "Verdict",
     "Verdicts",
     "catalogue_from",

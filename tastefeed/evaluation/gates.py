@@ -14,9 +14,10 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from tastefeed.evaluation.bootstrap import paired_interval
+from tastefeed.evaluation.bootstrap import interval_over_weeks, paired_interval
 from tastefeed.evaluation.gate_config import GateConfig
-from tastefeed.evaluation.measured import FINAL, RERANKED, RETRIEVAL, Measured
+from tastefeed.evaluation.lists import Rows
+from tastefeed.evaluation.measured import FINAL, RERANKED, RETRIEVAL, Measured, MeasuredWeek
 from tastefeed.evaluation.metrics import mean
 from tastefeed.evaluation.slice_gates import slice_verdict
 from tastefeed.evaluation.slices import Words
@@ -30,6 +31,8 @@ def judge(
     index_recall: float | None = None,
     champion: Measured | None = None,
     slices: Mapping[str, Words] | None = None,
+    users: Rows | None = None,
+    earlier: Sequence[MeasuredWeek] = (),
     judged_release_serves: bool = False,
     config: GateConfig | None = None,
 ) -> Verdicts:
@@ -37,9 +40,11 @@ def judge(
 
     `others` are the steps before the final ranking and the baselines. `champion` is the serving release measured on
     this night's holdout, where that was done; `slices` give each measured user's group [U] by the slice's name.
+    `earlier` are weeks on which some of the steps were measured too, their people numbered as in `users` [U].
     `judged_release_serves` says whether the release that serves now was itself judged on enough users.
     """
-    config, named = config or GateConfig(), {each.name: each for each in (*others, final)}
+    config = config or GateConfig()
+    week = MeasuredWeek(np.arange(final.users, dtype=np.int32) if users is None else users, [*others, final])
     verdicts = [_finite(final)] if final.users else []  # without anyone to measure, every mean is rightly NaN
     if index_recall is not None:
         verdicts.append(_index(index_recall, config))
@@ -47,7 +52,7 @@ def judge(
     if measured_users < config.min_users:
         verdicts.append(_too_few(measured_users, config, judged_release_serves=judged_release_serves))
         return Verdicts(tuple(verdicts), judged=False)
-    verdicts += [_beats(ours, theirs, named, config) for ours, theirs in _contests(config)]
+    verdicts += [_beats(ours, theirs, [*earlier, week], config) for ours, theirs in _contests(config)]
     if champion is None:
         return Verdicts(tuple(verdicts), judged=True)
     verdicts.append(_keeps_up(final, champion, config))
@@ -92,18 +97,23 @@ def _too_few(users: int, config: GateConfig, *, judged_release_serves: bool) -> 
     return Verdict("enough_users", not judged_release_serves, users, config.min_users, f"{told}, {why}")
 
 
-def _beats(name: str, other: str, named: Mapping[str, Measured], config: GateConfig) -> Verdict:
+def _beats(name: str, other: str, weeks: Sequence[MeasuredWeek], config: GateConfig) -> Verdict:
+    """On every week on which both were measured, the night's own among them; each week counts the same."""
     gate = f"{name}_beats_{other}"
     for needed in (name, other):
-        if needed not in named:
+        if needed not in weeks[-1].named:
             told = f"{needed} was not measured; measure it, or drop it from {_setting(name)}"
             return Verdict(gate, False, math.nan, math.nan, told)
-    ours, theirs = named[name].values(config.metric), named[other].values(config.metric)
-    gain = paired_interval(ours, theirs, confidence=config.confidence, seed=config.seed)
+    both = [week for week in weeks if {name, other} <= week.named.keys()]
+    ours, theirs = ([week.named[each].values(config.metric) for week in both] for each in (name, other))
+    people = [week.users for week in both]
+    gain = interval_over_weeks(ours, theirs, people, confidence=config.confidence, seed=config.seed)
+    mine, others = float(np.mean([mean(week) for week in ours])), float(np.mean([mean(week) for week in theirs]))
     passed = gain.mean > config.min_gain and gain.low >= -config.max_loss
-    told = f"{config.metric} {mean(ours):.4f} of {name} against {mean(theirs):.4f} of {other}: {gain}"
+    over = f" over {len(ours)} weeks" if len(ours) > 1 else ""
+    told = f"{config.metric} {mine:.4f} of {name} against {others:.4f} of {other}{over}: {gain}"
     wants = f"a gain above {config.min_gain:g} and no loss beyond {config.max_loss:g} are asked for"
-    return Verdict(gate, passed, mean(ours), mean(theirs), told if passed else f"{told}; {wants}", gain)
+    return Verdict(gate, passed, mine, others, told if passed else f"{told}; {wants}", gain)
 
 
 def _setting(name: str) -> str:

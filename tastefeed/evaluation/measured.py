@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from tastefeed.contracts.errors import BadEvaluationInput
 from tastefeed.evaluation import metrics
-from tastefeed.evaluation.lists import Floats, Lists
+from tastefeed.evaluation.lists import Floats, Lists, Rows
 from tastefeed.evaluation.splits import Catalogue, Holdout
 
 RETRIEVAL, RERANKED, FINAL = "two_tower", "reranked", "final"
@@ -32,6 +32,19 @@ class Measured:
             there = ", ".join(self.per_user)
             raise BadEvaluationInput(f"{self.name} has no metric {metric}; measure it, or compare one of {there}")
         return self.per_user[metric]
+
+
+@dataclass(frozen=True)
+class MeasuredWeek:
+    """Methods on one week. `users` number its people within a run: who is who over several weeks."""
+
+    users: Rows  # [U]
+    methods: Sequence[Measured]
+
+    @property
+    def named(self) -> dict[str, Measured]:
+        """The methods by name."""
+        return {method.name: method for method in self.methods}
 
 
 def measure(

@@ -11,6 +11,8 @@ from tastefeed.evaluation import Measured
 from tastefeed.evaluation.slices import Words
 from tastefeed.ranking.tables import Rows
 
+REHEARSALS = "rehearsals"
+"""The folder, beside the measured weeks, of those before them."""
 PER_USER, GROUPS, MEANS = "per_user.parquet", "groups.parquet", "means.json"
 
 
@@ -28,6 +30,7 @@ class Week:
 
 def write_weeks(weeks: list[Week], folder: Path) -> None:
     """Write `per_user.parquet`, `groups.parquet` and `means.json`."""
+    folder.mkdir(exist_ok=True)
     rows = [
         pl.DataFrame(dict(method.per_user)).select(
             pl.lit(number, pl.Int32).alias("week"),
@@ -56,7 +59,9 @@ def write_weeks(weeks: list[Week], folder: Path) -> None:
 
 
 def read_weeks(folder: Path) -> list[Week]:
-    """Read them back."""
+    """Read them back; none where none were written."""
+    if not (folder / MEANS).exists():
+        return []
     rows, groups = pl.read_parquet(folder / PER_USER), pl.read_parquet(folder / GROUPS)
     means = json.loads((folder / MEANS).read_text())
     return [

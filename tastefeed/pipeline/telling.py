@@ -65,7 +65,7 @@ def tell(night: Night, tables: Tables, summary: Summary) -> None:
     tracking.metrics(run, {name: counts[name] for name in ("landed", "kept", "bad_share")})
     tracking.metrics(run, {f"quarantine/{reason}": rows for reason, rows in counts["quarantine"].items()})
     for name, table in tables.named.items():
-        tracking.artifact(run, f"{name}.md", markdown(table))
+        tracking.artifact(run, f"{name}.md", markdown(table, marked=table is tables.means))
         tracking.artifact(run, f"{name}.json", table.write_json())
 
 

@@ -5,7 +5,7 @@ import pytest
 from pydantic import ValidationError
 
 from tastefeed.contracts.errors import BadEvaluationInput, GateRefused
-from tastefeed.evaluation import GateConfig, judge, require
+from tastefeed.evaluation import GateConfig, MeasuredWeek, judge, require
 from tests.evaluation.builders import measured
 
 USERS = 40
@@ -109,6 +109,25 @@ class TestEachStepIsHeldToAccount:
         for worse in (WEAK + 0.02, WEAK):
             verdicts = judge(BETTER, [*OTHERS[:-1], measured("reranked", worse)])
             assert failed(verdicts) == ["reranked_beats_two_tower"]
+
+    def test_weeks_before_the_nights_own_count_the_same(self):
+        # 0.01 worse on the night's own week, 0.04 and 0.06 better on the two before it, each of other people
+        worse = [*OTHERS[:-1], measured("reranked", WEAK + 0.01)]
+        assert failed(judge(BETTER, worse)) == ["reranked_beats_two_tower"]
+        weeks = [
+            MeasuredWeek(
+                np.arange(100 * number, 100 * number + 10),
+                [measured("two_tower", np.full(10, 0.2)), measured("reranked", np.full(10, 0.2 + gain))],
+            )
+            for number, gain in ((1, 0.04), (2, 0.06))
+        ]
+        verdicts = judge(BETTER, worse, users=np.arange(USERS), earlier=weeks)
+        assert verdicts.passed
+        told = next(each for each in verdicts.verdicts if each.gate == "reranked_beats_two_tower")
+        assert (told.measured, told.wanted) == pytest.approx(((0.31 + 0.24 + 0.26) / 3, (0.32 + 0.2 + 0.2) / 3))
+        assert "of two_tower over 3 weeks: +0.030" in told.sentence
+        retrieval = next(each for each in verdicts.verdicts if each.gate == "two_tower_beats_item_knn")
+        assert "weeks" not in retrieval.sentence, "item_knn was measured on the night's own week alone"
 
     def test_a_step_that_was_not_measured_has_beaten_nothing(self):
         verdicts = judge(BETTER, OTHERS[:-1])

@@ -32,6 +32,10 @@ def test_markdown_marks_the_best_accuracy_and_no_best_coverage():
     )
 
 
+def test_rows_that_do_not_compete_are_not_marked():
+    assert "| final | 2 | 0.3750 | 0.1000 |" in markdown(metrics_table(METHODS), marked=False)
+
+
 def test_nothing_measured_is_a_dash_and_never_the_best():
     table = metrics_table([measured("final", [np.nan]), METHODS[1]], ["ndcg_at_20", "mrr_at_20"])
     assert "| final | 1 | – | – |" in markdown(table)

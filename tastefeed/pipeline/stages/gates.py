@@ -3,9 +3,9 @@
 import numpy as np
 
 from tastefeed.contracts.errors import ReleaseCorrupt, ReleaseMissing
-from tastefeed.evaluation import Verdicts, judge, markdown, mean_of_weeks, require, verdicts_table
+from tastefeed.evaluation import MeasuredWeek, Verdicts, judge, markdown, mean_of_weeks, require, verdicts_table
 from tastefeed.evaluation.measured import CHAMPION, FINAL
-from tastefeed.pipeline.measured_weeks import read_weeks
+from tastefeed.pipeline.measured_weeks import REHEARSALS, read_weeks
 from tastefeed.pipeline.night import Night, Summary
 from tastefeed.serving.publish import load
 
@@ -53,13 +53,15 @@ def track(night: Night, verdicts: Verdicts) -> None:
 def judged(night: Night) -> Verdicts:
     """Hold the final ranking against every other method, on the same rows."""
     with night.lake.open_folder("metrics", night.plan.as_of) as folder:
-        weeks = read_weeks(folder)
+        weeks, rehearsed = read_weeks(folder), read_weeks(folder / REHEARSALS)
     methods = [mean_of_weeks(method) for method in zip(*(week.methods for week in weeks), strict=True)]
     named = {method.name: method for method in methods}
     return judge(
         named.pop(FINAL),
         list(named.values()),
         champion=named.get(CHAMPION),
+        users=np.concatenate([week.users for week in weeks]),
+        earlier=[MeasuredWeek(week.users, week.methods) for week in rehearsed],
         slices={name: np.concatenate([week.groups[name] for week in weeks]) for name in weeks[0].groups},
         index_recall=night.summary("metrics")["index_recall_at_100"],
         judged_release_serves=judged_release_serves(night),
