@@ -41,9 +41,10 @@ class Plan:
 
     @property
     def rehearsals(self) -> tuple[datetime, ...]:
-        """Label cuts, the last ones, at which re-ranking is held against retrieval as well.
+        """The last label cuts, at which every step is held against what it must beat as well.
 
-        A week of few people says little of a small gain. These weeks cost a re-ranker each and nothing else.
+        A week of few people says little of a small gain. These weeks need a re-ranker each, no features and no
+        retrieval of their own.
         """
         taught = self.label_cuts(self.measured[-1])[1:]
         return taught[-self.rehearsal_weeks :] if self.rehearsal_weeks else ()

@@ -28,6 +28,7 @@ from tastefeed.ranking.reranker import Reranker
 from tastefeed.serving.index import ExactIndex, build, recall_against_exact
 
 AGREEMENT_K, AGREEMENT_USERS = 100, 1000
+REHEARSAL = "a champion is held to the nights' own week"
 
 
 @dataclass(frozen=True)
@@ -47,9 +48,9 @@ def metrics(night: Night) -> Summary:
         questions = read_questions(night, landed, newest.embed_text(landed.items))
         cuts = [measure_cut(night, landed, questions, towers, cut, champion) for cut in night.plan.measured]
         agreement = index_agreement(night, read_view(night, landed, last, newest))
-        rehearsed = [rehearse(night, landed, questions, towers, cut) for cut in night.plan.rehearsals]
+        before = [measure_cut(night, landed, questions, towers, cut, REHEARSAL) for cut in rehearsed(night, towers)]
     weeks = [cut.week for cut in cuts]
-    keep(night, weeks, [week for week in rehearsed if week])
+    keep(night, weeks, [cut.week for cut in before])
     means = [mean_of_weeks(method) for method in zip(*(week.methods for week in weeks), strict=True)]
     tables = Tables(metrics_table(means), intervals_table(weeks, night), people_table(weeks[-1]), cuts[-1].items)
     summary = {
@@ -102,16 +103,12 @@ def measure_cut(
     return MeasuredCut(week, items_table(lists, holdout, questions.catalogue))
 
 
-def rehearse(night: Night, landed: Landed, questions: Questions, towers: Path, cut: datetime) -> Week | None:
-    """Our own steps on a week before the holdout; none where its re-ranker had nothing to learn from."""
+def rehearsed(night: Night, towers: Path) -> list[datetime]:
+    """The weeks before the holdout whose re-ranker had something to learn from."""
     with night.lake.open_folder("reranker", night.plan.as_of) as rerankers:
-        if not has_tower(towers, cut) or not (rerankers / file_name(cut)).exists():
-            return None
-    holdout, config = holdout_at(night, questions, cut), night.config
-    models = Models(load_tower(towers, cut), reranker_at(night, cut), config.ranking, config.index)
-    ours = answers(night, landed, questions, holdout, models)
-    methods = [measured(name, answer, questions, holdout) for name, answer in ours.lists.items()]
-    return Week(cut, holdout.user_rows, methods, ours.candidate_recall, groups_of(landed, questions, holdout))
+        return [
+            cut for cut in night.plan.rehearsals if has_tower(towers, cut) and (rerankers / file_name(cut)).exists()
+        ]
 
 
 def reranker_at(night: Night, cut: datetime) -> Reranker:
@@ -128,12 +125,12 @@ def index_agreement(night: Night, view: View) -> float:
     return recall_against_exact(served.search(queries, AGREEMENT_K), exact.search(queries, AGREEMENT_K))
 
 
-def keep(night: Night, weeks: list[Week], rehearsed: list[Week]) -> None:
+def keep(night: Night, weeks: list[Week], before: list[Week]) -> None:
     """Per-user figures, without ids, for the gates and for whoever compares nights."""
     with night.lake.new_folder("metrics", night.plan.as_of) as folder:
         write_weeks(weeks, folder)
-        if rehearsed:
-            write_weeks(rehearsed, folder / REHEARSALS)
+        if before:
+            write_weeks(before, folder / REHEARSALS)
 
 
 def of_lists_served(table: pl.DataFrame) -> list[dict[str, object]]:
