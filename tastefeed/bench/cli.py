@@ -17,9 +17,30 @@ def options() -> None:
     """Benchmarks that anyone can rerun; each writes metrics.json and its raw outputs under --out."""
 
 
+HELD = "tastefeed.bench.held"
+"""Where a command's context keeps the settings of methods that its file holds fixed."""
+
+
+def _from_file(context: typer.Context, path: Path | None) -> Path | None:
+    """The file's fields become the defaults of the flags."""
+    if path is not None:
+        from tastefeed.bench.config import read_config
+
+        config = read_config(path)
+        context.default_map, context.meta[HELD] = config.flags, config.settings
+    return path
+
+
 @bench.command()
 def retrieval(
+    context: typer.Context,
     *,
+    config: Annotated[  # noqa: ARG001  its callback has read it
+        Path | None,
+        typer.Option(
+            is_eager=True, callback=_from_file, help="TOML with the fields of these flags; flags count before it."
+        ),
+    ] = None,
     train: Annotated[
         Path | None, typer.Option(help="Parquet: user_id, item_id, optional timestamp or row order as time.")
     ] = None,
@@ -38,7 +59,8 @@ def retrieval(
 ) -> None:
     """The two-tower on data it has never seen: alone, or beside tuned peers on a public data set."""
     if data is not None and not (train or test):
-        _compare(_plan(data, dataset, methods, trials, settings, out))
+        held = [*context.meta.get(HELD, []), *settings]  # of two values for one setting the later counts
+        _compare(_plan(data, dataset, methods, trials, held, out))
     elif train and test and not data:
         _alone(train, test, k, out)
     else:

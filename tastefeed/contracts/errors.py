@@ -49,6 +49,10 @@ class GateRefused(TastefeedError):
     """A release is worse than what it must beat; the old one keeps serving."""
 
 
+class ChampionAbsent(TastefeedError):
+    """The release that serves cannot be measured on tonight's held-out days."""
+
+
 class UnsafeBinding(TastefeedError):
     """The server was asked to listen beyond loopback without keys."""
 

@@ -31,6 +31,8 @@ class Settings(BaseSettings):
     holdout_days: int = Field(7, ge=1, description="last days held out to measure and gate")
     label_weeks: int = Field(8, ge=1, description="weekly cuts whose following week labels the re-ranker")
 
+    rehearsal_weeks: int = Field(2, ge=0, description="label weeks before the holdout that the gates read as well")
+
     mlflow_tracking_uri: str = Field("", description="MLflow tracking URI; empty: SQLite in the lake's folder")
     opt_out_url: str = Field("", description="SQLAlchemy URL of the opt-out store; empty: SQLite in the lake's folder")
     events_url: str = Field("", description="SQLAlchemy URL of posted events; empty: SQLite in the lake's folder")

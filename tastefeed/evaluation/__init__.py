@@ -6,13 +6,16 @@ decide whether it may serve, and `metrics_table` shows it; `compared` pairs two 
 The baselines are in `tastefeed.evaluation.baselines`.
 """
 
-from tastefeed.evaluation.bootstrap import Interval, interval_over_weeks, paired_interval
+from tastefeed.evaluation.bootstrap import Interval, interval_over_weeks, mean_interval, paired_interval
 from tastefeed.evaluation.differences import Comparison, Difference, compared
-from tastefeed.evaluation.gates import GateConfig, Verdict, Verdicts, judge, require
+from tastefeed.evaluation.gate_config import GateConfig
+from tastefeed.evaluation.gates import judge
 from tastefeed.evaluation.lists import ItemSets, Labels, Lists, item_sets
-from tastefeed.evaluation.measured import Measured, mean_of_weeks, measure
+from tastefeed.evaluation.measured import Measured, MeasuredWeek, mean_of_weeks, measure
 from tastefeed.evaluation.report import markdown, metrics_table, rich_table, verdicts_table
+from tastefeed.evaluation.slices import item_groups, item_table, slice_table, user_slices
 from tastefeed.evaluation.splits import Catalogue, Events, Holdout, catalogue_from, events_from, hold_out, weekly_cuts
+from tastefeed.evaluation.verdicts import Verdict, Verdicts, require
 
 __all__ = [
     "Catalogue",
@@ -26,6 +29,7 @@ __all__ = [
     "Labels",
     "Lists",
     "Measured",
+    "MeasuredWeek",
     "Verdict",
     "Verdicts",
     "catalogue_from",
@@ -33,15 +37,20 @@ __all__ = [
     "events_from",
     "hold_out",
     "interval_over_weeks",
+    "item_groups",
     "item_sets",
+    "item_table",
     "judge",
     "markdown",
+    "mean_interval",
     "mean_of_weeks",
     "measure",
     "metrics_table",
     "paired_interval",
     "require",
     "rich_table",
+    "slice_table",
+    "user_slices",
     "verdicts_table",
     "weekly_cuts",
 ]

@@ -84,6 +84,14 @@ def interval_over_weeks(
     )
 
 
+def mean_interval(
+    weeks: Sequence[Floats], users: Sequence[Rows], *, confidence: float = 0.95, seed: int = 7
+) -> Interval:
+    """The interval of the mean over weeks of a metric's weekly means; arrays as in `interval_over_weeks`."""
+    nothing = [np.zeros(len(week)) for week in weeks]
+    return interval_over_weeks(weeks, nothing, users, confidence=confidence, seed=seed)
+
+
 def week_weights(weeks: Sequence[Floats]) -> Floats:
     """What each row counts so that every week counts the same: 1 over the week's number of measured users."""
     known = [max(1, int((~np.isnan(week)).sum())) for week in weeks]

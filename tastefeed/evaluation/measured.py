@@ -8,8 +8,13 @@ from numpy.typing import NDArray
 
 from tastefeed.contracts.errors import BadEvaluationInput
 from tastefeed.evaluation import metrics
-from tastefeed.evaluation.lists import Floats, Lists
+from tastefeed.evaluation.lists import Floats, Lists, Rows
 from tastefeed.evaluation.splits import Catalogue, Holdout
+
+RETRIEVAL, RERANKED, FINAL = "two_tower", "reranked", "final"
+"""The steps of a night by name: retrieval alone, its candidates re-ranked, and the list that is served."""
+CHAMPION = "champion"
+"""The final list of the release that serves."""
 
 
 @dataclass(frozen=True)
@@ -20,6 +25,26 @@ class Measured:
     users: int
     per_user: Mapping[str, Floats]  # each [U], NaN for a user without labels
     means: Mapping[str, float]
+
+    def values(self, metric: str) -> Floats:
+        """[U] one metric of each user. Raises `BadEvaluationInput` where it was not measured."""
+        if metric not in self.per_user:
+            there = ", ".join(self.per_user)
+            raise BadEvaluationInput(f"{self.name} has no metric {metric}; measure it, or compare one of {there}")
+        return self.per_user[metric]
+
+
+@dataclass(frozen=True)
+class MeasuredWeek:
+    """Methods on one week. `users` number its people within a run: who is who over several weeks."""
+
+    users: Rows  # [U]
+    methods: Sequence[Measured]
+
+    @property
+    def named(self) -> dict[str, Measured]:
+        """The methods by name."""
+        return {method.name: method for method in self.methods}
 
 
 def measure(

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import polars as pl
 from rich.table import Table
 
-from tastefeed.evaluation.gates import Verdicts
 from tastefeed.evaluation.measured import Measured
+from tastefeed.evaluation.verdicts import Verdicts
 
 METHOD = "method"
 USERS = "users"
@@ -54,11 +54,11 @@ def rich_table(frame: pl.DataFrame, title: str = "") -> Table:
     return table
 
 
-def markdown(frame: pl.DataFrame) -> str:
-    """The frame as a GitHub table, best values bold."""
+def markdown(frame: pl.DataFrame, *, marked: bool = True) -> str:
+    """The frame as a GitHub table, best values bold where its rows compete."""
     head = [heading(name) for name in frame.columns]
     rules = ["---:" if kind.is_numeric() else "---" for kind in frame.dtypes]
-    rows = [head, rules, *_cells(frame, "**{}**")]
+    rows = [head, rules, *_cells(frame, "**{}**" if marked else "{}")]
     return "\n".join(f"| {' | '.join(row)} |" for row in rows) + "\n"
 
 

@@ -16,27 +16,58 @@ from tastefeed.evaluation.splits import Catalogue, Holdout, instant
 
 Words = NDArray[np.str_]
 
+SMALLEST = 5
+"""People that a group needs, to be told of."""
+UNKNOWN = "unknown"
 OTHER = "other"
 """What small groups are folded into: a mean of three people is noise, and may speak of one of them."""
 
 
-def slice_table(per_user: Mapping[str, Floats], slices: Mapping[str, Words], *, min_users: int = 5) -> pl.DataFrame:
+def slice_table(
+    per_user: Mapping[str, Floats], slices: Mapping[str, Words], *, min_users: int = SMALLEST
+) -> pl.DataFrame:
     """One row a slice and group: `slice, group, users`, and the mean of every metric.
 
     `per_user` holds metrics [U], `slices` the group of each user [U] by the slice's name. Users whose metric is NaN
-    are left out of that mean. Groups below `min_users` become `other`, and are hidden where that is small too.
+    are left out of that mean. Small groups are `folded`, and hidden where all of them together are small too.
     """
     values = pl.DataFrame({name: pl.Series(metric).fill_nan(None) for name, metric in per_user.items()})
-    tables = [_one_slice(values, name, groups, min_users) for name, groups in slices.items()]
+    tables = [_one_slice(values, name, folded(groups, min_users), min_users) for name, groups in slices.items()]
     empty = pl.DataFrame(schema={"slice": pl.String, "group": pl.String, "users": pl.UInt32, **values.schema})
     return pl.concat([empty, *tables])
 
 
+def pooled(groups: Words, min_users: int) -> Words:
+    """The groups [U] with those below `min_users` together as `other`, and the unknown named."""
+    named = np.array([UNKNOWN if group is None else str(group) for group in groups], dtype=np.str_)
+    small = [name for name, users in group_sizes(named).items() if users < min_users]
+    return np.where(np.isin(named, small), OTHER, named)
+
+
+def folded(groups: Words, min_users: int) -> Words:
+    """The groups [U], pooled so that a table of them tells of nobody.
+
+    What a table hides is what it shows taken from the mean of all. So while `other` is small itself, the smallest
+    group left joins it.
+    """
+    told = pooled(groups, min_users)
+    sizes = group_sizes(told)
+    while 0 < sizes.get(OTHER, 0) < min_users and len(sizes) > 1:
+        smallest = min(sizes.keys() - {OTHER}, key=lambda name: (sizes[name], name))
+        told = np.where(told == smallest, OTHER, told)
+        sizes = group_sizes(told)
+    return told
+
+
+def group_sizes(groups: Words) -> dict[str, int]:
+    """How many users each group has, by name."""
+    names, sizes = np.unique(groups, return_counts=True)
+    return dict(zip(names.tolist(), sizes.tolist(), strict=True))
+
+
 def _one_slice(values: pl.DataFrame, name: str, groups: Words, min_users: int) -> pl.DataFrame:
-    grouped = values.with_columns(group=pl.Series(groups, dtype=pl.String).fill_null("unknown"))
-    small = pl.len().over("group") < min_users
     return (
-        grouped.with_columns(group=pl.when(small).then(pl.lit(OTHER)).otherwise("group"))
+        values.with_columns(group=pl.Series(groups, dtype=pl.String))
         .group_by("group")
         .agg(pl.len().cast(pl.UInt32).alias("users"), pl.col(values.columns).mean())
         .filter(pl.col("users") >= min_users)
@@ -75,16 +106,24 @@ def popular_items(counts: NDArray[np.int64], head: float = 0.2) -> Mask:
     return popular
 
 
-def item_table(lists: Lists, labels: Labels, groups: Mapping[str, Mask], k: int) -> pl.DataFrame:
-    """One row a group of items: `group, labels, users`, and recall at `k` on the labels of that group alone."""
+def item_table(
+    lists: Lists, labels: Labels, groups: Mapping[str, Mask], k: int, *, min_users: int = SMALLEST
+) -> pl.DataFrame:
+    """One row a group of items: `group, labels, users`, and recall at `k` on the labels of that group alone.
+
+    Groups that fewer than `min_users` people have labels in are left out.
+    """
     parts = {name: labels.only(mask) for name, mask in groups.items()}
+    parts = {name: part for name, part in parts.items() if (part.counts > 0).sum() >= min_users}
+    figures = [metrics.mean(metrics.recall_at_k(lists, part, k)) for part in parts.values()]
     return pl.DataFrame(
         {
             "group": list(parts),
             "labels": [len(part.item_rows) for part in parts.values()],
             "users": [int((part.counts > 0).sum()) for part in parts.values()],
-            f"recall_at_{k}": [metrics.mean(metrics.recall_at_k(lists, part, k)) for part in parts.values()],
-        }
+            f"recall_at_{k}": figures,
+        },
+        schema={"group": pl.String, "labels": pl.Int64, "users": pl.UInt32, f"recall_at_{k}": pl.Float64},
     )
 
 

@@ -16,6 +16,7 @@ from tastefeed.evaluation import (
     metrics_table,
     rich_table,
 )
+from tastefeed.evaluation.measured import FINAL
 from tastefeed.pipeline.config import NightConfig
 from tastefeed.pipeline.console import console
 from tastefeed.pipeline.lake import Lake
@@ -25,7 +26,6 @@ from tastefeed.pipeline.night import Night, run_stage
 from tastefeed.pipeline.plan import backtest_plan
 from tastefeed.pipeline.showing import shown
 from tastefeed.pipeline.stages import STAGES
-from tastefeed.pipeline.stages.metrics import FINAL
 
 HONEST = tuple(stage for stage in STAGES if stage not in ("forget", "gates", "release"))
 METRIC = "ndcg_at_20"

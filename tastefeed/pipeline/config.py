@@ -3,7 +3,7 @@
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from tastefeed.evaluation.gates import GateConfig
+from tastefeed.evaluation.gate_config import GateConfig
 from tastefeed.models.two_tower.config import TwoTowerConfig
 from tastefeed.ranking.config import RankingConfig
 from tastefeed.serving.index import IndexConfig

@@ -57,13 +57,14 @@ def holdout_at(night: Night, questions: Questions, cut: datetime) -> Holdout:
     return hold_out(questions.events, questions.catalogue, cut, days=night.plan.label_days)
 
 
-def measured_baselines(night: Night, questions: Questions, holdout: Holdout) -> list[Measured]:
-    """The six baselines on the same rows."""
-    found = []
+def baseline_lists(night: Night, questions: Questions, holdout: Holdout) -> dict[str, Lists]:
+    """What the six baselines answer, by name."""
+    found = {}
     for baseline in night_baselines(night.settings.seed):
         fitted = baseline.fit(holdout.history, questions.catalogue, holdout.cut)
-        lists = fitted.recommend(holdout.user_rows, DEEP, rankable=holdout.rankable, seen=holdout.history.touched)
-        found.append(measured(baseline.name, lists, questions, holdout))
+        found[baseline.name] = fitted.recommend(
+            holdout.user_rows, DEEP, rankable=holdout.rankable, seen=holdout.history.touched
+        )
     return found
 
 

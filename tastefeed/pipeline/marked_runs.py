@@ -99,8 +99,8 @@ def keep(tracking: Tracking, run: str, marked: Marked, *, seed: int) -> None:
     for name, value in tags.items():
         tracking.client.set_tag(run, name, value)
     tracking.metrics(run, bounds(marked.marks, seed))
-    for name, values in marked.curves.items():
-        tracking.curve(run, name, values)
+    if marked.curves:
+        tracking.curves(run, marked.curves, "epoch or trial")
     slices = sliced(marked.marks)
     tracking.metrics(run, flat(slices))
     tracking.artifact(run, SLICES, slices.write_csv())

@@ -8,9 +8,12 @@ from pathlib import Path
 import polars as pl
 
 from tastefeed.evaluation import Measured
+from tastefeed.evaluation.slices import Words
 from tastefeed.ranking.tables import Rows
 
-PER_USER, MEANS = "per_user.parquet", "means.json"
+REHEARSALS = "rehearsals"
+"""The folder, beside the measured weeks, of those before them."""
+PER_USER, GROUPS, MEANS = "per_user.parquet", "groups.parquet", "means.json"
 
 
 @dataclass(frozen=True)
@@ -21,10 +24,13 @@ class Week:
     users: Rows  # [U] numbers of the people within this run: who is who over several weeks
     methods: list[Measured]
     candidate_recall: float
+    groups: dict[str, Words]
+    """The group [U] of each person by the slice's name; small groups are together."""
 
 
 def write_weeks(weeks: list[Week], folder: Path) -> None:
-    """Write `per_user.parquet` and `means.json`."""
+    """Write `per_user.parquet`, `groups.parquet` and `means.json`."""
+    folder.mkdir(exist_ok=True)
     rows = [
         pl.DataFrame(dict(method.per_user)).select(
             pl.lit(number, pl.Int32).alias("week"),
@@ -36,6 +42,11 @@ def write_weeks(weeks: list[Week], folder: Path) -> None:
         for method in week.methods
     ]
     pl.concat(rows, how="diagonal").write_parquet(folder / PER_USER, compression="zstd")
+    groups = [
+        pl.DataFrame(week.groups).select(pl.lit(number, pl.Int32).alias("week"), pl.all())
+        for number, week in enumerate(weeks)
+    ]
+    pl.concat(groups).write_parquet(folder / GROUPS, compression="zstd")
     means = [
         {
             "cut": week.cut.isoformat(),
@@ -48,8 +59,10 @@ def write_weeks(weeks: list[Week], folder: Path) -> None:
 
 
 def read_weeks(folder: Path) -> list[Week]:
-    """Read them back."""
-    rows = pl.read_parquet(folder / PER_USER)
+    """Read them back; none where none were written."""
+    if not (folder / MEANS).exists():
+        return []
+    rows, groups = pl.read_parquet(folder / PER_USER), pl.read_parquet(folder / GROUPS)
     means = json.loads((folder / MEANS).read_text())
     return [
         Week(
@@ -60,6 +73,7 @@ def read_weeks(folder: Path) -> list[Week]:
                 for name, figures in said["methods"].items()
             ],
             said["candidate_recall"],
+            {name: column.to_numpy() for name, column in groups.filter(week=number).drop("week").to_dict().items()},
         )
         for number, said in enumerate(means)
     ]

@@ -128,7 +128,12 @@ class Night:
 def open_night(lake: str, as_of: date, settings: Settings | None = None) -> Night:
     """The night of a day on a lake, with settings from the environment."""
     settings, home = (settings or Settings()).model_copy(update={"lake": lake}), Lake(lake)
-    plan = night_plan(as_of, holdout_days=settings.holdout_days, label_weeks=settings.label_weeks)
+    plan = night_plan(
+        as_of,
+        holdout_days=settings.holdout_days,
+        label_weeks=settings.label_weeks,
+        rehearsal_weeks=settings.rehearsal_weeks,
+    )
     return Night(home, home, plan, settings, NightConfig())
 
 

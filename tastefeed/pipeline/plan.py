@@ -23,6 +23,7 @@ class Plan:
     label_weeks: int
     measured: tuple[datetime, ...]
     publishes: bool
+    rehearsal_weeks: int = 0
 
     @property
     def end(self) -> datetime:
@@ -37,6 +38,20 @@ class Plan:
     def label_cuts(self, cut: datetime) -> tuple[datetime, ...]:
         """The cuts whose label windows teach a ranker that is used at `cut`."""
         return tuple(cut - self.step * back for back in range(self.label_weeks, 0, -1))
+
+    @property
+    def rehearsals(self) -> tuple[datetime, ...]:
+        """The last label cuts, at which every step is held against what it must beat as well.
+
+        A week of few people says little of a small gain. These weeks need a re-ranker each, no features and no
+        retrieval of their own.
+        """
+        taught = self.label_cuts(self.measured[-1])[1:]
+        return taught[-self.rehearsal_weeks :] if self.rehearsal_weeks else ()
+
+    def rehearsal_label_cuts(self, cut: datetime) -> tuple[datetime, ...]:
+        """The label cuts that teach the re-ranker of a rehearsal: those of the measured cut that end by then."""
+        return tuple(label for label in self.label_cuts(self.measured[-1]) if label + self.step <= cut)
 
     @property
     def ranked(self) -> tuple[datetime, ...]:
@@ -54,10 +69,10 @@ class Plan:
         return (*self.labelled, self.end) if self.publishes else self.labelled
 
 
-def night_plan(as_of: date, *, holdout_days: int, label_weeks: int) -> Plan:
+def night_plan(as_of: date, *, holdout_days: int, label_weeks: int, rehearsal_weeks: int = 0) -> Plan:
     """One night: measure on the last days, then publish from everything."""
     measured = (midnight(as_of) - timedelta(days=holdout_days),)
-    return Plan(as_of, holdout_days, label_weeks, measured, publishes=True)
+    return Plan(as_of, holdout_days, label_weeks, measured, publishes=True, rehearsal_weeks=rehearsal_weeks)
 
 
 def backtest_plan(as_of: date, *, weeks: int, holdout_days: int, label_weeks: int) -> Plan:

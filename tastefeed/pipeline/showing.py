@@ -2,6 +2,7 @@
 
 import numpy as np
 import polars as pl
+from rich.markup import escape
 from rich.table import Table
 
 from tastefeed.evaluation import rich_table
@@ -44,7 +45,9 @@ def show_measured(night: Night) -> None:
         rich_table(shown(pl.DataFrame(summary["table"])), f"held out {summary['held_out']}: {summary['users']} people")
     )
     for sentence in night.summary("gates")["sentences"]:
-        console.print(f"gate  {sentence}")
+        console.print(f"gate  {escape(sentence)}")
+    for note in night.summary("gates")["not_judged"]:
+        console.print(f"gate  not judged: {escape(note)}")
 
 
 def shown(table: pl.DataFrame, *more: str) -> pl.DataFrame:

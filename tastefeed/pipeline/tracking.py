@@ -15,6 +15,7 @@ from mlflow.entities import Metric, Param
 from mlflow.exceptions import MlflowException
 
 from tastefeed.contracts import Settings
+from tastefeed.pipeline.curves import plotted
 from tastefeed.pipeline.lake import Lake
 
 EXPERIMENT = "nightly"
@@ -61,13 +62,20 @@ class Tracking:
         for first in range(0, len(flat), MOST_PARAMS):
             self.client.log_batch(run, params=flat[first : first + MOST_PARAMS])
 
+    def tags(self, run: str, values: Mapping[str, Any]) -> None:
+        """Log what another try of the same stage may have otherwise; MLflow refuses to change a parameter."""
+        for name, value in flattened(values):
+            self.client.set_tag(run, name, str(value))
+
     def metrics(self, run: str, values: Mapping[str, float]) -> None:
         """Log figures; what was not measured is left out."""
         self._log(run, [Metric(name, float(value), TIMELESS, 0) for name, value in values.items()])
 
-    def curve(self, run: str, name: str, values: Sequence[float]) -> None:
-        """Log one figure a step."""
-        self._log(run, [Metric(name, float(value), TIMELESS, step) for step, value in enumerate(values)])
+    def curves(self, run: str, curves: Mapping[str, Sequence[float]], step: str) -> None:
+        """Log figures that have one value a step, and keep them as the plot `curves.svg`."""
+        for name, values in curves.items():
+            self._log(run, [Metric(name, float(value), TIMELESS, place) for place, value in enumerate(values)])
+        self.client.log_figure(run, plotted(curves, step), "curves.svg")
 
     def _log(self, run: str, figures: Sequence[Metric]) -> None:
         known = [figure for figure in figures if math.isfinite(figure.value)]

@@ -27,17 +27,9 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ]
     table = pl.DataFrame(rows, schema=["user_id", "item_id", "time_pos"], orient="row")
     table.write_parquet(folder / "data" / "ml-1m" / "interactions.parquet")
-    asked = (
-        "--dataset",
-        "ml-1m",
-        "--methods",
-        "ease,two_tower",
-        "--trials",
-        1,
-        "--set",
-        "ease.most_items=18",
-    )
-    done = bench(folder, *asked)
+    written = folder / "bench.toml"
+    written.write_text('dataset = "gowalla"\nmethods = ["ease", "two_tower"]\ntrials = 1\n[set.ease]\nmost_items = 9\n')
+    done = bench(folder, "--config", written, "--dataset", "ml-1m", "--set", "ease.most_items=18")
     assert done.returncode == 0, done.stderr
     return folder
 
@@ -48,6 +40,7 @@ def test_metrics_name_every_method_its_costs_and_how_to_run_it_again(run: Path) 
     assert list(found["methods"]) == ["ease", "two_tower"]
     assert all(method["figures"]["peak_rss_mb"] > 50 for method in found["methods"].values())
     assert set(found["gains"]["ease"]["ndcg_at_10"]) == {"mean", "low", "high"}
+    assert found["methods"]["ease"]["config"]["most_items"] == 18, "the flag counts before the file"
     assert found["command"].startswith("tastefeed bench retrieval --data data --dataset ml-1m --methods ease,two_tower")
     assert str(run) not in text
 

@@ -5,12 +5,16 @@ import pytest
 from pydantic import ValidationError
 
 from tastefeed.contracts.errors import BadEvaluationInput, GateRefused
-from tastefeed.evaluation import GateConfig, judge, require
+from tastefeed.evaluation import GateConfig, MeasuredWeek, judge, require
 from tests.evaluation.builders import measured
 
 USERS = 40
 WEAK = np.linspace(0, 0.6, USERS)
 BASELINES = [measured(name, WEAK) for name in ("newest_first", "popular_1d", "popular_7d", "popular_28d")]
+ITEM_KNN = measured("item_knn", WEAK)
+STEPS = [ITEM_KNN, measured("two_tower", WEAK + 0.02), measured("reranked", WEAK + 0.04)]
+OTHERS = [*BASELINES, *STEPS]
+ONE = GateConfig(must_beat=("newest_first",), retrieval_must_beat=(), reranked_must_beat=())
 BETTER = measured("final", WEAK + 0.05)
 
 
@@ -19,62 +23,63 @@ def failed(verdicts):
 
 
 def test_a_ranking_above_every_baseline_passes():
-    verdicts = judge(BETTER, BASELINES, index_recall=1.0)
+    verdicts = judge(BETTER, OTHERS, index_recall=1.0)
     require(verdicts)
     assert verdicts.passed
     assert verdicts.judged
     assert [verdict.gate for verdict in verdicts.verdicts] == [
         "finite_metrics",
         "index_recall",
-        "beats_newest_first",
-        "beats_popular_1d",
-        "beats_popular_7d",
-        "beats_popular_28d",
+        "two_tower_beats_popular_28d",
+        "two_tower_beats_item_knn",
+        "reranked_beats_two_tower",
+        "final_beats_newest_first",
+        "final_beats_popular_1d",
+        "final_beats_popular_7d",
+        "final_beats_popular_28d",
     ]
-    assert verdicts.verdicts[2].sentence == (
-        "ndcg_at_20 0.3500 against 0.3000 of newest_first: +0.050 [+0.050, +0.050]"
+    assert verdicts.verdicts[5].sentence == (
+        "ndcg_at_20 0.3500 of final against 0.3000 of newest_first: +0.050 [+0.050, +0.050]"
     )
 
 
 def test_a_ranking_that_does_not_beat_newest_first_is_refused():
     strong = measured("newest_first", WEAK + 0.06)
-    verdicts = judge(BETTER, [strong, *BASELINES[1:]])
-    assert failed(verdicts) == ["beats_newest_first"]
+    verdicts = judge(BETTER, [strong, *OTHERS[1:]])
+    assert failed(verdicts) == ["final_beats_newest_first"]
     with pytest.raises(GateRefused) as refused:
         require(verdicts)
     assert str(refused.value) == (
-        "the release is refused, the old one keeps serving: ndcg_at_20 0.3500 against 0.3600 of newest_first: "
+        "the release is refused, the old one keeps serving: ndcg_at_20 0.3500 of final against 0.3600 of newest_first: "
         "-0.010 [-0.010, -0.010]; a gain above 0 and no loss beyond 0.1 are asked for"
     )
 
 
 def test_an_equal_ranking_is_refused():
-    assert failed(judge(measured("final", WEAK), BASELINES)) == [f"beats_{each.name}" for each in BASELINES]
+    assert failed(judge(measured("final", WEAK), OTHERS)) == [f"final_beats_{each.name}" for each in BASELINES]
 
 
 def test_a_gain_that_may_as_well_be_a_large_loss_is_refused():
     # half the users lose 0.5 and half gain 0.55: the mean is above by 0.025, the interval reaches below -0.1
     gamble = measured("final", WEAK + np.tile([-0.5, 0.55], USERS // 2))
-    assert failed(judge(gamble, BASELINES[:1], config=GateConfig(must_beat=("newest_first",)))) == [
-        "beats_newest_first"
-    ]
-    assert judge(gamble, BASELINES[:1], config=GateConfig(must_beat=("newest_first",), max_loss=0.3)).passed
+    assert failed(judge(gamble, BASELINES[:1], config=ONE)) == ["final_beats_newest_first"]
+    assert judge(gamble, BASELINES[:1], config=ONE.model_copy(update={"max_loss": 0.3})).passed
 
 
 def test_min_gain_asks_for_more():
-    assert not judge(BETTER, BASELINES, config=GateConfig(min_gain=0.06)).passed
-    assert judge(BETTER, BASELINES, config=GateConfig(min_gain=0.04)).passed
+    assert not judge(BETTER, OTHERS, config=ONE.model_copy(update={"min_gain": 0.06})).passed
+    assert judge(BETTER, OTHERS, config=ONE.model_copy(update={"min_gain": 0.04})).passed
 
 
 def test_a_baseline_that_was_not_measured_cannot_be_beaten():
-    verdicts = judge(BETTER, BASELINES[1:])
-    assert failed(verdicts) == ["beats_newest_first"]
+    verdicts = judge(BETTER, OTHERS[1:])
+    assert failed(verdicts) == ["final_beats_newest_first"]
     with pytest.raises(GateRefused, match="newest_first was not measured; measure it, or drop it from must_beat"):
         require(verdicts)
 
 
 def test_metrics_that_are_no_numbers_are_refused():
-    verdicts = judge(measured("final", WEAK + 0.05, coverage_at_20=math.nan), BASELINES)
+    verdicts = judge(measured("final", WEAK + 0.05, coverage_at_20=math.nan), OTHERS)
     assert failed(verdicts) == ["finite_metrics"]
     with pytest.raises(GateRefused, match="1 metrics are no numbers: coverage_at_20"):
         require(verdicts)
@@ -85,9 +90,61 @@ def test_users_that_are_all_nan_are_refused_even_as_the_first_release():
     assert failed(judge(broken, BASELINES)) == ["finite_metrics"]
 
 
+class TestEachStepIsHeldToAccount:
+    def test_retrieval_that_does_not_beat_item_knn_is_refused(self):
+        strong = measured("item_knn", WEAK + 0.03)
+        verdicts = judge(BETTER, [*BASELINES, strong, *STEPS[1:]])
+        assert failed(verdicts) == ["two_tower_beats_item_knn"]
+        with pytest.raises(GateRefused, match=r"0.3200 of two_tower against 0.3300 of item_knn: -0.010"):
+            require(verdicts)
+
+    def test_retrieval_that_does_not_beat_the_most_popular_is_refused(self):
+        weak = measured("two_tower", WEAK - 0.01)
+        assert failed(judge(BETTER, [*BASELINES, ITEM_KNN, weak, STEPS[2]])) == [
+            "two_tower_beats_popular_28d",
+            "two_tower_beats_item_knn",
+        ]
+
+    def test_re_ranking_that_is_no_better_than_retrieval_alone_is_refused(self):
+        for worse in (WEAK + 0.02, WEAK):
+            verdicts = judge(BETTER, [*OTHERS[:-1], measured("reranked", worse)])
+            assert failed(verdicts) == ["reranked_beats_two_tower"]
+
+    def test_weeks_before_the_nights_own_count_the_same(self):
+        # 0.01 worse on the night's own week, 0.04 and 0.06 better on the two before it, each of other people
+        worse = [*OTHERS[:-1], measured("reranked", WEAK + 0.01)]
+        assert failed(judge(BETTER, worse)) == ["reranked_beats_two_tower"]
+        weeks = [
+            MeasuredWeek(
+                np.arange(100 * number, 100 * number + 10),
+                [measured("two_tower", np.full(10, 0.2)), measured("reranked", np.full(10, 0.2 + gain))],
+            )
+            for number, gain in ((1, 0.04), (2, 0.06))
+        ]
+        verdicts = judge(BETTER, worse, users=np.arange(USERS), earlier=weeks)
+        assert verdicts.passed
+        told = next(each for each in verdicts.verdicts if each.gate == "reranked_beats_two_tower")
+        assert (told.measured, told.wanted) == pytest.approx(((0.31 + 0.24 + 0.26) / 3, (0.32 + 0.2 + 0.2) / 3))
+        assert "of two_tower over 3 weeks: +0.030" in told.sentence
+        retrieval = next(each for each in verdicts.verdicts if each.gate == "two_tower_beats_item_knn")
+        assert "weeks" not in retrieval.sentence, "item_knn was measured on the night's own week alone"
+
+    def test_a_step_that_was_not_measured_has_beaten_nothing(self):
+        verdicts = judge(BETTER, OTHERS[:-1])
+        assert failed(verdicts) == ["reranked_beats_two_tower"]
+        with pytest.raises(
+            GateRefused, match="reranked was not measured; measure it, or drop it from reranked_must_beat"
+        ):
+            require(verdicts)
+
+    def test_whom_a_step_must_beat_is_a_setting(self):
+        config = GateConfig(retrieval_must_beat=(), reranked_must_beat=())
+        assert judge(BETTER, BASELINES, config=config).passed
+
+
 @pytest.mark.parametrize("recall", [0.949, math.nan])
 def test_an_index_that_finds_too_little_is_refused(recall):
-    verdicts = judge(BETTER, BASELINES, index_recall=recall)
+    verdicts = judge(BETTER, OTHERS, index_recall=recall)
     assert failed(verdicts) == ["index_recall"]
     with pytest.raises(GateRefused, match=r"of the exact top 100, 95.0% are asked for"):
         require(verdicts)
@@ -95,8 +152,8 @@ def test_an_index_that_finds_too_little_is_refused(recall):
 
 def test_the_champion_may_be_missed_by_a_share_and_no_more():
     # 0.35 against 0.38 is 8 % less, against 0.40 it is 12.5 %
-    assert judge(BETTER, BASELINES, champion=measured("champion", WEAK + 0.08)).passed
-    verdicts = judge(BETTER, BASELINES, champion=measured("champion", WEAK + 0.10))
+    assert judge(BETTER, OTHERS, champion=measured("champion", WEAK + 0.08)).passed
+    verdicts = judge(BETTER, OTHERS, champion=measured("champion", WEAK + 0.10))
     assert failed(verdicts) == ["keeps_up_with_champion"]
     with pytest.raises(GateRefused, match=r"0.3500, the champion has 0.4000 on the same rows, 0.3600 are asked for"):
         require(verdicts)
@@ -131,7 +188,7 @@ def test_a_metric_that_nobody_measured_is_an_error_not_a_pass():
     with pytest.raises(
         BadEvaluationInput, match="final has no metric ndcg_at_5; measure it, or compare one of ndcg_at_20"
     ):
-        judge(BETTER, BASELINES, config=GateConfig(metric="ndcg_at_5"))
+        judge(BETTER, OTHERS, config=GateConfig(metric="ndcg_at_5"))
 
 
 def test_the_config_refuses_what_it_does_not_know():

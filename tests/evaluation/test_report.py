@@ -32,6 +32,10 @@ def test_markdown_marks_the_best_accuracy_and_no_best_coverage():
     )
 
 
+def test_rows_that_do_not_compete_are_not_marked():
+    assert "| final | 2 | 0.3750 | 0.1000 |" in markdown(metrics_table(METHODS), marked=False)
+
+
 def test_nothing_measured_is_a_dash_and_never_the_best():
     table = metrics_table([measured("final", [np.nan]), METHODS[1]], ["ndcg_at_20", "mrr_at_20"])
     assert "| final | 1 | – | – |" in markdown(table)
@@ -46,9 +50,9 @@ def test_a_terminal_shows_the_same_numbers():
 
 
 def test_verdicts_as_a_table():
-    config = GateConfig(must_beat=("newest_first",), min_users=2)
+    config = GateConfig(must_beat=("newest_first",), retrieval_must_beat=(), reranked_must_beat=(), min_users=2)
     table = verdicts_table(judge(METHODS[0], METHODS[1:], config=config))
-    assert table["gate"].to_list() == ["finite_metrics", "beats_newest_first"]
+    assert table["gate"].to_list() == ["finite_metrics", "final_beats_newest_first"]
     assert table["passed"].to_list() == [True, True]
     # drawn from the users' gains 0.25 and 0
     assert table.row(1)[2:6] == (0.375, 0.25, 0.0, 0.25)

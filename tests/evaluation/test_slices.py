@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from tastefeed.evaluation import hold_out
-from tastefeed.evaluation.slices import item_groups, item_table, slice_table, user_slices
+from tastefeed.evaluation.slices import folded, item_groups, item_table, slice_table, user_slices
 from tests.evaluation.builders import CUT, catalogue, events, labels, lists
 
 
@@ -22,6 +22,24 @@ def test_small_groups_fold_into_other_and_hide_where_that_is_small():
         ("region", "other", 3, pytest.approx(10 / 3)),
     ]
     assert slice_table(per_user, {"region": regions}, min_users=7).rows() == []
+
+
+def test_what_is_hidden_cannot_be_worked_out_from_the_rest():
+    # one person of TX beside three of SP and four of RJ: the mean of all less SP and RJ would be that person's
+    regions = np.array(["SP"] * 3 + ["RJ"] * 4 + ["TX"])
+    assert folded(regions, 3).tolist() == ["other"] * 3 + ["RJ"] * 4 + ["other"]
+    assert folded(regions[:4], 3).tolist() == ["other"] * 4, "where it takes everyone, there are no groups"
+
+
+def test_a_group_that_is_called_other_is_one_with_the_small_ones():
+    assert folded(np.array(["other", "other", "SP", "SP", "TX"]), 2).tolist() == ["other", "other", "SP", "SP", "other"]
+
+
+def test_item_groups_in_which_few_people_have_labels_are_left_out():
+    groups = {"new": np.array([False, False, True]), "older": np.array([True, True, False])}
+    table = item_table(lists([2, 0], [0, 1]), labels({2: 1, 1: 1}, {0: 1, 1: 1}), groups, k=2, min_users=2)
+    assert table["group"].to_list() == ["older"]
+    assert item_table(lists([2, 0]), labels({2: 1}), groups, k=2).is_empty()
 
 
 def test_unknown_groups_are_named_and_no_slice_is_an_empty_table():
@@ -55,6 +73,6 @@ def test_items_by_age_and_popularity(holdout):
 
 def test_recall_by_kind_of_item():
     groups = {"new": np.array([False, False, True]), "older": np.array([True, True, False])}
-    table = item_table(lists([2, 0], [0, 1]), labels({2: 1, 1: 1}, {0: 1, 1: 1}), groups, k=2)
+    table = item_table(lists([2, 0], [0, 1]), labels({2: 1, 1: 1}, {0: 1, 1: 1}), groups, k=2, min_users=1)
     # new: found; older: none of one, and two of two
     assert table.rows() == [("new", 1, 1, 1.0), ("older", 3, 2, 0.5)]

@@ -12,7 +12,17 @@ from tastefeed.serving import publish
 from tests import tiny
 
 PERSONAL, ERASED, SILENT = tiny.name(3), tiny.name(8), tiny.name(12)
-GONE_TABLES = (*DERIVED, "two_tower", "reranker", "metrics", "nights", "releases", "mlartifacts", "mlflow.db")
+GONE_TABLES = (
+    *DERIVED,
+    "two_tower",
+    "reranker",
+    "champion",
+    "metrics",
+    "nights",
+    "releases",
+    "mlartifacts",
+    "mlflow.db",
+)
 
 
 @pytest.fixture(scope="module")

@@ -42,6 +42,32 @@ def test_a_ranking_that_does_not_beat_its_baselines_is_refused(
     assert publish.verify(lake / "releases")
 
 
+def test_a_re_ranker_that_ranks_worse_than_retrieval_is_refused_and_the_old_release_serves(
+    crossed: Path, tmp_path: Path
+) -> None:
+    lake = tmp_path / "lake"
+    shutil.copytree(crossed, lake)
+    served = publish.current(lake / "releases")
+    # taught that what people let pass is worth most
+    upside_down = {
+        "TASTEFEED_RANKING__RERANKER__LABEL_GAINS": "[1, 0, 0]",
+        "TASTEFEED_RANKING__RERANKER__RETRIEVAL_WEIGHT": "0",
+    }
+    night = tiny.tastefeed("nightly", "--lake", lake, "--as-of", tiny.day(), **upside_down)
+    assert night.returncode == 1, night.stdout[-3000:]
+    assert_one_line(night.stderr, "the old one keeps serving", "of reranked against", "the champion has")
+    assert publish.current(lake / "releases") == served
+    assert publish.verify(lake / "releases").version == served
+    said = open_night(str(lake), tiny.day())
+    assert said.summary("metrics")["champion"] == {"version": served, "cut": f"{tiny.day(7)}"}
+    refused = {each["gate"] for each in said.summary("gates")["verdicts"] if not each["passed"]}
+    assert {"reranked_beats_two_tower", "keeps_up_with_champion"} <= refused
+    run = said.tracking.client.get_run(said.run)
+    assert run.info.status == "FAILED"
+    assert run.data.metrics["gate/reranked_beats_two_tower"] == 0
+    assert run.data.metrics["gate/index_recall"] == 1
+
+
 def test_too_many_broken_rows_stop_the_night_before_training(tmp_path: Path) -> None:
     lake = tmp_path / "lake"
     good = len(tiny.events())

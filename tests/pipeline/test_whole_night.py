@@ -1,13 +1,17 @@
 """What a whole night leaves behind: tables, runs in MLflow, a release, and words for people."""
 
+import json
 import shutil
 from pathlib import Path
 
+import polars as pl
 import pyarrow.parquet as pq
 import pytest
 from mlflow import MlflowClient
+from mlflow.entities import Run
 
 from tastefeed.contracts.schemas import DERIVED
+from tastefeed.pipeline.commit import git_commit
 from tastefeed.pipeline.lake import Lake
 from tastefeed.pipeline.stages import STAGES
 from tastefeed.serving import publish
@@ -53,6 +57,44 @@ def test_mlflow_holds_a_parent_with_its_children_and_their_figures(mlflow: Mlflo
     assert len(mlflow.get_metric_history(children["retrieval"].info.run_id, "loss")) >= 3
 
 
+def parent_of(mlflow: MlflowClient) -> Run:
+    experiment = mlflow.get_experiment_by_name("nightly")
+    return next(run for run in mlflow.search_runs([experiment.experiment_id]) if run.info.run_name.startswith("night "))
+
+
+def test_the_run_says_which_code_and_data_and_how_sure_its_figures_are(mlflow: MlflowClient) -> None:
+    parent = parent_of(mlflow)
+    assert parent.data.tags["mlflow.source.git.commit"] == git_commit()
+    assert len(parent.data.params["data"]) == 12
+    assert parent.data.params["label_weeks"] == tiny.FAST["TASTEFEED_LABEL_WEEKS"]
+    figures = parent.data.metrics
+    for method in BASELINES | OURS:
+        mean = figures[f"{method}/ndcg_at_20"]
+        assert figures[f"{method}/ndcg_at_20_low"] <= mean <= figures[f"{method}/ndcg_at_20_high"]
+    assert figures["final/ndcg_at_20_low"] < figures["final/ndcg_at_20_high"]
+
+
+def test_slices_gates_and_curves_are_kept_with_the_runs(mlflow: MlflowClient, tmp_path: Path) -> None:
+    parent = parent_of(mlflow)
+    kept = {file.path for file in mlflow.list_artifacts(parent.info.run_id)}
+    tables = ("metrics", "intervals", "people", "items", "gates")
+    assert kept == {f"{name}.{kind}" for name in tables for kind in ("md", "json")}
+    people = pl.read_json(mlflow.download_artifacts(parent.info.run_id, "people.json", str(tmp_path)))
+    final = people.filter(method="final")
+    assert set(final["slice"]) == {"tenure", "history", "language", "region"}
+    assert set(final.filter(slice="language")["group"]) == set(tiny.LANGUAGES), "as people read: users state none"
+    assert set(final.filter(slice="region")["group"]) == {"SP", "TX"}
+    assert final["users"].min() >= 5
+    items = pl.read_json(mlflow.download_artifacts(parent.info.run_id, "items.json", str(tmp_path)))
+    assert set(items["group"]) <= {"new", "older", "popular", "tail"}
+    assert set(items["method"]) == BASELINES | OURS
+    for child in mlflow.search_runs([parent.info.experiment_id], f"tags.mlflow.parentRunId = '{parent.info.run_id}'"):
+        assert "curves.svg" in {file.path for file in mlflow.list_artifacts(child.info.run_id)}
+        rates = mlflow.get_metric_history(child.info.run_id, "learning_rate")
+        assert len(rates) >= 3
+        assert all(rate.value > 0 for rate in rates)
+
+
 def test_the_gate_made_the_challengers_champions(mlflow: MlflowClient) -> None:
     for model in ("two_tower", "reranker"):
         champion = mlflow.get_model_version_by_alias(model, "champion")
@@ -78,6 +120,14 @@ def test_a_release_says_how_it_was_measured(crossed: Path) -> None:
     assert {row["method"] for row in metrics["methods"]} == BASELINES | OURS
     assert metrics["judged"] is True
     assert all(sentence.startswith("passed") for sentence in metrics["gates"])
+    assert all(verdict["passed"] for verdict in metrics["verdicts"])
+    assert {"reranked_beats_two_tower", "two_tower_beats_item_knn", "index_recall"} <= {
+        verdict["gate"] for verdict in metrics["verdicts"]
+    }
+    assert metrics["thresholds"]["max_slice_loss"] == 0.2
+    assert metrics["not_judged"] == ["no champion is compared: no release serves yet"]
+    assert {row["slice"] for row in metrics["people"]} == {"tenure", "history", "language", "region"}
+    json.dumps(metrics, allow_nan=False)
 
 
 def test_recommend_writes_everyones_lists(crossed: Path, tmp_path: Path) -> None:

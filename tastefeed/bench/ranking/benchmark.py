@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from tastefeed.bench import comparison
 from tastefeed.bench.comparison import Row, asked_users, compared, gains, summary, write
 from tastefeed.bench.datasets import Split
+from tastefeed.bench.marks import question, touches
 from tastefeed.bench.methods import Params, method
 from tastefeed.bench.pairs import labels_of
 from tastefeed.bench.ranking.two_stages import Stage, two_stages
@@ -23,6 +24,7 @@ from tastefeed.bench.tuning import Search, Tuned
 from tastefeed.contracts import Settings
 from tastefeed.contracts.errors import UnknownMethod
 from tastefeed.evaluation import Lists
+from tastefeed.evaluation.marks import history_words, nameless, week_marks
 from tastefeed.evaluation.protocols import full_ranking
 from tastefeed.pipeline.importers import import_files
 from tastefeed.ranking.config import RankingConfig
@@ -89,7 +91,8 @@ def rank(plan: Plan, settings: Settings) -> dict[str, Any]:
         "gains": gains(rows, search.seed, FINAL),
     }
     write(plan.out, found, rows, split)
-    track(found, {}, settings, plan.out, KIND)
+    answered = question(split, asked_users(split))
+    track(found, {row.measured.name: row.marked(answered, search.metric) for row in rows}, settings, plan.out, KIND)
     return found
 
 
@@ -105,4 +108,6 @@ def row_of(name: str, stage: Stage, split: Split, params: Params) -> Row:
     labels = labels_of(split.test, user_ids, item_ids)
     measured = full_ranking(name, Lists(stage.fit.top.rows), labels, split.k, item_count=len(item_ids))
     tuned = Tuned(dict(stage.config if name == RETRIEVAL else params), 0, stage.validation)
-    return Row(measured, stage.fit, tuned, stage.config)
+    users = {"history": history_words(touches(split, user_ids))}
+    marks = nameless([week_marks(user_ids, measured.per_user, users=users, items={})])
+    return Row(measured, stage.fit, tuned, stage.config, marks)

@@ -1,4 +1,4 @@
-"""The memory two-tower in closed form, in the place of the night's trained one: chosen once, fitted anew at each cut."""
+"""The memory two-tower in closed form, where the night has its trained one: chosen once, fitted anew at each cut."""
 
 # U users, I items, K columns of the vectors
 

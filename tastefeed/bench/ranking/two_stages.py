@@ -28,7 +28,6 @@ from tastefeed.contracts import columns as c
 from tastefeed.models.two_tower.memory import MemoryConfig
 from tastefeed.pipeline.arrays import View
 from tastefeed.pipeline.night import run_stage
-from tastefeed.pipeline.stages.candidates import offered
 from tastefeed.ranking.reranker import LabelledPairs
 from tastefeed.ranking.tables import Rows
 
@@ -77,7 +76,7 @@ def chosen_retrieval(world: World) -> MemoryConfig:
     found = []
     for config in contenders(world.examples(cut), world.item_ids, k=split.k, seed=world.job.settings.seed):
         view = world.view(cut, config)
-        top = retrieved(world, view, offered(world.night, view, rows_in(view, user_ids)), rows_in(view, user_ids))
+        top = retrieved(world, view, world.candidates(view, rows_in(view, user_ids)), rows_in(view, user_ids))
         found.append((config, world.ndcg(top, view, user_ids, split.validation)))
     return max(found, key=lambda each: each[1])[0]
 
@@ -103,7 +102,7 @@ def listed_by_retrieval(world: World, view: View, fit_seconds: float) -> Fit:
     """The lists of the test's people without a re-ranker."""
     user_rows = asked_rows(world, view)
     started = time.perf_counter()
-    top = retrieved(world, view, offered(world.night, view, user_rows), user_rows)
+    top = retrieved(world, view, world.candidates(view, user_rows), user_rows)
     return Fit(top, ids_of(view), fit_seconds, time.perf_counter() - started, 0, 0)
 
 

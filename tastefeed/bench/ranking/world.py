@@ -108,9 +108,13 @@ class World:
         tower = retrieval(self.examples(cut), self.item_ids, self.text, config, self.job.settings.seed)
         return read_view(self.night, self.landed, cut, tower)
 
+    def candidates(self, view: View, user_rows: Rows) -> Candidates:
+        """What the night would offer some users."""
+        return offered(view, user_rows, self.night.config.ranking.candidates, self.night.config.index)
+
     def asked(self, view: View, user_rows: Rows) -> Asked:
         """The night's candidates of some users, and their features as of the view's cut."""
-        pairs = offered(self.night, view, user_rows)
+        pairs = self.candidates(view, user_rows)
         features = (
             pair_features(view.users, view.items, pairs, view.hours),
             companions(view.users, pairs, len(view.items.ids), threads=self.job.settings.threads),

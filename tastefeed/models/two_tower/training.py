@@ -60,7 +60,8 @@ def fit(
         order = batches(windows, lessons.events, len(lessons.catalogue), config, generator)
         loss = train_epoch(model, lessons, order, optimizer)
         figures = validation.measure(model, lessons.catalogue, config.validation_k) if validation else UNMEASURED
-        curve.append(EpochResult(epoch, epochs, loss, *figures, refit=validation is None))
+        rate = float(optimizer.param_groups[0]["lr"])
+        curve.append(EpochResult(epoch, epochs, loss, rate, *figures, refit=validation is None))
         on_epoch(curve[-1])
         if epoch == best_epoch(curve):
             best_state = copy.deepcopy(model.state_dict())

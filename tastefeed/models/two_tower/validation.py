@@ -24,6 +24,7 @@ class EpochResult:
     epoch: int
     epochs: int
     loss: float
+    learning_rate: float
     validation_recall: float
     validation_ndcg: float
     refit: bool

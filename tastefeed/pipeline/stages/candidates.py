@@ -8,20 +8,21 @@ from tastefeed.contracts.schemas import CANDIDATES
 from tastefeed.pipeline.arrays import View, at_cut, read_landed, read_view, rows_of
 from tastefeed.pipeline.night import Night, Summary
 from tastefeed.pipeline.stages.two_tower import has_tower, load_tower
-from tastefeed.ranking.candidates import fresh_rows, popular_of, union_candidates
+from tastefeed.ranking.candidates import CandidateConfig, fresh_rows, popular_of, union_candidates
 from tastefeed.ranking.tables import Candidates, Rows
-from tastefeed.serving.index import build
+from tastefeed.serving.index import IndexConfig, build
 from tastefeed.serving.profiled import untouched_neighbours
 
 
 def candidates(night: Night) -> Summary:
     """One row a labelled cut, user and candidate. A cut before anything could be learned has none."""
     landed, frames = read_landed(night), [pl.DataFrame(schema=pl.Schema(CANDIDATES))]
+    ranking, index = night.config.ranking, night.config.index
     with night.lake.open_folder("two_tower", night.plan.as_of) as folder:
         for cut in night.plan.labelled:
             if has_tower(folder, cut):
                 view = read_view(night, landed, cut, load_tower(folder, cut))
-                frames.append(as_table(view, offered(night, view, labelled_users(night, view))))
+                frames.append(as_table(view, offered(view, labelled_users(night, view), ranking.candidates, index)))
     rows = pl.concat(frames)
     night.overwrite("candidates", rows)
     return {"rows": len(rows), "cuts": len(frames) - 1}
@@ -33,10 +34,10 @@ def labelled_users(night: Night, view: View) -> Rows:
     return np.sort(rows_of(ids, view.users.ids).drop_nulls().to_numpy())
 
 
-def offered(night: Night, view: View, user_rows: Rows) -> Candidates:
+def offered(view: View, user_rows: Rows, config: CandidateConfig, index_config: IndexConfig) -> Candidates:
     """The union of all sources for some users, through the same index that would serve them."""
-    config, items = night.config.ranking.candidates, view.items
-    index = build(items.vectors, items.ids, night.config.index)
+    items = view.items
+    index = build(items.vectors, items.ids, index_config)
     return union_candidates(
         view.users,
         items,

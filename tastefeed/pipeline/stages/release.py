@@ -9,6 +9,7 @@ import numpy as np
 from tastefeed.contracts import SubjectType
 from tastefeed.contracts.opt_outs import UNREADABLE
 from tastefeed.pipeline.arrays import View, read_landed, read_view
+from tastefeed.pipeline.champion import keep_models
 from tastefeed.pipeline.night import Night, Summary
 from tastefeed.pipeline.stages.gates import JUDGED
 from tastefeed.pipeline.stages.reranker import file_name
@@ -25,12 +26,16 @@ POPULAR_DAYS = 7
 
 def release(night: Night) -> Summary:
     """Publish everything that one night made. Raises `ReleaseCorrupt`, `PublishRunning`."""
-    with night.lake.open_folder("two_tower", night.plan.as_of) as towers:
+    with (
+        TemporaryDirectory() as folder,
+        night.lake.open_folder("two_tower", night.plan.as_of) as towers,
+        night.lake.open_folder("reranker", night.plan.as_of) as rerankers,
+    ):
         view = read_view(night, read_landed(night), night.plan.end, load_tower(towers, night.plan.end))
         tower = fingerprint(towers / folder_name(night.plan.end))
-    with TemporaryDirectory() as folder, night.lake.open_folder("reranker", night.plan.as_of) as rerankers:
         contents = contents_of(night, view, tower, rerankers / file_name(night.plan.end))
         write_release(contents, Path(folder) / "release")
+        keep_models(night, towers, rerankers, tower)  # before the switch: whatever serves can be measured
         manifest = publish(Path(folder) / "release", night.releases)
     night.pending_events.forget_before(night.plan.end)
     night.tracking.end(night.run)
@@ -69,7 +74,14 @@ def told(night: Night) -> Summary:
         "held_out": measured["held_out"],
         "users": measured["users"],
         "methods": measured["table"],
+        "intervals": measured["intervals"],
+        "people": measured["people"],
+        "items": measured["items"],
+        "champion": measured["champion"],
         "gates": gates["sentences"],
+        "not_judged": gates["not_judged"],
+        "verdicts": gates["verdicts"],
+        "thresholds": gates["thresholds"],
         JUDGED: gates[JUDGED],
     }
 

@@ -1,5 +1,6 @@
 """One re-ranker for each instant it is used at, taught by the label windows that end before it."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -8,12 +9,13 @@ import numpy as np
 import polars as pl
 
 from tastefeed.contracts import columns as c
+from tastefeed.contracts.errors import UntrainableInput
 from tastefeed.pipeline.arrays import Landed, View, at_cut, read_landed, read_view, rows_of
 from tastefeed.pipeline.night import Night, Summary
 from tastefeed.pipeline.stages.candidates import read_candidates
 from tastefeed.pipeline.stages.two_tower import has_tower, load_tower
 from tastefeed.ranking.pair_features import pair_features
-from tastefeed.ranking.reranker import LabelledPairs, TrainedReranker, train
+from tastefeed.ranking.reranker import LabelledPairs, RerankerConfig, TrainedReranker, train
 from tastefeed.ranking.tables import Candidates
 
 LABEL = "label"
@@ -29,8 +31,22 @@ def reranker(night: Night) -> Summary:
         for cut in night.plan.ranked:
             trained = train([pairs[label] for label in night.plan.label_cuts(cut)], config)
             trained.reranker.save(folder / file_name(cut))
+        rehearsed = [cut for cut in night.plan.rehearsals if rehearse(night, pairs, cut, config, folder)]
     track(night, trained)
-    return {"rerankers": len(night.plan.ranked), "pairs": sum(len(cut.labels) for cut in pairs.values())}
+    made = len(night.plan.ranked) + len(rehearsed)
+    return {"rerankers": made, "pairs": sum(len(cut.labels) for cut in pairs.values())}
+
+
+def rehearse(
+    night: Night, pairs: Mapping[datetime, LabelledPairs], cut: datetime, config: RerankerConfig, folder: Path
+) -> bool:
+    """Train and keep the re-ranker of a rehearsal; false where the weeks before it teach nothing."""
+    try:
+        trained = train([pairs[label] for label in night.plan.rehearsal_label_cuts(cut)], config)
+    except UntrainableInput:
+        return False
+    trained.reranker.save(folder / file_name(cut))
+    return True
 
 
 def labelled_pairs(night: Night, landed: Landed, towers: Path, cut: datetime) -> LabelledPairs:
@@ -66,7 +82,11 @@ def track(night: Night, trained: TrainedReranker) -> None:
     """The settings, the curve, what the model looks at, and the model as challenger."""
     run = night.tracking.start("ranking", parent=night.run)
     night.tracking.params(run, {"ranking": night.config.ranking.model_dump()})
-    night.tracking.curve(run, "ndcg_at_20_lessons", trained.curve)
+    curve = {
+        "ndcg_at_20_lessons": trained.curve,
+        "learning_rate": [night.config.ranking.reranker.learning_rate] * len(trained.curve),
+    }
+    night.tracking.curves(run, curve, "trees of a model")
     night.tracking.metrics(run, {f"importance_{name}": share for name, share in trained.reranker.importances().items()})
     with TemporaryDirectory() as folder:
         trained.reranker.save(Path(folder) / "ranker.txt")

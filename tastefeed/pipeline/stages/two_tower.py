@@ -20,7 +20,7 @@ from tastefeed.pipeline.arrays import Landed, at_cut, read_landed
 from tastefeed.pipeline.console import epochs_bar
 from tastefeed.pipeline.night import Night, Summary
 
-CURVE = ("loss", "validation_recall", "validation_ndcg")
+CURVE = ("loss", "learning_rate", "validation_recall", "validation_ndcg")
 
 
 def two_tower(night: Night) -> Summary:
@@ -94,8 +94,8 @@ def track(night: Night, epochs: list[EpochResult], published: TrainedTwoTower) -
     """The settings, the curve, and the latest model as challenger."""
     run = night.tracking.start("retrieval", parent=night.run)
     night.tracking.params(run, {"two_tower": night.config.two_tower.model_dump(), "seed": night.settings.seed})
-    for name in CURVE:
-        night.tracking.curve(run, name, [getattr(epoch, name) for epoch in epochs])
+    curves = {name: [getattr(epoch, name) for epoch in epochs] for name in CURVE}
+    night.tracking.curves(run, curves, "epochs of all cuts, one after the other")
     with TemporaryDirectory() as folder:
         export(published, Path(folder) / "two_tower")
         night.tracking.register(run, "two_tower", Path(folder) / "two_tower")

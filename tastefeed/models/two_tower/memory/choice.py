@@ -115,7 +115,8 @@ def fit_memory(
     """Choose a config on a held-out part of the histories, then fit it to all of them.
 
     `ordered` says whether the histories' order is that of time; None: as `tells_order` finds. `trained`: whether a
-    network may be tried, which takes minutes. Where nothing can be held out, the defaults are fitted. Raises `UntrainableInput` where nobody touched anything.
+    network may be tried, which takes minutes. Where nothing can be held out, the defaults are fitted. Raises
+    `UntrainableInput` where nobody touched anything.
     """
     ordered = tells_order(histories, seed) if ordered is None else ordered
     held_out = hold_out(histories, ordered=ordered, seed=seed)

@@ -1,0 +1,80 @@
+"""The release that serves is measured by models that have not seen what a night holds out."""
+
+import json
+import shutil
+from datetime import timedelta
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tastefeed.contracts.errors import ChampionAbsent
+from tastefeed.pipeline.arrays import read_landed, read_view
+from tastefeed.pipeline.champion import KEPT, TABLE, read_champion
+from tastefeed.pipeline.lake import Lake
+from tastefeed.pipeline.night import Night, open_night
+from tastefeed.pipeline.plan import midnight
+from tastefeed.serving import publish
+from tests import tiny
+
+# MLflow and Airflow warn about their own dependencies when they are imported
+pytestmark = pytest.mark.filterwarnings("ignore")
+END = midnight(tiny.LAST_DAY)
+WEEK = timedelta(days=7)
+
+
+@pytest.fixture
+def lake(crossed: Path, tmp_path: Path) -> Path:
+    """A copy that a test may spoil."""
+    return Path(shutil.copytree(crossed, tmp_path / "lake"))
+
+
+def night(lake: Path) -> Night:
+    return open_night(str(lake), tiny.day())
+
+
+def kept(lake: Path) -> Path:
+    return Path(Lake(lake).current(TABLE, tiny.day()))
+
+
+def test_the_next_nights_see_the_models_of_the_measured_cut(crossed: Path) -> None:
+    version = publish.current(crossed / "releases")
+    for cut in (END - WEEK, END - WEEK + timedelta(days=1), END - timedelta(days=1)):
+        champion = read_champion(night(crossed), cut)
+        assert (champion.version, champion.cut) == (version, END - WEEK)
+
+
+def test_a_week_later_the_release_itself_answers(crossed: Path) -> None:
+    champion, release = read_champion(night(crossed), END), publish.load(crossed / "releases")
+    assert champion.cut == END
+    view = read_view(night(crossed), read_landed(night(crossed)), END, champion.models.tower)
+    np.testing.assert_allclose(view.items.vectors, release.items.vectors, atol=1e-6)
+    assert champion.models.ranking == release.ranking
+
+
+def test_an_earlier_night_has_no_champion(crossed: Path) -> None:
+    with pytest.raises(ChampionAbsent, match="has learned from days that this night holds out"):
+        read_champion(night(crossed), END - WEEK - timedelta(days=1))
+
+
+def test_models_of_another_night_are_not_taken_for_the_releases(lake: Path) -> None:
+    path = kept(lake) / KEPT
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"ranker": "0" * 64}))
+    with pytest.raises(ChampionAbsent, match="a later night of the same day has replaced the models"):
+        read_champion(night(lake), END)
+
+
+def test_models_that_this_code_cannot_read_are_named(lake: Path) -> None:
+    for path in kept(lake).glob("*.txt"):
+        path.write_text("{}")
+    with pytest.raises(ChampionAbsent, match="this code cannot read the serving release's models"):
+        read_champion(night(lake), END)
+
+
+def test_no_release_and_a_release_without_models(lake: Path) -> None:
+    shutil.rmtree(lake / TABLE)
+    with pytest.raises(ChampionAbsent, match="left no models in this lake"):
+        read_champion(night(lake), END)
+    shutil.rmtree(lake / "releases")
+    with pytest.raises(ChampionAbsent, match="no release serves yet"):
+        read_champion(night(lake), END)
