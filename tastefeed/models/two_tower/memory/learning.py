@@ -40,10 +40,8 @@ def learn(
             loss.backward()
             optimizer.step()
             schedule.step()
-            losses.append(loss.detach())
-        curve.append(
-            EpochResult(epoch, float(torch.stack(losses).mean()), float(schedule.get_last_lr()[0]), measure(network))
-        )
+            losses.append(loss.item())  # a tensor kept from each step would pin the heap between its large ones
+        curve.append(EpochResult(epoch, sum(losses) / len(losses), float(schedule.get_last_lr()[0]), measure(network)))
         if not any(result.ndcg > curve[-1].ndcg for result in curve):  # the last of equals, and of unmeasured ones
             best = copy.deepcopy(network.state_dict())
     network.load_state_dict(best)
