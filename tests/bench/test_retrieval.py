@@ -41,7 +41,7 @@ def test_it_finds_the_block_that_a_person_is_of(blocks: Path) -> None:
     assert done.returncode == 0, done.stderr
     metrics = json.loads((blocks / "out" / "metrics.json").read_text())
     assert metrics["users"] == 60
-    assert metrics["chosen"]["encoder"] in ("bag", "memory")
+    assert metrics["chosen"]["readout"] in ("space", "ridge", "network")
     assert metrics["recall_at_3"] > 0.6  # 3 of 7 unseen items by chance: 0.43
     top = pl.read_parquet(blocks / "out" / "top_k.parquet")
     assert top.columns == ["user_id", "item_id", "rank", "score"]
