@@ -25,6 +25,7 @@ class TwoTowerConfig(BaseModel):
 
     k: int = Field(20, ge=1, description="depth of the lists that the choice looks at")
     ordered: bool | None = Field(None, description="whether the rows' order is that of time; None: as the rows tell")
+    trained: bool = Field(True, description="whether a network may be tried where there is an order: minutes")
 
 
 class TwoTower(Peer):
@@ -50,7 +51,8 @@ class TwoTower(Peer):
         history = dated(pairs).sort(c.TIMESTAMP, maintain_order=True)
         known = liked(history)
         histories = in_rows(history, known)
-        tower = fit_memory(histories, k=self.config.k, seed=self.seed, ordered=self.config.ordered)
+        known_before = {"ordered": self.config.ordered, "trained": self.config.trained}
+        tower = fit_memory(histories, k=self.config.k, seed=self.seed, **known_before)
         return FittedTower(tower, histories, known)
 
 
