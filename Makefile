@@ -3,19 +3,21 @@ PYTHON ?= python3.11
 LAKE ?= lake
 # the midnight that ends the last bundled day; what is posted since belongs to later nights
 AS_OF ?= 2017-03-01
-# public data sets for `make bench`; their terms keep them out of this repository
+# public data sets for `make bench` and `make bench-full`; their terms keep them out of this repository
 DATA ?= ../shared/data
 TRIALS ?= 20
+# the methods of the small version
+QUICK := most_popular,item_knn,ials,two_tower
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/ready
 
 export TASTEFEED_LAKE = $(LAKE)
 
-.PHONY: help nightly serve test check chaos backtest bench airflow mlflow lock clean
+.PHONY: help nightly serve test check chaos backtest bench bench-full airflow mlflow lock clean
 
 help:  ## list the commands
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## /\1\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /\1\t/' | expand -t 12
 
 $(READY): requirements.lock pyproject.toml
 	@command -v java >/dev/null || { echo "Spark needs Java 17 or 21: install one (Debian: apt-get install openjdk-17-jre-headless)"; exit 1; }
@@ -37,13 +39,22 @@ serve: $(READY)  ## serve the current release on loopback, port 8000
 backtest: $(READY)  ## the honest part of eight past nights
 	@$(BIN)/tastefeed backtest --weeks 8 --lake $(LAKE)
 
-bench: $(READY)  ## ours beside tuned peers on public data (hours), then docs/benchmarks.md and docs/benchmarks-ranking.md
+bench: $(READY)  ## a small version of every benchmark (minutes), with its tables in docs/benchmarks-small
+	@rm -rf bench-out/small
+	@$(BIN)/tastefeed bench retrieval --data data --dataset deskdrop --methods $(QUICK) --trials 3 --out bench-out/small/deskdrop
+	@test -d $(DATA) || echo "skipped the rest: $(DATA) is absent; give the folder of public data sets with DATA=…"
+	@test ! -d $(DATA) || $(BIN)/tastefeed bench retrieval --data $(DATA) --dataset ml-1m --methods $(QUICK) --trials 1 \
+	  --set two_tower.trained=false --out bench-out/small/ml-1m
+	@test ! -d $(DATA) || $(BIN)/tastefeed bench ranking --data $(DATA) --dataset ml-100k --trials 3 --out bench-out/small/ranking-ml-100k
+	@$(BIN)/tastefeed bench report bench-out/small/* --out docs/benchmarks-small
+
+bench-full: $(READY)  ## ours beside tuned peers on public data (hours), then docs/benchmarks.md and docs/benchmarks-ranking.md
 	@test -d $(DATA) || echo "skipped: $(DATA) is absent; give the folder of public data sets with DATA=…"
 	@for set in gowalla ml-1m; do test ! -d $(DATA)/$$set || \
 	  $(BIN)/tastefeed bench retrieval --data $(DATA) --dataset $$set --trials $(TRIALS) --out bench-out/$$set || exit 1; done
 	@for set in ml-100k ml-1m; do test ! -d $(DATA)/$$set || \
 	  $(BIN)/tastefeed bench ranking --data $(DATA) --dataset $$set --trials $(TRIALS) --out bench-out/ranking-$$set || exit 1; done
-	@test ! -d $(DATA) || $(BIN)/tastefeed bench report bench-out/* --out docs
+	@test ! -d $(DATA) || $(BIN)/tastefeed bench report bench-out/gowalla bench-out/ml-1m bench-out/ranking-* --out docs
 
 test: $(READY)  ## run the whole test suite
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder --cov --cov-report=term:skip-covered --cov-fail-under=85
