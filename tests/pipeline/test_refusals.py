@@ -53,12 +53,12 @@ def test_a_re_ranker_that_ranks_worse_than_retrieval_is_refused_and_the_old_rele
         "TASTEFEED_RANKING__RERANKER__LABEL_GAINS": "[1, 0, 0]",
         "TASTEFEED_RANKING__RERANKER__RETRIEVAL_WEIGHT": "0",
     }
-    night = tiny.tastefeed("nightly", "--lake", lake, "--as-of", tiny.day(), **upside_down)
+    night = tiny.tastefeed("nightly", "--lake", lake, "--as-of", tiny.day(-1), **upside_down)
     assert night.returncode == 1, night.stdout[-3000:]
-    assert_one_line(night.stderr, "the old one keeps serving", "of reranked against")
+    assert_one_line(night.stderr, "the old one keeps serving", "of reranked against", "the champion has")
     assert publish.current(lake / "releases") == served
     assert publish.verify(lake / "releases").version == served
-    said = open_night(str(lake), tiny.day())
+    said = open_night(str(lake), tiny.day(-1))
     assert said.summary("metrics")["champion"] == {"version": served, "cut": f"{tiny.day(7)}"}
     refused = {each["gate"] for each in said.summary("gates")["verdicts"] if not each["passed"]}
     assert {"reranked_beats_two_tower", "keeps_up_with_champion"} <= refused
