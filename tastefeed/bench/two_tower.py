@@ -51,8 +51,7 @@ class TwoTower(Peer):
         history = dated(pairs).sort(c.TIMESTAMP, maintain_order=True)
         known = liked(history)
         histories = in_rows(history, known)
-        known_before = {"ordered": self.config.ordered, "trained": self.config.trained}
-        tower = fit_memory(histories, k=self.config.k, seed=self.seed, **known_before)
+        tower = fit_memory(histories, seed=self.seed, **self.config.model_dump())
         return FittedTower(tower, histories, known)
 
 

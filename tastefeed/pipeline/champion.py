@@ -61,9 +61,14 @@ def keep_models(night: Night, towers: Path, rerankers: Path, tower: str) -> None
 
 
 def read_champion(night: Night, cut: datetime) -> Champion:
-    """The serving release's models as they were at `cut` or before. Raises `ChampionAbsent` with the reason."""
+    """The models of the serving release, of an earlier day, as they were at `cut` or before.
+
+    Raises `ChampionAbsent` with the reason.
+    """
     try:
         manifest = show(night.releases)
+        if manifest.as_of >= night.plan.end:  # so that the second run of a day changes nothing
+            raise ChampionAbsent("the release that serves is of this night, or of a later one")
         with night.home.open_folder(TABLE, manifest.as_of.date()) as folder:
             return _read(folder, manifest, cut)
     except ReleaseMissing:

@@ -33,6 +33,11 @@ def night(lake: Path) -> Night:
     return open_night(str(lake), tiny.day())
 
 
+def tomorrow(lake: Path) -> Night:
+    """The night after the one whose release serves."""
+    return open_night(str(lake), tiny.day(-1))
+
+
 def kept(lake: Path) -> Path:
     return Path(Lake(lake).current(TABLE, tiny.day()))
 
@@ -40,12 +45,17 @@ def kept(lake: Path) -> Path:
 def test_the_next_nights_see_the_models_of_the_measured_cut(crossed: Path) -> None:
     version = publish.current(crossed / "releases")
     for cut in (END - WEEK, END - WEEK + timedelta(days=1), END - timedelta(days=1)):
-        champion = read_champion(night(crossed), cut)
+        champion = read_champion(tomorrow(crossed), cut)
         assert (champion.version, champion.cut) == (version, END - WEEK)
 
 
+def test_a_night_that_runs_again_is_not_held_against_itself(crossed: Path) -> None:
+    with pytest.raises(ChampionAbsent, match="is of this night"):
+        read_champion(night(crossed), END)
+
+
 def test_a_week_later_the_release_itself_answers(crossed: Path) -> None:
-    champion, release = read_champion(night(crossed), END), publish.load(crossed / "releases")
+    champion, release = read_champion(tomorrow(crossed), END), publish.load(crossed / "releases")
     assert champion.cut == END
     view = read_view(night(crossed), read_landed(night(crossed)), END, champion.models.tower)
     np.testing.assert_allclose(view.items.vectors, release.items.vectors, atol=1e-6)
@@ -54,27 +64,27 @@ def test_a_week_later_the_release_itself_answers(crossed: Path) -> None:
 
 def test_an_earlier_night_has_no_champion(crossed: Path) -> None:
     with pytest.raises(ChampionAbsent, match="has learned from days that this night holds out"):
-        read_champion(night(crossed), END - WEEK - timedelta(days=1))
+        read_champion(tomorrow(crossed), END - WEEK - timedelta(days=1))
 
 
 def test_models_of_another_night_are_not_taken_for_the_releases(lake: Path) -> None:
     path = kept(lake) / KEPT
     path.write_text(json.dumps(json.loads(path.read_text()) | {"ranker": "0" * 64}))
     with pytest.raises(ChampionAbsent, match="a later night of the same day has replaced the models"):
-        read_champion(night(lake), END)
+        read_champion(tomorrow(lake), END)
 
 
 def test_models_that_this_code_cannot_read_are_named(lake: Path) -> None:
     for path in kept(lake).glob("*.txt"):
         path.write_text("{}")
     with pytest.raises(ChampionAbsent, match="this code cannot read the serving release's models"):
-        read_champion(night(lake), END)
+        read_champion(tomorrow(lake), END)
 
 
 def test_no_release_and_a_release_without_models(lake: Path) -> None:
     shutil.rmtree(lake / TABLE)
     with pytest.raises(ChampionAbsent, match="left no models in this lake"):
-        read_champion(night(lake), END)
+        read_champion(tomorrow(lake), END)
     shutil.rmtree(lake / "releases")
     with pytest.raises(ChampionAbsent, match="no release serves yet"):
-        read_champion(night(lake), END)
+        read_champion(tomorrow(lake), END)
