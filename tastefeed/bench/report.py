@@ -8,14 +8,16 @@ from typing import Any
 import polars as pl
 
 from tastefeed.bench.comparison import METRICS
+from tastefeed.bench.methods import OURS
 from tastefeed.bench.plots import plot
 from tastefeed.bench.words import sentences
+from tastefeed.contracts import Settings
 from tastefeed.contracts.errors import UnreadableInput
 from tastefeed.evaluation import markdown
 
 Found = Mapping[str, Any]
 
-PAGE, PLOTS = "benchmarks.md", "benchmarks"
+PAGE, PLOTS, KEPT = "benchmarks.md", "benchmarks", ".json"
 INTRODUCTION = """# Benchmarks
 
 Made by `tastefeed bench report` from the `metrics.json` of the runs below; nothing here is typed by hand. Peers come
@@ -30,21 +32,40 @@ users share.
 
 
 def write_report(runs: Sequence[Path], out: Path) -> Path:
-    """Write `benchmarks.md` and `benchmarks/*.svg` under `out`, and `benchmarks-ranking.md` of the runs of ranking; a
-    later run of a data set replaces an earlier one. Returns the page, the ranking's where there is no other."""
-    read = [read_run(folder) for folder in runs]
-    ranked = {run["dataset"]: run for run in read if run.get("kind") == "ranking"}
+    """Write `benchmarks.md` and `benchmarks/*.svg` under `out`, and `benchmarks-ranking.md` of the runs of ranking.
+
+    The first run of a data set is its table, each further one a row of its variants: other settings, another seed. What
+    was read is kept as `benchmarks/*.json`, which can be given again. Returns the page, the ranking's where there is no
+    other. Raises `UnreadableInput`.
+    """
+    read = {name_of(path): read_run(path) for path in runs}
+    keep(read, out / PLOTS)
+    ranked = [run for run in read.values() if run.get("kind") == "ranking"]
     if ranked:
-        written = write_ranking(list(ranked.values()), out)
-    found = {run["dataset"]: run for run in read if run.get("kind") != "ranking"}
+        written = write_ranking(ranked, out)
+    found: dict[str, list[Found]] = {}
+    for run in read.values():
+        if run.get("kind") != "ranking":
+            found.setdefault(run["dataset"], []).append(run)
     if ranked and not found:
         return written
-    (out / PLOTS).mkdir(parents=True, exist_ok=True)
-    for name, run in found.items():
+    for name, (run, *_) in found.items():
         plot(run, out / PLOTS / f"{name}.svg")
     page = out / PAGE
-    page.write_text("\n".join([INTRODUCTION, *(section(run) for run in found.values())]))
+    page.write_text("\n".join([INTRODUCTION, *(section(run, others) for run, *others in found.values())]))
     return page
+
+
+def name_of(path: Path) -> str:
+    """What a run is kept as: the name of its folder, or of the file that it was kept in."""
+    return path.stem if path.suffix == KEPT else path.name
+
+
+def keep(read: Mapping[str, Found], into: Path) -> None:
+    """Each run's figures; its raw outputs name people and stay where they are."""
+    into.mkdir(parents=True, exist_ok=True)
+    for name, run in read.items():
+        (into / f"{name}{KEPT}").write_text(json.dumps(run, indent=1) + "\n")
 
 
 def write_ranking(runs: Sequence[Found], out: Path) -> Path:
@@ -57,9 +78,9 @@ def write_ranking(runs: Sequence[Found], out: Path) -> Path:
     return out / RANKING_PAGE
 
 
-def read_run(folder: Path) -> dict[str, Any]:
-    """The `metrics.json` of a comparison. Raises `UnreadableInput`."""
-    path = folder / METRICS
+def read_run(path: Path) -> dict[str, Any]:
+    """The `metrics.json` of a comparison's folder, or one that was kept. Raises `UnreadableInput`."""
+    path = path if path.suffix == KEPT else path / METRICS
     if not path.exists():
         raise UnreadableInput(f"{path}: no such file; give the --out folder of `tastefeed bench retrieval --data …`")
     run: dict[str, Any] = json.loads(path.read_text())
@@ -68,7 +89,7 @@ def read_run(folder: Path) -> dict[str, Any]:
     return run
 
 
-def section(run: Found) -> str:
+def section(run: Found, variants: Sequence[Found] = ()) -> str:
     """One data set."""
     counts = ", ".join(f"{count:,} {name}" for name, count in run["counts"].items())
     parts = [
@@ -80,8 +101,37 @@ def section(run: Found) -> str:
         markdown(cost_table(run)),
         markdown(search_table(run)),
         conditions(run),
+        variants_part([run, *variants]) if variants else "",
     ]
     return "\n\n".join(part.rstrip("\n") for part in parts if part) + "\n"
+
+
+def variants_part(runs: Sequence[Found]) -> str:
+    """Ours as it is, and with other settings or another seed, with the commands of the others."""
+    commands = "\n".join(f"{_seeded(run)}{run['command']}" for run in runs[1:])
+    return f"Variants of `{OURS}`, each a run of its own:\n\n{markdown(variants_table(runs))}\n\n```\n{commands}\n```"
+
+
+def variants_table(runs: Sequence[Found]) -> pl.DataFrame:
+    """One row a run that ours took part in: what was set, and what came of it."""
+    ours = [(run, run["methods"][OURS]) for run in runs if OURS in run["methods"]]
+    return pl.DataFrame(
+        {
+            "set": [", ".join(f"{name} {value}" for name, value in chosen(method)) or "defaults" for _, method in ours],
+            "seed": [run["seed"] for run, _ in ours],
+            **{
+                name: [method["figures"][f"{name}_at_{run['k']}"] for run, method in ours]
+                for name in ("recall", "ndcg", "coverage")
+            },
+            "fit, s": [f"{method['figures']['fit_seconds']:,.1f}" for _, method in ours],
+            "peak memory, MB": [f"{method['figures']['peak_rss_mb']:,.0f}" for _, method in ours],
+        }
+    )
+
+
+def _seeded(run: Found) -> str:
+    usual = Settings.model_fields["seed"].default
+    return f"TASTEFEED_SEED={run['seed']} " if run["seed"] != usual else ""
 
 
 def quality_table(run: Found) -> pl.DataFrame:

@@ -79,6 +79,21 @@ def test_the_page_is_made_of_the_run(run: Path) -> None:
     assert (run / "docs" / "benchmarks" / "ml-1m.svg").read_bytes() == first
 
 
+def test_a_further_run_of_a_data_set_is_a_row_of_its_variants(run: Path) -> None:
+    read = json.loads((run / "out" / "metrics.json").read_text())
+    other = run / "other"
+    other.mkdir(exist_ok=True)
+    ours = read["methods"]["two_tower"]
+    ours["config"]["trained"], ours["params"] = False, {"trained": False}
+    (other / "metrics.json").write_text(json.dumps(read | {"seed": 8}))
+    page = write_report([run / "out", other], run / "docs").read_text()
+    assert "| trained False | 8 |" in page
+    assert f"TASTEFEED_SEED=8 {read['command']}" in page
+    kept = [run / "docs" / "benchmarks" / name for name in ("out.json", "other.json")]
+    assert write_report(kept, run / "again").read_text() == page, "the page can be made of what was kept"
+    assert str(run) not in kept[0].read_text()
+
+
 def test_an_absent_folder_is_one_line(tmp_path: Path) -> None:
     done = bench(tmp_path, "--dataset", "gowalla")
     assert done.returncode == 1
