@@ -62,16 +62,18 @@ def retrieval(
         held = [*context.meta.get(HELD, []), *settings]  # of two values for one setting the later counts
         _compare(_plan(data, dataset, methods, trials, held, out))
     elif train and test and not data:
-        _alone(train, test, k, out)
+        _alone(train, test, k, settings, out)
     else:
         raise typer.BadParameter("give either --train and --test, or --data and --dataset")
 
 
-def _alone(train: Path, test: Path, k: int, out: Path) -> None:
+def _alone(train: Path, test: Path, k: int, settings: list[str], out: Path) -> None:
+    from tastefeed.bench.methods import OURS, parsed
     from tastefeed.bench.retrieval import run
     from tastefeed.contracts import Settings
 
-    for name, value in run(train, test, k=k, out=out, settings=Settings()).items():
+    params = parsed(settings, names=[OURS]).get(OURS, {})
+    for name, value in run(train, test, k=k, out=out, settings=Settings(), params=params).items():
         typer.echo(f"{name:<16} {value:,.4f}" if isinstance(value, float) else f"{name:<16} {value:,}")
 
 

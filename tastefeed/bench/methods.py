@@ -45,13 +45,13 @@ def build(name: str, params: Params, *, seed: int, threads: int) -> Retriever:
     return kind(config, seed=seed, threads=threads)
 
 
-def parsed(settings: Sequence[str]) -> dict[str, dict[str, str]]:
-    """`ials.embedding_size=32` and the like, by method. Raises `UnknownMethod` for anything else."""
+def parsed(settings: Sequence[str], names: Sequence[str] = tuple(METHODS)) -> dict[str, dict[str, str]]:
+    """`ials.embedding_size=32` and the like, by method of these names. Raises `UnknownMethod` for anything else."""
     chosen: dict[str, dict[str, str]] = {}
     for setting in settings:
         key, equals, value = setting.partition("=")
         name, dot, field = key.partition(".")
-        if not equals or not dot or name not in METHODS:
-            raise UnknownMethod(f"--set {setting}: write METHOD.FIELD=VALUE with a METHOD of {', '.join(METHODS)}")
+        if not equals or not dot or name not in names:
+            raise UnknownMethod(f"--set {setting}: write METHOD.FIELD=VALUE with a METHOD of {', '.join(names)}")
         chosen.setdefault(name, {})[field] = value
     return chosen

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
+from tastefeed.bench.methods import OURS, Params, build
 from tastefeed.bench.pairs import labels_of, read_pairs
 from tastefeed.bench.retriever import TopK
 from tastefeed.bench.two_tower import TwoTower, TwoTowerConfig
@@ -18,16 +19,23 @@ from tastefeed.evaluation.protocols import full_ranking
 RANK, SCORE = "rank", "score"
 
 
-def run(train_file: Path, test_file: Path, *, k: int, out: Path, settings: Settings) -> dict[str, float]:
-    """Train, list the best `k` unseen items of every test user, measure; writes `top_k.parquet` and `metrics.json`."""
+def run(
+    train_file: Path, test_file: Path, *, k: int, out: Path, settings: Settings, params: Params
+) -> dict[str, float]:
+    """Train, list the best `k` unseen items of every test user, measure; writes `top_k.parquet` and `metrics.json`.
+
+    `params` are fields of `TwoTowerConfig`. Raises `UnknownMethod` for a bad one.
+    """
+    seed, threads = settings.seed, settings.threads
+    config: TwoTowerConfig = build(OURS, {"k": k, **params}, seed=seed, threads=threads).config
     history, test = read_pairs(train_file), read_pairs(test_file)
     user_ids = test[c.USER_ID].unique().sort()
     started = time.perf_counter()
-    fitted = TwoTower(TwoTowerConfig(k=k), seed=settings.seed, threads=settings.threads).fit(history)
+    fitted = TwoTower(config, seed=seed, threads=threads).fit(history)
     fit_seconds = time.perf_counter() - started
     top = fitted.top_k(user_ids, k)
     labels = labels_of(test, user_ids, fitted.item_ids)
-    measured = full_ranking("two_tower", Lists(top.rows), labels, k, item_count=len(fitted.item_ids))
+    measured = full_ranking(OURS, Lists(top.rows), labels, k, item_count=len(fitted.item_ids))
     metrics = {**measured.means, "users": measured.users, "fit_seconds": round(fit_seconds, 2)}
     out.mkdir(parents=True, exist_ok=True)
     as_table(top, user_ids, fitted.item_ids).write_parquet(out / "top_k.parquet")
