@@ -44,7 +44,7 @@ bench: $(READY)  ## a small version of every benchmark (minutes), with its table
 	@$(BIN)/tastefeed bench retrieval --data data --dataset deskdrop --methods $(QUICK) --trials 3 --out bench-out/small/deskdrop
 	@test -d $(DATA) || echo "skipped the rest: $(DATA) is absent; give the folder of public data sets with DATA=…"
 	@test ! -d $(DATA) || $(BIN)/tastefeed bench retrieval --data $(DATA) --dataset ml-1m --methods $(QUICK) --trials 1 \
-	  --set two_tower.trained=false --out bench-out/small/ml-1m
+	  --set two_tower.readouts=space,ridge --out bench-out/small/ml-1m
 	@test ! -d $(DATA) || $(BIN)/tastefeed bench ranking --data $(DATA) --dataset ml-100k --trials 3 --out bench-out/small/ranking-ml-100k
 	@$(BIN)/tastefeed bench report bench-out/small/* --out docs/benchmarks-small
 

@@ -49,8 +49,8 @@ def write_report(runs: Sequence[Path], out: Path) -> Path:
             found.setdefault(run["dataset"], []).append(run)
     if ranked and not found:
         return written
-    for name, (run, *_) in found.items():
-        plot(run, out / PLOTS / f"{name}.svg")
+    for name, same in found.items():
+        plot(same[0], out / PLOTS / f"{name}.svg")
     page = out / PAGE
     page.write_text("\n".join([INTRODUCTION, *(section(run, others) for run, *others in found.values())]))
     return page

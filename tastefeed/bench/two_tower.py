@@ -25,7 +25,7 @@ class TwoTowerConfig(BaseModel):
 
     k: int = Field(20, ge=1, description="depth of the lists that the choice looks at")
     ordered: bool | None = Field(None, description="whether the rows' order is that of time; None: as the rows tell")
-    trained: bool = Field(True, description="whether a network may be tried where there is an order: minutes")
+    readouts: str = Field("", description="ways to read a person that may be tried, comma-separated; empty: all")
 
 
 class TwoTower(Peer):
@@ -44,14 +44,16 @@ class TwoTower(Peer):
         """Choose and fit; `threads` 0 is every core."""
         import torch  # noqa: PLC0415  who lists methods or runs a peer need not wait for it, nor hold it in memory
 
-        from tastefeed.models.two_tower.memory import fit_memory  # noqa: PLC0415
+        from tastefeed.models.two_tower.memory import READOUTS, fit_memory  # noqa: PLC0415
 
         if self.threads:
             torch.set_num_threads(self.threads)
         history = dated(pairs).sort(c.TIMESTAMP, maintain_order=True)
         known = liked(history)
         histories = in_rows(history, known)
-        tower = fit_memory(histories, seed=self.seed, **self.config.model_dump())
+        asked = self.config.model_dump(exclude={"readouts"})
+        readouts = self.config.readouts.split(",") if self.config.readouts else READOUTS
+        tower = fit_memory(histories, seed=self.seed, readouts=readouts, **asked)
         return FittedTower(tower, histories, known)
 
 
@@ -80,7 +82,7 @@ class FittedTower:
 
     @property
     def curves(self) -> dict[str, list[float]]:
-        """Loss, step and validation of each epoch, where a network was chosen."""
+        """Loss, step and validation of each epoch, where what was chosen is trained."""
         told = [asdict(epoch) for epoch in self.tower.epochs]
         return {name: [epoch[name] for epoch in told] for name in ("loss", "learning_rate", "ndcg") if told}
 

@@ -21,7 +21,7 @@ def blocks(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def bench(folder: Path, k: int = 3):
+def bench(folder: Path, k: int = 3, *arguments: object):
     return tiny.tastefeed(
         "bench",
         "retrieval",
@@ -33,6 +33,7 @@ def bench(folder: Path, k: int = 3):
         k,
         "--out",
         folder / "out",
+        *arguments,
     )
 
 
@@ -41,7 +42,7 @@ def test_it_finds_the_block_that_a_person_is_of(blocks: Path) -> None:
     assert done.returncode == 0, done.stderr
     metrics = json.loads((blocks / "out" / "metrics.json").read_text())
     assert metrics["users"] == 60
-    assert metrics["chosen"]["readout"] in ("space", "ridge", "network")
+    assert metrics["chosen"]["readout"] in ("space", "ridge", "attention")
     assert metrics["recall_at_3"] > 0.6  # 3 of 7 unseen items by chance: 0.43
     top = pl.read_parquet(blocks / "out" / "top_k.parquet")
     assert top.columns == ["user_id", "item_id", "rank", "score"]
@@ -53,6 +54,14 @@ def test_items_of_the_training_rows_are_masked(blocks: Path) -> None:
     top, train = pl.read_parquet(blocks / "out" / "top_k.parquet"), pl.read_parquet(blocks / "train.parquet")
     assert top.join(train, on=["user_id", "item_id"]).is_empty()
     assert top.group_by("user_id").len()["len"].unique().to_list() == [7]  # k beyond the catalogue: what is left
+
+
+def test_who_knows_that_the_order_means_nothing_can_say_so(blocks: Path) -> None:
+    assert bench(blocks, 3, "--set", "two_tower.ordered=false").returncode == 0
+    assert json.loads((blocks / "out" / "metrics.json").read_text())["chosen"]["readout"] == "space"
+    wrong = bench(blocks, 3, "--set", "ials.alpha=1")
+    assert wrong.returncode == 1
+    assert "with a METHOD of two_tower" in wrong.stderr
 
 
 def test_a_missing_column_is_named(blocks: Path) -> None:

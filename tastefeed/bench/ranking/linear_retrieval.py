@@ -63,7 +63,10 @@ def retrieval(
 def contenders(examples: pl.DataFrame, item_ids: NDArray[np.str_], *, k: int, seed: int) -> Sequence[MemoryConfig]:
     """The best config of people as bags, and the best where the order may count too, by the fit's own search."""
     histories = histories_in(examples, item_ids)
-    found = [fit_memory(histories, k=k, seed=seed, ordered=ordered, trained=False).config for ordered in (False, True)]
+    closed = ("space", "ridge")
+    found = [
+        fit_memory(histories, k=k, seed=seed, ordered=ordered, readouts=closed).config for ordered in (False, True)
+    ]
     return list(dict.fromkeys(found))
 
 

@@ -1,16 +1,26 @@
 """The two-tower for data of which nothing is known but who touched what, and perhaps in which order.
 
 A person is one or several memories of what they touched, in the space of a singular value decomposition. The item space
-itself can read them, or a ridge regression (both in closed form), or a small network, which is trained. `fit_memory`
-chooses by validation on the training rows. Titles, creators, ages and new items need the trained towers next door.
+itself can read them, or a ridge regression, both in closed form; or a small transformer reads the touches, which is
+trained. `fit_memory` chooses by validation on the training rows. Titles, creators, ages and new items need the trained
+towers next door.
 Knows arrays alone; it must never import Spark, tracking or HTTP, and reads no disk.
 """
 
 from tastefeed.models.two_tower.memory.choice import fit_memory
-from tastefeed.models.two_tower.memory.config import MemoryConfig
+from tastefeed.models.two_tower.memory.config import READOUTS, MemoryConfig
 from tastefeed.models.two_tower.memory.fitting import fit
 from tastefeed.models.two_tower.memory.histories import Histories, histories_of
 from tastefeed.models.two_tower.memory.order import tells_order
 from tastefeed.models.two_tower.memory.tower import MemoryTwoTower
 
-__all__ = ["Histories", "MemoryConfig", "MemoryTwoTower", "fit", "fit_memory", "histories_of", "tells_order"]
+__all__ = [
+    "READOUTS",
+    "Histories",
+    "MemoryConfig",
+    "MemoryTwoTower",
+    "fit",
+    "fit_memory",
+    "histories_of",
+    "tells_order",
+]

@@ -1,9 +1,34 @@
 """What a memory two-tower *is*."""
 
 import math
-from typing import Literal
+from typing import Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field
+
+ReadoutName = Literal["space", "ridge", "attention"]
+READOUTS: tuple[ReadoutName, ...] = get_args(ReadoutName)
+
+
+class AttentionConfig(BaseModel):
+    """Sizes and steps of what reads a window of touches."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    embedding_size: int = Field(256, ge=1, description="dimensions of items and people; whole ones for each head")
+    window: int = Field(128, ge=2, description="touches that are seen at once")
+    layers: int = Field(2, ge=1, description="blocks of attention")
+    heads: int = Field(4, ge=1, description="heads of each block")
+    widening: int = Field(2, ge=1, description="units of a block's inner layer for each dimension")
+    dropout: float = Field(0.25, ge=0, lt=1, description="share of units left out in training")
+    epochs: int = Field(10, ge=1, description="passes over the lessons; the best on validation stays")
+    fewest_steps: int = Field(
+        1500, ge=1, description="steps below which there are more passes, four times as many at most"
+    )
+    lessons: int = Field(1_000_000, ge=1, description="touches of a pass, about, at most")
+    batch_size: int = Field(2048, ge=1, description="touches of a step, about")
+    learning_rate: float = Field(1.5e-3, gt=0, description="highest step, of a schedule that rises once and falls")
+    weight_decay: float = Field(0.05, ge=0, description="AdamW's, of matrices")
+    negatives: int = Field(4096, ge=1, description="sampled items of a step, where there are more than these")
 
 
 class MemoryConfig(BaseModel):
@@ -11,7 +36,7 @@ class MemoryConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
 
-    readout: Literal["space", "ridge", "network"] = Field("space", description="what reads a person's memories")
+    readout: ReadoutName = Field("space", description="what reads what a person touched")
     embedding_size: int = Field(256, ge=1, description="dimensions of the item space")
     user_power: float = Field(0.3, ge=0, description="a user of n items weighs n^-this in the item space")
     item_power: float = Field(0.4, ge=0, description="an item of n users weighs n^-this in the item space")
@@ -20,12 +45,6 @@ class MemoryConfig(BaseModel):
     half_lives: tuple[float, ...] = Field(
         (math.inf,), min_length=1, description="touches after which each memory has halved"
     )
-    lessons: int = Field(1_000_000, ge=1, description="positions that a readout learns from, about, at most")
+    lessons: int = Field(1_000_000, ge=1, description="ridge: positions that it learns from, about, at most")
     ridge: float = Field(100.0, gt=0, description="ridge: L2 penalty")
-    hidden_size: int = Field(1536, ge=1, description="network: units of the hidden layer")
-    dropout: float = Field(0.25, ge=0, lt=1, description="network: share of units left out in training")
-    epochs: int = Field(5, ge=1, description="network: passes over the lessons; the best on validation stays")
-    batch_size: int = Field(1024, ge=1, description="network: lessons of a step")
-    learning_rate: float = Field(2e-3, gt=0, description="network: highest step, of a one-cycle schedule")
-    weight_decay: float = Field(0.05, ge=0, description="network: AdamW's")
-    negatives: int = Field(4096, ge=1, description="network: sampled items of a step, where there are more than these")
+    attention: AttentionConfig = Field(AttentionConfig(), description="attention: sizes and steps")

@@ -10,21 +10,21 @@ import numpy as np
 import torch
 
 from tastefeed.contracts.errors import UntrainableInput
+from tastefeed.models.two_tower.memory.attention import Attention
 from tastefeed.models.two_tower.memory.config import MemoryConfig
 from tastefeed.models.two_tower.memory.histories import Floats, Histories
-from tastefeed.models.two_tower.memory.learning import learn, together
+from tastefeed.models.two_tower.memory.learning import learn
 from tastefeed.models.two_tower.memory.memories import lessons
-from tastefeed.models.two_tower.memory.network import Network
 from tastefeed.models.two_tower.memory.readout import Readout
 from tastefeed.models.two_tower.memory.space import ItemSpace, item_space
-from tastefeed.models.two_tower.memory.tower import MemoryTwoTower, of_network
+from tastefeed.models.two_tower.memory.tower import MemoryTwoTower, Sums, of_attention
 
 Measure = Callable[[MemoryTwoTower], float]
 """The better the tower, the higher."""
 FAINT = 1e-6
 """What popularity counts where the item space decides: only where nothing else is known of a person."""
-SPREAD = 0.3
-"""Mean size of an item vector's entries before training."""
+FRESH_START = 0.02
+"""Deviation of the entries of item vectors where the item space has too few dimensions to begin from."""
 
 
 def fit(histories: Histories, config: MemoryConfig, *, seed: int) -> MemoryTwoTower:
@@ -34,7 +34,7 @@ def fit(histories: Histories, config: MemoryConfig, *, seed: int) -> MemoryTwoTo
         return by_space(space, config)
     if config.readout == "ridge":
         return by_ridge(space, ridge_of(histories, space, config), config)
-    return by_network(histories, space, config, seed=seed)
+    return by_attention(histories, space, config, seed=seed)
 
 
 def space_of(histories: Histories, config: MemoryConfig, *, seed: int) -> ItemSpace:
@@ -49,30 +49,34 @@ def by_space(space: ItemSpace, config: MemoryConfig) -> MemoryTwoTower:
     """Both towers read off the item space: a person is the sum of what they touched."""
     outputs_ID = space.outputs(config.embedding_size, popularity_power=config.popularity_power)
     share_I1 = (space.weights_I / space.weights_I.max())[:, None]
-    return MemoryTwoTower(config, inputs_of(space, config), np.concatenate([outputs_ID, FAINT * share_I1], axis=1))
+    items_IV = np.concatenate([outputs_ID, FAINT * share_I1], axis=1)
+    return MemoryTwoTower(config, items_IV, sums_of(space, config))
 
 
 def by_ridge(space: ItemSpace, readout: Readout, config: MemoryConfig) -> MemoryTwoTower:
     """Memories in the item space, and the items as what follows them."""
     scale_I1 = (space.weights_I**config.popularity_power)[:, None]
-    return MemoryTwoTower(config, inputs_of(space, config), readout.solve(config.ridge) * scale_I1)
+    return MemoryTwoTower(config, readout.solve(config.ridge) * scale_I1, sums_of(space, config))
 
 
-def by_network(
+def by_attention(
     histories: Histories, space: ItemSpace, config: MemoryConfig, *, seed: int, measure: Measure = lambda _: math.nan
 ) -> MemoryTwoTower:
-    """Memories in the item space, read by a trained network: of its best epoch, or its last where none is measured."""
-    taught, inputs_ID = teachers(histories, config), inputs_of(space, config)
-    found = together(lessons(taught, inputs_ID, config.half_lives), count=taught.lessons)
-    start_ID = torch.from_numpy(space.directions_ID[:, : config.embedding_size] * SPREAD * math.sqrt(len(inputs_ID)))
+    """Windows of touches, read by a trained transformer: of its best epoch, or its last where none is measured."""
+    sizes = config.attention
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        columns = len(config.half_lives) * inputs_ID.shape[1]
-        network = Network(columns, start_ID.float(), torch.from_numpy(space.weights_I).float(), config)
-        epochs = learn(
-            network, found, config, seed=seed, measure=lambda now: measure(of_network(now, inputs_ID, config))
-        )
-    return replace(of_network(network, inputs_ID, config), epochs=epochs)
+        start_ID = FRESH_START * torch.randn(len(space.directions_ID), sizes.embedding_size)
+        found_ID = torch.from_numpy(space.directions_ID[:, : sizes.embedding_size])
+        start_ID[:, : found_ID.shape[1]] = found_ID
+        attention = Attention(start_ID, torch.from_numpy(space.weights_I), sizes)
+        told = learn(attention, histories, sizes, seed=seed, measure=lambda now: measure(of_attention(now, config)))
+    return replace(of_attention(attention, config), epochs=told)
+
+
+def sums_of(space: ItemSpace, config: MemoryConfig) -> Sums:
+    """Memories in the item space."""
+    return Sums(inputs_of(space, config), config.half_lives)
 
 
 def inputs_of(space: ItemSpace, config: MemoryConfig) -> Floats:

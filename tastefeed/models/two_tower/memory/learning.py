@@ -1,51 +1,89 @@
-"""The loop. One step: some lessons in any order, one softmax; the best epoch on validation stays."""
+"""The loop. One step: some windows of touches, each touch a lesson; the best epoch on validation stays."""
 
-# P lessons, K memory columns, I items, N sampled items
+# W windows, T touches of a window, P lessons, I items, N sampled items
 
 import copy
-from collections.abc import Callable, Iterable
-from itertools import chain
+import math
+from collections.abc import Callable
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from tastefeed.models.two_tower.memory.config import MemoryConfig
-from tastefeed.models.two_tower.memory.memories import Lessons
-from tastefeed.models.two_tower.memory.network import Network
+from tastefeed.models.two_tower.memory.attention import Attention
+from tastefeed.models.two_tower.memory.config import AttentionConfig
+from tastefeed.models.two_tower.memory.histories import Histories
 from tastefeed.models.two_tower.memory.tower import EpochResult
+from tastefeed.models.two_tower.memory.windows import NOTHING, cut
 
-Measure = Callable[[Network], float]
-KINDS = (torch.bfloat16, torch.int64)
-"""A million states of a thousand columns are 2 GB in half precision."""
+Measure = Callable[[Attention], float]
+WARM_UP = 0.1
+"""Share of the training in which the steps still grow."""
+LONGEST_GRADIENT = 5.0
 
 
 def learn(
-    network: Network, lessons: Lessons, config: MemoryConfig, *, seed: int, measure: Measure
+    attention: Attention, histories: Histories, config: AttentionConfig, *, seed: int, measure: Measure
 ) -> tuple[EpochResult, ...]:
-    """Train `network` in place, down to its best epoch by `measure`. Returns the curve; the same seed, the same one."""
-    generator, count = torch.Generator().manual_seed(seed), len(lessons.items_P)
-    rate = config.learning_rate
-    optimizer = torch.optim.AdamW(network.parameters(), rate, weight_decay=config.weight_decay, fused=True)
-    steps = config.epochs * -(-count // config.batch_size)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, total_steps=steps, pct_start=0.1)
+    """Train in place, down to the best epoch by `measure`. Returns the curve; the same seed, the same one."""
+    generator, random = torch.Generator().manual_seed(seed), np.random.default_rng(seed)
+    optimizer = optimizer_of(attention, config)
     curve: list[EpochResult] = []
-    best = network.state_dict()
-    for epoch in range(1, config.epochs + 1):
+    best, epochs = attention.state_dict(), epochs_of(histories, config)
+    for epoch in range(epochs):
+        batches = list(
+            cut(some_of(histories, config, random), config.window, random).batches(config.batch_size, generator)
+        )
         losses = []
-        for some_P in torch.randperm(count, generator=generator).split(config.batch_size):
+        for step, windows in enumerate(batches):
+            asked_WT = windows.next_WT != NOTHING
             with half_precision():
-                vectors_PD = network(lessons.states_PK[some_P])
-                loss = network.loss(vectors_PD, lessons.items_P[some_P], sampled(network, config, generator))
+                vectors_PD = attention(windows.items_WT)[asked_WT]
+                loss = attention.loss(vectors_PD, windows.next_WT[asked_WT], sampled(attention, config, generator))
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
+            torch.nn.utils.clip_grad_norm_(attention.parameters(), LONGEST_GRADIENT)
+            set_rate(optimizer, config.learning_rate * share_of_rate((epoch + step / len(batches)) / epochs))
             optimizer.step()
-            schedule.step()
             losses.append(loss.item())  # a tensor kept from each step would pin the heap between its large ones
-        curve.append(EpochResult(epoch, sum(losses) / len(losses), float(schedule.get_last_lr()[0]), measure(network)))
+        rate = float(optimizer.param_groups[0]["lr"])
+        curve.append(EpochResult(epoch + 1, sum(losses) / len(losses), rate, measure(attention)))
         if not any(result.ndcg > curve[-1].ndcg for result in curve):  # the last of equals, and of unmeasured ones
-            best = copy.deepcopy(network.state_dict())
-    network.load_state_dict(best)
+            best = copy.deepcopy(attention.state_dict())
+    attention.load_state_dict(best)
     return tuple(curve)
+
+
+def epochs_of(histories: Histories, config: AttentionConfig) -> int:
+    """More passes where there are few steps in each."""
+    steps = -(-min(histories.lessons, config.lessons) // config.batch_size)
+    return max(config.epochs, min(4 * config.epochs, -(-config.fewest_steps // max(steps, 1))))
+
+
+def some_of(histories: Histories, config: AttentionConfig, random: np.random.Generator) -> Histories:
+    """All users, or in each epoch others, where there are too many touches."""
+    step = -(-len(histories.items) // config.lessons)
+    return histories if step == 1 else histories.take(np.arange(random.integers(step), len(histories.counts), step))
+
+
+def optimizer_of(attention: Attention, config: AttentionConfig) -> torch.optim.Optimizer:
+    """AdamW, whose decay is for matrices."""
+    matrices = [each for each in attention.parameters() if each.dim() > 1]
+    others = [each for each in attention.parameters() if each.dim() <= 1]
+    groups = [{"params": matrices, "weight_decay": config.weight_decay}, {"params": others, "weight_decay": 0.0}]
+    return torch.optim.AdamW(groups, config.learning_rate, betas=(0.9, 0.98), fused=True)
+
+
+def share_of_rate(progress: float) -> float:
+    """Of the highest step: rises in a line, and falls as a cosine does."""
+    fallen = max(0.0, progress - WARM_UP) / (1 - WARM_UP)
+    return min(1.0, (progress + 1e-3) / WARM_UP) * (1 + math.cos(math.pi * fallen)) / 2
+
+
+def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    """For the next step."""
+    for group in optimizer.param_groups:
+        group["lr"] = rate
 
 
 def half_precision() -> torch.autocast:
@@ -53,22 +91,7 @@ def half_precision() -> torch.autocast:
     return torch.autocast("cpu", torch.bfloat16, enabled=torch.cpu._is_avx512_bf16_supported())
 
 
-def sampled(network: Network, config: MemoryConfig, generator: torch.Generator) -> Tensor | None:
+def sampled(attention: Attention, config: AttentionConfig, generator: torch.Generator) -> Tensor | None:
     """[N] items that a step's people are told they did not want; None: all of them."""
-    items = len(network.bias_I)
+    items = len(attention.bias_I)
     return torch.randint(items, (config.negatives,), generator=generator) if items > config.negatives else None
-
-
-def together(lessons: Iterable[Lessons], count: int) -> Lessons:
-    """All lessons as one, `count` of them."""
-    found = iter(lessons)
-    first = next(found)
-    whole = [
-        torch.empty(count, *part.shape[1:], dtype=kind) for part, kind in zip(vars(first).values(), KINDS, strict=True)
-    ]
-    at = 0
-    for lesson in chain([first], found):
-        for into, part in zip(whole, vars(lesson).values(), strict=True):
-            into[at : at + len(part)] = part
-        at += len(lesson.items_P)
-    return Lessons(*whole)

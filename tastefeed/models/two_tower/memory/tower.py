@@ -1,18 +1,20 @@
 """A fitted memory two-tower: an inner product says what a person wants next."""
 
-# U users, K columns of the memories, B of a batch, I items, D dimensions of the item space, V columns of the vectors
+# U users, B of a batch, T touches of a window, I items, D embedding size, V columns of the vectors
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import torch
 
+from tastefeed.models.two_tower.memory.attention import Attention
 from tastefeed.models.two_tower.memory.config import MemoryConfig
 from tastefeed.models.two_tower.memory.histories import Floats, Histories
 from tastefeed.models.two_tower.memory.memories import latest
-from tastefeed.models.two_tower.memory.network import Network
+from tastefeed.models.two_tower.memory.windows import NOTHING, latest_window
 
-USERS_AT_ONCE = 8192
+USERS_AT_ONCE = 256
 
 
 @dataclass(frozen=True)
@@ -25,38 +27,69 @@ class EpochResult:
     ndcg: float
 
 
+class Reader(Protocol):
+    """Makes a vector of what a person touched."""
+
+    def __call__(self, histories: Histories) -> Floats:
+        """[U, V - 1]."""
+        ...
+
+
+@dataclass(frozen=True)
+class Sums:
+    """What touches add up to, as several fading memories."""
+
+    inputs_ID: Floats
+    half_lives: tuple[float, ...]
+
+    def __call__(self, histories: Histories) -> Floats:
+        """Zero for whoever touched nothing."""
+        return latest(histories, self.inputs_ID, self.half_lives)
+
+
+@dataclass(frozen=True)
+class Attended:
+    """What attention makes of the last touches."""
+
+    attention: Attention
+    window: int
+
+    @torch.no_grad()
+    def __call__(self, histories: Histories) -> Floats:
+        """Zero for whoever touched nothing."""
+        self.attention.eval()
+        items_UT = latest_window(histories, self.window)
+        vectors_UD = torch.zeros(len(items_UT), self.attention.items_ID.shape[1])
+        touches_U = (items_UT != NOTHING).sum(dim=1)
+        for some_B in torch.argsort(touches_U).split(USERS_AT_ONCE):
+            last_B = touches_U[some_B] - 1
+            vectors_BTD = self.attention(items_UT[some_B, : max(1, int(last_B.max()) + 1)])
+            vectors_UD[some_B] = vectors_BTD[torch.arange(len(some_B)), last_B] * (last_B >= 0)[:, None]
+        self.attention.train()
+        return np.asarray(vectors_UD.numpy(), np.float32)
+
+
 @dataclass(frozen=True)
 class MemoryTwoTower:
     """Item vectors, and what makes a user vector of a history."""
 
     config: MemoryConfig
-    inputs_ID: Floats
     items_IV: Floats
-    network: Network | None = None
+    reader: Reader
     epochs: tuple[EpochResult, ...] = ()
 
     def embed_users(self, histories: Histories) -> Floats:
         """[U, V] of any history over the same items; an empty one gives the most popular items."""
-        vectors_UV = latest(histories, self.inputs_ID, self.config.half_lives)
-        if self.network is not None:
-            vectors_UV = _read(self.network, torch.from_numpy(vectors_UV))
-        return np.concatenate([vectors_UV, np.ones((len(vectors_UV), 1), np.float32)], axis=1)
+        read_UV = self.reader(histories)
+        return np.concatenate([read_UV, np.ones((len(read_UV), 1), np.float32)], axis=1)
 
     def embed_items(self) -> Floats:
-        """[I, V]."""
+        """[I, V]; the last column is an item's own popularity."""
         return self.items_IV
 
 
-def of_network(network: Network, inputs_ID: Floats, config: MemoryConfig) -> MemoryTwoTower:
-    """The tower that a network is at this moment of its training; the last column is an item's own popularity."""
+def of_attention(attention: Attention, config: MemoryConfig) -> MemoryTwoTower:
+    """The tower that it is at this moment of its training."""
     with torch.no_grad():
-        items_IV = torch.cat([network.items_ID, network.bias_I[:, None]], dim=1).numpy()
-    return MemoryTwoTower(config, inputs_ID, items_IV, network)
-
-
-@torch.no_grad()
-def _read(network: Network, states_UK: torch.Tensor) -> Floats:
-    network.eval()
-    vectors_UV = torch.cat([network(states_BK) for states_BK in states_UK.split(USERS_AT_ONCE)])
-    network.train()
-    return np.asarray(vectors_UV.numpy(), np.float32)
+        items_IV = torch.cat([attention.items_ID, attention.bias_I[:, None]], dim=1).numpy()
+    return MemoryTwoTower(config, items_IV, Attended(attention, config.attention.window))

@@ -1,0 +1,70 @@
+"""Configs tried on a held-out part of the histories."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from tastefeed.models.two_tower.memory.config import MemoryConfig
+from tastefeed.models.two_tower.memory.fitting import by_attention, by_ridge, by_space, ridge_of, space_of
+from tastefeed.models.two_tower.memory.readout import Readout
+from tastefeed.models.two_tower.memory.space import ItemSpace
+from tastefeed.models.two_tower.memory.tower import MemoryTwoTower
+from tastefeed.models.two_tower.memory.validation import HeldOut
+
+OnTrial = Callable[["Trial"], None]
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A config, the tower it makes of the past, and what validation says of it."""
+
+    tower: MemoryTwoTower
+    ndcg: float
+
+    @property
+    def config(self) -> MemoryConfig:
+        """What was tried."""
+        return self.tower.config
+
+
+@dataclass
+class Bench:
+    """Fits configs on the past of a held-out set; item spaces and ridge sums are kept while their settings stay."""
+
+    held_out: HeldOut
+    k: int
+    seed: int
+    on_trial: OnTrial
+    _spaces: dict[tuple[float, ...], ItemSpace] = field(default_factory=dict)
+    _readouts: dict[MemoryConfig, Readout] = field(default_factory=dict)
+
+    def trial(self, config: MemoryConfig) -> Trial:
+        """Measure one config."""
+        tower = self._tower(config)
+        tried = Trial(tower, self.ndcg(tower))
+        self.on_trial(tried)
+        return tried
+
+    def ndcg(self, tower: MemoryTwoTower) -> float:
+        """What is maximized."""
+        return self.held_out.ndcg_at_k(tower, self.k)
+
+    def _tower(self, config: MemoryConfig) -> MemoryTwoTower:
+        space = self._space(config)
+        if config.readout == "space":
+            return by_space(space, config)
+        if config.readout == "ridge":
+            return by_ridge(space, self._ridge(config), config)
+        return by_attention(self.held_out.past, space, config, seed=self.seed, measure=self.ndcg)
+
+    def _space(self, config: MemoryConfig) -> ItemSpace:
+        """One decomposition serves all smaller sizes: the directions come most first."""
+        powers = (config.user_power, config.item_power)
+        if powers not in self._spaces or len(self._spaces[powers].spectrum_D) < config.embedding_size:
+            self._spaces[powers] = space_of(self.held_out.past, config, seed=self.seed)
+        return self._spaces[powers]
+
+    def _ridge(self, config: MemoryConfig) -> Readout:
+        kept = config.model_copy(update={"ridge": 1.0, "popularity_power": 0.0})
+        if kept not in self._readouts:
+            self._readouts = {kept: ridge_of(self.held_out.past, self._space(config), config)}
+        return self._readouts[kept]
