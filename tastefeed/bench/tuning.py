@@ -53,17 +53,19 @@ class Tuned:
 
 
 def tune(name: str, fixed: Params, search: Search) -> Tuned:
-    """Search until `trials` are done in the study's file, those of an earlier run counted; `fixed` fields stay."""
-    if search.trials == 0:
+    """Search until `trials` are done in the study's file, those of an earlier run counted; `fixed` fields stay.
+
+    A method that has nothing to search, or chooses for itself inside its fit, is not tried.
+    """
+    if search.trials == 0 or not _tunable(name):
         return Tuned(dict(fixed), 0, None)
     study = _study(name, fixed, search)
     done = len(study.get_trials(deepcopy=False, states=DONE))
-    wanted = search.trials if _tunable(name) else 1
-    if done < wanted:
+    if done < search.trials:
         if not done:
             study.enqueue_trial(method(name).Config().model_dump())
         study.sampler = optuna.samplers.TPESampler(seed=search.seed + done)
-        study.optimize(partial(_trial, name=name, fixed=fixed, search=search), n_trials=wanted - done)
+        study.optimize(partial(_trial, name=name, fixed=fixed, search=search), n_trials=search.trials - done)
     values = tuple(trial.values[0] for trial in study.get_trials(deepcopy=False, states=DONE))
     return Tuned(study.best_trial.user_attrs[PARAMS], len(values), study.best_value, values)
 

@@ -45,8 +45,9 @@ def test_a_fixed_field_is_never_searched_and_has_a_study_of_its_own(search: Sear
     assert search_log(search.out)["study"].n_unique() == 2
 
 
-def test_a_method_without_settings_has_one_trial(search: Search) -> None:
-    assert tune("most_popular", {}, search).trials == 1
+def test_a_method_without_settings_is_not_tried(search: Search) -> None:
+    assert tune("most_popular", {}, search).trials == 0
+    assert not search.out.exists()
 
 
 def test_no_trials_means_the_defaults_and_no_study(search: Search) -> None:
