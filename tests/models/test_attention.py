@@ -8,6 +8,7 @@ from tastefeed.contracts.errors import UnknownMethod, UntrainableInput
 from tastefeed.models.two_tower.memory import MemoryConfig, MemoryTwoTower, fit, fit_memory
 from tastefeed.models.two_tower.memory.attention import bucket_of, distance_of_bucket
 from tastefeed.models.two_tower.memory.config import AttentionConfig
+from tastefeed.models.two_tower.memory.dropout import Dropout
 from tastefeed.models.two_tower.memory.fitting import by_attention, space_of
 from tastefeed.models.two_tower.memory.learning import epochs_of, share_of_rate
 from tastefeed.models.two_tower.memory.windows import NOTHING, cut, latest_window
@@ -127,7 +128,18 @@ def test_attention_may_be_chosen_and_is_left_out_where_nothing_has_a_past() -> N
 
 
 def test_readouts_that_are_none_or_do_not_suit_are_refused() -> None:
-    with pytest.raises(UnknownMethod, match="no readout is called memory; choose of space, ridge"):
+    with pytest.raises(UnknownMethod, match="no readout is called memory; choose of space, bag, ridge"):
         fit_memory(wanderers(), seed=7, readouts=["memory"])
     with pytest.raises(UntrainableInput, match="none of the readouts attention is for data without order; add space"):
         fit_memory(wanderers(), seed=7, readouts=["attention"], ordered=False)
+
+
+def test_dropout_leaves_out_its_share_and_keeps_the_mean() -> None:
+    torch.manual_seed(3)
+    dropout, ones = Dropout(0.25), torch.ones(1001, 101, requires_grad=True)
+    left = dropout(ones)
+    assert float((left == 0).float().mean()) == pytest.approx(0.25, abs=0.01)
+    assert sorted(left.unique().tolist()) == pytest.approx([0, 4 / 3])
+    left.sum().backward()
+    assert torch.equal(ones.grad, left.detach())
+    assert torch.equal(dropout.eval()(ones), ones)

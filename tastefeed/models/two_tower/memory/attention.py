@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tastefeed.models.two_tower.memory.config import AttentionConfig
+from tastefeed.models.two_tower.memory.dropout import Dropout
 
 NEAR, PER_DOUBLING, DISTANCES = 12, 3, 24
 """Distances below 12 have a bias each, those above share three in each doubling, up to 192."""
@@ -36,7 +37,7 @@ class Attention(nn.Module):
         self.blocks = nn.ModuleList([Block(size, config) for _ in range(config.layers)])
         self.norm = nn.LayerNorm(size)
         nn.init.constant_(self.norm.weight, START_GAIN)
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
 
     def forward(self, items_WT: Tensor) -> Tensor:
         """[W, T, D]; what comes after the last touch means nothing."""
@@ -71,7 +72,7 @@ class Block(nn.Module):
         self.mixed = nn.Linear(size, size, bias=False)
         self.wide = nn.Linear(size, config.widening * size)
         self.narrow = nn.Linear(config.widening * size, size)
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
         self.distance_HB = nn.Parameter(-torch.outer(slopes(self.heads), distance_of_bucket()))
         for layer in (self.query_key_value, self.mixed, self.wide, self.narrow):
             nn.init.normal_(layer.weight, std=0.2 / math.sqrt(size))
@@ -79,7 +80,7 @@ class Block(nn.Module):
     def forward(self, states_WTD: Tensor) -> Tensor:
         """[W, T, D]."""
         states_WTD = states_WTD + self.dropout(self._attend(self.norm(states_WTD)))
-        wide_WTD = self.narrow(F.gelu(self.wide(self.wide_norm(states_WTD))))
+        wide_WTD = self.narrow(self.dropout(F.gelu(self.wide(self.wide_norm(states_WTD)))))
         after_WTD: Tensor = states_WTD + self.dropout(wide_WTD)
         return after_WTD
 
@@ -90,7 +91,8 @@ class Block(nn.Module):
         distance_TT = torch.arange(touches)[:, None] - torch.arange(touches)
         bias_HTT = self.distance_HB[:, bucket_of(distance_TT)].masked_fill(distance_TT < 0, -torch.inf)
         weights = (query @ key.transpose(-1, -2) / math.sqrt(size // self.heads) + bias_HTT).softmax(dim=-1)
-        mixed_WTD: Tensor = self.mixed((weights.to(value.dtype) @ value).transpose(1, 2).reshape(states_WTD.shape))
+        weights = self.dropout(weights.to(value.dtype))
+        mixed_WTD: Tensor = self.mixed((weights @ value).transpose(1, 2).reshape(states_WTD.shape))
         return mixed_WTD
 
 

@@ -39,6 +39,9 @@ RIDGE_STEPS: tuple[Sequence[Change], ...] = (
 )
 MOST_WORK = 2.0e9
 """Touches times dimensions of an item space that may be asked for: a minute of one core."""
+SHARES = (0.6, 0.75, 0.85, 1.0)
+MOST_PRODUCTS = 4.0e12
+"""Multiplications of people with items, a fifth of what a training of them takes: five minutes of one core."""
 HELD_OUT_AT_MOST = 0.02
 """Share of the touches that trained attention may lack in the end; above it, it is trained again with all."""
 
@@ -65,21 +68,28 @@ def fit_memory(
     if not len(held_out.asked.counts):
         return fit(histories, SPACE, seed=seed)
     bench = Bench(held_out, k, seed, on_trial)
-    found = [tried(bench, name) for name in readouts if suits(name, held_out, ordered=ordered)]
+    found: list[Trial] = []
+    for name in READOUTS:
+        if name in readouts and suits(name, held_out, ordered=ordered):
+            found.append(tried(bench, name, found))
     if not found:
         raise UntrainableInput(f"none of the readouts {', '.join(readouts)} is for data without order; add space")
     return _with_everything(max(found, key=_merit), histories, held_out, seed)
 
 
 def suits(name: str, held_out: HeldOut, *, ordered: bool) -> bool:
-    """Whether the data have what a readout reads."""
-    return name == "space" or (ordered and (name == "ridge" or held_out.past.lessons > 0))
+    """Whether the data have what a readout reads; a bag is for those that have nothing better."""
+    needs = {"space": True, "bag": not ordered, "ridge": ordered, "attention": ordered and held_out.past.lessons > 0}
+    return needs[name]
 
 
-def tried(bench: Bench, name: str) -> Trial:
-    """The best of a readout: two are searched, for they cost little; attention is trained once."""
+def tried(bench: Bench, name: str, found: Sequence[Trial]) -> Trial:
+    """The best of a readout: those in closed form are searched, for they cost little; the others are trained once."""
     if name == "space":
         return search(bench, SPACE, SPACE_STEPS)
+    if name == "bag":
+        space = found[0].config if found else _fitting(bench, SPACE)
+        return max((bench.trial(config) for config in _bags(bench, space)), key=_merit)
     if name == "ridge":
         return search(bench, RIDGE, RIDGE_STEPS)
     return bench.trial(_attending(bench, RIDGE))
@@ -110,6 +120,16 @@ def _fitting(bench: Bench, start: MemoryConfig) -> MemoryConfig:
     """Not all dimensions: they would tell every item apart and liken none."""
     learnable = max(1, min(len(bench.held_out.past.counts), bench.held_out.past.item_count) // 4)
     return start.model_copy(update={"embedding_size": min(start.embedding_size, learnable)})
+
+
+def _bags(bench: Bench, space: MemoryConfig) -> list[MemoryConfig]:
+    """Learned bags beside an item space; as large as they may be."""
+    past, sizes = bench.held_out.past, space.bag
+    size = min(sizes.embedding_size, space.embedding_size)
+    while size > 1 and sizes.epochs * len(past.counts) * past.item_count * size > MOST_PRODUCTS:
+        size //= 2
+    bags = [sizes.model_copy(update={"embedding_size": size, "share": share}) for share in SHARES]
+    return [space.model_copy(update={"readout": "bag", "bag": bag}) for bag in bags]
 
 
 def _attending(bench: Bench, start: MemoryConfig) -> MemoryConfig:

@@ -5,7 +5,7 @@ from typing import Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field
 
-ReadoutName = Literal["space", "ridge", "attention"]
+ReadoutName = Literal["space", "bag", "ridge", "attention"]
 READOUTS: tuple[ReadoutName, ...] = get_args(ReadoutName)
 
 
@@ -31,6 +31,20 @@ class AttentionConfig(BaseModel):
     negatives: int = Field(4096, ge=1, description="sampled items of a step, where there are more than these")
 
 
+class BagConfig(BaseModel):
+    """Sizes and steps of items that learn to be summed."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    embedding_size: int = Field(512, ge=1, description="dimensions of items and people")
+    temperature: float = Field(0.1, gt=0, description="what cosines are divided by")
+    epochs: int = Field(4, ge=1, description="passes over the people")
+    fewest_steps: int = Field(60, ge=1, description="steps below which there are more passes")
+    batch_size: int = Field(2048, ge=1, description="people of a step")
+    learning_rate: float = Field(0.015, gt=0, description="highest step, of a schedule that rises once and falls")
+    share: float = Field(0.75, ge=0, le=1, description="of the score; the item space has the rest")
+
+
 class MemoryConfig(BaseModel):
     """Sizes, powers and steps; `fit_memory` chooses them, starting from these."""
 
@@ -47,4 +61,5 @@ class MemoryConfig(BaseModel):
     )
     lessons: int = Field(1_000_000, ge=1, description="ridge: positions that it learns from, about, at most")
     ridge: float = Field(100.0, gt=0, description="ridge: L2 penalty")
+    bag: BagConfig = Field(BagConfig(), description="bag: sizes and steps")
     attention: AttentionConfig = Field(AttentionConfig(), description="attention: sizes and steps")

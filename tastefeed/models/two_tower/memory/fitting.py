@@ -11,13 +11,14 @@ import torch
 
 from tastefeed.contracts.errors import UntrainableInput
 from tastefeed.models.two_tower.memory.attention import Attention
+from tastefeed.models.two_tower.memory.bag import learn_bag
 from tastefeed.models.two_tower.memory.config import MemoryConfig
 from tastefeed.models.two_tower.memory.histories import Floats, Histories
 from tastefeed.models.two_tower.memory.learning import learn
 from tastefeed.models.two_tower.memory.memories import lessons
 from tastefeed.models.two_tower.memory.readout import Readout
 from tastefeed.models.two_tower.memory.space import ItemSpace, item_space
-from tastefeed.models.two_tower.memory.tower import MemoryTwoTower, Sums, of_attention
+from tastefeed.models.two_tower.memory.tower import MemoryTwoTower, Sums, mixed, of_attention
 
 Measure = Callable[[MemoryTwoTower], float]
 """The better the tower, the higher."""
@@ -32,6 +33,8 @@ def fit(histories: Histories, config: MemoryConfig, *, seed: int) -> MemoryTwoTo
     space = space_of(histories, config, seed=seed)
     if config.readout == "space":
         return by_space(space, config)
+    if config.readout == "bag":
+        return beside_space(by_bag(histories, space, config, seed=seed), space, config)
     if config.readout == "ridge":
         return by_ridge(space, ridge_of(histories, space, config), config)
     return by_attention(histories, space, config, seed=seed)
@@ -48,9 +51,22 @@ def space_of(histories: Histories, config: MemoryConfig, *, seed: int) -> ItemSp
 def by_space(space: ItemSpace, config: MemoryConfig) -> MemoryTwoTower:
     """Both towers read off the item space: a person is the sum of what they touched."""
     outputs_ID = space.outputs(config.embedding_size, popularity_power=config.popularity_power)
-    share_I1 = (space.weights_I / space.weights_I.max())[:, None]
-    items_IV = np.concatenate([outputs_ID, FAINT * share_I1], axis=1)
+    items_IV = np.concatenate([outputs_ID, FAINT * popularity_of(space)], axis=1)
     return MemoryTwoTower(config, items_IV, sums_of(space, config))
+
+
+def by_bag(histories: Histories, space: ItemSpace, config: MemoryConfig, *, seed: int) -> MemoryTwoTower:
+    """Both towers read off items that have learned to be summed; they begin in the item space."""
+    some_D = slice(0, config.bag.embedding_size)
+    start_ID = space.directions_ID[:, some_D] * np.sqrt(space.spectrum_D[some_D])
+    inputs_ID, outputs_ID = learn_bag(histories.pairs(), start_ID, config.bag, seed=seed)
+    items_IV = np.concatenate([outputs_ID, FAINT * popularity_of(space)], axis=1)
+    return MemoryTwoTower(config, items_IV, Sums(inputs_ID, config.half_lives))
+
+
+def beside_space(bag: MemoryTwoTower, space: ItemSpace, config: MemoryConfig) -> MemoryTwoTower:
+    """A learned bag with the item space beside it: one is better for people of few touches, the other for the rest."""
+    return mixed(bag, by_space(space, config), config, share=config.bag.share)
 
 
 def by_ridge(space: ItemSpace, readout: Readout, config: MemoryConfig) -> MemoryTwoTower:
@@ -72,6 +88,11 @@ def by_attention(
         attention = Attention(start_ID, torch.from_numpy(space.weights_I), sizes)
         told = learn(attention, histories, sizes, seed=seed, measure=lambda now: measure(of_attention(now, config)))
     return replace(of_attention(attention, config), epochs=told)
+
+
+def popularity_of(space: ItemSpace) -> Floats:
+    """[I, 1] of the most popular item's."""
+    return np.asarray(space.weights_I / space.weights_I.max(), np.float32)[:, None]
 
 
 def sums_of(space: ItemSpace, config: MemoryConfig) -> Sums:

@@ -48,6 +48,24 @@ class Sums:
 
 
 @dataclass(frozen=True)
+class Mixed:
+    """Two readers side by side, whose scores of all items spread alike for each person before they are weighed."""
+
+    readers: tuple[Reader, Reader]
+    spreads_DD: tuple[Floats, Floats]  # covariance of the items that each is compared with
+    shares: tuple[float, float]
+
+    def __call__(self, histories: Histories) -> Floats:
+        """Zero for whoever touched nothing."""
+        parts = []
+        for reader, spread_DD, share in zip(self.readers, self.spreads_DD, self.shares, strict=True):
+            vectors_UD = reader(histories)
+            variance_U1 = np.einsum("ud,ud->u", vectors_UD @ spread_DD, vectors_UD)[:, None]
+            parts.append(share * vectors_UD / np.sqrt(np.maximum(variance_U1, 1e-12)))
+        return np.concatenate(parts, axis=1)
+
+
+@dataclass(frozen=True)
 class Attended:
     """What attention makes of the last touches."""
 
@@ -86,6 +104,21 @@ class MemoryTwoTower:
     def embed_items(self) -> Floats:
         """[I, V]; the last column is an item's own popularity."""
         return self.items_IV
+
+
+def mixed(one: MemoryTwoTower, other: MemoryTwoTower, config: MemoryConfig, *, share: float) -> MemoryTwoTower:
+    """A tower whose scores are a weighed sum of those of two; `share` is the first one's, as is the popularity."""
+    items_ID = one.items_IV[:, :-1], other.items_IV[:, :-1]
+    spreads_DD = covariance(items_ID[0]), covariance(items_ID[1])
+    reader = Mixed((one.reader, other.reader), spreads_DD, (share, 1 - share))
+    items_IV = np.concatenate([*items_ID, one.items_IV[:, -1:]], axis=1)
+    return MemoryTwoTower(config, items_IV, reader, one.epochs)
+
+
+def covariance(items_ID: Floats) -> Floats:
+    """[D, D]."""
+    centred_ID = items_ID - items_ID.mean(axis=0)
+    return np.asarray(centred_ID.T @ centred_ID / len(items_ID), np.float32)
 
 
 def of_attention(attention: Attention, config: MemoryConfig) -> MemoryTwoTower:

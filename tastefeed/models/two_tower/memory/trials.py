@@ -4,7 +4,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from tastefeed.models.two_tower.memory.config import MemoryConfig
-from tastefeed.models.two_tower.memory.fitting import by_attention, by_ridge, by_space, ridge_of, space_of
+from tastefeed.models.two_tower.memory.fitting import (
+    beside_space,
+    by_attention,
+    by_bag,
+    by_ridge,
+    by_space,
+    ridge_of,
+    space_of,
+)
 from tastefeed.models.two_tower.memory.readout import Readout
 from tastefeed.models.two_tower.memory.space import ItemSpace
 from tastefeed.models.two_tower.memory.tower import MemoryTwoTower
@@ -28,13 +36,14 @@ class Trial:
 
 @dataclass
 class Bench:
-    """Fits configs on the past of a held-out set; item spaces and ridge sums are kept while their settings stay."""
+    """Fits configs on the past of a held-out set; what several configs share is kept while its settings stay."""
 
     held_out: HeldOut
     k: int
     seed: int
     on_trial: OnTrial
     _spaces: dict[tuple[float, ...], ItemSpace] = field(default_factory=dict)
+    _bags: dict[MemoryConfig, MemoryTwoTower] = field(default_factory=dict)
     _readouts: dict[MemoryConfig, Readout] = field(default_factory=dict)
 
     def trial(self, config: MemoryConfig) -> Trial:
@@ -52,6 +61,8 @@ class Bench:
         space = self._space(config)
         if config.readout == "space":
             return by_space(space, config)
+        if config.readout == "bag":
+            return beside_space(self._bag(config), space, config)
         if config.readout == "ridge":
             return by_ridge(space, self._ridge(config), config)
         return by_attention(self.held_out.past, space, config, seed=self.seed, measure=self.ndcg)
@@ -62,6 +73,12 @@ class Bench:
         if powers not in self._spaces or len(self._spaces[powers].spectrum_D) < config.embedding_size:
             self._spaces[powers] = space_of(self.held_out.past, config, seed=self.seed)
         return self._spaces[powers]
+
+    def _bag(self, config: MemoryConfig) -> MemoryTwoTower:
+        kept = config.model_copy(update={"bag": config.bag.model_copy(update={"share": 1.0})})
+        if kept not in self._bags:
+            self._bags = {kept: by_bag(self.held_out.past, self._space(config), config, seed=self.seed)}
+        return self._bags[kept]
 
     def _ridge(self, config: MemoryConfig) -> Readout:
         kept = config.model_copy(update={"ridge": 1.0, "popularity_power": 0.0})
