@@ -8,6 +8,8 @@ DATA ?= ../shared/data
 TRIALS ?= 20
 # the methods of the small version
 QUICK := most_popular,item_knn,ials,two_tower
+ABLATIONS := gowalla:space ml-1m:space ml-1m:space,ridge
+ALONE = $(BIN)/tastefeed bench retrieval --data $(DATA) --methods two_tower --trials 0
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/ready
@@ -41,7 +43,10 @@ backtest: $(READY)  ## the honest part of eight past nights
 
 bench: $(READY)  ## a small version of every benchmark (minutes), with its tables in docs/benchmarks-small
 	@rm -rf bench-out/small
-	@$(BIN)/tastefeed bench retrieval --data data --dataset deskdrop --methods $(QUICK) --trials 3 --out bench-out/small/deskdrop
+	@$(BIN)/tastefeed bench retrieval --data data --dataset deskdrop --methods $(QUICK) --trials 3 \
+	  --set two_tower.readouts=space,ridge --out bench-out/small/deskdrop
+	@TASTEFEED_SEED=8 $(BIN)/tastefeed bench retrieval --data data --dataset deskdrop --methods two_tower --trials 0 \
+	  --set two_tower.readouts=space,ridge --out bench-out/small/deskdrop-seed-8
 	@test -d $(DATA) || echo "skipped the rest: $(DATA) is absent; give the folder of public data sets with DATA=…"
 	@test ! -d $(DATA) || $(BIN)/tastefeed bench retrieval --data $(DATA) --dataset ml-1m --methods $(QUICK) --trials 1 \
 	  --set two_tower.readouts=space,ridge --out bench-out/small/ml-1m
@@ -52,9 +57,12 @@ bench-full: $(READY)  ## ours beside tuned peers on public data (hours), then do
 	@test -d $(DATA) || echo "skipped: $(DATA) is absent; give the folder of public data sets with DATA=…"
 	@for set in gowalla ml-1m; do test ! -d $(DATA)/$$set || \
 	  $(BIN)/tastefeed bench retrieval --data $(DATA) --dataset $$set --trials $(TRIALS) --out bench-out/$$set || exit 1; done
+	@for one in $(ABLATIONS); do set=$${one%%:*}; ways=$${one#*:}; test ! -d $(DATA)/$$set || \
+	  $(ALONE) --dataset $$set --set two_tower.readouts=$$ways --out bench-out/$$set-$$ways || exit 1; done
+	@for set in gowalla ml-1m; do test ! -d $(DATA)/$$set || TASTEFEED_SEED=8 $(ALONE) --dataset $$set --out bench-out/$$set-seed-8 || exit 1; done
 	@for set in ml-100k ml-1m; do test ! -d $(DATA)/$$set || \
 	  $(BIN)/tastefeed bench ranking --data $(DATA) --dataset $$set --trials $(TRIALS) --out bench-out/ranking-$$set || exit 1; done
-	@test ! -d $(DATA) || $(BIN)/tastefeed bench report bench-out/gowalla bench-out/ml-1m bench-out/ranking-* --out docs
+	@test ! -d $(DATA) || $(BIN)/tastefeed bench report bench-out/gowalla bench-out/ml-1m bench-out/gowalla-* bench-out/ml-1m-* bench-out/ranking-* --out docs
 
 test: $(READY)  ## run the whole test suite
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder --cov --cov-report=term:skip-covered --cov-fail-under=85

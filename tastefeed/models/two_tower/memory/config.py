@@ -14,19 +14,19 @@ class AttentionConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    embedding_size: int = Field(256, ge=1, description="dimensions of items and people; whole ones for each head")
+    embedding_size: int = Field(128, ge=1, description="dimensions of items and people; whole ones for each head")
     window: int = Field(128, ge=2, description="touches that are seen at once")
     layers: int = Field(2, ge=1, description="blocks of attention")
     heads: int = Field(4, ge=1, description="heads of each block")
-    widening: int = Field(2, ge=1, description="units of a block's inner layer for each dimension")
-    dropout: float = Field(0.25, ge=0, lt=1, description="share of units left out in training")
-    epochs: int = Field(10, ge=1, description="passes over the lessons; the best on validation stays")
+    widening: int = Field(4, ge=1, description="units of a block's inner layer for each dimension")
+    dropout: float = Field(0.2, ge=0, lt=1, description="share of units left out in training")
+    epochs: int = Field(12, ge=1, description="passes over the lessons; the best on validation stays")
     fewest_steps: int = Field(
         1500, ge=1, description="steps below which there are more passes, four times as many at most"
     )
     lessons: int = Field(1_000_000, ge=1, description="touches of a pass, about, at most")
     batch_size: int = Field(2048, ge=1, description="touches of a step, about")
-    learning_rate: float = Field(1.5e-3, gt=0, description="highest step, of a schedule that rises once and falls")
+    learning_rate: float = Field(2e-3, gt=0, description="highest step, of a schedule that rises once and falls")
     weight_decay: float = Field(0.05, ge=0, description="AdamW's, of matrices")
     negatives: int = Field(4096, ge=1, description="sampled items of a step, where there are more than these")
 
