@@ -18,11 +18,14 @@ from tastefeed.bench.measured_fit import Job, fit
 from tastefeed.bench.methods import Params, build, method
 from tastefeed.bench.pairs import labels_of
 from tastefeed.contracts import columns as c
+from tastefeed.contracts.errors import PeerFailed
 from tastefeed.evaluation import Lists, Measured
 from tastefeed.evaluation.protocols import full_ranking
 
 STUDIES, PARAMS = "search.db", "params"
-DONE = (optuna.trial.TrialState.COMPLETE,)
+LEARNED = (optuna.trial.TrialState.COMPLETE,)
+DONE = (*LEARNED, optuna.trial.TrialState.FAIL)
+"""A trial in which a peer fails counts as one."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +58,8 @@ class Tuned:
 def tune(name: str, fixed: Params, search: Search) -> Tuned:
     """Search until `trials` are done in the study's file, those of an earlier run counted; `fixed` fields stay.
 
-    A method that has nothing to search, or chooses for itself inside its fit, is not tried.
+    A method that has nothing to search, or chooses for itself inside its fit, is not tried. Raises `PeerFailed` where
+    every trial failed.
     """
     if search.trials == 0 or not _tunable(name):
         return Tuned(dict(fixed), 0, None)
@@ -65,13 +69,15 @@ def tune(name: str, fixed: Params, search: Search) -> Tuned:
         if not done:
             study.enqueue_trial(method(name).Config().model_dump())
         study.sampler = optuna.samplers.TPESampler(seed=search.seed + done)
-        study.optimize(partial(_trial, name=name, fixed=fixed, search=search), n_trials=search.trials - done)
-    values = tuple(trial.values[0] for trial in study.get_trials(deepcopy=False, states=DONE))
-    return Tuned(study.best_trial.user_attrs[PARAMS], len(values), study.best_value, values)
+        tried = partial(_trial, name=name, fixed=fixed, search=search)
+        study.optimize(tried, n_trials=search.trials - done, catch=PeerFailed)
+    values = tuple(trial.values[0] for trial in study.get_trials(deepcopy=False, states=LEARNED))
+    if not values:
+        raise PeerFailed(f"{name}: none of its {search.trials} trials came to an end; leave it out with --methods")
+    return Tuned(study.best_trial.user_attrs[PARAMS], search.trials, study.best_value, values)
 
 
 def _study(name: str, fixed: Params, search: Search) -> optuna.Study:
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
     search.out.mkdir(parents=True, exist_ok=True)
     return optuna.create_study(
         storage=f"sqlite:///{(search.out / STUDIES).absolute()}",
@@ -88,6 +94,7 @@ def study_name(name: str, fixed: Params, search: Search) -> str:
 
 
 def _tunable(name: str) -> bool:
+    optuna.logging.set_verbosity(optuna.logging.ERROR)  # a failed trial is in the log of the search
     return bool(method(name).search(optuna.create_study().ask()))
 
 

@@ -86,7 +86,7 @@ class DataMissing(TastefeedError):
 
 
 class PeerFailed(TastefeedError):
-    """A peer that runs in a process of its own has ended."""
+    """A peer could not learn: its own process has ended, or its steps led nowhere."""
 
 
 class UnknownMethod(TastefeedError):

@@ -9,6 +9,7 @@ import pytest
 
 from tastefeed.bench.datasets import load
 from tastefeed.bench.tuning import Search, search_log, tune, validated
+from tastefeed.contracts.errors import PeerFailed
 
 
 @pytest.fixture
@@ -36,6 +37,13 @@ def test_a_search_goes_on_where_it_stopped_and_never_past_its_budget(search: Sea
     assert tune("ease", {}, search).trials == 2
     assert tune("ease", {}, search).trials == 2
     assert search_log(search.out).height == 2
+
+
+def test_a_trial_that_fails_is_one_of_the_budget(search: Search) -> None:
+    """BPR with steps so large that its vectors overflow."""
+    with pytest.raises(PeerFailed, match="bpr: none of its 2 trials came to an end"):
+        tune("bpr", {"learning_rate": "1e30"}, search)
+    assert search_log(search.out)["state"].to_list() == ["fail", "fail"]
 
 
 def test_a_fixed_field_is_never_searched_and_has_a_study_of_its_own(search: Search) -> None:

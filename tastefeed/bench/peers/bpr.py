@@ -4,11 +4,13 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import polars as pl
 from implicit.cpu.bpr import BayesianPersonalizedRanking
+from implicit.recommender_base import ModelFitError
 from pydantic import BaseModel, ConfigDict, Field
 
 from tastefeed.bench.pairs import liked
 from tastefeed.bench.peers.peer import Peer
 from tastefeed.bench.retriever import Scored, Scores
+from tastefeed.contracts.errors import PeerFailed
 from tastefeed.evaluation.lists import Rows
 
 if TYPE_CHECKING:
@@ -44,7 +46,7 @@ class Bpr(Peer):
 
     def fit(self, pairs: pl.DataFrame) -> Scored:
         """Take gradient steps on pairs of a like and a random item, one thread: several overwrite one another's
-        steps, and no two runs are alike."""
+        steps, and no two runs are alike. Raises `PeerFailed` where the steps were too large."""
         known = liked(pairs)
         model = BayesianPersonalizedRanking(
             factors=self.config.embedding_size,
@@ -54,7 +56,10 @@ class Bpr(Peer):
             num_threads=1,
             random_state=self.seed,
         )
-        model.fit(known.matrix, show_progress=False)
+        try:
+            model.fit(known.matrix, show_progress=False)
+        except ModelFitError as diverged:
+            raise PeerFailed(f"bpr: {diverged} with {self.config!r}; learn more slowly") from diverged
 
         def scores_of(rows: Rows) -> Scores:
             scores: Scores = model.user_factors[rows] @ model.item_factors.T  # their last column is the item's bias
