@@ -22,12 +22,13 @@ INTRODUCTION = """# Benchmarks
 
 Made by `tastefeed bench report` from the `metrics.json` of the runs below; nothing here is typed by hand. Peers come
 from their own libraries (EASE is its closed form) and run on the same split, with the same evaluator. Peers are tuned
-on validation with the trials in the table, the first of them the defaults, and not at all where they are 0. `two_tower`
-searches inside each fit, some twenty to thirty settings on a part of its training rows, whatever its trials say: where
-a peer had fewer, the budgets were not equal. Each final fit runs in a fresh process:
-peak memory is that whole process at its largest, and the start is what Python, the method's library and the rows take
-before the fit. Best of a column in bold. Newest-first is not among the peers: neither data set has a clock that all
-users share.
+on validation with the trials in the table, the first of them the defaults, and not at all where they are 0.
+`two_tower` has no trials: it chooses inside its fit, on a part of its training rows, among some twenty to forty
+settings in closed form and one training; where a peer had fewer trials, the budgets were not equal. Its fit is all of
+that. Each final fit runs in a fresh process: peak memory is that whole process at its largest, and the start is what
+Python, the method's library and the rows take before the fit. Best of a column in bold. Newest-first is not among the
+peers where a data set has no clock that all users share. Variants leave out a way to read a person (`readouts`), or
+begin with another seed.
 """
 
 

@@ -4,22 +4,25 @@ from collections.abc import Mapping
 from typing import Any
 
 from tastefeed.bench.methods import OURS
+from tastefeed.bench.published import beside_published
 from tastefeed.evaluation.report import heading
 
 Found = Mapping[str, Any]
 
 
 def sentences(run: Found) -> list[str]:
-    """Losses first, then what cannot be told apart, then wins, then who was left out and why."""
+    """What others published; losses, then what cannot be told apart, then wins; then who was left out and why."""
     ours = run.get("ours", OURS)
     if ours not in run["methods"]:
         return [f"`{ours}` was not in this run: nothing is said of it.", *_skipped(run)]
+    figures = run["methods"][ours].get("figures", {})
+    published = beside_published(run.get("dataset", ""), ours, figures) if run.get("kind") != "ranking" else []
     gains = {name: run["gains"][name] for name in run["methods"] if name != ours}
     told = {
         kind: [text for name, gain in gains.items() if (text := tell(name, gain, run["k"], ours))]
         for kind, tell in KINDS
     }
-    return [*(text for texts in told.values() for text in texts), *_skipped(run)]
+    return [*published, *(text for texts in told.values() for text in texts), *_skipped(run)]
 
 
 def losses(name: str, gain: Found, k: int, ours: str) -> str:

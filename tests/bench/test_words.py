@@ -36,3 +36,14 @@ def test_a_run_without_us_claims_nothing() -> None:
 
 def test_who_was_left_out_is_said_with_the_reason() -> None:
     assert sentences(run() | {"skipped": {"ease": "40,981 items"}}) == ["`ease` was left out: 40,981 items."]
+
+
+def test_what_others_published_is_said_first_and_a_tie_is_no_win() -> None:
+    figures = {"recall_at_20": 0.19, "ndcg_at_20": 0.158}
+    said = sentences(run() | {"dataset": "gowalla", "methods": {"two_tower": {"figures": figures}}})
+    assert said == [
+        "**We do not win**: `two_tower` is not above the best published NDCG@20 known to us, 0.1580 "
+        "(UltraGCN, BARS leaderboard), with 0.1580.",
+        "`two_tower` is above the best published Recall@20 known to us, 0.1872 (SimpleX, BARS leaderboard), "
+        "with 0.1900.",
+    ]
