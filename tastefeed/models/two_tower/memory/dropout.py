@@ -1,4 +1,4 @@
-"""Dropout whose dice are bytes: torch's own draws for each entry on one thread, and took a third of the training."""
+"""Dropout whose dice are bytes: torch's own draws for each entry on one thread, and took a quarter of a step."""
 
 import torch
 from torch import Tensor, nn
