@@ -13,6 +13,7 @@ from torch import Tensor
 from tastefeed.models.two_tower.memory.attention import Attention
 from tastefeed.models.two_tower.memory.config import AttentionConfig
 from tastefeed.models.two_tower.memory.histories import Histories
+from tastefeed.models.two_tower.memory.precision import half_precision
 from tastefeed.models.two_tower.memory.tower import EpochResult
 from tastefeed.models.two_tower.memory.windows import NOTHING, cut
 
@@ -84,11 +85,6 @@ def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
     """For the next step."""
     for group in optimizer.param_groups:
         group["lr"] = rate
-
-
-def half_precision() -> torch.autocast:
-    """Where the processor multiplies bfloat16 natively, three times as fast; elsewhere it would be slower."""
-    return torch.autocast("cpu", torch.bfloat16, enabled=torch.cpu._is_avx512_bf16_supported())
 
 
 def sampled(attention: Attention, config: AttentionConfig, generator: torch.Generator) -> Tensor | None:

@@ -11,6 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from tastefeed.models.two_tower.memory.precision import half
+
 BLOCK = 512
 
 
@@ -46,8 +48,3 @@ class LogSumExp(torch.autograd.Function):
         """Of the users and the items."""
         of_users_BD, of_items_ID = context.saved_tensors
         return of_users_BD * gradients[0], of_items_ID * gradients[0], None, None
-
-
-def half() -> torch.dtype:
-    """bfloat16 where the processor multiplies it natively, three times as fast; elsewhere it would be slower."""
-    return torch.bfloat16 if torch.cpu._is_avx512_bf16_supported() else torch.float32
