@@ -1,4 +1,4 @@
-"""Where half precision pays: where the processor multiplies bfloat16 natively, three times as fast; else it is slower."""
+"""Which precision pays: bfloat16 where the processor multiplies it natively, three times as fast; else the single one."""
 
 import torch
 
