@@ -1,4 +1,4 @@
-"""Which precision pays: bfloat16 where the processor multiplies it natively, three times as fast; else the single one."""
+"""Which precision pays: bfloat16 where the processor multiplies it natively, three times as fast; else single."""
 
 import torch
 
