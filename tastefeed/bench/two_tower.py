@@ -26,6 +26,7 @@ class TwoTowerConfig(BaseModel):
     k: int = Field(20, ge=1, description="depth of the lists that the choice looks at")
     ordered: bool | None = Field(None, description="whether the rows' order is that of time; None: as the rows tell")
     readouts: str = Field("", description="ways to read a person that may be tried, comma-separated; empty: all")
+    without: str = Field("", description="tricks that are left out, comma-separated")
 
 
 class TwoTower(Peer):
@@ -51,10 +52,15 @@ class TwoTower(Peer):
         history = dated(pairs).sort(c.TIMESTAMP, maintain_order=True)
         known = liked(history)
         histories = in_rows(history, known)
-        asked = self.config.model_dump(exclude={"readouts"})
-        readouts = self.config.readouts.split(",") if self.config.readouts else READOUTS
-        tower = fit_memory(histories, seed=self.seed, readouts=readouts, **asked)
+        asked = self.config.model_dump(exclude={"readouts", "without"})
+        asked |= {"readouts": listed(self.config.readouts) or READOUTS, "without": listed(self.config.without)}
+        tower = fit_memory(histories, seed=self.seed, **asked)
         return FittedTower(tower, histories, known)
+
+
+def listed(words: str) -> list[str]:
+    """Comma-separated words."""
+    return [word for word in words.split(",") if word]
 
 
 def in_rows(history: pl.DataFrame, known: Liked) -> "Histories":

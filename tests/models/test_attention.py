@@ -11,6 +11,7 @@ from tastefeed.models.two_tower.memory.config import AttentionConfig
 from tastefeed.models.two_tower.memory.dropout import Dropout
 from tastefeed.models.two_tower.memory.fitting import by_attention, space_of
 from tastefeed.models.two_tower.memory.learning import epochs_of, share_of_rate
+from tastefeed.models.two_tower.memory.tricks import going_without
 from tastefeed.models.two_tower.memory.windows import NOTHING, cut, latest_window
 from tests.models.paths import of, unseen_scores, wanderers
 
@@ -125,6 +126,18 @@ def test_attention_may_be_chosen_and_is_left_out_where_nothing_has_a_past() -> N
     assert "attention" in tried
     fit_memory(of([0, 1], [1, 2]), seed=7, ordered=True, on_trial=lambda trial: tried.append(trial.config.readout))
     assert tried[-1] != "attention"
+
+
+def test_a_trick_can_be_left_out_and_one_that_is_none_is_refused() -> None:
+    """Without distances nothing tells places apart: the order of all touches but the last means nothing."""
+    bare = going_without(config(epochs=1), ["distances", "beginning", "dropout"])
+    assert (bare.attention.dropout, bare.attention.begins, bare.bag.begins) == (0, "noise", "noise")
+    for sizes, alike in ((bare, True), (config(epochs=1), False)):
+        tower = fit(wanderers(), sizes, seed=7)
+        one, other = tower.embed_users(of([0, 1, 2, 3], [2, 1, 0, 3], items=12))
+        assert np.allclose(one, other, atol=1e-5) == alike
+    with pytest.raises(UnknownMethod, match="smoothing"):
+        going_without(bare, ["dropping"])
 
 
 def test_readouts_that_are_none_or_do_not_suit_are_refused() -> None:

@@ -12,6 +12,7 @@ from tastefeed.models.two_tower.memory.fitting import by_bag, by_space, space_of
 from tastefeed.models.two_tower.memory.graph import Sparse, walk
 from tastefeed.models.two_tower.memory.softmax import BLOCK, log_sum_exp
 from tastefeed.models.two_tower.memory.tower import mixed
+from tastefeed.models.two_tower.memory.tricks import going_without
 from tests.models.paths import blocks, of, unseen_scores
 
 CONFIG = MemoryConfig(readout="bag", embedding_size=3, bag=BagConfig(embedding_size=3))
@@ -63,9 +64,10 @@ def test_steps_grow_and_then_shrink() -> None:
     assert shares[3] == pytest.approx(0.03)
 
 
-def test_a_learned_bag_finds_the_block_that_a_person_is_of() -> None:
+@pytest.mark.parametrize("without", [(), ("smoothing", "beginning")])
+def test_a_learned_bag_finds_the_block_that_a_person_is_of(without: tuple[str, ...]) -> None:
     histories = blocks()
-    best = np.argsort(-unseen_scores(fit(histories, CONFIG, seed=7), histories), axis=1)[:, :2]
+    best = np.argsort(-unseen_scores(fit(histories, going_without(CONFIG, without), seed=7), histories), axis=1)[:, :2]
     assert (best % 2 == np.arange(60)[:, None] % 2).mean() > 0.9  # a guess: one half
 
 

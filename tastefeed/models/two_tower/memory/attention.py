@@ -73,7 +73,8 @@ class Block(nn.Module):
         self.wide = nn.Linear(size, config.widening * size)
         self.narrow = nn.Linear(config.widening * size, size)
         self.dropout = Dropout(config.dropout)
-        self.distance_HB = nn.Parameter(-torch.outer(slopes(self.heads), distance_of_bucket()))
+        fading_HB = -torch.outer(slopes(self.heads), distance_of_bucket())
+        self.distance_HB = nn.Parameter(fading_HB * config.distances, requires_grad=config.distances)
         for layer in (self.query_key_value, self.mixed, self.wide, self.narrow):
             nn.init.normal_(layer.weight, std=0.2 / math.sqrt(size))
 

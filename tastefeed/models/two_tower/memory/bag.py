@@ -27,7 +27,8 @@ WARM_UP_STEPS, LAST_SHARE = 20, 0.03
 
 def learn_bag(pairs: csr_matrix, start_ID: Floats, config: BagConfig, *, seed: int) -> tuple[Floats, Floats]:
     """[I, D] what a touch of each item adds to a person, and [I, D] what people are compared with, of length 1."""
-    step_to_items, users_I = walk(pairs), np.maximum(np.asarray(pairs.sum(axis=0)).ravel(), 1)
+    step_to_items = walk(pairs) if config.smoothed else None
+    users_I = np.maximum(np.asarray(pairs.sum(axis=0)).ravel(), 1)
     touch_I1 = torch.from_numpy(users_I**-0.5).float()[:, None]
     items_ID = torch.nn.Parameter(torch.from_numpy(start_ID / start_ID.std() * SPREAD).float())
     optimizer = torch.optim.Adam([items_ID], config.learning_rate, betas=(0.9, 0.99))
@@ -50,9 +51,9 @@ def learn_bag(pairs: csr_matrix, start_ID: Floats, config: BagConfig, *, seed: i
         return (smooth_ID * touch_I1).numpy(), normalize(smooth_ID).numpy()
 
 
-def smoothed(items_ID: Tensor, step_to_items: Sparse) -> Tensor:
-    """Each item with something of those that its people touched."""
-    return items_ID + step_to_items.T @ (step_to_items @ items_ID)
+def smoothed(items_ID: Tensor, step_to_items: Sparse | None) -> Tensor:
+    """Each item with something of those that its people touched; None: without."""
+    return items_ID if step_to_items is None else items_ID + step_to_items.T @ (step_to_items @ items_ID)
 
 
 def batches(users: int, parts: int, steps: int, seed: int) -> Iterator[Ints]:

@@ -11,6 +11,7 @@ from tastefeed.models.two_tower.memory.histories import Histories
 from tastefeed.models.two_tower.memory.order import tells_order
 from tastefeed.models.two_tower.memory.tower import MemoryTwoTower
 from tastefeed.models.two_tower.memory.trials import Bench, OnTrial, Trial
+from tastefeed.models.two_tower.memory.tricks import going_without
 from tastefeed.models.two_tower.memory.validation import HeldOut, hold_out
 
 Change = dict[str, Any]
@@ -53,25 +54,28 @@ def fit_memory(
     seed: int,
     ordered: bool | None = None,
     readouts: Sequence[str] = READOUTS,
+    without: Sequence[str] = (),
     on_trial: OnTrial = lambda _: None,
 ) -> MemoryTwoTower:
     """Choose a config on a held-out part of the histories, then fit it to all of them.
 
     `ordered` says whether the histories' order is that of time; None: as `tells_order` finds. Of `readouts` those are
-    tried that the data have a use for; "attention" takes minutes. Where nothing can be held out, the defaults are
-    fitted. Raises `UntrainableInput` where nobody touched anything, `UnknownMethod` for a readout that is none.
+    tried that the data have a use for; "attention" takes minutes. `without` are names of `TRICKS` that are left out.
+    Where nothing can be held out, the defaults are fitted. Raises `UntrainableInput` where nobody touched anything,
+    `UnknownMethod` for a readout or a trick that is none.
     """
     if unknown := set(readouts) - set(READOUTS):
         raise UnknownMethod(f"no readout is called {', '.join(sorted(unknown))}; choose of {', '.join(READOUTS)}")
+    space, ridge = going_without(SPACE, without), going_without(RIDGE, without)
     ordered = tells_order(histories, seed) if ordered is None else ordered
     held_out = hold_out(histories, ordered=ordered, seed=seed)
     if not len(held_out.asked.counts):
-        return fit(histories, SPACE, seed=seed)
+        return fit(histories, space, seed=seed)
     bench = Bench(held_out, k, seed, on_trial)
     found: list[Trial] = []
     for name in READOUTS:
         if name in readouts and suits(name, held_out, ordered=ordered):
-            found.append(tried(bench, name, found))
+            found.append(tried(bench, name, found, space=space, ridge=ridge))
     if not found:
         raise UntrainableInput(f"none of the readouts {', '.join(readouts)} is for data without order; add space")
     return _with_everything(max(found, key=_merit), histories, held_out, seed)
@@ -83,16 +87,16 @@ def suits(name: str, held_out: HeldOut, *, ordered: bool) -> bool:
     return needs[name]
 
 
-def tried(bench: Bench, name: str, found: Sequence[Trial]) -> Trial:
+def tried(bench: Bench, name: str, found: Sequence[Trial], *, space: MemoryConfig, ridge: MemoryConfig) -> Trial:
     """The best of a readout: those in closed form are searched, for they cost little; the others are trained once."""
     if name == "space":
-        return search(bench, SPACE, SPACE_STEPS)
+        return search(bench, space, SPACE_STEPS)
     if name == "bag":
-        space = found[0].config if found else _fitting(bench, SPACE)
-        return max((bench.trial(config) for config in _bags(bench, space)), key=_merit)
+        beside = found[0].config if found else _fitting(bench, space)
+        return max((bench.trial(config) for config in _bags(bench, beside)), key=_merit)
     if name == "ridge":
-        return search(bench, RIDGE, RIDGE_STEPS)
-    return bench.trial(_attending(bench, RIDGE))
+        return search(bench, ridge, RIDGE_STEPS)
+    return bench.trial(_attending(bench, ridge))
 
 
 def search(bench: Bench, start: MemoryConfig, steps: Iterable[Sequence[Change]]) -> Trial:

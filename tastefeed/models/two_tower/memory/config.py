@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 ReadoutName = Literal["space", "bag", "ridge", "attention"]
 READOUTS: tuple[ReadoutName, ...] = get_args(ReadoutName)
+Begins = Literal["space", "noise"]
 
 
 class AttentionConfig(BaseModel):
@@ -20,6 +21,8 @@ class AttentionConfig(BaseModel):
     heads: int = Field(4, ge=1, description="heads of each block")
     widening: int = Field(4, ge=1, description="units of a block's inner layer for each dimension")
     dropout: float = Field(0.2, ge=0, lt=1, description="share of units left out in training")
+    begins: Begins = Field("space", description="where item vectors are before training")
+    distances: bool = Field(True, description="whether heads have a bias for each distance")
     epochs: int = Field(12, ge=1, description="passes over the lessons; the best on validation stays")
     fewest_steps: int = Field(
         1500, ge=1, description="steps below which there are more passes, four times as many at most"
@@ -38,6 +41,8 @@ class BagConfig(BaseModel):
 
     embedding_size: int = Field(512, ge=1, description="dimensions of items and people")
     temperature: float = Field(0.1, gt=0, description="what cosines are divided by")
+    begins: Begins = Field("space", description="where item vectors are before training")
+    smoothed: bool = Field(True, description="whether an item has something of those that its people touched")
     epochs: int = Field(4, ge=1, description="passes over the people")
     fewest_steps: int = Field(60, ge=1, description="steps below which there are more passes")
     batch_size: int = Field(2048, ge=1, description="people of a step")

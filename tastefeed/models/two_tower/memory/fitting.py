@@ -59,6 +59,8 @@ def by_bag(histories: Histories, space: ItemSpace, config: MemoryConfig, *, seed
     """Both towers read off items that have learned to be summed; they begin in the item space."""
     some_D = slice(0, config.bag.embedding_size)
     start_ID = space.directions_ID[:, some_D] * np.sqrt(space.spectrum_D[some_D])
+    if config.bag.begins == "noise":
+        start_ID = np.random.default_rng(seed).standard_normal(start_ID.shape)
     inputs_ID, outputs_ID = learn_bag(histories.pairs(), start_ID, config.bag, seed=seed)
     items_IV = np.concatenate([outputs_ID, FAINT * popularity_of(space)], axis=1)
     return MemoryTwoTower(config, items_IV, Sums(inputs_ID, config.half_lives))
@@ -83,8 +85,9 @@ def by_attention(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         start_ID = FRESH_START * torch.randn(len(space.directions_ID), sizes.embedding_size)
-        found_ID = torch.from_numpy(space.directions_ID[:, : sizes.embedding_size])
-        start_ID[:, : found_ID.shape[1]] = found_ID
+        if sizes.begins == "space":
+            found_ID = torch.from_numpy(space.directions_ID[:, : sizes.embedding_size])
+            start_ID[:, : found_ID.shape[1]] = found_ID
         attention = Attention(start_ID, torch.from_numpy(space.weights_I), sizes)
         told = learn(attention, histories, sizes, seed=seed, measure=lambda now: measure(of_attention(now, config)))
     return replace(of_attention(attention, config), epochs=told)
