@@ -60,7 +60,7 @@ def by_bag(histories: Histories, space: ItemSpace, config: MemoryConfig, *, seed
     some_D = slice(0, config.bag.embedding_size)
     start_ID = space.directions_ID[:, some_D] * np.sqrt(space.spectrum_D[some_D])
     if config.bag.begins == "noise":
-        start_ID = np.random.default_rng(seed).standard_normal(start_ID.shape)
+        start_ID = np.random.default_rng(seed).standard_normal(start_ID.shape, np.float32)
     inputs_ID, outputs_ID = learn_bag(histories.pairs(), start_ID, config.bag, seed=seed)
     items_IV = np.concatenate([outputs_ID, FAINT * popularity_of(space)], axis=1)
     return MemoryTwoTower(config, items_IV, Sums(inputs_ID, config.half_lives))
