@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy.sparse import csr_matrix
 
 from tastefeed.contracts.errors import UntrainableInput
 from tastefeed.models.two_tower.memory import (
@@ -12,9 +13,11 @@ from tastefeed.models.two_tower.memory import (
     histories_of,
     tells_order,
 )
+from tastefeed.models.two_tower.memory.choice import FAVOUR
 from tastefeed.models.two_tower.memory.memories import latest, lessons
 from tastefeed.models.two_tower.memory.readout import Readout
 from tastefeed.models.two_tower.memory.space import item_space
+from tastefeed.models.two_tower.memory.trials import Trial
 from tastefeed.models.two_tower.memory.validation import hold_out
 from tests.models.paths import blocks, of, unseen_scores, wanderers
 
@@ -87,6 +90,19 @@ def test_whether_the_order_of_rows_tells_anything(histories: Histories, *, told:
     assert tells_order(histories, seed=7) is told
 
 
+def test_shrinkage_is_ridge_regression_of_everything_on_all_else() -> None:
+    """EASE's weights in closed form (Steck 2019), between different items, and of what nobody has touched yet."""
+    pairs = csr_matrix((np.random.default_rng(0).random((40, 7)) < 0.4).astype(np.float32))
+    space = item_space(pairs, 7, user_power=0, item_power=0, seed=0)
+    penalty = 0.05 * float(space.spectrum_D[0]) ** 2
+    inverse = np.linalg.inv((pairs.T @ pairs).toarray() + penalty * np.eye(7))
+    ease = -inverse / np.diag(inverse)
+    inputs = space.inputs(7, item_power=0, spectrum_power=0, shrinkage=0.05)
+    ours = inputs @ space.outputs(7, popularity_power=0, shrinkage=0.05).T
+    apart = ~np.eye(7, dtype=bool)
+    assert ours[apart] / ease[apart] == pytest.approx(np.full(42, ours[0, 1] / ease[0, 1]), rel=1e-3)
+
+
 def test_what_is_held_out_is_the_last_item_that_was_new() -> None:
     held_out = hold_out(of([0, 1, 2, 1], [2]), ordered=True, seed=7)
     assert held_out.past.items.tolist() == [0, 1]  # the 1 after the 2 would tell of it
@@ -110,12 +126,20 @@ def test_who_walks_a_path_is_read_as_memories() -> None:
 def test_who_has_a_block_is_read_as_a_bag() -> None:
     histories = blocks()
     tower = fit_memory(histories, k=2, seed=7)
-    assert tower.config.readout in ("space", "bag")
+    assert tower.config.readout in ("space", "ease", "bag")
     best = np.argsort(-unseen_scores(tower, histories), axis=1)[:, :2]
     assert (best % 2 == np.arange(60)[:, None] % 2).mean() > 0.9  # a guess: one half
 
 
-@pytest.mark.parametrize("readout", ["space", "ridge"])
+def test_ease_is_favoured_where_it_is_about_as_good() -> None:
+    tried: list[Trial] = []
+    tower = fit_memory(blocks(), k=2, seed=7, readouts=("space", "ease"), on_trial=tried.append)
+    best = {name: max(trial.ndcg for trial in tried if trial.config.readout == name) for name in ("space", "ease")}
+    assert best["ease"] > 0
+    assert tower.config.readout == ("ease" if best["ease"] * FAVOUR >= best["space"] else "space")
+
+
+@pytest.mark.parametrize("readout", ["space", "ease", "ridge"])
 def test_nobody_in_particular_gets_what_is_popular(readout: str) -> None:
     histories = of([0, 1], [0, 1, 2], [2, 1], [2, 1])
     tower = fit(histories, MemoryConfig(readout=readout, embedding_size=2), seed=7)

@@ -5,7 +5,7 @@ from typing import Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field
 
-ReadoutName = Literal["space", "bag", "ridge", "attention"]
+ReadoutName = Literal["space", "ease", "bag", "ridge", "attention"]
 READOUTS: tuple[ReadoutName, ...] = get_args(ReadoutName)
 Begins = Literal["space", "noise"]
 
@@ -60,6 +60,11 @@ class MemoryConfig(BaseModel):
     user_power: float = Field(0.3, ge=0, description="a user of n items weighs n^-this in the item space")
     item_power: float = Field(0.4, ge=0, description="an item of n users weighs n^-this in the item space")
     spectrum_power: float = Field(0.0, description="0: all dimensions weigh the same; 1: as the spectrum has it")
+    shrinkage: float = Field(
+        0.0,
+        ge=0,
+        description="0: none; else a dimension of strength s, 1 at most, weighs s^2 / (s^2 + this), as in EASE",
+    )
     popularity_power: float = Field(0.2, description="the score of an item of n users is scaled by n^this")
     half_lives: tuple[float, ...] = Field(
         (math.inf,), min_length=1, description="touches after which each memory has halved"

@@ -31,7 +31,7 @@ FRESH_START = 0.02
 def fit(histories: Histories, config: MemoryConfig, *, seed: int) -> MemoryTwoTower:
     """Learn from everybody. Raises `UntrainableInput` where nobody touched anything."""
     space = space_of(histories, config, seed=seed)
-    if config.readout == "space":
+    if config.readout in ("space", "ease"):
         return by_space(space, config)
     if config.readout == "bag":
         return beside_space(by_bag(histories, space, config, seed=seed), space, config)
@@ -50,7 +50,8 @@ def space_of(histories: Histories, config: MemoryConfig, *, seed: int) -> ItemSp
 
 def by_space(space: ItemSpace, config: MemoryConfig) -> MemoryTwoTower:
     """Both towers read off the item space: a person is the sum of what they touched."""
-    outputs_ID = space.outputs(config.embedding_size, popularity_power=config.popularity_power)
+    powers = {"popularity_power": config.popularity_power, "shrinkage": config.shrinkage}
+    outputs_ID = space.outputs(config.embedding_size, **powers)
     items_IV = np.concatenate([outputs_ID, FAINT * popularity_of(space)], axis=1)
     return MemoryTwoTower(config, items_IV, sums_of(space, config))
 
@@ -106,7 +107,7 @@ def sums_of(space: ItemSpace, config: MemoryConfig) -> Sums:
 def inputs_of(space: ItemSpace, config: MemoryConfig) -> Floats:
     """[I, D] what a touch adds."""
     powers = {"item_power": config.item_power, "spectrum_power": config.spectrum_power}
-    return space.inputs(config.embedding_size, **powers)
+    return space.inputs(config.embedding_size, shrinkage=config.shrinkage, **powers)
 
 
 def ridge_of(histories: Histories, space: ItemSpace, config: MemoryConfig) -> Readout:

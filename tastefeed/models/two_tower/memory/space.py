@@ -3,6 +3,8 @@
 The truncated SVD of who touched what, both sides scaled down by a power of how much they touch: an ideal low-pass over
 the graph of people and items (GF-CF, Shen et al. 2021; PureSVD, Cremonesi et al. 2010). The usual powers of one half
 are those of a random walk; smaller ones keep more of what the active people know, and validation prefers them.
+With shrinkage, it is the ridge regression of every item on all others (EASE, Steck 2019): between two different items
+that one's weights are, but for a factor of the second, a filter of the spectrum, exact where no dimension is cut off.
 """
 
 # U users, I items, D dimensions
@@ -16,6 +18,8 @@ from sklearn.utils.extmath import randomized_svd
 from tastefeed.models.two_tower.memory.histories import Floats
 
 POWER_ITERATIONS = 2
+LEAST_LEFT = 1e-3
+"""Of an item that its own row would give back whole, were it not left out."""
 
 
 @dataclass(frozen=True)
@@ -26,16 +30,28 @@ class ItemSpace:
     spectrum_D: Floats
     weights_I: Floats  # how many users touched each item, at least 1
 
-    def inputs(self, size: int, *, item_power: float, spectrum_power: float) -> Floats:
+    def inputs(self, size: int, *, item_power: float, spectrum_power: float, shrinkage: float = 0.0) -> Floats:
         """[I, size] what a touch of each item adds to a person; the mean length is 1."""
-        scaled_ID = self.directions_ID[:, :size] * (self.spectrum_D[:size] / self.spectrum_D[0]) ** spectrum_power
+        filter_D = self._strengths(size) ** spectrum_power * self._shrunk(size, shrinkage)
+        scaled_ID = self.directions_ID[:, :size] * filter_D
         inputs_ID = scaled_ID * (self.weights_I**-item_power)[:, None]
         lengths_I = np.linalg.norm(inputs_ID, axis=1)
         return np.asarray(inputs_ID / max(float(lengths_I.mean()), 1e-12), np.float32)
 
-    def outputs(self, size: int, *, popularity_power: float) -> Floats:
-        """[I, size] what a person is compared with."""
-        return np.asarray(self.directions_ID[:, :size] * (self.weights_I**popularity_power)[:, None], np.float32)
+    def outputs(self, size: int, *, popularity_power: float, shrinkage: float = 0.0) -> Floats:
+        """[I, size] what a person is compared with; with shrinkage, an item that all others cannot tell counts more."""
+        scale_I = self.weights_I**popularity_power
+        if shrinkage:
+            itself_I = self.directions_ID[:, :size] ** 2 @ self._shrunk(size, shrinkage)
+            scale_I = scale_I / np.maximum(1 - itself_I, LEAST_LEFT)
+        return np.asarray(self.directions_ID[:, :size] * scale_I[:, None], np.float32)
+
+    def _strengths(self, size: int) -> Floats:
+        return self.spectrum_D[:size] / self.spectrum_D[0]
+
+    def _shrunk(self, size: int, shrinkage: float) -> Floats:
+        squared_D = self._strengths(size) ** 2
+        return squared_D / (squared_D + shrinkage)
 
 
 def item_space(pairs: csr_matrix, size: int, *, user_power: float, item_power: float, seed: int) -> ItemSpace:

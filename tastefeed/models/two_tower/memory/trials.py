@@ -59,7 +59,7 @@ class Bench:
 
     def _tower(self, config: MemoryConfig) -> MemoryTwoTower:
         space = self._space(config)
-        if config.readout == "space":
+        if config.readout in ("space", "ease"):
             return by_space(space, config)
         if config.readout == "bag":
             return beside_space(self._bag(config), space, config)
