@@ -9,6 +9,7 @@ TRIALS ?= 20
 # the methods of the small version
 QUICK := most_popular,item_knn,ials,two_tower
 ABLATIONS := gowalla:space ml-1m:space ml-1m:space,ridge
+TRICKS := gowalla:smoothing gowalla:beginning ml-1m:beginning ml-1m:distances ml-1m:dropout
 ALONE = $(BIN)/tastefeed bench retrieval --data $(DATA) --methods two_tower --trials 0
 VENV := .venv
 BIN := $(VENV)/bin
@@ -59,6 +60,8 @@ bench-full: $(READY)  ## ours beside tuned peers on public data (hours), then do
 	  $(BIN)/tastefeed bench retrieval --data $(DATA) --dataset $$set --trials $(TRIALS) --out bench-out/$$set || exit 1; done
 	@for one in $(ABLATIONS); do set=$${one%%:*}; ways=$${one#*:}; test ! -d $(DATA)/$$set || \
 	  $(ALONE) --dataset $$set --set two_tower.readouts=$$ways --out bench-out/$$set-$$ways || exit 1; done
+	@for one in $(TRICKS); do set=$${one%%:*}; trick=$${one#*:}; test ! -d $(DATA)/$$set || \
+	  $(ALONE) --dataset $$set --set two_tower.without=$$trick --out bench-out/$$set-without-$$trick || exit 1; done
 	@for set in gowalla ml-1m; do test ! -d $(DATA)/$$set || TASTEFEED_SEED=8 $(ALONE) --dataset $$set --out bench-out/$$set-seed-8 || exit 1; done
 	@for set in ml-100k ml-1m; do test ! -d $(DATA)/$$set || \
 	  $(BIN)/tastefeed bench ranking --data $(DATA) --dataset $$set --trials $(TRIALS) --out bench-out/ranking-$$set || exit 1; done

@@ -27,8 +27,8 @@ on validation with the trials in the table, the first of them the defaults, and 
 settings in closed form and one training; where a peer had fewer trials, the budgets were not equal. Its fit is all of
 that. Each final fit runs in a fresh process: peak memory is that whole process at its largest, and the start is what
 Python, the method's library and the rows take before the fit. Best of a column in bold. Newest-first is not among the
-peers where a data set has no clock that all users share. Variants leave out a way to read a person (`readouts`), or
-begin with another seed.
+peers where a data set has no clock that all users share. Variants leave out a way to read a person (`readouts`) or
+a trick (`without`), or begin with another seed.
 """
 
 

@@ -47,11 +47,12 @@ class ItemSpace:
         return np.asarray(self.directions_ID[:, :size] * scale_I[:, None], np.float32)
 
     def _strengths(self, size: int) -> Floats:
-        return self.spectrum_D[:size] / self.spectrum_D[0]
+        strengths_D: Floats = self.spectrum_D[:size] / self.spectrum_D[0]
+        return strengths_D
 
     def _shrunk(self, size: int, shrinkage: float) -> Floats:
-        squared_D = self._strengths(size) ** 2
-        return squared_D / (squared_D + shrinkage)
+        squared_D: Floats = self._strengths(size) ** 2
+        return squared_D / (squared_D + np.float32(shrinkage))
 
 
 def item_space(pairs: csr_matrix, size: int, *, user_power: float, item_power: float, seed: int) -> ItemSpace:
