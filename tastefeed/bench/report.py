@@ -23,7 +23,7 @@ INTRODUCTION = """# Benchmarks
 Made by `tastefeed bench report` from the `metrics.json` of the runs below; nothing here is typed by hand. Peers come
 from their own libraries (EASE is its closed form) and run on the same split, with the same evaluator. Peers are tuned
 on validation with the trials in the table, the first of them the defaults, and not at all where they are 0.
-`two_tower` has no trials: it chooses inside its fit, on a part of its training rows, among some twenty to forty
+`two_tower` has no trials: it chooses inside its fit, on a part of its training rows, among some twenty to fifty
 settings in closed form and one training; where a peer had fewer trials, the budgets were not equal. Its fit is all of
 that. Each final fit runs in a fresh process: peak memory is that whole process at its largest, and the start is what
 Python, the method's library and the rows take before the fit. Best of a column in bold. Newest-first is not among the
