@@ -12,6 +12,7 @@ from tastefeed.models.two_tower.memory.fitting import by_bag, by_space, space_of
 from tastefeed.models.two_tower.memory.graph import Sparse, walk
 from tastefeed.models.two_tower.memory.softmax import BLOCK, log_sum_exp
 from tastefeed.models.two_tower.memory.tower import mixed
+from tastefeed.models.two_tower.memory.trials import Trial
 from tastefeed.models.two_tower.memory.tricks import going_without
 from tests.models.paths import blocks, of, unseen_scores
 
@@ -87,6 +88,14 @@ def test_strangers_get_what_is_popular_and_the_seed_repeats() -> None:
     assert (one.embed_users(of([])) @ one.embed_items().T).argmax() == 1
     assert np.array_equal(one.embed_items(), two.embed_items())
     assert not np.array_equal(one.embed_items(), fit(histories, CONFIG, seed=8).embed_items())
+
+
+@pytest.mark.parametrize("readout", ["space", "ease"])
+def test_a_trick_is_left_out_whatever_the_bag_is_beside(readout: str) -> None:
+    tried: list[Trial] = []
+    fit_memory(blocks(), k=2, seed=7, readouts=(readout, "bag"), without=["smoothing"], on_trial=tried.append)
+    assert "bag" in {trial.config.readout for trial in tried}
+    assert not any(trial.config.bag.smoothed for trial in tried)
 
 
 def test_bags_are_tried_where_order_tells_nothing() -> None:

@@ -45,7 +45,7 @@ def fit_memory(
     """
     if unknown := set(readouts) - set(READOUTS):
         raise UnknownMethod(f"no readout is called {', '.join(sorted(unknown))}; choose of {', '.join(READOUTS)}")
-    space, ridge = going_without(SPACE, without), going_without(RIDGE, without)
+    space, ease, ridge = (going_without(start, without) for start in (SPACE, EASE, RIDGE))
     ordered = tells_order(histories, seed) if ordered is None else ordered
     held_out = hold_out(histories, ordered=ordered, seed=seed)
     if not len(held_out.asked.counts):
@@ -54,8 +54,8 @@ def fit_memory(
     found: list[Trial] = []
     for name in READOUTS:
         if name in readouts and suits(name, held_out, ordered=ordered):
-            found.append(tried(bench, name, found, space=space, ridge=ridge))
-        if name == "ease":
+            found.append(tried(bench, name, found, space=space, ease=ease, ridge=ridge))
+        if name == "ease":  # one of the two is left, and a bag is tried beside it
             found = found and [max(found, key=_favoured)]
     if not found:
         raise UntrainableInput(f"none of the readouts {', '.join(readouts)} is for data without order; add space")
@@ -74,12 +74,14 @@ def suits(name: str, held_out: HeldOut, *, ordered: bool) -> bool:
     return needs[name]
 
 
-def tried(bench: Bench, name: str, found: Sequence[Trial], *, space: MemoryConfig, ridge: MemoryConfig) -> Trial:
+def tried(
+    bench: Bench, name: str, found: Sequence[Trial], *, space: MemoryConfig, ease: MemoryConfig, ridge: MemoryConfig
+) -> Trial:
     """The best of a readout: those in closed form are searched, for they cost little; the others are trained once."""
     if name == "space":
         return search(bench, _fitting(bench, space), SPACE_STEPS)
     if name == "ease":
-        return search(bench, _whole(bench, EASE), EASE_STEPS)
+        return search(bench, _whole(bench, ease), EASE_STEPS)
     if name == "bag":
         beside = found[0].config if found else _fitting(bench, space)
         return max((bench.trial(config) for config in _bags(bench, beside)), key=_merit)
