@@ -27,6 +27,7 @@ class TwoTowerConfig(BaseModel):
     ordered: bool | None = Field(None, description="whether the rows' order is that of time; None: as the rows tell")
     readouts: str = Field("", description="ways to read a person that may be tried, comma-separated; empty: all")
     without: str = Field("", description="tricks that are left out, comma-separated")
+    minutes: float = Field(10.0, gt=0, description="of two cores that training may take, about; less makes it smaller")
 
 
 class TwoTower(Peer):

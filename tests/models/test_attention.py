@@ -143,7 +143,7 @@ def test_a_trick_can_be_left_out_and_one_that_is_none_is_refused() -> None:
 def test_readouts_that_are_none_or_do_not_suit_are_refused() -> None:
     with pytest.raises(UnknownMethod, match="no readout is called memory; choose of space, ease, bag, ridge"):
         fit_memory(wanderers(), seed=7, readouts=["memory"])
-    with pytest.raises(UntrainableInput, match="none of the readouts attention is for data without order; add space"):
+    with pytest.raises(UntrainableInput, match="none of the readouts attention suits rows without order in 10 min"):
         fit_memory(wanderers(), seed=7, readouts=["attention"], ordered=False)
 
 
