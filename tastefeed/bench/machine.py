@@ -9,12 +9,15 @@ PACKAGES = ("tastefeed", "numpy", "scipy", "polars", "torch", "implicit", "optun
 
 
 def machine() -> dict[str, Any]:
-    """Cores that this process may use, memory, system and Python."""
+    """Cores that this process may use, memory, precision in which models are trained, system and Python."""
+    from tastefeed.models.two_tower.memory.precision import half  # noqa: PLC0415  torch: who lists methods need not wait
+
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return {
         "cores": cores,
         "memory_gb": round(memory / 1024**3, 1),
+        "training": str(half()).removeprefix("torch."),
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
     }

@@ -192,9 +192,10 @@ def conditions(run: Found) -> str:
     """How to run it again, and on what it ran."""
     machine, versions = run["machine"], ", ".join(f"{name} {version}" for name, version in run["versions"].items())
     threads = run["threads"] or f"all {machine['cores']}"
+    precision = f" training in {machine['training']}," if "training" in machine else ""  # runs of before it was told
     return (
         f"```\n{run['command']}\n```\n\n"
         f"Seed {run['seed']}, {run['trials']} trials a method, threads: {threads} (BPR one). {versions}. "
-        f"{machine['cores']} cores, {machine['memory_gb']} GB of memory, {machine['system']}, "
+        f"{machine['cores']} cores, {machine['memory_gb']} GB of memory,{precision} {machine['system']}, "
         f"Python {machine['python']}."
     )
