@@ -39,7 +39,7 @@ class BagConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    embedding_size: int = Field(512, ge=1, description="dimensions of items and people")
+    embedding_size: int = Field(1024, ge=1, description="dimensions of items and people; fewer where time is short")
     temperature: float = Field(0.1, gt=0, description="what cosines are divided by")
     begins: Begins = Field("space", description="where item vectors are before training")
     smoothed: bool = Field(True, description="whether an item has something of those that its people touched")
