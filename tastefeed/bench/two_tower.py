@@ -27,7 +27,7 @@ class TwoTowerConfig(BaseModel):
     ordered: bool | None = Field(None, description="whether the rows' order is that of time; None: as the rows tell")
     readouts: str = Field("", description="ways to read a person that may be tried, comma-separated; empty: all")
     without: str = Field("", description="tricks that are left out, comma-separated")
-    minutes: float = Field(10.0, gt=0, description="of two cores that training may take, about; less makes it smaller")
+    minutes: float | None = Field(None, gt=0, description="of two cores that training may take; None: as shipped")
 
 
 class TwoTower(Peer):
@@ -53,7 +53,7 @@ class TwoTower(Peer):
         history = dated(pairs).sort(c.TIMESTAMP, maintain_order=True)
         known = liked(history)
         histories = in_rows(history, known)
-        asked = self.config.model_dump(exclude={"readouts", "without"})
+        asked = self.config.model_dump(exclude={"readouts", "without"}, exclude_none=True)
         asked |= {"readouts": listed(self.config.readouts) or READOUTS, "without": listed(self.config.without)}
         tower = fit_memory(histories, seed=self.seed, **asked)
         return FittedTower(tower, histories, known)
