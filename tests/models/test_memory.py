@@ -16,7 +16,7 @@ from tastefeed.models.two_tower.memory import (
 from tastefeed.models.two_tower.memory.choice import FAVOUR
 from tastefeed.models.two_tower.memory.memories import latest, lessons
 from tastefeed.models.two_tower.memory.readout import Readout
-from tastefeed.models.two_tower.memory.space import item_space
+from tastefeed.models.two_tower.memory.space import item_space, leading
 from tastefeed.models.two_tower.memory.trials import Trial
 from tastefeed.models.two_tower.memory.validation import hold_out
 from tests.models.paths import blocks, of, unseen_scores, wanderers
@@ -107,6 +107,18 @@ def test_what_is_held_out_is_the_last_item_that_was_new() -> None:
     held_out = hold_out(of([0, 1, 2, 1], [2]), ordered=True, seed=7)
     assert held_out.past.items.tolist() == [0, 1]  # the 1 after the 2 would tell of it
     assert held_out.wanted.toarray().tolist() == [[0, 0, 1]]  # the second user has no past to be asked from
+
+
+@pytest.mark.parametrize(("people", "items", "size"), [(90, 40, 5), (40, 90, 5), (30, 8, 20), (8, 30, 20)])
+def test_leading_directions_are_those_of_the_whole_decomposition(people: int, items: int, size: int) -> None:
+    random, rank = np.random.default_rng(0), min(people, items)
+    left, right = (np.linalg.qr(random.normal(size=(count, rank)))[0] for count in (people, items))
+    matrix = (left * 0.6 ** np.arange(rank)) @ right.T
+    directions, spectrum = leading(csr_matrix(matrix), size, seed=7)
+    _, values, whole = np.linalg.svd(matrix)
+    assert directions.shape == (items, min(size, rank))
+    assert spectrum == pytest.approx(values[:size], rel=1e-3)
+    assert np.abs((directions * whole[: len(spectrum)].T).sum(axis=0)) == pytest.approx(1, abs=1e-3)
 
 
 def test_without_order_a_tenth_is_held_out() -> None:

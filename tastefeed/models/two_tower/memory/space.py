@@ -70,7 +70,8 @@ def leading(matrix: csr_matrix, size: int, *, seed: int) -> tuple[Floats, Floats
     """[I, D] right singular vectors and [D] their values, greatest first, D being `size` at most.
 
     Subspace iteration (Halko et al. 2011), orthogonal on the side of the items alone: nothing as long as there are
-    people is ever factored, which takes scikit-learn's randomized SVD twice as long.
+    people is ever factored, which takes scikit-learn's randomized SVD twice as long. Values below a thousandth of the
+    greatest are rough, for they are found squared, in single precision.
     """
     step, kept = Sparse(matrix), min(size, *matrix.shape)
     found = torch.randn(matrix.shape[1], min(kept + MORE, *matrix.shape), generator=torch.Generator().manual_seed(seed))
