@@ -98,7 +98,7 @@ def _shown(path: Path) -> str:
 
 def _compare(plan: "Plan") -> None:
     from tastefeed.bench.comparison import compare
-    from tastefeed.bench.report import quality_table
+    from tastefeed.bench.tables import quality_table
     from tastefeed.contracts import Settings
     from tastefeed.evaluation import rich_table
     from tastefeed.pipeline.console import console

@@ -87,7 +87,7 @@ def test_a_further_run_of_a_data_set_is_a_row_of_its_variants(run: Path) -> None
     ours["config"]["ordered"], ours["params"] = False, {"ordered": False}
     (other / "metrics.json").write_text(json.dumps(read | {"seed": 8}))
     page = write_report([run / "out", other], run / "docs").read_text()
-    assert "| ordered False | 8 |" in page
+    assert f"| ordered False | 8 | {read['machine']['training']} |" in page
     assert f"TASTEFEED_SEED=8 {read['command']}" in page
     kept = [run / "docs" / "benchmarks" / name for name in ("out.json", "other.json")]
     assert write_report(kept, run / "again").read_text() == page, "the page can be made of what was kept"

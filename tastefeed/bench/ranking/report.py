@@ -1,17 +1,14 @@
 """The page of the ranking benchmark, made of the metrics.json of its runs and nothing else."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from math import inf, isinf
-from typing import Any
 
 import polars as pl
 
 from tastefeed.bench.methods import OURS
-from tastefeed.bench.report import conditions, cost_table, gain_over, search_table
+from tastefeed.bench.tables import Found, conditions, cost_table, gain_over, search_table
 from tastefeed.bench.words import sentences
 from tastefeed.evaluation import markdown
-
-Found = Mapping[str, Any]
 
 PAGE = "benchmarks-ranking.md"
 BEATEN = (OURS, "trained_tower", "ials", "item_knn")
