@@ -72,3 +72,15 @@ def test_only_a_bag_and_no_time_for_it_is_refused(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(budget_module, "SMALLEST", 1)
     with pytest.raises(UntrainableInput, match="none of the readouts bag"):
         trials_of(blocks(), ordered=False, readouts=["bag"], minutes=1e-9)
+
+
+def test_a_bag_is_chosen_with_fewer_dimensions_than_it_has_in_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(budget_module, "SMALLEST", 1)
+    histories, sizes = blocks(), BagConfig()
+    minutes = 3 / 60 * Budget(histories, 0).seconds_of_bag(sizes, histories.item_count // 2)
+    tower, tried = trials_of(histories, ordered=False, readouts=["ease", "bag"], minutes=1.01 * minutes)
+    assert tower.config.readout == "bag"
+    chosen_with = {trial.config.bag.embedding_size for trial in tried if trial.config.readout == "bag"}
+    assert chosen_with == {histories.item_count // 2}
+    assert tower.config.bag.embedding_size == histories.item_count
+    assert tower.embed_items().shape[1] == 2 * histories.item_count + 1, "the bag, the item space, popularity"

@@ -1,8 +1,9 @@
 """Configs tried on a held-out part of the histories."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
+from tastefeed.models.two_tower.memory.budget import MOST_SECONDS, seconds_of_space
 from tastefeed.models.two_tower.memory.config import MemoryConfig
 from tastefeed.models.two_tower.memory.fitting import (
     beside_space,
@@ -13,8 +14,10 @@ from tastefeed.models.two_tower.memory.fitting import (
     ridge_of,
     space_of,
 )
+from tastefeed.models.two_tower.memory.histories import Histories
 from tastefeed.models.two_tower.memory.readout import Readout
 from tastefeed.models.two_tower.memory.space import ItemSpace
+from tastefeed.models.two_tower.memory.steps import Change
 from tastefeed.models.two_tower.memory.tower import MemoryTwoTower
 from tastefeed.models.two_tower.memory.validation import HeldOut
 
@@ -85,3 +88,23 @@ class Bench:
         if kept not in self._readouts:
             self._readouts = {kept: ridge_of(self.held_out.past, self._space(config), config)}
         return self._readouts[kept]
+
+
+def search(bench: Bench, start: MemoryConfig, steps: Iterable[Sequence[Change]]) -> Trial:
+    """Coordinate search: of each step the best change stays."""
+    best = bench.trial(start)
+    for changes in steps:
+        for config in [best.config.model_copy(update=change) for change in changes]:
+            if _affordable(bench.held_out.past, config):
+                best = max(best, bench.trial(config), key=merit)  # one after the other: towers can be large
+    return best
+
+
+def _affordable(past: Histories, config: MemoryConfig) -> bool:
+    within = config.embedding_size <= min(len(past.counts), past.item_count)
+    return within and seconds_of_space(past, config.embedding_size) <= MOST_SECONDS
+
+
+def merit(trial: Trial) -> float:
+    """The higher, the better."""
+    return trial.ndcg
