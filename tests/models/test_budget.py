@@ -45,6 +45,14 @@ def test_four_times_the_people_have_a_quarter_of_the_dimensions_or_passes() -> N
     assert Budget(many, enough * 1.01).attention(ATTENTION).epochs == 3
 
 
+def test_a_transformer_of_few_passes_goes_without_dropout() -> None:
+    past = people(20_000, 2000)
+    a_pass = Budget(past, seconds=0).seconds_of_epoch(ATTENTION)
+    few, more = (Budget(past, passes * a_pass * 1.01).attention(ATTENTION) for passes in (5, 6))
+    assert (few.epochs, few.dropout) == (5, 0)
+    assert (more.epochs, more.dropout) == (6, ATTENTION.dropout)
+
+
 def test_a_bag_of_too_few_dimensions_is_none_and_attention_passes_once_at_least() -> None:
     hurried = Budget(people(20_000, 2000), seconds=0.01)
     assert hurried.bag(BagConfig()) is None
