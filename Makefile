@@ -8,7 +8,7 @@ DATA ?= ../shared/data
 TRIALS ?= 20
 # the methods of the small version
 QUICK := most_popular,item_knn,ials,two_tower
-ABLATIONS := gowalla:space ml-1m:space ml-1m:space,ridge
+ABLATIONS := gowalla:space gowalla:space,ease ml-1m:space ml-1m:space,ridge
 TRICKS := gowalla:smoothing gowalla:beginning ml-1m:beginning ml-1m:distances ml-1m:dropout
 ALONE = $(BIN)/tastefeed bench retrieval --data $(DATA) --methods two_tower --trials 0
 VENV := .venv
@@ -67,9 +67,8 @@ bench-full: $(READY)  ## ours beside tuned peers on public data (hours), then do
 	  $(BIN)/tastefeed bench ranking --data $(DATA) --dataset $$set --trials $(TRIALS) --out bench-out/ranking-$$set || exit 1; done
 	@test ! -d $(DATA) || $(BIN)/tastefeed bench report bench-out/gowalla bench-out/ml-1m bench-out/gowalla-* bench-out/ml-1m-* bench-out/ranking-* --out docs
 
-# three processes on two cores: a third of the time they wait for JVMs, for killed nights and for each other
 test: $(READY)  ## run the whole test suite
-	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder --cov --cov-report=term:skip-covered --cov-fail-under=85
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder --cov --cov-report=term:skip-covered --cov-fail-under=85
 
 chaos: $(READY)  ## kill the night thirty times, and see it recover
 	@TASTEFEED_CHAOS_KILLS=30 $(BIN)/python -m pytest tests/pipeline/test_chaos.py --timeout 3600 -s

@@ -6,12 +6,17 @@ from typing import TYPE_CHECKING
 
 import pytest
 from filelock import FileLock
+from hypothesis import settings
 
 from tastefeed.contracts import Settings
 from tests import tiny
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
+
+# a busy machine can hold up any example, and a night beside it does
+settings.register_profile("no deadline", deadline=None)
+settings.load_profile("no deadline")
 
 
 @pytest.fixture(scope="session")

@@ -71,7 +71,7 @@ def test_yesterday_and_a_day_of_events_give_today(events, rows, cut):
 Days = st.floats(0, 3000)
 
 
-@settings(max_examples=4, deadline=None)
+@settings(max_examples=4)
 @given(spans=st.lists(st.tuples(Days, Days), min_size=1, max_size=50), half_life_days=st.floats(0.1, 1000))
 def test_decay_is_memoryless_and_halves(spark, cut, spans, half_life_days):
     halfway = timedelta(days=half_life_days)

@@ -80,7 +80,7 @@ def test_more_diversity_is_less_alike():
 worlds = st.integers(0, 10_000)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(worlds, st.integers(1, 6), st.integers(0, 3), st.integers(0, 3), st.floats(0, 1), st.integers(0, 30))
 def test_limits_hold_in_every_window_that_was_not_relaxed(seed, window, per_creator, per_category, diversity, k):
     _, things = random_world(seed, things=30)
@@ -116,7 +116,7 @@ def categories(things, row):
 
 
 @given(worlds)
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 def test_users_do_not_see_each_other(seed):
     _, things = random_world(seed)
     scores = np.random.default_rng(seed).normal(size=20).astype(np.float32)

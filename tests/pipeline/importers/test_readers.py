@@ -127,7 +127,7 @@ def test_a_table_without_rows(tmp_path: Path) -> None:
     assert read_table(path, "opt_outs").frame.is_empty()
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=20, deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=20)
 @given(st.lists(st.from_regex(r"0{1,5}[0-9]{1,19}", fullmatch=True), min_size=1, max_size=20))
 def test_ids_in_csv_keep_their_leading_zeros(tmp_path: Path, ids: list[str]) -> None:
     read = read_events(tmp_path, HEADER, *(f"{user},{user},save,2016-03-14" for user in ids))
