@@ -96,9 +96,6 @@ class FittedTower:
     def top_k(self, user_ids: pl.Series, k: int, *, mask_train: bool = True) -> TopK:
         """The best items of each user; whoever is unknown gets the most popular ones."""
         rows = self.liked.rows_of(user_ids)
-        users_UK, items_IK = (
-            self.tower.embed_users(self.histories.take(rows.astype(np.int64))),
-            self.tower.embed_items(),
-        )
-        seen = self.liked.matrix[rows] if mask_train else None
-        return best(lambda part: users_UK[part] @ items_IK.T, (len(users_UK), len(items_IK)), k, seen)
+        asked, seen = self.histories.take(rows.astype(np.int64)), self.liked.matrix[rows] if mask_train else None
+        every = np.arange(len(rows))
+        return best(lambda part: self.tower.scores(asked.take(every[part])), (len(rows), len(self.item_ids)), k, seen)

@@ -13,7 +13,7 @@ def of(*histories: list[int], items: int = 3) -> Histories:
 
 
 def unseen_scores(tower: MemoryTwoTower, histories: Histories) -> np.ndarray:
-    scores = tower.embed_users(histories) @ tower.embed_items().T
+    scores = tower.scores(histories)
     scores[histories.pairs().nonzero()] = -np.inf
     return scores
 

@@ -86,7 +86,7 @@ def test_two_things_together_mean_what_neither_means_alone() -> None:
 
 def test_nobody_in_particular_gets_what_is_popular() -> None:
     tower = fit(of([0, 1], [0, 1, 2], [2, 1], [2, 1]), config(), seed=7)
-    assert (tower.embed_users(of([], [])) @ tower.embed_items().T).argmax(axis=1).tolist() == [1, 1]
+    assert tower.scores(of([], [])).argmax(axis=1).tolist() == [1, 1]
 
 
 def test_a_person_is_read_alike_alone_and_among_others() -> None:
@@ -136,7 +136,7 @@ def test_a_trick_can_be_left_out_and_one_that_is_none_is_refused() -> None:
         tower = fit(wanderers(), sizes, seed=7)
         one, other = tower.embed_users(of([0, 1, 2, 3], [2, 1, 0, 3], items=12))
         assert np.allclose(one, other, atol=1e-5) == alike
-    with pytest.raises(UnknownMethod, match="smoothing"):
+    with pytest.raises(UnknownMethod, match="dropping"):
         going_without(bare, ["dropping"])
 
 

@@ -6,10 +6,10 @@ import torch
 from scipy.sparse import csr_matrix
 
 from tastefeed.models.two_tower.memory import MemoryConfig, fit, fit_memory
-from tastefeed.models.two_tower.memory.bag import batches, share_of_rate, smoothed
+from tastefeed.models.two_tower.memory.bag import batches, share_of_rate
 from tastefeed.models.two_tower.memory.config import BagConfig
 from tastefeed.models.two_tower.memory.fitting import by_bag, by_space, space_of
-from tastefeed.models.two_tower.memory.graph import Sparse, walk
+from tastefeed.models.two_tower.memory.graph import Sparse
 from tastefeed.models.two_tower.memory.softmax import BLOCK, log_sum_exp
 from tastefeed.models.two_tower.memory.tower import mixed
 from tastefeed.models.two_tower.memory.trials import Trial
@@ -45,12 +45,6 @@ def test_a_sparse_matrix_passes_gradients_through_its_transpose() -> None:
     assert (Sparse(matrix).T @ torch.ones(2, 1)).tolist() == [[1], [2], [3]]
 
 
-def test_smoothing_gives_an_item_of_what_its_people_touched() -> None:
-    """One person touched items 0 and 1: the walk there and back halves each into both. Nobody touched item 2."""
-    smooth = smoothed(torch.eye(3), walk(of([0, 1]).pairs()))
-    assert smooth.numpy() == pytest.approx(np.array([[1.5, 0.5, 0], [0.5, 1.5, 0], [0, 0, 1]]), abs=1e-6)
-
-
 def test_everyone_comes_once_before_anyone_comes_again() -> None:
     steps = list(batches(users=10, parts=3, steps=7, seed=1))
     assert len(steps) == 7
@@ -65,7 +59,7 @@ def test_steps_grow_and_then_shrink() -> None:
     assert shares[3] == pytest.approx(0.03)
 
 
-@pytest.mark.parametrize("without", [(), ("smoothing", "beginning")])
+@pytest.mark.parametrize("without", [(), ("beginning",)])
 def test_a_learned_bag_finds_the_block_that_a_person_is_of(without: tuple[str, ...]) -> None:
     histories = blocks()
     best = np.argsort(-unseen_scores(fit(histories, going_without(CONFIG, without), seed=7), histories), axis=1)[:, :2]
@@ -78,14 +72,14 @@ def test_a_mix_of_two_towers_is_the_weighed_sum_of_what_they_say_in_standard_dev
     says = [tower.reader(histories) @ tower.items_IV[:, :-1].T for tower in parts]
     wanted = sum(share * said / said.std(axis=1, keepdims=True) for share, said in zip((0.7, 0.3), says, strict=True))
     tower = mixed(*parts, CONFIG, share=0.7)
-    said = tower.embed_users(histories) @ tower.embed_items().T
+    said = tower.scores(histories)
     assert said == pytest.approx(wanted, abs=1e-3)
 
 
 def test_strangers_get_what_is_popular_and_the_seed_repeats() -> None:
     histories = of([0, 1], [0, 1, 2], [2, 1], [2, 1])
     one, two = (fit(histories, CONFIG, seed=7) for _ in range(2))
-    assert (one.embed_users(of([])) @ one.embed_items().T).argmax() == 1
+    assert one.scores(of([])).argmax() == 1
     assert np.array_equal(one.embed_items(), two.embed_items())
     assert not np.array_equal(one.embed_items(), fit(histories, CONFIG, seed=8).embed_items())
 
@@ -93,9 +87,9 @@ def test_strangers_get_what_is_popular_and_the_seed_repeats() -> None:
 @pytest.mark.parametrize("readout", ["space", "ease"])
 def test_a_trick_is_left_out_whatever_the_bag_is_beside(readout: str) -> None:
     tried: list[Trial] = []
-    fit_memory(blocks(), k=2, seed=7, readouts=(readout, "bag"), without=["smoothing"], on_trial=tried.append)
+    fit_memory(blocks(), k=2, seed=7, readouts=(readout, "bag"), without=["beginning"], on_trial=tried.append)
     assert "bag" in {trial.config.readout for trial in tried}
-    assert not any(trial.config.bag.smoothed for trial in tried)
+    assert {trial.config.bag.begins for trial in tried} == {"noise"}
 
 
 def test_bags_are_tried_where_order_tells_nothing() -> None:

@@ -7,6 +7,7 @@ import torch
 from tastefeed.contracts.errors import UntrainableInput
 from tastefeed.models.two_tower.memory import Histories, MemoryTwoTower, fit_memory, histories_of
 from tastefeed.models.two_tower.memory import budget as budget_module
+from tastefeed.models.two_tower.memory import choice as choice_module
 from tastefeed.models.two_tower.memory.budget import Budget, seconds_of_space
 from tastefeed.models.two_tower.memory.config import AttentionConfig, BagConfig
 from tastefeed.models.two_tower.memory.trials import Trial
@@ -84,6 +85,7 @@ def test_only_a_bag_and_no_time_for_it_is_refused(monkeypatch: pytest.MonkeyPatc
 
 def test_a_bag_is_chosen_with_fewer_dimensions_than_it_has_in_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(budget_module, "SMALLEST", 1)
+    monkeypatch.setattr(choice_module, "merit", lambda trial: trial.config.readout == "bag")
     histories, sizes = blocks(), BagConfig()
     minutes = 3 / 60 * Budget(histories, 0).seconds_of_bag(sizes, histories.item_count // 2)
     tower, tried = trials_of(histories, ordered=False, readouts=["ease", "bag"], minutes=1.01 * minutes)

@@ -155,7 +155,7 @@ def test_ease_is_favoured_where_it_is_about_as_good() -> None:
 def test_nobody_in_particular_gets_what_is_popular(readout: str) -> None:
     histories = of([0, 1], [0, 1, 2], [2, 1], [2, 1])
     tower = fit(histories, MemoryConfig(readout=readout, embedding_size=2), seed=7)
-    stranger = tower.embed_users(of([])) @ tower.embed_items().T
+    stranger = tower.scores(of([]))
     assert stranger.argmax() == 1
 
 

@@ -1,8 +1,7 @@
 """A bag of items that learn: a person is the sum of what they touched, and a softmax over all items teaches.
 
-One vector an item, smoothed by a step to people and back (LightGCN, He et al. 2020, without vectors of people), and
-compared by cosine with a temperature (Wu et al. 2022, "On the effectiveness of sampled softmax loss"). A step scores
-its people against all items, once for each person and not for each pair.
+One vector an item, compared by cosine with a temperature (Wu et al. 2022, "On the effectiveness of sampled softmax
+loss"). A step scores its people against all items, once for each person and not for each pair.
 """
 
 # I items, U users, D dimensions, B users of a step
@@ -12,11 +11,10 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 from scipy.sparse import csr_matrix
-from torch import Tensor
 from torch.nn.functional import normalize
 
 from tastefeed.models.two_tower.memory.config import BagConfig
-from tastefeed.models.two_tower.memory.graph import Sparse, walk
+from tastefeed.models.two_tower.memory.graph import Sparse
 from tastefeed.models.two_tower.memory.histories import Floats, Ints
 from tastefeed.models.two_tower.memory.softmax import log_sum_exp
 
@@ -27,7 +25,6 @@ WARM_UP_STEPS, LAST_SHARE = 20, 0.03
 
 def learn_bag(pairs: csr_matrix, start_ID: Floats, config: BagConfig, *, seed: int) -> tuple[Floats, Floats]:
     """[I, D] what a touch of each item adds to a person, and [I, D] what people are compared with, of length 1."""
-    step_to_items = walk(pairs) if config.smoothed else None
     users_I = np.maximum(np.asarray(pairs.sum(axis=0)).ravel(), 1)
     touch_I1 = torch.from_numpy(users_I**-0.5).float()[:, None]
     items_ID = torch.nn.Parameter(torch.from_numpy(start_ID / start_ID.std() * SPREAD).float())
@@ -37,8 +34,7 @@ def learn_bag(pairs: csr_matrix, start_ID: Floats, config: BagConfig, *, seed: i
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: share_of_rate(step, steps))
     for some_B in batches(pairs.shape[0], parts, steps, seed):
         bag, weights_B = Sparse(pairs[some_B]), torch.from_numpy(np.diff(pairs[some_B].indptr)).float()
-        smooth_ID = smoothed(items_ID, step_to_items)
-        users_BD, outputs_ID = normalize(bag @ (smooth_ID * touch_I1)), normalize(smooth_ID)
+        users_BD, outputs_ID = normalize(bag @ (items_ID * touch_I1)), normalize(items_ID)
         touched = ((bag @ outputs_ID) * users_BD).sum() / config.temperature
         everything = log_sum_exp(users_BD, outputs_ID, weights_B, config.temperature)
         loss = (everything - touched) / weights_B.sum().clamp(min=1)
@@ -47,13 +43,7 @@ def learn_bag(pairs: csr_matrix, start_ID: Floats, config: BagConfig, *, seed: i
         optimizer.step()
         schedule.step()
     with torch.no_grad():
-        smooth_ID = smoothed(items_ID, step_to_items)
-        return (smooth_ID * touch_I1).numpy(), normalize(smooth_ID).numpy()
-
-
-def smoothed(items_ID: Tensor, step_to_items: Sparse | None) -> Tensor:
-    """Each item with something of those that its people touched; None: without."""
-    return items_ID if step_to_items is None else items_ID + step_to_items.T @ (step_to_items @ items_ID)
+        return (items_ID * touch_I1).numpy(), normalize(items_ID).numpy()
 
 
 def batches(users: int, parts: int, steps: int, seed: int) -> Iterator[Ints]:

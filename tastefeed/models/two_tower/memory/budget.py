@@ -17,6 +17,8 @@ MINUTES = 10.0
 """For all that is trained in one fit; what is in closed form and its search take some minutes more."""
 MOST_SECONDS, SECONDS_OF_EASE = 40.0, 10.0
 """For an item space that may be asked for; for the one that a search of EASE begins with."""
+MOST_SECONDS_OF_NEIGHBOURS = 15.0
+"""For a trial of them, of which there are a dozen."""
 SMALLEST = 64
 """Dimensions below which training is not worth its while."""
 FEW_PASSES = 0.5
@@ -74,6 +76,11 @@ class Budget:
 def seconds_of_space(past: Histories, size: int) -> float:
     """What a decomposition takes: products with who touched what, and orthogonal directions."""
     return 1e-8 * len(past.items) * size + (2e-11 * len(past.counts) + 2.6e-10 * past.item_count) * size**2
+
+
+def seconds_of_neighbours(past: Histories, people: int) -> float:
+    """What asking them for some people takes: all that anyone touched is gone through, there and back."""
+    return 2e-9 * len(past.items) * people
 
 
 def _seconds(training: str, products: float) -> float:

@@ -4,16 +4,30 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tastefeed.contracts.errors import UnknownMethod, UntrainableInput
-from tastefeed.models.two_tower.memory.budget import MINUTES, SECONDS_OF_EASE, Budget, seconds_of_space
-from tastefeed.models.two_tower.memory.config import READOUTS, BagConfig, MemoryConfig
+from tastefeed.models.two_tower.memory.budget import (
+    MINUTES,
+    SECONDS_OF_EASE,
+    Budget,
+    seconds_of_space,
+)
+from tastefeed.models.two_tower.memory.config import NEIGHBOURS, READOUTS, BagConfig, MemoryConfig
 from tastefeed.models.two_tower.memory.fitting import fit
 from tastefeed.models.two_tower.memory.histories import Histories
 from tastefeed.models.two_tower.memory.order import tells_order
-from tastefeed.models.two_tower.memory.steps import EASE, EASE_STEPS, RIDGE, RIDGE_STEPS, SPACE, SPACE_STEPS
+from tastefeed.models.two_tower.memory.steps import (
+    EASE,
+    EASE_STEPS,
+    NEIGHBOURS_STEPS,
+    RIDGE,
+    RIDGE_STEPS,
+    SPACE,
+    SPACE_STEPS,
+)
+from tastefeed.models.two_tower.memory.suits import suits
 from tastefeed.models.two_tower.memory.tower import MemoryTwoTower
 from tastefeed.models.two_tower.memory.trials import Bench, OnTrial, Trial, merit, search
 from tastefeed.models.two_tower.memory.tricks import going_without
-from tastefeed.models.two_tower.memory.validation import HeldOut, hold_out
+from tastefeed.models.two_tower.memory.validation import hold_out
 
 FAVOUR = 1.05
 """What EASE's merit counts, for a tenth held out says too little of it: of eleven random fifths of MovieLens-100K and
@@ -66,18 +80,6 @@ def fit_memory(
     return choice.with_everything(max(found, key=merit))
 
 
-def suits(name: str, held_out: HeldOut, *, ordered: bool) -> bool:
-    """Whether the data have what a readout reads; bags are for those that have nothing better."""
-    needs = {
-        "space": True,
-        "ease": not ordered,
-        "bag": not ordered,
-        "ridge": ordered,
-        "attention": ordered and held_out.past.lessons > 0,
-    }
-    return needs[name]
-
-
 @dataclass(frozen=True)
 class Choice:
     """Where each readout's search begins, and how long what is trained may take."""
@@ -97,6 +99,9 @@ class Choice:
             return [search(self.bench, self._whole(self.ease), EASE_STEPS)]
         if name == "ridge":
             return [search(self.bench, self._fitting(self.ridge), RIDGE_STEPS)]
+        if name == NEIGHBOURS:
+            beside = max(found, key=merit).config if found else self._fitting(self.space)
+            return [search(self.bench, beside, NEIGHBOURS_STEPS)]
         if name == "bag":
             beside = found[0].config if found else self._fitting(self.space)
             bags = [self.bench.trial(config) for config in self._bags(beside)]

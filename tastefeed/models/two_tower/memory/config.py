@@ -1,12 +1,17 @@
 """What a memory two-tower *is*."""
 
 import math
-from typing import Literal, get_args
+from collections.abc import Mapping
+from typing import Any, Literal, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field
 
 ReadoutName = Literal["space", "ease", "bag", "ridge", "attention"]
-READOUTS: tuple[ReadoutName, ...] = get_args(ReadoutName)
+NEIGHBOURS = "neighbours"
+READOUTS: tuple[str, ...] = (*get_args(ReadoutName), NEIGHBOURS)
+"""Ways to read a person; the last one is beside another."""
+Change = Mapping[str, Any]
+"""Settings that go together; a mapping as a value changes some settings of a part."""
 Begins = Literal["space", "noise"]
 
 
@@ -42,12 +47,23 @@ class BagConfig(BaseModel):
     embedding_size: int = Field(1024, ge=1, description="dimensions of items and people; fewer where time is short")
     temperature: float = Field(0.1, gt=0, description="what cosines are divided by")
     begins: Begins = Field("space", description="where item vectors are before training")
-    smoothed: bool = Field(True, description="whether an item has something of those that its people touched")
     epochs: int = Field(4, ge=1, description="passes over the people")
     fewest_steps: int = Field(60, ge=1, description="steps below which there are more passes")
     batch_size: int = Field(2048, ge=1, description="people of a step")
     learning_rate: float = Field(0.015, gt=0, description="highest step, of a schedule that rises once and falls")
     share: float = Field(0.75, ge=0, le=1, description="of the score; the item space has the rest")
+
+
+class NeighboursConfig(BaseModel):
+    """Who is whose neighbour, and what neighbours count."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    share: float = Field(0.0, ge=0, le=1, description="of the score; 0: neighbours are not asked")
+    item_power: float = Field(0.5, ge=0, description="a touch of an item of n users brings n^-this closer to them")
+    user_power: float = Field(0.7, ge=0, description="a user of n items is n^-this as close")
+    closeness_power: float = Field(1.3, gt=0, description="neighbours count as their closeness to this power")
+    popularity_power: float = Field(-0.4, description="the score of an item of n users is scaled by n^this")
 
 
 class MemoryConfig(BaseModel):
@@ -73,3 +89,10 @@ class MemoryConfig(BaseModel):
     ridge: float = Field(100.0, gt=0, description="ridge: L2 penalty")
     bag: BagConfig = Field(BagConfig(), description="bag: sizes and steps")
     attention: AttentionConfig = Field(AttentionConfig(), description="attention: sizes and steps")
+    neighbours: NeighboursConfig = Field(NeighboursConfig(), description="beside what reads: who they are")
+
+    def changed(self, change: Change) -> Self:
+        """With some settings replaced."""
+        parts = {name: value for name, value in change.items() if isinstance(value, Mapping)}
+        changed = {name: getattr(self, name).model_copy(update=part) for name, part in parts.items()}
+        return self.model_copy(update={**change, **changed})

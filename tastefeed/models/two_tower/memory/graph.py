@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from scipy.sparse import csr_matrix, diags
+from scipy.sparse import csr_matrix
 from torch import Tensor
 
 
@@ -53,9 +53,3 @@ def sparse(matrix: csr_matrix) -> Tensor:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # says of itself that it is a beta
         return torch.sparse_csr_tensor(*index, torch.from_numpy(rows.data.astype(np.float32)), rows.shape)
-
-
-def walk(pairs: csr_matrix) -> Sparse:
-    """[U, I] the step from people to items of the symmetric random walk."""
-    items_U, users_I = (np.maximum(np.asarray(pairs.sum(axis=axis)).ravel(), 1) for axis in (1, 0))
-    return Sparse((diags(items_U**-0.5) @ pairs @ diags(users_I**-0.5)).tocsr())

@@ -2,12 +2,8 @@
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
-from tastefeed.models.two_tower.memory.config import MemoryConfig
-
-Change = dict[str, Any]
-"""Settings that go together."""
+from tastefeed.models.two_tower.memory.config import Change, MemoryConfig
 
 SPACE = MemoryConfig()
 EASE = MemoryConfig(readout="ease", embedding_size=1024, user_power=0.2, item_power=0.2, shrinkage=0.03)
@@ -38,4 +34,10 @@ RIDGE_STEPS: tuple[Sequence[Change], ...] = (
     [{"embedding_size": size} for size in (64, 256)],
     [{"ridge": ridge} for ridge in (10.0, 1000.0, 10_000.0)],
     [{"popularity_power": power} for power in (0.0, -0.1, -0.3)],
+)
+NEIGHBOURS_STEPS: tuple[Sequence[Change], ...] = (
+    [{"neighbours": {"share": share}} for share in (0.2, 0.4, 0.6)],
+    [{"neighbours": {"closeness_power": power}} for power in (1.0, 2.0)],
+    [{"neighbours": {"popularity_power": power}} for power in (-0.6, -0.2, 0.0)],
+    [{"neighbours": {"share": share}} for share in (0.1, 0.3, 0.5, 0.7, 0.9)],
 )

@@ -1,4 +1,4 @@
-"""A fitted memory two-tower: an inner product says what a person wants next."""
+"""A fitted memory two-tower: an inner product says what a person wants next, and neighbours may have a say in it."""
 
 # U users, B of a batch, T touches of a window, I items, D embedding size, V columns of the vectors
 
@@ -12,6 +12,7 @@ from tastefeed.models.two_tower.memory.attention import Attention
 from tastefeed.models.two_tower.memory.config import MemoryConfig
 from tastefeed.models.two_tower.memory.histories import Floats, Histories
 from tastefeed.models.two_tower.memory.memories import latest
+from tastefeed.models.two_tower.memory.neighbours import Neighbours
 from tastefeed.models.two_tower.memory.windows import NOTHING, latest_window
 
 USERS_AT_ONCE = 256
@@ -89,20 +90,29 @@ class Attended:
 
 @dataclass(frozen=True)
 class MemoryTwoTower:
-    """Item vectors, and what makes a user vector of a history."""
+    """Item vectors, and what makes a user vector of a history; with neighbours, sparse vectors beside them."""
 
     config: MemoryConfig
     items_IV: Floats
     reader: Reader
     epochs: tuple[EpochResult, ...] = ()
+    neighbours: Neighbours | None = None
+
+    def scores(self, histories: Histories) -> Floats:
+        """[U, I] what each person wants next, the higher, the more; an empty history wants what is popular."""
+        scores_UI = self.embed_users(histories) @ self.items_IV.T
+        if self.neighbours is None:
+            return scores_UI
+        share = self.config.neighbours.share
+        return (1 - share) * alike(scores_UI) + share * alike(self.neighbours.scores(histories))
 
     def embed_users(self, histories: Histories) -> Floats:
-        """[U, V] of any history over the same items; an empty one gives the most popular items."""
+        """[U, V] of any history over the same items; an empty one gives the most popular items. Without neighbours."""
         read_UV = self.reader(histories)
         return np.concatenate([read_UV, np.ones((len(read_UV), 1), np.float32)], axis=1)
 
     def embed_items(self) -> Floats:
-        """[I, V]; the last column is an item's own popularity."""
+        """[I, V]; the last column is an item's own popularity. Without neighbours."""
         return self.items_IV
 
 
@@ -113,6 +123,11 @@ def mixed(one: MemoryTwoTower, other: MemoryTwoTower, config: MemoryConfig, *, s
     reader = Mixed((one.reader, other.reader), spreads_DD, (share, 1 - share))
     items_IV = np.concatenate([*items_ID, one.items_IV[:, -1:]], axis=1)
     return MemoryTwoTower(config, items_IV, reader, one.epochs)
+
+
+def alike(scores_UI: Floats) -> Floats:
+    """Each person's in standard deviations; zero stays zero."""
+    return np.asarray(scores_UI / np.maximum(scores_UI.std(axis=1, keepdims=True), 1e-12), np.float32)
 
 
 def covariance(items_ID: Floats) -> Floats:

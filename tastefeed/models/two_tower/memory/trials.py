@@ -4,8 +4,9 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from tastefeed.models.two_tower.memory.budget import MOST_SECONDS, seconds_of_space
-from tastefeed.models.two_tower.memory.config import MemoryConfig
+from tastefeed.models.two_tower.memory.config import Change, MemoryConfig, NeighboursConfig
 from tastefeed.models.two_tower.memory.fitting import (
+    beside_neighbours,
     beside_space,
     by_attention,
     by_bag,
@@ -17,7 +18,6 @@ from tastefeed.models.two_tower.memory.fitting import (
 from tastefeed.models.two_tower.memory.histories import Histories
 from tastefeed.models.two_tower.memory.readout import Readout
 from tastefeed.models.two_tower.memory.space import ItemSpace
-from tastefeed.models.two_tower.memory.steps import Change
 from tastefeed.models.two_tower.memory.tower import MemoryTwoTower
 from tastefeed.models.two_tower.memory.validation import HeldOut
 
@@ -51,7 +51,7 @@ class Bench:
 
     def trial(self, config: MemoryConfig) -> Trial:
         """Measure one config."""
-        tower = self._tower(config)
+        tower = beside_neighbours(self._tower(config), self.held_out.past, config)
         tried = Trial(tower, self.ndcg(tower))
         self.on_trial(tried)
         return tried
@@ -78,13 +78,13 @@ class Bench:
         return self._spaces[powers]
 
     def _bag(self, config: MemoryConfig) -> MemoryTwoTower:
-        kept = config.model_copy(update={"bag": config.bag.model_copy(update={"share": 1.0})})
+        kept = config.changed({"bag": {"share": 1.0}, "neighbours": NeighboursConfig()})
         if kept not in self._bags:
             self._bags = {kept: by_bag(self.held_out.past, self._space(config), config, seed=self.seed)}
         return self._bags[kept]
 
     def _ridge(self, config: MemoryConfig) -> Readout:
-        kept = config.model_copy(update={"ridge": 1.0, "popularity_power": 0.0})
+        kept = config.changed({"ridge": 1.0, "popularity_power": 0.0})
         if kept not in self._readouts:
             self._readouts = {kept: ridge_of(self.held_out.past, self._space(config), config)}
         return self._readouts[kept]
@@ -94,7 +94,7 @@ def search(bench: Bench, start: MemoryConfig, steps: Iterable[Sequence[Change]])
     """Coordinate search: of each step the best change stays."""
     best = bench.trial(start)
     for changes in steps:
-        for config in [best.config.model_copy(update=change) for change in changes]:
+        for config in [best.config.changed(change) for change in changes]:
             if _affordable(bench.held_out.past, config):
                 best = max(best, bench.trial(config), key=merit)  # one after the other: towers can be large
     return best

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from scipy.sparse import csr_matrix
 
-from tastefeed.models.two_tower.memory.histories import Histories, Mask
+from tastefeed.models.two_tower.memory.histories import Floats, Histories, Mask
 from tastefeed.models.two_tower.memory.tower import MemoryTwoTower
 
 USERS_AT_MOST = 3000
@@ -27,16 +27,17 @@ class HeldOut:
 
     def ndcg_at_k(self, tower: MemoryTwoTower, k: int) -> float:
         """Mean over the asked users, binary gains, items of their past masked."""
-        users_UK, items_IK = torch.from_numpy(tower.embed_users(self.asked)), torch.from_numpy(tower.embed_items())
-        seen, users = self.asked.pairs(), np.arange(len(users_UK))
-        parts = np.array_split(users, -(-len(users) * len(items_IK) // SCORES_AT_ONCE) or 1)
-        found = [_ndcg(users_UK[some] @ items_IK.T, seen[some], self.wanted[some], k) for some in parts]
+        users = np.arange(len(self.asked.counts))
+        parts = np.array_split(users, -(-len(users) * self.asked.item_count // SCORES_AT_ONCE) or 1)
+        found = [
+            _ndcg(tower.scores(some := self.asked.take(part)), some.pairs(), self.wanted[part], k) for part in parts
+        ]
         return float(np.concatenate(found).mean())
 
 
-def _ndcg(scores_BI: torch.Tensor, seen: csr_matrix, wanted: csr_matrix, k: int) -> np.ndarray:
-    scores_BI[seen.nonzero()] = -torch.inf
-    best_Bk = scores_BI.topk(min(k, scores_BI.shape[1])).indices.numpy()
+def _ndcg(scores_BI: Floats, seen: csr_matrix, wanted: csr_matrix, k: int) -> np.ndarray:
+    scores_BI[seen.nonzero()] = -np.inf
+    best_Bk = torch.from_numpy(scores_BI).topk(min(k, scores_BI.shape[1])).indices.numpy()
     users_Bk = np.broadcast_to(np.arange(len(best_Bk))[:, None], best_Bk.shape)
     hits_Bk = np.asarray(wanted[users_Bk.ravel(), best_Bk.ravel()]).reshape(best_Bk.shape)
     discount_k = 1 / np.log2(np.arange(best_Bk.shape[1]) + 2)
