@@ -51,11 +51,11 @@ def test_a_person_of_a_rare_taste_is_found_by_neighbours_where_the_space_is_too_
     assert found[0.5] == 1
 
 
-@pytest.mark.parametrize(("ordered", "readouts"), [(True, None), (False, ["space", "ease", "bag"])])
-def test_neighbours_are_not_asked_where_order_tells_or_they_may_not_be(
-    ordered: bool, readouts: list[str] | None
-) -> None:
-    tried = tried_on(ordered=ordered, **({"readouts": readouts} if readouts else {"minutes": 1e-9}))
+@pytest.mark.parametrize(
+    "asked", [{"ordered": True, "minutes": 1e-9}, {"ordered": False, "readouts": ["space", "ease", "bag"]}]
+)
+def test_neighbours_are_not_asked_where_order_tells_or_they_may_not_be(asked: dict[str, object]) -> None:
+    tried = tried_on(**asked)
     assert not any(trial.config.neighbours.share for trial in tried)
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from scipy.sparse import csr_matrix
 
-from tastefeed.models.two_tower.memory.histories import Floats, Histories, Mask
+from tastefeed.models.two_tower.memory.histories import Floats, Histories, Ints, Mask
 from tastefeed.models.two_tower.memory.tower import MemoryTwoTower
 
 USERS_AT_MOST = 3000
@@ -29,10 +29,11 @@ class HeldOut:
         """Mean over the asked users, binary gains, items of their past masked."""
         users = np.arange(len(self.asked.counts))
         parts = np.array_split(users, -(-len(users) * self.asked.item_count // SCORES_AT_ONCE) or 1)
-        found = [
-            _ndcg(tower.scores(some := self.asked.take(part)), some.pairs(), self.wanted[part], k) for part in parts
-        ]
-        return float(np.concatenate(found).mean())
+        return float(np.concatenate([self._ndcg_of(part, tower, k) for part in parts]).mean())
+
+    def _ndcg_of(self, part: Ints, tower: MemoryTwoTower, k: int) -> np.ndarray:
+        asked = self.asked.take(part)
+        return _ndcg(tower.scores(asked), asked.pairs(), self.wanted[part], k)
 
 
 def _ndcg(scores_BI: Floats, seen: csr_matrix, wanted: csr_matrix, k: int) -> np.ndarray:
