@@ -42,8 +42,11 @@ def test_what_others_published_is_said_first_and_a_tie_is_no_win() -> None:
     figures = {"recall_at_20": 0.19, "ndcg_at_20": 0.158}
     said = sentences(run() | {"dataset": "gowalla", "methods": {"two_tower": {"figures": figures}}})
     assert said == [
-        "**We do not win**: `two_tower` is not above the best published NDCG@20 known to us, 0.1580 "
-        "(UltraGCN, BARS leaderboard), with 0.1580.",
-        "`two_tower` is above the best published Recall@20 known to us, 0.1872 (SimpleX, BARS leaderboard), "
+        "**We do not win**: `two_tower` is not above the published NDCG@20 of 0.1580 (UltraGCN, BARS leaderboard), "
+        "with 0.1580.",
+        "**We do not win**: `two_tower` is not above the published NDCG@20 of 0.1617 (NESCL, Sun et al. 2024), "
+        "with 0.1580.",
+        "**We do not win**: `two_tower` is not above the published Recall@20 of 0.1920 (BSPM, Choi et al. 2023), "
         "with 0.1900.",
+        "`two_tower` is above the published Recall@20 of 0.1872 (SimpleX, BARS leaderboard), with 0.1900.",
     ]
