@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from tastefeed.models.two_tower.memory import MemoryConfig, fit, fit_memory
+from tastefeed.models.two_tower.memory import suits as suits_module
 from tastefeed.models.two_tower.memory.config import NeighboursConfig
 from tastefeed.models.two_tower.memory.neighbours import neighbours_of
 from tastefeed.models.two_tower.memory.tower import alike
@@ -57,6 +58,11 @@ def test_a_person_of_a_rare_taste_is_found_by_neighbours_where_the_space_is_too_
 def test_neighbours_are_not_asked_where_order_tells_or_they_may_not_be(asked: dict[str, object]) -> None:
     tried = tried_on(**asked)
     assert not any(trial.config.neighbours.share for trial in tried)
+
+
+def test_neighbours_are_not_asked_where_it_takes_too_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(suits_module, "MOST_SECONDS_OF_NEIGHBOURS", 0)
+    assert not any(trial.config.neighbours.share for trial in tried_on(ordered=False))
 
 
 def test_neighbours_are_tried_beside_the_best_and_stay_where_validation_likes_them() -> None:
