@@ -132,6 +132,7 @@ def summary(plan: Plan, search: Search, rows: Sequence[Row], skipped: Mapping[st
                 "params": row.tuned.params,
                 "trials": row.tuned.trials,
                 "validation": row.tuned.value,
+                "chosen": row.fit.chosen,
             }
             for row in rows
         },

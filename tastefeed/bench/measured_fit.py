@@ -14,11 +14,12 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
 from tastefeed.bench.methods import Params, build
-from tastefeed.bench.retriever import Learned, TopK
+from tastefeed.bench.retriever import Chosen, Learned, TopK
 
 PROCESSES = Path("/proc")
 
@@ -50,6 +51,8 @@ class Fit:
     """The peak before the fit: Python, the method's library and the rows."""
     curves: Mapping[str, Sequence[float]] = field(default_factory=dict)
     """Figures of the training, one a step."""
+    chosen: Mapping[str, Any] = field(default_factory=dict)
+    """Settings that the method chose in its fit."""
 
     @property
     def costs(self) -> dict[str, float]:
@@ -89,7 +92,8 @@ def fit(job: Job) -> Fit:
     top = fitted.top_k(job.user_ids, job.k)
     recommend_seconds = time.perf_counter() - started
     curves = fitted.curves if isinstance(fitted, Learned) else {}
-    return Fit(top, fitted.item_ids, fit_seconds, recommend_seconds, peak_rss_mb(), start_rss_mb, curves)
+    chosen = fitted.settings if isinstance(fitted, Chosen) else {}
+    return Fit(top, fitted.item_ids, fit_seconds, recommend_seconds, peak_rss_mb(), start_rss_mb, curves, chosen)
 
 
 def peak_rss_mb() -> float:

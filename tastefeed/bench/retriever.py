@@ -56,6 +56,16 @@ class Learned(Protocol):
         ...
 
 
+@runtime_checkable
+class Chosen(Protocol):
+    """A fitted method that chose its own settings."""
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """Those that are not the defaults, as JSON holds them."""
+        ...
+
+
 class Retriever(Protocol):
     """A method before it has seen anything. `config` says what it is, `seed` and `threads` where it runs."""
 

@@ -49,7 +49,10 @@ def search_table(run: Found) -> pl.DataFrame:
         {
             "method": list(methods),
             f"validation NDCG@{run['k']}": [method["validation"] for method in methods.values()],
-            "chosen": [", ".join(f"{key} {value}" for key, value in chosen(method)) for method in methods.values()],
+            "chosen": [
+                ", ".join(f"{key} {value}" for key, value in (*chosen(method), *chosen_in_fit(method)))
+                for method in methods.values()
+            ],
         },
         schema_overrides={f"validation NDCG@{run['k']}": pl.Float64},
     )
@@ -58,6 +61,18 @@ def search_table(run: Found) -> pl.DataFrame:
 def chosen(method: Found) -> list[tuple[str, Any]]:
     """What was tuned or fixed, in the order of the config."""
     return [(key, _short(value)) for key, value in method["config"].items() if key in method["params"]]
+
+
+def chosen_in_fit(method: Found) -> list[tuple[str, Any]]:
+    """What the fit itself chose, the settings of a part after the part's name; empty for runs of before it was told."""
+    flat: list[tuple[str, Any]] = []
+    for key, value in method.get("chosen", {}).items():
+        flat += (
+            [(f"{key}.{each}", _short(of)) for each, of in value.items()]
+            if isinstance(value, dict)
+            else [(key, _short(value))]
+        )
+    return flat
 
 
 def _short(value: Any) -> Any:

@@ -93,6 +93,11 @@ class FittedTower:
         told = [asdict(epoch) for epoch in self.tower.epochs]
         return {name: [epoch[name] for epoch in told] for name in ("loss", "learning_rate", "ndcg") if told}
 
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What the choice made of the memory two-tower's defaults."""
+        return self.tower.config.model_dump(mode="json", exclude_defaults=True)
+
     def top_k(self, user_ids: pl.Series, k: int, *, mask_train: bool = True) -> TopK:
         """The best items of each user; whoever is unknown gets the most popular ones."""
         rows = self.liked.rows_of(user_ids)

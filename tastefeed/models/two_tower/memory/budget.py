@@ -18,7 +18,7 @@ MINUTES = 10.0
 MOST_SECONDS, SECONDS_OF_EASE = 40.0, 10.0
 """For an item space that may be asked for; for the one that a search of EASE begins with."""
 MOST_SECONDS_OF_NEIGHBOURS = 15.0
-"""For a trial of them, of which there are a dozen."""
+"""For a trial of them, of which there are eight."""
 SMALLEST = 64
 """Dimensions below which training is not worth its while."""
 FEW_PASSES = 0.5

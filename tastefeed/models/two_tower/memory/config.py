@@ -62,8 +62,8 @@ class NeighboursConfig(BaseModel):
     share: float = Field(0.0, ge=0, le=1, description="of the score; 0: neighbours are not asked")
     item_power: float = Field(0.5, ge=0, description="a touch of an item of n users brings n^-this closer to them")
     user_power: float = Field(0.7, ge=0, description="a user of n items is n^-this as close")
-    closeness_power: float = Field(1.3, gt=0, description="neighbours count as their closeness to this power")
-    popularity_power: float = Field(-0.4, description="the score of an item of n users is scaled by n^this")
+    closeness_power: float = Field(1.5, gt=0, description="neighbours count as their closeness to this power")
+    popularity_power: float = Field(-0.3, description="the score of an item of n users is scaled by n^this")
 
 
 class MemoryConfig(BaseModel):
