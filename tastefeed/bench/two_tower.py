@@ -95,8 +95,9 @@ class FittedTower:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """What the choice made of the memory two-tower's defaults."""
-        return self.tower.config.model_dump(mode="json", exclude_defaults=True)
+        """The readout, and what the choice made of the other defaults of the memory two-tower."""
+        config = self.tower.config
+        return {"readout": config.readout, **config.model_dump(mode="json", exclude_defaults=True)}
 
     def top_k(self, user_ids: pl.Series, k: int, *, mask_train: bool = True) -> TopK:
         """The best items of each user; whoever is unknown gets the most popular ones."""

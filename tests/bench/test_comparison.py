@@ -8,6 +8,7 @@ import pytest
 from mlflow import MlflowClient
 
 from tastefeed.bench.report import write_report
+from tastefeed.models.two_tower.memory import READOUTS
 from tests import tiny
 
 
@@ -39,6 +40,8 @@ def test_metrics_name_every_method_its_costs_and_how_to_run_it_again(run: Path) 
     found = json.loads(text)
     assert list(found["methods"]) == ["ease", "two_tower"]
     assert all(method["figures"]["peak_rss_mb"] > 50 for method in found["methods"].values())
+    assert found["methods"]["two_tower"]["chosen"]["readout"] in READOUTS
+    assert found["methods"]["ease"]["chosen"] == {}, "a peer's search is outside its fit"
     assert set(found["gains"]["ease"]["ndcg_at_10"]) == {"mean", "low", "high"}
     assert found["methods"]["ease"]["config"]["most_items"] == 18, "the flag counts before the file"
     assert found["command"].startswith("tastefeed bench retrieval --data data --dataset ml-1m --methods ease,two_tower")
@@ -73,6 +76,7 @@ def test_mlflow_has_a_row_a_method_and_no_person(run: Path) -> None:
 def test_the_page_is_made_of_the_run(run: Path) -> None:
     page = write_report([run / "out"], run / "docs").read_text()
     assert "tastefeed bench retrieval --data data --dataset ml-1m" in page
+    assert "| two_tower | – | readout " in page
     assert (run / "docs" / "benchmarks" / "ml-1m.svg").read_text().startswith("<?xml")
     first = (run / "docs" / "benchmarks" / "ml-1m.svg").read_bytes()
     write_report([run / "out"], run / "docs")
