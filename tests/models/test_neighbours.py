@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from tastefeed.models.two_tower.memory import MemoryConfig, fit, fit_memory
+from tastefeed.models.two_tower.memory import neighbours as neighbours_module
 from tastefeed.models.two_tower.memory import suits as suits_module
 from tastefeed.models.two_tower.memory.config import NeighboursConfig
 from tastefeed.models.two_tower.memory.neighbours import neighbours_of
@@ -14,8 +15,10 @@ from tests.models.paths import blocks, of, unseen_scores
 PEOPLE = of([0, 1], [1, 2], [2, 3, 4, 5], items=6)
 
 
-def test_an_item_counts_what_its_people_are_close() -> None:
+@pytest.mark.parametrize("many", [0, 1])
+def test_an_item_counts_what_its_people_are_close(many: float, monkeypatch: pytest.MonkeyPatch) -> None:
     """Asked with item 1: users 0 and 1 touched it, each has two items, and it has two users."""
+    monkeypatch.setattr(neighbours_module, "MANY", many)
     config = NeighboursConfig(item_power=1.0, user_power=1.0, closeness_power=2.0, popularity_power=-1.0)
     (scores,) = neighbours_of(PEOPLE, config).scores(of([1], items=6))
     close = (1 / 2 / 2) ** 2

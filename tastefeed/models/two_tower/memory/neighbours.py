@@ -12,32 +12,38 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from scipy.sparse import diags
+from scipy.sparse import csr_matrix, diags
 from torch import Tensor
 
 from tastefeed.models.two_tower.memory.config import NeighboursConfig
 from tastefeed.models.two_tower.memory.graph import sparse
 from tastefeed.models.two_tower.memory.histories import Floats, Histories
 
+MANY = 0.05
+"""Share of all users close to a person from which a dense product is the faster one."""
+
 
 @dataclass(frozen=True)
 class Neighbours:
     """Two sparse towers over the users: people are whom they are close to, items are who touched them."""
 
-    nearer_UI: Tensor  # how much closer a touch of each item brings to each user
+    nearer_IU: csr_matrix  # how much closer a touch of each item brings to each user
+    touched_UI: csr_matrix
     touched_IU: Tensor
     closeness_power: float
 
     def scores(self, histories: Histories) -> Floats:
         """[A, I]; zero for whoever touched nothing."""
-        close_UA = self.nearer_UI @ torch.from_numpy(histories.pairs().T.toarray())
-        return np.ascontiguousarray((self.touched_IU @ close_UA.pow_(self.closeness_power)).T.numpy())
+        close_AU = (histories.pairs() @ self.nearer_IU).astype(np.float32).power(self.closeness_power)
+        if close_AU.nnz <= MANY * close_AU.shape[0] * close_AU.shape[1]:
+            return np.asarray((close_AU @ self.touched_UI).toarray())
+        return np.ascontiguousarray((self.touched_IU @ torch.from_numpy(close_AU.T.toarray())).T.numpy())
 
 
 def neighbours_of(histories: Histories, config: NeighboursConfig) -> Neighbours:
     """Everybody is a neighbour of whoever touched one of their items."""
     pairs_UI = histories.pairs()
     items_U, users_I = (np.maximum(np.asarray(pairs_UI.sum(axis=axis)).ravel(), 1) for axis in (1, 0))
-    nearer_UI = diags(items_U**-config.user_power) @ pairs_UI @ diags(users_I**-config.item_power)
-    touched_IU = diags(users_I**config.popularity_power) @ pairs_UI.T
-    return Neighbours(sparse(nearer_UI.tocsr()), sparse(touched_IU.tocsr()), config.closeness_power)
+    nearer_IU = (diags(users_I**-config.item_power) @ pairs_UI.T @ diags(items_U**-config.user_power)).tocsr()
+    touched_UI = (pairs_UI @ diags(users_I**config.popularity_power)).astype(np.float32).tocsr()
+    return Neighbours(nearer_IU, touched_UI, sparse(touched_UI.T), config.closeness_power)
