@@ -106,7 +106,7 @@ def test_shrinkage_is_ridge_regression_of_everything_on_all_else() -> None:
 def test_what_is_held_out_is_the_last_item_that_was_new() -> None:
     held_out = hold_out(of([0, 1, 2, 1], [2]), ordered=True, seed=7)
     assert held_out.past.items.tolist() == [0, 1]  # the 1 after the 2 would tell of it
-    assert held_out.wanted.toarray().tolist() == [[0, 0, 1]]  # the second user has no past to be asked from
+    assert held_out.asked.wanted.toarray().tolist() == [[0, 0, 1]]  # the second user has no past to be asked from
 
 
 @pytest.mark.parametrize(("people", "items", "size"), [(90, 40, 5), (40, 90, 5), (30, 8, 20), (8, 30, 20)])
@@ -124,7 +124,7 @@ def test_leading_directions_are_those_of_the_whole_decomposition(people: int, it
 def test_without_order_a_tenth_is_held_out() -> None:
     histories = of(*([*range(100)] for _ in range(20)), items=100)
     held_out = hold_out(histories, ordered=False, seed=7)
-    assert held_out.wanted.sum() == 2000 - len(held_out.past.items) == pytest.approx(200, abs=50)
+    assert held_out.asked.wanted.sum() == 2000 - len(held_out.past.items) == pytest.approx(200, abs=50)
 
 
 def test_who_walks_a_path_is_read_as_memories() -> None:

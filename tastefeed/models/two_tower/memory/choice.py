@@ -1,7 +1,7 @@
 """Choosing what a memory two-tower is by validation on the training rows: one setting after the other, best first."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tastefeed.contracts.errors import UnknownMethod, UntrainableInput
 from tastefeed.models.two_tower.memory.budget import (
@@ -10,7 +10,7 @@ from tastefeed.models.two_tower.memory.budget import (
     Budget,
     seconds_of_space,
 )
-from tastefeed.models.two_tower.memory.config import NEIGHBOURS, READOUTS, BagConfig, MemoryConfig
+from tastefeed.models.two_tower.memory.config import NEIGHBOURS, READOUTS, TREES, BagConfig, MemoryConfig
 from tastefeed.models.two_tower.memory.fitting import fit
 from tastefeed.models.two_tower.memory.histories import Histories
 from tastefeed.models.two_tower.memory.order import tells_order
@@ -20,11 +20,13 @@ from tastefeed.models.two_tower.memory.steps import (
     NEIGHBOURS_STEPS,
     RIDGE,
     RIDGE_STEPS,
+    SECOND_LOOK,
     SPACE,
     SPACE_STEPS,
 )
 from tastefeed.models.two_tower.memory.suits import suits
 from tastefeed.models.two_tower.memory.tower import MemoryTwoTower
+from tastefeed.models.two_tower.memory.trees import catalogue_of
 from tastefeed.models.two_tower.memory.trials import Bench, OnTrial, Trial, merit, search
 from tastefeed.models.two_tower.memory.tricks import going_without
 from tastefeed.models.two_tower.memory.validation import hold_out
@@ -65,7 +67,7 @@ def fit_memory(
     space, ease, ridge = (going_without(start, without) for start in (SPACE, EASE, RIDGE))
     ordered = tells_order(histories, seed) if ordered is None else ordered
     held_out = hold_out(histories, ordered=ordered, seed=seed)
-    if not len(held_out.asked.counts):
+    if not len(held_out.asked.histories.counts):
         return fit(histories, space, seed=seed)
     choice = Choice(Bench(held_out, k, seed, on_trial), histories, minutes, space=space, ease=ease, ridge=ridge)
     found: list[Trial] = []
@@ -102,6 +104,8 @@ class Choice:
         if name == NEIGHBOURS:
             beside = max(found, key=merit).config if found else self._fitting(self.space)
             return [search(self.bench, beside, NEIGHBOURS_STEPS)]
+        if name == TREES:
+            return [self.bench.second_look(max(found, key=merit), SECOND_LOOK)] if found else []
         if name == "bag":
             beside = found[0].config if found else self._fitting(self.space)
             bags = [self.bench.trial(config) for config in self._bags(beside)]
@@ -120,7 +124,10 @@ class Choice:
         if config.readout == "bag":
             wider = Budget(self.histories, 60 * self.minutes * (1 - TO_CHOOSE)).bag(self._widest(config))
             config = config.model_copy(update={"bag": wider or config.bag})
-        return fit(self.histories, config, seed=self.bench.seed)
+        tower = fit(self.histories, config, seed=self.bench.seed)
+        if best.tower.trees is None:
+            return tower
+        return replace(tower, trees=best.tower.trees.over(catalogue_of(self.histories, tower.items_IV)))
 
     @property
     def past(self) -> Histories:

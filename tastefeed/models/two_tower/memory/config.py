@@ -7,9 +7,9 @@ from typing import Any, Literal, Self, get_args
 from pydantic import BaseModel, ConfigDict, Field
 
 ReadoutName = Literal["space", "ease", "bag", "ridge", "attention"]
-NEIGHBOURS = "neighbours"
-READOUTS: tuple[str, ...] = (*get_args(ReadoutName), NEIGHBOURS)
-"""Ways to read a person; the last one is beside another."""
+NEIGHBOURS, TREES = "neighbours", "trees"
+READOUTS: tuple[str, ...] = (*get_args(ReadoutName), NEIGHBOURS, TREES)
+"""Ways to read a person, of which one is chosen, and what may come to it: neighbours beside it, trees after it."""
 Change = Mapping[str, Any]
 """Settings that go together; a mapping as a value changes some settings of a part."""
 Begins = Literal["space", "noise"]
@@ -66,6 +66,20 @@ class NeighboursConfig(BaseModel):
     popularity_power: float = Field(-0.3, description="the score of an item of n users is scaled by n^this")
 
 
+class TreesConfig(BaseModel):
+    """A second look at the best items, and how it is learned."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    rounds: int = Field(0, ge=0, description="trees; 0: there is no second look")
+    candidates: int = Field(150, ge=1, description="best items of a person that are looked at")
+    learning_rate: float = Field(0.05, gt=0, description="shrinkage of each tree")
+    leaves: int = Field(15, ge=2, description="leaves of a tree")
+    min_leaf_pairs: int = Field(500, ge=1, description="pairs that a leaf needs")
+    l2: float = Field(10.0, ge=0, description="L2 penalty on leaf values")
+    feature_share: float = Field(0.8, gt=0, le=1, description="share of features that a tree may use")
+
+
 class MemoryConfig(BaseModel):
     """Sizes, powers and steps; `fit_memory` chooses them, starting from these."""
 
@@ -90,6 +104,7 @@ class MemoryConfig(BaseModel):
     bag: BagConfig = Field(BagConfig(), description="bag: sizes and steps")
     attention: AttentionConfig = Field(AttentionConfig(), description="attention: sizes and steps")
     neighbours: NeighboursConfig = Field(NeighboursConfig(), description="beside what reads: who they are")
+    trees: TreesConfig = Field(TreesConfig(), description="after what reads: a second look at the best items")
 
     def changed(self, change: Change) -> Self:
         """With some settings replaced."""

@@ -30,7 +30,8 @@ FRESH_START = 0.02
 
 
 def fit(histories: Histories, config: MemoryConfig, *, seed: int) -> MemoryTwoTower:
-    """Learn from everybody. Raises `UntrainableInput` where nobody touched anything."""
+    """Learn from everybody; but for trees, which learn from what is held out. Raises `UntrainableInput` where nobody
+    touched anything."""
     return beside_neighbours(_read(histories, config, seed), histories, config)
 
 

@@ -1,7 +1,7 @@
 """Which readouts the data have a use for."""
 
 from tastefeed.models.two_tower.memory.budget import MOST_SECONDS_OF_NEIGHBOURS, seconds_of_neighbours
-from tastefeed.models.two_tower.memory.config import NEIGHBOURS
+from tastefeed.models.two_tower.memory.config import NEIGHBOURS, TREES
 from tastefeed.models.two_tower.memory.validation import HeldOut
 
 
@@ -12,6 +12,7 @@ def suits(name: str, held_out: HeldOut, *, ordered: bool) -> bool:
         "ease": not ordered,
         "bag": not ordered,
         NEIGHBOURS: not ordered and _in_time(held_out),
+        TREES: not ordered and len(held_out.lessons.histories.counts) > 0,
         "ridge": ordered,
         "attention": ordered and held_out.past.lessons > 0,
     }
@@ -19,4 +20,4 @@ def suits(name: str, held_out: HeldOut, *, ordered: bool) -> bool:
 
 
 def _in_time(held_out: HeldOut) -> bool:
-    return seconds_of_neighbours(held_out.past, len(held_out.asked.counts)) <= MOST_SECONDS_OF_NEIGHBOURS
+    return seconds_of_neighbours(held_out.past, len(held_out.asked.histories.counts)) <= MOST_SECONDS_OF_NEIGHBOURS

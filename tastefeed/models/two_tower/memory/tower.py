@@ -1,4 +1,4 @@
-"""A fitted memory two-tower: an inner product says what a person wants next, and neighbours may have a say in it."""
+"""A fitted memory two-tower: an inner product says what a person wants next; neighbours and trees may have a say."""
 
 # U users, B of a batch, T touches of a window, I items, D embedding size, V columns of the vectors
 
@@ -13,6 +13,7 @@ from tastefeed.models.two_tower.memory.config import MemoryConfig
 from tastefeed.models.two_tower.memory.histories import Floats, Histories
 from tastefeed.models.two_tower.memory.memories import latest
 from tastefeed.models.two_tower.memory.neighbours import Neighbours
+from tastefeed.models.two_tower.memory.trees import Trees
 from tastefeed.models.two_tower.memory.windows import NOTHING, latest_window
 
 USERS_AT_ONCE = 256
@@ -90,16 +91,22 @@ class Attended:
 
 @dataclass(frozen=True)
 class MemoryTwoTower:
-    """Item vectors, and what makes a user vector of a history; with neighbours, sparse vectors beside them."""
+    """Item vectors, and what makes a user vector of a history; maybe neighbours beside them, and trees after them."""
 
     config: MemoryConfig
     items_IV: Floats
     reader: Reader
     epochs: tuple[EpochResult, ...] = ()
     neighbours: Neighbours | None = None
+    trees: Trees | None = None
 
     def scores(self, histories: Histories) -> Floats:
         """[U, I] what each person wants next, the higher, the more; an empty history wants what is popular."""
+        scores_UI = self.before_trees(histories)
+        return scores_UI if self.trees is None else self.trees.reordered(alike(scores_UI), histories)
+
+    def before_trees(self, histories: Histories) -> Floats:
+        """[U, I] what the second look looks at."""
         scores_UI = self.embed_users(histories) @ self.items_IV.T
         if self.neighbours is None:
             return scores_UI
@@ -107,12 +114,12 @@ class MemoryTwoTower:
         return (1 - share) * alike(scores_UI) + share * alike(self.neighbours.scores(histories))
 
     def embed_users(self, histories: Histories) -> Floats:
-        """[U, V] of any history over the same items; an empty one gives the most popular items. Without neighbours."""
+        """[U, V] of any history over the same items; an empty one gives the most popular items. Neighbours, trees aside."""
         read_UV = self.reader(histories)
         return np.concatenate([read_UV, np.ones((len(read_UV), 1), np.float32)], axis=1)
 
     def embed_items(self) -> Floats:
-        """[I, V]; the last column is an item's own popularity. Without neighbours."""
+        """[I, V]; the last column is an item's own popularity. Neighbours and trees aside."""
         return self.items_IV
 
 

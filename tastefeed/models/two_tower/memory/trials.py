@@ -19,6 +19,7 @@ from tastefeed.models.two_tower.memory.histories import Histories
 from tastefeed.models.two_tower.memory.readout import Readout
 from tastefeed.models.two_tower.memory.space import ItemSpace
 from tastefeed.models.two_tower.memory.tower import MemoryTwoTower
+from tastefeed.models.two_tower.memory.tree_lessons import with_trees
 from tastefeed.models.two_tower.memory.validation import HeldOut
 
 OnTrial = Callable[["Trial"], None]
@@ -51,14 +52,21 @@ class Bench:
 
     def trial(self, config: MemoryConfig) -> Trial:
         """Measure one config."""
-        tower = beside_neighbours(self._tower(config), self.held_out.past, config)
-        tried = Trial(tower, self.ndcg(tower))
-        self.on_trial(tried)
-        return tried
+        return self._tried(beside_neighbours(self._tower(config), self.held_out.past, config))
+
+    def second_look(self, at: Trial, change: Change) -> Trial:
+        """Measure a tower with trees, which learn from people of whom nobody else is asked."""
+        past, lessons, config = self.held_out.past, self.held_out.lessons, at.config.changed(change)
+        return self._tried(with_trees(at.tower, past, lessons, config, seed=self.seed))
 
     def ndcg(self, tower: MemoryTwoTower) -> float:
         """What is maximized."""
         return self.held_out.ndcg_at_k(tower, self.k)
+
+    def _tried(self, tower: MemoryTwoTower) -> Trial:
+        tried = Trial(tower, self.ndcg(tower))
+        self.on_trial(tried)
+        return tried
 
     def _tower(self, config: MemoryConfig) -> MemoryTwoTower:
         space = self._space(config)

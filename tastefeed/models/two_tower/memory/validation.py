@@ -2,6 +2,7 @@
 
 # U users, I items, B users at once, k places
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,28 +13,46 @@ from tastefeed.models.two_tower.memory.histories import Floats, Histories, Ints,
 from tastefeed.models.two_tower.memory.tower import MemoryTwoTower
 
 USERS_AT_MOST = 3000
+LESSON_SCORES_AT_MOST = 1_000_000_000
+"""Of those who are not asked, and may teach: a minute or two."""
 SCORES_AT_ONCE = 16_000_000
 SHARE = 0.1
 """Of the touches, where there is no order."""
 
 
 @dataclass(frozen=True)
+class Questions:
+    """Some users without what they are to find."""
+
+    histories: Histories
+    wanted: csr_matrix  # [U, I]
+
+    def take(self, users: Ints) -> "Questions":
+        """Of some of them."""
+        return Questions(self.histories.take(users), self.wanted[users])
+
+    def parts(self) -> Iterator["Questions"]:
+        """All of them, as many at once as can be scored."""
+        users = np.arange(len(self.histories.counts))
+        for part in np.array_split(users, -(-len(users) * self.histories.item_count // SCORES_AT_ONCE) or 1):
+            yield self.take(part)
+
+
+@dataclass(frozen=True)
 class HeldOut:
-    """Histories without what is to be found, of everyone; and the evenly picked users who are asked."""
+    """Histories without what is to be found, of everyone; the evenly picked users who are asked; some of the others."""
 
     past: Histories
-    asked: Histories
-    wanted: csr_matrix  # [asked users, I]
+    asked: Questions
+    lessons: Questions
 
     def ndcg_at_k(self, tower: MemoryTwoTower, k: int) -> float:
         """Mean over the asked users, binary gains, items of their past masked."""
-        users = np.arange(len(self.asked.counts))
-        parts = np.array_split(users, -(-len(users) * self.asked.item_count // SCORES_AT_ONCE) or 1)
-        return float(np.concatenate([self._ndcg_of(part, tower, k) for part in parts]).mean())
+        return float(np.concatenate([_ndcg_of(tower, part, k) for part in self.asked.parts()]).mean())
 
-    def _ndcg_of(self, part: Ints, tower: MemoryTwoTower, k: int) -> np.ndarray:
-        asked = self.asked.take(part)
-        return _ndcg(tower.scores(asked), asked.pairs(), self.wanted[part], k)
+
+def _ndcg_of(tower: MemoryTwoTower, asked: Questions, k: int) -> np.ndarray:
+    return _ndcg(tower.scores(asked.histories), asked.histories.pairs(), asked.wanted, k)
 
 
 def _ndcg(scores_BI: Floats, seen: csr_matrix, wanted: csr_matrix, k: int) -> np.ndarray:
@@ -56,11 +75,18 @@ def hold_out(histories: Histories, *, ordered: bool, seed: int) -> HeldOut:
     else:
         held = first & (np.random.default_rng(seed).random(len(first)) < SHARE)
         gone = held
-    return _asked(histories, held, gone)
+    return _questions(histories, held, gone)
 
 
-def _asked(histories: Histories, held: Mask, gone: Mask) -> HeldOut:
+def _questions(histories: Histories, held: Mask, gone: Mask) -> HeldOut:
     past, wanted = histories.where(~gone), histories.where(held).pairs()
     able = np.flatnonzero((past.counts > 0) & (np.diff(wanted.indptr) > 0))
-    able = able[:: -(-len(able) // USERS_AT_MOST) or 1]
-    return HeldOut(past, past.take(able), wanted[able])
+    asked = evenly(able, USERS_AT_MOST)
+    others = evenly(np.setdiff1d(able, asked), LESSON_SCORES_AT_MOST // histories.item_count)
+    everyone = Questions(past, wanted)
+    return HeldOut(past, everyone.take(asked), everyone.take(others))
+
+
+def evenly(users: Ints, most: int) -> Ints:
+    """Every so manieth of them."""
+    return users[:: -(-len(users) // max(most, 1)) or 1]
