@@ -8,7 +8,7 @@ DATA ?= ../shared/data
 TRIALS ?= 20
 # the methods of the small version
 QUICK := most_popular,item_knn,ials,two_tower
-ABLATIONS := gowalla:space gowalla:space,ease gowalla:space,ease,bag ml-1m:space ml-1m:space,ridge
+ABLATIONS := gowalla:space gowalla:space,ease gowalla:space,ease,bag gowalla:space,ease,bag,neighbours ml-1m:space ml-1m:space,ridge
 TRICKS := gowalla:beginning ml-1m:beginning ml-1m:distances ml-1m:dropout
 ALONE = $(BIN)/tastefeed bench retrieval --data $(DATA) --methods two_tower --trials 0
 VENV := .venv

@@ -92,7 +92,7 @@ def fit(job: Job) -> Fit:
     top = fitted.top_k(job.user_ids, job.k)
     recommend_seconds = time.perf_counter() - started
     curves = fitted.curves if isinstance(fitted, Learned) else {}
-    chosen = fitted.settings if isinstance(fitted, Chosen) else {}
+    chosen = fitted.chosen if isinstance(fitted, Chosen) else {}
     return Fit(top, fitted.item_ids, fit_seconds, recommend_seconds, peak_rss_mb(), start_rss_mb, curves, chosen)
 
 

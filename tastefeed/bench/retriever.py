@@ -61,7 +61,7 @@ class Chosen(Protocol):
     """A fitted method that chose its own settings."""
 
     @property
-    def settings(self) -> Mapping[str, Any]:
+    def chosen(self) -> Mapping[str, Any]:
         """Those that are not the defaults, as JSON holds them."""
         ...
 

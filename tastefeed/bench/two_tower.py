@@ -94,7 +94,7 @@ class FittedTower:
         return {name: [epoch[name] for epoch in told] for name in ("loss", "learning_rate", "ndcg") if told}
 
     @property
-    def settings(self) -> dict[str, Any]:
+    def chosen(self) -> dict[str, Any]:
         """The readout, and what the choice made of the other defaults of the memory two-tower."""
         config = self.tower.config
         return {"readout": config.readout, **config.model_dump(mode="json", exclude_defaults=True)}

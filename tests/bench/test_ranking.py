@@ -12,7 +12,7 @@ from tastefeed.bench.report import write_report
 from tests import tiny
 from tests.bench import ranking_world
 
-LABEL_WINDOWS = 3
+LABEL_WINDOWS = 2
 
 
 def bench(data: Path, out: Path, *arguments: object):

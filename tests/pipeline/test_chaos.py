@@ -17,10 +17,10 @@ from tastefeed.evaluation.measured import CHAMPION
 from tastefeed.serving import publish
 from tests import tiny
 
-KILLS = int(os.environ.get("TASTEFEED_CHAOS_KILLS", "3"))
+KILLS = int(os.environ.get("TASTEFEED_CHAOS_KILLS", "2"))
 SUCCEED_EVERY = 3
 """After so many kills the next night is left alone, and must succeed."""
-INSIDE_PUBLISH = 3
+INSIDE_PUBLISH = 2
 """Every so many kills, one waits until a release is being staged."""
 LONGEST_S = 300
 

@@ -3,8 +3,8 @@
 A person is one or several memories of what they touched, in the space of a singular value decomposition. The item space
 itself can read them, plain or with EASE's shrinkage, or a ridge regression, all in closed form; or items that learn to
 be summed; or a small transformer reads the touches. Where order tells nothing, people who touched the same may have a
-say beside any of these. `fit_memory` chooses by validation on the training rows. Titles,
-creators, ages and new items need the trained towers next door.
+say beside any of these, and trees may put the best items in order. `fit_memory` chooses by validation on the training
+rows. Titles, creators, ages and new items need the trained towers next door.
 Knows arrays alone; it must never import Spark, tracking or HTTP, and reads no disk.
 """
 

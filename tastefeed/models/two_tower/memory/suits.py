@@ -12,7 +12,7 @@ def suits(name: str, held_out: HeldOut, *, ordered: bool) -> bool:
         "ease": not ordered,
         "bag": not ordered,
         NEIGHBOURS: not ordered and _in_time(held_out),
-        TREES: not ordered and len(held_out.lessons.histories.counts) > 0,
+        TREES: not ordered and len(held_out.teachers.histories.counts) > 0,
         "ridge": ordered,
         "attention": ordered and held_out.past.lessons > 0,
     }

@@ -114,7 +114,7 @@ class MemoryTwoTower:
         return (1 - share) * alike(scores_UI) + share * alike(self.neighbours.scores(histories))
 
     def embed_users(self, histories: Histories) -> Floats:
-        """[U, V] of any history over the same items; an empty one gives the most popular items. Neighbours, trees aside."""
+        """[U, V] of any history over the same items; an empty one gives the popular ones. Neighbours, trees aside."""
         read_UV = self.reader(histories)
         return np.concatenate([read_UV, np.ones((len(read_UV), 1), np.float32)], axis=1)
 

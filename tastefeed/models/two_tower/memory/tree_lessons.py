@@ -6,7 +6,6 @@ from dataclasses import replace
 
 import lightgbm as lgb
 import numpy as np
-import torch
 
 from tastefeed.models.two_tower.memory.config import MemoryConfig, TreesConfig
 from tastefeed.models.two_tower.memory.histories import Floats, Histories
@@ -16,11 +15,11 @@ from tastefeed.models.two_tower.memory.validation import Questions
 
 
 def with_trees(
-    tower: MemoryTwoTower, past: Histories, lessons: Questions, config: MemoryConfig, *, seed: int
+    tower: MemoryTwoTower, past: Histories, teachers: Questions, config: MemoryConfig, *, seed: int
 ) -> MemoryTwoTower:
     """A tower that learned from `past`, and trees that learned from what it says of those who are to teach them."""
     catalogue, sizes = catalogue_of(past, tower.items_IV), config.trees
-    pairs = [_pairs(tower, part, catalogue, sizes) for part in lessons.parts()]
+    pairs = [_pairs(tower, part, catalogue, sizes) for part in teachers.parts()]
     features_PF, found_P = (np.concatenate(column) for column in zip(*pairs, strict=True))
     data = lgb.Dataset(features_PF, found_P, feature_name=list(FEATURES))
     booster = lgb.train(_parameters(sizes, seed), data, num_boost_round=sizes.rounds)
@@ -28,13 +27,13 @@ def with_trees(
 
 
 def _pairs(
-    tower: MemoryTwoTower, lessons: Questions, catalogue: Catalogue, sizes: TreesConfig
+    tower: MemoryTwoTower, teachers: Questions, catalogue: Catalogue, sizes: TreesConfig
 ) -> tuple[Floats, Floats]:
     """[P, F] and [P] 1 where the person is to find the item."""
-    scores_UI = alike(tower.scores(lessons.histories))
-    look = look_at(scores_UI, lessons.histories, catalogue, sizes.candidates)
+    scores_UI = alike(tower.scores(teachers.histories))
+    look = look_at(scores_UI, teachers.histories, catalogue, sizes.candidates)
     users_UC = np.broadcast_to(np.arange(len(look.items_UC))[:, None], look.items_UC.shape)
-    found_P = np.asarray(lessons.wanted[users_UC.ravel(), look.items_UC.ravel()]).ravel()
+    found_P = np.asarray(teachers.wanted[users_UC.ravel(), look.items_UC.ravel()]).ravel()
     unseen_P = np.isfinite(look.features_UCF[..., 0]).ravel()
     return look.features_UCF.reshape(-1, len(FEATURES))[unseen_P], found_P[unseen_P]
 
@@ -48,7 +47,7 @@ def _parameters(sizes: TreesConfig, seed: int) -> dict[str, object]:
         "lambda_l2": sizes.l2,
         "feature_fraction": sizes.feature_share,
         "seed": seed,
-        "num_threads": torch.get_num_threads(),
+        "num_threads": 1,  # threads that wait for each other at every leaf take minutes beside another busy process
         "deterministic": True,
         "force_col_wise": True,
         "verbose": -1,

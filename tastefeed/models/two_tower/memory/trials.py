@@ -56,8 +56,8 @@ class Bench:
 
     def second_look(self, at: Trial, change: Change) -> Trial:
         """Measure a tower with trees, which learn from people of whom nobody else is asked."""
-        past, lessons, config = self.held_out.past, self.held_out.lessons, at.config.changed(change)
-        return self._tried(with_trees(at.tower, past, lessons, config, seed=self.seed))
+        past, teachers, config = self.held_out.past, self.held_out.teachers, at.config.changed(change)
+        return self._tried(with_trees(at.tower, past, teachers, config, seed=self.seed))
 
     def ndcg(self, tower: MemoryTwoTower) -> float:
         """What is maximized."""

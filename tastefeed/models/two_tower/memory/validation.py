@@ -13,8 +13,8 @@ from tastefeed.models.two_tower.memory.histories import Floats, Histories, Ints,
 from tastefeed.models.two_tower.memory.tower import MemoryTwoTower
 
 USERS_AT_MOST = 3000
-LESSON_SCORES_AT_MOST = 1_000_000_000
-"""Of those who are not asked, and may teach: a minute or two."""
+TEACHERS_AT_MOST, TEACHERS_SCORES_AT_MOST = 25_000, 1_000_000_000
+"""Users who are not asked and may teach, and scores of all items for them: a minute or two."""
 SCORES_AT_ONCE = 16_000_000
 SHARE = 0.1
 """Of the touches, where there is no order."""
@@ -40,11 +40,11 @@ class Questions:
 
 @dataclass(frozen=True)
 class HeldOut:
-    """Histories without what is to be found, of everyone; the evenly picked users who are asked; some of the others."""
+    """Histories without what is to be found, of everyone; the evenly picked users who are asked; others who teach."""
 
     past: Histories
     asked: Questions
-    lessons: Questions
+    teachers: Questions
 
     def ndcg_at_k(self, tower: MemoryTwoTower, k: int) -> float:
         """Mean over the asked users, binary gains, items of their past masked."""
@@ -82,7 +82,7 @@ def _questions(histories: Histories, held: Mask, gone: Mask) -> HeldOut:
     past, wanted = histories.where(~gone), histories.where(held).pairs()
     able = np.flatnonzero((past.counts > 0) & (np.diff(wanted.indptr) > 0))
     asked = evenly(able, USERS_AT_MOST)
-    others = evenly(np.setdiff1d(able, asked), LESSON_SCORES_AT_MOST // histories.item_count)
+    others = evenly(np.setdiff1d(able, asked), min(TEACHERS_AT_MOST, TEACHERS_SCORES_AT_MOST // histories.item_count))
     everyone = Questions(past, wanted)
     return HeldOut(past, everyone.take(asked), everyone.take(others))
 
