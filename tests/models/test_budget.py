@@ -8,7 +8,7 @@ from tastefeed.contracts.errors import UntrainableInput
 from tastefeed.models.two_tower.memory import Histories, MemoryTwoTower, fit_memory, histories_of
 from tastefeed.models.two_tower.memory import budget as budget_module
 from tastefeed.models.two_tower.memory import choice as choice_module
-from tastefeed.models.two_tower.memory.budget import Budget, seconds_of_space
+from tastefeed.models.two_tower.memory.budget import MINUTES, QUARTER, Budget, seconds_left, seconds_of_space
 from tastefeed.models.two_tower.memory.config import AttentionConfig, BagConfig
 from tastefeed.models.two_tower.memory.trials import Trial
 from tests.models.paths import blocks, wanderers
@@ -63,6 +63,18 @@ def test_a_bag_of_too_few_dimensions_is_none_and_attention_passes_once_at_least(
 def test_a_large_space_costs_more() -> None:
     histories = people(1000, 500)
     assert seconds_of_space(histories, 16) < seconds_of_space(histories, 64) < seconds_of_space(people(9000, 500), 64)
+
+
+def test_a_quarter_of_an_hour_holds_a_million_rows_of_some_ten_thousand_people_and_not_the_lists_of_a_city() -> None:
+    assert 60 * MINUTES < seconds_left(people(6000, 3000, touches=160)) < QUARTER
+    assert seconds_left(people(180_000, 60_000)) < 0
+
+
+def test_where_lists_take_the_quarter_nothing_is_trained(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(choice_module, "seconds_left", lambda _: -1.0)
+    assert not any(trial.config.readout == "bag" for trial in trials_of(blocks(), ordered=False)[1])
+    _, tried = trials_of(blocks(), ordered=False, minutes=MINUTES)
+    assert any(trial.config.readout == "bag" for trial in tried), "whoever gives minutes has them"
 
 
 def trials_of(histories: Histories, **asked: object) -> tuple[MemoryTwoTower, list[Trial]]:

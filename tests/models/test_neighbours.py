@@ -63,8 +63,8 @@ def test_neighbours_are_not_asked_where_order_tells_or_they_may_not_be(asked: di
     assert not any(trial.config.neighbours.share for trial in tried)
 
 
-def test_neighbours_are_not_asked_where_it_takes_too_long(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(suits_module, "MOST_SECONDS_OF_NEIGHBOURS", 0)
+def test_neighbours_are_not_asked_where_lists_for_everyone_take_too_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(suits_module, "seconds_left", lambda _: -1.0)
     assert not any(trial.config.neighbours.share for trial in tried_on(ordered=False))
 
 

@@ -7,6 +7,7 @@ from tastefeed.models.two_tower.memory import Histories, MemoryTwoTower, fit_mem
 from tastefeed.models.two_tower.memory import validation as validation_module
 from tastefeed.models.two_tower.memory.trees import Catalogue, catalogue_of, look_at
 from tastefeed.models.two_tower.memory.trials import Trial
+from tastefeed.models.two_tower.memory.validation import hold_out
 from tests.models.paths import of, unseen_scores
 
 UNITS = np.array([[1, 0], [0.6, 0.8], [0, 1], [-1, 0]], np.float32)
@@ -47,6 +48,20 @@ def test_no_second_look_where_order_tells_or_it_may_not_be(
     asked: dict[str, object], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert not any(trial.config.trees.rounds for trial in tried_on(people(), monkeypatch, minutes=1e-9, **asked))
+
+
+def test_who_teaches_is_not_asked_and_they_are_not_too_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Everyone has items of their own, so that people can be told apart."""
+    monkeypatch.setattr(validation_module, "USERS_AT_MOST", 10)
+    own = of(*(list(range(5 * person, 5 * person + 5)) for person in range(100)), items=500)
+    held_out = hold_out(own, ordered=True, seed=7)
+    assert (len(held_out.asked.histories.counts), len(held_out.teachers.histories.counts)) == (10, 90)
+    assert not set(held_out.asked.histories.items) & set(held_out.teachers.histories.items)
+    assert held_out.teachers.wanted.sum() == 90
+    for most, taught in (("TEACHERS_AT_MOST", 45), ("TEACHERS_SCORES_AT_MOST", 500 * 45)):
+        with monkeypatch.context() as bounded:
+            bounded.setattr(validation_module, most, taught)
+            assert len(hold_out(own, ordered=True, seed=7).teachers.histories.counts) == 45
 
 
 def test_no_second_look_where_nobody_is_left_to_teach_it() -> None:

@@ -17,8 +17,9 @@ MINUTES = 10.0
 """For all that is trained in one fit; what is in closed form and its search take some minutes more."""
 MOST_SECONDS, SECONDS_OF_EASE = 40.0, 10.0
 """For an item space that may be asked for; for the one that a search of EASE begins with."""
-MOST_SECONDS_OF_NEIGHBOURS = 15.0
-"""For a trial of them, of which there are eight."""
+QUARTER, SEARCHES, SECONDS_A_SCORE = 900.0, 30, 6e-8
+"""In which a million rows are to be fitted and everyone listed: decompositions that all searches in closed form come
+to, and what a person's score of an item takes where neighbours and trees have a say."""
 SMALLEST = 64
 """Dimensions below which training is not worth its while."""
 FEW_PASSES = 0.5
@@ -41,11 +42,11 @@ class Budget:
     seconds: float
 
     def bag(self, sizes: BagConfig) -> BagConfig | None:
-        """As many dimensions as there is time for; None: too few."""
+        """As many dimensions as there is time for; None: too few, or no time at all."""
         size = sizes.embedding_size
         while size >= SMALLEST and self.seconds_of_bag(sizes, size) > self.seconds:
             size //= 2
-        enough = size >= min(SMALLEST, sizes.embedding_size)
+        enough = self.seconds > 0 and size >= min(SMALLEST, sizes.embedding_size)
         return sizes.model_copy(update={"embedding_size": size}) if enough else None
 
     def attention(self, sizes: AttentionConfig) -> AttentionConfig:
@@ -78,9 +79,13 @@ def seconds_of_space(past: Histories, size: int) -> float:
     return 1e-8 * len(past.items) * size + (2e-11 * len(past.counts) + 2.6e-10 * past.item_count) * size**2
 
 
-def seconds_of_neighbours(past: Histories, people: int) -> float:
-    """What asking them for some people takes at most: for each one all that anyone touched is gone through."""
-    return 1.5e-9 * len(past.items) * people
+def seconds_left(past: Histories) -> float:
+    """Of a quarter of an hour, for what is trained: without the searches, and without lists for everyone; negative
+    where these alone take longer. Of neighbours, for each person all that anyone touched is gone through at most.
+    """
+    people = len(past.counts)
+    lists = people * (1.5e-9 * len(past.items) + SECONDS_A_SCORE * past.item_count)
+    return QUARTER - SEARCHES * seconds_of_space(past, 512) - lists
 
 
 def _seconds(training: str, products: float) -> float:

@@ -8,6 +8,7 @@ from tastefeed.models.two_tower.memory.budget import (
     MINUTES,
     SECONDS_OF_EASE,
     Budget,
+    seconds_left,
     seconds_of_space,
 )
 from tastefeed.models.two_tower.memory.config import NEIGHBOURS, READOUTS, TREES, BagConfig, MemoryConfig
@@ -51,14 +52,15 @@ def fit_memory(
     ordered: bool | None = None,
     readouts: Sequence[str] = READOUTS,
     without: Sequence[str] = (),
-    minutes: float = MINUTES,
+    minutes: float | None = None,
     on_trial: OnTrial = lambda _: None,
 ) -> MemoryTwoTower:
     """Choose a config on a held-out part of the histories, then fit it to all of them.
 
     `ordered` says whether the histories' order is that of time; None: as `tells_order` finds. Of `readouts` those are
     tried that the data have a use for. `without` are names of `TRICKS` that are left out. `minutes` of two cores are
-    what training may take, about; a budget too small for the shipped sizes makes them smaller. Where nothing can be
+    what training may take, about; None: `MINUTES`, or what a quarter of an hour leaves where order tells nothing. A
+    budget too small for the shipped sizes makes them smaller. Where nothing can be
     held out, the defaults are fitted. Raises `UntrainableInput` where nobody touched anything, `UnknownMethod` for a
     readout or a trick that is none.
     """
@@ -69,6 +71,8 @@ def fit_memory(
     held_out = hold_out(histories, ordered=ordered, seed=seed)
     if not len(held_out.asked.histories.counts):
         return fit(histories, space, seed=seed)
+    if minutes is None:
+        minutes = MINUTES if ordered else min(MINUTES, seconds_left(histories) / 60)
     choice = Choice(Bench(held_out, k, seed, on_trial), histories, minutes, space=space, ease=ease, ridge=ridge)
     found: list[Trial] = []
     for name in READOUTS:

@@ -72,7 +72,7 @@ class TreesConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     rounds: int = Field(0, ge=0, description="trees; 0: there is no second look")
-    candidates: int = Field(150, ge=1, description="best items of a person that are looked at")
+    candidates: int = Field(100, ge=1, description="best items of a person that are looked at")
     learning_rate: float = Field(0.05, gt=0, description="shrinkage of each tree")
     leaves: int = Field(15, ge=2, description="leaves of a tree")
     min_leaf_pairs: int = Field(500, ge=1, description="pairs that a leaf needs")

@@ -134,7 +134,8 @@ def mixed(one: MemoryTwoTower, other: MemoryTwoTower, config: MemoryConfig, *, s
 
 def alike(scores_UI: Floats) -> Floats:
     """Each person's in standard deviations; zero stays zero."""
-    return np.asarray(scores_UI / np.maximum(scores_UI.std(axis=1, keepdims=True), 1e-12), np.float32)
+    spread_U1 = torch.from_numpy(scores_UI).std(dim=1, correction=0, keepdim=True)
+    return np.asarray(scores_UI / spread_U1.clamp(min=1e-12).numpy(), np.float32)
 
 
 def covariance(items_ID: Floats) -> Floats:
