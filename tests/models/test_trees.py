@@ -70,20 +70,22 @@ def test_no_second_look_where_nobody_is_left_to_teach_it() -> None:
     assert not any(trial.config.trees.rounds for trial in tried)
 
 
-def test_trees_find_what_is_next_to_one_touch_of_many_and_keep_what_they_learned(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_the_same_seed_puts_the_same_best_items_in_the_same_order(monkeypatch: pytest.MonkeyPatch) -> None:
     tower = fitted(monkeypatch)
     assert tower.trees is not None
     again = fitted(monkeypatch)
     asked = people().take(np.arange(50))
-    assert (unseen_scores(tower, asked) == unseen_scores(again, asked)).all(), "the same seed, the same lists"
+    assert (unseen_scores(tower, asked) == unseen_scores(again, asked)).all()
     before, after = tower.before_trees(asked), unseen_scores(tower, asked)
     seen = asked.pairs().toarray() > 0
     before[seen] = -np.inf
     top = tower.config.trees.candidates
     for one, other in zip(np.argsort(-before)[:, :top], np.argsort(-after)[:, :top], strict=True):
         assert set(one) == set(other), "the second look changes the order of the best and not who they are"
+
+
+def test_nobody_has_no_scores(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert fitted(monkeypatch).scores(people().take(np.arange(0))).shape == (0, 300)
 
 
 def test_a_stranger_still_gets_what_is_popular(monkeypatch: pytest.MonkeyPatch) -> None:

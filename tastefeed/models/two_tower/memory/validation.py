@@ -13,8 +13,8 @@ from tastefeed.models.two_tower.memory.histories import Floats, Histories, Ints,
 from tastefeed.models.two_tower.memory.tower import MemoryTwoTower
 
 USERS_AT_MOST = 3000
-TEACHERS_AT_MOST, TEACHERS_SCORES_AT_MOST = 25_000, 1_000_000_000
-"""Users who are not asked and may teach, and scores of all items for them: a minute or two."""
+TEACHERS_AT_MOST, TEACHERS_SCORES_AT_MOST = 12_000, 1_000_000_000
+"""Users who are not asked and may teach, and scores of all items for them: about a minute."""
 SCORES_AT_ONCE = 16_000_000
 SHARE = 0.1
 """Of the touches, where there is no order."""
