@@ -102,6 +102,8 @@ class MemoryTwoTower:
 
     def scores(self, histories: Histories) -> Floats:
         """[U, I] what each person wants next, the higher, the more; an empty history wants what is popular."""
+        if not len(histories.counts):
+            return np.zeros((0, len(self.items_IV)), np.float32)
         scores_UI = self.before_trees(histories)
         return scores_UI if self.trees is None else self.trees.reordered(alike(scores_UI), histories)
 

@@ -53,8 +53,6 @@ class Trees:
 
     def reordered(self, scores_UI: Floats, histories: Histories) -> Floats:
         """[U, I] with the candidates above all else, in the order of the trees; whoever touched nothing stays."""
-        if not len(scores_UI):
-            return scores_UI
         look = look_at(scores_UI, histories, self.catalogue, self.config.candidates)
         said = self.booster.predict(
             look.features_UCF.reshape(-1, len(FEATURES)), raw_score=True, num_threads=torch.get_num_threads()
