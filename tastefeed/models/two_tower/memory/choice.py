@@ -60,9 +60,8 @@ def fit_memory(
     `ordered` says whether the histories' order is that of time; None: as `tells_order` finds. Of `readouts` those are
     tried that the data have a use for. `without` are names of `TRICKS` that are left out. `minutes` of two cores are
     what training may take, about; None: `MINUTES`, or what a quarter of an hour leaves where order tells nothing. A
-    budget too small for the shipped sizes makes them smaller. Where nothing can be
-    held out, the defaults are fitted. Raises `UntrainableInput` where nobody touched anything, `UnknownMethod` for a
-    readout or a trick that is none.
+    budget too small for the shipped sizes makes them smaller. Where nothing can be held out, the defaults are fitted.
+    Raises `UntrainableInput` where nobody touched anything, `UnknownMethod` for a readout or a trick that is none.
     """
     if unknown := set(readouts) - set(READOUTS):
         raise UnknownMethod(f"no readout is called {', '.join(sorted(unknown))}; choose of {', '.join(READOUTS)}")
@@ -72,7 +71,7 @@ def fit_memory(
     if not len(held_out.asked.histories.counts):
         return fit(histories, space, seed=seed)
     if minutes is None:
-        minutes = MINUTES if ordered else min(MINUTES, seconds_left(histories) / 60)
+        minutes = MINUTES if ordered else max(0.0, min(MINUTES, seconds_left(histories) / 60))
     choice = Choice(Bench(held_out, k, seed, on_trial), histories, minutes, space=space, ease=ease, ridge=ridge)
     found: list[Trial] = []
     for name in READOUTS:
