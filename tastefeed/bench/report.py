@@ -24,7 +24,7 @@ on validation with the trials in the table, the first of them the defaults, and 
 has no trials: it chooses inside its fit, on a part of its training rows, among some twenty to fifty settings in closed
 form and one training; where a peer had fewer trials, the budgets were not equal. Its fit is all of that. Where order
 tells nothing, neighbours may have a part in its score, which are sparse vectors beside the dense ones that an index
-holds, and LightGBM's trees may put its best 150 items in order, as a re-ranker does; the rows with `readouts` are
+holds, and LightGBM's trees may put its best items in order, as a re-ranker does; the rows with `readouts` are
 without these: `space,ease,bag,neighbours` is retrieval, `space,ease,bag` is what an index of dense vectors holds. Each
 final fit runs in a fresh process: peak memory is that whole process at its largest, and the start is what Python, the
 method's library and the rows take before the fit. Best of a column in bold. Newest-first is not among the peers where a
