@@ -18,20 +18,25 @@ from tastefeed.evaluation import markdown
 PAGE, PLOTS, KEPT = "benchmarks.md", "benchmarks", ".json"
 INTRODUCTION = """# Benchmarks
 
-Made by `tastefeed bench report` from the `metrics.json` of the runs below; nothing here is typed by hand. Peers come
-from their own libraries (EASE is its closed form) and run on the same split, with the same evaluator. Peers are tuned
-on validation with the trials in the table, the first of them the defaults, and not at all where they are 0. `two_tower`
-has no trials: it chooses inside its fit, on a part of its training rows, among some twenty to fifty settings in closed
-form and one training; where a peer had fewer trials, the budgets were not equal. Its fit is all of that. Where order
-tells nothing, neighbours may have a part in its score, which are sparse vectors beside the dense ones that an index
-holds, and LightGBM's trees may put its best items in order, as a re-ranker does; the rows with `readouts` are
-without these: `space,ease,bag,neighbours` is retrieval, `space,ease,bag` is what an index of dense vectors holds. Each
-final fit runs in a fresh process: peak memory is that whole process at its largest, and the start is what Python, the
-method's library and the rows take before the fit. Best of a column in bold. Newest-first is not among the peers where a
-data set has no clock that all users share. Variants leave out a way to read a person (`readouts`) or a trick
-(`without`), begin with another seed or train in another precision, which the processor decides: half precision
-(bfloat16) trains some three times as much in the minutes of a fit, so that rows are to be held against the defaults of
-their own precision (none told: bfloat16).
+Made by `tastefeed bench report` from the `metrics.json` of the runs below; nothing here is typed by hand.
+
+- **Peers** come from their own libraries (EASE is its closed form) and run on the same split, with the same evaluator.
+  They are tuned on validation with the trials in the table, the first of them the defaults, and not at all where they
+  are 0. Newest-first is not among them where a data set has no clock that all users share.
+- **`two_tower`** has no trials: it chooses inside its fit, on a part of its training rows, among some twenty to fifty
+  settings in closed form, one training and, where order tells nothing, one of trees. Its fit is all of that. Where a
+  peer had fewer trials, the budgets were not equal.
+- **Where order tells nothing**, neighbours may have a part in its score, which are sparse vectors beside the dense ones
+  that an index holds, and LightGBM's trees may put its best items in order, as a re-ranker does. The rows with
+  `readouts` are without these: `space,ease,bag,neighbours` is retrieval, `space,ease,bag` is what an index of dense
+  vectors holds.
+- **Cost**: each final fit runs in a fresh process. Peak memory is that whole process at its largest, and the start is
+  what Python, the method's library and the rows take before the fit.
+- **Variants** leave out a way to read a person (`readouts`) or a trick (`without`), begin with another seed or train in
+  another precision, which the processor decides: half precision (bfloat16) trains some three times as much in the
+  minutes of a fit, so that rows are to be held against the defaults of their own precision (none told: bfloat16).
+
+Best of a column in bold.
 """
 
 

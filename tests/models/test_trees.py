@@ -5,34 +5,34 @@ import pytest
 
 from tastefeed.models.two_tower.memory import Histories, MemoryTwoTower, fit_memory
 from tastefeed.models.two_tower.memory import validation as validation_module
-from tastefeed.models.two_tower.memory.trees import Catalogue, catalogue_of, look_at
+from tastefeed.models.two_tower.memory.trees import ItemFacts, facts_of, look_at
 from tastefeed.models.two_tower.memory.trials import Trial
 from tastefeed.models.two_tower.memory.validation import hold_out
 from tests.models.paths import of, unseen_scores
 
 UNITS = np.array([[1, 0], [0.6, 0.8], [0, 1], [-1, 0]], np.float32)
-CATALOGUE = Catalogue(UNITS, np.array([-1, -2, -3, -4], np.float32), mean_touches=2.0)
+FACTS = ItemFacts(UNITS, np.array([-1, -2, -3, -4], np.float32), mean_touches=2.0)
 SCORES = np.array([[5, 2, 4, 1], [0, 3, 2, 1]], np.float32)
 
 
 def test_trees_see_the_best_unseen_items_and_what_a_score_cannot_say() -> None:
-    look = look_at(SCORES, of([0], [2, 0], items=4), CATALOGUE, candidates=2)
+    look = look_at(SCORES, of([0], [2, 0], items=4), FACTS, candidates=2)
     assert look.items_UC.tolist() == [[2, 1], [1, 3]]
     assert look.features_UCF[0] == pytest.approx(np.array([[1, 0, -3, -1, 0.5, 0], [-1, 1, -2, -1, 0.5, 0.6]]))
     assert look.features_UCF[1] == pytest.approx(np.array([[1.5, 0, -2, -2, 1, 0.8], [-0.5, 1, -4, -2, 1, 0]]))
 
 
 def test_where_few_items_are_unseen_the_rest_are_marked() -> None:
-    look = look_at(SCORES[:1], of([0, 1, 2], items=4), CATALOGUE, candidates=3)
+    look = look_at(SCORES[:1], of([0, 1, 2], items=4), FACTS, candidates=3)
     assert look.items_UC[0, 0] == 3
     assert look.features_UCF[0, :, 0].tolist() == [-2, -np.inf, -np.inf]
 
 
 def test_shares_of_touches_are_known_and_vectors_have_length_one() -> None:
-    catalogue = catalogue_of(of([0, 1], [0], items=3), np.array([[3, 4, 9], [0, 0, 9], [0, 2, 9]], np.float32))
-    assert catalogue.units_IV.ravel() == pytest.approx([0.6, 0.8, 0, 0, 0, 1])
-    assert np.exp(catalogue.popularity_I) == pytest.approx([3 / 6, 2 / 6, 1 / 6])
-    assert catalogue.mean_touches == 1.5
+    facts = facts_of(of([0, 1], [0], items=3), np.array([[3, 4, 9], [0, 0, 9], [0, 2, 9]], np.float32))
+    assert facts.units_IV.ravel() == pytest.approx([0.6, 0.8, 0, 0, 0, 1])
+    assert np.exp(facts.popularity_I) == pytest.approx([3 / 6, 2 / 6, 1 / 6])
+    assert facts.mean_touches == 1.5
 
 
 def test_without_an_order_trees_are_tried_last_after_the_best(monkeypatch: pytest.MonkeyPatch) -> None:

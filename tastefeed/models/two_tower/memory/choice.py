@@ -27,7 +27,7 @@ from tastefeed.models.two_tower.memory.steps import (
 )
 from tastefeed.models.two_tower.memory.suits import suits
 from tastefeed.models.two_tower.memory.tower import MemoryTwoTower
-from tastefeed.models.two_tower.memory.trees import catalogue_of
+from tastefeed.models.two_tower.memory.trees import facts_of
 from tastefeed.models.two_tower.memory.trials import Bench, OnTrial, Trial, merit, search
 from tastefeed.models.two_tower.memory.tricks import going_without
 from tastefeed.models.two_tower.memory.validation import hold_out
@@ -130,7 +130,7 @@ class Choice:
         tower = fit(self.histories, config, seed=self.bench.seed)
         if best.tower.trees is None:
             return tower
-        return replace(tower, trees=best.tower.trees.over(catalogue_of(self.histories, tower.items_IV)))
+        return replace(tower, trees=best.tower.trees.over(facts_of(self.histories, tower.items_IV)))
 
     @property
     def past(self) -> Histories:

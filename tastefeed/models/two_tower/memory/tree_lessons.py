@@ -10,7 +10,7 @@ import numpy as np
 from tastefeed.models.two_tower.memory.config import MemoryConfig, TreesConfig
 from tastefeed.models.two_tower.memory.histories import Floats, Histories
 from tastefeed.models.two_tower.memory.tower import MemoryTwoTower, alike
-from tastefeed.models.two_tower.memory.trees import FEATURES, Catalogue, Trees, catalogue_of, look_at
+from tastefeed.models.two_tower.memory.trees import FEATURES, ItemFacts, Trees, facts_of, look_at
 from tastefeed.models.two_tower.memory.validation import Questions
 
 
@@ -18,20 +18,18 @@ def with_trees(
     tower: MemoryTwoTower, past: Histories, teachers: Questions, config: MemoryConfig, *, seed: int
 ) -> MemoryTwoTower:
     """A tower that learned from `past`, and trees that learned from what it says of those who are to teach them."""
-    catalogue, sizes = catalogue_of(past, tower.items_IV), config.trees
-    pairs = [_pairs(tower, part, catalogue, sizes) for part in teachers.parts()]
+    facts, sizes = facts_of(past, tower.items_IV), config.trees
+    pairs = [_pairs(tower, part, facts, sizes) for part in teachers.parts()]
     features_PF, found_P = (np.concatenate(column) for column in zip(*pairs, strict=True))
     data = lgb.Dataset(features_PF, found_P, feature_name=list(FEATURES))
     booster = lgb.train(_parameters(sizes, seed), data, num_boost_round=sizes.rounds)
-    return replace(tower, config=config, trees=Trees(booster, catalogue, sizes))
+    return replace(tower, config=config, trees=Trees(booster, facts, sizes))
 
 
-def _pairs(
-    tower: MemoryTwoTower, teachers: Questions, catalogue: Catalogue, sizes: TreesConfig
-) -> tuple[Floats, Floats]:
+def _pairs(tower: MemoryTwoTower, teachers: Questions, facts: ItemFacts, sizes: TreesConfig) -> tuple[Floats, Floats]:
     """[P, F] and [P] 1 where the person is to find the item."""
     scores_UI = alike(tower.scores(teachers.histories))
-    look = look_at(scores_UI, teachers.histories, catalogue, sizes.candidates)
+    look = look_at(scores_UI, teachers.histories, facts, sizes.candidates)
     users_UC = np.broadcast_to(np.arange(len(look.items_UC))[:, None], look.items_UC.shape)
     found_P = np.asarray(teachers.wanted[users_UC.ravel(), look.items_UC.ravel()]).ravel()
     unseen_P = np.isfinite(look.features_UCF[..., 0]).ravel()

@@ -27,7 +27,7 @@ PEOPLE_AT_ONCE = 32
 
 
 @dataclass(frozen=True)
-class Catalogue:
+class ItemFacts:
     """What is known of the items. Shares and not counts: a tenth held out changes them little."""
 
     units_IV: Floats  # vectors of length 1
@@ -48,12 +48,12 @@ class Trees:
     """A fitted second look."""
 
     booster: "lgb.Booster"
-    catalogue: Catalogue
+    facts: ItemFacts
     config: TreesConfig
 
     def reordered(self, scores_UI: Floats, histories: Histories) -> Floats:
         """[U, I] with the candidates above all else, in the order of the trees; whoever touched nothing stays."""
-        look = look_at(scores_UI, histories, self.catalogue, self.config.candidates)
+        look = look_at(scores_UI, histories, self.facts, self.config.candidates)
         said = self.booster.predict(
             look.features_UCF.reshape(-1, len(FEATURES)), raw_score=True, num_threads=torch.get_num_threads()
         )
@@ -65,39 +65,39 @@ class Trees:
         np.put_along_axis(reordered_UI, look.items_UC, np.where(known_U1 & new_UC, after_UC, before_UC), axis=1)
         return reordered_UI
 
-    def over(self, catalogue: Catalogue) -> Self:
+    def over(self, facts: ItemFacts) -> Self:
         """What was learned, over other vectors of the same kind."""
-        return replace(self, catalogue=catalogue)
+        return replace(self, facts=facts)
 
 
-def catalogue_of(histories: Histories, items_IV: Floats) -> Catalogue:
+def facts_of(histories: Histories, items_IV: Floats) -> ItemFacts:
     """Of a tower's item vectors, whose last column is popularity, and of everybody's touches."""
     vectors_IV = items_IV[:, :-1]
     units_IV = vectors_IV / np.maximum(np.linalg.norm(vectors_IV, axis=1, keepdims=True), 1e-12)
     touches_I = np.bincount(histories.items, minlength=histories.item_count) + 1
     popularity_I = np.log(touches_I / touches_I.sum()).astype(np.float32)
-    return Catalogue(units_IV, popularity_I, max(float(histories.counts.mean()), 1e-12))
+    return ItemFacts(units_IV, popularity_I, max(float(histories.counts.mean()), 1e-12))
 
 
-def look_at(scores_UI: Floats, histories: Histories, catalogue: Catalogue, candidates: int) -> Look:
+def look_at(scores_UI: Floats, histories: Histories, facts: ItemFacts, candidates: int) -> Look:
     """Scores of one spread for everybody; -inf is the score of a candidate where all unseen ones are among them."""
     unseen_UI = torch.from_numpy(scores_UI - scores_UI.mean(axis=1, keepdims=True))
     unseen_UI[histories.pairs().nonzero()] = -torch.inf
     best = unseen_UI.topk(min(candidates, unseen_UI.shape[1]))
     items_UC = best.indices.numpy()
-    person_UF = np.stack([_popularity_of_touched(histories, catalogue), histories.counts / catalogue.mean_touches], 1)
+    person_UF = np.stack([_popularity_of_touched(histories, facts), histories.counts / facts.mean_touches], 1)
     features = [
         best.values.numpy(),
         np.broadcast_to(np.arange(items_UC.shape[1]), items_UC.shape),
-        catalogue.popularity_I[items_UC],
+        facts.popularity_I[items_UC],
         *(np.broadcast_to(column_U[:, None], items_UC.shape) for column_U in person_UF.T),
-        _nearest_touched(best.indices, histories, torch.from_numpy(catalogue.units_IV)),
+        _nearest_touched(best.indices, histories, torch.from_numpy(facts.units_IV)),
     ]
     return Look(items_UC, np.stack(features, axis=2).astype(np.float32))
 
 
-def _popularity_of_touched(histories: Histories, catalogue: Catalogue) -> Floats:
-    summed_U = np.bincount(histories.users, catalogue.popularity_I[histories.items], minlength=len(histories.counts))
+def _popularity_of_touched(histories: Histories, facts: ItemFacts) -> Floats:
+    summed_U = np.bincount(histories.users, facts.popularity_I[histories.items], minlength=len(histories.counts))
     return np.asarray(summed_U / np.maximum(histories.counts, 1), np.float32)
 
 
