@@ -76,6 +76,8 @@ def chosen_in_fit(method: Found) -> list[tuple[str, Any]]:
 
 
 def _short(value: Any) -> Any:
+    if isinstance(value, list):
+        return "/".join(str(_short(each)) for each in value)
     return f"{value:.4g}" if isinstance(value, float) else value
 
 

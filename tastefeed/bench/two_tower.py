@@ -96,8 +96,7 @@ class FittedTower:
     @property
     def chosen(self) -> dict[str, Any]:
         """The readout, and what the choice made of the other defaults of the memory two-tower."""
-        config = self.tower.config
-        return {"readout": config.readout, **config.model_dump(mode="json", exclude_defaults=True)}
+        return self.tower.config.chosen
 
     def top_k(self, user_ids: pl.Series, k: int, *, mask_train: bool = True) -> TopK:
         """The best items of each user; whoever is unknown gets the most popular ones."""

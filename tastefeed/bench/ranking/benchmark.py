@@ -18,7 +18,7 @@ from tastefeed.bench.methods import Params, method
 from tastefeed.bench.pairs import labels_of
 from tastefeed.bench.ranking.two_stages import Stage, two_stages
 from tastefeed.bench.ranking.windows import WindowsConfig, folder_of, plan_of, read_events, split_of
-from tastefeed.bench.ranking.world import FINAL, RETRIEVAL, Job
+from tastefeed.bench.ranking.world import FINAL, Job
 from tastefeed.bench.tracking import track
 from tastefeed.bench.tuning import Search, Tuned
 from tastefeed.contracts import Settings
@@ -103,11 +103,11 @@ def in_fresh_process(job: Job) -> dict[str, Stage]:
 
 
 def row_of(name: str, stage: Stage, split: Split, params: Params) -> Row:
-    """One of ours as a row of the table; `params` are what was set, and for retrieval all that was chosen."""
+    """One of ours as a row of the table; `params` are what was set."""
     user_ids, item_ids = asked_users(split), stage.fit.item_ids
     labels = labels_of(split.test, user_ids, item_ids)
     measured = full_ranking(name, Lists(stage.fit.top.rows), labels, split.k, item_count=len(item_ids))
-    tuned = Tuned(dict(stage.config if name == RETRIEVAL else params), 0, stage.validation)
+    tuned = Tuned(dict(params), 0, stage.validation)
     users = {"history": history_words(touches(split, user_ids))}
     marks = nameless([week_marks(user_ids, measured.per_user, users=users, items={})])
     return Row(measured, stage.fit, tuned, stage.config, marks)

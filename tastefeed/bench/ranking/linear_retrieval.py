@@ -2,11 +2,9 @@
 
 # U users, I items, K columns of the vectors
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 import numpy as np
 import polars as pl
@@ -68,9 +66,3 @@ def contenders(examples: pl.DataFrame, item_ids: NDArray[np.str_], *, k: int, se
         fit_memory(histories, k=k, seed=seed, ordered=ordered, readouts=closed).config for ordered in (False, True)
     ]
     return list(dict.fromkeys(found))
-
-
-def shown(config: MemoryConfig) -> dict[str, Any]:
-    """A config as JSON holds it, with endless half-lives as text."""
-    fields: dict[str, Any] = json.loads(config.model_dump_json())
-    return fields

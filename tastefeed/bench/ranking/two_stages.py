@@ -11,7 +11,7 @@ from typing import Any
 import polars as pl
 
 from tastefeed.bench.measured_fit import Fit, peak_rss_mb
-from tastefeed.bench.ranking.linear_retrieval import contenders, shown
+from tastefeed.bench.ranking.linear_retrieval import contenders
 from tastefeed.bench.ranking.world import (
     KNOWN,
     RETRIEVAL,
@@ -55,14 +55,15 @@ def two_stages(job: Job) -> dict[str, Stage]:
     started = time.perf_counter()
     view = world.view(job.plan.measured[-1], config)
     retrieval_seconds = time.perf_counter() - started
-    found = {RETRIEVAL: listed_by_retrieval(world, view, retrieval_seconds)}
+    listed_alone = listed_by_retrieval(world, view, retrieval_seconds)
+    found = {RETRIEVAL: replace(listed_alone, chosen=config.chosen)}
     started = time.perf_counter()
     asked = world.asked(view, asked_rows(world, view))
     asked_seconds = time.perf_counter() - started
     for name in KNOWN:
         found[name] = listed(world, asked, name, lessons, (lessons_seconds + retrieval_seconds, asked_seconds))
     peak = peak_rss_mb()
-    configs = {RETRIEVAL: shown(config)} | dict.fromkeys(KNOWN, job.ranking.model_dump(mode="json"))
+    configs = {RETRIEVAL: config.chosen} | dict.fromkeys(KNOWN, job.ranking.model_dump(mode="json"))
     return {
         name: Stage(replace(fit, peak_rss_mb=peak, start_rss_mb=start_rss_mb), validation[name], configs[name])
         for name, fit in found.items()

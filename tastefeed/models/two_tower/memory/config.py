@@ -1,5 +1,6 @@
 """What a memory two-tower *is*."""
 
+import json
 import math
 from collections.abc import Mapping
 from typing import Any, Literal, Self, get_args
@@ -105,6 +106,11 @@ class MemoryConfig(BaseModel):
     attention: AttentionConfig = Field(AttentionConfig(), description="attention: sizes and steps")
     neighbours: NeighboursConfig = Field(NeighboursConfig(), description="beside what reads: who they are")
     trees: TreesConfig = Field(TreesConfig(), description="after what reads: a second look at the best items")
+
+    @property
+    def chosen(self) -> dict[str, Any]:
+        """The readout, and what differs from the other defaults, as JSON holds it: endless half-lives are text."""
+        return {"readout": self.readout, **json.loads(self.model_dump_json(exclude_defaults=True))}
 
     def changed(self, change: Change) -> Self:
         """With some settings replaced."""
