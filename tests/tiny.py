@@ -1,14 +1,20 @@
 """A lake that a night crosses in seconds: forty people, sixty items, nine weeks, and tastes that can be learned."""
 
+import io
 import os
 import random
 import subprocess
 import sys
+import warnings
+from contextlib import ExitStack, redirect_stderr, redirect_stdout
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from unittest.mock import patch
 
 import polars as pl
+import pytest
 
+from tastefeed.pipeline.cli import main
 from tastefeed.pipeline.importers import import_files
 
 START = datetime(2017, 1, 1, tzinfo=UTC)
@@ -108,6 +114,21 @@ def covered() -> dict[str, str]:
 def tastefeed(*arguments: object, **settings: str) -> subprocess.CompletedProcess[str]:
     """Run the command line as people do."""
     return subprocess.run(command(*arguments), env=environment(**settings), capture_output=True, text=True, check=False)
+
+
+def tastefeed_here(*arguments: object, **settings: str) -> subprocess.CompletedProcess[str]:
+    """Run the command line in this process, which has imported already what a new one takes seconds to import."""
+    said, complained = io.StringIO(), io.StringIO()
+    with ExitStack() as around:
+        around.enter_context(patch.dict(os.environ, environment(**settings), clear=True))
+        around.enter_context(patch.object(sys, "argv", command(*arguments)))
+        around.enter_context(redirect_stdout(said))
+        around.enter_context(redirect_stderr(complained))
+        around.enter_context(warnings.catch_warnings(action="ignore"))  # a process of its own shows none of them
+        ended = around.enter_context(pytest.raises(SystemExit))
+        main()
+    status = ended.value.code or 0
+    return subprocess.CompletedProcess(command(*arguments), status, said.getvalue(), complained.getvalue())
 
 
 def command(*arguments: object) -> list[str]:

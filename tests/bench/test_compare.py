@@ -63,7 +63,7 @@ def held(out: Path, a: str, b: str, **asked: str):
 
 
 def test_a_planted_better_method_wins_on_one_screen(out: Path) -> None:
-    said = tiny.tastefeed("compare", "bench/most_popular", "bench/item_knn", "--lake", out)
+    said = tiny.tastefeed_here("compare", "bench/most_popular", "bench/item_knn", "--lake", out)
     assert said.returncode == 0, said.stderr
     assert "B is better than A by +" in said.stdout
     assert "NDCG@10 over 60 people: the interval excludes zero." in said.stdout
@@ -89,7 +89,7 @@ def test_it_says_which_settings_differ(out: Path) -> None:
 
 def test_other_data_is_refused_with_what_differs(out: Path, tmp_path: Path) -> None:
     other = bench(tmp_path, people=58, most_popular={})
-    told = tiny.tastefeed(
+    told = tiny.tastefeed_here(
         "compare", "bench/item_knn", runs(other, "most_popular")[0].info.run_id, "--lake", out, "--lake", other
     )
     assert told.returncode == 1
@@ -122,7 +122,7 @@ def test_a_run_that_is_not_there_is_one_line(out: Path, word: str, kind: type[Ex
 
 
 def test_a_folder_without_runs_is_one_line_and_stays_empty(tmp_path: Path) -> None:
-    said = tiny.tastefeed("compare", "bench/a", "bench/b", "--lake", tmp_path)
+    said = tiny.tastefeed_here("compare", "bench/a", "bench/b", "--lake", tmp_path)
     assert (said.returncode, said.stderr.count("\n")) == (1, 1)
     assert "holds no mlflow.db; give the lake of a night or the --out of a benchmark" in said.stderr
     assert list(tmp_path.iterdir()) == []

@@ -13,7 +13,7 @@ from tests import tiny
 
 
 def bench(folder: Path, *arguments: object):
-    return tiny.tastefeed("bench", "retrieval", "--data", folder / "data", "--out", folder / "out", *arguments)
+    return tiny.tastefeed_here("bench", "retrieval", "--data", folder / "data", "--out", folder / "out", *arguments)
 
 
 @pytest.fixture(scope="module")
@@ -106,6 +106,6 @@ def test_an_absent_folder_is_one_line(tmp_path: Path) -> None:
 
 
 def test_half_a_question_is_wrong_usage(tmp_path: Path) -> None:
-    done = tiny.tastefeed("bench", "retrieval", "--train", tmp_path / "t.parquet", "--out", tmp_path)
+    done = tiny.tastefeed_here("bench", "retrieval", "--train", tmp_path / "t.parquet", "--out", tmp_path)
     assert done.returncode == 2
     assert "--data and --dataset" in done.stderr

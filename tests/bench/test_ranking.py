@@ -17,7 +17,7 @@ LABEL_WINDOWS = 2
 
 def bench(data: Path, out: Path, *arguments: object):
     asked = ("--data", data, "--dataset", "ml-100k", "--trials", 1, "--set", f"windows.label_windows={LABEL_WINDOWS}")
-    return tiny.tastefeed("bench", "ranking", *asked, "--out", out, *arguments)
+    return tiny.tastefeed_here("bench", "ranking", *asked, "--out", out, *arguments)
 
 
 @pytest.fixture(scope="module")

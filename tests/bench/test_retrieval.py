@@ -22,7 +22,7 @@ def blocks(tmp_path: Path) -> Path:
 
 
 def bench(folder: Path, k: int = 3, *arguments: object):
-    return tiny.tastefeed(
+    return tiny.tastefeed_here(
         "bench",
         "retrieval",
         "--train",

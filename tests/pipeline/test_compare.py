@@ -19,7 +19,7 @@ pytestmark = pytest.mark.filterwarnings("ignore")
 
 
 def test_the_final_ranking_is_held_against_a_baseline(crossed: Path) -> None:
-    said = tiny.tastefeed("compare", "nightly/popular_28d", "nightly/final", "--lake", crossed)
+    said = tiny.tastefeed_here("compare", "nightly/popular_28d", "nightly/final", "--lake", crossed)
     assert said.returncode == 0, said.stderr
     assert f"One question: night {tiny.day()}, k 20" in said.stdout
     assert "B is better than A by +" in said.stdout
@@ -29,7 +29,7 @@ def test_the_final_ranking_is_held_against_a_baseline(crossed: Path) -> None:
 
 
 def test_without_runs_it_lists_those_that_can_be_compared(crossed: Path) -> None:
-    said = tiny.tastefeed("compare", "--lake", crossed)
+    said = tiny.tastefeed_here("compare", "--lake", crossed)
     assert said.returncode == 0, said.stderr
     for name in ("nightly/final", "nightly/two_tower", "nightly/newest_first", "ndcg_at_20"):
         assert name in said.stdout
@@ -37,7 +37,7 @@ def test_without_runs_it_lists_those_that_can_be_compared(crossed: Path) -> None
 
 
 def test_one_run_alone_is_wrong_usage(crossed: Path) -> None:
-    assert tiny.tastefeed("compare", "nightly/final", "--lake", crossed).returncode == 2
+    assert tiny.tastefeed_here("compare", "nightly/final", "--lake", crossed).returncode == 2
 
 
 def test_marks_name_nobody(crossed: Path) -> None:

@@ -31,8 +31,8 @@ def forgotten(crossed: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     lake = tmp_path_factory.mktemp("forgotten") / "lake"
     shutil.copytree(crossed, lake)
     for user, flag in ((PERSONAL, "personalization"), (ERASED, "erasure"), (SILENT, "training")):
-        assert tiny.tastefeed("opt-out", "set", "user", user, flag, "--lake", lake).returncode == 0
-    assert tiny.tastefeed("opt-out", "set", "item", "item-59", "recommendation", "--lake", lake).returncode == 0
+        assert tiny.tastefeed_here("opt-out", "set", "user", user, flag, "--lake", lake).returncode == 0
+    assert tiny.tastefeed_here("opt-out", "set", "item", "item-59", "recommendation", "--lake", lake).returncode == 0
     night = tiny.tastefeed("nightly", "--lake", lake, "--as-of", tiny.day(1))
     assert night.returncode == 0, night.stdout[-3000:] + night.stderr[-3000:]
     return lake

@@ -83,7 +83,7 @@ def test_too_many_broken_rows_stop_the_night_before_training(tmp_path: Path) -> 
 
 
 def test_an_empty_lake_says_what_to_do(tmp_path: Path) -> None:
-    night = tiny.tastefeed("nightly", "--lake", tmp_path / "lake")
+    night = tiny.tastefeed_here("nightly", "--lake", tmp_path / "lake")
     assert night.returncode == 1
     assert_one_line(night.stderr, "no events have landed", "tastefeed import")
 
@@ -98,13 +98,13 @@ def test_two_nights_on_one_lake_do_not_meet(tmp_path: Path) -> None:
 
 
 def test_wrong_usage_is_status_2(tmp_path: Path) -> None:
-    assert tiny.tastefeed("nightly", "--as-of", "yesterday").returncode == 2
-    assert tiny.tastefeed("import").returncode == 2
-    assert tiny.tastefeed("recommend").returncode == 2
+    assert tiny.tastefeed_here("nightly", "--as-of", "yesterday").returncode == 2
+    assert tiny.tastefeed_here("import").returncode == 2
+    assert tiny.tastefeed_here("recommend").returncode == 2
 
 
 def test_a_wrong_setting_is_named_and_its_value_is_not(tmp_path: Path) -> None:
-    night = tiny.tastefeed("nightly", "--lake", tmp_path, TASTEFEED_HOLDOUT_DAYS="soon")
+    night = tiny.tastefeed_here("nightly", "--lake", tmp_path, TASTEFEED_HOLDOUT_DAYS="soon")
     assert night.returncode == 1
     assert_one_line(night.stderr, "holdout_days")
     assert "soon" not in night.stderr

@@ -147,13 +147,13 @@ def test_releases_are_listed_verified_and_rolled_back(crossed: Path, tmp_path: P
     lake = tmp_path / "lake"
     shutil.copytree(crossed, lake)
     version = publish.current(lake / "releases")
-    assert f"* {version}" in tiny.tastefeed("releases", "list", "--lake", lake).stdout
-    assert tiny.tastefeed("releases", "verify", "--lake", lake).stdout == f"{version} is whole\n"
-    alone = tiny.tastefeed("releases", "rollback", "--lake", lake)
+    assert f"* {version}" in tiny.tastefeed_here("releases", "list", "--lake", lake).stdout
+    assert tiny.tastefeed_here("releases", "verify", "--lake", lake).stdout == f"{version} is whole\n"
+    alone = tiny.tastefeed_here("releases", "rollback", "--lake", lake)
     assert alone.returncode == 1
     assert "there is no release older than" in alone.stderr
     (lake / "releases" / version / "ranker.txt").write_text("tampered")
-    broken = tiny.tastefeed("releases", "verify", "--lake", lake)
+    broken = tiny.tastefeed_here("releases", "verify", "--lake", lake)
     assert broken.returncode == 1
     assert broken.stderr.count("\n") == 1
     assert "ranker.txt" in broken.stderr
