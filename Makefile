@@ -8,8 +8,10 @@ DATA ?= ../shared/data
 TRIALS ?= 20
 # the methods of the small version
 QUICK := most_popular,item_knn,ials,two_tower
-ABLATIONS := gowalla:space gowalla:space,ease gowalla:space,ease,bag gowalla:space,ease,bag,neighbours ml-1m:space ml-1m:space,ridge
-TRICKS := gowalla:beginning ml-1m:beginning ml-1m:distances ml-1m:dropout
+# ours without a part, each a run; dropout is for all passes of a training, and single precision makes them in 21 minutes
+VARIANTS := gowalla:readouts=space gowalla:readouts=space,ease gowalla:readouts=space,ease,bag \
+  gowalla:readouts=space,ease,bag,neighbours gowalla:without=beginning ml-1m:readouts=space ml-1m:readouts=space,ridge \
+  ml-1m:without=beginning ml-1m:without=distances ml-1m:minutes=21 ml-1m:minutes=21+without=dropout
 ALONE = $(BIN)/tastefeed bench retrieval --data $(DATA) --methods two_tower --trials 0
 VENV := .venv
 BIN := $(VENV)/bin
@@ -58,10 +60,9 @@ bench-full: $(READY)  ## ours beside tuned peers on public data (hours), then do
 	@test -d $(DATA) || echo "skipped: $(DATA) is absent; give the folder of public data sets with DATA=…"
 	@for set in gowalla ml-1m; do test ! -d $(DATA)/$$set || \
 	  $(BIN)/tastefeed bench retrieval --data $(DATA) --dataset $$set --trials $(TRIALS) --out bench-out/$$set || exit 1; done
-	@for one in $(ABLATIONS); do set=$${one%%:*}; ways=$${one#*:}; test ! -d $(DATA)/$$set || \
-	  $(ALONE) --dataset $$set --set two_tower.readouts=$$ways --out bench-out/$$set-$$ways || exit 1; done
-	@for one in $(TRICKS); do set=$${one%%:*}; trick=$${one#*:}; test ! -d $(DATA)/$$set || \
-	  $(ALONE) --dataset $$set --set two_tower.without=$$trick --out bench-out/$$set-without-$$trick || exit 1; done
+	@for one in $(VARIANTS); do set=$${one%%:*}; settings=$${one#*:}; test ! -d $(DATA)/$$set || \
+	  $(ALONE) --dataset $$set --set two_tower.$$(echo $$settings | sed 's/+/ --set two_tower./g') \
+	  --out bench-out/$$set-$$(echo $$settings | sed -E 's/(readouts|minutes)=//g; s/[=+]/-/g') || exit 1; done
 	@for set in gowalla ml-1m; do test ! -d $(DATA)/$$set || TASTEFEED_SEED=8 $(ALONE) --dataset $$set --out bench-out/$$set-seed-8 || exit 1; done
 	@for set in ml-100k ml-1m; do test ! -d $(DATA)/$$set || \
 	  $(BIN)/tastefeed bench ranking --data $(DATA) --dataset $$set --trials $(TRIALS) --out bench-out/ranking-$$set || exit 1; done

@@ -30,8 +30,9 @@ Made by `tastefeed bench report` from the `metrics.json` of the runs below; noth
   that an index holds, and LightGBM's trees may put its best items in order, as a re-ranker does. The rows with
   `readouts` are without these: `space,ease,bag,neighbours` is retrieval, `space,ease,bag` is what an index of dense
   vectors holds.
-- **Cost**: each final fit runs in a fresh process. Peak memory is that whole process at its largest, and the start is
-  what Python, the method's library and the rows take before the fit.
+- **Cost**: each final fit runs in a fresh process. Its seconds are those of a clock, and other work on the machine
+  makes them more. Peak memory is that whole process at its largest, and the start is what Python, the method's library
+  and the rows take before the fit.
 - **Variants** leave out a way to read a person (`readouts`) or a trick (`without`), begin with another seed or train in
   another precision, which the processor decides: half precision (bfloat16) trains some three times as much in the
   minutes of a fit, so that rows are to be held against the defaults of their own precision (none told: bfloat16).
