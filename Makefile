@@ -66,7 +66,7 @@ bench-full: $(READY)  ## ours beside tuned peers on public data (hours), then do
 	@for set in gowalla ml-1m; do test ! -d $(DATA)/$$set || TASTEFEED_SEED=8 $(ALONE) --dataset $$set --out bench-out/$$set-seed-8 || exit 1; done
 	@for set in ml-100k ml-1m; do test ! -d $(DATA)/$$set || \
 	  $(BIN)/tastefeed bench ranking --data $(DATA) --dataset $$set --trials $(TRIALS) --out bench-out/ranking-$$set || exit 1; done
-	@test ! -d $(DATA) || $(BIN)/tastefeed bench report bench-out/gowalla bench-out/ml-1m bench-out/gowalla-* bench-out/ml-1m-* bench-out/ranking-* --out docs
+	@test ! -d $(DATA) || $(BIN)/tastefeed bench report $$(ls -d bench-out/gowalla* bench-out/ml-1m* bench-out/ranking-* 2>/dev/null) --out docs
 
 test: $(READY)  ## run the whole test suite
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder --cov --cov-report=term:skip-covered --cov-fail-under=85

@@ -114,7 +114,9 @@ def ranking(
     dataset: Annotated[str, typer.Option(help="ml-100k or ml-1m.")],
     peers: Annotated[str, typer.Option(help="Comma-separated peers; empty: popularity, item-kNN, iALS, EASE.")] = "",
     trials: Annotated[int, typer.Option(min=0, help="Trials of each peer's tuning; 0: defaults.")] = 20,
-    settings: Annotated[list[str], typer.Option("--set", help="reranker.FIELD=VALUE, or PEER.FIELD=VALUE.")] = [],  # noqa: B006  typer copies
+    settings: Annotated[
+        list[str], typer.Option("--set", help="PART.FIELD=VALUE: of reranker, candidates, slate, windows or a peer.")
+    ] = [],  # noqa: B006  typer copies
     out: Annotated[Path, typer.Option(help="Folder for metrics.json and the raw outputs.")],
 ) -> None:
     """The night's two stages on a global split in time, beside retrieval alone and tuned peers."""

@@ -27,15 +27,18 @@ Made by `tastefeed bench report` from the `metrics.json` of the runs below; noth
   settings in closed form, one training and, where order tells nothing, one of trees. Its fit is all of that. Where a
   peer had fewer trials, the budgets were not equal.
 - **Where order tells nothing**, neighbours may have a part in its score, which are sparse vectors beside the dense ones
-  that an index holds, and LightGBM's trees may put its best items in order, as a re-ranker does. The rows with
-  `readouts` are without these: `space,ease,bag,neighbours` is retrieval, `space,ease,bag` is what an index of dense
-  vectors holds.
+  that an index holds, and LightGBM's trees may put its best items in order, as a re-ranker does. Of the rows with
+  `readouts`, `space,ease,bag,neighbours` is without the trees, which is retrieval alone, and `space,ease,bag` without
+  neighbours too, which is what an index of dense vectors holds.
 - **Cost**: each final fit runs in a fresh process. Its seconds are those of a clock, and other work on the machine
   makes them more. Peak memory is that whole process at its largest, and the start is what Python, the method's library
   and the rows take before the fit.
 - **Variants** leave out a way to read a person (`readouts`) or a trick (`without`), begin with another seed or train in
   another precision, which the processor decides: half precision (bfloat16) trains some three times as much in the
   minutes of a fit, so that rows are to be held against the defaults of their own precision (none told: bfloat16).
+  The precision cannot be set.
+
+The figures of each run are kept as `benchmarks/*.json`, which `tastefeed bench report` takes as well as folders.
 
 Best of a column in bold.
 """

@@ -1,6 +1,6 @@
 """What a release must pass before it serves. A release that is refused changes nothing: the old one keeps serving.
 
-The holdout of one night is small (about 75 people on the bundled data), so an interval that must exclude zero would
+The holdout of one night is small (about 70 people on the bundled data), so an interval that must exclude zero would
 refuse most honest gains. The default asks two weaker things of the same rows, which together are sane: the mean must be
 above every baseline, and the paired interval must rule out a loss larger than `max_loss`. The same rule holds each step
 to account: retrieval against what needs no model of a person, re-ranking against retrieval, the final list against all.

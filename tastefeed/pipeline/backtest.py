@@ -93,7 +93,8 @@ def show(found: Backtest, day: date) -> None:
 def write(found: Backtest, day: date, folder: Path) -> None:
     """`backtest.md` and `metrics.parquet` for whoever compares."""
     folder.mkdir(parents=True, exist_ok=True)
-    head = f"# Backtest: {len(found.weeks)} weeks that end {day}\n\n`tastefeed backtest --weeks {len(found.weeks)}`\n\n"
+    weeks = len(found.weeks)
+    head = f"# Backtest: {weeks} weeks that end {day}\n\n`tastefeed backtest --weeks {weeks} --as-of {day}`\n\n"
     tail = f"\nCandidates handed to the re-ranker hold {found.candidate_recall:.4f} of the labels.\n"
     (folder / "backtest.md").write_text(head + markdown(found.table()) + tail)
     metrics_table(found.means).write_parquet(folder / "metrics.parquet")

@@ -16,7 +16,7 @@ BEATEN = (OURS, "trained_tower", "ials", "item_knn")
 INTRODUCTION = """# Benchmark of ranking
 
 Made by `tastefeed bench report` from the `metrics.json` of the runs below; nothing here is typed by hand. `two_tower`
-is retrieval alone: the linear two-tower, the better of two encoders on the validation window; `trained_tower`, where
+is retrieval alone: the linear two-tower, the better of two readouts on the validation window; `trained_tower`, where
 it was run, is the night's own make of it, tuned as a peer is. `night` is the night behind it: its Spark features,
 candidates, LightGBM re-ranker with the shipped settings (but for what the command sets), lists. `final` is the same,
 and its re-ranker also knows what people take up soon after an item or together with it; a served night has no such

@@ -21,7 +21,7 @@ def backtest(
     weeks: Annotated[int, typer.Option(min=1, help="How many past weekly cuts.")] = 8,
     lake: options.Lake = options.LAKE,
     as_of: options.AsOf = None,
-    out: Annotated[str, typer.Option(help="Folder for metrics.json and backtest.md; empty: print only.")] = "",
+    out: Annotated[str, typer.Option(help="Folder for metrics.parquet and backtest.md; empty: print only.")] = "",
 ) -> None:
     """Measure the night honestly at past cuts: mean and intervals beside every baseline."""
     from tastefeed.contracts import Settings
