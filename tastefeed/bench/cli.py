@@ -58,11 +58,11 @@ def retrieval(
     out: Annotated[Path, typer.Option(help="Folder for metrics.json and the raw outputs.")],
 ) -> None:
     """The two-tower on data it has never seen: alone, or beside tuned peers on a public data set."""
+    held = [*context.meta.get(HELD, []), *settings]  # of two values for one setting the later counts
     if data is not None and not (train or test):
-        held = [*context.meta.get(HELD, []), *settings]  # of two values for one setting the later counts
         _compare(_plan(data, dataset, methods, trials, held, out))
     elif train and test and not data:
-        _alone(train, test, k, settings, out)
+        _alone(train, test, k, held, out)
     else:
         raise typer.BadParameter("give either --train and --test, or --data and --dataset")
 

@@ -1,6 +1,5 @@
-"""`tastefeed bench retrieval --data …`: ours and the peers on one split, tuned alike, marked by one evaluator."""
+"""`tastefeed bench retrieval --data …`: ours and the peers on one split, peers tuned alike, one evaluator."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -11,21 +10,22 @@ import polars as pl
 from tastefeed.bench.datasets import Split, load
 from tastefeed.bench.machine import machine, versions
 from tastefeed.bench.marks import bench_marks, question
-from tastefeed.bench.measured_fit import Fit, Job, fit_in_fresh_process
+from tastefeed.bench.measured_fit import Fit, Job, fit, in_fresh_process
 from tastefeed.bench.methods import OURS, Params, build
 from tastefeed.bench.pairs import labels_of
-from tastefeed.bench.retrieval import as_table
+from tastefeed.bench.retrieval import as_table, write_metrics
 from tastefeed.bench.tracking import track
 from tastefeed.bench.tuning import Search, Tuned, search_log, tune
 from tastefeed.contracts import Settings
 from tastefeed.contracts import columns as c
+from tastefeed.contracts.errors import PeerFailed, UnknownMethod
 from tastefeed.evaluation import Lists, Measured, paired_interval
 from tastefeed.evaluation.protocols import full_ranking
 from tastefeed.evaluation.question import Question
 from tastefeed.pipeline.console import console
 from tastefeed.pipeline.marked_runs import Marked
 
-METRICS, PER_USER, SEARCH_LOG, LISTS = "metrics.json", "per_user.parquet", "search.parquet", "lists"
+PER_USER, SEARCH_LOG, LISTS = "per_user.parquet", "search.parquet", "lists"
 
 
 @dataclass(frozen=True)
@@ -68,24 +68,37 @@ class Row:
 
 
 def compare(plan: Plan, settings: Settings) -> dict[str, Any]:
-    """Tune, fit and measure every method; writes the raw outputs under `plan.out` and returns `metrics.json`."""
+    """Tune, fit and measure every method; writes the raw outputs under `plan.out` and returns `metrics.json`.
+
+    Raises `PeerFailed` where each method of the plan has its reason to be left out.
+    """
     split = load(plan.data, plan.dataset, seed=settings.seed)
     search = Search(split, plan.trials, settings.seed, settings.threads, plan.out)
-    refused = {name: _refusal(name, plan, search) for name in plan.methods}
-    for name, reason in refused.items():
-        if reason:
-            console.print(f"{name}: skipped, {reason}")
-    rows = [compared(name, plan, search) for name in plan.methods if not refused[name]]
-    found = summary(plan, search, rows, {name: reason for name, reason in refused.items() if reason})
+    skipped = refusals(plan, search)
+    if not set(plan.methods) - set(skipped):
+        raise PeerFailed(f"no method is left: {'; '.join(f'{name}: {reason}' for name, reason in skipped.items())}")
+    rows = [compared(name, plan, search) for name in plan.methods if name not in skipped]
+    found = summary(plan, search, rows, skipped)
     write(plan.out, found, rows, split)
     asked = question(split, asked_users(split))
     track(found, {row.measured.name: row.marked(asked, search.metric) for row in rows}, settings, plan.out)
     return found
 
 
-def _refusal(name: str, plan: Plan, search: Search) -> str:
-    fixed = plan.fixed.get(name, {})
-    return build(name, fixed, seed=search.seed, threads=search.threads).refuses(search.split)
+def refusals(plan: Plan, search: Search) -> dict[str, str]:
+    """The methods that cannot take part, and why; they are told. Raises `UnknownMethod` for a bad name or setting, and
+    for a setting of a method that is not in the run."""
+    if unused := sorted(set(plan.fixed) - set(plan.methods)):
+        raise UnknownMethod(
+            f"--set {unused[0]}: is not in this run of {', '.join(plan.methods)}; leave the setting out"
+        )
+    found: dict[str, str] = {}
+    for name in plan.methods:
+        retriever = build(name, plan.fixed.get(name, {}), seed=search.seed, threads=search.threads)
+        if reason := retriever.refuses(search.split):
+            console.print(f"{name}: skipped, {reason}")
+            found[name] = reason
+    return found
 
 
 def compared(name: str, plan: Plan, search: Search) -> Row:
@@ -93,15 +106,14 @@ def compared(name: str, plan: Plan, search: Search) -> Row:
     split, fixed = search.split, plan.fixed.get(name, {})
     tuned = tune(name, fixed, search)
     user_ids = asked_users(split)
-    fit = fit_in_fresh_process(
-        Job(name, tuned.params, split.train, user_ids, split.k, seed=search.seed, threads=search.threads)
-    )
-    labels = labels_of(split.test, user_ids, fit.item_ids)
-    lists = Lists(fit.top.rows)
-    measured = full_ranking(name, lists, labels, split.k, item_count=len(fit.item_ids))
+    job = Job(name, tuned.params, split.train, user_ids, split.k, seed=search.seed, threads=search.threads)
+    done = in_fresh_process(fit, job)
+    labels = labels_of(split.test, user_ids, done.item_ids)
+    lists = Lists(done.top.rows)
+    measured = full_ranking(name, lists, labels, split.k, item_count=len(done.item_ids))
     config = build(name, tuned.params, seed=search.seed, threads=search.threads).config.model_dump(mode="json")
-    console.print(f"{name}: {search.metric} {measured.means[search.metric]:.4f}, fit {fit.fit_seconds:.1f} s")
-    return Row(measured, fit, tuned, config, bench_marks(split, user_ids, measured, lists, labels))
+    console.print(f"{name}: {search.metric} {measured.means[search.metric]:.4f}, fit {done.fit_seconds:.1f} s")
+    return Row(measured, done, tuned, config, bench_marks(split, user_ids, measured, lists, labels))
 
 
 def asked_users(split: Split) -> pl.Series:
@@ -157,15 +169,15 @@ def gains(rows: Sequence[Row], seed: int, our_name: str = OURS) -> dict[str, dic
 
 
 def write(out: Path, found: Mapping[str, Any], rows: Sequence[Row], split: Split) -> None:
-    """`metrics.json`, every list, the metrics of every user, and every trial of the search."""
+    """Every list, the metrics of every user, every trial of the search, and `metrics.json`."""
     (out / LISTS).mkdir(parents=True, exist_ok=True)
     for row in rows:
         table = as_table(row.fit.top, asked_users(split), row.fit.item_ids)
         table.write_parquet(out / LISTS / f"{row.measured.name}.parquet")
-    (out / METRICS).write_text(json.dumps(found, indent=1) + "\n")
     per_user(rows, asked_users(split)).write_parquet(out / PER_USER)
     if found["trials"]:
         search_log(out).write_parquet(out / SEARCH_LOG)
+    write_metrics(out, found)
 
 
 def per_user(rows: Sequence[Row], user_ids: pl.Series) -> pl.DataFrame:

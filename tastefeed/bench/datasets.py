@@ -102,8 +102,9 @@ def _last_week(ordered: pl.DataFrame, end: datetime) -> Cut:
     """The week before `end` held out, as far as the rows before it know its users and items."""
     train = ordered.filter(pl.col(c.TIMESTAMP) < end - WEEK)
     later = ordered.filter(pl.col(c.TIMESTAMP) >= end - WEEK)
-    known = later.join(train, on=c.USER_ID, how="semi").join(train, on=c.ITEM_ID, how="semi", maintain_order="left")
-    return Cut(_pairs(train), _pairs(known))
+    for column in (c.USER_ID, c.ITEM_ID):
+        later = later.join(train, on=column, how="semi", maintain_order="left")
+    return Cut(_pairs(train), _pairs(later))
 
 
 def _split(name: str, test: Cut, validation: Cut, ordered: bool, k: int, protocol: str) -> Split:  # noqa: FBT001
@@ -121,7 +122,7 @@ GOWALLA = (
 )
 ML_1M = (
     "leave-one-out by each user's own order: last rating is the test, second last the validation, full ranking with "
-    "training items masked; the final fit learns from the validation rating too"
+    "training items masked; the final fit is given the validation rating too"
 )
 DESKDROP = (
     "the last week of known people on items that training knows, by time; validation is the week before, full ranking "

@@ -5,7 +5,7 @@ import platform
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-PACKAGES = ("tastefeed", "numpy", "scipy", "polars", "torch", "implicit", "optuna")
+PACKAGES = ("tastefeed", "numpy", "scipy", "polars", "torch", "lightgbm", "implicit", "optuna")
 
 
 def machine() -> dict[str, Any]:

@@ -10,11 +10,11 @@ import resource
 import sys
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import polars as pl
 
@@ -22,6 +22,8 @@ from tastefeed.bench.methods import Params, build
 from tastefeed.bench.retriever import Chosen, Learned, TopK
 
 PROCESSES = Path("/proc")
+Asked = TypeVar("Asked")
+Found = TypeVar("Found")
 
 
 @dataclass(frozen=True)
@@ -65,10 +67,10 @@ class Fit:
         }
 
 
-def fit_in_fresh_process(job: Job) -> Fit:
-    """Run the job in a process that ends with it; its errors are raised here."""
+def in_fresh_process(work: Callable[[Asked], Found], asked: Asked) -> Found:
+    """Work in a process that ends with it, and its memory with it; its errors are raised here."""
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), initializer=end_with_parent) as pool:
-        return pool.submit(fit, job).result()
+        return pool.submit(work, asked).result()
 
 
 def end_with_parent() -> None:

@@ -1,5 +1,6 @@
 """Bare pairs of user and item: how they are read, dated, and laid out as a matrix."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
@@ -14,33 +15,69 @@ from tastefeed.contracts import columns as c
 from tastefeed.contracts.errors import SchemaMismatch, UnreadableInput
 from tastefeed.evaluation import item_sets
 from tastefeed.evaluation.lists import Labels, Rows
+from tastefeed.pipeline.importers.casts import to_instant, to_text
 
+Cast = Callable[[str, pl.DataType], pl.Expr | None]
 EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
 
 
 def read_pairs(path: Path) -> pl.DataFrame:
-    """`user_id, item_id` as text and `timestamp`; where that is absent, the row order is the time, a second a row."""
+    """`user_id, item_id` as text and `timestamp`; where that is absent, the row order is the time, a second a row.
+
+    Raises `UnreadableInput` or `SchemaMismatch` where rows, columns, ids or instants are missing or of another kind.
+    """
+    return _read(path, dated)
+
+
+def read_named(path: Path) -> pl.DataFrame:
+    """`user_id, item_id` as text, and no look at the time. Raises as `read_pairs` does."""
+    return _read(path, named)
+
+
+def _read(path: Path, wanted: Callable[[pl.DataFrame], pl.DataFrame]) -> pl.DataFrame:
     if not path.exists():
         raise UnreadableInput(f"{path}: no such file; give a parquet file with {c.USER_ID} and {c.ITEM_ID}")
-    frame = pl.read_parquet(path)
+    try:
+        frame = pl.read_parquet(path)
+    except (pl.exceptions.PolarsError, OSError):
+        raise UnreadableInput(f"{path}: is no whole parquet file (damaged, or of another kind)") from None
     missing = [name for name in (c.USER_ID, c.ITEM_ID) if name not in frame.columns]
     if missing:
         raise SchemaMismatch(f"{path}: lacks {', '.join(missing)}; have {', '.join(frame.columns)}")
-    return dated(frame)
+    try:
+        pairs = wanted(frame)
+    except SchemaMismatch as wrong:
+        raise SchemaMismatch(f"{path}: {wrong}") from None
+    if pairs.is_empty():
+        raise UnreadableInput(f"{path}: has columns but no rows; export it again")
+    for column, nulls in zip(pairs.columns, pairs.null_count().row(0), strict=True):
+        if nulls:
+            raise UnreadableInput(f"{path}: {nulls:,} rows have no readable {column}; mend them or leave them out")
+    return pairs
 
 
 def dated(pairs: pl.DataFrame) -> pl.DataFrame:
-    """`user_id, item_id, timestamp`."""
-    return pairs.select(pl.col(c.USER_ID, c.ITEM_ID).cast(pl.String), when(pairs).alias(c.TIMESTAMP))
+    """`user_id, item_id, timestamp`. Raises `SchemaMismatch` for columns of another kind."""
+    return named(pairs).with_columns(pairs.select(when(pairs).alias(c.TIMESTAMP)))
+
+
+def named(pairs: pl.DataFrame) -> pl.DataFrame:
+    """`user_id, item_id` as text. Raises `SchemaMismatch` for ids of another kind: 1.0 is not the id 1."""
+    return pairs.select(_cast(pairs, name, to_text, "text or whole numbers") for name in (c.USER_ID, c.ITEM_ID))
 
 
 def when(pairs: pl.DataFrame) -> pl.Expr:
-    """The instant of each row."""
+    """The instant of each row. Raises `SchemaMismatch` where it cannot be one."""
     if c.TIMESTAMP not in pairs.columns:
         return pl.lit(EPOCH) + pl.duration(seconds=pl.int_range(pl.len()))
-    if pairs.schema[c.TIMESTAMP].is_numeric():
-        return pl.from_epoch(c.TIMESTAMP, time_unit="s").dt.replace_time_zone("UTC").dt.cast_time_unit("us")
-    return pl.col(c.TIMESTAMP).cast(pl.Datetime("us", "UTC"))
+    return _cast(pairs, c.TIMESTAMP, to_instant, "instants or Unix time")
+
+
+def _cast(pairs: pl.DataFrame, name: str, cast: Cast, kind: str) -> pl.Expr:
+    found = cast(name, pairs.schema[name])
+    if found is None:
+        raise SchemaMismatch(f"{name}: want {kind}, have {pairs.schema[name]}; cast it")
+    return found.alias(name)
 
 
 def coded(pairs: pl.DataFrame, user_ids: pl.Series, item_ids: pl.Series) -> pl.DataFrame:

@@ -5,10 +5,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tastefeed.bench.comparison import METRICS
 from tastefeed.bench.methods import OURS
 from tastefeed.bench.plots import plot
 from tastefeed.bench.ranking import report as ranking
+from tastefeed.bench.retrieval import METRICS
 from tastefeed.bench.tables import Found, conditions, cost_table, quality_table, search_table, variants_table
 from tastefeed.bench.words import sentences
 from tastefeed.contracts import Settings
@@ -25,7 +25,7 @@ Made by `tastefeed bench report` from the `metrics.json` of the runs below; noth
   are 0. Newest-first is not among them where a data set has no clock that all users share.
 - **`two_tower`** has no trials: it chooses inside its fit, on a part of its training rows, among some twenty to fifty
   settings in closed form, one training and, where order tells nothing, one of trees. Its fit is all of that. Where a
-  peer had fewer trials, the budgets were not equal.
+  peer had fewer trials, the budgets were not equal. It chooses by NDCG@20, whatever the depth of the table.
 - **Where order tells nothing**, neighbours may have a part in its score, which are sparse vectors beside the dense ones
   that an index holds, and LightGBM's trees may put its best items in order, as a re-ranker does. Of the rows with
   `readouts`, `space,ease,bag,neighbours` is without the trees, which is retrieval alone, and `space,ease,bag` without
@@ -51,6 +51,8 @@ def write_report(runs: Sequence[Path], out: Path) -> Path:
     was read is kept as `benchmarks/*.json`, which can be given again. Returns the page, the ranking's where there is no
     other. Raises `UnreadableInput`.
     """
+    if len({name_of(path) for path in runs}) < len(runs):
+        raise UnreadableInput(f"two of {', '.join(map(str, runs))} have one name and would be kept as one; rename one")
     read = {name_of(path): read_run(path) for path in runs}
     keep(read, out / PLOTS)
     ranked = [run for run in read.values() if run.get("kind") == "ranking"]

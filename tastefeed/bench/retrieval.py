@@ -1,22 +1,23 @@
 """`tastefeed bench retrieval --train … --test …`: the two-tower with its shipped defaults on data it has never seen."""
 
 import json
-import time
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
 
-from tastefeed.bench.methods import OURS, Params, build
-from tastefeed.bench.pairs import labels_of, read_pairs
+from tastefeed.bench.measured_fit import Job, fit
+from tastefeed.bench.methods import OURS, Params
+from tastefeed.bench.pairs import labels_of, read_named, read_pairs
 from tastefeed.bench.retriever import TopK
-from tastefeed.bench.two_tower import TwoTower, TwoTowerConfig
 from tastefeed.contracts import Settings
 from tastefeed.contracts import columns as c
 from tastefeed.evaluation import Lists
 from tastefeed.evaluation.protocols import full_ranking
 
-RANK, SCORE = "rank", "score"
+METRICS, RANK, SCORE = "metrics.json", "rank", "score"
 
 
 def run(
@@ -26,22 +27,23 @@ def run(
 
     `params` are fields of `TwoTowerConfig`. Raises `UnknownMethod` for a bad one.
     """
-    seed, threads = settings.seed, settings.threads
-    config: TwoTowerConfig = build(OURS, {"k": k, **params}, seed=seed, threads=threads).config
-    history, test = read_pairs(train_file), read_pairs(test_file)
+    history, test = read_pairs(train_file), read_named(test_file)
     user_ids = test[c.USER_ID].unique().sort()
-    started = time.perf_counter()
-    fitted = TwoTower(config, seed=seed, threads=threads).fit(history)
-    fit_seconds = time.perf_counter() - started
-    top = fitted.top_k(user_ids, k)
-    labels = labels_of(test, user_ids, fitted.item_ids)
-    measured = full_ranking(OURS, Lists(top.rows), labels, k, item_count=len(fitted.item_ids))
-    metrics = {**measured.means, "users": measured.users, "fit_seconds": round(fit_seconds, 2)}
+    done = fit(Job(OURS, {"k": k, **params}, history, user_ids, k, settings.seed, settings.threads))
+    labels = labels_of(test, user_ids, done.item_ids)
+    measured = full_ranking(OURS, Lists(done.top.rows), labels, k, item_count=len(done.item_ids))
+    metrics = {**measured.means, "users": measured.users, "fit_seconds": round(done.fit_seconds, 2)}
     out.mkdir(parents=True, exist_ok=True)
-    as_table(top, user_ids, fitted.item_ids).write_parquet(out / "top_k.parquet")
-    chosen = json.loads(fitted.tower.config.model_dump_json())
-    (out / "metrics.json").write_text(json.dumps({**metrics, "chosen": chosen}, indent=1) + "\n")
+    as_table(done.top, user_ids, done.item_ids).write_parquet(out / "top_k.parquet")
+    write_metrics(out, {**metrics, "chosen": done.chosen})
     return metrics
+
+
+def write_metrics(out: Path, found: Mapping[str, Any]) -> None:
+    """`metrics.json`, whole or not at all; it comes last, so that whatever it tells of lies beside it."""
+    aside = out / f".{METRICS}"
+    aside.write_text(json.dumps(found, indent=1) + "\n")
+    aside.replace(out / METRICS)
 
 
 def as_table(top: TopK, user_ids: pl.Series, item_ids: pl.Series) -> pl.DataFrame:

@@ -117,7 +117,7 @@ class Scored:
 def best(scores_of: Callable[[slice], Scores], shape: tuple[int, int], k: int, seen: csr_matrix | None = None) -> TopK:
     """The `k` items of the highest score of `shape` [U, I], a chunk of users at a time; `seen` [U, I] is masked.
 
-    Equal scores: the lower row first.
+    Equal scores: the lower row first; which of them come in at the last place is `argpartition`'s choice.
     """
     users, items = shape
     size, width = max(1, CHUNK_SCORES // max(1, items)), min(k, items)

@@ -1,12 +1,13 @@
-"""Ours and every peer are tuned alike: the same number of seeded trials, on validation, every trial written down.
+"""Peers are tuned alike: the same number of seeded trials, on validation, every trial written down.
 
-The first trial is the method's defaults, so that tuning cannot make anyone worse than untuned on validation.
+The first trial is the method's defaults, so that tuning cannot make anyone worse than untuned on validation. Ours
+chooses inside its fit.
 """
 
 import hashlib
 import json
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from tastefeed.contracts import columns as c
 from tastefeed.contracts.errors import PeerFailed
 from tastefeed.evaluation import Lists, Measured
 from tastefeed.evaluation.protocols import full_ranking
+from tastefeed.evaluation.question import digest_rows
 
 STUDIES, PARAMS = "search.db", "params"
 LEARNED = (optuna.trial.TrialState.COMPLETE,)
@@ -43,6 +45,11 @@ class Search:
         """What is maximised."""
         return f"ndcg_at_{self.split.k}"
 
+    @cached_property
+    def question(self) -> str:
+        """A digest of what is learned from and asked."""
+        return digest_rows(self.split.validation_train)[:8] + digest_rows(self.split.validation)[:8]
+
 
 @dataclass(frozen=True)
 class Tuned:
@@ -56,7 +63,7 @@ class Tuned:
 
 
 def tune(name: str, fixed: Params, search: Search) -> Tuned:
-    """Search until `trials` are done in the study's file, those of an earlier run counted; `fixed` fields stay.
+    """The best of the first `trials` in the study's file, those of an earlier run counted; `fixed` fields stay.
 
     A method that has nothing to search, or chooses for itself inside its fit, is not tried. Raises `PeerFailed` where
     every trial failed.
@@ -71,10 +78,13 @@ def tune(name: str, fixed: Params, search: Search) -> Tuned:
         study.sampler = optuna.samplers.TPESampler(seed=search.seed + done)
         tried = partial(_trial, name=name, fixed=fixed, search=search)
         study.optimize(tried, n_trials=search.trials - done, catch=PeerFailed)
-    values = tuple(trial.values[0] for trial in study.get_trials(deepcopy=False, states=LEARNED))
-    if not values:
+    first = study.get_trials(deepcopy=False, states=DONE)[: search.trials]
+    ended = [trial for trial in first if trial.state in LEARNED]
+    if not ended:
         raise PeerFailed(f"{name}: none of its {search.trials} trials came to an end; leave it out with --methods")
-    return Tuned(study.best_trial.user_attrs[PARAMS], search.trials, study.best_value, values)
+    best = max(ended, key=lambda trial: trial.values[0])
+    values = tuple(trial.values[0] for trial in ended)
+    return Tuned(best.user_attrs[PARAMS], search.trials, best.values[0], values)
 
 
 def _study(name: str, fixed: Params, search: Search) -> optuna.Study:
@@ -90,7 +100,7 @@ def _study(name: str, fixed: Params, search: Search) -> optuna.Study:
 def study_name(name: str, fixed: Params, search: Search) -> str:
     """A search goes on only where the question is the same: data, seed and what was fixed."""
     rest = hashlib.sha256(json.dumps(dict(fixed), sort_keys=True).encode()).hexdigest()[:8]
-    return f"{search.split.name} {name} seed {search.seed} fixed {rest}"
+    return f"{search.split.name} {name} seed {search.seed} fixed {rest} rows {search.question}"
 
 
 def _tunable(name: str) -> bool:

@@ -31,7 +31,7 @@ class TwoTowerConfig(BaseModel):
 
 
 class TwoTower(Peer):
-    """The memory two-tower. Its own search on a part of the training rows is its tuning, so a study has one trial."""
+    """The memory two-tower. Its own search on a part of the training rows is its tuning, so there is no other."""
 
     name: ClassVar[str] = "two_tower"
     Config: ClassVar[type[BaseModel]] = TwoTowerConfig

@@ -8,6 +8,7 @@ import pytest
 from mlflow import MlflowClient
 
 from tastefeed.bench.report import write_report
+from tastefeed.contracts.errors import UnreadableInput
 from tastefeed.models.two_tower.memory import READOUTS
 from tests import tiny
 
@@ -103,6 +104,40 @@ def test_an_absent_folder_is_one_line(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert done.stderr.count("\n") == 1
     assert "gowalla/interactions.parquet: no such file; skipped" in done.stderr
+
+
+def test_nobody_left_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("TASTEFEED_RECTOOLS_PYTHON", raising=False)
+    done = tiny.tastefeed_here(
+        "bench",
+        "retrieval",
+        "--data",
+        "data",
+        "--dataset",
+        "deskdrop",
+        "--methods",
+        "sasrec",
+        "--out",
+        tmp_path / "out",
+    )
+    assert done.returncode == 1
+    assert "no method is left: sasrec: TASTEFEED_RECTOOLS_PYTHON" in done.stderr
+    assert not (tmp_path / "out" / "metrics.json").exists()
+
+
+def test_a_setting_of_who_is_not_there_is_refused(tmp_path: Path) -> None:
+    asked = ("--data", "data", "--dataset", "deskdrop", "--methods", "most_popular", "--set", "bpr.epochs=5")
+    done = tiny.tastefeed_here("bench", "retrieval", *asked, "--out", tmp_path / "out")
+    assert done.returncode == 1
+    assert "--set bpr: is not in this run of most_popular" in done.stderr
+
+
+def test_two_runs_of_one_name_are_refused(tmp_path: Path) -> None:
+    for folder in ("a", "b"):
+        (tmp_path / folder / "out").mkdir(parents=True)
+        (tmp_path / folder / "out" / "metrics.json").write_text("{}")
+    with pytest.raises(UnreadableInput, match="have one name"):
+        write_report([tmp_path / "a" / "out", tmp_path / "b" / "out"], tmp_path / "docs")
 
 
 def test_half_a_question_is_wrong_usage(tmp_path: Path) -> None:

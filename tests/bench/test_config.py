@@ -56,9 +56,8 @@ def test_the_example_names_methods_and_settings_that_there_are() -> None:
 
 
 def test_wrong_files_are_told_in_one_line(tmp_path: Path, written: Path) -> None:
-    assert tiny.tastefeed_here("bench", "retrieval", "--config", written, "--data", tmp_path).returncode == 2, (
-        "no --out"
-    )
+    unsaid = tiny.tastefeed_here("bench", "retrieval", "--config", written, "--data", tmp_path)
+    assert unsaid.returncode == 2, "no --out"
     written.write_text("trails = 3")
     wrong = tiny.tastefeed_here("bench", "retrieval", "--config", written)
     assert wrong.returncode == 1

@@ -107,6 +107,16 @@ def test_a_wrong_setting_is_one_line(tmp_path: Path) -> None:
     assert "write PART.FIELD=VALUE" in bench(tmp_path / "data", tmp_path / "out", "--set", "rerank.rounds=9").stderr
 
 
+def test_retrieval_alone_is_no_peer(tmp_path: Path) -> None:
+    done = bench(ranking_world.write(tmp_path / "data"), tmp_path / "out", "--peers", "two_tower")
+    assert done.returncode == 1
+    assert "two_tower is retrieval alone" in done.stderr
+
+
+def test_the_lake_of_a_run_is_gone(run: Path) -> None:
+    assert not list((run / "out").glob("lake*"))
+
+
 def test_absent_data_is_one_line(tmp_path: Path) -> None:
     done = bench(tmp_path, tmp_path / "out")
     assert done.returncode == 1

@@ -6,6 +6,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from tastefeed.bench.pairs import read_pairs
 from tests import tiny
 
 
@@ -54,6 +55,51 @@ def test_items_of_the_training_rows_are_masked(blocks: Path) -> None:
     top, train = pl.read_parquet(blocks / "out" / "top_k.parquet"), pl.read_parquet(blocks / "train.parquet")
     assert top.join(train, on=["user_id", "item_id"]).is_empty()
     assert top.group_by("user_id").len()["len"].unique().to_list() == [7]  # k beyond the catalogue: what is left
+
+
+def test_a_file_s_settings_count_here_too(blocks: Path) -> None:
+    (blocks / "bench.toml").write_text("[set.two_tower]\nreadouts = 'ease'\nordered = false\n")
+    assert bench(blocks, 3, "--config", blocks / "bench.toml").returncode == 0
+    assert json.loads((blocks / "out" / "metrics.json").read_text())["chosen"]["readout"] == "ease"
+
+
+@pytest.mark.parametrize(
+    ("columns", "said"),
+    [
+        ({"user_id": ["a", None], "item_id": ["x", "y"]}, "1 rows have no readable user_id"),
+        ({"user_id": ["a", "b"], "item_id": ["x", ""]}, "1 rows have no readable item_id"),
+        ({"user_id": [1.0, 2.0], "item_id": ["x", "y"]}, "user_id: want text or whole numbers, have Float64"),
+        ({"user_id": ["a"], "item_id": ["x"], "timestamp": ["soon"]}, "1 rows have no readable timestamp"),
+        ({"user_id": ["a"], "item_id": ["x"], "timestamp": [True]}, "timestamp: want instants or Unix time"),
+        ({"user_id": [], "item_id": []}, "no rows"),
+        ({"user": ["a"], "item_id": ["x"]}, "lacks user_id"),
+    ],
+)
+def test_rows_that_say_nothing_are_refused_in_one_line(tmp_path: Path, columns: dict, said: str) -> None:
+    kinds = {name: pl.String for name, values in columns.items() if not values}
+    pl.DataFrame(columns, schema_overrides=kinds).write_parquet(tmp_path / "train.parquet")
+    pl.DataFrame({"user_id": ["a"], "item_id": ["x"]}).write_parquet(tmp_path / "test.parquet")
+    done = bench(tmp_path)
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert said in done.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_file_that_is_no_parquet_is_refused_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "train.parquet").write_text("user_id,item_id\n1,2\n")
+    done = bench(tmp_path)
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert "is no whole parquet file" in done.stderr
+
+
+@pytest.mark.parametrize("unit", [1, 1_000, 1_000_000, 1_000_000_000])
+def test_unix_time_of_any_unit_keeps_its_order(tmp_path: Path, unit: int) -> None:
+    seconds = [1_600_000_000, 1_500_000_000, 1_700_000_000]
+    times = {"timestamp": [second * unit for second in seconds]}
+    pl.DataFrame({"user_id": [1, 1, 1], "item_id": [1, 2, 3], **times}).write_parquet(tmp_path / "pairs.parquet")
+    pairs = read_pairs(tmp_path / "pairs.parquet")
+    assert pairs["timestamp"].dt.epoch("s").to_list() == seconds
+    assert pairs["user_id"].to_list() == ["1"] * 3
 
 
 def test_who_knows_that_the_order_means_nothing_can_say_so(blocks: Path) -> None:

@@ -39,6 +39,20 @@ def test_a_search_goes_on_where_it_stopped_and_never_past_its_budget(search: Sea
     assert search_log(search.out).height == 2
 
 
+def test_fewer_trials_than_were_done_are_the_first_ones(search: Search) -> None:
+    tune("ease", {}, replace(search, trials=3))
+    tuned = tune("ease", {}, search)
+    assert list(tuned.values) == search_log(search.out)["value"].to_list()[:2]
+
+
+def test_other_rows_are_another_search(search: Search) -> None:
+    tune("ease", {}, search)
+    other = replace(search, split=replace(search.split, validation_train=search.split.validation_train[1:]))
+    assert tune("ease", {}, other).trials == 2
+    log = search_log(search.out)
+    assert (log["study"].n_unique(), log.height) == (2, 4)
+
+
 def test_a_trial_that_fails_is_one_of_the_budget(search: Search) -> None:
     """BPR with steps so large that its vectors overflow."""
     with pytest.raises(PeerFailed, match="bpr: none of its 2 trials came to an end"):

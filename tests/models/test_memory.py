@@ -127,6 +127,14 @@ def test_without_order_a_tenth_is_held_out() -> None:
     assert held_out.asked.wanted.sum() == 2000 - len(held_out.past.items) == pytest.approx(200, abs=50)
 
 
+def test_without_order_every_touch_of_a_held_out_pair_is_gone() -> None:
+    histories = of(*([*range(50), *range(50)] for _ in range(20)), items=50)
+    held_out = hold_out(histories, ordered=False, seed=7)
+    assert held_out.asked.wanted.sum() == pytest.approx(100, abs=30)
+    assert held_out.past.pairs().multiply(hold_out(histories, ordered=False, seed=7).asked.wanted).nnz == 0
+    assert len(held_out.past.items) == 2000 - 2 * held_out.asked.wanted.sum()
+
+
 def test_who_walks_a_path_is_read_as_memories() -> None:
     histories = wanderers()
     tower = fit_memory(histories, k=1, seed=7, readouts=("space", "ridge"))
@@ -168,6 +176,7 @@ def test_too_little_to_hold_anything_out_is_fitted_with_the_defaults() -> None:
     assert fit_memory(of([0], [1]), seed=7).embed_items().shape[0] == 3
 
 
-def test_nothing_to_learn_from_is_said() -> None:
+@pytest.mark.parametrize("items", [0, 3])
+def test_nothing_to_learn_from_is_said(items: int) -> None:
     with pytest.raises(UntrainableInput, match="hold no touch"):
-        fit_memory(of([]), seed=7)
+        fit_memory(of([], items=items), seed=7)

@@ -25,6 +25,13 @@ def test_an_item_counts_what_its_people_are_close(many: float, monkeypatch: pyte
     assert scores == pytest.approx([close, 2 * close / 2, close / 2, 0, 0, 0])
 
 
+def test_few_people_at_once_say_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    neighbours = neighbours_of(PEOPLE, NeighboursConfig())
+    together = neighbours.scores(PEOPLE)
+    monkeypatch.setattr(neighbours_module, "CLOSE_AT_ONCE", 3)
+    assert neighbours.scores(PEOPLE) == pytest.approx(together)
+
+
 def test_whoever_touched_nothing_has_no_neighbours() -> None:
     assert neighbours_of(PEOPLE, NeighboursConfig()).scores(of([], items=6)).tolist() == [[0] * 6]
 

@@ -4,12 +4,14 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import polars as pl
 from implicit.cpu.als import AlternatingLeastSquares
+from implicit.recommender_base import ModelFitError
 from pydantic import BaseModel, ConfigDict, Field
 from threadpoolctl import threadpool_limits
 
 from tastefeed.bench.pairs import liked
 from tastefeed.bench.peers.peer import Peer
 from tastefeed.bench.retriever import Scored, Scores
+from tastefeed.contracts.errors import PeerFailed
 from tastefeed.evaluation.lists import Rows
 
 if TYPE_CHECKING:
@@ -45,7 +47,7 @@ class Ials(Peer):
         }
 
     def fit(self, pairs: pl.DataFrame) -> Scored:
-        """Factorise who liked what."""
+        """Factorise who liked what. Raises `PeerFailed` where the systems have no finite solution."""
         known = liked(pairs)
         # implicit brings its own threads: a threaded BLAS beside them makes it up to ten times slower, it warns
         with threadpool_limits(1, "blas"):
@@ -57,7 +59,10 @@ class Ials(Peer):
                 num_threads=self.threads,
                 random_state=self.seed,
             )
-            model.fit(known.matrix, show_progress=False)
+            try:
+                model.fit(known.matrix, show_progress=False)
+            except ModelFitError as diverged:
+                raise PeerFailed(f"ials: {diverged} with {self.config!r}; regularize more") from diverged
 
         def scores_of(rows: Rows) -> Scores:
             scores: Scores = model.user_factors[rows] @ model.item_factors.T

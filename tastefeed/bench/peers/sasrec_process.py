@@ -5,7 +5,10 @@ a line from stdin and answers with one a line: first the settings and the file t
 """
 
 import json
+import os
 import sys
+import threading
+import time
 from typing import Any, TextIO
 
 import pandas as pd  # type: ignore[import-untyped]
@@ -50,6 +53,14 @@ def serve(requests: TextIO, answers: TextIO) -> None:
         print(json.dumps({"answered": True}), file=answers, flush=True)
 
 
+def end_with(parent: int) -> None:
+    """A benchmark that is killed leaves no training behind; stdin, which would tell too, is not read in one."""
+    while os.getppid() == parent:
+        time.sleep(1)
+    os._exit(1)
+
+
 if __name__ == "__main__":
+    threading.Thread(target=end_with, args=[os.getppid()], daemon=True).start()
     told, sys.stdout = sys.stdout, sys.stderr  # libraries print as they like
     serve(sys.stdin, told)

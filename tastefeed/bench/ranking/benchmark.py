@@ -1,20 +1,20 @@
 """`tastefeed bench ranking`: the re-ranker beside retrieval alone and tuned peers, on a global split in time."""
 
-import multiprocessing
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from tastefeed.bench import comparison
-from tastefeed.bench.comparison import Row, asked_users, compared, gains, summary, write
+from tastefeed.bench.comparison import Row, asked_users, compared, gains, refusals, summary, write
 from tastefeed.bench.datasets import Split
 from tastefeed.bench.marks import question, touches
-from tastefeed.bench.methods import Params, method
+from tastefeed.bench.measured_fit import in_fresh_process
+from tastefeed.bench.methods import OURS, Params
 from tastefeed.bench.pairs import labels_of
 from tastefeed.bench.ranking.two_stages import Stage, two_stages
 from tastefeed.bench.ranking.windows import WindowsConfig, folder_of, plan_of, read_events, split_of
@@ -22,6 +22,7 @@ from tastefeed.bench.ranking.world import FINAL, Job
 from tastefeed.bench.tracking import track
 from tastefeed.bench.tuning import Search, Tuned
 from tastefeed.contracts import Settings
+from tastefeed.contracts import columns as c
 from tastefeed.contracts.errors import UnknownMethod
 from tastefeed.evaluation import Lists
 from tastefeed.evaluation.marks import history_words, nameless, week_marks
@@ -29,7 +30,7 @@ from tastefeed.evaluation.protocols import full_ranking
 from tastefeed.pipeline.importers import import_files
 from tastefeed.ranking.config import RankingConfig
 
-KIND, LAKE, TARGET = "ranking", "lake", 1.1
+KIND, TARGET = "ranking", 1.1
 PEERS = ("most_popular", "item_knn", "ials", "ease")
 
 
@@ -68,22 +69,29 @@ def configured(ours: Mapping[str, Params]) -> RankingBenchConfig:
 
 
 def rank(plan: Plan, settings: Settings) -> dict[str, Any]:
-    """Run both stages and every peer; writes the raw outputs under `plan.out` and returns `metrics.json`."""
+    """Run both stages and every peer; writes the raw outputs under `plan.out` and returns `metrics.json`.
+
+    Raises `UnknownMethod` for a peer or a setting that there is not, before anything is computed.
+    """
     config = configured(plan.ours)
-    for name in plan.peers:
-        method(name)
+    if OURS in plan.peers:
+        raise UnknownMethod(f"{OURS} is retrieval alone, which has its row anyway; leave it out of --peers")
     folder = folder_of(plan.data, plan.dataset)
     events = read_events(folder)
-    cuts = plan_of(events["timestamp"], config.windows)
+    cuts = plan_of(events[c.TIMESTAMP], config.windows)
     split = split_of(events, cuts, plan.dataset)
-    import_files("movielens", events=[folder], lake_root=plan.out / LAKE, landed_at=datetime.now(UTC))
-    stages = in_fresh_process(Job(plan.out / LAKE, cuts, split, config.ranking, config.windows.teachers, settings))
     search = Search(split, plan.trials, settings.seed, settings.threads, plan.out)
     asked = comparison.Plan(plan.data, plan.dataset, plan.peers, plan.trials, plan.fixed, plan.out, plan.command)
-    peers = [compared(name, asked, search) for name in plan.peers]
+    skipped = refusals(asked, search)
+    plan.out.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(prefix="lake-", dir=plan.out) as lake:
+        import_files("movielens", events=[folder], lake_root=Path(lake), landed_at=datetime.now(UTC))
+        job = Job(Path(lake), cuts, split, config.ranking, config.windows.teachers, settings)
+        stages = in_fresh_process(two_stages, job)
+    peers = [compared(name, asked, search) for name in plan.peers if name not in skipped]
     ours = [row_of(name, stage, split, plan.ours) for name, stage in stages.items()]
     rows = [*peers, *ours]
-    found = summary(asked, search, rows, {}) | {
+    found = summary(asked, search, rows, skipped) | {
         "kind": KIND,
         "ours": FINAL,
         "target": TARGET,
@@ -94,12 +102,6 @@ def rank(plan: Plan, settings: Settings) -> dict[str, Any]:
     answered = question(split, asked_users(split))
     track(found, {row.measured.name: row.marked(answered, search.metric) for row in rows}, settings, plan.out, KIND)
     return found
-
-
-def in_fresh_process(job: Job) -> dict[str, Stage]:
-    """Run the stages in a process that ends with them, and their memory and Spark with it."""
-    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
-        return pool.submit(two_stages, job).result()
 
 
 def row_of(name: str, stage: Stage, split: Split, params: Params) -> Row:

@@ -55,7 +55,7 @@ def fit_memory(
     minutes: float | None = None,
     on_trial: OnTrial = lambda _: None,
 ) -> MemoryTwoTower:
-    """Choose a config on a held-out part of the histories, then fit it to all of them.
+    """Choose a config on a held-out part of the histories, then fit it to all of them (attention: to nearly all).
 
     `ordered` says whether the histories' order is that of time; None: as `tells_order` finds. Of `readouts` those are
     tried that the data have a use for. `without` are names of `TRICKS` that are left out. `minutes` of two cores are
@@ -116,7 +116,8 @@ class Choice:
         return [self.bench.trial(self._attending(self.ridge))]
 
     def with_everything(self, best: Trial) -> MemoryTwoTower:
-        """The chosen config fitted to what was held out as well."""
+        """The chosen config fitted to what was held out as well; attention stays as it is where that is next to
+        nothing."""
         config = best.config
         if config.readout == "attention":
             if self._nearly_everything:

@@ -21,6 +21,8 @@ from tastefeed.models.two_tower.memory.histories import Floats, Histories
 
 MANY = 0.05
 """Share of all users close to a person from which a dense product is the faster one."""
+CLOSE_AT_ONCE = 32_000_000
+"""Pairs of an asked person and a user whose closeness is held in memory."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,11 @@ class Neighbours:
 
     def scores(self, histories: Histories) -> Floats:
         """[A, I]; zero for whoever touched nothing."""
+        people = np.arange(len(histories.counts))
+        parts = np.array_split(people, -(-len(people) * self.touched_UI.shape[0] // CLOSE_AT_ONCE) or 1)
+        return np.concatenate([self._scores(histories.take(part)) for part in parts])
+
+    def _scores(self, histories: Histories) -> Floats:
         close_AU = (histories.pairs() @ self.nearer_IU).astype(np.float32).power(self.closeness_power)
         if close_AU.nnz <= MANY * close_AU.shape[0] * close_AU.shape[1]:
             return np.asarray((close_AU @ self.touched_UI).toarray())

@@ -74,7 +74,8 @@ def hold_out(histories: Histories, *, ordered: bool, seed: int) -> HeldOut:
         held, gone = first & (histories.places == last_U[histories.users]), histories.places >= last_U[histories.users]
     else:
         held = first & (np.random.default_rng(seed).random(len(first)) < SHARE)
-        gone = held
+        pairs = histories.users * histories.item_count + histories.items
+        gone = np.isin(pairs, pairs[held])  # each time that the user touched the item
     return _questions(histories, held, gone)
 
 
@@ -82,7 +83,9 @@ def _questions(histories: Histories, held: Mask, gone: Mask) -> HeldOut:
     past, wanted = histories.where(~gone), histories.where(held).pairs()
     able = np.flatnonzero((past.counts > 0) & (np.diff(wanted.indptr) > 0))
     asked = evenly(able, USERS_AT_MOST)
-    others = evenly(np.setdiff1d(able, asked), min(TEACHERS_AT_MOST, TEACHERS_SCORES_AT_MOST // histories.item_count))
+    others = evenly(
+        np.setdiff1d(able, asked), min(TEACHERS_AT_MOST, TEACHERS_SCORES_AT_MOST // max(histories.item_count, 1))
+    )
     everyone = Questions(past, wanted)
     return HeldOut(past, everyone.take(asked), everyone.take(others))
 
