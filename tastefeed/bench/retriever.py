@@ -41,8 +41,8 @@ class Fitted(Protocol):
         """The items that rows of a list point to."""
         ...
 
-    def top_k(self, user_ids: pl.Series, k: int, *, mask_train: bool = True) -> TopK:
-        """The `k` best items of each user, without those of the user's training rows where `mask_train`."""
+    def top_k(self, user_ids: pl.Series, k: int) -> TopK:
+        """The `k` best items of each user, without those of the user's training rows."""
         ...
 
 
@@ -107,30 +107,28 @@ class Scored:
         """The items of the training rows."""
         return self.liked.item_ids
 
-    def top_k(self, user_ids: pl.Series, k: int, *, mask_train: bool = True) -> TopK:
-        """The best items of each user."""
+    def top_k(self, user_ids: pl.Series, k: int) -> TopK:
+        """The best unseen items of each user."""
         rows = self.liked.rows_of(user_ids)
-        seen = self.liked.matrix[rows] if mask_train else None
-        return best(lambda part: self.scores_of(rows[part]), (len(rows), len(self.item_ids)), k, seen)
+        return best(lambda part: self.scores_of(rows[part]), self.liked.matrix[rows], k)
 
 
-def best(scores_of: Callable[[slice], Scores], shape: tuple[int, int], k: int, seen: csr_matrix | None = None) -> TopK:
-    """The `k` items of the highest score of `shape` [U, I], a chunk of users at a time; `seen` [U, I] is masked.
+def best(scores_of: Callable[[slice], Scores], seen: csr_matrix, k: int) -> TopK:
+    """The `k` unseen items of the highest score, a chunk of users at a time; scores are [users, I], `seen` is [U, I].
 
     Equal scores: the lower row first; which of them come in at the last place is `argpartition`'s choice.
     """
-    users, items = shape
+    users, items = seen.shape
     size, width = max(1, CHUNK_SCORES // max(1, items)), min(k, items)
     parts = [slice(start, min(start + size, users)) for start in range(0, users, size)]
-    chunks = [_best(scores_of(part), width, None if seen is None else seen[part]) for part in parts]
+    chunks = [_best(scores_of(part), width, seen[part]) for part in parts]
     empty = (np.zeros((0, width), np.int32), np.zeros((0, width), np.float32))
     rows, scores = zip(empty, *chunks, strict=True)
     return TopK(np.concatenate(rows), np.concatenate(scores))
 
 
-def _best(scores_UI: Scores, width: int, seen: csr_matrix | None) -> tuple[Rows, Scores]:
-    if seen is not None:
-        scores_UI[seen.nonzero()] = -np.inf
+def _best(scores_UI: Scores, width: int, seen: csr_matrix) -> tuple[Rows, Scores]:
+    scores_UI[seen.nonzero()] = -np.inf
     rows = np.argpartition(-scores_UI, width - 1, axis=1)[:, :width]
     rows.sort(axis=1)
     order = np.argsort(-np.take_along_axis(scores_UI, rows, axis=1), axis=1, kind="stable")

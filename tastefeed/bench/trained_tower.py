@@ -78,13 +78,13 @@ class FittedTower:
         figures = [name for name, value in told[0].items() if isinstance(value, float)] if told else []
         return {name: [epoch[name] for epoch in told] for name in figures}
 
-    def top_k(self, user_ids: pl.Series, k: int, *, mask_train: bool = True) -> TopK:
+    def top_k(self, user_ids: pl.Series, k: int) -> TopK:
         """The best items of each user; whoever is unknown gets those of an empty history."""
         as_of, items = after(self.history), catalogue_of(self.item_ids)
         users_UD = self.tower.embed_users(asked(self.history, user_ids), items, as_of)
         items_ID = self.tower.embed_items(items, as_of)
-        seen = self.liked.matrix[self.liked.rows_of(user_ids)] if mask_train else None
-        return best(lambda part: users_UD[part] @ items_ID.T, (len(users_UD), len(items_ID)), k, seen)
+        seen = self.liked.matrix[self.liked.rows_of(user_ids)]
+        return best(lambda part: users_UD[part] @ items_ID.T, seen, k)
 
 
 def examples_of(history: pl.DataFrame) -> pl.DataFrame:

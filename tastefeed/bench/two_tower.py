@@ -98,9 +98,8 @@ class FittedTower:
         """The readout, and what the choice made of the other defaults of the memory two-tower."""
         return self.tower.config.chosen
 
-    def top_k(self, user_ids: pl.Series, k: int, *, mask_train: bool = True) -> TopK:
+    def top_k(self, user_ids: pl.Series, k: int) -> TopK:
         """The best items of each user; whoever is unknown gets the most popular ones."""
         rows = self.liked.rows_of(user_ids)
-        asked, seen = self.histories.take(rows.astype(np.int64)), self.liked.matrix[rows] if mask_train else None
-        every = np.arange(len(rows))
-        return best(lambda part: self.tower.scores(asked.take(every[part])), (len(rows), len(self.item_ids)), k, seen)
+        asked, every = self.histories.take(rows.astype(np.int64)), np.arange(len(rows))
+        return best(lambda part: self.tower.scores(asked.take(every[part])), self.liked.matrix[rows], k)

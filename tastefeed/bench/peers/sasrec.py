@@ -126,11 +126,11 @@ class FittedSasrec:
             said = self._log.read().strip().splitlines() or ["nothing"]
             raise PeerFailed(f"sasrec: the process of TASTEFEED_RECTOOLS_PYTHON ended and said {said[-1]}")
 
-    def top_k(self, user_ids: pl.Series, k: int, *, mask_train: bool = True) -> TopK:
+    def top_k(self, user_ids: pl.Series, k: int) -> TopK:
         """The best items of each user; an unknown user gets an empty list."""
         users, out = self.folder / "users.csv", self.folder / "lists.csv"
         pl.DataFrame({c.USER_ID: user_ids}).write_csv(users)
-        self.ask({"users": str(users), "k": k, "mask_train": mask_train, "out": str(out)})
+        self.ask({"users": str(users), "k": k, "out": str(out)})
         return top_of(pl.read_csv(out, schema_overrides=IDS), user_ids, self.item_ids, k)
 
 

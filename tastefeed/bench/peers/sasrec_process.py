@@ -38,9 +38,7 @@ def learned(asked: dict[str, Any]) -> tuple[SASRecModel, Dataset]:
 def answer(model: SASRecModel, dataset: Dataset, asked: dict[str, Any]) -> None:
     """Write `user_id, item_id, rank, score` of the asked users; unknown ones have no rows."""
     users = ids(asked["users"])[Columns.User].to_numpy()
-    lists = model.recommend(
-        users, dataset, asked["k"], filter_viewed=asked["mask_train"], on_unsupported_targets="ignore"
-    )
+    lists = model.recommend(users, dataset, asked["k"], filter_viewed=True, on_unsupported_targets="ignore")
     lists.to_csv(asked["out"], index=False)
 
 
