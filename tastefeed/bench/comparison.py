@@ -96,7 +96,7 @@ def refusals(plan: Plan, search: Search) -> dict[str, str]:
     for name in plan.methods:
         retriever = build(name, plan.fixed.get(name, {}), seed=search.seed, threads=search.threads)
         if reason := retriever.refuses(search.split):
-            console.print(f"{name}: skipped, {reason}")
+            console.print(f"{name}: skipped, {reason}", markup=False)  # rectools[torch] is none
             found[name] = reason
     return found
 
