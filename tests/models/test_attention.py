@@ -52,6 +52,11 @@ def test_distances_share_a_bias_the_more_the_farther() -> None:
     assert bucket_of(distance_of_bucket().ceil()).tolist() == list(range(24))
 
 
+def test_histories_without_a_second_item_teach_no_attention() -> None:
+    with pytest.raises(UntrainableInput, match="no history holds two touches"):
+        fit(of([0], [1, 1], [2]), config(), seed=7)
+
+
 def test_few_lessons_are_gone_through_more_often() -> None:
     sizes = AttentionConfig(epochs=10, batch_size=10, fewest_steps=100)
     assert epochs_of(of(*[[0, 1]] * 1000), sizes) == 10

@@ -10,10 +10,10 @@ Knows arrays alone; it must never import Spark, tracking or HTTP, and reads no d
 
 from tastefeed.models.two_tower.memory.choice import fit_memory
 from tastefeed.models.two_tower.memory.config import READOUTS, MemoryConfig
-from tastefeed.models.two_tower.memory.fitting import fit
 from tastefeed.models.two_tower.memory.histories import Histories, histories_of
 from tastefeed.models.two_tower.memory.order import tells_order
 from tastefeed.models.two_tower.memory.tower import MemoryTwoTower
+from tastefeed.models.two_tower.memory.workshop import fit
 
 __all__ = [
     "READOUTS",

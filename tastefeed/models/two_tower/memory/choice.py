@@ -12,7 +12,6 @@ from tastefeed.models.two_tower.memory.budget import (
     seconds_of_space,
 )
 from tastefeed.models.two_tower.memory.config import NEIGHBOURS, READOUTS, TREES, BagConfig, MemoryConfig
-from tastefeed.models.two_tower.memory.fitting import fit
 from tastefeed.models.two_tower.memory.histories import Histories
 from tastefeed.models.two_tower.memory.order import tells_order
 from tastefeed.models.two_tower.memory.steps import (
@@ -31,6 +30,7 @@ from tastefeed.models.two_tower.memory.trees import facts_of
 from tastefeed.models.two_tower.memory.trials import Bench, OnTrial, Trial, merit, search
 from tastefeed.models.two_tower.memory.tricks import going_without
 from tastefeed.models.two_tower.memory.validation import hold_out
+from tastefeed.models.two_tower.memory.workshop import fit
 
 FAVOUR = 1.05
 """What EASE's merit counts, for a tenth held out says too little of it: of eleven random fifths of MovieLens-100K and

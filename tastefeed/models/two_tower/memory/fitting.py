@@ -1,4 +1,4 @@
-"""From histories to a fitted memory two-tower, one way for each readout."""
+"""From histories to what reads them, one way for each readout."""
 
 # I items, D dimensions of the item space
 
@@ -27,23 +27,6 @@ FAINT = 1e-6
 """What popularity counts where the item space decides: only where nothing else is known of a person."""
 FRESH_START = 0.02
 """Deviation of the entries of item vectors where the item space has too few dimensions to begin from."""
-
-
-def fit(histories: Histories, config: MemoryConfig, *, seed: int) -> MemoryTwoTower:
-    """Learn from everybody; but for trees, which learn from what is held out. Raises `UntrainableInput` where nobody
-    touched anything."""
-    return beside_neighbours(_read(histories, config, seed), histories, config)
-
-
-def _read(histories: Histories, config: MemoryConfig, seed: int) -> MemoryTwoTower:
-    space = space_of(histories, config, seed=seed)
-    if config.readout in ("space", "ease"):
-        return by_space(space, config)
-    if config.readout == "bag":
-        return beside_space(by_bag(histories, space, config, seed=seed), space, config)
-    if config.readout == "ridge":
-        return by_ridge(space, ridge_of(histories, space, config), config)
-    return by_attention(histories, space, config, seed=seed)
 
 
 def space_of(histories: Histories, config: MemoryConfig, *, seed: int) -> ItemSpace:

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from tastefeed.contracts.errors import UntrainableInput
 from tastefeed.models.two_tower.memory.attention import Attention
 from tastefeed.models.two_tower.memory.config import AttentionConfig
 from tastefeed.models.two_tower.memory.histories import Histories
@@ -26,7 +27,10 @@ LONGEST_GRADIENT = 5.0
 def learn(
     attention: Attention, histories: Histories, config: AttentionConfig, *, seed: int, measure: Measure
 ) -> tuple[EpochResult, ...]:
-    """Train in place, down to the best epoch by `measure`. Returns the curve; the same seed, the same one."""
+    """Train in place, down to the best epoch by `measure`. Returns the curve; the same seed, the same one. Raises
+    `UntrainableInput` where nobody touched two items."""
+    if not histories.lessons:
+        raise UntrainableInput("no history holds two touches, and attention learns what comes next; read the space")
     generator, random = torch.Generator().manual_seed(seed), np.random.default_rng(seed)
     optimizer = optimizer_of(attention, config)
     curve: list[EpochResult] = []
