@@ -5,6 +5,10 @@ import platform
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
+from tastefeed.pipeline.commit import UNKNOWN, git_commit
+
+SHORT = 8
+"""Letters of a commit that people read."""
 PACKAGES = ("tastefeed", "numpy", "scipy", "polars", "torch", "lightgbm", "implicit", "optuna")
 
 
@@ -24,8 +28,10 @@ def machine() -> dict[str, Any]:
 
 
 def versions() -> dict[str, str]:
-    """The packages whose numbers these are."""
-    return {name: found for name in PACKAGES if (found := _version(name))}
+    """The packages whose numbers these are, and the commit of ours where it is a checkout."""
+    commit, plus, changes = git_commit().partition("+")
+    ours = {} if commit == UNKNOWN else {"commit": f"{commit[:SHORT]}{plus}{changes}"}
+    return ours | {name: found for name in PACKAGES if (found := _version(name))}
 
 
 def _version(name: str) -> str:
