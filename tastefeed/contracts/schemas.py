@@ -74,6 +74,10 @@ WINDOWS_DAYS = (1, 7, 28)
 """The windows of recent activity that user and item features count in, days."""
 
 
+WINDOWS_HOURS = (6, 12, 48, 96)
+"""Windows between those of days, in which an item's people are counted too: what is new spreads within hours."""
+
+
 def _windowed(name: str, kind: pa.DataType) -> list[pa.Field]:
     return [pa.field(f"{name}_{days}d", kind) for days in WINDOWS_DAYS]
 
@@ -122,6 +126,7 @@ ITEM_FEATURES = pa.schema(
         *_windowed("clicks", pa.int64()),
         *_windowed("saves", pa.int64()),
         *_windowed("users", pa.int64()),
+        *(pa.field(f"users_{hours}h", pa.int64()) for hours in WINDOWS_HOURS),
         *_windowed("save_rate", pa.float64()),
         pa.field("users", pa.int64()),
         pa.field("age_hours", pa.float64()),

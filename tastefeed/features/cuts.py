@@ -60,8 +60,13 @@ def recent_counts(name: str, condition: Column) -> list[Column]:
 
 def within(days: int, timestamp: str = c.TIMESTAMP) -> Column:
     """Whether something happened in the last days before `cut`."""
+    return within_hours(24 * days, timestamp)
+
+
+def within_hours(hours: int, timestamp: str = c.TIMESTAMP) -> Column:
+    """Whether something happened in the last hours before `cut`."""
     # whole microseconds: adding an interval to a timestamp walks through the calendar of a timezone, row by row
-    return F.unix_micros(c.CUT) - F.unix_micros(timestamp) <= days * 86_400_000_000
+    return F.unix_micros(c.CUT) - F.unix_micros(timestamp) <= hours * 3_600_000_000
 
 
 def _for_each_cut(frame: DataFrame, cuts: Sequence[datetime], fits: Callable[[Column], Column]) -> DataFrame:

@@ -12,10 +12,10 @@ from pyspark.sql import functions as F
 
 from tastefeed.contracts import Action
 from tastefeed.contracts import columns as c
-from tastefeed.contracts.schemas import EVENTS, ITEM_FEATURES, ITEMS, WINDOWS_DAYS
+from tastefeed.contracts.schemas import EVENTS, ITEM_FEATURES, ITEMS, WINDOWS_DAYS, WINDOWS_HOURS
 from tastefeed.features.actions import is_action, is_positive
 from tastefeed.features.conform import conform
-from tastefeed.features.cuts import before_cuts, hours_between, items_at_cuts, recent_counts, within
+from tastefeed.features.cuts import before_cuts, hours_between, items_at_cuts, recent_counts, within, within_hours
 from tastefeed.features.opt_outs import without_users
 
 PRIOR_EVENTS = 10
@@ -25,7 +25,7 @@ TREND_PRIOR = 1
 
 _WINDOWS = (*(f"_{days}d" for days in WINDOWS_DAYS), "")
 _COUNTS = tuple(f"{name}{window}" for name in ("clicks", "saves") for window in _WINDOWS)
-_USERS = tuple(f"users{window}" for window in _WINDOWS)
+_USERS = (*(f"users{window}" for window in _WINDOWS), *(f"users_{hours}h" for hours in WINDOWS_HOURS))
 
 
 def item_features(
@@ -50,7 +50,9 @@ def _item_counts(told: DataFrame) -> DataFrame:
         *(column for action in (Action.CLICK, Action.SAVE) for column in _action_counts(action)),
         F.max(c.TIMESTAMP).alias("last_at"),
     )
-    people = (F.count_if(within(days, "last_at")).alias(f"users_{days}d") for days in WINDOWS_DAYS)
+    lately = {f"users_{days}d": within(days, "last_at") for days in WINDOWS_DAYS}
+    lately |= {f"users_{hours}h": within_hours(hours, "last_at") for hours in WINDOWS_HOURS}
+    people = (F.count_if(condition).alias(name) for name, condition in lately.items())
     sums = (F.sum(name).alias(name) for name in _COUNTS)
     return by_person.groupBy(c.CUT, c.ITEM_ID).agg(*sums, *people, F.count("*").alias("users"))
 

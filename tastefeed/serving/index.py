@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from tastefeed.contracts.errors import ReleaseCorrupt
-from tastefeed.ranking.tables import Floats, Rows
+from tastefeed.ranking.tables import Floats, Rows, unit
 
 
 class Metric(StrEnum):
@@ -162,9 +162,7 @@ def comparable(vectors: Floats, metric: Metric) -> Floats:
     vectors = np.ascontiguousarray(vectors, np.float32)
     if metric is Metric.INNER_PRODUCT:
         return vectors
-    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-    units: Floats = np.divide(vectors, lengths, out=np.zeros_like(vectors), where=lengths > 0)
-    return units
+    return unit(vectors)
 
 
 def recall_against_exact(approximate: Neighbors, exact: Neighbors) -> float:
