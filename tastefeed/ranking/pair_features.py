@@ -3,8 +3,6 @@
 Shapes: P pairs, B distinct users among them, F features.
 """
 
-from functools import partial
-
 import numpy as np
 
 from tastefeed.ranking.affinities import Columns, affinities
@@ -61,15 +59,13 @@ def _of_users(users: Users, candidates: Candidates) -> Columns:
 
 
 def _likeness(items: Items, history: History, owners: Longs, candidates: Candidates) -> Columns:
-    found: Columns = {}
-    for space, vectors in (("text", items.text_vectors), ("tower", items.directions)):
-        look = partial(nearest_liked, vectors, owners=owners, item_rows=candidates.item_rows)
-        found |= {
-            f"{space}_profile": profile_cosines(vectors, history, owners, candidates.item_rows),
-            f"{space}_nearest": look(history=history.recent(RECENT)).similarities,
-            f"{space}_nearest_latest": look(history=history.recent(LATEST)).similarities,
-        }
-    return found | {"retrieval_score": candidates.retrieval_scores}
+    text, rows = items.text_vectors, candidates.item_rows
+    return {
+        "text_profile": profile_cosines(text, history, owners, rows),
+        "text_nearest": nearest_liked(text, history.recent(RECENT), owners, rows).similarities,
+        "text_nearest_latest": nearest_liked(text, history.recent(LATEST), owners, rows).similarities,
+        "retrieval_score": candidates.retrieval_scores,
+    }
 
 
 def _moments(items: Items, history: History, owners: Longs, candidates: Candidates, as_of_hours: float) -> Columns:

@@ -39,7 +39,7 @@ class RerankerConfig(BaseModel):
     label_gains: tuple[float, ...] = Field((0, 1, 2), description="worth of label 0, 1 (click), 2 (save)")
     learning_rate: float = Field(0.1, gt=0, description="shrinkage of each tree")
     rounds: int = Field(80, ge=1, description="trees of a model")
-    models: int = Field(5, ge=1, description="models of different seeds whose scores are averaged")
+    models: int = Field(10, ge=1, description="models of different seeds whose scores are averaged")
     retrieval_weight: float = Field(0.25, ge=0, description="weight of retrieval's own score beside the trees'")
     negative_share: float = Field(0.2, gt=0, le=1, description="share of the candidates without a label that teach")
     leaves: int = Field(7, ge=2, description="leaves of a tree")

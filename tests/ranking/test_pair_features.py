@@ -60,14 +60,6 @@ def test_likeness_to_what_was_read():
     assert feature("retrieval_score", candidates) == [2, 4, 0, 1]
 
 
-def test_likeness_in_the_towers_space_goes_by_direction_alone():
-    candidates = pairs((ANN, BOTH), (ANN, NOBODY), (NEWCOMER, BOTH), (HIDER, UNDATED))
-    # ann's click lies at (1, 0), her save at (0, 2); `nobody` at (2, 1)
-    assert feature("tower_profile", candidates) == pytest.approx([2 / 5**0.5, 4 / 5, 0, 0])
-    assert feature("tower_nearest", candidates) == pytest.approx([1, 2 / 5**0.5, 0, 0])
-    assert feature("tower_nearest_latest", candidates) == pytest.approx([1, 2 / 5**0.5, 0, 0])
-
-
 def test_age_pace_and_clock():
     candidates = pairs((ANN, BOTH), (ANN, UNDATED))
     assert feature("age_hours", candidates)[0] == 30
