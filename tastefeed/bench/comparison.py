@@ -1,7 +1,7 @@
 """`tastefeed bench retrieval --data …`: ours and the peers on one split, peers tuned alike, one evaluator."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +39,8 @@ class Plan:
     fixed: Mapping[str, Params]
     out: Path
     command: str
+    versions: Mapping[str, str] = field(default_factory=versions)
+    """Of the code that began: a run can take hours, and commits may land meanwhile."""
 
 
 @dataclass(frozen=True)
@@ -134,7 +136,7 @@ def summary(plan: Plan, search: Search, rows: Sequence[Row], skipped: Mapping[st
         "trials": plan.trials,
         "tuned_on": search.metric,
         "command": plan.command,
-        "versions": versions(),
+        "versions": dict(plan.versions),
         "machine": machine(),
         "methods": {
             row.measured.name: {

@@ -5,10 +5,8 @@ import platform
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from tastefeed.pipeline.commit import UNKNOWN, git_commit
+from tastefeed.pipeline.commit import UNKNOWN, git_commit, short
 
-SHORT = 8
-"""Letters of a commit that people read."""
 PACKAGES = ("tastefeed", "numpy", "scipy", "polars", "torch", "lightgbm", "implicit", "optuna")
 
 
@@ -29,8 +27,8 @@ def machine() -> dict[str, Any]:
 
 def versions() -> dict[str, str]:
     """The packages whose numbers these are, and the commit of ours where it is a checkout."""
-    commit, plus, changes = git_commit().partition("+")
-    ours = {} if commit == UNKNOWN else {"commit": f"{commit[:SHORT]}{plus}{changes}"}
+    commit = git_commit()
+    ours = {} if commit == UNKNOWN else {"commit": short(commit)}
     return ours | {name: found for name in PACKAGES if (found := _version(name))}
 
 

@@ -75,7 +75,7 @@ WINDOWS_DAYS = (1, 7, 28)
 
 
 WINDOWS_HOURS = (6, 12, 48, 96)
-"""Windows between those of days, in which an item's people are counted too: what is new spreads within hours."""
+"""Windows in hours, beside those of days, in which an item's people are counted: what is new spreads within hours."""
 
 
 def _windowed(name: str, kind: pa.DataType) -> list[pa.Field]:

@@ -15,7 +15,7 @@ from tastefeed.contracts import columns as c
 from tastefeed.contracts.schemas import EVENTS, ITEM_FEATURES, ITEMS, WINDOWS_DAYS, WINDOWS_HOURS
 from tastefeed.features.actions import is_action, is_positive
 from tastefeed.features.conform import conform
-from tastefeed.features.cuts import before_cuts, hours_between, items_at_cuts, recent_counts, within, within_hours
+from tastefeed.features.cuts import before_cuts, hours_between, items_at_cuts, recent_counts, within_hours
 from tastefeed.features.opt_outs import without_users
 
 PRIOR_EVENTS = 10
@@ -25,7 +25,9 @@ TREND_PRIOR = 1
 
 _WINDOWS = (*(f"_{days}d" for days in WINDOWS_DAYS), "")
 _COUNTS = tuple(f"{name}{window}" for name in ("clicks", "saves") for window in _WINDOWS)
-_USERS = (*(f"users{window}" for window in _WINDOWS), *(f"users_{hours}h" for hours in WINDOWS_HOURS))
+_LATELY = {f"users_{days}d": 24 * days for days in WINDOWS_DAYS} | {f"users_{hours}h": hours for hours in WINDOWS_HOURS}
+"""Counts of people, and how many hours before the cut they came at most."""
+_USERS = (*_LATELY, "users")
 
 
 def item_features(
@@ -50,9 +52,7 @@ def _item_counts(told: DataFrame) -> DataFrame:
         *(column for action in (Action.CLICK, Action.SAVE) for column in _action_counts(action)),
         F.max(c.TIMESTAMP).alias("last_at"),
     )
-    lately = {f"users_{days}d": within(days, "last_at") for days in WINDOWS_DAYS}
-    lately |= {f"users_{hours}h": within_hours(hours, "last_at") for hours in WINDOWS_HOURS}
-    people = (F.count_if(condition).alias(name) for name, condition in lately.items())
+    people = (F.count_if(within_hours(hours, "last_at")).alias(name) for name, hours in _LATELY.items())
     sums = (F.sum(name).alias(name) for name in _COUNTS)
     return by_person.groupBy(c.CUT, c.ITEM_ID).agg(*sums, *people, F.count("*").alias("users"))
 

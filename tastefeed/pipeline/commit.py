@@ -5,6 +5,8 @@ from pathlib import Path
 
 CHECKOUT = Path(__file__).parents[2]
 UNKNOWN = "unknown"
+SHORT = 8
+"""Letters of a commit that people read."""
 
 
 def git_commit(checkout: Path = CHECKOUT) -> str:
@@ -17,6 +19,12 @@ def git_commit(checkout: Path = CHECKOUT) -> str:
     except (OSError, subprocess.CalledProcessError):
         return UNKNOWN
     return f"{commit}+changes" if changed else commit
+
+
+def short(commit: str) -> str:
+    """What `git_commit` said, with as much of the commit as people read."""
+    name, plus, changes = commit.partition("+")
+    return f"{name[:SHORT]}{plus}{changes}"
 
 
 def _git(checkout: Path, *arguments: str) -> str:

@@ -14,6 +14,7 @@ from tastefeed.contracts.errors import NotComparable
 from tastefeed.evaluation import Comparison, Difference, compared, rich_table
 from tastefeed.evaluation.marks import ITEMS, USERS
 from tastefeed.evaluation.report import heading
+from tastefeed.pipeline.commit import short
 from tastefeed.pipeline.finding_runs import SHORT, find, marked_runs, started, stores
 from tastefeed.pipeline.marked_runs import COMMIT, MarkedRun
 
@@ -81,8 +82,8 @@ def screen(found: Compared) -> RenderableType:
 
 
 def _title(letter: str, marked: MarkedRun) -> Text:
-    commit, plus, changes = marked.run.data.tags[COMMIT].partition("+")
-    told = (marked.path, marked.run.info.run_id[:SHORT], started(marked.run), f"commit {commit[:SHORT]}{plus}{changes}")
+    commit = short(marked.run.data.tags[COMMIT])
+    told = (marked.path, marked.run.info.run_id[:SHORT], started(marked.run), f"commit {commit}")
     return Text("  ".join([letter, *told]))
 
 

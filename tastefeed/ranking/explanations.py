@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 
 from tastefeed.ranking.candidates import BITS
 from tastefeed.ranking.feature_names import FEATURE_NAMES
-from tastefeed.ranking.history import history_of
+from tastefeed.ranking.history import History, history_of
 from tastefeed.ranking.pair_features import RECENT
+from tastefeed.ranking.ragged import Longs
 from tastefeed.ranking.reranker import Reranker
-from tastefeed.ranking.similarity import Nearest, nearest_liked
+from tastefeed.ranking.similarity import Nearest, nearest_liked, unit
 from tastefeed.ranking.tables import Candidates, Floats, Items, Rows, Users
 
 
@@ -106,11 +107,21 @@ def nearest_to(users: Users, items: Items, candidates: Candidates) -> Nearest:
     by_text = nearest_liked(items.text_vectors, history, owners, candidates.item_rows)
     if (by_text.similarities > 0).all():
         return by_text
-    by_tower = nearest_liked(items.directions, history, owners, candidates.item_rows)
+    by_tower = _by_tower(items, history, owners, candidates.item_rows)
     worded = by_text.similarities > 0
     return Nearest(
         np.where(worded, by_text.items, by_tower.items), np.where(worded, by_text.similarities, by_tower.similarities)
     )
+
+
+def _by_tower(items: Items, history: History, owners: Longs, item_rows: Rows) -> Nearest:
+    rows, inverse = np.unique(np.concatenate([history.items, item_rows]), return_inverse=True)
+    compact = inverse.astype(np.int32)
+    moved = History(
+        history.users, history.owners, compact[: len(history.items)], history.weights, history.hours, history.ages
+    )
+    found = nearest_liked(unit(items.vectors[rows]), moved, owners, compact[len(history.items) :])
+    return Nearest(np.where(found.items >= 0, rows[found.items], -1), found.similarities)
 
 
 def _by_source(sources: NDArray[np.uint8]) -> NDArray[np.str_]:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from tastefeed.ranking.history import History
 from tastefeed.ranking.ragged import Longs
-from tastefeed.ranking.tables import Floats, Rows, unit
+from tastefeed.ranking.tables import Floats, Rows
 
 CHUNK_CELLS = 4_000_000
 """Similarities held at once, so that a night of many users needs little memory."""
@@ -23,6 +23,13 @@ class Nearest:
 
     items: Rows  # [P]
     similarities: Floats  # [P] cosine
+
+
+def unit(vectors: Floats) -> Floats:
+    """Rows of length 1; a zero row stays zero."""
+    lengths = np.linalg.norm(vectors, axis=-1, keepdims=True)
+    units: Floats = np.divide(vectors, lengths, out=np.zeros_like(vectors, np.float32), where=lengths > 0)
+    return units
 
 
 def profile_cosines(vectors: Floats, history: History, owners: Longs, item_rows: Rows) -> Floats:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from tastefeed.ranking.ragged import Longs, spread
+from tastefeed.ranking.similarity import unit
 from tastefeed.ranking.tables import Candidates, Floats, Items, Rows
 
 USERS_AT_ONCE = 256
@@ -71,7 +72,7 @@ class _Greedy:
         rows = candidates.item_rows[self._pairs]
         self._relevance = _relevance(scores[self._pairs].astype(float), self._open)
         self._likest = np.full(rows.shape, -np.inf)
-        self._vectors = items.directions[rows] if config.diversity > 0 else None
+        self._vectors = unit(items.vectors[rows]) if config.diversity > 0 else None
         self._limits = [
             _Limit(codes, config.window, most, len(starts))
             for codes, most in (

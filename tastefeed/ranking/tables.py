@@ -4,7 +4,6 @@ Shapes: U users, I items, D size of a retrieval vector, T of a text vector, H to
 """
 
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,13 +11,6 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float32]
 Rows = NDArray[np.int32]
 Hours = NDArray[np.float64]
-
-
-def unit(vectors: Floats) -> Floats:
-    """Rows of length 1; a zero row stays zero."""
-    lengths = np.linalg.norm(vectors, axis=-1, keepdims=True)
-    units: Floats = np.divide(vectors, lengths, out=np.zeros_like(vectors, np.float32), where=lengths > 0)
-    return units
 
 
 @dataclass(frozen=True)
@@ -34,11 +26,6 @@ class Items:
     vectors: Floats  # [I, D] item tower
     text_vectors: Floats  # [I, T] unit length, zero where there is no title
     features: Floats  # [I, F] in the order of ITEM_FEATURE_NAMES
-
-    @cached_property
-    def directions(self) -> Floats:
-        """[I, D] the item tower's vectors at length 1: a server asks for them with every list."""
-        return unit(self.vectors)
 
 
 @dataclass(frozen=True)

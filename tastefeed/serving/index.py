@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from tastefeed.contracts.errors import ReleaseCorrupt
-from tastefeed.ranking.tables import Floats, Rows, unit
+from tastefeed.ranking.similarity import unit
+from tastefeed.ranking.tables import Floats, Rows
 
 
 class Metric(StrEnum):

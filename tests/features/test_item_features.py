@@ -71,6 +71,13 @@ def test_popularity_rates_age_creator_and_trend(known, cut):
     )
 
 
+def test_people_are_counted_in_windows_that_hold_their_first_instant(by_item):
+    hours = (6, 12, 13, 24, 48, 49, 96, 97)
+    counted = by_item(*[(f"reader of {hour}", "click", "x", -hour) for hour in hours])["x"]
+    people = {name: counted[f"users_{name}"] for name in ("6h", "12h", "1d", "48h", "96h", "7d")}
+    assert people == {"6h": 1, "12h": 2, "1d": 4, "48h": 5, "96h": 7, "7d": 8}
+
+
 def test_items_that_exist_at_the_cut(known):
     assert sorted(known) == ["ageless", "leaving", "x", "y"]
 

@@ -53,7 +53,7 @@ def test_distances_share_a_bias_the_more_the_farther() -> None:
 
 
 def test_histories_without_a_second_item_teach_no_attention() -> None:
-    with pytest.raises(UntrainableInput, match="no history holds two touches"):
+    with pytest.raises(UntrainableInput, match="no history holds two items"):
         fit(of([0], [1, 1], [2]), config(), seed=7)
 
 

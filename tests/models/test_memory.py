@@ -1,5 +1,8 @@
 """The memory two-tower, with numbers that a person can check."""
 
+import gc
+import weakref
+
 import numpy as np
 import pytest
 from scipy.sparse import csr_matrix
@@ -17,7 +20,7 @@ from tastefeed.models.two_tower.memory.choice import FAVOUR
 from tastefeed.models.two_tower.memory.memories import latest, lessons
 from tastefeed.models.two_tower.memory.readout import Readout
 from tastefeed.models.two_tower.memory.space import item_space, leading
-from tastefeed.models.two_tower.memory.trials import Trial
+from tastefeed.models.two_tower.memory.trials import Bench, Trial
 from tastefeed.models.two_tower.memory.validation import hold_out
 from tests.models.paths import blocks, of, unseen_scores, wanderers
 
@@ -180,3 +183,15 @@ def test_too_little_to_hold_anything_out_is_fitted_with_the_defaults() -> None:
 def test_nothing_to_learn_from_is_said(items: int) -> None:
     with pytest.raises(UntrainableInput, match="hold no touch"):
         fit_memory(of([], items=items), seed=7)
+
+
+def test_what_trials_shared_goes_with_their_bench() -> None:
+    bench = Bench(hold_out(blocks(), ordered=False, seed=7), 3, 7, lambda _: None)
+    bench.trial(MemoryConfig(embedding_size=2))
+    shared = weakref.ref(bench.workshop)
+    gc.disable()
+    try:
+        del bench
+        assert shared() is None, "spaces are large, and must not wait for the garbage collector"
+    finally:
+        gc.enable()

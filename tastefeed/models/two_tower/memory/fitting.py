@@ -2,7 +2,6 @@
 
 # I items, D dimensions of the item space
 
-import math
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -75,7 +74,7 @@ def by_ridge(space: ItemSpace, readout: Readout, config: MemoryConfig) -> Memory
 
 
 def by_attention(
-    histories: Histories, space: ItemSpace, config: MemoryConfig, *, seed: int, measure: Measure = lambda _: math.nan
+    histories: Histories, space: ItemSpace, config: MemoryConfig, *, seed: int, measure: Measure
 ) -> MemoryTwoTower:
     """Windows of touches, read by a trained transformer: of its best epoch, or its last where none is measured."""
     sizes = config.attention

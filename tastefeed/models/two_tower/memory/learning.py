@@ -30,7 +30,7 @@ def learn(
     """Train in place, down to the best epoch by `measure`. Returns the curve; the same seed, the same one. Raises
     `UntrainableInput` where nobody touched two items."""
     if not histories.lessons:
-        raise UntrainableInput("no history holds two touches, and attention learns what comes next; read the space")
+        raise UntrainableInput("no history holds two items, and attention learns what follows; use another readout")
     generator, random = torch.Generator().manual_seed(seed), np.random.default_rng(seed)
     optimizer = optimizer_of(attention, config)
     curve: list[EpochResult] = []

@@ -2,10 +2,11 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 
 from tastefeed.models.two_tower.memory.budget import MOST_SECONDS, seconds_of_space
 from tastefeed.models.two_tower.memory.config import Change, MemoryConfig
+from tastefeed.models.two_tower.memory.fitting import Measure, beside_neighbours
 from tastefeed.models.two_tower.memory.histories import Histories
 from tastefeed.models.two_tower.memory.tower import MemoryTwoTower
 from tastefeed.models.two_tower.memory.tree_lessons import with_trees
@@ -42,18 +43,19 @@ class Bench:
         """Where every trial is fitted."""
         return Workshop(self.held_out.past, self.seed, self.ndcg)
 
+    @property
+    def ndcg(self) -> Measure:
+        """What is maximized; no method, which would hold the bench and all that is large until garbage is collected."""
+        return partial(self.held_out.ndcg_at_k, k=self.k)
+
     def trial(self, config: MemoryConfig) -> Trial:
         """Measure one config."""
-        return self._tried(self.workshop.tower(config))
+        return self._tried(beside_neighbours(self.workshop.tower(config), self.held_out.past, config))
 
     def second_look(self, at: Trial, change: Change) -> Trial:
         """Measure a tower with trees, which learn from people of whom nobody else is asked."""
         past, teachers, config = self.held_out.past, self.held_out.teachers, at.config.changed(change)
         return self._tried(with_trees(at.tower, past, teachers, config, seed=self.seed))
-
-    def ndcg(self, tower: MemoryTwoTower) -> float:
-        """What is maximized."""
-        return self.held_out.ndcg_at_k(tower, self.k)
 
     def _tried(self, tower: MemoryTwoTower) -> Trial:
         tried = Trial(tower, self.ndcg(tower))

@@ -24,7 +24,7 @@ from tastefeed.models.two_tower.memory.tower import MemoryTwoTower
 def fit(histories: Histories, config: MemoryConfig, *, seed: int) -> MemoryTwoTower:
     """Learn from everybody; but for trees, which learn from what is held out. Raises `UntrainableInput` where nobody
     touched anything, or attention is asked and nobody touched two items."""
-    return Workshop(histories, seed).tower(config)
+    return beside_neighbours(Workshop(histories, seed).tower(config), histories, config)
 
 
 @dataclass
@@ -35,15 +35,12 @@ class Workshop:
     seed: int
     measure: Measure = lambda _: math.nan
     """The better a tower, the higher; asked after each epoch of attention."""
-    _spaces: dict[tuple[float, float], ItemSpace] = field(default_factory=dict)
-    _bags: dict[MemoryConfig, MemoryTwoTower] = field(default_factory=dict)
-    _readouts: dict[MemoryConfig, Readout] = field(default_factory=dict)
+    _spaces: dict[tuple[float, float], ItemSpace] = field(default_factory=dict, init=False, repr=False)
+    _bags: dict[MemoryConfig, MemoryTwoTower] = field(default_factory=dict, init=False, repr=False)
+    _readouts: dict[MemoryConfig, Readout] = field(default_factory=dict, init=False, repr=False)
 
     def tower(self, config: MemoryConfig) -> MemoryTwoTower:
-        """A config's tower, with what neighbours say where they are asked."""
-        return beside_neighbours(self._read(config), self.histories, config)
-
-    def _read(self, config: MemoryConfig) -> MemoryTwoTower:
+        """A config's tower, but for what neighbours say."""
         space = self._space(config)
         if config.readout in ("space", "ease"):
             return by_space(space, config)
