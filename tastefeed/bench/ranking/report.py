@@ -24,12 +24,13 @@ features yet. Only the two re-rankers know ratings (a save from 4 on, else a cli
 `two_tower` and the peers know who rated what, and the towers in which order. Peers are tuned on the validation window
 with the trials in the table, the first of them the defaults. Intervals are paired bootstraps over people, 95 %. Best
 of a column in bold. Settings are the shipped ones, and the features of `final` were chosen on windows before the
-test; the test of ml-100k had been looked at once before, with `night` alone. What comes after what in MovieLens owes
-much to the order in which its site asked for ratings: a gain from order is no promise for a feed.
+test; both tests had been read before, of earlier versions of this code. What comes after what in MovieLens owes much
+to the order in which its site asked for ratings: a gain from order is no promise for a feed.
 
 The costs of `two_tower` are those of its fit at the test's cut, its choice left out; those of the re-rankers are
 everything from the landed events on: tables of all cuts, a retrieval and a lesson of each, re-rankers of validation
 and test. The three share one process, whose memory counts Spark's too. Their validation is of the people who teach.
+Seconds are those of a clock, and other work on the machine makes them more.
 """
 
 
