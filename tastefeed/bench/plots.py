@@ -37,9 +37,11 @@ def _bars(axes: Axes, figures: Mapping[str, Any], metric: str) -> None:
 
 
 def _points(axes: Axes, figures: Mapping[str, Any], metric: str) -> None:
-    for name, each in figures.items():
-        axes.scatter(each["fit_seconds"], each[metric], color=_colour(name))
-        axes.annotate(name, (each["fit_seconds"], each[metric]), xytext=(5, 4), textcoords="offset points")
+    for place, name in enumerate(sorted(figures, key=lambda name: figures[name]["fit_seconds"])):
+        at = figures[name]["fit_seconds"], figures[name][metric]
+        axes.scatter(*at, color=_colour(name))
+        below = place % 2 == 1  # in turns, or the names of neighbours lie over each other
+        axes.annotate(name, at, xytext=(5, -12 if below else 4), textcoords="offset points")
     axes.set_xscale("log")
     axes.margins(x=0.25, y=0.15)
     axes.set_xlabel("Seconds of the final fit")

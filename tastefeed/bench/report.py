@@ -46,9 +46,9 @@ Best of a column in bold.
 def write_report(runs: Sequence[Path], out: Path) -> Path:
     """Write `benchmarks.md` and `benchmarks/*.svg` under `out`, and `benchmarks-ranking.md` of the runs of ranking.
 
-    The first run of a data set is its table, each further one a row of its variants: other settings, another seed. What
-    was read is kept as `benchmarks/*.json`, which can be given again. Returns the page, the ranking's where there is no
-    other. Raises `UnreadableInput`.
+    Of a data set's runs, the one of most methods is its table, each other one a row of its variants: other settings,
+    another seed. What was read is kept as `benchmarks/*.json`, which can be given again. Returns the page, or the
+    ranking's where there is no other. Raises `UnreadableInput`.
     """
     if len({name_of(path) for path in runs}) < len(runs):
         raise UnreadableInput(f"two of {', '.join(map(str, runs))} have one name and would be kept as one; rename one")
@@ -64,6 +64,7 @@ def write_report(runs: Sequence[Path], out: Path) -> Path:
     if ranked and not found:
         return written
     for name, same in found.items():
+        same.sort(key=lambda run: -len(run["methods"]))  # of equals, the first that was given
         plot(same[0], out / PLOTS / f"{name}.svg")
     page = out / PAGE
     page.write_text("\n".join([INTRODUCTION, *(section(run, others) for run, *others in found.values())]))
