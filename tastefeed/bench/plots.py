@@ -1,6 +1,6 @@
 """The plots of a comparison: quality beside its cost."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,36 +17,31 @@ FIXED: dict[Any, Any] = {"svg.hashsalt": "tastefeed", "svg.fonttype": "none"}
 
 
 def plot(run: Mapping[str, Any], path: Path) -> None:
-    """Bars of the tuned metric, and the metric over the seconds of the fit, as one SVG."""
+    """Bars of the tuned metric, best on top, and beside each the seconds of the fit, as one SVG."""
     figures = {name: method["figures"] for name, method in run["methods"].items()}
+    ordered = sorted(figures, key=lambda name: figures[name][run["tuned_on"]])
     with mpl.rc_context(FIXED):
         page = Figure(figsize=(10, 0.9 + 0.4 * max(4, len(figures))), layout="constrained")
-        quality, cost = page.subplots(1, 2)
-        _bars(quality, figures, run["tuned_on"])
-        _points(cost, figures, run["tuned_on"])
+        quality, cost = page.subplots(1, 2, sharey=True)
+        colours = [_colour(name) for name in ordered]
+        bars = quality.barh(ordered, [figures[name][run["tuned_on"]] for name in ordered], color=colours)
+        quality.bar_label(bars, fmt="%.4f", padding=3)
+        quality.set_xlabel(heading(run["tuned_on"]))
+        _seconds(cost, {name: figures[name]["fit_seconds"] for name in ordered}, colours)
+        for axes in (quality, cost):
+            axes.margins(x=0.2)
+            axes.spines[["top", "right"]].set_visible(False)
         page.savefig(path, metadata={"Date": None})
 
 
-def _bars(axes: Axes, figures: Mapping[str, Any], metric: str) -> None:
-    ordered = sorted(figures, key=lambda name: figures[name][metric])
-    bars = axes.barh(ordered, [figures[name][metric] for name in ordered], color=[_colour(name) for name in ordered])
-    axes.bar_label(bars, fmt="%.4f", padding=3)
-    axes.margins(x=0.2)
-    axes.set_xlabel(heading(metric))
-    axes.spines[["top", "right"]].set_visible(False)
-
-
-def _points(axes: Axes, figures: Mapping[str, Any], metric: str) -> None:
-    for place, name in enumerate(sorted(figures, key=lambda name: figures[name]["fit_seconds"])):
-        at = figures[name]["fit_seconds"], figures[name][metric]
-        axes.scatter(*at, color=_colour(name))
-        below = place % 2 == 1  # in turns, or the names of neighbours lie over each other
-        axes.annotate(name, at, xytext=(5, -12 if below else 4), textcoords="offset points")
+def _seconds(axes: Axes, of: Mapping[str, float], colours: Sequence[str]) -> None:
+    axes.scatter(list(of.values()), list(of), color=colours)
+    for name, seconds in of.items():
+        axes.annotate(f"{seconds:,.1f}", (seconds, name), xytext=(8, 0), textcoords="offset points", va="center")
     axes.set_xscale("log")
-    axes.margins(x=0.25, y=0.15)
+    axes.grid(axis="x", alpha=0.3)
+    axes.tick_params(left=False)
     axes.set_xlabel("Seconds of the final fit")
-    axes.set_ylabel(heading(metric))
-    axes.spines[["top", "right"]].set_visible(False)
 
 
 def _colour(name: str) -> str:
