@@ -9,6 +9,10 @@ class SchemaMismatch(TastefeedError):
     """A table does not have the columns or types that the contract names."""
 
 
+class BadId(TastefeedError):
+    """A value that is no id (`contracts.ids`)."""
+
+
 class UnreadableInput(TastefeedError):
     """A file that was handed in cannot be read as what it claims to be."""
 
