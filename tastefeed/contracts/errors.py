@@ -49,6 +49,10 @@ class ReleaseCorrupt(TastefeedError):
     """A release's files do not match its manifest."""
 
 
+class ReleaseNotProfiled(TastefeedError):
+    """A release that holds no model was asked to rank for one user."""
+
+
 class GateRefused(TastefeedError):
     """A release is worse than what it must beat; the old one keeps serving."""
 
