@@ -21,6 +21,10 @@ class TooManyBadRows(TastefeedError):
     """More rows break the contract than the night accepts; the last release keeps serving."""
 
 
+class OutlierDay(TastefeedError):
+    """The last day with an event is unlike all days before it, and no day was asked for."""
+
+
 class MissingPartition(TastefeedError):
     """A table has no partition for the asked day."""
 

@@ -12,6 +12,7 @@ from tastefeed.pipeline.console import console
 from tastefeed.pipeline.importers import ImportSummary, import_files
 from tastefeed.pipeline.lake import Lake
 from tastefeed.pipeline.landed import last_day
+from tastefeed.pipeline.last_day import outlier_in
 from tastefeed.serving import places
 from tastefeed.serving.opt_outs import OptOutStore
 
@@ -54,7 +55,15 @@ def land_files(
         console.print(line)
     if new := [batch.path for batch in summary.batches if batch.table == "events" and batch.is_new]:
         foretell(home, landed_at, new)
+        warn_of_outlier(home)
     return summary
+
+
+def warn_of_outlier(home: Lake) -> None:
+    """Say at once what would stop the next night."""
+    outlier = outlier_in(home, Settings(lake=home.url))
+    if outlier:
+        console.print(f"warning: {outlier.told()}")
 
 
 def foretell(home: Lake, landed_at: datetime, new: Sequence[str]) -> None:
