@@ -21,6 +21,10 @@ class TooManyBadRows(TastefeedError):
     """More rows break the contract than the night accepts; the last release keeps serving."""
 
 
+class OutlierDay(TastefeedError):
+    """The last day with an event is unlike all days before it, and no day was asked for."""
+
+
 class MissingPartition(TastefeedError):
     """A table has no partition for the asked day."""
 
@@ -47,6 +51,10 @@ class ReleaseMissing(TastefeedError):
 
 class ReleaseCorrupt(TastefeedError):
     """A release's files do not match its manifest."""
+
+
+class ReleaseNotProfiled(TastefeedError):
+    """A release that holds no model was asked to rank for one user."""
 
 
 class GateRefused(TastefeedError):

@@ -3,6 +3,7 @@ from datetime import UTC, datetime
 import polars as pl
 import pytest
 
+from tastefeed.contracts.ids import is_id, read_id
 from tastefeed.contracts.schemas import EVENTS, LANDED_EVENTS, QUARANTINE
 from tastefeed.features import validate
 from tastefeed.pipeline.importers.readers import conform
@@ -102,6 +103,61 @@ def test_an_id_is_derived_from_content(validated, hours):
     assert all(len(row["event_id"]) == 64 for row in good)
     assert [row["reason"] for row in refused] == ["duplicate_event_id"] * 2
     assert {row["event_id"] for row in refused} <= {row["event_id"] for row in good}
+
+
+def test_what_is_no_id_is_refused_and_blanks_around_one_are_stripped(validated):
+    good, refused = validated(
+        {"event_id": "padded", "user_id": "\u3000ana\t", "item_id": " x\n", "action": " save"},
+        {"event_id": "longest", "user_id": "u" * 512},
+        {"event_id": "long", "user_id": "u" * 513},
+        {"event_id": "nul", "user_id": "ana\0"},
+        {"event_id": "newline", "user_id": "a\nna"},
+        {"event_id": "long item", "item_id": "x" * 8020},
+        {"event_id": "only blanks", "user_id": "\xa0\u2003"},
+        {"event_id": "no action", "action": " "},
+    )
+    assert [(row["user_id"], row["item_id"], row["action"]) for row in good if row["event_id"] == "padded"] == [
+        ("ana", "x", "save")
+    ]
+    assert [row["event_id"] for row in good] == ["longest", "padded"]
+    assert reasons(refused) == {
+        "long": "null_id",
+        "nul": "null_id",
+        "newline": "null_id",
+        "long item": "null_id",
+        "only blanks": "null_id",
+        "no action": "unknown_action",
+    }
+
+
+@pytest.mark.parametrize(
+    "value", ["ana", " 42 ", "a\x7f", "a\x85b", "u" * 512, "u" * 513, "\u3000", "é😀", "a b", "\x1f", ""]
+)
+def test_the_night_reads_an_id_as_every_other_entry_point_does(validated, value):
+    good, _ = validated({"user_id": value})
+    assert [row["user_id"] for row in good] == ([read_id(value)] if is_id(value) else [])
+
+
+def test_an_item_gets_the_catalogues_spelling(landed, items, users, rows, cut):
+    given = landed(
+        *({"event_id": item, "item_id": item} for item in ("7", "7.0", "8", "8.0", "9", "9.0", "07.0", "x.0"))
+    )
+    known = items(**{"7": {}, "8.0": {}, "9": {}, "9.0": {}, "x": {}, "07": {}})
+    split = validate(given, known, as_of=cut, opted_out_users=users())
+    assert {row["event_id"]: row["item_id"] for row in rows(split.events)} == {
+        "7": "7",
+        "7.0": "7",
+        "8": "8.0",
+        "8.0": "8.0",
+        "9": "9",  # both are in the catalogue: each is itself
+        "9.0": "9.0",
+    }
+    assert {row["event_id"] for row in rows(split.quarantine)} == {"07.0", "x.0"}  # no integers: other ids
+
+
+def test_an_opted_out_user_is_found_with_blanks_around(validated):
+    good, refused = validated({"user_id": " olga "}, opted_out=["olga"])
+    assert (good, refused) == ([], [])
 
 
 def test_opted_out_users_are_in_neither_table(validated):

@@ -24,6 +24,7 @@ from tastefeed.pipeline.importers.landing import (
     landed_items,
     landed_schema,
     landed_users,
+    valid_id,
 )
 from tastefeed.pipeline.importers.movielens import from_movielens
 from tastefeed.pipeline.importers.opt_outs import OptOutWriter, read_opt_outs
@@ -44,6 +45,7 @@ __all__ = [
     "landed_items",
     "landed_schema",
     "landed_users",
+    "valid_id",
     "write_tables",
 ]
 

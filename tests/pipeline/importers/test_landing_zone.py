@@ -52,6 +52,12 @@ def test_the_same_events_land_once_and_keep_their_first_instant(tmp_path: Path) 
     assert pl.read_parquet(first.path)["landed_at"].to_list() == [MONDAY]
 
 
+def test_ids_that_landed_before_the_rule_are_read_by_it(tmp_path: Path) -> None:
+    land("items", items(**{" a ": "old", "b\0": "no id", "c" * 513: "no id", "d": "kept"}), tmp_path, MONDAY)
+    land("items", items(a="new"), tmp_path, TUESDAY)
+    assert landed_items(tmp_path).select("item_id", "title").rows() == [("a", "new"), ("d", "kept")]
+
+
 def test_the_batch_that_landed_last_has_the_last_word(tmp_path: Path) -> None:
     land("items", items(a="old", b="kept"), tmp_path, MONDAY)
     land("items", items(a="new"), tmp_path, TUESDAY)
