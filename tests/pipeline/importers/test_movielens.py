@@ -42,7 +42,7 @@ def test_100k(folder_100k: Path) -> None:
         ("7", "1", "click", NOON_1997),  # 3 is not
     ]
     assert items.select("item_id", "title", "categories", "created_at").rows() == [
-        ("1", "unknown", [], None),
+        ("1", "unknown", None, None),
         ("2", "Café (1995)", ["Comedy", "Drama"], None),
     ]
     assert users["user_id"].to_list() == ["7"]
@@ -70,7 +70,7 @@ def test_parquet_with_seconds_and_blanks_between_genres(tmp_path: Path) -> None:
     assert incoming.frames("events")[0]["timestamp"].to_list() == [NOON_1997]
     assert incoming.frames("items")[0].select("title", "categories").rows() == [
         ("Café (1995)", ["Film-Noir", "Comedy"]),
-        ("Time (1995)", []),
+        ("Time (1995)", None),
     ]
     assert incoming.frames("users") == []
 
