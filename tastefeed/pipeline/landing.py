@@ -5,7 +5,7 @@ from pathlib import Path
 
 from tastefeed.contracts import Settings
 from tastefeed.pipeline.console import console
-from tastefeed.pipeline.importers import ImportSummary, import_files
+from tastefeed.pipeline.importers import NO_MAPPING, ImportSummary, Mapping, import_files
 from tastefeed.pipeline.lake import Lake
 from tastefeed.pipeline.landed import last_day
 from tastefeed.serving import places
@@ -20,6 +20,7 @@ def land_files(
     users: Path | None,
     opt_outs: Path | None,
     lake: str,
+    mapping: Mapping = NO_MAPPING,
 ) -> ImportSummary:
     """Land the files and print the summary; where events are new, also what the next night will quarantine."""
     home = Lake(lake)
@@ -32,9 +33,11 @@ def land_files(
         lake_root=home.url,
         landed_at=datetime.now(UTC),
         opt_out_store=OptOutStore(places.opt_out_url(Settings(lake=lake))) if opt_outs else None,
+        mapping=mapping,
+        max_placeholder_share=Settings().max_placeholder_share,
     )
     for line in summary.lines():
-        console.print(line)
+        console.print(line, markup=False)
     if any(batch.is_new for batch in summary.batches if batch.table == "events"):
         foretell(lake)
     return summary

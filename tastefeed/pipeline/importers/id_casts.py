@@ -46,7 +46,7 @@ def note_of(given: pl.Series, read: pl.Series) -> str | None:
         count = int(changed.sum())
     else:
         return None
-    return f"{count:,} values are integers written as 42.0; the .0 was dropped" if count else None
+    return f"{count:,} values are integers that end in .0, as pandas writes them; the .0 was dropped" if count else None
 
 
 def id_reasons(lost: pl.Series) -> pl.Series:

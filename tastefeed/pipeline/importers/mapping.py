@@ -51,37 +51,30 @@ def read_mapping(columns: Sequence[str] = (), actions: Sequence[str] = (), file:
 
 def mapped(raw: pl.DataFrame, table: str, mapping: Mapping, source: str) -> pl.DataFrame:
     """`raw` with our names of columns and actions. Raises `SchemaMismatch` where two columns would be one."""
-    ours_of = [
-        (theirs, ours) for theirs, ours in mapping.columns if theirs in raw.columns and ours in INCOMING[table].names
-    ]
-    _check_no_clash(raw, ours_of, source)
-    renamed = raw.rename(dict(ours_of))
+    pairs = renames(raw.columns, table, mapping)
+    _check_no_clash(raw, pairs, source)
+    renamed = raw.rename(dict(pairs))
     if table != "events" or not mapping.actions or c.ACTION not in renamed.columns:
         return renamed
     text = to_text(c.ACTION, renamed.schema[c.ACTION])
-    return renamed if text is None else renamed.with_columns(text.replace(dict(mapping.actions)).alias(c.ACTION))
+    if text is None:
+        return renamed
+    ours = {theirs: str(action) for theirs, action in mapping.actions}
+    return renamed.with_columns(text.replace(ours).alias(c.ACTION))
 
 
-def check_used(mapping: Mapping, columns: Iterable[str], actions: Iterable[str]) -> None:
-    """Raises `BadMapping` for a name of theirs that no file has; `columns` and `actions` are those of all files."""
-    for kind, pairs, found in (("column", mapping.columns, set(columns)), ("action", mapping.actions, set(actions))):
-        absent = [theirs for theirs, _ in pairs if theirs not in found]
-        if absent:
-            raise BadMapping(
-                f"no file has the {kind}{'s' * (len(absent) > 1)} {', '.join(absent)}; "
-                "correct the mapping, or leave it out"
-            )
+def renames(columns: Iterable[str], table: str, mapping: Mapping) -> list[tuple[str, str]]:
+    """The pairs of the mapping that rename a column of this file of a table."""
+    return [pair for pair in mapping.columns if pair[0] in columns and pair[1] in INCOMING[table].names]
 
 
-def actions_of(raw: pl.DataFrame, mapping: Mapping) -> set[str]:
-    """The actions that a file of events holds, under their own names."""
-    names = {c.ACTION, *(theirs for theirs, ours in mapping.columns if ours == c.ACTION)}
-    found: set[str] = set()
-    for column in names & set(raw.columns):
-        text = to_text(column, raw.schema[column])
-        if text is not None:
-            found |= set(raw.select(text.unique()).to_series().drop_nulls())
-    return found
+def actions_of(raw: pl.DataFrame, table: str, mapping: Mapping) -> frozenset[str]:
+    """The actions of a file of events, by their own names; none where no action is mapped."""
+    column = next((theirs for theirs, ours in renames(raw.columns, table, mapping) if ours == c.ACTION), c.ACTION)
+    if table != "events" or not mapping.actions or column not in raw.columns:
+        return frozenset()
+    text = to_text(column, raw.schema[column])
+    return frozenset() if text is None else frozenset(raw.select(text.unique()).to_series().drop_nulls())
 
 
 def _check_no_clash(raw: pl.DataFrame, pairs: list[tuple[str, str]], source: str) -> None:

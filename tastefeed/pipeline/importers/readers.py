@@ -1,6 +1,6 @@
 """A file as one of the contract's tables: `read_table` reads everything that is not a known data set."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import polars as pl
@@ -12,7 +12,7 @@ from tastefeed.contracts.schemas import INCOMING, REQUIRED
 from tastefeed.pipeline.importers.casts import kind_of
 from tastefeed.pipeline.importers.column_reports import lost_values, names_of, notes_of, warnings_of
 from tastefeed.pipeline.importers.files import read_file
-from tastefeed.pipeline.importers.mapping import NO_MAPPING, Mapping, mapped
+from tastefeed.pipeline.importers.mapping import NO_MAPPING, Mapping, actions_of, mapped, renames
 
 __all__ = ["ReadTable", "conform", "names_of", "read_table", "to_arrow"]
 
@@ -24,8 +24,8 @@ MAY_BE_EMPTY = ("opt_outs",)
 class ReadTable:
     """A file's rows with exactly the contract's columns, and what a person should know about the file.
 
-    `warnings` report what was lost or looks wrong, `notes` how something was read; `columns` are the file's own, with
-    the names that the contract or a mapping gives them.
+    `warnings` report what was lost or looks wrong, `notes` how something was read. `columns` and `actions` are the
+    file's own names, `actions` only where they are mapped; `used` is the file's name of each contract column it has.
     """
 
     table: str
@@ -34,6 +34,8 @@ class ReadTable:
     notes: tuple[str, ...] = ()
     source: str = ""
     columns: tuple[str, ...] = ()
+    actions: frozenset[str] = frozenset()
+    used: dict[str, str] = field(default_factory=dict)
 
 
 def read_table(path: Path, table: str, mapping: Mapping = NO_MAPPING) -> ReadTable:
@@ -41,7 +43,10 @@ def read_table(path: Path, table: str, mapping: Mapping = NO_MAPPING) -> ReadTab
     raw = read_file(path, known={*INCOMING[table].names, *mapping.their_columns})
     if raw.is_empty() and table not in MAY_BE_EMPTY:
         raise UnreadableInput(f"{path}: has columns but no rows; export it again")
-    return conform(mapped(raw, table, mapping, str(path)), table, str(path))
+    read = conform(mapped(raw, table, mapping, str(path)), table, str(path))
+    theirs = {ours: theirs for theirs, ours in renames(raw.columns, table, mapping)}
+    used = {ours: theirs.get(ours, ours) for ours in read.used}
+    return replace(read, columns=tuple(raw.columns), actions=actions_of(raw, table, mapping), used=used)
 
 
 def conform(raw: pl.DataFrame, table: str, source: str) -> ReadTable:
@@ -58,7 +63,8 @@ def conform(raw: pl.DataFrame, table: str, source: str) -> ReadTable:
         _check_one_length(frame, source)
     warnings = (f"{source}: {warning}" for warning in warnings_of(raw, frame, table, lost))
     notes = (f"{source}: {note}" for note in notes_of(raw, frame))
-    return ReadTable(table, frame, tuple(warnings), tuple(notes), source, tuple(raw.columns))
+    used = {name: name for name in schema.names if name in raw.columns}
+    return ReadTable(table, frame, tuple(warnings), tuple(notes), source, tuple(raw.columns), used=used)
 
 
 def to_arrow(frame: pl.DataFrame, schema: pa.Schema) -> pa.Table:
