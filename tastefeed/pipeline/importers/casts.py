@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from tastefeed.contracts.ids import BLANKS
 from tastefeed.contracts.schemas import INSTANT, STRINGS
-from tastefeed.pipeline.importers.id_casts import ID_COLUMNS, TEXTS, id_reasons, to_id
+from tastefeed.pipeline.importers.id_casts import ID_COLUMNS, TEXTS, as_texts, id_reasons, to_id
 from tastefeed.pipeline.importers.instant_casts import instant_reasons, to_instant
 from tastefeed.pipeline.importers.list_casts import (
     CATEGORY_SEPARATOR,
@@ -59,7 +59,7 @@ def kind_of(field: pa.Field) -> Kind:
 def to_text(column: str, dtype: pl.DataType) -> pl.Expr | None:
     """Text without surrounding blanks; integers as their digits. A blank text is null."""
     if dtype in TEXTS:
-        text = pl.col(column).cast(pl.String, strict=False).str.strip_chars(BLANKS)
+        text = pl.col(column).map_batches(as_texts, return_dtype=pl.String).str.strip_chars(BLANKS)
         # stands for a lone surrogate, which no text in UTF-8 can hold
         return pl.when(text != "").then(text.str.replace_all("\0", "\ufffd", literal=True))
     return pl.col(column).cast(pl.String) if dtype.is_integer() else None

@@ -5,6 +5,7 @@ value is such a number is read as integers; in a mixed text column `42.0` stays 
 """
 
 import polars as pl
+from polars.exceptions import PolarsError
 
 from tastefeed.contracts import columns as c
 from tastefeed.contracts.ids import BLANKS, CONTROL, EXACT_FLOATS, MAX_ID_LENGTH, WRITTEN_AS_FLOAT
@@ -24,12 +25,20 @@ def to_id(column: str, dtype: pl.DataType) -> pl.Expr | None:
     """Ids as text; null where `read_id` refuses the value, or where the column as a whole cannot be exact integers."""
     value = pl.col(column)
     if dtype in TEXTS:
-        return value.cast(pl.String, strict=False).map_batches(_from_texts, return_dtype=pl.String)
+        return value.map_batches(_from_texts, return_dtype=pl.String)
     if dtype.is_integer():
         return value.cast(pl.String)
     if dtype.is_float() or dtype.is_decimal():
         return value.map_batches(_from_numbers, return_dtype=pl.String)
     return None
+
+
+def as_texts(values: pl.Series) -> pl.Series:
+    """Texts of a type among `TEXTS` as strings; bytes that are not UTF-8 are null."""
+    try:
+        return values.cast(pl.String)
+    except PolarsError:
+        return pl.Series(values.name, [_decoded(value) for value in values], pl.String)
 
 
 def is_placeholder(ids: pl.Series) -> pl.Series:
@@ -53,7 +62,7 @@ def id_reasons(lost: pl.Series) -> pl.Series:
     """Why each value of `lost` is no id, or why its column holds none."""
     if lost.dtype.is_float() or lost.dtype.is_decimal():
         return _number_reasons(lost)
-    texts = lost.cast(pl.String, strict=False).str.strip_chars(BLANKS).rename("text")
+    texts = as_texts(lost).str.strip_chars(BLANKS).rename("text")
     length = pl.col("text").str.len_chars()
     reason = (
         pl.when(length.is_null())
@@ -65,8 +74,15 @@ def id_reasons(lost: pl.Series) -> pl.Series:
     return texts.to_frame().select(reason.alias("reason")).to_series()
 
 
+def _decoded(value: bytes | None) -> str | None:
+    try:
+        return None if value is None else value.decode("utf-8")
+    except UnicodeDecodeError:
+        return None
+
+
 def _from_texts(values: pl.Series) -> pl.Series:
-    texts = values.str.strip_chars(BLANKS)
+    texts = as_texts(values).str.strip_chars(BLANKS)
     length = texts.str.len_chars()
     refused = (length == 0) | (length > MAX_ID_LENGTH) | texts.str.contains(CONTROL)
     ids = texts.set(refused.fill_null(value=False), None) if refused.any() else texts
