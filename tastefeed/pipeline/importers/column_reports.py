@@ -73,7 +73,7 @@ def _unreadable(column: str, lost: pl.DataFrame) -> str:
     by_reason = lost.group_by("reason", maintain_order=True).agg("value", pl.len().alias("count"))
     parts = [
         f"{count:,} {reason}{'' if column in ID_COLUMNS else _patterns(pl.Series(values))}"
-        for reason, values, count in by_reason.sort("count", descending=True).rows()
+        for reason, values, count in by_reason.sort("count", descending=True, maintain_order=True).rows()
     ]
     return f"{len(lost):,} values cannot be read and count as null: {', '.join(parts)}"
 
@@ -83,8 +83,13 @@ def _patterns(values: pl.Series) -> str:
         return ""
     shape = values.cast(pl.String, strict=False).str.strip_chars(BLANKS).str.slice(0, PATTERN_LENGTH)
     shape = shape.str.replace_all(r"\d", "9").str.replace_all(r"\pL", "a").str.replace_all(r"[^\x20-\x7e]", "?")
-    shown = shape.value_counts(sort=True).head(PATTERNS_SHOWN).to_series().to_list()
-    return f" (such as {' or '.join(shown)})"
+    return f" (such as {' or '.join(value for value, _ in most_frequent(shape, PATTERNS_SHOWN))})"
+
+
+def most_frequent(values: pl.Series, k: int) -> list[tuple[str, int]]:
+    """The `k` most frequent values with their counts; equally frequent ones by the alphabet."""
+    counts = values.rename("value").value_counts().sort("count", "value", descending=[True, False])
+    return counts.head(k).rows()
 
 
 def _unusable(frame: pl.DataFrame, table: str) -> list[str]:
@@ -104,7 +109,7 @@ def _placeholders(frame: pl.DataFrame) -> list[str]:
     for column in ID_COLUMNS:
         held = frame[column].filter(is_placeholder(frame[column])) if column in frame.columns else pl.Series([])
         if len(held):
-            counts = ", ".join(f"{value} {count:,}" for value, count in held.value_counts(sort=True).rows())
+            counts = ", ".join(f"{value} {count:,}" for value, count in most_frequent(held, len(held)))
             found.append(f"{column}: {len(held):,} values stand for a missing value ({counts}); export them as empty")
     return found
 
@@ -115,7 +120,7 @@ def _unknown_actions(frame: pl.DataFrame) -> list[str]:
     unknown = frame[c.ACTION].filter(~frame[c.ACTION].is_in(list(Action)))
     if unknown.is_empty():
         return []
-    words = unknown.filter(unknown.str.contains(WORD)).value_counts(sort=True).head(ACTIONS_SHOWN).to_series().to_list()
+    words = [word for word, _ in most_frequent(unknown.filter(unknown.str.contains(WORD)), ACTIONS_SHOWN)]
     shown = f" ({', '.join(words)})" if words else ""
     theirs = words[0] if words else "theirs"
     ours = theirs.lower() if theirs.lower() in list(Action) else Action.CLICK

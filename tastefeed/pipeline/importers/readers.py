@@ -10,7 +10,7 @@ from tastefeed.contracts import columns as c
 from tastefeed.contracts.errors import SchemaMismatch, UnreadableInput
 from tastefeed.contracts.schemas import INCOMING, REQUIRED
 from tastefeed.pipeline.importers.casts import kind_of
-from tastefeed.pipeline.importers.column_reports import lost_values, names_of, notes_of, warnings_of
+from tastefeed.pipeline.importers.column_reports import lost_values, most_frequent, names_of, notes_of, warnings_of
 from tastefeed.pipeline.importers.files import read_file
 from tastefeed.pipeline.importers.mapping import NO_MAPPING, Mapping, actions_of, mapped, renames
 
@@ -106,7 +106,7 @@ def _lost(raw: pl.DataFrame, frame: pl.DataFrame, field: pa.Field, source: str) 
     kind, given, read = kind_of(field), raw[field.name], frame[field.name]
     lost = lost_values(given, read, kind)
     if len(lost) and read.null_count() == len(read):
-        reasons = ", ".join(f"{count:,} {reason}" for reason, count in lost["reason"].value_counts(sort=True).rows())
+        reasons = ", ".join(f"{count:,} {reason}" for reason, count in most_frequent(lost["reason"], len(lost)))
         raise SchemaMismatch(
             f"{source}: {field.name}: want {kind.want}, have {given.dtype} of which no value reads as such: {reasons}"
         )
