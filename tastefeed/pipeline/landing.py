@@ -9,7 +9,7 @@ from tastefeed.contracts import Action, Reason, Settings
 from tastefeed.contracts import columns as c
 from tastefeed.contracts.errors import UnreadableInput
 from tastefeed.pipeline.console import console
-from tastefeed.pipeline.importers import ImportSummary, import_files
+from tastefeed.pipeline.importers import NO_MAPPING, ImportSummary, Mapping, import_files
 from tastefeed.pipeline.lake import Lake
 from tastefeed.pipeline.landed import last_day
 from tastefeed.pipeline.last_day import outlier_in
@@ -38,6 +38,7 @@ def land_files(
     users: Path | None,
     opt_outs: Path | None,
     lake: str,
+    mapping: Mapping = NO_MAPPING,
 ) -> ImportSummary:
     """Land the files and print the summary; where events are new, also what the next night will quarantine."""
     home, landed_at = Lake(lake), datetime.now(UTC)
@@ -50,9 +51,11 @@ def land_files(
         lake_root=home.url,
         landed_at=landed_at,
         opt_out_store=OptOutStore(places.opt_out_url(Settings(lake=lake))) if opt_outs else None,
+        mapping=mapping,
+        max_placeholder_share=Settings().max_placeholder_share,
     )
     for line in summary.lines():
-        console.print(line)
+        console.print(line, markup=False)
     if new := [batch.path for batch in summary.batches if batch.table == "events" and batch.is_new]:
         foretell(home, landed_at, new)
         warn_of_outlier(home)

@@ -9,6 +9,7 @@ from tastefeed.contracts import OptOut
 from tastefeed.contracts import columns as c
 from tastefeed.contracts.errors import UnknownOptOut, UnreadableInput
 from tastefeed.contracts.opt_outs import checked
+from tastefeed.pipeline.importers.mapping import NO_MAPPING, Mapping
 from tastefeed.pipeline.importers.readers import ReadTable, read_table
 
 
@@ -20,9 +21,9 @@ class OptOutWriter(Protocol):
         ...
 
 
-def read_opt_outs(path: Path) -> tuple[tuple[OptOut, ...], ReadTable]:
+def read_opt_outs(path: Path, mapping: Mapping = NO_MAPPING) -> tuple[tuple[OptOut, ...], ReadTable]:
     """The file's opt-outs. Raises `UnreadableInput` and `UnknownOptOut`, each naming the file and the row."""
-    read = read_table(path, "opt_outs")
+    read = read_table(path, "opt_outs", mapping)
     return tuple(_opt_out(path, number, row) for number, row in enumerate(read.frame.iter_rows(named=True), 1)), read
 
 
