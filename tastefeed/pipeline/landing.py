@@ -3,13 +3,11 @@
 from datetime import UTC, datetime
 from pathlib import Path
 
-from tastefeed.contracts import Settings
 from tastefeed.pipeline.console import console
 from tastefeed.pipeline.importers import ImportSummary, import_files
 from tastefeed.pipeline.lake import Lake
 from tastefeed.pipeline.landed import last_day
-from tastefeed.serving import places
-from tastefeed.serving.opt_outs import OptOutStore
+from tastefeed.pipeline.opt_out_lake import OptOutLake
 
 
 def land_files(
@@ -22,7 +20,7 @@ def land_files(
     lake: str,
 ) -> ImportSummary:
     """Land the files and print the summary; where events are new, also what the next night will quarantine."""
-    home = Lake(lake)
+    home, kept = Lake(lake), OptOutLake.of(lake)
     summary = import_files(
         source or "files",
         events=events,
@@ -31,7 +29,8 @@ def land_files(
         opt_outs=opt_outs,
         lake_root=home.url,
         landed_at=datetime.now(UTC),
-        opt_out_store=OptOutStore(places.opt_out_url(Settings(lake=lake))) if opt_outs else None,
+        opt_out_store=kept,
+        erased=kept.erased,
     )
     for line in summary.lines():
         console.print(line)

@@ -11,26 +11,21 @@ from tastefeed.contracts import columns as c
 from tastefeed.contracts.errors import UnreadableInput
 from tastefeed.pipeline.importers.readers import read_table
 from tastefeed.serving import places, publish
-from tastefeed.serving.opt_outs import OptOutStore
-from tastefeed.serving.pending_events import PendingEvents
 from tastefeed.serving.recommend import recommend
-
-
-def store(lake: str) -> OptOutStore:
-    """The opt-out store of a lake."""
-    return OptOutStore(places.opt_out_url(Settings(lake=lake)))
+from tastefeed.serving.wishes import Wishes
 
 
 def recommend_to(lake: str, *, users: Path | None, k: int, out: Path) -> int:
     """Write `user_id, item_id, rank, score, source` for some users or everyone; returns the number of rows."""
     settings = Settings(lake=lake)
+    stores = Wishes.of(settings)
     asked = None if users is None else user_ids(users)
     lists = recommend(
         publish.load(places.release_root(settings)),
         asked,
         k,
-        store(lake),
-        pending=PendingEvents(places.events_url(settings)),
+        stores.opt_outs,
+        pending=stores.pending,
     )
     out.parent.mkdir(parents=True, exist_ok=True)
     aside = out.with_name(f".{out.name}.{uuid4().hex}")

@@ -67,9 +67,18 @@ def take_in(rows: Sequence[Any], pending: PendingEvents, opt_outs: OptOutStore) 
     erased = opt_outs.subjects(SubjectType.USER, [Flag.ERASURE])
     read = [_read(index, row, erased) for index, row in enumerate(rows)]
     good = [row for row in read if isinstance(row, Event)]
-    new = pending.add([{**event.model_dump(), c.TIMESTAMP: as_utc(event.timestamp)} for event in good])
+    added = pending.add([{**event.model_dump(), c.TIMESTAMP: as_utc(event.timestamp)} for event in good])
+    read = [_unless_erased(index, row, added.erased) for index, row in enumerate(read)]
     errors = [row for row in read if isinstance(row, RowError)]
-    return Receipt(len(good), len(good) - new, errors, _warnings(rows))
+    accepted = len(read) - len(errors)
+    return Receipt(accepted, accepted - added.new, errors, _warnings(rows))
+
+
+def _unless_erased(index: int, row: Event | RowError, erased: frozenset[str]) -> Event | RowError:
+    """The store's own word on users who were erased while their events were on the way."""
+    if isinstance(row, RowError) or row.user_id not in erased:
+        return row
+    return RowError(index, ERASED, "user_id: asked for erasure; nothing of this user is stored")
 
 
 def _read(index: int, row: Any, erased: frozenset[str]) -> Event | RowError:
@@ -84,9 +93,7 @@ def _read(index: int, row: Any, erased: frozenset[str]) -> Event | RowError:
         return RowError(index, Reason.BEFORE_1990, "timestamp: is before 1990; send when it happened")
     if at > datetime.now(UTC) + CLOCK_SKEW:
         return RowError(index, Reason.IN_THE_FUTURE, "timestamp: is in the future; send when it happened, in UTC")
-    if event.user_id in erased:
-        return RowError(index, ERASED, "user_id: asked for erasure; nothing of this user is stored")
-    return event
+    return _unless_erased(index, event, erased)
 
 
 _REASONS = {

@@ -5,7 +5,7 @@ contract's columns and types, and no more is promised: rows that break the contr
 reason each. Nothing here needs Spark.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -20,10 +20,12 @@ from tastefeed.pipeline.importers.landing import (
     Batch,
     erase,
     land,
+    landed_creators,
     landed_files,
     landed_items,
     landed_schema,
     landed_users,
+    unname_creators,
 )
 from tastefeed.pipeline.importers.movielens import from_movielens
 from tastefeed.pipeline.importers.opt_outs import OptOutWriter, read_opt_outs
@@ -40,10 +42,12 @@ __all__ = [
     "erase",
     "import_files",
     "land",
+    "landed_creators",
     "landed_files",
     "landed_items",
     "landed_schema",
     "landed_users",
+    "unname_creators",
     "write_tables",
 ]
 
@@ -77,10 +81,12 @@ def import_files(
     lake_root: Named,
     landed_at: datetime,
     opt_out_store: OptOutWriter | None = None,
+    erased: Callable[[], Collection[str]] = tuple,
 ) -> ImportSummary:
     """Read everything, then keep the opt-outs, then land the rest: a file that is refused leaves the lake as it was.
 
-    Raises `UnreadableInput`, `SchemaMismatch` and `UnknownOptOut`, each with one line that names file and remedy.
+    Nothing lands of the users that `erased` returns, asked after the opt-outs are kept. Raises `UnreadableInput`,
+    `SchemaMismatch`, `BadId` and `UnknownOptOut`, each with one line that names file and remedy.
     """
     said, read = read_opt_outs(Path(opt_outs)) if opt_outs else ((), None)
     incoming = (
@@ -88,10 +94,18 @@ def import_files(
     )
     if said:
         _store(opt_out_store).load(said)
-    batches = tuple(land(read.table, read.frame, lake_root, landed_at) for read in incoming.tables)
+    gone = erased()
+    batches = tuple(land(read.table, read.frame, lake_root, landed_at, gone) for read in incoming.tables)
     warnings = [warning for table in (*incoming.tables, *([read] if read else [])) for warning in table.warnings]
     return ImportSummary(
-        source, incoming.rows_read, batches, incoming.dropped, tuple(warnings), incoming.notes, opt_outs=len(said)
+        source,
+        incoming.rows_read,
+        batches,
+        incoming.dropped,
+        tuple(warnings),
+        incoming.notes,
+        opt_outs=said,
+        imported_at=landed_at,
     )
 
 
