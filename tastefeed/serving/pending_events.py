@@ -166,7 +166,7 @@ class PendingEvents(SqlStore):
         hashes = None if user_ids is None else _hashes(user_ids)
         with self._transaction() as connection:
             if hashes is None:
-                return dict(connection.execute(select(ERASED.c.user_hash, ERASED.c.erased_at)).tuples().all())
+                return dict(connection.execute(select(ERASED.c.user_hash, ERASED.c.erased_at)).all())
             return _tombstones(connection, list(hashes))
 
     def readmit(self, tombstones: Mapping[str, datetime]) -> None:

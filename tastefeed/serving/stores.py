@@ -7,7 +7,19 @@ from pathlib import Path
 from typing import Any, ClassVar
 from urllib.parse import quote
 
-from sqlalchemy import BigInteger, Connection, Dialect, Engine, MetaData, Table, create_engine, event, make_url
+from sqlalchemy import (
+    BigInteger,
+    Connection,
+    Dialect,
+    Engine,
+    MetaData,
+    Table,
+    create_engine,
+    event,
+    func,
+    make_url,
+    select,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
@@ -19,6 +31,8 @@ from tastefeed.contracts.errors import TastefeedError
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 BUSY_TIMEOUT_S = 10
+CREATION_LOCK = 7_461_737_465
+"""The advisory lock under which tables are made in PostgreSQL; a number of our own."""
 WRITES = "tastefeed_writes"
 """The execution option of a connection that will write."""
 
@@ -67,11 +81,13 @@ def create_tables(engine: Engine, metadata: MetaData) -> None:
             connection.cursor().execute("PRAGMA journal_mode=WAL")
         finally:
             connection.close()
-    for table in metadata.sorted_tables:
-        with engine.begin() as transaction:
-            transaction.execute(CreateTable(table, if_not_exists=True))
+    with engine.connect() as connection, connection.execution_options(**{WRITES: True}).begin():
+        if engine.dialect.name == "postgresql":  # where "if not exists" alone fails when two do so at once
+            connection.execute(select(func.pg_advisory_xact_lock(CREATION_LOCK)))
+        for table in metadata.sorted_tables:
+            connection.execute(CreateTable(table, if_not_exists=True))
             for index in table.indexes:
-                transaction.execute(CreateIndex(index, if_not_exists=True))
+                connection.execute(CreateIndex(index, if_not_exists=True))
 
 
 def upsert(engine: Engine, table: Table) -> postgresql.Insert | sqlite.Insert:

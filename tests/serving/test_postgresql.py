@@ -21,6 +21,8 @@ from tastefeed.serving.opt_outs import OptOutStore
 from tastefeed.serving.pending_events import PendingEvents
 from tastefeed.serving.store_marker import MarkerFiles
 from tastefeed.serving.store_restore import replace_store
+from tastefeed.serving.wishes import Wishes
+from tests.serving.test_erasure_race import race
 
 pytest.importorskip("psycopg")
 BINARIES = [shutil.which("initdb"), *map(str, sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb")))]
@@ -162,3 +164,9 @@ def test_writers_take_turns_and_the_marker_keeps_up(own, opt_outs_at, tmp_path):
     found = opt_outs_at(own).check()
     assert (found.words, found.held, found.found) == (120, 75, 75)
     assert found.marker == MarkerFiles([tmp_path]).read()
+
+
+def test_no_posted_row_outlives_an_erasure(own, opt_outs_at):
+    opt_outs_at(own).create()
+    with closing(PendingEvents(own)) as pending:
+        race(Wishes(opt_outs_at(own), pending))
