@@ -106,9 +106,18 @@ def take_in(rows: Sequence[object], pending: PendingEvents, opt_outs: OptOutStor
     latest = datetime.now(UTC) + CLOCK_SKEW
     read = [_read(index, row, erased, latest) for index, row in enumerate(rows)]
     good = [row for row in read if isinstance(row, Event)]
-    new = pending.add([event.model_dump() for event in good])
+    added = pending.add([event.model_dump() for event in good])
+    read = [_unless_erased(index, row, added.erased) for index, row in enumerate(read)]
     errors = [row for row in read if isinstance(row, RowError)]
-    return Receipt(len(good), len(good) - new, errors, [*_unknown_columns(rows), *_lost_ids(rows, read)])
+    accepted = len(read) - len(errors)
+    return Receipt(accepted, accepted - added.new, errors, [*_unknown_columns(rows), *_lost_ids(rows, read)])
+
+
+def _unless_erased(index: int, row: Event | RowError, erased: frozenset[str]) -> Event | RowError:
+    """The store's own answer on users who were erased while their events were on the way."""
+    if isinstance(row, RowError) or row.user_id not in erased:
+        return row
+    return RowError(index, ERASED, "user_id: asked for erasure; nothing of this user is stored")
 
 
 def _read(index: int, row: object, erased: frozenset[str], latest: datetime) -> Event | RowError:
@@ -123,9 +132,7 @@ def _read(index: int, row: object, erased: frozenset[str], latest: datetime) -> 
         return RowError(index, Reason.BEFORE_1990, "timestamp: is before 1990; send when it happened")
     if event.timestamp > latest:
         return RowError(index, Reason.IN_THE_FUTURE, "timestamp: is in the future; send when it happened, in UTC")
-    if event.user_id in erased:
-        return RowError(index, ERASED, "user_id: asked for erasure; nothing of this user is stored")
-    return event
+    return _unless_erased(index, event, erased)
 
 
 REASONS = {

@@ -5,7 +5,7 @@ contract's columns and types, and no more is promised: rows that break the contr
 reason each. Nothing here needs Spark.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -23,10 +23,12 @@ from tastefeed.pipeline.importers.landing import (
     Batch,
     erase,
     land,
+    landed_creators,
     landed_files,
     landed_items,
     landed_schema,
     landed_users,
+    unname_creators,
     valid_id,
 )
 from tastefeed.pipeline.importers.mapping import NO_MAPPING, Mapping, read_mapping
@@ -48,12 +50,14 @@ __all__ = [
     "erase",
     "import_files",
     "land",
+    "landed_creators",
     "landed_files",
     "landed_items",
     "landed_schema",
     "landed_users",
     "read_import",
     "read_mapping",
+    "unname_creators",
     "valid_id",
     "write_tables",
 ]
@@ -98,11 +102,12 @@ def import_files(
     opt_out_store: OptOutWriter | None = None,
     mapping: Mapping = NO_MAPPING,
     max_placeholder_share: float = 1.0,
+    erased: Callable[[], Collection[str]] = tuple,
 ) -> ImportSummary:
     """Read everything, then keep the opt-outs, then land the rest: a file that is refused leaves the lake as it was.
 
-    Raises `UnreadableInput`, `SchemaMismatch`, `BadMapping` and `UnknownOptOut`, each with one line that names file and
-    remedy.
+    Nothing lands of the users that `erased` returns, asked after the opt-outs are kept. Raises `UnreadableInput`,
+    `SchemaMismatch`, `BadMapping`, `BadId` and `UnknownOptOut`, each with one line that names file and remedy.
     """
     read = read_import(
         source,
@@ -116,10 +121,17 @@ def import_files(
     )
     if read.opt_outs:
         _store(opt_out_store).load(read.opt_outs)
-    incoming = read.incoming
-    batches = tuple(land(table.table, table.frame, lake_root, landed_at) for table in incoming.tables)
+    gone, incoming = erased(), read.incoming
+    batches = tuple(land(table.table, table.frame, lake_root, landed_at, gone) for table in incoming.tables)
     return ImportSummary(
-        source, incoming.rows_read, batches, incoming.dropped, read.warnings, read.notes, opt_outs=len(read.opt_outs)
+        source,
+        incoming.rows_read,
+        batches,
+        incoming.dropped,
+        read.warnings,
+        read.notes,
+        opt_outs=read.opt_outs,
+        imported_at=landed_at,
     )
 
 
