@@ -32,6 +32,7 @@ def create_app(settings: Settings) -> FastAPI:
         lifespan=_lifespan,
         docs_url=None,  # FastAPI's own pages load scripts from elsewhere; routes.page has one that does not
         redoc_url=None,
+        redirect_slashes=False,  # the redirect would lose the percent-encoding of an id
         responses={"default": {"model": Problem, "description": "an RFC 9457 problem document"}},
     )
     app.state.keys = Keys(settings)

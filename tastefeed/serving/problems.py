@@ -16,6 +16,7 @@ from tastefeed.serving.keys import NotAllowed, NotAuthenticated, NotLocal
 MEDIA_TYPE = "application/problem+json"
 STATUS: dict[type[Exception], HTTPStatus] = {
     BadCursor: HTTPStatus.BAD_REQUEST,
+    errors.BadId: HTTPStatus.UNPROCESSABLE_ENTITY,
     NotAuthenticated: HTTPStatus.UNAUTHORIZED,
     NotAllowed: HTTPStatus.FORBIDDEN,
     NotLocal: HTTPStatus.FORBIDDEN,
@@ -54,6 +55,11 @@ def problem_of(error: Exception) -> JSONResponse:
     return _answer(status, str(error), kind=_slug(type(error).__name__), headers=CHALLENGE.get(status))
 
 
+def problem_of_http(error: HTTPException) -> JSONResponse:
+    """The answer to an error that is a status by itself."""
+    return _answer(HTTPStatus(error.status_code), error.detail, headers=error.headers)
+
+
 async def _domain(_: Request, error: Exception) -> JSONResponse:
     return problem_of(error)
 
@@ -67,10 +73,7 @@ async def _invalid(_: Request, error: Exception) -> JSONResponse:
 
 
 async def _http(_: Request, error: Exception) -> JSONResponse:
-    status, detail, headers = HTTPStatus.INTERNAL_SERVER_ERROR, "", None
-    if isinstance(error, HTTPException):
-        status, detail, headers = HTTPStatus(error.status_code), error.detail, error.headers
-    return _answer(status, detail, headers=headers)
+    return problem_of_http(error) if isinstance(error, HTTPException) else await _unexpected(_, error)
 
 
 async def _unexpected(_: Request, error: Exception) -> JSONResponse:

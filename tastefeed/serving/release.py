@@ -11,7 +11,7 @@ metrics.json        manifest.json
 
 import json
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 from tastefeed import __version__
 from tastefeed.contracts import columns as c
 from tastefeed.contracts.errors import ReleaseCorrupt
+from tastefeed.contracts.ids import spellings
 from tastefeed.contracts.schemas import ITEMS
 from tastefeed.ranking.candidates import fresh_rows, popular_of
 from tastefeed.ranking.config import RankingConfig
@@ -91,13 +92,13 @@ class Release:
 
     @cached_property
     def user_row(self) -> dict[str, int]:
-        """Row of each user who has a vector."""
-        return {str(user): row for row, user in enumerate(self.users.ids)}
+        """Row of each user who has a vector, by either spelling of the id."""
+        return _row_of(self.users.ids)
 
     @cached_property
     def item_row(self) -> dict[str, int]:
-        """Row of each item."""
-        return {str(item): row for row, item in enumerate(self.items.ids)}
+        """Row of each item, by either spelling of the id."""
+        return _row_of(self.items.ids)
 
     @cached_property
     def creator_rows(self) -> dict[str, Rows]:
@@ -202,6 +203,14 @@ def _belongs_together(folder: Path, release: Release) -> None:
         raise ReleaseCorrupt(f"{folder}: index.faiss holds other vectors than items.safetensors; publish again")
     if items.vectors.shape[1] != release.users.vectors.shape[1]:
         raise ReleaseCorrupt(f"{folder}: user and item vectors differ in size; publish again")
+
+
+def _row_of(ids: Iterable[str]) -> dict[str, int]:
+    rows = {str(id_): row for row, id_ in enumerate(ids)}
+    for id_, row in list(rows.items()):
+        if id_.endswith(".0"):  # requests are read to the spelling without it
+            rows.setdefault(spellings(id_)[-1], row)
+    return rows
 
 
 def _catalogue(contents: Contents) -> pa.Table:

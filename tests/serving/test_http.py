@@ -288,7 +288,10 @@ class TestPage:
     def test_the_switch_is_for_this_page_alone(self, client):
         form = {"user_id": "user-1", "opted_out": "true"}
         answer = client.post("/personalization", data=form, headers={"Origin": "https://evil.example"})
-        assert is_problem(answer, 403)["detail"] == "this form was sent from another site"
+        assert (
+            is_problem(answer, 403)["detail"]
+            == "this form was sent from another site; open this server's own page and use its button"
+        )
         assert client.get("/v1/users/user-1/home-feed").json()["personalized"]
 
     def test_next_page(self, client):
