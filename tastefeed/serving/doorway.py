@@ -66,8 +66,8 @@ class Doorway:
 
 
 def decode_target(scope: Scope) -> None:
-    """Decode the path from the bytes that came; refuse a path or query that is not UTF-8. Servers replace such bytes with
-    U+FFFD, and an id with another one would be read or written. Raises `HTTPException` 422."""
+    """Decode the path from the bytes that came; refuse a path or query that is not UTF-8. Servers replace such bytes
+    with U+FFFD, which makes another id of it. Raises `HTTPException` 422."""
     try:
         if raw_path := scope.get("raw_path"):
             scope["path"] = unquote_to_bytes(raw_path).decode()
@@ -75,5 +75,5 @@ def decode_target(scope: Scope) -> None:
     except UnicodeDecodeError:
         raise HTTPException(
             HTTPStatus.UNPROCESSABLE_ENTITY,
-            "the address is not UTF-8 once its percent-encoding is decoded; encode ids as UTF-8, then percent-encode them",
+            "the address is not UTF-8 once its percent-encoding is decoded; percent-encode the UTF-8 bytes of an id",
         ) from None

@@ -77,10 +77,8 @@ def check_same_origin(request: Request) -> None:
     must be this server's; a client that sends neither is no browser, and no page can make it send a key.
     """
     site, origin = request.headers.get("sec-fetch-site"), request.headers.get("origin")
-    same = (
-        site in {"same-origin", "none"} if site else origin is None or _host_of(origin) == request.headers.get("host")
-    )
-    if not same:
+    own = origin is None or _host_of(origin) == request.headers.get("host")
+    if not (site in {"same-origin", "none"} if site else own):
         raise NotAllowed("this form was sent from another site; open this server's own page and use its button")
 
 

@@ -17,7 +17,7 @@ from tastefeed.contracts.ids import BLANKS, MAX_ID_LENGTH, read_id
 
 
 class IdConvertor(Convertor[str]):
-    """A path parameter of any characters, line breaks and `/` included; what is no id is refused with a reason later."""
+    """A path parameter of any characters, line breaks and `/` included; what is no id is refused later."""
 
     regex = "(?s:.*)"
 

@@ -294,6 +294,29 @@ class TestPage:
         )
         assert client.get("/v1/users/user-1/home-feed").json()["personalized"]
 
+    @pytest.mark.parametrize(("headers", "status"), [
+        ({"Sec-Fetch-Site": "same-origin"}, 200),
+        ({"Sec-Fetch-Site": "same-origin", "Origin": "null"}, 200),
+        ({"Origin": "http://127.0.0.1:8000"}, 200),
+        ({}, 200),
+        ({"Origin": "null"}, 403),
+        ({"Origin": "http://127.0.0.1:8001"}, 403),
+        ({"Origin": "http://localhost:8000"}, 403),
+        ({"Sec-Fetch-Site": "cross-site"}, 403),
+        ({"Sec-Fetch-Site": "same-site"}, 403),
+        ({"Sec-Fetch-Site": "cross-site", "Origin": "http://127.0.0.1:8000"}, 403),
+        ({"Origin": ""}, 403),
+    ])  # fmt: skip
+    def test_the_switch_trusts_what_a_browser_says_of_the_sender(self, client, headers, status):
+        form = {"user_id": "user-1", "opted_out": "true"}
+        assert client.post("/personalization", data=form, headers=headers).status_code == status
+
+    @pytest.mark.parametrize(
+        "form", ["", "user_id=user-1", "opted_out=true", "user_id=u&opted_out=maybe", "é", "a&" * 9]
+    )
+    def test_a_form_that_is_not_whole(self, client, form):
+        is_problem(client.post("/personalization", content=form), 422)
+
     def test_next_page(self, client):
         first = client.get("/", params={"user_id": "nobody"}).text
         assert "Next page" not in first  # everyone's list has 28 items

@@ -1,13 +1,13 @@
 """Any valid id in any place of a URL, and what is no id refused with one reason everywhere."""
 
 from dataclasses import replace
-from html import escape
 from urllib.parse import quote
 
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
+from markupsafe import escape
 
 from tastefeed.contracts.ids import MAX_ID_LENGTH, is_id, read_id
 from tests.serving.tiny import N_USERS, item_table, user_table
@@ -83,9 +83,7 @@ class TestAnyId:
 
     def test_asks_for_a_page_and_uses_its_switch(self, client, id_):
         page = client.get("/", params={"user_id": id_})
-        assert (
-            f'name="user_id" value="{escape(id_).replace("&quot;", "&#34;").replace("&#x27;", "&#39;")}"' in page.text
-        )
+        assert f'name="user_id" value="{escape(id_)}"' in page.text
         switched = client.post("/personalization", data={"user_id": id_, "opted_out": "true"})
         assert switched.status_code == 200
         assert "You opted out" in switched.text

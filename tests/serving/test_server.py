@@ -44,9 +44,9 @@ def free_port() -> int:
 
 
 @contextmanager
-def served(lake, log, *, workers: int) -> Iterator[str]:
+def served(lake, log, *, workers: int, **variables: str) -> Iterator[str]:
     port = free_port()
-    environ = {**os.environ, "TASTEFEED_LAKE": str(lake.folder), "OMP_NUM_THREADS": "1"}
+    environ = {**os.environ, "TASTEFEED_LAKE": str(lake.folder), "OMP_NUM_THREADS": "1", **variables}
     command = [sys.executable, "-c", SERVE, str(port), str(workers)]
     with log.open("w") as output, subprocess.Popen(command, env=environ, stdout=output, stderr=output) as process:
         try:
