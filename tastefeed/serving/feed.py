@@ -133,9 +133,10 @@ def _cut(rows: Rows, hidden: NDArray[np.bool_], place: Cursor, limit: int) -> tu
 
 
 def _foreign(release: Release, languages: frozenset[str] | None) -> NDArray[np.bool_]:
+    """[I] items in a language that was not asked for; an item of unknown language may be in any."""
     if languages is None:
         return np.zeros(len(release.languages), bool)
-    return ~np.isin(release.languages, sorted(languages))
+    return ~np.isin(release.languages, ["", *sorted(languages)])
 
 
 def _shown(release: Release, page: Page, explained: list[Explanation], rank: int) -> list[FeedItem]:

@@ -35,6 +35,7 @@ from tastefeed.ranking.reranker import Reranker
 from tastefeed.ranking.tables import Items, Rows, Users
 from tastefeed.serving.arrays import read_arrays, write_arrays
 from tastefeed.serving.index import FaissIndex, IndexConfig, build, comparable, load
+from tastefeed.serving.languages import primary
 from tastefeed.serving.manifest import Manifest, Versions, verify_folder, write_manifest
 from tastefeed.serving.shelf import Ranked, everyones
 
@@ -121,7 +122,7 @@ class Release:
     def languages(self) -> NDArray[np.str_]:
         """[I] primary language of each item, as in `pt`; empty where that is not known."""
         languages = pc.fill_null(self.catalogue[c.LANGUAGE], "")
-        return np.array([language.split("-")[0].lower() for language in languages.to_pylist()], dtype=np.str_)
+        return np.array([primary(language) for language in languages.to_pylist()], dtype=np.str_)
 
     @cached_property
     def everyones(self) -> Ranked:

@@ -150,9 +150,15 @@ class TestNotProfiled:
         client.put("/v1/opt-outs/user/user-1/training")
         assert feed(client, limit=5)["items"] == before
 
-    @pytest.mark.parametrize("header", ["0", "true", ""])
+    @pytest.mark.parametrize("header", ["0", "true", "", "11", "0,0", "0;1", "1;q=0"])
     def test_gpc_is_the_value_1_alone(self, client, header):
         assert feed(client, headers={"Sec-GPC": header})["personalized"]
+
+    @pytest.mark.parametrize("values", [["0", "1"], ["1", "0"], ["0, 1"], ["1,0"], [" 1 "], ["0", "0, 1"]])
+    def test_any_1_of_gpc_counts(self, client, values):
+        headers = [("Sec-GPC", value) for value in values]
+        assert feed(client, headers=headers)["reason"] == "global_privacy_control"
+        assert "Your browser sends Global Privacy Control" in client.get("/?user_id=user-1", headers=headers).text
 
     def test_the_opt_out_store_is_lost(self, client, lake):
         assert feed(client)["personalized"]
@@ -183,6 +189,16 @@ class TestNotProfiled:
         assert ids(page) == ["i39", "i1", "i37", "i3"]
         assert ids(feed(client, user="nobody", language="auto", headers={"Accept-Language": "*"}, limit=6)) == EVERYONES
         assert ids(feed(client, user="nobody", language="auto", headers={"Accept-Language": "ja"})) == []
+        for headers in ([("Accept-Language", "pt_BR")], [("Accept-Language", "fr"), ("Accept-Language", "pt")]):
+            assert ids(feed(client, user="nobody", headers=headers, language="auto", limit=4)) == ids(page)
+
+    def test_items_of_unknown_language_stay(self, client, lake):
+        tags = {"i0": None, "i39": "pt_PT", "i1": "und", "i38": "", "i2": "en"}
+        rows = [{**row, "language": tags.get(row["item_id"], "fr")} for row in catalogue().to_pylist()]
+        lake.publish(seed=1, catalogue=pa.Table.from_pylist(rows, schema=ITEMS))
+        client.app.state.held.read_first()
+        page = feed(client, user="nobody", language="auto", headers={"Accept-Language": "pt-BR"})
+        assert ids(page) == ["i0", "i39", "i1", "i38"]
 
 
 class Untouchable:

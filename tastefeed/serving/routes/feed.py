@@ -16,8 +16,10 @@ CursorText = Annotated[str | None, Query(max_length=1024, description="`cursor` 
 Language = Annotated[
     Literal["auto"] | None, Query(description="`auto`: everyone's list in the languages of `Accept-Language`")
 ]
-SecGpc = Annotated[str | None, Header(alias="Sec-GPC", description="`1`: Global Privacy Control, no profile is read")]
-AcceptLanguage = Annotated[str | None, Header()]
+SecGpc = Annotated[
+    list[str] | None, Header(alias="Sec-GPC", description="`1`: Global Privacy Control, no profile is read")
+]
+AcceptLanguage = Annotated[list[str] | None, Header(description="as in RFC 9110; read with `language=auto`")]
 
 
 @router.get("/v1/users/{user_id:id}/home-feed")
@@ -32,13 +34,13 @@ def home_feed(
 ) -> Feed:
     """A user's home feed; it says why where it is not personalized. An unknown user gets everyone's list."""
     home: HomeFeed = request.app.state.home
-    languages = accepted(accept_language) if language else None
+    languages = accepted(",".join(accept_language or [])) if language else None
     feed = home.feed(user_id, limit=limit, cursor=cursor, languages=languages, gpc=refuses_profiles(sec_gpc))
     metrics: Metrics = request.app.state.metrics
     metrics.feeds.labels(feed.reason or "personalized").inc()
     return feed
 
 
-def refuses_profiles(sec_gpc: str | None) -> bool:
-    """Whether the request carries Global Privacy Control."""
-    return sec_gpc is not None and sec_gpc.strip() == "1"
+def refuses_profiles(sec_gpc: list[str] | None) -> bool:
+    """Whether the request carries Global Privacy Control: sent more than once, one `1` is enough."""
+    return any(value.strip() == "1" for line in sec_gpc or [] for value in line.split(","))
