@@ -10,6 +10,7 @@ from fastapi import FastAPI
 
 from tastefeed import __version__
 from tastefeed.contracts import Settings
+from tastefeed.serving.admission import Admission
 from tastefeed.serving.audience import Doorkeeper
 from tastefeed.serving.doorway import Doorway
 from tastefeed.serving.feed import HomeFeed
@@ -40,7 +41,13 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.wishes = Wishes(OptOutStore(opt_out_url(settings)), PendingEvents(events_url(settings)))
     app.state.held = HeldRelease(release_root(settings))
     app.state.home = HomeFeed(app.state.held, Doorkeeper(app.state.wishes.opt_outs, app.state.wishes.pending))
-    app.add_middleware(Doorway, metrics=app.state.metrics, local_only=not app.state.keys.any)
+    app.add_middleware(
+        Admission,
+        keys=app.state.keys,
+        max_body_bytes=settings.max_body_bytes,
+        body_timeout_s=settings.body_timeout_s,
+    )
+    app.add_middleware(Doorway, metrics=app.state.metrics)  # the last one added is the first one asked
     add_problems(app)
     for routes in (feed, opt_outs, events, health, page):
         app.include_router(routes.router)

@@ -28,6 +28,8 @@ STATUS: dict[type[Exception], HTTPStatus] = {
     errors.TastefeedError: HTTPStatus.INTERNAL_SERVER_ERROR,
 }
 """What an error means over HTTP; the nearest base class counts."""
+CLOSE = {"Connection": "close"}
+"""Headers of an answer to a request that is not read to its end."""
 CHALLENGE = {HTTPStatus.UNAUTHORIZED: {"WWW-Authenticate": 'Bearer realm="tastefeed"'}}
 
 
@@ -58,6 +60,11 @@ def problem_of(error: Exception) -> JSONResponse:
 def problem_of_http(error: HTTPException) -> JSONResponse:
     """The answer to an error that is a status by itself."""
     return _answer(HTTPStatus(error.status_code), error.detail, headers=error.headers)
+
+
+def problem_text(status: HTTPStatus, detail: str) -> str:
+    """A problem document, for where no application answers."""
+    return _answer(status, detail).body.decode()  # type: ignore[union-attr]
 
 
 async def _domain(_: Request, error: Exception) -> JSONResponse:
