@@ -17,6 +17,10 @@ class UnreadableInput(TastefeedError):
     """A file that was handed in cannot be read as what it claims to be."""
 
 
+class BadSetting(TastefeedError):
+    """A setting whose value means nothing."""
+
+
 class TooManyBadRows(TastefeedError):
     """More rows break the contract than the night accepts; the last release keeps serving."""
 

@@ -12,6 +12,7 @@ from tastefeed import __version__
 from tastefeed.contracts import Settings
 from tastefeed.serving.admission import Admission
 from tastefeed.serving.audience import Doorkeeper
+from tastefeed.serving.cors import add_cors, origins_of
 from tastefeed.serving.doorway import Doorway
 from tastefeed.serving.feed import HomeFeed
 from tastefeed.serving.held import HeldRelease
@@ -47,6 +48,7 @@ def create_app(settings: Settings) -> FastAPI:
         max_body_bytes=settings.max_body_bytes,
         body_timeout_s=settings.body_timeout_s,
     )
+    add_cors(app, origins_of(settings))
     app.add_middleware(Doorway, metrics=app.state.metrics)  # the last one added is the first one asked
     add_problems(app)
     for routes in (feed, opt_outs, events, health, page):

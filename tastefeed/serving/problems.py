@@ -10,12 +10,14 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
 from tastefeed.contracts import errors
-from tastefeed.serving.cursor import BadCursor
+from tastefeed.serving.cursor import BadCursor, CursorExpired
+from tastefeed.serving.doorway import REQUEST_ID
 from tastefeed.serving.keys import NotAllowed, NotAuthenticated, NotLocal
 
 MEDIA_TYPE = "application/problem+json"
 STATUS: dict[type[Exception], HTTPStatus] = {
     BadCursor: HTTPStatus.BAD_REQUEST,
+    CursorExpired: HTTPStatus.GONE,
     errors.BadId: HTTPStatus.UNPROCESSABLE_ENTITY,
     NotAuthenticated: HTTPStatus.UNAUTHORIZED,
     NotAllowed: HTTPStatus.FORBIDDEN,
@@ -79,12 +81,15 @@ async def _invalid(_: Request, error: Exception) -> JSONResponse:
     return _answer(HTTPStatus.UNPROCESSABLE_ENTITY, detail, kind="invalid-request", parts=parts)
 
 
-async def _http(_: Request, error: Exception) -> JSONResponse:
-    return problem_of_http(error) if isinstance(error, HTTPException) else await _unexpected(_, error)
+async def _http(request: Request, error: Exception) -> JSONResponse:
+    return problem_of_http(error) if isinstance(error, HTTPException) else await _unexpected(request, error)
 
 
-async def _unexpected(_: Request, error: Exception) -> JSONResponse:
-    return _answer(HTTPStatus.INTERNAL_SERVER_ERROR, f"{type(error).__name__}; the server's log tells more")
+async def _unexpected(request: Request, error: Exception) -> JSONResponse:
+    # this answer goes out around the middleware that names all others
+    headers = {REQUEST_ID: getattr(request.state, "request_id", "")}
+    detail = f"{type(error).__name__}; the server's log tells more"
+    return _answer(HTTPStatus.INTERNAL_SERVER_ERROR, detail, headers=headers)
 
 
 def _answer(

@@ -40,7 +40,7 @@ class LimitedProtocol(HttpToolsProtocol):
         self._state, self._head_bytes, self._leaving = State.IDLE, 0, False
         self._timer: asyncio.TimerHandle | None = None
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Start the time of the first head."""
         super().connection_made(_Lingering(transport, self))  # type: ignore[arg-type]  # a transport in all but its class
         self._await_head()
@@ -142,7 +142,7 @@ class LimitedProtocol(HttpToolsProtocol):
 class _Lingering:
     """A transport whose `close` waits for a client that is still sending."""
 
-    def __init__(self, transport: asyncio.BaseTransport, protocol: LimitedProtocol) -> None:
+    def __init__(self, transport: asyncio.Transport, protocol: LimitedProtocol) -> None:
         self._transport, self._protocol, self._closing = transport, protocol, False
 
     def __getattr__(self, name: str) -> Any:

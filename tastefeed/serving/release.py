@@ -34,6 +34,7 @@ from tastefeed.ranking.config import RankingConfig
 from tastefeed.ranking.reranker import Reranker
 from tastefeed.ranking.tables import Items, Rows, Users
 from tastefeed.serving.arrays import read_arrays, write_arrays
+from tastefeed.serving.cursor import item_hashes
 from tastefeed.serving.index import FaissIndex, IndexConfig, build, comparable, load
 from tastefeed.serving.languages import primary
 from tastefeed.serving.manifest import Manifest, Versions, verify_folder, write_manifest
@@ -125,6 +126,11 @@ class Release:
         return np.array([primary(language) for language in languages.to_pylist()], dtype=np.str_)
 
     @cached_property
+    def item_hashes(self) -> NDArray[np.uint32]:
+        """[I] what a cursor calls each item."""
+        return item_hashes(self.items.ids)
+
+    @cached_property
     def everyones(self) -> Ranked:
         """The list that is the same for everyone, before opt-outs."""
         return everyones(self.fresh, self.popular)
@@ -141,7 +147,7 @@ class Release:
 
     def warmed(self) -> "Release":
         """Itself, with every lookup made, so that the first request does not pay for them."""
-        _ = (self.user_row, self.item_row, self.creator_rows, self.removed_hours, self.languages)
+        _ = (self.user_row, self.item_row, self.creator_rows, self.removed_hours, self.languages, self.item_hashes)
         _ = (self.fresh_candidates, self.popular_candidates, self.everyones)
         return self
 

@@ -12,6 +12,7 @@ from pydantic import SecretStr
 from uvicorn.config import LOGGING_CONFIG
 
 from tastefeed.contracts import Settings
+from tastefeed.serving.cors import origins_of
 from tastefeed.serving.keys import check_binding
 from tastefeed.serving.light import without_heavy_imports
 from tastefeed.serving.metrics import MULTIPROCESS
@@ -19,8 +20,9 @@ from tastefeed.serving.protocol import LimitedProtocol
 
 
 def serve(settings: Settings, *, host: str = "127.0.0.1", port: int = 8000, workers: int = 1) -> None:
-    """Serve until stopped. Raises `UnsafeBinding` where others could reach a server without keys."""
+    """Serve until stopped. Raises `UnsafeBinding` where others could reach a server without keys, `BadSetting`."""
     check_binding(settings, host)
+    origins_of(settings)
     os.environ.update(environment(settings))
     with tempfile.TemporaryDirectory() as figures:
         if workers > 1:

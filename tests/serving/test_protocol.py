@@ -257,6 +257,14 @@ def test_no_web_sockets(address):
         assert connection.recv(12) == b"HTTP/1.1 404"
 
 
+def test_head_sends_no_body(address):
+    with connected(address) as connection:
+        connection.sendall(head("HEAD", "/healthz", "Connection: close", key=None))
+        received = b"".join(iter(lambda: connection.recv(65536), b""))
+    assert received.startswith(b"HTTP/1.1 200")
+    assert received.endswith(b"\r\n\r\n")
+
+
 class TestKeepAlive:
     def ask(self, connection, request: bytes) -> int:
         connection.sendall(request)

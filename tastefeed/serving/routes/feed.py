@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from fastapi import APIRouter, Depends, Header, Query, Request
 
+from tastefeed.serving.cursor import MAX_CURSOR_LENGTH
 from tastefeed.serving.feed import Feed, HomeFeed
 from tastefeed.serving.keys import BEARER, may_read
 from tastefeed.serving.languages import accepted
@@ -12,7 +13,7 @@ from tastefeed.serving.request_ids import PathId
 
 router = APIRouter(tags=["feed"], dependencies=[Depends(BEARER), Depends(may_read)])
 Limit = Annotated[int, Query(ge=1, le=200, description="items at most; a list that ends earlier is shorter")]
-CursorText = Annotated[str | None, Query(max_length=1024, description="`cursor` of the page before")]
+CursorText = Annotated[str | None, Query(max_length=MAX_CURSOR_LENGTH, description="`cursor` of the page before")]
 Language = Annotated[
     Literal["auto"] | None, Query(description="`auto`: everyone's list in the languages of `Accept-Language`")
 ]
@@ -35,7 +36,14 @@ def home_feed(
     """A user's home feed; it says why where it is not personalized. An unknown user gets everyone's list."""
     home: HomeFeed = request.app.state.home
     languages = accepted(",".join(accept_language or [])) if language else None
-    feed = home.feed(user_id, limit=limit, cursor=cursor, languages=languages, gpc=refuses_profiles(sec_gpc))
+    feed = home.feed(
+        user_id,
+        limit=limit,
+        cursor=cursor,
+        languages=languages,
+        gpc=refuses_profiles(sec_gpc),
+        request_id=request.state.request_id,
+    )
     metrics: Metrics = request.app.state.metrics
     metrics.feeds.labels(feed.reason or "personalized").inc()
     return feed

@@ -3,7 +3,7 @@
 from typing import Annotated, Any
 from urllib.parse import parse_qsl, urlencode
 
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import APIRouter, Depends, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, RedirectResponse
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
@@ -13,14 +13,14 @@ from tastefeed.serving.feed import HomeFeed
 from tastefeed.serving.keys import NotAuthenticated, Role, check_same_origin, may_administer, may_read
 from tastefeed.serving.pages import described, rendered
 from tastefeed.serving.request_ids import QueryId, id_of_request
-from tastefeed.serving.routes.feed import SecGpc, refuses_profiles
+from tastefeed.serving.routes.feed import CursorText, SecGpc, refuses_profiles
 
 router = APIRouter(include_in_schema=False)
 PAGE_ITEMS = 30
 FORM_FIELDS = 10
-CursorText = Annotated[str | None, Query(max_length=1024)]
 
 
+@router.head("/")
 @router.get("/")
 def home(request: Request, user_id: QueryId = "", cursor: CursorText = None, sec_gpc: SecGpc = None) -> HTMLResponse:
     """The feed of a user, or everyone's."""
@@ -67,6 +67,7 @@ def switch(request: Request, form: Annotated[Switch, Depends(switch_of_form)]) -
     return RedirectResponse(f"/?{urlencode({'user_id': form.user_id})}", status_code=303)
 
 
+@router.head("/docs")
 @router.get("/docs")
 def docs(request: Request) -> HTMLResponse:
     """Every call, from the OpenAPI document."""
