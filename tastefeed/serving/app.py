@@ -3,6 +3,7 @@
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 
 import anyio.to_thread
 import faiss
@@ -18,10 +19,11 @@ from tastefeed.serving.feed import HomeFeed
 from tastefeed.serving.held import HeldRelease
 from tastefeed.serving.keys import Keys
 from tastefeed.serving.metrics import Metrics
+from tastefeed.serving.openapi import describe
 from tastefeed.serving.opt_outs import OptOutStore
 from tastefeed.serving.pending_events import PendingEvents
 from tastefeed.serving.places import events_url, opt_out_url, release_root
-from tastefeed.serving.problems import Problem, add_problems
+from tastefeed.serving.problems import add_problems
 from tastefeed.serving.routes import events, feed, health, opt_outs, page
 from tastefeed.serving.wishes import Wishes
 
@@ -35,7 +37,6 @@ def create_app(settings: Settings) -> FastAPI:
         docs_url=None,  # FastAPI's own pages load scripts from elsewhere; routes.page has one that does not
         redoc_url=None,
         redirect_slashes=False,  # the redirect would lose the percent-encoding of an id
-        responses={"default": {"model": Problem, "description": "an RFC 9457 problem document"}},
     )
     app.state.keys = Keys(settings)
     app.state.metrics = Metrics()
@@ -53,6 +54,7 @@ def create_app(settings: Settings) -> FastAPI:
     add_problems(app)
     for routes in (feed, opt_outs, events, health, page):
         app.include_router(routes.router)
+    app.openapi = partial(describe, app)  # type: ignore[method-assign]  # as FastAPI documents it
     return app
 
 

@@ -8,6 +8,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 
 from tastefeed.contracts import errors
 from tastefeed.serving.cursor import BadCursor, CursorExpired
@@ -82,7 +83,18 @@ async def _invalid(_: Request, error: Exception) -> JSONResponse:
 
 
 async def _http(request: Request, error: Exception) -> JSONResponse:
-    return problem_of_http(error) if isinstance(error, HTTPException) else await _unexpected(request, error)
+    if not isinstance(error, HTTPException):
+        return await _unexpected(request, error)
+    answer = problem_of_http(error)
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        answer.headers["Allow"] = ", ".join(_allowed(request))
+    return answer
+
+
+def _allowed(request: Request) -> list[str]:
+    """The methods of every route of this path; a path whose methods are functions of their own is several routes."""
+    routes = [route for route in request.app.routes if route.matches(request.scope)[0] is not Match.NONE]
+    return sorted({method for route in routes for method in getattr(route, "methods", ())})
 
 
 async def _unexpected(request: Request, error: Exception) -> JSONResponse:

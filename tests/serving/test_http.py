@@ -105,6 +105,20 @@ class TestProblems:
         is_problem(answer, 405)
         assert answer.headers["allow"] == "GET"
 
+    @pytest.mark.parametrize(("method", "path", "allowed"), [
+        ("POST", "/v1/opt-outs/user/a%2Fb/training", "DELETE, GET, PUT"),
+        ("PATCH", "/v1/opt-outs/user/a/training", "DELETE, GET, PUT"),
+        ("DELETE", "/healthz", "GET, HEAD"),
+        ("GET", "/v1/events", "POST"),
+        ("PUT", "/", "GET, HEAD"),
+        ("OPTIONS", "/v1/users/u/home-feed", "GET"),
+        ("POST", "/openapi.json", "GET, HEAD"),
+    ])  # fmt: skip
+    def test_every_method_of_the_path_is_allowed(self, client, method, path, allowed):
+        answer = client.request(method, path)
+        is_problem(answer, 405)
+        assert answer.headers["allow"] == allowed
+
     @pytest.mark.parametrize("limit", ["0", "201", "-1", "ten", "1.5"])
     def test_a_limit_out_of_bounds(self, client, limit):
         problem = is_problem(client.get("/v1/users/user-1/home-feed", params={"limit": limit}), 422)
