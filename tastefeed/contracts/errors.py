@@ -21,6 +21,10 @@ class BadMapping(TastefeedError):
     """Names of columns or actions that cannot be mapped to the contract's."""
 
 
+class BadSetting(TastefeedError):
+    """A setting whose value means nothing."""
+
+
 class TooManyBadRows(TastefeedError):
     """More rows break the contract than the night accepts; the last release keeps serving."""
 

@@ -46,5 +46,11 @@ class Settings(BaseSettings):
         "", description="Python of an environment with rectools[torch], for the benchmark's SASRec; empty: left out"
     )
 
+    max_body_bytes: int = Field(4 * 2**20, ge=1, description="bytes of a request's body above which it is refused")
+    head_timeout_s: float = Field(10, gt=0, description="seconds that a request's address and headers may take")
+    body_timeout_s: float = Field(30, gt=0, description="seconds that a request's body may take")
+    cors_origins: str = Field(
+        "", description="comma-separated origins, as in https://example.org, whose pages may call; * for any"
+    )
     feed_keys: SecretStr = Field(SecretStr(""), description="comma-separated keys that read feeds and post events")
     admin_keys: SecretStr = Field(SecretStr(""), description="comma-separated keys that also set opt-outs, releases")

@@ -1,21 +1,20 @@
 """`/v1/opt-outs/{subject_type}/{subject_id}/{flag}`: durable before the answer."""
 
 from datetime import datetime
-from typing import Annotated
 
-from fastapi import APIRouter, Depends, Path, Request
+from fastapi import APIRouter, Depends, Request
 from pydantic import BaseModel, ConfigDict
 
 from tastefeed.contracts.opt_outs import Flag, OptOut, SubjectType, checked
 from tastefeed.serving.keys import BEARER, may_administer
+from tastefeed.serving.request_ids import PathId
 from tastefeed.serving.wishes import Wishes
 
 router = APIRouter(
-    prefix="/v1/opt-outs/{subject_type}/{subject_id}/{flag}",
+    prefix="/v1/opt-outs/{subject_type}/{subject_id:id}/{flag}",
     tags=["opt-outs"],
     dependencies=[Depends(BEARER), Depends(may_administer)],
 )
-SubjectId = Annotated[str, Path(min_length=1, max_length=512)]
 
 
 class FlagState(BaseModel):
@@ -31,7 +30,7 @@ class FlagState(BaseModel):
 
 
 @router.get("")
-def read(request: Request, subject_type: str, subject_id: SubjectId, flag: str) -> FlagState:
+def read(request: Request, subject_type: str, subject_id: PathId, flag: str) -> FlagState:
     """The flag as it holds now."""
     subject, known = checked(subject_type, flag)
     said = _wishes(request).opt_outs.get(subject, subject_id, known)
@@ -41,13 +40,13 @@ def read(request: Request, subject_type: str, subject_id: SubjectId, flag: str) 
 
 
 @router.put("")
-def opt_out(request: Request, subject_type: str, subject_id: SubjectId, flag: str) -> FlagState:
+def opt_out(request: Request, subject_type: str, subject_id: PathId, flag: str) -> FlagState:
     """Opt out, from the next request on. Erasure also drops the user's posted events."""
     return _state(_wishes(request).opt_out(subject_type, subject_id, flag))
 
 
 @router.delete("")
-def opt_in(request: Request, subject_type: str, subject_id: SubjectId, flag: str) -> FlagState:
+def opt_in(request: Request, subject_type: str, subject_id: PathId, flag: str) -> FlagState:
     """Take an opt-out back, from the next request on."""
     return _state(_wishes(request).opt_in(subject_type, subject_id, flag))
 
