@@ -256,7 +256,7 @@ def _same_vectors(folder: Path, index: FaissIndex, items: Items) -> None:
 def _catalogue(contents: Contents) -> pa.Table:
     shown = contents.catalogue.select(CATALOGUE.names).cast(CATALOGUE).combine_chunks()
     # a list column cannot ride through Arrow's join, so rows are looked up and taken
-    found = pc.index_in(pa.array(contents.items.ids.tolist(), pa.string()), pa.array(shown[c.ITEM_ID].to_pylist()))
+    found = pc.index_in(pa.array(contents.items.ids.tolist(), pa.string()), shown[c.ITEM_ID])
     if found.null_count:
         raise ReleaseCorrupt(f"the catalogue lacks {found.null_count} of the items that have vectors; pass all of it")
     return shown.take(found)
