@@ -43,6 +43,8 @@ from tastefeed.serving.shelf import Ranked, everyones
 CATALOGUE = pa.schema([field for field in ITEMS if field.name != c.EMBEDDING])
 ITEM_ROW = "item_row"
 SECONDS_AN_HOUR = 3600
+LONGEST_TAG = 35
+"""Characters of a language tag that software is to have room for (RFC 5646, section 4.4.1)."""
 
 
 @dataclass(frozen=True)
@@ -127,12 +129,12 @@ class Release:
     @cached_property
     def user_row(self) -> dict[str, int]:
         """Row of each user who has a vector."""
-        return {str(user): row for row, user in enumerate(self.users.ids)}
+        return {user: row for row, user in enumerate(self.users.ids)}
 
     @cached_property
     def item_row(self) -> dict[str, int]:
         """Row of each item."""
-        return {str(item): row for row, item in enumerate(self.items.ids)}
+        return {item: row for row, item in enumerate(self.items.ids)}
 
     @cached_property
     def creator_rows(self) -> dict[str, Rows]:
@@ -153,9 +155,13 @@ class Release:
 
     @cached_property
     def languages(self) -> NDArray[np.str_]:
-        """[I] primary language of each item, as in `pt`; empty where that is not known."""
-        languages = pc.fill_null(self.catalogue[c.LANGUAGE], "")
-        return np.array([language.split("-")[0].lower() for language in languages.to_pylist()], dtype=np.str_)
+        """[I] primary language of each item, as in `pt`; empty where that is not known.
+
+        What is longer than a language tag can be is none: one long text would make the whole array as wide.
+        """
+        languages = pc.fill_null(self.catalogue[c.LANGUAGE], "").to_pylist()
+        primary = (language.split("-")[0].lower() for language in languages)
+        return np.array([language if len(language) <= LONGEST_TAG else "" for language in primary], dtype=np.str_)
 
     @cached_property
     def everyones(self) -> Ranked:
