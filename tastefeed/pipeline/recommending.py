@@ -1,5 +1,7 @@
 """`tastefeed recommend` behind its door: lists of the current release, written as a whole."""
 
+import errno
+import os
 from pathlib import Path
 from uuid import uuid4
 
@@ -12,6 +14,7 @@ from tastefeed.contracts.errors import UnreadableInput
 from tastefeed.pipeline.importers.readers import read_table
 from tastefeed.pipeline.lake import Lake
 from tastefeed.pipeline.landed import usable_events
+from tastefeed.pipeline.os_errors import naming
 from tastefeed.serving import places, publish
 from tastefeed.serving.recommend import recommend
 from tastefeed.serving.wishes import Wishes
@@ -20,6 +23,9 @@ from tastefeed.serving.wishes import Wishes
 def recommend_to(lake: str, *, users: Path | None, k: int, out: Path) -> int:
     """Write `user_id, item_id, rank, score, source` for some users or everyone; returns the number of rows."""
     settings = Settings(lake=lake)
+    places.existing_lake_folder(settings)
+    if out.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(out))
     release, stores = publish.load(places.release_root(settings)), Wishes.of(settings)
     if users is not None:
         asked: list[str] | None = user_ids(users)
@@ -34,8 +40,12 @@ def recommend_to(lake: str, *, users: Path | None, k: int, out: Path) -> int:
     )
     out.parent.mkdir(parents=True, exist_ok=True)
     aside = out.with_name(f".{out.name}.{uuid4().hex}")
-    pq.write_table(lists, aside, compression="zstd")
-    aside.replace(out)
+    try:
+        with naming(out):
+            pq.write_table(lists, aside, compression="zstd")
+            aside.replace(out)
+    finally:
+        aside.unlink(missing_ok=True)
     return int(lists.num_rows)
 
 

@@ -24,6 +24,7 @@ from tastefeed.contracts import columns as c
 from tastefeed.contracts.ids import BLANKS, CONTROL, MAX_ID_LENGTH
 from tastefeed.contracts.schemas import INCOMING, INSTANT
 from tastefeed.pipeline.importers.readers import to_arrow
+from tastefeed.pipeline.os_errors import naming
 
 LANDED = ("events", "items", "users")
 PERSON = {"events": c.USER_ID, "items": c.CREATOR_ID, "users": c.USER_ID}
@@ -181,11 +182,14 @@ def _write_whole(fs: AbstractFileSystem, path: str, rows: pa.Table) -> None:
 
 def _replace_local(path: Path, content: bytes) -> None:
     aside = path.with_name(f".{path.stem}.{uuid4().hex}")
-    with aside.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    aside.replace(path)
+    try:
+        with naming(path.parent), aside.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        aside.replace(path)
+    finally:
+        aside.unlink(missing_ok=True)
     folder = os.open(path.parent, os.O_RDONLY)
     try:
         os.fsync(folder)  # the rename itself, so that a power cut does not undo it
