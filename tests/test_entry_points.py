@@ -20,6 +20,7 @@ from tastefeed.features.conform import spark_schema
 from tastefeed.pipeline.importers import convert
 from tastefeed.pipeline.importers.readers import conform, to_arrow
 from tastefeed.serving.app import create_app
+from tastefeed.serving.opt_outs import OptOutStore
 from tests.strategies import Reading, Row, as_csv, as_json, reading, rows
 
 NOW = datetime(2025, 1, 1, tzinfo=UTC)
@@ -30,8 +31,9 @@ FLOATS = [Row("42.0", "7.0", "click", "2024-03-01"), Row("43.0", "8.0", " save",
 
 @pytest.fixture(scope="module")
 def client(tmp_path_factory):
-    lake = tmp_path_factory.mktemp("posted")
-    with TestClient(create_app(Settings(lake=str(lake))), base_url="http://127.0.0.1:8000") as client:
+    settings = Settings(lake=str(tmp_path_factory.mktemp("posted")))
+    OptOutStore.of(settings).create()
+    with TestClient(create_app(settings), base_url="http://127.0.0.1:8000") as client:
         yield client
 
 
