@@ -16,6 +16,8 @@ from tastefeed.pipeline.importers.text_files import as_utf8, encoding_fault
 
 GZIP = ".gz"
 PARQUET = ".parquet"
+MAX_ROWS_PER_BYTE = 100
+"""Parquet writes a column of one value in a few bytes, however many rows it has; events take bytes a row."""
 SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 ESCAPE = re.compile(
     rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(?P<lone>u[dD][89a-fA-F][0-9a-fA-F]{2})|.)"
@@ -65,6 +67,12 @@ def _read_text(path: Path, read: TextReader, known: Collection[str]) -> pl.DataF
 
 def _read_parquet(path: Path) -> pl.DataFrame:
     try:
+        rows, size = pl.scan_parquet(path).select(pl.len()).collect().item(), path.stat().st_size
+        if rows > MAX_ROWS_PER_BYTE * size:
+            raise UnreadableInput(
+                f"{path}: holds {rows:,} rows in {size:,} bytes, so they are all alike; look at it, and export it as "
+                "CSV if it is what you expect"
+            )
         return pl.read_parquet(path)
     except (PolarsError, OSError) as error:
         raise UnreadableInput(f"{path}: is no whole parquet file (truncated or damaged); export it again") from error
