@@ -30,7 +30,7 @@ def land_files(
         lake_root=home.url,
         landed_at=datetime.now(UTC),
         opt_out_store=kept,
-        erased=kept.erased,
+        erasures=kept,
     )
     for line in summary.lines():
         console.print(line)

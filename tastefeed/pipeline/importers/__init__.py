@@ -19,6 +19,7 @@ from tastefeed.pipeline.importers.incoming import Incoming, Paths, from_files
 from tastefeed.pipeline.importers.landing import (
     Batch,
     erase,
+    items_of,
     land,
     landed_creators,
     landed_files,
@@ -28,7 +29,7 @@ from tastefeed.pipeline.importers.landing import (
     unname_creators,
 )
 from tastefeed.pipeline.importers.movielens import from_movielens
-from tastefeed.pipeline.importers.opt_outs import OptOutWriter, read_opt_outs
+from tastefeed.pipeline.importers.opt_outs import Erasures, OptOutWriter, read_opt_outs
 from tastefeed.pipeline.importers.readers import to_arrow
 from tastefeed.pipeline.importers.summary import ImportSummary
 
@@ -81,11 +82,11 @@ def import_files(
     lake_root: Named,
     landed_at: datetime,
     opt_out_store: OptOutWriter | None = None,
-    erased: Callable[[], Collection[str]] = tuple,
+    erasures: Erasures | None = None,
 ) -> ImportSummary:
     """Read everything, then keep the opt-outs, then land the rest: a file that is refused leaves the lake as it was.
 
-    Nothing lands of the users that `erased` returns, asked after the opt-outs are kept. Raises `UnreadableInput`,
+    Nothing lands of those whom `erasures` names, asked after the opt-outs are kept. Raises `UnreadableInput`,
     `SchemaMismatch`, `BadId` and `UnknownOptOut`, each with one line that names file and remedy.
     """
     said, read = read_opt_outs(Path(opt_outs)) if opt_outs else ((), None)
@@ -94,7 +95,7 @@ def import_files(
     )
     if said:
         _store(opt_out_store).load(said)
-    gone = erased()
+    gone = _erased(erasures, incoming)
     batches = tuple(land(read.table, read.frame, lake_root, landed_at, gone) for read in incoming.tables)
     warnings = [warning for table in (*incoming.tables, *([read] if read else [])) for warning in table.warnings]
     return ImportSummary(
@@ -107,6 +108,16 @@ def import_files(
         opt_outs=said,
         imported_at=landed_at,
     )
+
+
+def _erased(erasures: Erasures | None, incoming: Incoming) -> Collection[str]:
+    """The erased users. Items that they created, and that are about to lose their name, stay withheld if they were."""
+    if erasures is None:
+        return ()
+    gone = erasures.erased()
+    for frame in incoming.frames("items"):
+        erasures.withhold(items_of(frame, gone))
+    return gone
 
 
 def write_tables(incoming: Incoming, folder: Named) -> list[Path]:

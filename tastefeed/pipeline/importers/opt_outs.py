@@ -2,7 +2,7 @@
 the import before anything lands: an opt-out that is passed over in silence is a broken promise."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol
@@ -24,6 +24,18 @@ class OptOutWriter(Protocol):
 
     def load(self, opt_outs: Iterable[OptOut]) -> object:
         """Keep many at once, all or none; of two about the same flag, the later `effective_at` counts."""
+        ...
+
+
+class Erasures(Protocol):
+    """Who is erased."""
+
+    def erased(self) -> Collection[str]:
+        """Every user who is, in every spelling of the id."""
+        ...
+
+    def withhold(self, items_of: Mapping[str, Iterable[str]]) -> object:
+        """Some creators are about to lose their name: keep their items out of feeds if the creator asked for it."""
         ...
 
 
