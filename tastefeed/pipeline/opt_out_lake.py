@@ -70,6 +70,15 @@ class OptOutLake:
         self.create()
         return self.wishes.erased()
 
+    def withhold(self, items_of: dict[str, list[str]]) -> None:
+        """Opt the items of these creators out of recommendation where the creator has: their name is about to go."""
+        creators = self.wishes.opt_outs.among(SubjectType.CREATOR, items_of, [Flag.RECOMMENDATION])
+        items = {item for creator in creators for item in items_of[creator]}
+        new = items - self.wishes.opt_outs.among(SubjectType.ITEM, items, [Flag.RECOMMENDATION])
+        now = datetime.now(UTC)
+        if new:
+            self.load(OptOut(SubjectType.ITEM, item, Flag.RECOMMENDATION, True, now) for item in sorted(new))
+
     def restore(self, *, force: bool = False) -> "Restored":
         """Put the last backup in the place of the store. Raises `OptOutStoreUnavailable` where there is none, or where
         the store is whole and `force` is not given."""

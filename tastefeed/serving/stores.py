@@ -76,11 +76,11 @@ def open_engine(url: str, *, create: bool = True) -> Engine:
 def create_tables(engine: Engine, metadata: MetaData) -> None:
     """Make what is missing; two processes may do so at once."""
     if engine.dialect.name == "sqlite":
-        connection = engine.raw_connection()  # outside of a transaction, where the mode cannot change
+        raw = engine.raw_connection()  # in a transaction the mode cannot change
         try:
-            connection.cursor().execute("PRAGMA journal_mode=WAL")
+            raw.cursor().execute("PRAGMA journal_mode=WAL")
         finally:
-            connection.close()
+            raw.close()
     with engine.connect() as connection, connection.execution_options(**{WRITES: True}).begin():
         if engine.dialect.name == "postgresql":  # where "if not exists" alone fails when two do so at once
             connection.execute(select(func.pg_advisory_xact_lock(CREATION_LOCK)))

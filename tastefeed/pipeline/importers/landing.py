@@ -110,10 +110,17 @@ def landed_creators(lake_root: str | Path) -> dict[str, set[str]]:
     fs, _ = _folder(lake_root, "items")
     made: dict[str, set[str]] = {}
     for path in landed_files(lake_root, "items"):
-        rows = pl.DataFrame(_read(fs, path, [c.ITEM_ID, c.CREATOR_ID])).drop_nulls()
-        for creator, items in rows.group_by(c.CREATOR_ID).agg(pl.col(c.ITEM_ID).unique()).iter_rows():
+        for creator, items in items_of(pl.DataFrame(_read(fs, path, [c.ITEM_ID, c.CREATOR_ID]))).items():
             made.setdefault(creator, set()).update(items)
     return made
+
+
+def items_of(items: pl.DataFrame, creators: Collection[str] | None = None) -> dict[str, list[str]]:
+    """The items of each creator that a table names, or of some of them."""
+    named = items.select(c.CREATOR_ID, c.ITEM_ID).drop_nulls()
+    if creators is not None:
+        named = named.filter(pl.col(c.CREATOR_ID).is_in(sorted(creators)))
+    return dict(named.group_by(c.CREATOR_ID).agg(pl.col(c.ITEM_ID).unique()).iter_rows())
 
 
 def _erase_table(lake_root: str | Path, table: str, gone: list[str]) -> int:
