@@ -242,6 +242,18 @@ class TestEvents:
     def test_a_body_that_is_no_batch(self, client, body):
         is_problem(client.post("/v1/events", content=body, headers={"Content-Type": "application/json"}), 422)
 
+    @pytest.mark.parametrize("body", [
+        b'{"events": [], "\\ud800": 1}', b'{"\\ud800": 1}', b'{"events": [], "' + b"k" * 9999 + b'": 1}',
+        b'{"events": ' + b"[" * 100_000 + b"]" * 100_000 + b"}", b"[" * 100_000, b'{"events": [' + b"9" * 5000 + b"]}",
+        b"\xff\xfe{", b'{"events": "\xff"}', b'{"events": NaN}', b'{"events": 1e999}', b"\x00", b"null", b'"\\ud800"',
+        b"\xef\xbb\xbf{}",
+    ])  # fmt: skip
+    def test_no_body_is_an_error_of_the_server(self, client, body):
+        answer = client.post("/v1/events", content=body, headers={"Content-Type": "application/json"})
+        problem = is_problem(answer, answer.status_code)
+        assert answer.status_code in {400, 422}
+        assert len(problem["detail"]) < 1000
+
     def test_a_web_page_elsewhere_cannot_post(self, client):
         """A browser sends text/plain across sites without asking; JSON it asks for, and nobody here says yes."""
         body = '{"events": []}'
