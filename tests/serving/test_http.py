@@ -417,6 +417,19 @@ class TestPage:
         assert "Next page" not in first  # everyone's list has 28 items
         assert "Next page" in client.get("/", params={"user_id": "user-1"}).text
 
+    def test_a_cursor_that_leads_nowhere_leads_to_the_top(self, client):
+        answer = client.get("/", params={"user_id": "a/b", "cursor": "?"}, follow_redirects=False)
+        assert (answer.status_code, answer.headers["location"]) == (303, "/?user_id=a%2Fb")
+
+    @pytest.mark.parametrize("flag", ["personalization", "erasure"])
+    def test_an_opted_out_user_sees_everyones_list_with_or_without_a_cursor(self, client, flag):
+        cursor = client.get("/v1/users/user-1/home-feed", params={"limit": 5}).json()["cursor"]
+        client.put(f"/v1/opt-outs/user/user-1/{flag}")
+        for query in ({}, {"cursor": cursor}):
+            page = client.get("/", params={"user_id": "user-1", **query}).text
+            assert "You opted out" in page
+            assert "Because you" not in page
+
     def test_markup_in_ids_is_text(self, client):
         page = client.get("/", params={"user_id": "<script>alert(1)</script>"}).text
         assert "<script>" not in page
