@@ -26,6 +26,10 @@ class Settings(BaseSettings):
     spark_ui: bool = Field(False, description="serve Spark's web UI while a night runs")
 
     max_bad_share: float = Field(0.05, ge=0, le=1, description="share of broken rows above which the night stops")
+    max_placeholder_share: float = Field(
+        0.05, ge=0, le=1, description="share of events with one placeholder id (null, nan) above which an import stops"
+    )
+    max_unpacked_mb: int = Field(4096, ge=1, description="MB of text that a .gz file may unpack to when imported")
     session_gap_minutes: float = Field(30, gt=0, description="silence that ends a session without session_id")
     half_life_days: float = Field(14, gt=0, description="half-life of click and save strengths")
     holdout_days: int = Field(7, ge=1, description="last days held out to measure and gate")

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from tastefeed.contracts import Flag, SubjectType
 from tastefeed.contracts import columns as c
-from tastefeed.pipeline.importers import landed_items, landed_users
-from tastefeed.pipeline.landed import catalogue
+from tastefeed.pipeline.importers import landed_users
+from tastefeed.pipeline.landed import known_items, opted_out, without_opted_out_creators
 from tastefeed.pipeline.night import Night
 from tastefeed.ranking.feature_names import ITEM_FEATURE_NAMES, USER_FEATURE_NAMES
 from tastefeed.ranking.tables import Floats, Hours, Items, Rows, Users
@@ -72,11 +72,12 @@ class Landed:
 
 def read_landed(night: Night) -> Landed:
     """The landed items and users of a lake."""
-    items, users = catalogue(night.home, night.opt_outs), landed_users(night.home.url)
+    named, users = known_items(night.home, night.opt_outs), landed_users(night.home.url)
+    items = without_opted_out_creators(named, night.opt_outs)
     return Landed(
         items,
         users,
-        _withheld(night),
+        _withheld(night, named),
         _vocabulary(items[c.CREATOR_ID]),
         _vocabulary(items[c.LANGUAGE]),
         _vocabulary(items[c.CATEGORIES].explode()),
@@ -86,19 +87,24 @@ def read_landed(night: Night) -> Landed:
 
 def read_view(night: Night, landed: Landed, cut: datetime, tower: Tower) -> View:
     """Features, vectors and histories as of `cut`."""
-    features = at_cut(night, "item_features", cut).collect()
-    exists = landed.items[c.ITEM_ID].is_in(features[c.ITEM_ID].implode()).to_numpy()
-    rows = np.flatnonzero(exists & ~landed.withheld).astype(np.int32)
-    items = _items(landed, landed.items[rows], features, cut, tower)
+    items, rows = read_items(night, landed, cut, tower)
     return View(cut, items, _users(night, landed, items.ids, cut, tower), rows)
 
 
-def _withheld(night: Night) -> NDArray[np.bool_]:
+def read_items(night: Night, landed: Landed, cut: datetime, tower: Tower | None) -> tuple[Items, Rows]:
+    """What may be recommended as of `cut`, with its rows [I] of the landed catalogue; vectors of no size without a
+    tower."""
+    features = at_cut(night, "item_features", cut).collect()
+    exists = landed.items[c.ITEM_ID].is_in(features[c.ITEM_ID].implode()).to_numpy()
+    rows = np.flatnonzero(exists & ~landed.withheld).astype(np.int32)
+    return _items(landed, landed.items[rows], features, cut, tower), rows
+
+
+def _withheld(night: Night, named: pl.DataFrame) -> NDArray[np.bool_]:
+    """[I] whether each item or its creator opted out; `named` still has the creators who opted out as users."""
     flag = (Flag.RECOMMENDATION,)
-    items = list(night.opt_outs.subjects(SubjectType.ITEM, flag))
-    creators = list(night.opt_outs.subjects(SubjectType.CREATOR, flag))
-    # the landed creators, not the catalogue's: there, who opted out as a user is not named any more
-    named = landed_items(night.home.url).sort(c.ITEM_ID)
+    items = list(opted_out(night.opt_outs, SubjectType.ITEM, flag))
+    creators = list(opted_out(night.opt_outs, SubjectType.CREATOR, flag))
     out = pl.col(c.ITEM_ID).is_in(items) | pl.col(c.CREATOR_ID).is_in(creators).fill_null(value=False)
     return named.select(out).to_series().to_numpy()
 
@@ -116,7 +122,8 @@ def rows_of(ids: pl.Series, row_ids: NDArray[np.str_]) -> pl.Series:
     return ids.to_frame("id").join(lookup, on="id", how="left", maintain_order="left")["row"]
 
 
-def _items(landed: Landed, frame: pl.DataFrame, features: pl.DataFrame, cut: datetime, tower: Tower) -> Items:
+def _items(landed: Landed, frame: pl.DataFrame, features: pl.DataFrame, cut: datetime, tower: Tower | None) -> Items:
+    none = np.zeros((len(frame), 0), np.float32)
     features = frame.select(c.ITEM_ID).join(features, on=c.ITEM_ID, how="left", maintain_order="left")
     categories = frame[c.CATEGORIES].list.drop_nulls()
     return Items(
@@ -126,8 +133,8 @@ def _items(landed: Landed, frame: pl.DataFrame, features: pl.DataFrame, cut: dat
         category_offsets=_offsets(categories.list.len()),
         category_codes=_codes(categories.explode().drop_nulls(), landed.categories),
         created_hours=_hours(frame[c.CREATED_AT]),
-        vectors=tower.embed_items(frame, cut),
-        text_vectors=tower.embed_text(frame),
+        vectors=tower.embed_items(frame, cut) if tower else none,
+        text_vectors=tower.embed_text(frame) if tower else none,
         features=_matrix(features, ITEM_FEATURE_NAMES),
     )
 

@@ -22,6 +22,7 @@ from tastefeed.evaluation import (
 )
 from tastefeed.evaluation.baselines import night_baselines
 from tastefeed.pipeline.arrays import Landed, View, rows_of
+from tastefeed.pipeline.landed import opted_out
 from tastefeed.pipeline.night import Night
 from tastefeed.ranking.tables import Rows
 
@@ -42,7 +43,7 @@ class Questions:
 
 def read_questions(night: Night, landed: Landed, text_vectors: NDArray[np.float32]) -> Questions:
     """The events of everyone who may be learned from."""
-    silent = list(night.opt_outs.subjects(SubjectType.USER, (Flag.TRAINING,)))
+    silent = list(opted_out(night.opt_outs, SubjectType.USER, (Flag.TRAINING,)))
     wanted = [c.USER_ID, c.ITEM_ID, c.ACTION, c.TIMESTAMP]
     events = (
         night.lake.scan("events", night.plan.as_of).select(wanted).filter(~pl.col(c.USER_ID).is_in(silent)).collect()

@@ -10,33 +10,39 @@ from tastefeed.contracts import Settings
 from tastefeed.contracts import columns as c
 from tastefeed.contracts.errors import UnreadableInput
 from tastefeed.pipeline.importers.readers import read_table
+from tastefeed.pipeline.lake import Lake
+from tastefeed.pipeline.landed import usable_events
 from tastefeed.serving import places, publish
-from tastefeed.serving.opt_outs import OptOutStore
-from tastefeed.serving.pending_events import PendingEvents
 from tastefeed.serving.recommend import recommend
-
-
-def store(lake: str) -> OptOutStore:
-    """The opt-out store of a lake."""
-    return OptOutStore(places.opt_out_url(Settings(lake=lake)))
+from tastefeed.serving.wishes import Wishes
 
 
 def recommend_to(lake: str, *, users: Path | None, k: int, out: Path) -> int:
     """Write `user_id, item_id, rank, score, source` for some users or everyone; returns the number of rows."""
     settings = Settings(lake=lake)
-    asked = None if users is None else user_ids(users)
+    release, stores = publish.load(places.release_root(settings)), Wishes.of(settings)
+    if users is not None:
+        asked: list[str] | None = user_ids(users)
+    else:
+        asked = None if release.profiled else landed_user_ids(lake)
     lists = recommend(
-        publish.load(places.release_root(settings)),
+        release,
         asked,
         k,
-        store(lake),
-        pending=PendingEvents(places.events_url(settings)),
+        stores.opt_outs,
+        pending=stores.pending,
     )
     out.parent.mkdir(parents=True, exist_ok=True)
     aside = out.with_name(f".{out.name}.{uuid4().hex}")
     pq.write_table(lists, aside, compression="zstd")
     aside.replace(out)
     return int(lists.num_rows)
+
+
+def landed_user_ids(lake: str) -> list[str]:
+    """Everyone who has landed a usable event: a release that is not profiled names nobody itself."""
+    found: pl.Series = usable_events(Lake(lake)).select(pl.col(c.USER_ID).unique().sort()).collect()[c.USER_ID]
+    return found.to_list()
 
 
 def user_ids(path: Path) -> list[str]:

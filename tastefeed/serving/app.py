@@ -20,9 +20,7 @@ from tastefeed.serving.held import HeldRelease
 from tastefeed.serving.keys import Keys
 from tastefeed.serving.metrics import Metrics
 from tastefeed.serving.openapi import describe
-from tastefeed.serving.opt_outs import OptOutStore
-from tastefeed.serving.pending_events import PendingEvents
-from tastefeed.serving.places import events_url, opt_out_url, release_root
+from tastefeed.serving.places import release_root
 from tastefeed.serving.problems import add_problems
 from tastefeed.serving.routes import events, feed, health, opt_outs, page
 from tastefeed.serving.wishes import Wishes
@@ -40,7 +38,7 @@ def create_app(settings: Settings) -> FastAPI:
     )
     app.state.keys = Keys(settings)
     app.state.metrics = Metrics()
-    app.state.wishes = Wishes(OptOutStore(opt_out_url(settings)), PendingEvents(events_url(settings)))
+    app.state.wishes = Wishes.of(settings)
     app.state.held = HeldRelease(release_root(settings))
     app.state.home = HomeFeed(app.state.held, Doorkeeper(app.state.wishes.opt_outs, app.state.wishes.pending))
     app.add_middleware(

@@ -7,6 +7,9 @@ ranker.txt          ranking.json     the re-ranker's own text; how candidates, s
 catalogue.parquet                    what is shown of an item, row for row as in items
 popular.parquet     fresh.parquet    item rows, best first
 metrics.json        manifest.json
+
+A release that is not profiled, of a first night without models, has no `index.faiss`, `ranker.txt` and `ranking.json`;
+its vectors have no size, and it names no user.
 """
 
 import json
@@ -26,7 +29,7 @@ from numpy.typing import NDArray
 
 from tastefeed import __version__
 from tastefeed.contracts import columns as c
-from tastefeed.contracts.errors import ReleaseCorrupt
+from tastefeed.contracts.errors import ReleaseCorrupt, ReleaseNotProfiled
 from tastefeed.contracts.ids import spellings
 from tastefeed.contracts.schemas import ITEMS
 from tastefeed.ranking.candidates import fresh_rows, popular_of
@@ -60,23 +63,30 @@ class Contents:
     """Rows of `items`, most popular first."""
     fresh: Sequence[int] | Rows
     """Rows of `items`, newest first."""
-    ranker: Path
-    """What `Reranker.save` wrote."""
+    ranker: Path | None
+    """What `Reranker.save` wrote; `None` for a release that is not profiled."""
     ranking: RankingConfig
     index: IndexConfig
     metrics: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
+class RankingModels:
+    """What ranks for one user."""
+
+    index: FaissIndex
+    reranker: Reranker
+    ranking: RankingConfig
+
+
+@dataclass(frozen=True)
 class Release:
-    """A release in memory, verified."""
+    """A release in memory, verified. `index`, `reranker` and `ranking` raise `ReleaseNotProfiled` where it has none."""
 
     manifest: Manifest
     items: Items
     users: Users
-    index: FaissIndex
-    reranker: Reranker
-    ranking: RankingConfig
+    models: RankingModels | None
     catalogue: pa.Table
     popular: Rows
     fresh: Rows
@@ -86,6 +96,31 @@ class Release:
     def version(self) -> str:
         """The release's name."""
         return self.manifest.version
+
+    @property
+    def profiled(self) -> bool:
+        """Whether the release ranks for single users; else it holds the list of everyone alone."""
+        return self.models is not None
+
+    @property
+    def index(self) -> FaissIndex:
+        """Nearest items of a vector."""
+        return self._models().index
+
+    @property
+    def reranker(self) -> Reranker:
+        """Scores of candidates."""
+        return self._models().reranker
+
+    @property
+    def ranking(self) -> RankingConfig:
+        """How candidates, slate and reasons are made."""
+        return self._models().ranking
+
+    def _models(self) -> RankingModels:
+        if self.models is None:
+            raise ReleaseNotProfiled(f"release {self.version} holds no models; run a night that passes its gates")
+        return self.models
 
     @property
     def as_of_hours(self) -> float:
@@ -148,7 +183,9 @@ class Release:
     def warmed(self) -> "Release":
         """Itself, with every lookup made, so that the first request does not pay for them."""
         _ = (self.user_row, self.item_row, self.creator_rows, self.removed_hours, self.languages, self.item_hashes)
-        _ = (self.fresh_candidates, self.popular_candidates, self.everyones)
+        _ = self.everyones
+        if self.profiled:
+            _ = (self.fresh_candidates, self.popular_candidates)
         return self
 
 
@@ -157,9 +194,10 @@ def write_release(contents: Contents, folder: Path) -> Manifest:
     folder.mkdir(parents=True)
     write_arrays(contents.items, folder, "items", tower=contents.tower)
     write_arrays(contents.users, folder, "users", tower=contents.tower)
-    build(contents.items.vectors, contents.items.ids, contents.index).save(folder / "index.faiss")
-    shutil.copyfile(contents.ranker, folder / "ranker.txt")
-    (folder / "ranking.json").write_text(contents.ranking.model_dump_json(indent=1) + "\n")
+    if contents.ranker is not None:
+        build(contents.items.vectors, contents.items.ids, contents.index).save(folder / "index.faiss")
+        shutil.copyfile(contents.ranker, folder / "ranker.txt")
+        (folder / "ranking.json").write_text(contents.ranking.model_dump_json(indent=1) + "\n")
     pq.write_table(_catalogue(contents), folder / "catalogue.parquet", compression="zstd")
     for name, rows in (("popular", contents.popular), ("fresh", contents.fresh)):
         pq.write_table(_ordered(contents.items, rows), folder / f"{name}.parquet", compression="zstd")
@@ -174,6 +212,7 @@ def write_release(contents: Contents, folder: Path) -> Manifest:
             index=contents.index,
             users=len(contents.users.ids),
             items=len(contents.items.ids),
+            profiled=contents.ranker is not None,
         ),
     )
 
@@ -187,9 +226,7 @@ def load_release(folder: Path) -> Release:
         manifest=manifest,
         items=items,
         users=read_arrays(Users, folder, "users", tower=tower),
-        index=load(folder / "index.faiss", items.ids, manifest.index),
-        reranker=Reranker.load(folder / "ranker.txt"),
-        ranking=RankingConfig.model_validate_json((folder / "ranking.json").read_bytes()),
+        models=_read_models(folder, manifest, items) if manifest.profiled else None,
         catalogue=pq.read_table(folder / "catalogue.parquet"),
         popular=_rows(folder / "popular.parquet"),
         fresh=_rows(folder / "fresh.parquet"),
@@ -199,17 +236,29 @@ def load_release(folder: Path) -> Release:
     return release.warmed()
 
 
+def _read_models(folder: Path, manifest: Manifest, items: Items) -> RankingModels:
+    return RankingModels(
+        index=load(folder / "index.faiss", items.ids, manifest.index),
+        reranker=Reranker.load(folder / "ranker.txt"),
+        ranking=RankingConfig.model_validate_json((folder / "ranking.json").read_bytes()),
+    )
+
+
 def _belongs_together(folder: Path, release: Release) -> None:
     """The hashes prove each file; this proves that they are of one build."""
     items = release.items
     if release.catalogue[c.ITEM_ID].to_pylist() != items.ids.tolist():
         raise ReleaseCorrupt(f"{folder}: catalogue.parquet and items.parquet name different items; publish again")
-    sample = min(len(items.ids), 100)
-    held, want = release.index.vectors(0, sample), comparable(items.vectors[:sample], release.index.metric)
-    if not np.allclose(held, want, atol=1e-5):
-        raise ReleaseCorrupt(f"{folder}: index.faiss holds other vectors than items.safetensors; publish again")
+    if release.models is not None:
+        _same_vectors(folder, release.models.index, items)
     if items.vectors.shape[1] != release.users.vectors.shape[1]:
         raise ReleaseCorrupt(f"{folder}: user and item vectors differ in size; publish again")
+
+
+def _same_vectors(folder: Path, index: FaissIndex, items: Items) -> None:
+    sample = min(len(items.ids), 100)
+    if not np.allclose(index.vectors(0, sample), comparable(items.vectors[:sample], index.metric), atol=1e-5):
+        raise ReleaseCorrupt(f"{folder}: index.faiss holds other vectors than items.safetensors; publish again")
 
 
 def _row_of(ids: Iterable[str]) -> dict[str, int]:

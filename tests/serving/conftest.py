@@ -8,6 +8,7 @@ from fastapi.testclient import TestClient
 
 from tastefeed.contracts import Settings
 from tastefeed.serving.app import create_app
+from tastefeed.serving.opt_outs import OptOutStore
 from tests.serving.tiny import publish_tiny
 
 
@@ -39,7 +40,9 @@ def published(tmp_path_factory) -> Path:
 @pytest.fixture
 def lake(tmp_path, published) -> Lake:
     shutil.copytree(published, tmp_path / "lake" / "releases")
-    return Lake(tmp_path / "lake", tmp_path / "workshop")
+    lake = Lake(tmp_path / "lake", tmp_path / "workshop")
+    OptOutStore.of(lake.settings()).create()
+    return lake
 
 
 @pytest.fixture

@@ -21,7 +21,8 @@ def list_(*, lake: options.Lake = options.LAKE) -> None:
     current = publish.current_or_none(root)
     for manifest in reversed(publish.list_releases(root)):
         mark = "*" if manifest.version == current else " "
-        typer.echo(f"{mark} {manifest.version}  as of {manifest.as_of:%Y-%m-%d}, {manifest.users:,} people")
+        what = f"{manifest.users:,} people" if manifest.profiled else "not profiled"
+        typer.echo(f"{mark} {manifest.version}  as of {manifest.as_of:%Y-%m-%d}, {what}")
 
 
 @releases.command("show")

@@ -16,6 +16,7 @@ from tastefeed.contracts.opt_outs import UNREADABLE
 from tastefeed.contracts.schemas import DERIVED
 from tastefeed.pipeline.importers import erase
 from tastefeed.pipeline.night import Night, Summary
+from tastefeed.pipeline.opt_out_lake import OptOutLake
 from tastefeed.serving.scrub import scrub
 
 PERSONAL = tuple(table for table, schema in DERIVED.items() if c.USER_ID in schema.names)
@@ -26,9 +27,12 @@ def forget(night: Night) -> Summary:
     """Take opted-out people out of everything that exists, and open the night's run in MLflow."""
     night.clear_summaries()
     night.home.sweep_scratch()
+    opt_outs = OptOutLake(night.home, night.settings, night.wishes)
+    opt_outs.create()
+    opt_outs.back_up()
     unreadable = night.opt_outs.subjects(SubjectType.USER, UNREADABLE)
     erased = night.opt_outs.subjects(SubjectType.USER, (Flag.ERASURE,))
-    night.pending_events.erase(erased)
+    night.wishes.settle()
     landed = erase(night.home.url, erased) if erased else {}
     revised = scrub(night.releases, unreadable)
     return {

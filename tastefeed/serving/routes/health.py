@@ -28,6 +28,7 @@ class CurrentRelease(BaseModel):
     version: str
     built_at: datetime
     as_of: datetime
+    profiled: bool
     metrics: dict[str, Any]
 
 
@@ -63,5 +64,9 @@ def current_release(request: Request) -> CurrentRelease:
     release = held.get()
     manifest = release.manifest
     return CurrentRelease(
-        version=manifest.version, built_at=manifest.built_at, as_of=manifest.as_of, metrics=release.metrics
+        version=manifest.version,
+        built_at=manifest.built_at,
+        as_of=manifest.as_of,
+        profiled=release.profiled,
+        metrics=release.metrics,
     )
