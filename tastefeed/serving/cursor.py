@@ -37,7 +37,7 @@ class Cursor(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    release: str = Field(max_length=64, description="the release that ranked the last page")
+    release: str = Field(max_length=64, description="the release that ranked every page; empty where several did")
     personalized: bool = Field(description="whether the last page was of somebody's own list")
     since: datetime = Field(description="what the user did later only leaves out, and does not rank anew")
     offset: int = Field(ge=0, le=10_000_000, description="places of that ranking passed by")
@@ -57,6 +57,8 @@ class Cursor(BaseModel):
     def after(self, hashes: NDArray[np.uint32], *, release: str, personalized: bool, offset: int) -> "Cursor":
         """The cursor after a page that showed items of these hashes and ended at place `offset` of its ranking."""
         rank = self.rank + len(hashes)
+        if (self.release, self.personalized) != (release, personalized):
+            release = ""  # a place in this ranking says nothing of what the one before has shown
         shown = self.shown + hashes.astype(HASH).tobytes() if self.complete and rank <= MAX_SHOWN else b""
         place = {"release": release, "personalized": personalized, "offset": offset, "rank": rank, "shown": shown}
         return self.model_copy(update=place)

@@ -140,15 +140,24 @@ def _cut(
     release: Release, rows: Rows, hidden: NDArray[np.bool_], place: Cursor, limit: int, *, personalized: bool
 ) -> tuple[NDArray[np.int64], str | None]:
     """The places of a list that make one page, and where the next one begins."""
-    above = np.arange(len(rows)) < place.offset
-    passed = np.isin(release.item_hashes[rows], place.hashes) if place.complete else above
-    left = np.flatnonzero(~hidden[rows] & ~passed)
+    left = _not_shown_yet(release, rows, np.flatnonzero(~hidden[rows]), place, limit)
     page = left[:limit]
     if len(left) <= limit:
         return page, None
     hashes, offset = release.item_hashes[rows[page]], int(page[-1]) + 1
     following = place.after(hashes, release=release.version, personalized=personalized, offset=offset)
     return page, following.encoded()
+
+
+def _not_shown_yet(
+    release: Release, rows: Rows, places: NDArray[np.int64], cursor: Cursor, limit: int
+) -> NDArray[np.int64]:
+    """The first of these places that no page has shown, more than `limit` where there are more."""
+    if not cursor.complete:
+        return places[places >= cursor.offset]
+    # the list of everyone is as long as the catalogue; beyond this place, enough are left whatever was shown
+    enough = places[: 2 * (limit + len(cursor.hashes))]
+    return enough[~np.isin(release.item_hashes[rows[enough]], cursor.hashes)]
 
 
 def _foreign(release: Release, languages: frozenset[str] | None) -> NDArray[np.bool_]:

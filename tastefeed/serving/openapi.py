@@ -27,6 +27,8 @@ def describe(app: FastAPI) -> dict[str, Any]:
         for methods in made["paths"].values():
             for call in methods.values():
                 call["responses"] = {**_successes(call["responses"]), **_errors()}
+                if not app.state.keys.any:
+                    call.pop("security", None)
         app.openapi_schema = with_shared_schemas(made)
     return app.openapi_schema
 

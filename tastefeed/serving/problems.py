@@ -1,5 +1,6 @@
 """Errors as RFC 9457 problem documents: one table from our errors to status codes."""
 
+from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Any
 
@@ -33,6 +34,7 @@ STATUS: dict[type[Exception], HTTPStatus] = {
 """What an error means over HTTP; the nearest base class counts."""
 CLOSE = {"Connection": "close"}
 """Headers of an answer to a request that is not read to its end."""
+MAX_PARTS, MAX_NAME_LENGTH = 100, 64
 CHALLENGE = {HTTPStatus.UNAUTHORIZED: {"WWW-Authenticate": 'Bearer realm="tastefeed"'}}
 
 
@@ -77,9 +79,15 @@ async def _domain(_: Request, error: Exception) -> JSONResponse:
 async def _invalid(_: Request, error: Exception) -> JSONResponse:
     broken = error.errors() if isinstance(error, RequestValidationError) else []
     # what was sent stays out: it may be an id
-    parts = [{"where": ".".join(str(step) for step in part["loc"]), "why": part["msg"]} for part in broken]
+    parts = [{"where": _where(part["loc"]), "why": part["msg"]} for part in broken[:MAX_PARTS]]
     detail = "; ".join(f"{part['where']}: {part['why']}" for part in parts[:3])
     return _answer(HTTPStatus.UNPROCESSABLE_ENTITY, detail, kind="invalid-request", parts=parts)
+
+
+def _where(steps: Sequence[Any]) -> str:
+    """The place of a broken part. The name of an unknown field is the client's own: any text of any length."""
+    names = [str(step).encode("utf-8", "backslashreplace").decode()[:MAX_NAME_LENGTH] for step in steps]
+    return ".".join(names)
 
 
 async def _http(request: Request, error: Exception) -> JSONResponse:

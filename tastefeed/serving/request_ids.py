@@ -45,10 +45,17 @@ def _id_or_blank(value: object) -> str:
     return "" if isinstance(value, str) and not value.strip(BLANKS) else id_of_request(value)
 
 
+DOCUMENTED = r"^[^\u0000-\u001f\u007f-\u009f]*[^\u0000-\u001f\u007f-\u009f\s][^\u0000-\u001f\u007f-\u009f]*$"
+"""What the OpenAPI document says of an id, in the regular expressions of JSON Schema."""
 PathId = Annotated[
     str,
     BeforeValidator(id_of_request),
-    Path(min_length=1, max_length=MAX_ID_LENGTH, description="any id, percent-encoded"),
+    Path(
+        min_length=1,
+        max_length=MAX_ID_LENGTH,
+        description="any id, percent-encoded",
+        json_schema_extra={"pattern": DOCUMENTED},
+    ),
 ]
 QueryId = Annotated[
     str, BeforeValidator(_id_or_blank), Query(max_length=MAX_ID_LENGTH, description="any id; blank: no user")

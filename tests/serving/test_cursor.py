@@ -18,7 +18,7 @@ def after(cursor: Cursor, *items: str) -> Cursor:
 
 def test_names_what_was_shown():
     cursor = decoded(after(after(TOP, "a", "b"), "c").encoded())
-    assert (cursor.rank, cursor.complete, cursor.release, cursor.offset) == (3, True, "next", 9)
+    assert (cursor.rank, cursor.complete, cursor.release, cursor.offset) == (3, True, "", 9)
     assert cursor.hashes.tolist() == item_hashes(np.array(["a", "b", "c"])).tolist()
 
 

@@ -242,6 +242,18 @@ class TestEvents:
     def test_a_body_that_is_no_batch(self, client, body):
         is_problem(client.post("/v1/events", content=body, headers={"Content-Type": "application/json"}), 422)
 
+    @pytest.mark.parametrize("body", [
+        b'{"events": [], "\\ud800": 1}', b'{"\\ud800": 1}', b'{"events": [], "' + b"k" * 9999 + b'": 1}',
+        b'{"events": ' + b"[" * 100_000 + b"]" * 100_000 + b"}", b"[" * 100_000, b'{"events": [' + b"9" * 5000 + b"]}",
+        b"\xff\xfe{", b'{"events": "\xff"}', b'{"events": NaN}', b'{"events": 1e999}', b"\x00", b"null", b'"\\ud800"',
+        b"\xef\xbb\xbf{}",
+    ])  # fmt: skip
+    def test_no_body_is_an_error_of_the_server(self, client, body):
+        answer = client.post("/v1/events", content=body, headers={"Content-Type": "application/json"})
+        problem = is_problem(answer, answer.status_code)
+        assert answer.status_code in {400, 422}
+        assert len(problem["detail"]) < 1000
+
     def test_a_web_page_elsewhere_cannot_post(self, client):
         """A browser sends text/plain across sites without asking; JSON it asks for, and nobody here says yes."""
         body = '{"events": []}'
@@ -404,6 +416,19 @@ class TestPage:
         first = client.get("/", params={"user_id": "nobody"}).text
         assert "Next page" not in first  # everyone's list has 28 items
         assert "Next page" in client.get("/", params={"user_id": "user-1"}).text
+
+    def test_a_cursor_that_leads_nowhere_leads_to_the_top(self, client):
+        answer = client.get("/", params={"user_id": "a/b", "cursor": "?"}, follow_redirects=False)
+        assert (answer.status_code, answer.headers["location"]) == (303, "/?user_id=a%2Fb")
+
+    @pytest.mark.parametrize("flag", ["personalization", "erasure"])
+    def test_an_opted_out_user_sees_everyones_list_with_or_without_a_cursor(self, client, flag):
+        cursor = client.get("/v1/users/user-1/home-feed", params={"limit": 5}).json()["cursor"]
+        client.put(f"/v1/opt-outs/user/user-1/{flag}")
+        for query in ({}, {"cursor": cursor}):
+            page = client.get("/", params={"user_id": "user-1", **query}).text
+            assert "You opted out" in page
+            assert "Because you" not in page
 
     def test_markup_in_ids_is_text(self, client):
         page = client.get("/", params={"user_id": "<script>alert(1)</script>"}).text

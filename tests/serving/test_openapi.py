@@ -1,8 +1,10 @@
 """The document that client generators and fuzzers read."""
 
 import pytest
+from fastapi.testclient import TestClient
 from openapi_spec_validator import validate
 
+from tastefeed.serving.app import create_app
 from tastefeed.serving.openapi import with_shared_schemas
 
 
@@ -77,3 +79,10 @@ def test_the_page_of_calls_shows_it(client):
     page = client.get("/docs").text
     assert '<section id="Problem">' in page
     assert '<section id="Event">' in page
+
+
+def test_keys_are_documented_where_there_are_some(client, lake):
+    assert not any("security" in call for _, call in calls(client.get("/openapi.json").json()))
+    with TestClient(create_app(lake.settings(feed_keys="f1"))) as keyed:
+        named = calls(keyed.get("/openapi.json").json())
+    assert {name.split()[1] for name, call in named if "security" not in call} == {"/healthz", "/readyz", "/metrics"}

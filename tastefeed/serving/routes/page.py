@@ -5,10 +5,11 @@ from urllib.parse import parse_qsl, urlencode
 
 from fastapi import APIRouter, Depends, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import HTMLResponse, RedirectResponse
+from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
 from tastefeed.contracts.opt_outs import Flag, SubjectType
+from tastefeed.serving.cursor import BadCursor, CursorExpired
 from tastefeed.serving.feed import HomeFeed
 from tastefeed.serving.keys import NotAuthenticated, Role, check_same_origin, may_administer, may_read
 from tastefeed.serving.pages import described, rendered
@@ -21,8 +22,8 @@ FORM_FIELDS = 10
 
 
 @router.head("/")
-@router.get("/")
-def home(request: Request, user_id: QueryId = "", cursor: CursorText = None, sec_gpc: SecGpc = None) -> HTMLResponse:
+@router.get("/", response_class=HTMLResponse)
+def home(request: Request, user_id: QueryId = "", cursor: CursorText = None, sec_gpc: SecGpc = None) -> Response:
     """The feed of a user, or everyone's."""
     try:
         may_read(request)
@@ -30,7 +31,10 @@ def home(request: Request, user_id: QueryId = "", cursor: CursorText = None, sec
         challenge = {"WWW-Authenticate": 'Basic realm="tastefeed: any name, a key as the password"'}
         return rendered("refused.html", {"message": str(error)}, status=401, headers=challenge)
     feeds: HomeFeed = request.app.state.home
-    feed = feeds.feed(user_id or None, limit=PAGE_ITEMS, cursor=cursor, gpc=refuses_profiles(sec_gpc))
+    try:
+        feed = feeds.feed(user_id or None, limit=PAGE_ITEMS, cursor=cursor, gpc=refuses_profiles(sec_gpc))
+    except (BadCursor, CursorExpired):
+        return _page_of(user_id)
     switchable = request.app.state.keys.allows(request, Role.ADMIN)
     facts = {"feed": feed, "user_id": user_id, "first": cursor is None, "switchable": switchable}
     return rendered("home.html", facts)
@@ -63,8 +67,12 @@ def switch(request: Request, form: Annotated[Switch, Depends(switch_of_form)]) -
     wishes: Any = request.app.state.wishes
     change = wishes.opt_out if form.opted_out else wishes.opt_in
     change(SubjectType.USER, form.user_id, Flag.PERSONALIZATION)
+    return _page_of(form.user_id)
+
+
+def _page_of(user_id: str) -> RedirectResponse:
     # relative: behind a proxy the server does not know the scheme that the browser uses
-    return RedirectResponse(f"/?{urlencode({'user_id': form.user_id})}", status_code=303)
+    return RedirectResponse(f"/?{urlencode({'user_id': user_id})}", status_code=303)
 
 
 @router.head("/docs")
