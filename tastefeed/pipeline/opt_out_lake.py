@@ -1,6 +1,6 @@
 """The opt-outs of a lake, for commands, imports and nights: the only places that may make a store."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -70,7 +70,7 @@ class OptOutLake:
         self.create()
         return self.wishes.erased()
 
-    def withhold(self, items_of: dict[str, list[str]]) -> None:
+    def withhold(self, items_of: Mapping[str, Iterable[str]]) -> None:
         """Opt the items of these creators out of recommendation where the creator has: their name is about to go."""
         creators = self.wishes.opt_outs.among(SubjectType.CREATOR, items_of, [Flag.RECOMMENDATION])
         items = {item for creator in creators for item in items_of[creator]}

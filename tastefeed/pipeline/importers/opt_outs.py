@@ -2,7 +2,7 @@
 the import before anything lands: an opt-out that is passed over in silence is a broken promise."""
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol
@@ -35,7 +35,7 @@ class Erasures(Protocol):
         """Every user who is, in every spelling of the id."""
         ...
 
-    def withhold(self, items_of: dict[str, list[str]]) -> object:
+    def withhold(self, items_of: Mapping[str, Iterable[str]]) -> object:
         """Some creators are about to lose their name: keep their items out of feeds if the creator asked for it."""
         ...
 
