@@ -17,6 +17,14 @@ class UnreadableInput(TastefeedError):
     """A file that was handed in cannot be read as what it claims to be."""
 
 
+class BadMapping(TastefeedError):
+    """Names of columns or actions that cannot be mapped to the contract's."""
+
+
+class BadSetting(TastefeedError):
+    """A setting whose value means nothing."""
+
+
 class TooManyBadRows(TastefeedError):
     """More rows break the contract than the night accepts; the last release keeps serving."""
 

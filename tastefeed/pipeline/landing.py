@@ -9,12 +9,11 @@ from tastefeed.contracts import Action, Reason, Settings
 from tastefeed.contracts import columns as c
 from tastefeed.contracts.errors import UnreadableInput
 from tastefeed.pipeline.console import console
-from tastefeed.pipeline.importers import ImportSummary, import_files
+from tastefeed.pipeline.importers import NO_MAPPING, ImportSummary, NameMapping, import_files
 from tastefeed.pipeline.lake import Lake
 from tastefeed.pipeline.landed import last_day
 from tastefeed.pipeline.last_day import outlier_in
-from tastefeed.serving import places
-from tastefeed.serving.opt_outs import OptOutStore
+from tastefeed.pipeline.opt_out_lake import OptOutLake
 
 if TYPE_CHECKING:
     from tastefeed.pipeline.stages.events import Checked
@@ -38,9 +37,10 @@ def land_files(
     users: Path | None,
     opt_outs: Path | None,
     lake: str,
+    mapping: NameMapping = NO_MAPPING,
 ) -> ImportSummary:
     """Land the files and print the summary; where events are new, also what the next night will quarantine."""
-    home, landed_at = Lake(lake), datetime.now(UTC)
+    home, kept, landed_at = Lake(lake), OptOutLake.of(lake), datetime.now(UTC)
     summary = import_files(
         source or "files",
         events=events,
@@ -49,10 +49,13 @@ def land_files(
         opt_outs=opt_outs,
         lake_root=home.url,
         landed_at=landed_at,
-        opt_out_store=OptOutStore(places.opt_out_url(Settings(lake=lake))) if opt_outs else None,
+        opt_out_store=kept,
+        mapping=mapping,
+        max_placeholder_share=Settings().max_placeholder_share,
+        erasures=kept,
     )
     for line in summary.lines():
-        console.print(line)
+        console.print(line, markup=False)
     if new := [batch.path for batch in summary.batches if batch.table == "events" and batch.is_new]:
         foretell(home, landed_at, new)
         warn_of_outlier(home)

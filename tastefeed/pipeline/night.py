@@ -26,6 +26,7 @@ from tastefeed.pipeline.stages import STAGES
 from tastefeed.serving import places
 from tastefeed.serving.opt_outs import OptOutStore
 from tastefeed.serving.pending_events import PendingEvents
+from tastefeed.serving.wishes import Wishes
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -56,14 +57,19 @@ class Night:
         return spark(self.settings)
 
     @cached_property
+    def wishes(self) -> Wishes:
+        """The two stores, kept in line with each other."""
+        return Wishes.of(self.settings)
+
+    @property
     def opt_outs(self) -> OptOutStore:
         """The opt-out store, read at each question."""
-        return OptOutStore(places.opt_out_url(self.settings))
+        return self.wishes.opt_outs
 
-    @cached_property
+    @property
     def pending_events(self) -> PendingEvents:
         """The events that were posted to the server."""
-        return PendingEvents(places.events_url(self.settings))
+        return self.wishes.pending
 
     @property
     def releases(self) -> Path:

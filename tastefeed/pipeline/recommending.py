@@ -16,14 +16,8 @@ from tastefeed.pipeline.lake import Lake
 from tastefeed.pipeline.landed import usable_events
 from tastefeed.pipeline.os_errors import naming
 from tastefeed.serving import places, publish
-from tastefeed.serving.opt_outs import OptOutStore
-from tastefeed.serving.pending_events import PendingEvents
 from tastefeed.serving.recommend import recommend
-
-
-def store(lake: str) -> OptOutStore:
-    """The opt-out store of a lake."""
-    return OptOutStore(places.opt_out_url(Settings(lake=lake)))
+from tastefeed.serving.wishes import Wishes
 
 
 def recommend_to(lake: str, *, users: Path | None, k: int, out: Path) -> int:
@@ -32,7 +26,7 @@ def recommend_to(lake: str, *, users: Path | None, k: int, out: Path) -> int:
     places.existing_lake_folder(settings)
     if out.is_dir():
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(out))
-    release = publish.load(places.release_root(settings))
+    release, stores = publish.load(places.release_root(settings)), Wishes.of(settings)
     if users is not None:
         asked: list[str] | None = user_ids(users)
     else:
@@ -41,8 +35,8 @@ def recommend_to(lake: str, *, users: Path | None, k: int, out: Path) -> int:
         release,
         asked,
         k,
-        store(lake),
-        pending=PendingEvents(places.events_url(settings)),
+        stores.opt_outs,
+        pending=stores.pending,
     )
     out.parent.mkdir(parents=True, exist_ok=True)
     aside = out.with_name(f".{out.name}.{uuid4().hex}")

@@ -42,16 +42,13 @@ class Doorkeeper:
     def __init__(self, opt_outs: OptOutStore, pending: PendingEvents) -> None:
         """The two stores that a feed must not answer without."""
         self._opt_outs, self._pending = opt_outs, pending
-        # the last word on items and creators, for when the store cannot be read; never used while it can
-        self._last_known = Standing(frozenset(), frozenset(), frozenset())
 
     def admit(self, release: Release, user_id: str | None, *, gpc: bool) -> Audience:
         """Decide what may be read of a user; it fails closed."""
         try:
             standing = self._opt_outs.standing(user_id)
         except OptOutStoreUnavailable:
-            return Audience(None, Reason.OPT_OUT_STORE_UNAVAILABLE, self._last_known)
-        self._last_known = Standing(frozenset(), standing.items, standing.creators)
+            return Audience(None, Reason.OPT_OUT_STORE_UNAVAILABLE, self._opt_outs.last_known())
         reason = _refusal(standing, user_id, gpc=gpc)
         row = release.user_row.get(user_id) if user_id is not None and reason is None else None
         if user_id is None or row is None:

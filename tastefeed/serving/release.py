@@ -14,7 +14,7 @@ its vectors have no size, and it names no user.
 
 import json
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
@@ -30,13 +30,16 @@ from numpy.typing import NDArray
 from tastefeed import __version__
 from tastefeed.contracts import columns as c
 from tastefeed.contracts.errors import ReleaseCorrupt, ReleaseNotProfiled
+from tastefeed.contracts.ids import spellings
 from tastefeed.contracts.schemas import ITEMS
 from tastefeed.ranking.candidates import fresh_rows, popular_of
 from tastefeed.ranking.config import RankingConfig
 from tastefeed.ranking.reranker import Reranker
 from tastefeed.ranking.tables import Items, Rows, Users
 from tastefeed.serving.arrays import read_arrays, write_arrays
+from tastefeed.serving.cursor import item_hashes
 from tastefeed.serving.index import FaissIndex, IndexConfig, build, comparable, load
+from tastefeed.serving.languages import primary
 from tastefeed.serving.manifest import Manifest, Versions, verify_folder, write_manifest
 from tastefeed.serving.shelf import Ranked, everyones
 
@@ -128,13 +131,13 @@ class Release:
 
     @cached_property
     def user_row(self) -> dict[str, int]:
-        """Row of each user who has a vector."""
-        return {user: row for row, user in enumerate(self.users.ids)}
+        """Row of each user who has a vector, by either spelling of the id."""
+        return _row_of(self.users.ids)
 
     @cached_property
     def item_row(self) -> dict[str, int]:
-        """Row of each item."""
-        return {item: row for row, item in enumerate(self.items.ids)}
+        """Row of each item, by either spelling of the id."""
+        return _row_of(self.items.ids)
 
     @cached_property
     def creator_rows(self) -> dict[str, Rows]:
@@ -159,9 +162,13 @@ class Release:
 
         What is longer than a language tag can be is none: one long text would make the whole array as wide.
         """
-        languages = pc.fill_null(self.catalogue[c.LANGUAGE], "").to_pylist()
-        primary = (language.split("-")[0].lower() for language in languages)
-        return np.array([language if len(language) <= LONGEST_TAG else "" for language in primary], dtype=np.str_)
+        tags = [primary(language) for language in pc.fill_null(self.catalogue[c.LANGUAGE], "").to_pylist()]
+        return np.array([tag if len(tag) <= LONGEST_TAG else "" for tag in tags], dtype=np.str_)
+
+    @cached_property
+    def item_hashes(self) -> NDArray[np.uint32]:
+        """[I] what a cursor calls each item."""
+        return item_hashes(self.items.ids)
 
     @cached_property
     def everyones(self) -> Ranked:
@@ -180,7 +187,7 @@ class Release:
 
     def warmed(self) -> "Release":
         """Itself, with every lookup made, so that the first request does not pay for them."""
-        _ = (self.user_row, self.item_row, self.creator_rows, self.removed_hours, self.languages)
+        _ = (self.user_row, self.item_row, self.creator_rows, self.removed_hours, self.languages, self.item_hashes)
         _ = self.everyones
         if self.profiled:
             _ = (self.fresh_candidates, self.popular_candidates)
@@ -257,6 +264,14 @@ def _same_vectors(folder: Path, index: FaissIndex, items: Items) -> None:
     sample = min(len(items.ids), 100)
     if not np.allclose(index.vectors(0, sample), comparable(items.vectors[:sample], index.metric), atol=1e-5):
         raise ReleaseCorrupt(f"{folder}: index.faiss holds other vectors than items.safetensors; publish again")
+
+
+def _row_of(ids: Iterable[str]) -> dict[str, int]:
+    rows = {str(id_): row for row, id_ in enumerate(ids)}
+    for id_, row in list(rows.items()):
+        if id_.endswith(".0"):  # requests are read to the spelling without it
+            rows.setdefault(spellings(id_)[-1], row)
+    return rows
 
 
 def _catalogue(contents: Contents) -> pa.Table:

@@ -20,9 +20,11 @@ CATALOGUE_FILE = "catalogue.parquet"
 USER_FILES = ("users.safetensors", "users.parquet")
 
 
-def scrub(root: Path, user_ids: Iterable[str]) -> dict[str, str]:
+def scrub(root: Path, user_ids: Iterable[str], withheld_creators: Iterable[str] = ()) -> dict[str, str]:
     """Take users out of every release: id, vector, features and history, and their name where they are an item's
     creator. Returns old version to new.
+
+    The items of withheld creators who lose their name count as removed: nobody could tell any more whose they are.
 
     Each revision is published like any release; the pointer follows if the original was current. Killed in the middle,
     it is finished by the next call. Raises `PublishRunning`, `ReleaseCorrupt`.
@@ -30,9 +32,10 @@ def scrub(root: Path, user_ids: Iterable[str]) -> dict[str, str]:
     gone = frozenset(user_ids)
     if not gone or not root.is_dir():
         return {}
+    withheld = frozenset(withheld_creators)
     with publishing(root):
         holding = [manifest for manifest in _proven(root) if _holds(root / manifest.version, gone)]
-        return {manifest.version: _revise(root, manifest, gone) for manifest in holding}
+        return {manifest.version: _revise(root, manifest, gone, withheld) for manifest in holding}
 
 
 def _proven(root: Path) -> list[Manifest]:
@@ -54,14 +57,15 @@ def _holds(folder: Path, gone: frozenset[str]) -> bool:
     return bool(as_creators or marked(read_ids(folder / "users.parquet", c.USER_ID), gone).any())
 
 
-def _revise(root: Path, manifest: Manifest, gone: frozenset[str]) -> str:
+def _revise(root: Path, manifest: Manifest, gone: frozenset[str], withheld: frozenset[str]) -> str:
     original = root / manifest.version
     revision = root / f"{STAGING}{uuid4().hex}"
     shutil.copytree(original, revision, ignore=shutil.ignore_patterns(MANIFEST, CATALOGUE_FILE, *USER_FILES))
     users: Users = read_arrays(Users, original, "users", tower=manifest.versions.tower)
     kept = without_users(users, marked(users.ids, gone))
     write_arrays(kept, revision, "users", tower=manifest.versions.tower)
-    unnamed = without_creators(pq.read_table(original / CATALOGUE_FILE), gone)
+    catalogue = pq.read_table(original / CATALOGUE_FILE)
+    unnamed = without_creators(removed_since_ever(catalogue, gone & withheld), gone)
     pq.write_table(unnamed, revision / CATALOGUE_FILE, compression="zstd")
     version = write_manifest(revision, manifest.model_copy(update={"users": len(kept.ids)})).version
     install(revision, root)
@@ -70,6 +74,14 @@ def _revise(root: Path, manifest: Manifest, gone: frozenset[str]) -> str:
     remove(revision)
     discard(root, manifest.version)
     return version
+
+
+def removed_since_ever(catalogue: pa.Table, creators: frozenset[str]) -> pa.Table:
+    """The catalogue with the items of these creators removed long ago."""
+    theirs = pc.is_in(catalogue[c.CREATOR_ID], pa.array(sorted(creators), pa.string()))
+    at = catalogue.schema.get_field_index(c.REMOVED_AT)
+    long_ago = pa.scalar(0, pa.int64()).cast(catalogue.schema.field(at).type)
+    return catalogue.set_column(at, c.REMOVED_AT, pc.if_else(theirs, long_ago, catalogue[c.REMOVED_AT]))
 
 
 def without_creators(catalogue: pa.Table, gone: frozenset[str]) -> pa.Table:

@@ -1,10 +1,13 @@
 from datetime import UTC, datetime
 
+import polars as pl
 import pytest
 
 from tastefeed.contracts.ids import is_id, read_id
 from tastefeed.contracts.schemas import EVENTS, LANDED_EVENTS, QUARANTINE
 from tastefeed.features import validate
+from tastefeed.pipeline.importers.readers import conform
+from tastefeed.serving.pending_events import PendingEvents
 
 
 @pytest.fixture(scope="module")
@@ -171,3 +174,18 @@ def test_opted_out_users_are_in_neither_table(validated):
 
 def test_nothing_landed(validated):
     assert validated() == ([], [])
+
+
+def test_an_event_that_is_posted_and_imported_is_one(spark, tmp_path, items, users, rows, cut):
+    """Neither has an id: both get the same one, derived from the content by one function."""
+    event = {"user_id": "ana", "item_id": "x", "action": "click", "timestamp": datetime(2017, 1, 1, 10, 0, 0, 5, UTC)}
+    pending = PendingEvents(f"sqlite:///{tmp_path}/pending_events.db")
+    pending.add([event, event, event | {"item_id": "y", "event_id": "its own"}])
+    posted = pl.DataFrame(pending.drain().rows)
+    imported = conform(pl.DataFrame([event]), "events", "test").frame
+    landed_at = pl.lit(datetime(2017, 1, 2, tzinfo=UTC)).cast(pl.Datetime("us", "UTC")).alias("landed_at")
+    landed = spark.createDataFrame(pl.concat([imported.with_columns(landed_at), posted]).to_arrow())
+    split = validate(landed, items(x={}, y={}), as_of=datetime(2030, 1, 1, tzinfo=UTC), opted_out_users=users())
+    good, refused = rows(split.events), rows(split.quarantine)
+    assert sorted(row["item_id"] for row in good) == ["x", "y"]
+    assert [(row["item_id"], row["reason"]) for row in refused] == [("x", "duplicate_event_id")]

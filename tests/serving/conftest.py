@@ -8,15 +8,19 @@ from fastapi.testclient import TestClient
 
 from tastefeed.contracts import Settings
 from tastefeed.serving.app import create_app
+from tastefeed.serving.opt_outs import OptOutStore
 from tests.serving.tiny import publish_tiny
 
 
 @dataclass
 class Lake:
-    """A lake with one tiny release."""
+    """A lake with a store of opt-outs, and one tiny release once it is published."""
 
     folder: Path
     workshop: Path
+
+    def __post_init__(self) -> None:
+        OptOutStore.of(self.settings()).create()
 
     @property
     def releases(self) -> Path:

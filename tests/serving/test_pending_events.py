@@ -4,7 +4,8 @@ import pytest
 
 from tastefeed.contracts.errors import EventStoreUnavailable
 from tastefeed.contracts.schemas import LANDED_EVENTS
-from tastefeed.serving.pending_events import PendingEvents, batched
+from tastefeed.serving.pending_events import PendingEvents
+from tastefeed.serving.stores import batched
 
 NOON = datetime(2017, 3, 1, 12, tzinfo=UTC)
 
@@ -23,14 +24,14 @@ def items(pending: PendingEvents, who: str) -> list[str]:
 
 
 def test_a_repeated_event_id_is_stored_once(pending):
-    assert pending.add([event("e1", "i1"), event("e2", "i2")]) == 2
-    assert pending.add([event("e2", "i2"), event("e3", "i3"), event("e3", "i3")]) == 1
+    assert pending.add([event("e1", "i1"), event("e2", "i2")]).new == 2
+    assert pending.add([event("e2", "i2"), event("e3", "i3"), event("e3", "i3")]).new == 1
     assert pending.rows()["event_id"].to_pylist() == ["e1", "e2", "e3"]
 
 
 def test_events_without_an_id_get_one_from_their_content(pending):
-    assert pending.add([event(None, "i1"), event(None, "i1"), event(None, "i2")]) == 2
-    assert pending.add([event(None, "i1")]) == 0
+    assert pending.add([event(None, "i1"), event(None, "i1"), event(None, "i2")]).new == 2
+    assert pending.add([event(None, "i1")]).new == 0
 
 
 def test_rows_are_the_contract_s(pending):
@@ -58,7 +59,7 @@ def test_erase_drops_a_user(pending, tmp_path):
 
 
 def test_nothing_to_add_or_drain(pending):
-    assert pending.add([]) == 0
+    assert pending.add([]).new == 0
     assert pending.drain() is None
     assert pending.erase([]) == 0
 
@@ -86,7 +87,7 @@ def test_forget_what_a_release_includes(pending):
 
 
 def test_a_large_batch(pending):
-    assert pending.add([event(f"e{number}", "i1") for number in range(2500)]) == 2500
+    assert pending.add([event(f"e{number}", "i1") for number in range(2500)]).new == 2500
 
 
 def test_a_store_that_is_away(tmp_path):

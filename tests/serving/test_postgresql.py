@@ -5,14 +5,24 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
+from sqlalchemy import create_engine
+from sqlalchemy.pool import NullPool
 
 from tastefeed.contracts import Flag, OptOut, SubjectType
+from tastefeed.contracts.errors import OptOutStoreUnavailable
 from tastefeed.serving.opt_outs import OptOutStore
 from tastefeed.serving.pending_events import PendingEvents
+from tastefeed.serving.store_marker import MarkerFiles
+from tastefeed.serving.store_restore import replace_store
+from tastefeed.serving.wishes import Wishes
+from tests.serving.test_erasure_race import race
 
 pytest.importorskip("psycopg")
 BINARIES = [shutil.which("initdb"), *map(str, sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb")))]
@@ -45,8 +55,9 @@ def url() -> Iterator[str]:
 
 
 @pytest.fixture
-def opened(url):
-    stores = OptOutStore(url), PendingEvents(url)
+def opened(url, tmp_path_factory):
+    stores = OptOutStore(url, beside=[tmp_path_factory.mktemp("beside")]), PendingEvents(url)
+    stores[0].create()
     yield stores
     for store in stores:
         store.close()
@@ -69,10 +80,93 @@ def test_opt_outs(opened):
 def test_pending_events(opened):
     pending = opened[1]
     row = {"user_id": "ann", "item_id": "i1", "action": "save", "timestamp": datetime(2017, 3, 1, tzinfo=UTC)}
-    assert pending.add([row, {**row, "item_id": "i2"}]) == 2
-    assert pending.add([row]) == 0
+    assert pending.add([row, {**row, "item_id": "i2"}]).new == 2
+    assert pending.add([row]).new == 0
     assert sorted(touch.item_id for touch in pending.touched("ann")) == ["i1", "i2"]
     batch = pending.drain()
     pending.landed(batch.name)
     assert pending.forget_before(datetime(2017, 3, 2, tzinfo=UTC)) == 2
     assert pending.erase(["ann"]) == 0
+
+
+def run_sql(url: str, *statements: str) -> None:
+    engine = create_engine(url, poolclass=NullPool, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        for statement in statements:
+            connection.exec_driver_sql(statement)
+
+
+@pytest.fixture
+def own(url):
+    """The URL of a database that nothing was ever written to."""
+    name = f"own_{uuid4().hex}"
+    run_sql(url, f"CREATE DATABASE {name}")
+    return url.replace("/postgres?", f"/{name}?")
+
+
+@pytest.fixture
+def opt_outs_at(tmp_path):
+    """Opt-out stores whose connections are given back at the end."""
+    with ExitStack() as stores:
+        yield lambda url: stores.enter_context(closing(OptOutStore(url, beside=[tmp_path])))
+
+
+@pytest.mark.parametrize("loss", [
+    ["DROP TABLE opt_outs, opt_out_store"], ["DROP TABLE opt_outs"], ["TRUNCATE opt_outs"], ["TRUNCATE opt_out_store"],
+    ["DELETE FROM opt_outs WHERE subject_id = 'ann'", "UPDATE opt_out_store SET words = 1, held = 1"],
+])  # fmt: skip
+def test_a_lost_store_is_refused_and_restored(own, opt_outs_at, loss):
+    store = opt_outs_at(own)
+    with pytest.raises(OptOutStoreUnavailable, match="tastefeed init"):
+        store.flags(SubjectType.USER, "ann")
+    assert store.create()
+    assert not store.create()
+    store.set("user", "bob", "erasure")
+    store.set("user", "ann", "personalization")
+    words = store.snapshot().words
+    run_sql(own, *loss)
+    for each in (opt_outs_at(own), store):
+        for ask in (lambda store: store.standing("ann"), lambda store: store.create()):
+            with pytest.raises(OptOutStoreUnavailable, match="tastefeed opt-out restore"):
+                ask(each)
+    store.adopt(replace_store(own, words))
+    assert opt_outs_at(own).flags(SubjectType.USER, "ann") == {Flag.PERSONALIZATION}
+    assert store.flags(SubjectType.USER, "bob") == {Flag.ERASURE}
+
+
+def test_a_missing_row_is_noticed_by_a_fresh_process(own, opt_outs_at):
+    store = opt_outs_at(own)
+    store.create()
+    store.set("user", "bob", "erasure")
+    store.set("user", "ann", "personalization")
+    run_sql(own, "DELETE FROM opt_outs WHERE subject_id = 'ann'")
+    with pytest.raises(OptOutStoreUnavailable, match=r"lacks rows \(it had 2\)"):
+        opt_outs_at(own).standing("ann")
+
+
+def test_another_database_is_refused(own, url, opened, opt_outs_at):
+    opt_outs_at(own).create()
+    with pytest.raises(OptOutStoreUnavailable, match="is another store than the one this lake had"):
+        opt_outs_at(url).standing("ann")
+
+
+def test_writers_take_turns_and_the_marker_keeps_up(own, opt_outs_at, tmp_path):
+    opt_outs_at(own).create()
+
+    def say(who: int) -> None:
+        store = opt_outs_at(own)
+        for number in range(15):
+            store.set("user", f"user-{number}", "training")
+            store.load([OptOut(SubjectType.USER, f"{who}-{number}", Flag.TRAINING, True, datetime.now(UTC))])
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(say, range(4)))
+    found = opt_outs_at(own).check()
+    assert (found.words, found.held, found.found) == (120, 75, 75)
+    assert found.marker == MarkerFiles([tmp_path]).read()
+
+
+def test_no_posted_row_outlives_an_erasure(own, opt_outs_at):
+    opt_outs_at(own).create()
+    with closing(PendingEvents(own)) as pending:
+        race(Wishes(opt_outs_at(own), pending))

@@ -15,7 +15,9 @@ def release(lake):
 
 @pytest.fixture
 def opt_outs(tmp_path):
-    return OptOutStore(f"sqlite:///{tmp_path}/opt_outs.db")
+    store = OptOutStore(f"sqlite:///{tmp_path}/opt_outs.db", beside=[tmp_path])
+    store.create()
+    return store
 
 
 def of(lists, user):
@@ -83,4 +85,4 @@ def test_what_was_posted_since_is_left_out(release, opt_outs, tmp_path):
 def test_without_the_opt_outs_no_list_is_made(release, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(OptOutStoreUnavailable, match="the opt-out store"):
-        recommend(release, None, 5, OptOutStore(f"sqlite:///{tmp_path}/file/opt_outs.db"))
+        recommend(release, None, 5, OptOutStore(f"sqlite:///{tmp_path}/file/opt_outs.db", beside=[tmp_path]))

@@ -1,4 +1,4 @@
-"""`tastefeed recommend`, `serve` and `opt-out`: the doors that people's feeds and wishes go through."""
+"""`tastefeed init`, `recommend`, `serve` and `opt-out`: people's feeds and opt-outs on the command line."""
 
 from pathlib import Path
 from typing import Annotated
@@ -9,6 +9,8 @@ from tastefeed.pipeline.cli import options
 
 opt_outs = typer.Typer(help="What people, items and creators opted out of.", no_args_is_help=True)
 IDS_MAY_BEGIN_WITH_A_DASH = {"ignore_unknown_options": True}
+STATES = {True: "opted out", False: "not opted out"}
+INSTANT = "%Y-%m-%d %H:%M:%S UTC"
 Subject = Annotated[str, typer.Argument(help="user, item or creator")]
 SubjectId = Annotated[str, typer.Argument(help="the subject's id")]
 Flag = Annotated[str, typer.Argument(help="personalization, training, erasure; recommendation of an item or creator")]
@@ -48,33 +50,64 @@ def serve(
 @opt_outs.command("set", context_settings=IDS_MAY_BEGIN_WITH_A_DASH)
 def set_flag(subject_type: Subject, subject_id: SubjectId, flag: Flag, *, lake: options.Lake = options.LAKE) -> None:
     """Opt a subject out; durable before this returns."""
-    from tastefeed.pipeline.recommending import store
+    from tastefeed.pipeline.opt_out_lake import OptOutLake
 
-    store(lake).set(subject_type, subject_id, flag)
+    found = OptOutLake.existing(lake)
+    found.create()
+    found.wishes.opt_out(subject_type, subject_id, flag)
     show(subject_type, subject_id, lake=lake)
 
 
 @opt_outs.command("clear", context_settings=IDS_MAY_BEGIN_WITH_A_DASH)
 def clear_flag(subject_type: Subject, subject_id: SubjectId, flag: Flag, *, lake: options.Lake = options.LAKE) -> None:
     """Take an opt-out back."""
-    from tastefeed.pipeline.recommending import store
+    from tastefeed.pipeline.opt_out_lake import OptOutLake
 
-    store(lake).clear(subject_type, subject_id, flag)
+    OptOutLake.existing(lake).wishes.opt_in(subject_type, subject_id, flag)
     show(subject_type, subject_id, lake=lake)
 
 
 @opt_outs.command("show", context_settings=IDS_MAY_BEGIN_WITH_A_DASH)
 def show(subject_type: Subject, subject_id: SubjectId, *, lake: options.Lake = options.LAKE) -> None:
-    """Print each flag of a subject."""
-    from tastefeed.pipeline.recommending import store
+    """Print each flag of a subject, then what will hold later."""
+    from datetime import UTC, datetime
 
-    for opt_out in store(lake).show(subject_type, subject_id):
-        state = "opted out" if opt_out.opted_out else "not opted out"
-        typer.echo(f"{opt_out.flag:<16} {state:<14} since {opt_out.effective_at:%Y-%m-%d %H:%M:%S} UTC")
+    from tastefeed.pipeline.opt_out_lake import OptOutLake
+
+    store, now = OptOutLake.existing(lake).wishes.opt_outs, datetime.now(UTC)
+    for word in store.show(subject_type, subject_id):
+        ahead = " (it lies ahead, and holds already)" if word.effective_at > now else ""
+        typer.echo(f"{word.flag:<16} {STATES[word.opted_out]:<14} since {word.effective_at:{INSTANT}}{ahead}")
+    for word in store.coming(subject_type, subject_id):
+        typer.echo(f"{word.flag:<16} will be {STATES[word.opted_out]} from {word.effective_at:{INSTANT}}")
+
+
+@opt_outs.command("restore")
+def restore(
+    *,
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace a store that is whole; without any backup, start an empty one.")
+    ] = False,
+    lake: options.Lake = options.LAKE,
+) -> None:
+    """Put the last backup in the place of a lost store; say how much was said since."""
+    from tastefeed.pipeline.opt_out_lake import OptOutLake
+
+    for line in OptOutLake.existing(lake).restore(force=force).lines():
+        typer.echo(line)
+
+
+def init(*, lake: options.Lake = options.LAKE) -> None:
+    """Make a lake with an opt-out store; one that is there stays as it is."""
+    from tastefeed.pipeline.opt_out_lake import OptOutLake
+
+    OptOutLake.of(lake).create()
+    typer.echo(f"{lake}: ready")
 
 
 def add_to(app: typer.Typer) -> None:
     """Register the commands."""
+    app.command()(init)
     app.command()(recommend)
     app.command()(serve)
     app.add_typer(opt_outs, name="opt-out")

@@ -8,7 +8,7 @@ import hashlib
 import io
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -17,7 +17,6 @@ from uuid import uuid4
 import fsspec
 import polars as pl
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from fsspec import AbstractFileSystem
 
@@ -28,6 +27,8 @@ from tastefeed.pipeline.importers.readers import to_arrow
 from tastefeed.pipeline.os_errors import naming
 
 LANDED = ("events", "items", "users")
+PERSON = {"events": c.USER_ID, "items": c.CREATOR_ID, "users": c.USER_ID}
+"""The column of each table that names a person."""
 NAME_LENGTH = 16
 LEFTOVER_AGE_S = 3600
 """A file aside that is older than this belongs to a writer that was killed."""
@@ -35,12 +36,14 @@ LEFTOVER_AGE_S = 3600
 
 @dataclass(frozen=True)
 class Batch:
-    """One landed file. `is_new` is false where the same content had landed before."""
+    """One landed file. `is_new` is false where the same content had landed before; `erased` counts the rows that are
+    left out, or lost their creator's name, for people who asked for erasure."""
 
     table: str
     path: str
     rows: int
     is_new: bool
+    erased: int = 0
 
 
 def landed_schema(table: str) -> pa.Schema:
@@ -48,18 +51,28 @@ def landed_schema(table: str) -> pa.Schema:
     return INCOMING[table].append(pa.field(c.LANDED_AT, INSTANT))
 
 
-def land(table: str, frame: pl.DataFrame, lake_root: str | Path, landed_at: datetime) -> Batch:
+def land(
+    table: str,
+    frame: pl.DataFrame,
+    lake_root: str | Path,
+    landed_at: datetime,
+    erased: Collection[str] = (),
+) -> Batch:
     """Write one batch of a contract table. Content that had landed before adds no file.
 
     Events keep the instant they first landed; items and users take the new one, for of them the last word counts.
+    Nothing of the users `erased` is written, also where they are an item's creator. The file is named by the content as
+    it was handed in, so that the same content is known again.
     """
     fs, folder = _folder(lake_root, table)
     path = f"{folder}/{_content_name(frame)}.parquet"
     is_new = not fs.exists(path)
+    named = frame[PERSON[table]].is_in(sorted(erased)).fill_null(value=False)
+    kept = _without(frame, table, named) if named.any() else frame
     if is_new or table != "events":
-        stamped = frame.with_columns(pl.lit(landed_at, pl.Datetime("us", "UTC")).alias(c.LANDED_AT))
+        stamped = kept.with_columns(pl.lit(landed_at, pl.Datetime("us", "UTC")).alias(c.LANDED_AT))
         _write_whole(fs, path, to_arrow(stamped, landed_schema(table)))
-    return Batch(table, path, len(frame), is_new)
+    return Batch(table, path, len(kept), is_new, int(named.sum()))
 
 
 def landed_files(lake_root: str | Path, table: str) -> list[str]:
@@ -83,23 +96,53 @@ def erase(lake_root: str | Path, user_ids: Iterable[str]) -> dict[str, int]:
 
     A rewritten file keeps its name, so that importing the same file again does not bring anybody back.
     """
-    gone = pa.array(sorted(set(user_ids)), pa.string())
+    gone = sorted(set(user_ids))
     return {table: _erase_table(lake_root, table, gone) for table in ("events", "users")}
 
 
-def _erase_table(lake_root: str | Path, table: str, gone: pa.Array) -> int:
+def unname_creators(lake_root: str | Path, user_ids: Iterable[str]) -> int:
+    """Take the names of these users out of the landed items that they created. Returns how many rows named them."""
+    return _erase_table(lake_root, "items", sorted(set(user_ids)))
+
+
+def landed_creators(lake_root: str | Path) -> dict[str, set[str]]:
+    """The items of each creator that any landed batch names, also one that a later batch replaces."""
+    fs, _ = _folder(lake_root, "items")
+    made: dict[str, set[str]] = {}
+    for path in landed_files(lake_root, "items"):
+        for creator, items in items_of(pl.DataFrame(_read(fs, path, [c.ITEM_ID, c.CREATOR_ID]))).items():
+            made.setdefault(creator, set()).update(items)
+    return made
+
+
+def items_of(items: pl.DataFrame, creators: Collection[str] | None = None) -> dict[str, list[str]]:
+    """The items of each creator that a table names, or of some of them."""
+    named = items.select(c.CREATOR_ID, c.ITEM_ID).drop_nulls()
+    if creators is not None:
+        named = named.filter(pl.col(c.CREATOR_ID).is_in(sorted(creators)))
+    return dict(named.group_by(c.CREATOR_ID).agg(pl.col(c.ITEM_ID).unique()).iter_rows())
+
+
+def _erase_table(lake_root: str | Path, table: str, gone: list[str]) -> int:
     fs, folder = _folder(lake_root, table)
     _sweep(fs, folder)
-    return sum(_erase_file(fs, path, gone) for path in landed_files(lake_root, table))
+    return sum(_erase_file(fs, path, table, gone) for path in landed_files(lake_root, table))
 
 
-def _erase_file(fs: AbstractFileSystem, path: str, gone: pa.Array) -> int:
-    users = _read(fs, path, [c.USER_ID])
-    hits = pc.is_in(users[c.USER_ID], value_set=gone)
-    count = int(pc.sum(hits).as_py() or 0)
-    if count:
-        _write_whole(fs, path, _read(fs, path).filter(pc.invert(hits)))
-    return count
+def _erase_file(fs: AbstractFileSystem, path: str, table: str, gone: list[str]) -> int:
+    people = pl.DataFrame(_read(fs, path, [PERSON[table]]))[PERSON[table]]
+    hits = people.is_in(gone).fill_null(value=False)
+    if hits.any():
+        kept = _without(pl.DataFrame(_read(fs, path)), table, hits)
+        _write_whole(fs, path, to_arrow(kept, landed_schema(table)))
+    return int(hits.sum())
+
+
+def _without(frame: pl.DataFrame, table: str, named: pl.Series) -> pl.DataFrame:
+    """The rows without the people that `named` marks: their own rows go, an item loses its creator's name."""
+    if table != "items":
+        return frame.filter(~named)
+    return frame.with_columns(pl.when(~named).then(c.CREATOR_ID).alias(c.CREATOR_ID))
 
 
 def valid_id(name: str) -> pl.Expr:

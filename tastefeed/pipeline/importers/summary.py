@@ -1,10 +1,12 @@
 """What an import did, for a person to read."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
-from tastefeed.contracts import Reason
+from tastefeed.contracts import OptOut, Reason
 from tastefeed.pipeline.importers.landing import Batch
+from tastefeed.pipeline.importers.opt_outs import opt_out_lines
 
 
 @dataclass(frozen=True)
@@ -20,7 +22,8 @@ class ImportSummary:
     dropped: Mapping[Reason, int]
     warnings: tuple[str, ...]
     notes: tuple[str, ...]
-    opt_outs: int
+    opt_outs: Sequence[OptOut]
+    imported_at: datetime
 
     @property
     def rows_landed(self) -> dict[str, int]:
@@ -32,10 +35,12 @@ class ImportSummary:
 
     def lines(self) -> list[str]:
         """The summary as the command line prints it."""
+        erased = sum(batch.erased for batch in self.batches)
         return [
             *(f"{table}: {self._told(table)}" for table in self.rows_landed),
             *(f"left out: {count:,} rows, {reason}" for reason, count in self.dropped.items() if count),
-            *([f"opt_outs: {self.opt_outs:,} kept in the opt-out store"] if self.opt_outs else []),
+            *([f"left out: {erased:,} rows or names of people who asked for erasure"] if erased else []),
+            *opt_out_lines(self.opt_outs, self.imported_at),
             *(f"warning: {warning}" for warning in self.warnings),
             *(f"note: {note}" for note in self.notes),
         ]

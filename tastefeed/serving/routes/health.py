@@ -32,12 +32,14 @@ class CurrentRelease(BaseModel):
     metrics: dict[str, Any]
 
 
+@router.head("/healthz", include_in_schema=False)
 @router.get("/healthz")
 def healthz() -> Health:
     """The process is alive."""
     return Health(status="alive")
 
 
+@router.head("/readyz", include_in_schema=False)
 @router.get("/readyz")
 def readyz(request: Request) -> Health:
     """A release is held and the opt-outs can be read, so that profiled feeds can be answered; else 503."""
@@ -47,6 +49,7 @@ def readyz(request: Request) -> Health:
     return Health(status="ready", release=release.version)
 
 
+@router.head("/metrics", include_in_schema=False)
 @router.get("/metrics", response_class=Response)
 def metrics(request: Request) -> Response:
     """For Prometheus; no label holds a user."""

@@ -21,7 +21,7 @@ TUESDAY = MONDAY + timedelta(days=1)
 def events(*users: str | None) -> pl.DataFrame:
     rows = pl.DataFrame({"user_id": users}, schema={"user_id": pl.String})
     return conform(
-        rows.with_columns(item_id=pl.lit("i"), action=pl.lit("save"), timestamp=pl.lit(0)), "events", "F"
+        rows.with_columns(item_id=pl.lit("i"), action=pl.lit("save"), timestamp=pl.lit(10**9)), "events", "F"
     ).frame
 
 
