@@ -154,7 +154,9 @@ def open_lake(job: Job) -> Night:
     """The run over the lake, with no store of opt-outs or posted events but the lake's own."""
     own = {"lake": str(job.lake), "opt_out_url": "", "events_url": ""}
     home = Lake(job.lake)
-    return Night(home, home, job.plan, job.settings.model_copy(update=own), NightConfig(ranking=job.ranking))
+    night = Night(home, home, job.plan, job.settings.model_copy(update=own), NightConfig(ranking=job.ranking))
+    night.opt_outs.create()  # this lake is new, and nobody has opted out of it
+    return night
 
 
 def retrieved(world: World, view: View, pairs: Candidates, user_rows: Rows) -> TopK:
