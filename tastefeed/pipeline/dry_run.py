@@ -1,5 +1,6 @@
 """`tastefeed import --dry-run`: what would land and what the night would refuse of it. Nothing is kept."""
 
+import re
 import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,6 +12,7 @@ from rich.text import Text
 
 from tastefeed.contracts import Reason, Settings
 from tastefeed.contracts import columns as c
+from tastefeed.contracts.ids import CONTROL
 from tastefeed.contracts.instants import CLOCK_SKEW
 from tastefeed.contracts.schemas import INCOMING, ITEMS
 from tastefeed.pipeline.console import console
@@ -111,4 +113,5 @@ def _shown(value: object) -> str:
     if value is None:
         return "(none)"
     text = value.isoformat() if isinstance(value, datetime) else str(value)
+    text = re.sub(CONTROL, "?", text)  # a title may hold what a terminal obeys
     return text if len(text) <= LONGEST_SHOWN else f"{text[: LONGEST_SHOWN - 1]}…"

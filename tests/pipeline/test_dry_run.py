@@ -44,7 +44,7 @@ def test_a_dry_run_shows_the_rows_as_parsed_and_creates_no_lake(events: Path, tm
 def test_a_dry_run_counts_what_the_night_would_refuse(events: Path, tmp_path: Path) -> None:
     rows = RETAILROCKET + "1433221332117,257597,view,355908,\n12,1,view,355908,\n1433221332117,,view,355908,\n"
     events.write_text(f"{rows}1433221332117,1,shrug,355908,\n1433221332117,1,view,elsewhere,\n")
-    (tmp_path / "items.csv").write_text("item_id;title\n355908;[bold]One[/bold]\n248676;\n318965;\n253185;\n")
+    (tmp_path / "items.csv").write_text("item_id;title\n355908;[bold]One[/bold]\x1b[2J\n248676;\n318965;\n253185;\n")
     done = tiny.tastefeed_here(
         *("import", "--lake", tmp_path / "lake", "--events", events, "--items", tmp_path / "items.csv", *MAPPED),
         "--dry-run",
@@ -54,7 +54,7 @@ def test_a_dry_run_counts_what_the_night_would_refuse(events: Path, tmp_path: Pa
         "of 9 events the night would refuse 5: 1 null_id, 1 unknown_action, 1 bad_timestamp, 1 duplicate_event_id, "
         "1 unknown_item" in " ".join(done.stdout.split())
     )
-    assert "[bold]One[/bold]" in done.stdout
+    assert "[bold]One[/bold]?[2J" in done.stdout
     assert not (tmp_path / "lake").exists()
 
 

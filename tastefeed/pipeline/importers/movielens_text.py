@@ -21,8 +21,10 @@ GENRES_100K = (
 
 def read_fields(path: Path, separator: str, names: Sequence[str]) -> pl.DataFrame:
     """Every field as text. Raises `UnreadableInput` naming the first line with another number of fields."""
-    if not path.is_file() or path.stat().st_size == 0:
-        raise UnreadableInput(f"{path}: {'is empty (0 bytes)' if path.exists() else 'no such file'}; unpack it again")
+    if not path.is_file():
+        raise UnreadableInput(f"{path}: {'is a folder' if path.is_dir() else 'no such file'}; unpack it again")
+    if path.stat().st_size == 0:
+        raise UnreadableInput(f"{path}: is empty (0 bytes); unpack it again")
     lines = _lines(path).str.strip_chars_end("\r")
     wrong = lines.str.count_matches(separator, literal=True) != len(names) - 1
     if wrong.any():

@@ -19,6 +19,8 @@ MAX_RATIO, ALWAYS_ALLOWED = 100, 64 << 20
 """A packed file may unpack to 64 MiB, or to 100 times its size: tables shrink to a twentieth, at most to a fiftieth."""
 GZIP_MAGIC = b"\x1f\x8b"
 OTHER_PACKERS = {b"\x28\xb5\x2f\xfd": "zstd", b"BZh": "bzip2", b"\xfd7zXZ": "xz", b"PK\x03\x04": "zip"}
+OTHER_PACKERS |= {GZIP_MAGIC: "gzip in gzip", b"x\x01": "zlib", b"x^": "zlib", b"x\x9c": "zlib", b"x\xda": "zlib"}
+"""By their first bytes. polars would unpack some of them itself, however large they grow."""
 BOMS = (
     (codecs.BOM_UTF32_LE, "utf-32-le"),  # before UTF-16, whose mark it begins with
     (codecs.BOM_UTF32_BE, "utf-32-be"),
@@ -36,9 +38,14 @@ def as_utf8(path: Path) -> Iterator[Path]:
     Raises `UnreadableInput` for a packed file that is damaged or far larger than it looks, and for text of another
     encoding than it claims.
     """
+    start = head_of(path, 8)
+    if not start.startswith((GZIP_MAGIC, *(mark for mark, _ in BOMS))):
+        _check_plain(path, start, path.name.lower().endswith(".gz"))
+        yield path
+        return
     with tempfile.TemporaryDirectory(prefix="tastefeed-") as folder:
         try:
-            plain = _unpacked(path, Path(folder) / "unpacked")
+            plain = _unpacked(path, Path(folder) / "unpacked") if start.startswith(GZIP_MAGIC) else path
             yield _decoded(path, plain, Path(folder) / "decoded")
         except (EOFError, zlib.error, gzip.BadGzipFile) as error:
             raise UnreadableInput(f"{path}: is no whole gzip file; export it again") from error
@@ -62,19 +69,21 @@ def encoding_fault(path: Path) -> str | None:
 
 
 def _guess(line: bytes) -> str:
-    name = "WINDOWS-1252" if re.search(rb"[\x80-\x9f]", line) else "ISO-8859-1"
-    return f"perhaps {name}, also named Latin-1; convert it: iconv -f {name} -t UTF-8 OLD > NEW"
+    name = "WINDOWS-1252" if re.search(rb"[\x80-\x9f]", line) else "LATIN1"
+    return f"perhaps {name}; convert it: iconv -f {name} -t UTF-8 OLD > NEW"
+
+
+def _check_plain(path: Path, start: bytes, named_gzip: bool) -> None:  # noqa: FBT001
+    packer = next((name for magic, name in OTHER_PACKERS.items() if start.startswith(magic)), None)
+    if packer:
+        raise UnreadableInput(f"{path}: is a {packer} file; unpack it, or pack it with gzip")
+    if named_gzip:
+        raise UnreadableInput(f"{path}: is no whole gzip file; export it again")
+    if b"\0" in start:
+        raise UnreadableInput(f"{path}: {NOT_UTF8} (it holds NUL characters); save it as UTF-8")
 
 
 def _unpacked(path: Path, copy: Path) -> Path:
-    start = head_of(path, 8)
-    if not start.startswith(GZIP_MAGIC):
-        packer = next((name for magic, name in OTHER_PACKERS.items() if start.startswith(magic)), None)
-        if packer:
-            raise UnreadableInput(f"{path}: is a {packer} file; unpack it, or pack it with gzip")
-        if path.name.lower().endswith(".gz"):
-            raise UnreadableInput(f"{path}: is no whole gzip file; export it again")
-        return path
     limit = max(ALWAYS_ALLOWED, MAX_RATIO * path.stat().st_size)
     limit = min(limit, Settings().max_unpacked_mb << 20)
     with gzip.open(path, "rb") as packed, copy.open("wb") as out:
@@ -98,8 +107,7 @@ def _decoded(path: Path, plain: Path, copy: Path) -> Path:
     start = head_of(plain, 1 << 12)
     mark, encoding = next(((mark, name) for mark, name in BOMS if start.startswith(mark)), (b"", ""))
     if not mark:
-        if b"\0" in start[:64]:
-            raise UnreadableInput(f"{path}: {NOT_UTF8} (it holds NUL characters); save it as UTF-8")
+        _check_plain(path, start[:8], named_gzip=False)
         return plain
     with plain.open("rb") as source, copy.open("wb") as out:
         source.seek(len(mark))

@@ -165,5 +165,8 @@ def test_empty_and_missing_text_files(tmp_path: Path) -> None:
     (tmp_path / "u.data").touch()
     with pytest.raises(UnreadableInput, match=r"u.data: is empty \(0 bytes\)"):
         convert("movielens", events=[tmp_path])
+    (tmp_path / "u.user").mkdir()
+    with pytest.raises(UnreadableInput, match=r"u\.user: is a folder"):
+        read_fields(tmp_path / "u.user", "|", ("user_id",))
     with pytest.raises(UnreadableInput, match="no such file"):
         read_fields(tmp_path / "users.dat", "::", ("user_id",))
