@@ -26,6 +26,10 @@ class Lake:
     def publish(self, **changes) -> str:
         return publish_tiny(self.releases, self.workshop, **changes).version
 
+    def create_stores(self) -> "Lake":
+        OptOutStore.of(self.settings()).create()
+        return self
+
     def settings(self, **changes) -> Settings:
         return Settings(lake=str(self.folder), **changes)
 
@@ -40,9 +44,7 @@ def published(tmp_path_factory) -> Path:
 @pytest.fixture
 def lake(tmp_path, published) -> Lake:
     shutil.copytree(published, tmp_path / "lake" / "releases")
-    lake = Lake(tmp_path / "lake", tmp_path / "workshop")
-    OptOutStore.of(lake.settings()).create()
-    return lake
+    return Lake(tmp_path / "lake", tmp_path / "workshop").create_stores()
 
 
 @pytest.fixture
