@@ -22,6 +22,8 @@ DAYS = 63
 LAST_DAY = (START + timedelta(days=DAYS)).date()
 PEOPLE, ITEMS = 40, 60
 LANGUAGES = ("en", "pt")
+MADE_BY = {40: "person-08-zq", 41: "person-03-zq", 56: "person-08-zq", 57: "person-03-zq"}
+"""Items whose creator is also a user."""
 FAST = {
     "TASTEFEED_LABEL_WEEKS": "2",
     "TASTEFEED_TWO_TOWER__EPOCHS": "1",
@@ -39,13 +41,14 @@ UNCOVERED = ("COV_", "COVERAGE_")
 
 
 def items() -> pl.DataFrame:
-    """A new item a day; even ones are English and by `ann`, odd ones Portuguese and by `bob`."""
+    """A new item a day; even ones are English and by `ann`, odd ones Portuguese and by `bob`, but for those that two of
+    the people made."""
     rows = range(ITEMS)
     return pl.DataFrame(
         {
             "item_id": [f"item-{row:02}" for row in rows],
             "title": [f"{'garden' if row % 2 == 0 else 'futebol'} number {row}" for row in rows],
-            "creator_id": ["ann" if row % 2 == 0 else "bob" for row in rows],
+            "creator_id": [MADE_BY.get(row) or ("ann" if row % 2 == 0 else "bob") for row in rows],
             "categories": [["green" if row % 2 == 0 else "ball"] for row in rows],
             "language": [LANGUAGES[row % 2] for row in rows],
             "created_at": [START + timedelta(days=row) for row in rows],

@@ -33,6 +33,10 @@ class OutlierDay(TastefeedError):
     """The last day with an event is unlike all days before it, and no day was asked for."""
 
 
+class LakeMissing(TastefeedError):
+    """There is no lake where one was named."""
+
+
 class MissingPartition(TastefeedError):
     """A table has no partition for the asked day."""
 

@@ -19,7 +19,7 @@ from tastefeed.pipeline.importers import landed_users
 from tastefeed.pipeline.landed import known_items, opted_out, without_opted_out_creators
 from tastefeed.pipeline.night import Night
 from tastefeed.ranking.feature_names import ITEM_FEATURE_NAMES, USER_FEATURE_NAMES
-from tastefeed.ranking.tables import Floats, Hours, Items, Rows, Users
+from tastefeed.ranking.tables import Floats, Hours, Ids, Items, Rows, Users, ids_of
 
 SECONDS_AN_HOUR = 3600
 
@@ -114,7 +114,7 @@ def at_cut(night: Night, table: str, cut: datetime) -> pl.LazyFrame:
     return night.lake.scan(table, night.plan.as_of).filter(pl.col(c.CUT) == cut)
 
 
-def rows_of(ids: pl.Series, row_ids: NDArray[np.str_]) -> pl.Series:
+def rows_of(ids: pl.Series, row_ids: Ids) -> pl.Series:
     """The row of each id in `row_ids`; null where it has none."""
     lookup = pl.DataFrame(
         {"id": row_ids, "row": np.arange(len(row_ids), dtype=np.int32)}, schema_overrides={"id": pl.String}
@@ -127,7 +127,7 @@ def _items(landed: Landed, frame: pl.DataFrame, features: pl.DataFrame, cut: dat
     features = frame.select(c.ITEM_ID).join(features, on=c.ITEM_ID, how="left", maintain_order="left")
     categories = frame[c.CATEGORIES].list.drop_nulls()
     return Items(
-        ids=frame[c.ITEM_ID].to_numpy().astype(str),
+        ids=ids_of(frame[c.ITEM_ID]),
         creator=_codes(frame[c.CREATOR_ID], landed.creators),
         language=_codes(frame[c.LANGUAGE], landed.languages),
         category_offsets=_offsets(categories.list.len()),
@@ -139,12 +139,12 @@ def _items(landed: Landed, frame: pl.DataFrame, features: pl.DataFrame, cut: dat
     )
 
 
-def _users(night: Night, landed: Landed, item_ids: NDArray[np.str_], cut: datetime, tower: Tower) -> Users:
+def _users(night: Night, landed: Landed, item_ids: Ids, cut: datetime, tower: Tower) -> Users:
     examples = at_cut(night, "retrieval_examples", cut).sort(c.USER_ID).collect()
     ids = examples.select(c.USER_ID)
     features = ids.join(at_cut(night, "user_features", cut).collect(), on=c.USER_ID, how="left", maintain_order="left")
     regions = ids.join(landed.users, on=c.USER_ID, how="left", maintain_order="left")[c.REGION]
-    user_ids = ids[c.USER_ID].to_numpy().astype(str)
+    user_ids = ids_of(ids[c.USER_ID])
     history = _history(night, cut, user_ids, item_ids)
     return Users(
         ids=user_ids,
@@ -159,7 +159,7 @@ def _users(night: Night, landed: Landed, item_ids: NDArray[np.str_], cut: dateti
     )
 
 
-def _history(night: Night, cut: datetime, user_ids: NDArray[np.str_], item_ids: NDArray[np.str_]) -> pl.DataFrame:
+def _history(night: Night, cut: datetime, user_ids: Ids, item_ids: Ids) -> pl.DataFrame:
     """Clicked, saved and hidden items of the users, by user row, oldest first."""
     touched = at_cut(night, "interactions", cut).filter(pl.sum_horizontal("clicks", "saves", "hides") > 0).collect()
     return (
@@ -174,7 +174,7 @@ def _vocabulary(values: pl.Series) -> list[str]:
 
 
 def _codes(values: pl.Series, vocabulary: Sequence[str]) -> Rows:
-    return rows_of(values, np.asarray(vocabulary, dtype=str)).fill_null(-1).to_numpy().astype(np.int32)
+    return rows_of(values, ids_of(vocabulary)).fill_null(-1).to_numpy().astype(np.int32)
 
 
 def _offsets(lengths: pl.Series) -> NDArray[np.int64]:

@@ -55,6 +55,8 @@ def run_backtest(lake: str, as_of: date | None, *, weeks: int, settings: Setting
     """Measure the last `weeks` label windows before `as_of`, by default the last midnight that the events reach."""
     home = Lake(lake)
     day = day_of_backtest(home, as_of, settings.model_copy(update={"lake": lake}))
+    if out:
+        Path(out).mkdir(parents=True, exist_ok=True)  # what cannot be written to is found before the work
     plan = backtest_plan(day, weeks=weeks, holdout_days=settings.holdout_days, label_weeks=settings.label_weeks)
     with home.scratch() as scratch:
         night = Night(home, scratch, plan, settings.model_copy(update={"lake": lake}), NightConfig())

@@ -14,7 +14,7 @@ from tastefeed.contracts import columns as c
 from tastefeed.contracts.instants import CLOCK_SKEW
 from tastefeed.contracts.schemas import INCOMING, ITEMS
 from tastefeed.pipeline.console import console
-from tastefeed.pipeline.importers import Incoming, Mapping, land, landed_files, landed_items, read_import
+from tastefeed.pipeline.importers import Incoming, NameMapping, land, landed_files, landed_items, read_import
 from tastefeed.pipeline.importers.readers import ReadTable
 from tastefeed.pipeline.lake import Lake
 
@@ -33,7 +33,7 @@ def preview_files(
     users: Path | None,
     opt_outs: Path | None,
     lake: str,
-    mapping: Mapping,
+    mapping: NameMapping,
 ) -> None:
     """Print each file's columns and first rows as parsed, the warnings, and the night's reasons against the events.
 

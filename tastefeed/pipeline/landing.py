@@ -9,7 +9,7 @@ from tastefeed.contracts import Action, Reason, Settings
 from tastefeed.contracts import columns as c
 from tastefeed.contracts.errors import UnreadableInput
 from tastefeed.pipeline.console import console
-from tastefeed.pipeline.importers import NO_MAPPING, ImportSummary, Mapping, import_files
+from tastefeed.pipeline.importers import NO_MAPPING, ImportSummary, NameMapping, import_files
 from tastefeed.pipeline.lake import Lake
 from tastefeed.pipeline.landed import last_day
 from tastefeed.pipeline.last_day import outlier_in
@@ -37,7 +37,7 @@ def land_files(
     users: Path | None,
     opt_outs: Path | None,
     lake: str,
-    mapping: Mapping = NO_MAPPING,
+    mapping: NameMapping = NO_MAPPING,
 ) -> ImportSummary:
     """Land the files and print the summary; where events are new, also what the next night will quarantine."""
     home, kept, landed_at = Lake(lake), OptOutLake.of(lake), datetime.now(UTC)
@@ -52,7 +52,7 @@ def land_files(
         opt_out_store=kept,
         mapping=mapping,
         max_placeholder_share=Settings().max_placeholder_share,
-        erased=kept.erased,
+        erasures=kept,
     )
     for line in summary.lines():
         console.print(line, markup=False)

@@ -86,14 +86,16 @@ def outlier_in(home: Lake, settings: Settings) -> Outlier | None:
 def day_of_night(home: Lake, as_of: date | None, settings: Settings) -> date:
     """The asked day, else the one that ends the last day with an event.
 
-    Raises `OutlierDay` where no day was asked for and the last one is unlike all others, and `UnreadableInput` for a
-    day with no event before it or in the future.
+    Raises `LakeMissing`, `OutlierDay` where no day was asked for and the last one is unlike all others, and
+    `UnreadableInput` for a day with no event before it or in the future.
     """
+    home.require()
     return _checked(home, as_of, last_day(home).date(), settings)
 
 
 def day_of_backtest(home: Lake, as_of: date | None, settings: Settings) -> date:
     """The asked day, else the last midnight that the events reach. Raises what `day_of_night` raises."""
+    home.require()
     return _checked(home, as_of, last_midnight(home).date(), settings)
 
 

@@ -16,6 +16,7 @@ from tastefeed.features import warm_up
 from tastefeed.pipeline.lake import Lake
 from tastefeed.pipeline.last_day import day_of_night
 from tastefeed.pipeline.night import Night, open_night
+from tastefeed.pipeline.os_errors import require_writable
 from tastefeed.pipeline.plan import midnight
 from tastefeed.pipeline.showing import show_measured
 
@@ -25,8 +26,10 @@ ROOT = Path(__file__).parents[2]
 
 @contextmanager
 def alone(lake: Lake) -> Iterator[None]:
-    """Hold the lake for one night. Raises `NightRunning` where another process holds it."""
+    """Hold the lake for one night. Raises `NightRunning` where another process holds it, `OSError` where its folder
+    cannot be written to."""
     lake.folder.mkdir(parents=True, exist_ok=True)
+    require_writable(lake.folder)
     lock = FileLock(lake.folder / ".night.lock")
     try:
         lock.acquire(timeout=0)

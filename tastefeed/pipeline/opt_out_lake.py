@@ -1,6 +1,6 @@
 """The opt-outs of a lake, for commands, imports and nights: the only places that may make a store."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -69,6 +69,15 @@ class OptOutLake:
         """Every user who is erased; for an import, which may be the lake's first."""
         self.create()
         return self.wishes.erased()
+
+    def withhold(self, items_of: Mapping[str, Iterable[str]]) -> None:
+        """Opt the items of these creators out of recommendation where the creator has: their name is about to go."""
+        creators = self.wishes.opt_outs.among(SubjectType.CREATOR, items_of, [Flag.RECOMMENDATION])
+        items = {item for creator in creators for item in items_of[creator]}
+        new = items - self.wishes.opt_outs.among(SubjectType.ITEM, items, [Flag.RECOMMENDATION])
+        now = datetime.now(UTC)
+        if new:
+            self.load(OptOut(SubjectType.ITEM, item, Flag.RECOMMENDATION, True, now) for item in sorted(new))
 
     def restore(self, *, force: bool = False) -> "Restored":
         """Put the last backup in the place of the store. Raises `OptOutStoreUnavailable` where there is none, or where

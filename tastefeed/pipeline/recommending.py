@@ -1,5 +1,7 @@
 """`tastefeed recommend` behind its door: lists of the current release, written as a whole."""
 
+import errno
+import os
 from pathlib import Path
 from uuid import uuid4
 
@@ -8,10 +10,12 @@ import pyarrow.parquet as pq
 
 from tastefeed.contracts import Settings
 from tastefeed.contracts import columns as c
-from tastefeed.contracts.errors import UnreadableInput
+from tastefeed.contracts.errors import BadId, UnreadableInput
+from tastefeed.contracts.ids import read_id
 from tastefeed.pipeline.importers.readers import read_table
 from tastefeed.pipeline.lake import Lake
 from tastefeed.pipeline.landed import usable_events
+from tastefeed.pipeline.os_errors import naming
 from tastefeed.serving import places, publish
 from tastefeed.serving.recommend import recommend
 from tastefeed.serving.wishes import Wishes
@@ -20,6 +24,9 @@ from tastefeed.serving.wishes import Wishes
 def recommend_to(lake: str, *, users: Path | None, k: int, out: Path) -> int:
     """Write `user_id, item_id, rank, score, source` for some users or everyone; returns the number of rows."""
     settings = Settings(lake=lake)
+    places.existing_lake_folder(settings)
+    if out.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(out))
     release, stores = publish.load(places.release_root(settings)), Wishes.of(settings)
     if users is not None:
         asked: list[str] | None = user_ids(users)
@@ -34,8 +41,12 @@ def recommend_to(lake: str, *, users: Path | None, k: int, out: Path) -> int:
     )
     out.parent.mkdir(parents=True, exist_ok=True)
     aside = out.with_name(f".{out.name}.{uuid4().hex}")
-    pq.write_table(lists, aside, compression="zstd")
-    aside.replace(out)
+    try:
+        with naming(out):
+            pq.write_table(lists, aside, compression="zstd")
+            aside.replace(out)
+    finally:
+        aside.unlink(missing_ok=True)
     return int(lists.num_rows)
 
 
@@ -46,8 +57,16 @@ def landed_user_ids(lake: str) -> list[str]:
 
 
 def user_ids(path: Path) -> list[str]:
-    """The users that a file asks for, each once. Raises `UnreadableInput` and `SchemaMismatch`."""
-    found: pl.Series = read_table(path, "users").frame[c.USER_ID].drop_nulls().unique(maintain_order=True)
-    if found.is_empty():
+    """The users that a file asks for, each once. Raises `UnreadableInput`, `SchemaMismatch` and `BadId`."""
+    named: pl.Series = read_table(path, "users").frame[c.USER_ID]
+    found = [_user_id(path, number, value) for number, value in enumerate(named, 1) if value is not None]
+    if not found:
         raise UnreadableInput(f"{path}: names no user; give at least one user_id")
-    return found.to_list()
+    return list(dict.fromkeys(found))
+
+
+def _user_id(path: Path, number: int, value: str) -> str:
+    try:
+        return read_id(value)
+    except BadId as error:
+        raise BadId(f"{path}: row {number}: {c.USER_ID} {error}") from None

@@ -41,6 +41,11 @@ class Tracking:
         self.client = MlflowClient(tracking_uri(settings, home))
         self._artifacts = None if settings.mlflow_tracking_uri else f"{home.folder.absolute()}/mlartifacts"
 
+    @property
+    def artifact_folder(self) -> Path | None:
+        """The folder of all artifacts, where it is the lake's own; MLflow's own deletion leaves files in it."""
+        return Path(self._artifacts) if self._artifacts else None
+
     @cached_property
     def experiment_id(self) -> str:
         """The experiment that holds the runs."""

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -70,10 +71,30 @@ def _refusal(standing: Standing, user_id: str | None, *, gpc: bool) -> Reason | 
 
 def not_shown(release: Release, standing: Standing, now: datetime) -> NDArray[np.bool_]:
     """[I] items that nobody is shown: opted out, by an opted-out creator, or removed."""
-    gone: NDArray[np.bool_] = release.removed_hours <= now.timestamp() / SECONDS_AN_HOUR
-    gone = gone.copy()
-    gone[rows_of(release, standing.items)] = True
-    for creator in standing.creators & release.creator_rows.keys():
+    removed: NDArray[np.bool_] = release.removed_hours <= now.timestamp() / SECONDS_AN_HOUR
+    return removed | _withheld(_Same(release), standing.items, standing.creators)
+
+
+@dataclass(frozen=True)
+class _Same:
+    """A release as the key of a cache: the same object."""
+
+    release: Release
+
+    def __hash__(self) -> int:
+        return id(self.release)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Same) and other.release is self.release
+
+
+@lru_cache(maxsize=1)  # one, so that no more than the release that is served is held
+def _withheld(same: _Same, items: frozenset[str], creators: frozenset[str]) -> NDArray[np.bool_]:
+    """[I] items that opted out, themselves or through their creator; many flags are looked up once a change."""
+    release = same.release
+    gone = np.zeros(len(release.removed_hours), bool)
+    gone[rows_of(release, items)] = True
+    for creator in creators & release.creator_rows.keys():
         gone[release.creator_rows[creator]] = True
     return gone
 

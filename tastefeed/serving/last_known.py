@@ -5,6 +5,7 @@ No feed reads this file while the store can be read.
 
 import logging
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -31,6 +32,11 @@ class _File(BaseModel):
     items: list[str]
     creators: list[str]
 
+    @cached_property
+    def withheld(self) -> Withheld:
+        """As sets."""
+        return Withheld(frozenset(self.items), frozenset(self.creators))
+
 
 class LastKnown:
     """The file of one folder of releases, and in `seen` what this process read last from the store."""
@@ -39,6 +45,8 @@ class LastKnown:
         """Nothing is read yet."""
         self._path = folder / NAME
         self.seen = Withheld()
+        self._file: _File | None = None
+        self._stamp: tuple[int, int, int] | None = None
 
     def get(self) -> Withheld:
         """The union of what this process and the file know: it errs on the side of the opt-outs."""
@@ -52,7 +60,7 @@ class LastKnown:
         kept = self._read()
         if kept is None or kept.identity != identity:
             return True
-        return kept.words <= words and Withheld(frozenset(kept.items), frozenset(kept.creators)) != withheld
+        return kept.words <= words and kept.withheld != withheld
 
     def save(self, withheld: Withheld, *, identity: str, words: int) -> None:
         """Keep a state, unless a later one of the same store is there. Raises `OSError`."""
@@ -64,9 +72,13 @@ class LastKnown:
 
     def _read(self) -> _File | None:
         try:
-            return _File.model_validate_json(self._path.read_bytes())
+            found = self._path.stat()
+            stamp = found.st_ino, found.st_mtime_ns, found.st_size
+            if stamp != self._stamp:
+                self._file, self._stamp = _File.model_validate_json(self._path.read_bytes()), stamp
         except FileNotFoundError:
             return None
         except (OSError, ValidationError):
             LOG.error("%s cannot be read; the next state of the opt-out store replaces it", self._path)
             return None
+        return self._file

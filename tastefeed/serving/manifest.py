@@ -97,6 +97,8 @@ def verify_folder(folder: Path) -> Manifest:
     for name in sorted(present - manifest.files.keys()):
         raise ReleaseCorrupt(f"{folder / name}: is not in the manifest; {REMEDY}")
     for name, want in manifest.files.items():
+        if not (folder / name).is_file():
+            raise ReleaseCorrupt(f"{folder / name}: is a folder, the manifest lists a file; {REMEDY}")
         if (have := _described(folder / name).sha256) != want.sha256:
             raise ReleaseCorrupt(
                 f"{folder / name}: sha256 is {have[:12]}…, the manifest says {want.sha256[:12]}…; {REMEDY}"

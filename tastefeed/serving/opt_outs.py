@@ -257,6 +257,7 @@ class OptOutStore(SqlStore):
             insert_words(connection, [row_of(key, at, opted_out=said) for (key, at), said in words.items()])
             if identity:
                 store_identity.hold(connection, IDENTITY, count_rows(connection) - before)
+                prune(connection)
         self._keep_up()
         return len(read)
 

@@ -46,6 +46,8 @@ from tastefeed.serving.shelf import Ranked, everyones
 CATALOGUE = pa.schema([field for field in ITEMS if field.name != c.EMBEDDING])
 ITEM_ROW = "item_row"
 SECONDS_AN_HOUR = 3600
+LONGEST_TAG = 35
+"""Characters of a language tag that software is to have room for (RFC 5646, section 4.4.1)."""
 
 
 @dataclass(frozen=True)
@@ -156,9 +158,12 @@ class Release:
 
     @cached_property
     def languages(self) -> NDArray[np.str_]:
-        """[I] primary language of each item, as in `pt`; empty where that is not known."""
-        languages = pc.fill_null(self.catalogue[c.LANGUAGE], "")
-        return np.array([primary(language) for language in languages.to_pylist()], dtype=np.str_)
+        """[I] primary language of each item, as in `pt`; empty where that is not known.
+
+        What is longer than a language tag can be is none: one long text would make the whole array as wide.
+        """
+        tags = [primary(language) for language in pc.fill_null(self.catalogue[c.LANGUAGE], "").to_pylist()]
+        return np.array([tag if len(tag) <= LONGEST_TAG else "" for tag in tags], dtype=np.str_)
 
     @cached_property
     def item_hashes(self) -> NDArray[np.uint32]:
@@ -272,7 +277,7 @@ def _row_of(ids: Iterable[str]) -> dict[str, int]:
 def _catalogue(contents: Contents) -> pa.Table:
     shown = contents.catalogue.select(CATALOGUE.names).cast(CATALOGUE).combine_chunks()
     # a list column cannot ride through Arrow's join, so rows are looked up and taken
-    found = pc.index_in(pa.array(contents.items.ids.tolist(), pa.string()), pa.array(shown[c.ITEM_ID].to_pylist()))
+    found = pc.index_in(pa.array(contents.items.ids.tolist(), pa.string()), shown[c.ITEM_ID])
     if found.null_count:
         raise ReleaseCorrupt(f"the catalogue lacks {found.null_count} of the items that have vectors; pass all of it")
     return shown.take(found)

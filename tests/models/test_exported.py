@@ -1,10 +1,13 @@
+import hashlib
 import json
 
 import numpy as np
+import polars as pl
 import pytest
 
 from tastefeed.contracts.errors import ReleaseCorrupt
 from tastefeed.models.two_tower import export, load
+from tastefeed.models.two_tower.exported import forgotten
 
 
 @pytest.fixture
@@ -54,9 +57,77 @@ def test_missing_or_foreign_files_are_refused(folder, tmp_path):
         load(tmp_path / "nowhere")
     manifest = json.loads((folder / "manifest.json").read_text())
     (folder / "manifest.json").write_text(json.dumps(manifest | {"format": 99}))
-    with pytest.raises(ReleaseCorrupt, match="format 99, this version reads 1"):
+    with pytest.raises(ReleaseCorrupt, match="format 99, this version reads 1 and 2"):
         load(folder)
     manifest["config"]["embedding_size"] = 32
     (folder / "manifest.json").write_text(json.dumps(manifest))
     with pytest.raises(ReleaseCorrupt, match="the manifest does not fit the files"):
+        load(folder)
+
+
+def write(folder, contents):
+    for name, content in contents.items():
+        (folder / name).write_bytes(content)
+
+
+def creators_of(items):
+    return sorted(items["creator_id"].drop_nulls().unique())
+
+
+def of_the_first_format(folder, trained):
+    """As earlier versions wrote it: with the names of creators."""
+    words = {name: list(vocabulary.words) for name, vocabulary in vars(trained.words).items()}
+    (folder / "words.json").write_text(json.dumps(words, ensure_ascii=False))
+    manifest = json.loads((folder / "manifest.json").read_text())
+    digest = hashlib.sha256((folder / "words.json").read_bytes()).hexdigest()
+    manifest |= {"format": 1, "sha256": manifest["sha256"] | {"words.json": digest}}
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+
+
+def test_no_creator_is_named_in_the_folder(folder, items):
+    everything = b"".join(path.read_bytes() for path in folder.iterdir())
+    assert creators_of(items)
+    assert not [name for name in creators_of(items) if f'"{name}"'.encode() in everything]
+
+
+def test_a_creator_is_forgotten_and_the_others_keep_their_vectors(trained, folder, items, as_of):
+    gone = creators_of(items)[0]
+    assert forgotten(folder, ["nobody"]) == {}
+    write(folder, forgotten(folder, [gone]))
+    assert forgotten(folder, [gone]) == {}
+    unnamed = items.with_columns(pl.when(pl.col("creator_id") != gone).then("creator_id").alias("creator_id"))
+    want = trained.embed_items(unnamed, as_of)
+    np.testing.assert_array_equal(load(folder).embed_items(items, as_of), want)
+
+
+def test_a_folder_of_the_first_format_is_read_and_cleaned(trained, folder, items, as_of):
+    of_the_first_format(folder, trained)
+    vectors = trained.embed_items(items, as_of)
+    np.testing.assert_array_equal(load(folder).embed_items(items, as_of), vectors)
+    gone, *others = creators_of(items)
+    write(folder, forgotten(folder, [], [gone]))
+    text = (folder / "words.json").read_text()
+    assert not [name for name in (gone, *others) if f'"{name}"' in text]
+    kept = (items["creator_id"] != gone).fill_null(value=True).to_numpy()
+    np.testing.assert_array_equal(load(folder).embed_items(items, as_of)[kept], vectors[kept])
+
+
+@pytest.mark.parametrize("content", [b"{", b"[]", b'{"items": []}'])
+def test_words_that_cannot_be_read_are_emptied_and_stay_refused(folder, content):
+    (folder / "words.json").write_bytes(content)
+    write(folder, forgotten(folder, []))
+    assert (folder / "words.json").read_bytes() == b"{}"
+    assert forgotten(folder, []) == {}
+    with pytest.raises(ReleaseCorrupt):
+        load(folder)
+
+
+def test_a_broken_folder_is_cleaned_and_stays_refused(trained, folder, items):
+    of_the_first_format(folder, trained)
+    broken = json.loads((folder / "words.json").read_text())
+    broken["items"] = broken["items"][1:]
+    (folder / "words.json").write_text(json.dumps(broken))
+    write(folder, forgotten(folder, []))
+    assert creators_of(items)[0] not in (folder / "words.json").read_text()
+    with pytest.raises(ReleaseCorrupt, match="sha256"):
         load(folder)

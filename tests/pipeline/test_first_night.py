@@ -264,10 +264,10 @@ def test_a_backtest_measures_or_fails(tmp_path: Path, fast: None, spark: object)
     plan = backtest_plan(published.plan.as_of, weeks=1, holdout_days=7, label_weeks=2)
     night = Night(published.home, published.home, plan, published.settings, published.config)
     night.write_summary("forget", {"mlflow_run": night.tracking.start("backtest")})
-    for stage in STAGES[1 : STAGES.index("reranker")]:
+    for stage in STAGES[1 : STAGES.index("two_tower")]:
         run_stage(night, stage)
     with pytest.raises(UntrainableInput):
-        run_stage(night, "reranker")
+        run_stage(night, "two_tower")
     assert night.summary("not_profiled") == {}
 
 

@@ -1,7 +1,12 @@
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
+from tastefeed.contracts import Settings
+from tastefeed.contracts.errors import BadId
+from tastefeed.pipeline.recommending import user_ids
+from tastefeed.serving.wishes import Wishes
 from tests import tiny
 
 
@@ -21,3 +26,109 @@ def test_an_unknown_flag_is_one_line_and_status_1(tmp_path: Path) -> None:
     assert said.stderr == (
         "tastefeed: a user has no flag 'recommendation'; use one of personalization, training, erasure\n"
     )
+
+
+@pytest.mark.parametrize(
+    ("bad", "reason"),
+    [("", "is blank"), ("   ", "is blank"), ("a\tb", "control character"), ("x" * 513, "longer than 512 characters")],
+)
+@pytest.mark.parametrize("command", ["set", "clear", "show"])
+def test_what_is_no_id_is_refused(tmp_path: Path, command: str, bad: str, reason: str) -> None:
+    assert tiny.tastefeed_here("init", "--lake", tmp_path).returncode == 0
+    flag = [] if command == "show" else ["erasure"]
+    said = tiny.tastefeed_here("opt-out", command, "user", bad, *flag, "--lake", tmp_path)
+    assert said.returncode == 1
+    assert said.stderr.startswith("tastefeed: the id of the user ")
+    assert reason in said.stderr
+    assert said.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("command", [("show",), ("set", "erasure"), ("clear", "erasure"), ("restore",)])
+def test_a_missing_lake_is_an_error_and_is_not_made(tmp_path: Path, command: tuple[str, ...]) -> None:
+    lake = tmp_path / "nowhere"
+    subject = [] if command[0] == "restore" else ["user", "42"]
+    said = tiny.tastefeed_here("opt-out", command[0], *subject, *command[1:], "--lake", lake)
+    assert said.returncode == 1
+    assert said.stderr.startswith(f"tastefeed: {lake}: there is no such lake; ")
+    assert not lake.exists()
+
+
+def test_either_spelling_is_one_subject(tmp_path: Path) -> None:
+    tiny.tastefeed_here("opt-out", "set", "user", "42", "personalization", "--lake", tmp_path)
+    assert "personalization" in tiny.tastefeed_here("opt-out", "show", "user", "42.0", "--lake", tmp_path).stdout
+    tiny.tastefeed_here("opt-out", "clear", "user", " 42.0 ", "personalization", "--lake", tmp_path)
+    assert "not opted out" in tiny.tastefeed_here("opt-out", "show", "user", "42", "--lake", tmp_path).stdout
+
+
+def imported(lake: Path, *rows: str) -> str:
+    file = lake.parent / "opt_outs.csv"
+    file.write_text("subject_type,subject_id,flag,opted_out,effective_at\n" + "\n".join(rows) + "\n")
+    done = tiny.tastefeed_here("import", "--opt-outs", file, "--lake", lake)
+    assert done.returncode == 0, done.stderr
+    assert "somebody" not in done.stdout
+    return done.stdout
+
+
+def test_a_local_instant_holds_at_once_and_a_later_one_is_listed(tmp_path: Path) -> None:
+    lake, now = tmp_path / "lake", datetime.now(UTC).replace(tzinfo=None, microsecond=0)
+    later = now + timedelta(days=400)
+    out = imported(
+        lake,
+        f"user,somebody,personalization,true,{(now + timedelta(hours=9)).isoformat()}",
+        f"user,somebody-else,personalization,true,{later.isoformat()}",
+        f"item,somebodys-item,recommendation,false,{(now + timedelta(hours=9)).isoformat()}",
+    )
+    assert "opt_outs: 3 kept in the opt-out store" in out
+    assert "opt_outs: 1 of them lay ahead, by less than a day, and hold at once" in out
+    assert f"opt_outs: 1 user will be opted out of personalization from {later} UTC" in out
+    assert f"opt_outs: 1 item will be opted in to recommendation from {now + timedelta(hours=9)} UTC" in out
+    shown = tiny.tastefeed_here("opt-out", "show", "user", "somebody", "--lake", lake).stdout
+    assert shown == (
+        f"personalization  opted out      since {now + timedelta(hours=9)} UTC (it lies ahead, and holds already)\n"
+    )
+    shown = tiny.tastefeed_here("opt-out", "show", "user", "somebody-else", "--lake", lake).stdout
+    assert shown == f"personalization  will be opted out from {later} UTC\n"
+
+
+def test_an_import_of_the_past_says_nothing_of_it(tmp_path: Path) -> None:
+    out = imported(tmp_path / "lake", "user,somebody,personalization,true,2017-01-01")
+    assert "ahead" not in out
+    assert "will be" not in out
+
+
+def test_a_bad_id_in_a_file_names_the_row_and_keeps_nothing(tmp_path: Path) -> None:
+    file = tmp_path / "opt_outs.csv"
+    file.write_text(
+        "subject_type,subject_id,flag,opted_out,effective_at\nuser,secret,erasure,true,2017-01-01\n"
+        f"user,{'x' * 600},erasure,true,2017-01-01\n"
+    )
+    done = tiny.tastefeed_here("import", "--opt-outs", file, "--lake", tmp_path / "lake")
+    assert done.returncode == 1
+    assert "row 2: " in done.stderr
+    assert "xxx" not in done.stderr
+    assert not (tmp_path / "lake").exists()
+
+
+def test_every_way_of_erasing_drops_what_was_posted(tmp_path: Path) -> None:
+    lake = tmp_path / "lake"
+    tiny.tastefeed_here("init", "--lake", lake)
+    pending = Wishes.of(Settings(lake=str(lake))).pending
+    at = datetime(2017, 3, 1, tzinfo=UTC)
+    posted = [{"user_id": user, "item_id": "i", "action": "save", "timestamp": at} for user in ("somebody", "42")]
+    pending.add(posted)
+    tiny.tastefeed_here("opt-out", "set", "user", "42.0", "erasure", "--lake", lake)
+    assert pending.rows()["user_id"].to_pylist() == ["somebody"]
+    imported(lake, "user,somebody,erasure,true,2017-01-01")
+    assert pending.rows().num_rows == 0
+    assert pending.add(posted).erased == {"somebody", "42"}
+    tiny.tastefeed_here("opt-out", "clear", "user", "42", "erasure", "--lake", lake)
+    assert pending.add(posted).erased == {"somebody"}
+
+
+def test_who_is_asked_for_is_read_by_the_id_rule(tmp_path: Path) -> None:
+    file = tmp_path / "users.csv"
+    file.write_text("user_id\n 42 \n42\nann\n")
+    assert user_ids(file) == ["42", "ann"]
+    file.write_text(f"user_id\nann\n{'x' * 513}\n")
+    with pytest.raises(BadId, match=r"users.csv: row 2: user_id is longer than 512 characters"):
+        user_ids(file)

@@ -1,14 +1,29 @@
 """After the next night nothing derived names who opted out: every file is decoded and searched, and its bytes too."""
 
+import gzip
+import hashlib
+import json
 import shutil
+import sqlite3
+from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 import polars as pl
+import pyarrow.parquet as pq
 import pytest
+from safetensors import safe_open
 
+from tastefeed.contracts import Settings
 from tastefeed.contracts.schemas import DERIVED
+from tastefeed.models.two_tower import load as load_tower_folder
+from tastefeed.models.two_tower.vocabulary import Vocabularies
+from tastefeed.pipeline.importers import land, landed_items
 from tastefeed.serving import publish
+from tastefeed.serving.audience import not_shown
+from tastefeed.serving.opt_outs import OptOutStore
+from tastefeed.serving.wishes import Wishes
 from tests import tiny
 
 PERSONAL, ERASED, SILENT = tiny.name(3), tiny.name(8), tiny.name(12)
@@ -25,17 +40,47 @@ GONE_TABLES = (
 )
 
 
+KEPT_IN_MIND = ("opt_outs.db", "opt_out_backups", ".withheld.json")
+"""What holds the opt-outs themselves."""
+
+
 @pytest.fixture(scope="module")
 def forgotten(crossed: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Yesterday's night and tonight's, with opt-outs said in between."""
+    """Yesterday's night and tonight's, with opt-outs said in between. The erased user had made items, had opted out as
+    their creator, and has models of an earlier version that name creators; and posted something that yesterday's night
+    was landing when the erasure came."""
     lake = tmp_path_factory.mktemp("forgotten") / "lake"
     shutil.copytree(crossed, lake)
+    for words in [*lake.rglob("words.json")][::2]:
+        name_creators(words)
+    assert [path for path in files(lake, "two_tower", "mlartifacts") if names_someone(path, ERASED)]
+    pending = Wishes.of(Settings(lake=str(lake))).pending
+    pending.add([posted(ERASED), posted(PERSONAL)])
+    drained = pending.drain()
+    assert drained is not None
+    assert tiny.tastefeed_here("opt-out", "set", "creator", ERASED, "recommendation", "--lake", lake).returncode == 0
     for user, flag in ((PERSONAL, "personalization"), (ERASED, "erasure"), (SILENT, "training")):
         assert tiny.tastefeed_here("opt-out", "set", "user", user, flag, "--lake", lake).returncode == 0
     assert tiny.tastefeed_here("opt-out", "set", "item", "item-59", "recommendation", "--lake", lake).returncode == 0
+    land("events", pl.DataFrame(drained.rows).drop("landed_at"), lake, datetime.now(UTC))
+    pending.landed(drained.name)
     night = tiny.tastefeed("nightly", "--lake", lake, "--as-of", tiny.day(1))
     assert night.returncode == 0, night.stdout[-3000:] + night.stderr[-3000:]
     return lake
+
+
+def posted(user: str) -> dict[str, object]:
+    at = datetime(2017, 3, 1, tzinfo=UTC)
+    return {"event_id": f"posted-{user}", "user_id": user, "item_id": "item-40", "action": "save", "timestamp": at}
+
+
+def name_creators(path: Path) -> None:
+    """Make a model's words those of an earlier version."""
+    words = json.loads(path.read_text()) | {"creators": sorted({"ann", "bob", *tiny.MADE_BY.values()})}
+    path.write_text(json.dumps(words))
+    manifest = json.loads((path.parent / "manifest.json").read_text())
+    digests = manifest["sha256"] | {"words.json": hashlib.sha256(path.read_bytes()).hexdigest()}
+    (path.parent / "manifest.json").write_text(json.dumps(manifest | {"format": 1, "sha256": digests}))
 
 
 def files(lake: Path, *names: str) -> list[Path]:
@@ -46,10 +91,26 @@ def files(lake: Path, *names: str) -> list[Path]:
 
 
 def names_someone(path: Path, user: str) -> bool:
-    """Whether a file holds an id, compressed or not."""
+    """Whether a file holds an id, compressed, encoded or not."""
+    return user in str(path) or user in decoded(path) or user.encode() in path.read_bytes()
+
+
+def decoded(path: Path) -> str:
+    """All text that a file holds."""
     if path.suffix == ".parquet":
-        return user in pl.read_parquet(path).write_json()
-    return user.encode() in path.read_bytes()
+        table = pq.read_table(path)
+        return f"{table.schema} {table.schema.metadata} {pl.DataFrame(table).write_json()}"
+    if path.suffix == ".json":
+        return json.dumps(json.loads(path.read_bytes()), ensure_ascii=False)
+    if path.suffix == ".gz":
+        return gzip.decompress(path.read_bytes()).decode(errors="replace")
+    if path.suffix == ".safetensors":
+        with safe_open(path, framework="numpy") as file:
+            return f"{file.metadata()} {sorted(file.keys())}"
+    if path.read_bytes().startswith(b"SQLite format 3"):
+        with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as connection:
+            return "".join(connection.iterdump())
+    return path.read_bytes().decode(errors="replace")
 
 
 def vector_of(lake: Path, user: str) -> bytes:
@@ -59,7 +120,59 @@ def vector_of(lake: Path, user: str) -> bytes:
 
 @pytest.mark.parametrize("user", [PERSONAL, ERASED])
 def test_no_file_names_them_in_any_night_or_release(forgotten: Path, user: str) -> None:
-    assert [path for path in files(forgotten, *GONE_TABLES) if names_someone(path, user)] == []
+    searched = [path for path in files(forgotten, *GONE_TABLES) if path.name not in KEPT_IN_MIND]
+    assert [path for path in searched if names_someone(path, user)] == []
+
+
+def test_nothing_in_the_whole_lake_names_who_is_erased_but_the_opt_out_itself(forgotten: Path) -> None:
+    everything = [path for path in forgotten.rglob("*") if path.is_file()]
+    held = {path.relative_to(forgotten).as_posix() for path in everything if names_someone(path, ERASED)}
+    assert held
+    assert not [path for path in held if not any(name in path for name in KEPT_IN_MIND)]
+
+
+def test_nor_does_a_digest_of_the_name(forgotten: Path) -> None:
+    """Of no model's creators: knowing the id does not help to find it."""
+    models = [path for path in files(forgotten, "two_tower", "champion", "mlartifacts") if path.name == "words.json"]
+    assert len(models) > 4
+    for path in models:
+        creators = Vocabularies.from_json(json.loads(path.read_text())).creators
+        assert creators.salt
+        assert creators.codes(pl.Series([ERASED, PERSONAL])).tolist() == [0, 0]
+        assert creators.codes(pl.Series(["ann", "bob"])).min() > 0
+        load_tower_folder(path.parent)  # whole
+
+
+def test_the_items_of_a_creator_who_opted_out_stay_away_after_the_name_is_gone(forgotten: Path) -> None:
+    theirs = {f"item-{row:02}" for row, creator in tiny.MADE_BY.items() if creator == ERASED}
+    for manifest in publish.list_releases(forgotten / "releases"):
+        release = publish.load(forgotten / "releases", manifest.version)
+        shown = not_shown(release, OptOutStore.of(Settings(lake=str(forgotten))).standing(None), datetime.now(UTC))
+        assert not [item for item in theirs if item in release.item_row and not shown[release.item_row[item]]]
+        assert ERASED not in release.catalogue["creator_id"].to_pylist()
+
+
+def test_importing_the_same_files_again_brings_nothing_back(forgotten: Path, tmp_path: Path) -> None:
+    lake = tmp_path / "lake"
+    shutil.copytree(forgotten, lake)
+    folder = tmp_path / "files"
+    folder.mkdir()
+    new = tiny.items().tail(1).with_columns(item_id=pl.lit("item-99"), creator_id=pl.lit(ERASED))
+    tiny.events().write_parquet(folder / "events.parquet")
+    pl.concat([tiny.items(), new]).write_parquet(folder / "items.parquet")
+    tiny.users().write_parquet(folder / "users.parquet")
+    tiny.items().write_parquet(folder / "same.parquet")
+    with_events = ("--events", folder / "events.parquet", "--users", folder / "users.parquet")
+    for words in ((*with_events, "--items", folder / "same.parquet"), ("--items", folder / "items.parquet")):
+        done = tiny.tastefeed_here("import", *words, "--lake", lake)
+        assert done.returncode == 0, done.stderr
+        assert "rows or names of people who asked for erasure" in done.stdout
+        assert ERASED not in done.stdout
+    assert not [path for path in files(lake, "landing") if names_someone(path, ERASED)]
+    items = landed_items(lake)
+    assert items.filter(item_id="item-41")["creator_id"].to_list() == [PERSONAL]
+    assert items.filter(item_id="item-99")["creator_id"].to_list() == [None]
+    assert "item-99" in OptOutStore.of(Settings(lake=str(lake))).standing(None).items
 
 
 @pytest.mark.parametrize("user", [PERSONAL, ERASED])

@@ -14,10 +14,13 @@ from tests.serving.tiny import publish_tiny
 
 @dataclass
 class Lake:
-    """A lake with one tiny release."""
+    """A lake with a store of opt-outs, and one tiny release once it is published."""
 
     folder: Path
     workshop: Path
+
+    def __post_init__(self) -> None:
+        OptOutStore.of(self.settings()).create()
 
     @property
     def releases(self) -> Path:
@@ -25,10 +28,6 @@ class Lake:
 
     def publish(self, **changes) -> str:
         return publish_tiny(self.releases, self.workshop, **changes).version
-
-    def create_stores(self) -> "Lake":
-        OptOutStore.of(self.settings()).create()
-        return self
 
     def settings(self, **changes) -> Settings:
         return Settings(lake=str(self.folder), **changes)
@@ -44,7 +43,7 @@ def published(tmp_path_factory) -> Path:
 @pytest.fixture
 def lake(tmp_path, published) -> Lake:
     shutil.copytree(published, tmp_path / "lake" / "releases")
-    return Lake(tmp_path / "lake", tmp_path / "workshop").create_stores()
+    return Lake(tmp_path / "lake", tmp_path / "workshop")
 
 
 @pytest.fixture

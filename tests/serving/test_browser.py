@@ -55,7 +55,7 @@ def slashed(tmp_path_factory) -> Lake:
     folder = tmp_path_factory.mktemp("browser")
     lake, users = Lake(folder / "lake", folder / "workshop"), user_table(item_table())
     lake.publish(users=replace(users, ids=np.array([*users.ids[:2], SLASHED, *users.ids[3:]])))
-    return lake.create_stores()
+    return lake
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,6 @@
 import multiprocessing
+import sqlite3
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -6,7 +8,7 @@ import pytest
 from sqlalchemy import make_url
 
 from tastefeed.contracts import Flag, OptOut, SubjectType
-from tastefeed.contracts.errors import OptOutStoreUnavailable, UnknownOptOut
+from tastefeed.contracts.errors import BadId, OptOutStoreUnavailable, UnknownOptOut
 from tastefeed.serving.opt_outs import OptOutStore
 
 NOW = datetime.now(UTC)
@@ -174,3 +176,121 @@ def test_two_processes_write_at_once(store, url, beside):
         process.join()
     assert [process.exitcode for process in processes] == [0, 0]
     assert len(store.subjects(SubjectType.USER, [Flag.TRAINING])) == 40
+
+
+class TestAnInstantThatLiesAhead:
+    """A sender in another time zone writes instants that lie ahead of ours, and means now."""
+
+    def test_an_opt_out_less_than_a_day_ahead_holds_at_once(self, store):
+        store.load([word(NOW + 9 * HOUR, out=True), word(NOW + 23 * HOUR, out=True, who="bob")])
+        for user in ("ann", "bob"):
+            assert store.standing(user).unreadable
+        assert store.subjects(SubjectType.USER, [Flag.PERSONALIZATION]) == {"ann", "bob"}
+        assert store.coming("user", "ann") == []
+        assert store.show("user", "ann")[0].effective_at == NOW + 9 * HOUR
+
+    def test_an_opt_in_ahead_does_not(self, store):
+        store.load([word(NOW - HOUR, out=True), word(NOW + 9 * HOUR, out=False)])
+        assert store.standing("ann").unreadable
+
+    @pytest.mark.parametrize("order", [1, -1])
+    def test_an_older_word_does_not_beat_a_newer_one(self, store, order):
+        """Both of one system whose clock reads nine hours more: it took back at 7, and opted out again at 8."""
+        store.load([word(NOW + 7 * HOUR, out=False), word(NOW + 8 * HOUR, out=True)][::order])
+        assert store.standing("ann").unreadable
+        store.load([word(NOW - HOUR, out=False)])
+        assert store.standing("ann").unreadable
+
+    def test_said_now_replaces_it(self, store):
+        store.load([word(NOW + 9 * HOUR, out=True)])
+        store.clear("user", "ann", "personalization")
+        assert not store.standing("ann").unreadable
+
+    def test_for_items_too_and_nothing_that_was_read_before_hides_it(self, store):
+        assert store.standing(None).items == frozenset()
+        store.load([OptOut(SubjectType.ITEM, "i1", Flag.RECOMMENDATION, True, NOW + 9 * HOUR)])
+        assert store.standing(None).items == {"i1"}
+
+    def test_a_word_comes_to_hold_by_itself(self, store):
+        """What is withheld is read again when its time comes, and no sooner by another user's word."""
+        soon = datetime.now(UTC) + timedelta(seconds=1)
+        store.load([
+            OptOut(SubjectType.ITEM, "i1", Flag.RECOMMENDATION, True, NOW - HOUR),
+            OptOut(SubjectType.ITEM, "i1", Flag.RECOMMENDATION, False, soon),
+        ])  # fmt: skip
+        assert store.standing(None).items == {"i1"}
+        while datetime.now(UTC) <= soon:
+            pass
+        assert store.standing(None).items == frozenset()
+
+
+class TestSpellings:
+    @pytest.mark.parametrize(("said", "asked"), [("42", "42.0"), ("42.0", "42"), ("42", "42"), (" 42 ", "42")])
+    def test_one_subject(self, store, said, asked):
+        store.set("user", said, "personalization")
+        assert store.flags(SubjectType.USER, asked) == {Flag.PERSONALIZATION}
+        assert store.standing(asked).unreadable
+        assert [w.subject_id for w in store.show("user", asked)] == ["42"]
+        assert store.subjects(SubjectType.USER, [Flag.PERSONALIZATION]) == {"42", "42.0"}
+        assert store.among(SubjectType.USER, ["41", asked], [Flag.PERSONALIZATION]) == {asked}
+        store.clear("user", asked, "personalization")
+        assert store.flags(SubjectType.USER, said.strip()) == frozenset()
+
+    def test_items_and_creators(self, store):
+        store.set("item", "7.0", "recommendation")
+        store.set("creator", "8", "recommendation")
+        standing = store.standing(None)
+        assert (standing.items, standing.creators) == ({"7", "7.0"}, {"8", "8.0"})
+
+    def test_rows_of_before_in_both_spellings(self, store, url):
+        with closing(sqlite3.connect(make_url(url).database)) as connection, connection:
+            row = "INSERT INTO opt_outs VALUES ('user', ?, 'personalization', ?, ?)"
+            connection.executemany(row, [("42", 1_000_000, 0), ("42.0", 2_000_000, 1), ("43.0", 1, 1), ("43", 2, 0)])
+        assert store.flags(SubjectType.USER, "42") == {Flag.PERSONALIZATION}
+        assert store.flags(SubjectType.USER, "43.0") == frozenset()
+
+    def test_what_only_looks_alike_is_another(self, store):
+        store.set("user", "042", "personalization")
+        store.set("user", "4.20", "personalization")
+        for other in ("42", "42.0", "4.2", "042.0"):
+            assert not store.standing(other).unreadable
+
+    @pytest.mark.parametrize("bad", ["", "  ", "\ufeff\x00", "a\nb", "\ud800", "x" * 513])
+    def test_what_is_no_id_is_refused_before_anything_is_kept(self, store, bad):
+        good = word(NOW - HOUR, out=True, who="bob")
+        for say in (
+            lambda: store.set("user", bad, "erasure"),
+            lambda: store.clear("user", bad, "erasure"),
+            lambda: store.show("user", bad),
+            lambda: store.load([good, word(NOW - HOUR, out=True, who=bad)]),
+        ):
+            with pytest.raises(BadId, match="the id of the user "):
+                say()
+        assert store.check().words == 0
+
+
+def test_an_import_does_not_undo_an_opt_out_of_the_same_instant(store):
+    store.load([word(NOW - HOUR, out=True)])
+    store.load([word(NOW - HOUR, out=False)])
+    assert store.standing("ann").unreadable
+
+
+def test_a_long_past_is_dropped_and_what_holds_stays(store):
+    store.load([word(NOW - minutes * timedelta(minutes=1), out=minutes % 2 == 1) for minutes in range(1, 2001)])
+    store.load([word(NOW + 48 * HOUR, out=False)])
+    held = store.check()
+    assert (held.held, held.found, held.words) == (2, 2, 2001)
+    assert store.standing("ann").unreadable
+    assert [w.effective_at for w in store.coming("user", "ann")] == [NOW + 48 * HOUR]
+
+
+def test_many_flags_of_items_are_read_once_and_not_at_every_feed(store):
+    count = 5_000
+    store.load(OptOut(SubjectType.ITEM, f"i{row}", Flag.RECOMMENDATION, True, NOW) for row in range(count))
+    first = store.standing("ann")
+    store.set("user", "bob", "training")
+    again = store.standing("bob")
+    assert len(first.items) == count
+    assert again.items is first.items
+    store.clear("item", "i7", "recommendation")
+    assert len(store.standing("ann").items) == count - 1

@@ -27,7 +27,7 @@ CHUNK = b"10000\r\n" + b"x" * 0x10000 + b"\r\n"
 def lake(tmp_path_factory) -> Lake:
     folder = tmp_path_factory.mktemp("limits")
     publish_tiny(folder / "lake" / "releases", folder / "workshop")
-    return Lake(folder / "lake", folder / "workshop").create_stores()
+    return Lake(folder / "lake", folder / "workshop")
 
 
 @pytest.fixture(scope="module")

@@ -37,7 +37,7 @@ from tastefeed.ranking.feature_names import FEATURE_NAMES
 from tastefeed.ranking.pair_features import pair_features
 from tastefeed.ranking.reranker import LabelledPairs, Reranker, train
 from tastefeed.ranking.slate import slates
-from tastefeed.ranking.tables import Candidates, Floats, Rows
+from tastefeed.ranking.tables import Candidates, Floats, Rows, ids_of
 
 STAGES = (
     "events",
@@ -92,7 +92,7 @@ class World:
     @cached_property
     def item_ids(self) -> np.ndarray:
         """Of the whole catalogue, sorted."""
-        return self.landed.items[c.ITEM_ID].to_numpy().astype(str)
+        return ids_of(self.landed.items[c.ITEM_ID])
 
     @cached_property
     def text(self) -> TextEmbedder:
@@ -154,7 +154,9 @@ def open_lake(job: Job) -> Night:
     """The run over the lake, with no store of opt-outs or posted events but the lake's own."""
     own = {"lake": str(job.lake), "opt_out_url": "", "events_url": ""}
     home = Lake(job.lake)
-    return Night(home, home, job.plan, job.settings.model_copy(update=own), NightConfig(ranking=job.ranking))
+    night = Night(home, home, job.plan, job.settings.model_copy(update=own), NightConfig(ranking=job.ranking))
+    night.opt_outs.create()  # this lake is new, and nobody has opted out of it
+    return night
 
 
 def retrieved(world: World, view: View, pairs: Candidates, user_rows: Rows) -> TopK:

@@ -1,6 +1,7 @@
 """A trained two-tower as a folder: weights, words, text embedder, and a manifest that `load` holds them to.
 
-The folder names items, creators, categories, languages and regions; it names no user.
+The folder names items, categories, languages and regions. It names no person: creators are digests, and
+`forgotten` gives the files of a folder that has forgotten some of them.
 """
 
 import hashlib
@@ -8,7 +9,8 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +31,9 @@ from tastefeed.models.two_tower.towers import TwoTower
 from tastefeed.models.two_tower.trained import TrainedTwoTower
 from tastefeed.models.two_tower.vocabulary import Vocabularies
 
-FORMAT = 1
+FORMAT = 2
+READABLE = (1, FORMAT)
+"""Format 1 named creators."""
 MANIFEST, WEIGHTS, TEXT, WORDS = "manifest.json", "towers.safetensors", "text.safetensors", "words.json"
 
 
@@ -57,8 +61,9 @@ def export(trained: TrainedTwoTower, path: Path) -> None:
 def load(path: Path, device: str = "cpu") -> TrainedTwoTower:
     """What `export` wrote, giving the same vectors. Raises `ReleaseCorrupt` for anything else."""
     manifest = _parsed(path / MANIFEST, json.loads)
-    if manifest.get("format") != FORMAT:
-        raise ReleaseCorrupt(f"{path}: format {manifest.get('format')!r}, this version reads {FORMAT}; train it again")
+    if manifest.get("format") not in READABLE:
+        formats = " and ".join(map(str, READABLE))
+        raise ReleaseCorrupt(f"{path}: format {manifest.get('format')!r}, this version reads {formats}; train it again")
     for name in (WEIGHTS, TEXT, WORDS):
         _check(path / name, manifest["sha256"][name])
     try:
@@ -70,6 +75,28 @@ def load(path: Path, device: str = "cpu") -> TrainedTwoTower:
     except (KeyError, TypeError, RuntimeError, ValidationError) as wrong:
         raise ReleaseCorrupt(f"{path}: the manifest does not fit the files ({wrong}); train it again") from wrong
     return TrainedTwoTower(model.to(device).eval(), words, text)
+
+
+def forgotten(path: Path, creators: Collection[str], former_creators: Collection[str] = ()) -> dict[str, bytes]:
+    """The files of a folder that change when it forgets these creators, by name; none where it names none of them.
+
+    A folder of format 1 is brought to the present one, and forgets `former_creators` as well. Words that cannot be read
+    could hide a name: they are emptied, and `load` refuses the folder.
+    """
+    content = (path / WORDS).read_bytes()
+    try:
+        words, manifest = json.loads(content), json.loads((path / MANIFEST).read_bytes())
+        named = Vocabularies.from_json(words)
+    except (OSError, ValueError, KeyError, TypeError):
+        return {} if content == b"{}" else {WORDS: b"{}"}
+    gone = {*creators, *(() if named.creators.salt else former_creators)}
+    cleaned = json.dumps(replace(named, creators=named.creators.without(gone)).as_json(), ensure_ascii=False).encode()
+    if cleaned == content:
+        return {}
+    if manifest.get("sha256", {}).get(WORDS) != _sha256(content):
+        return {WORDS: cleaned}  # it was broken before, and stays refused
+    manifest |= {"format": FORMAT, "sha256": manifest["sha256"] | {WORDS: _sha256(cleaned)}}
+    return {WORDS: cleaned, MANIFEST: json.dumps(manifest, indent=2).encode()}
 
 
 def _text_embedder(manifest: Mapping[str, Any], arrays: Mapping[str, Any]) -> TextEmbedder:

@@ -51,9 +51,11 @@ def rollback(version: Previous = None, *, lake: options.Lake = options.LAKE) -> 
 
 def _root(lake: str) -> Path:
     from tastefeed.contracts import Settings
-    from tastefeed.serving.places import release_root
+    from tastefeed.serving.places import existing_lake_folder, release_root
 
-    return release_root(Settings(lake=lake))
+    settings = Settings(lake=lake)
+    existing_lake_folder(settings)
+    return release_root(settings)
 
 
 def add_to(app: typer.Typer) -> None:

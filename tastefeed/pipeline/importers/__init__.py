@@ -22,6 +22,7 @@ from tastefeed.pipeline.importers.incoming import Incoming, Paths, from_files
 from tastefeed.pipeline.importers.landing import (
     Batch,
     erase,
+    items_of,
     land,
     landed_creators,
     landed_files,
@@ -31,9 +32,9 @@ from tastefeed.pipeline.importers.landing import (
     unname_creators,
     valid_id,
 )
-from tastefeed.pipeline.importers.mapping import NO_MAPPING, Mapping, read_mapping
+from tastefeed.pipeline.importers.mapping import NO_MAPPING, NameMapping, read_mapping
 from tastefeed.pipeline.importers.movielens import from_movielens
-from tastefeed.pipeline.importers.opt_outs import OptOutWriter, read_opt_outs
+from tastefeed.pipeline.importers.opt_outs import Erasures, OptOutWriter, read_opt_outs
 from tastefeed.pipeline.importers.readers import ReadTable, to_arrow
 from tastefeed.pipeline.importers.summary import ImportSummary
 
@@ -43,7 +44,7 @@ __all__ = [
     "Batch",
     "ImportSummary",
     "Incoming",
-    "Mapping",
+    "NameMapping",
     "OptOutWriter",
     "ReadImport",
     "convert",
@@ -78,7 +79,7 @@ def convert(
     events: Sequence[Named] = (),
     items: Named | None = None,
     users: Named | None = None,
-    mapping: Mapping = NO_MAPPING,
+    mapping: NameMapping = NO_MAPPING,
 ) -> Incoming:
     """The files as contract tables, nothing landed. Raises `UnreadableInput`, `SchemaMismatch` and `BadMapping`."""
     if source not in SOURCES:
@@ -100,13 +101,13 @@ def import_files(
     lake_root: Named,
     landed_at: datetime,
     opt_out_store: OptOutWriter | None = None,
-    mapping: Mapping = NO_MAPPING,
+    mapping: NameMapping = NO_MAPPING,
     max_placeholder_share: float = 1.0,
-    erased: Callable[[], Collection[str]] = tuple,
+    erasures: Erasures | None = None,
 ) -> ImportSummary:
     """Read everything, then keep the opt-outs, then land the rest: a file that is refused leaves the lake as it was.
 
-    Nothing lands of the users that `erased` returns, asked after the opt-outs are kept. Raises `UnreadableInput`,
+    Nothing lands of those whom `erasures` names, asked after the opt-outs are kept. Raises `UnreadableInput`,
     `SchemaMismatch`, `BadMapping`, `BadId` and `UnknownOptOut`, each with one line that names file and remedy.
     """
     read = read_import(
@@ -121,7 +122,8 @@ def import_files(
     )
     if read.opt_outs:
         _store(opt_out_store).load(read.opt_outs)
-    gone, incoming = erased(), read.incoming
+    incoming = read.incoming
+    gone = _erased(erasures, incoming)
     batches = tuple(land(table.table, table.frame, lake_root, landed_at, gone) for table in incoming.tables)
     return ImportSummary(
         source,
@@ -162,7 +164,7 @@ def read_import(
     users: Named | None,
     opt_outs: Named | None,
     lake_root: Named,
-    mapping: Mapping,
+    mapping: NameMapping,
     max_placeholder_share: float,
 ) -> ReadImport:
     """Read and check every file of an import into this lake, and keep nothing. Raises as `import_files` does."""
@@ -175,6 +177,16 @@ def read_import(
     tables = (*incoming.tables, *([of_opt_outs] if of_opt_outs else []))
     check_import(tables, lake_root, mapping, max_placeholder_share)
     return ReadImport(incoming, said, tables)
+
+
+def _erased(erasures: Erasures | None, incoming: Incoming) -> Collection[str]:
+    """The erased users. Items that they created, and that are about to lose their name, stay withheld if they were."""
+    if erasures is None:
+        return ()
+    gone = erasures.erased()
+    for frame in incoming.frames("items"):
+        erasures.withhold(items_of(frame, gone))
+    return gone
 
 
 def write_tables(incoming: Incoming, folder: Named) -> list[Path]:

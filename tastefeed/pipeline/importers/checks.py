@@ -9,12 +9,12 @@ from tastefeed.contracts import columns as c
 from tastefeed.contracts.errors import BadMapping, SchemaMismatch, UnreadableInput
 from tastefeed.pipeline.importers.id_casts import is_placeholder
 from tastefeed.pipeline.importers.landing import landed_items
-from tastefeed.pipeline.importers.mapping import Mapping
+from tastefeed.pipeline.importers.mapping import NameMapping
 from tastefeed.pipeline.importers.readers import ReadTable
 
 
 def check_import(
-    tables: Sequence[ReadTable], lake_root: str | Path, mapping: Mapping, max_placeholder_share: float
+    tables: Sequence[ReadTable], lake_root: str | Path, mapping: NameMapping, max_placeholder_share: float
 ) -> None:
     """Raises `BadMapping`, `UnreadableInput` or `SchemaMismatch` for files that must not land in this lake."""
     check_mapping(tables, mapping)
@@ -23,7 +23,7 @@ def check_import(
     check_embeddings([read for read in tables if read.table == "items"], lake_root)
 
 
-def check_mapping(tables: Sequence[ReadTable], mapping: Mapping) -> None:
+def check_mapping(tables: Sequence[ReadTable], mapping: NameMapping) -> None:
     """Each name of theirs is in one of the files at least."""
     columns = {column for read in tables for column in read.columns}
     actions = {action for read in tables for action in read.actions}

@@ -8,7 +8,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import polars as pl
-from polars.exceptions import PolarsError
+import pyarrow as pa
+import pyarrow.parquet as pq
+from polars.exceptions import PanicException, PolarsError
 
 from tastefeed.contracts.errors import UnreadableInput
 from tastefeed.pipeline.importers.csv_dialect import dialect_of
@@ -16,6 +18,9 @@ from tastefeed.pipeline.importers.text_files import as_utf8, encoding_fault
 
 GZIP = ".gz"
 PARQUET = ".parquet"
+READER_FAULTS = (PolarsError, PanicException)
+MAX_ROWS_PER_BYTE = 100
+"""Parquet writes a column of one value in a few bytes, however many rows it has; events take bytes a row."""
 SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 ESCAPE = re.compile(
     rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(?P<lone>u[dD][89a-fA-F][0-9a-fA-F]{2})|.)"
@@ -64,9 +69,19 @@ def _read_text(path: Path, read: TextReader, known: Collection[str]) -> pl.DataF
 
 
 def _read_parquet(path: Path) -> pl.DataFrame:
+    # by Arrow, as polars ends the process's thread with a trace of its own where some bytes are damaged
     try:
-        return pl.read_parquet(path)
-    except (PolarsError, OSError) as error:
+        with pq.ParquetFile(path) as file:
+            rows, size = file.metadata.num_rows, path.stat().st_size
+            if rows > MAX_ROWS_PER_BYTE * size:
+                raise UnreadableInput(
+                    f"{path}: holds {rows:,} rows in {size:,} bytes, so they are all alike; look at it, and export it "
+                    "as CSV if it is what you expect"
+                )
+            table = file.read()
+            table.validate(full=True)
+        return pl.DataFrame(pa.table(table.columns, names=table.schema.names))  # without metadata, which may be damaged
+    except (pa.ArrowException, PolarsError, OSError, ValueError) as error:
         raise UnreadableInput(f"{path}: is no whole parquet file (truncated or damaged); export it again") from error
 
 
@@ -75,7 +90,7 @@ def _read_csv(plain: Path, path: Path, known: Collection[str]) -> pl.DataFrame:
     try:
         # as text: an inferred integer would cost an id its leading zeros
         rows = pl.read_csv(plain, infer_schema=False, separator=dialect.delimiter, skip_rows=dialect.skip_lines)
-    except PolarsError as error:
+    except READER_FAULTS as error:
         fault = encoding_fault(plain) or (
             f"cannot be read as CSV with {dialect.delimiter!r} between (tried comma, semicolon, tab and |); check for "
             "a cut end, open quotes and lines with more fields than the header"
@@ -98,7 +113,7 @@ def _read_json_lines(plain: Path, path: Path, known: Collection[str]) -> pl.Data
     try:
         with _without_lone_surrogates(plain) as lines:
             return pl.read_ndjson(lines, infer_schema_length=None)
-    except PolarsError as error:
+    except READER_FAULTS as error:
         raise UnreadableInput(f"{path}: {encoding_fault(plain) or _json_fault(plain)}") from error
 
 

@@ -1,6 +1,6 @@
 """What one import read, before any of it lands."""
 
-from collections import abc
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -9,7 +9,7 @@ import polars as pl
 from tastefeed.contracts import Reason
 from tastefeed.contracts.errors import UnreadableInput
 from tastefeed.contracts.schemas import INCOMING
-from tastefeed.pipeline.importers.mapping import NO_MAPPING, Mapping
+from tastefeed.pipeline.importers.mapping import NO_MAPPING, NameMapping
 from tastefeed.pipeline.importers.readers import ReadTable, read_table
 
 
@@ -21,7 +21,7 @@ class Paths:
     items: Path | None = None
     users: Path | None = None
     opt_outs: Path | None = None
-    mapping: Mapping = NO_MAPPING
+    mapping: NameMapping = NO_MAPPING
 
 
 @dataclass(frozen=True)
@@ -32,8 +32,8 @@ class Incoming:
     """
 
     tables: tuple[ReadTable, ...]
-    rows_read: abc.Mapping[str, int]
-    dropped: abc.Mapping[Reason, int] = field(default_factory=dict)
+    rows_read: Mapping[str, int]
+    dropped: Mapping[Reason, int] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
     def frames(self, table: str) -> list[pl.DataFrame]:
@@ -54,7 +54,7 @@ def count_rows(tables: tuple[ReadTable, ...]) -> dict[str, int]:
     return {name: sum(len(read.frame) for read in tables if read.table == name) for name in names}
 
 
-def in_folder(paths: Paths, source: str, names: abc.Mapping[str, str]) -> dict[str, Path]:
+def in_folder(paths: Paths, source: str, names: Mapping[str, str]) -> dict[str, Path]:
     """The files of a data set: `paths.events` is its folder or its events file, `names` the file of each table.
 
     Tables not named on the command line lie beside the events; those that do not exist are left out.

@@ -24,6 +24,7 @@ from tastefeed.contracts import columns as c
 from tastefeed.contracts.ids import BLANKS, CONTROL, MAX_ID_LENGTH
 from tastefeed.contracts.schemas import INCOMING, INSTANT
 from tastefeed.pipeline.importers.readers import to_arrow
+from tastefeed.pipeline.os_errors import naming
 
 LANDED = ("events", "items", "users")
 PERSON = {"events": c.USER_ID, "items": c.CREATOR_ID, "users": c.USER_ID}
@@ -109,10 +110,17 @@ def landed_creators(lake_root: str | Path) -> dict[str, set[str]]:
     fs, _ = _folder(lake_root, "items")
     made: dict[str, set[str]] = {}
     for path in landed_files(lake_root, "items"):
-        rows = pl.DataFrame(_read(fs, path, [c.ITEM_ID, c.CREATOR_ID])).drop_nulls()
-        for creator, items in rows.group_by(c.CREATOR_ID).agg(pl.col(c.ITEM_ID).unique()).iter_rows():
+        for creator, items in items_of(pl.DataFrame(_read(fs, path, [c.ITEM_ID, c.CREATOR_ID]))).items():
             made.setdefault(creator, set()).update(items)
     return made
+
+
+def items_of(items: pl.DataFrame, creators: Collection[str] | None = None) -> dict[str, list[str]]:
+    """The items of each creator that a table names, or of some of them."""
+    named = items.select(c.CREATOR_ID, c.ITEM_ID).drop_nulls()
+    if creators is not None:
+        named = named.filter(pl.col(c.CREATOR_ID).is_in(sorted(creators)))
+    return dict(named.group_by(c.CREATOR_ID).agg(pl.col(c.ITEM_ID).unique()).iter_rows())
 
 
 def _erase_table(lake_root: str | Path, table: str, gone: list[str]) -> int:
@@ -181,11 +189,14 @@ def _write_whole(fs: AbstractFileSystem, path: str, rows: pa.Table) -> None:
 
 def _replace_local(path: Path, content: bytes) -> None:
     aside = path.with_name(f".{path.stem}.{uuid4().hex}")
-    with aside.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    aside.replace(path)
+    try:
+        with naming(path.parent), aside.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        aside.replace(path)
+    finally:
+        aside.unlink(missing_ok=True)
     folder = os.open(path.parent, os.O_RDONLY)
     try:
         os.fsync(folder)  # the rename itself, so that a power cut does not undo it

@@ -19,7 +19,7 @@ TABLES = ("columns", "actions")
 
 
 @dataclass(frozen=True)
-class Mapping:
+class NameMapping:
     """Pairs of their name and ours. A column's pair holds in each table whose contract has the column."""
 
     columns: Pairs = ()
@@ -31,10 +31,10 @@ class Mapping:
         return tuple(theirs for theirs, _ in self.columns)
 
 
-NO_MAPPING = Mapping()
+NO_MAPPING = NameMapping()
 
 
-def read_mapping(columns: Sequence[str] = (), actions: Sequence[str] = (), file: Path | None = None) -> Mapping:
+def read_mapping(columns: Sequence[str] = (), actions: Sequence[str] = (), file: Path | None = None) -> NameMapping:
     """The mapping of `theirs=ours` texts and of a TOML file with the tables `columns` and `actions`.
 
     Raises `BadMapping` for an unknown name of ours, for one of theirs with two meanings, and for an unreadable file.
@@ -46,10 +46,10 @@ def read_mapping(columns: Sequence[str] = (), actions: Sequence[str] = (), file:
     _check("column", column_pairs, known)
     _check("action", action_pairs, list(Action))
     _check_once("action", [theirs for theirs, _ in action_pairs])
-    return Mapping(column_pairs, action_pairs)
+    return NameMapping(column_pairs, action_pairs)
 
 
-def mapped(raw: pl.DataFrame, table: str, mapping: Mapping, source: str) -> pl.DataFrame:
+def mapped(raw: pl.DataFrame, table: str, mapping: NameMapping, source: str) -> pl.DataFrame:
     """`raw` with our names of columns and actions. Raises `SchemaMismatch` where two columns would be one."""
     pairs = renames(raw.columns, table, mapping)
     _check_no_clash(raw, pairs, source)
@@ -63,12 +63,12 @@ def mapped(raw: pl.DataFrame, table: str, mapping: Mapping, source: str) -> pl.D
     return renamed.with_columns(text.replace(ours).alias(c.ACTION))
 
 
-def renames(columns: Iterable[str], table: str, mapping: Mapping) -> list[tuple[str, str]]:
+def renames(columns: Iterable[str], table: str, mapping: NameMapping) -> list[tuple[str, str]]:
     """The pairs of the mapping that rename a column of this file of a table."""
     return [pair for pair in mapping.columns if pair[0] in columns and pair[1] in INCOMING[table].names]
 
 
-def actions_of(raw: pl.DataFrame, table: str, mapping: Mapping) -> frozenset[str]:
+def actions_of(raw: pl.DataFrame, table: str, mapping: NameMapping) -> frozenset[str]:
     """The actions of a file of events, by their own names; none where no action is mapped."""
     column = next((theirs for theirs, ours in renames(raw.columns, table, mapping) if ours == c.ACTION), c.ACTION)
     if table != "events" or not mapping.actions or column not in raw.columns:
@@ -108,7 +108,7 @@ def _pair(option: str, text: str) -> tuple[str, str]:
     return theirs.strip(BLANKS), ours.strip(BLANKS)
 
 
-def _read_toml(path: Path) -> Mapping:
+def _read_toml(path: Path) -> NameMapping:
     try:
         content = tomllib.loads(path.read_text("utf-8"))
     except (OSError, ValueError, RecursionError) as error:
@@ -119,4 +119,4 @@ def _read_toml(path: Path) -> Mapping:
     wrong = [theirs for table in pairs.values() for theirs, ours in table.items() if not isinstance(ours, str)]
     if wrong:
         raise BadMapping(f'{path}: {", ".join(wrong)}: want text, such as visitorid = "user_id"')
-    return Mapping(*(tuple(pairs[name].items()) for name in TABLES))
+    return NameMapping(*(tuple(pairs[name].items()) for name in TABLES))

@@ -2,7 +2,7 @@
 the import before anything lands: an opt-out that is passed over in silence is a broken promise."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol
@@ -13,7 +13,7 @@ from tastefeed.contracts.errors import BadId, UnknownOptOut, UnreadableInput
 from tastefeed.contracts.ids import read_id
 from tastefeed.contracts.instants import CLOCK_SKEW
 from tastefeed.contracts.opt_outs import checked
-from tastefeed.pipeline.importers.mapping import NO_MAPPING, Mapping
+from tastefeed.pipeline.importers.mapping import NO_MAPPING, NameMapping
 from tastefeed.pipeline.importers.readers import ReadTable, read_table
 
 READ_AS = "an instant without a time zone is read as UTC"
@@ -28,7 +28,19 @@ class OptOutWriter(Protocol):
         ...
 
 
-def read_opt_outs(path: Path, mapping: Mapping = NO_MAPPING) -> tuple[tuple[OptOut, ...], ReadTable]:
+class Erasures(Protocol):
+    """Who is erased."""
+
+    def erased(self) -> Collection[str]:
+        """Every user who is, in every spelling of the id."""
+        ...
+
+    def withhold(self, items_of: Mapping[str, Iterable[str]]) -> object:
+        """Some creators are about to lose their name: keep their items out of feeds if the creator asked for it."""
+        ...
+
+
+def read_opt_outs(path: Path, mapping: NameMapping = NO_MAPPING) -> tuple[tuple[OptOut, ...], ReadTable]:
     """The file's opt-outs. Raises `UnreadableInput` and `UnknownOptOut`, each naming the file and the row."""
     read = read_table(path, "opt_outs", mapping)
     return tuple(_opt_out(path, number, row) for number, row in enumerate(read.frame.iter_rows(named=True), 1)), read

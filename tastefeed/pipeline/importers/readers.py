@@ -12,7 +12,7 @@ from tastefeed.contracts.schemas import INCOMING, REQUIRED
 from tastefeed.pipeline.importers.casts import kind_of
 from tastefeed.pipeline.importers.column_reports import lost_values, most_frequent, names_of, notes_of, warnings_of
 from tastefeed.pipeline.importers.files import read_file
-from tastefeed.pipeline.importers.mapping import NO_MAPPING, Mapping, actions_of, mapped, renames
+from tastefeed.pipeline.importers.mapping import NO_MAPPING, NameMapping, actions_of, mapped, renames
 
 __all__ = ["ReadTable", "conform", "names_of", "read_table", "to_arrow"]
 
@@ -38,7 +38,7 @@ class ReadTable:
     used: dict[str, str] = field(default_factory=dict)
 
 
-def read_table(path: Path, table: str, mapping: Mapping = NO_MAPPING) -> ReadTable:
+def read_table(path: Path, table: str, mapping: NameMapping = NO_MAPPING) -> ReadTable:
     """The file as a contract table. Raises `UnreadableInput` and `SchemaMismatch`, each naming the file."""
     raw = read_file(path, known={*INCOMING[table].names, *mapping.their_columns})
     if raw.is_empty() and table not in MAY_BE_EMPTY:

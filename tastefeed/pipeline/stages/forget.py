@@ -1,7 +1,8 @@
 """First of all: whoever asked to be forgotten leaves the lake, the older nights and every release.
 
-Erased people lose their landed rows too. Who opted out of personalization stays landed, and nothing derived from them
-remains. This comes first, and does not depend on what the night then learns: a refused release must not keep anybody.
+Erased people lose their landed rows too, and their name as the creator of an item. Who opted out of personalization
+stays landed, and nothing derived from them remains. This comes first, and does not depend on what the night then
+learns: a refused release must not keep anybody.
 """
 
 from collections.abc import Iterable
@@ -14,7 +15,8 @@ from tastefeed.contracts import Flag, SubjectType
 from tastefeed.contracts import columns as c
 from tastefeed.contracts.opt_outs import UNREADABLE
 from tastefeed.contracts.schemas import DERIVED
-from tastefeed.pipeline.importers import erase
+from tastefeed.pipeline.forgotten_words import forget_words
+from tastefeed.pipeline.importers import erase, landed_creators, unname_creators
 from tastefeed.pipeline.night import Night, Summary
 from tastefeed.pipeline.opt_out_lake import OptOutLake
 from tastefeed.serving.scrub import scrub
@@ -33,13 +35,20 @@ def forget(night: Night) -> Summary:
     unreadable = night.opt_outs.subjects(SubjectType.USER, UNREADABLE)
     erased = night.opt_outs.subjects(SubjectType.USER, (Flag.ERASURE,))
     night.wishes.settle()
+    made = landed_creators(night.home.url) if unreadable else {}
+    named = made.keys() & unreadable
+    opt_outs.withhold({creator: made[creator] for creator in named & erased})
+    models = forget_words(night.lake, night.tracking, named, unreadable)
+    revised = scrub(night.releases, unreadable, night.opt_outs.subjects(SubjectType.CREATOR, (Flag.RECOMMENDATION,)))
     landed = erase(night.home.url, erased) if erased else {}
-    revised = scrub(night.releases, unreadable)
+    unnamed = unname_creators(night.home.url, named & erased)  # last: until then a killed night finds them again
     return {
         "forgotten_people": len(unreadable),
         "erased_rows": sum(landed.values()),
         "derived_rows": sum(forget_in(night, table, unreadable) for table in PERSONAL),
         "revised_releases": len(revised),
+        "revised_models": models,
+        "unnamed_items": unnamed,
         "mlflow_run": night.tracking.start(f"night {night.plan.as_of}"),
     }
 

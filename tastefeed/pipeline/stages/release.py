@@ -21,7 +21,7 @@ from tastefeed.pipeline.stages.reranker import file_name
 from tastefeed.pipeline.stages.two_tower import folder_name, load_tower
 from tastefeed.ranking.candidates import fresh_rows, popular_rows
 from tastefeed.ranking.feature_names import USER_FEATURE_NAMES
-from tastefeed.ranking.tables import Items, Rows, Users
+from tastefeed.ranking.tables import Items, Rows, Users, ids_of, marked
 from tastefeed.serving.arrays import without_users
 from tastefeed.serving.publish import publish
 from tastefeed.serving.release import Contents, write_release
@@ -94,7 +94,7 @@ def no_users() -> Users:
     """Nobody has a vector."""
     rows, floats = np.zeros(0, np.int32), np.zeros(0, np.float32)
     return Users(
-        ids=np.zeros(0, object),
+        ids=ids_of(()),
         region=rows,
         vectors=np.zeros((0, 0), np.float32),
         features=np.zeros((0, len(USER_FEATURE_NAMES)), np.float32),
@@ -128,7 +128,7 @@ def contents_of(night: Night, view: View, tower: str, ranker: Path) -> Contents:
 def still_readable(night: Night, users: Users) -> Users:
     """Without whoever opted out while the night ran."""
     gone = opted_out(night.opt_outs, SubjectType.USER, UNREADABLE)
-    return without_users(users, np.isin(users.ids, np.array(sorted(gone), dtype=np.str_)))
+    return without_users(users, marked(users.ids, gone))
 
 
 def told(night: Night) -> Summary:

@@ -90,3 +90,9 @@ def test_a_truncated_gzip(tmp_path: Path, suffix: str) -> None:
 def test_a_csv_that_is_none(tmp_path: Path, text: bytes) -> None:
     (tmp_path / "e.csv").write_bytes(text)
     assert "cannot be read as CSV" in refusal(tmp_path / "e.csv")
+
+
+def test_a_parquet_of_one_value_a_million_times_over_is_refused_before_it_is_read(tmp_path: Path) -> None:
+    rows = pl.DataFrame({"user_id": ["u"]}).select(pl.col("user_id").repeat_by(2_000_000).explode())
+    rows.write_parquet(tmp_path / "e.parquet", row_group_size=2_000_000)
+    assert "holds 2,000,000 rows in " in refusal(tmp_path / "e.parquet")

@@ -41,7 +41,7 @@ def test_categories_in_text(text: str, read: list[str] | None) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ['[{"id": 1, "name": "News"}]', "[['a'], ['b']]", "[News]", "[" * 200_000, "[1.5]", "[True]"]
+    "text", ['[{"id": 1, "name": "News"}]', "[['a'], ['b']]", "[News]", "[" * 200_000, "[1.5]", "[True]", r'["\ud83d"]']
 )
 def test_a_bracketed_text_that_is_no_list_of_texts_is_lost_and_counted(text: str) -> None:
     read = items(text, "News", "[]")

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from tastefeed.contracts.errors import BadMapping, SchemaMismatch, TastefeedError
-from tastefeed.pipeline.importers import Mapping, convert, import_files, read_mapping
+from tastefeed.pipeline.importers import NameMapping, convert, import_files, read_mapping
 
 NOW = datetime(2017, 3, 1, tzinfo=UTC)
 RETAILROCKET = read_mapping(
@@ -19,7 +19,7 @@ def events(tmp_path: Path) -> Path:
     return tmp_path / "e.csv"
 
 
-def refusal(mapping: Mapping, **files: object) -> str:
+def refusal(mapping: NameMapping, **files: object) -> str:
     with pytest.raises(TastefeedError) as error:
         import_files(**files, lake_root="nowhere", landed_at=NOW, mapping=mapping)  # type: ignore[arg-type]
     return str(error.value)
@@ -74,7 +74,7 @@ def test_opt_outs_are_mapped_as_well(tmp_path: Path) -> None:
 def test_a_file_and_the_command_line_together(tmp_path: Path) -> None:
     path = tmp_path / "shop.toml"
     path.write_text('[columns]\nvisitorid = "user_id"\n"item id" = "item_id"\n[actions]\nview = "click"\n')
-    assert read_mapping(["event=action", "visitorid=user_id"], ["a=b=save"], path) == Mapping(
+    assert read_mapping(["event=action", "visitorid=user_id"], ["a=b=save"], path) == NameMapping(
         (("visitorid", "user_id"), ("item id", "item_id"), ("event", "action")), (("view", "click"), ("a=b", "save"))
     )
 

@@ -136,7 +136,7 @@ def test_a_packed_file_of_nothing(tmp_path: Path, content: bytes) -> None:
     assert refusal(tmp_path / "i.csv.gz", gzip.compress(content)).endswith("is empty; export it again")
 
 
-@pytest.mark.parametrize("content", [b"item_id\na\n", gzip.compress(b"item_id\na\n")[:-5]])
+@pytest.mark.parametrize("content", [b"item_id\na\n", gzip.compress(b"item_id\na\n")[:-5]], ids=["plain", "cut"])
 def test_a_name_that_promises_gzip(tmp_path: Path, content: bytes) -> None:
     assert refusal(tmp_path / "i.csv.gz", content).endswith("is no whole gzip file; export it again")
 
