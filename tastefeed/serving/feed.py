@@ -122,7 +122,7 @@ def _marked(release: Release, touches: Sequence[Touch]) -> NDArray[np.bool_]:
     return marked
 
 
-CONTINUES = {None, Reason.UNKNOWN_USER, Reason.EVENT_STORE_UNAVAILABLE}
+CONTINUES = {None, Reason.UNKNOWN_USER, Reason.RELEASE_NOT_PROFILED, Reason.EVENT_STORE_UNAVAILABLE}
 """Reasons with which a personalized list goes on; with any other, leaving out what it showed would use the profile."""
 
 
