@@ -14,6 +14,7 @@ from tastefeed.pipeline.lake import Lake
 from tastefeed.pipeline.landed import last_day
 from tastefeed.pipeline.last_day import outlier_in
 from tastefeed.pipeline.opt_out_lake import OptOutLake
+from tastefeed.pipeline.os_errors import require_room
 
 if TYPE_CHECKING:
     from tastefeed.pipeline.stages.events import Checked
@@ -39,8 +40,13 @@ def land_files(
     lake: str,
     mapping: NameMapping = NO_MAPPING,
 ) -> ImportSummary:
-    """Land the files and print the summary; where events are new, also what the next night will quarantine."""
+    """Land the files and print the summary; where events are new, also what the next night will quarantine.
+
+    Raises `OSError` where the lake cannot be written to, before a file is read.
+    """
     home, kept, landed_at = Lake(lake), OptOutLake.of(lake), datetime.now(UTC)
+    if not home.remote:
+        require_room(home.folder)
     summary = import_files(
         source or "files",
         events=events,

@@ -47,6 +47,14 @@ def naming(path: str | Path) -> Iterator[None]:
         raise
 
 
+def require_room(folder: Path) -> None:
+    """Check that a folder can be filled, or made and filled, without making it. Raises `OSError` with the path."""
+    there = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
+    if not there.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(there))
+    require_writable(there)
+
+
 def require_writable(folder: Path) -> None:
     """Write and remove a file of a mebibyte. Raises `OSError` with the folder where that cannot be done."""
     probe = folder / f".probe-{os.getpid()}"
