@@ -6,6 +6,8 @@ AS_OF ?= 2017-03-01
 # public data sets for `make bench` and `make bench-full`; their terms keep them out of this repository
 DATA ?= ../shared/data
 TRIALS ?= 20
+# of each of the six fuzzing tests
+FUZZ_EXAMPLES ?= 4000
 # the methods of the small version
 QUICK := most_popular,item_knn,ials,two_tower
 # ours without a part, each a run; dropout is for all passes of a training, and single precision makes them in 21 minutes
@@ -19,7 +21,7 @@ READY := $(VENV)/ready
 
 export TASTEFEED_LAKE = $(LAKE)
 
-.PHONY: help nightly serve test check chaos backtest bench bench-full airflow mlflow lock clean
+.PHONY: help nightly serve test check chaos fuzz backtest bench bench-full airflow mlflow lock clean
 
 help:  ## list the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /\1\t/' | expand -t 12
@@ -77,6 +79,9 @@ test: $(READY)  ## run the whole test suite
 
 chaos: $(READY)  ## kill the night thirty times, and see it recover
 	@TASTEFEED_CHAOS_KILLS=30 $(BIN)/python -m pytest tests/pipeline/test_chaos.py --timeout 3600 -s
+
+fuzz: $(READY)  ## thousands of mutated files and requests: no traceback, no 5xx, no row lost or counted twice
+	@TASTEFEED_FUZZ_EXAMPLES=$(FUZZ_EXAMPLES) OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/fuzz --numprocesses 2 --dist loadfile --timeout 3600 -s
 
 check: $(READY)  ## lint, types, import rules
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports

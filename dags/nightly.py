@@ -10,8 +10,9 @@ from airflow.sdk.definitions.xcom_arg import XComArg
 
 from dags.assets import ASSETS
 
-# A run that an asset or a person triggers may have no logical date; every run has `run_after`.
-AS_OF = "{{ (dag_run.logical_date or dag_run.run_after) | ds }}"
+# The day that begins where the run's data end. A timetable of intervals has its logical date at their start; a run that
+# an asset or a person triggers may have neither interval nor logical date; every run has `run_after`.
+AS_OF = "{{ (dag_run.data_interval_end or dag_run.run_after) | ds }}"
 LAKE = "{{ params.lake }}"
 HOURS = {"two_tower": 6, "reranker": 2}
 

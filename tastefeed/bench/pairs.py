@@ -13,11 +13,13 @@ from scipy.sparse import csr_matrix
 
 from tastefeed.contracts import columns as c
 from tastefeed.contracts.errors import SchemaMismatch, UnreadableInput
+from tastefeed.contracts.instants import EPOCH_UNITS
 from tastefeed.evaluation import item_sets
 from tastefeed.evaluation.lists import Labels, Rows
 from tastefeed.pipeline.importers.casts import to_instant, to_text
 
 Cast = Callable[[str, pl.DataType], pl.Expr | None]
+FIRST_UNIX_TIME = EPOCH_UNITS[0][0]
 EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
 
 
@@ -70,7 +72,14 @@ def when(pairs: pl.DataFrame) -> pl.Expr:
     """The instant of each row. Raises `SchemaMismatch` where it cannot be one."""
     if c.TIMESTAMP not in pairs.columns:
         return pl.lit(EPOCH) + pl.duration(seconds=pl.int_range(pl.len()))
+    if _is_counter(pairs[c.TIMESTAMP]):
+        return pl.lit(EPOCH) + pl.duration(seconds=pl.col(c.TIMESTAMP))
     return _cast(pairs, c.TIMESTAMP, to_instant, "instants or Unix time")
+
+
+def _is_counter(times: pl.Series) -> bool:
+    """Whether a column counts steps: numbers that are too small for Unix time have an order, and no date."""
+    return times.dtype.is_numeric() and bool((times.abs() < FIRST_UNIX_TIME).all())
 
 
 def _cast(pairs: pl.DataFrame, name: str, cast: Cast, kind: str) -> pl.Expr:

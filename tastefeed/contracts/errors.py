@@ -17,8 +17,24 @@ class UnreadableInput(TastefeedError):
     """A file that was handed in cannot be read as what it claims to be."""
 
 
+class BadMapping(TastefeedError):
+    """Names of columns or actions that cannot be mapped to the contract's."""
+
+
+class BadSetting(TastefeedError):
+    """A setting whose value means nothing."""
+
+
 class TooManyBadRows(TastefeedError):
     """More rows break the contract than the night accepts; the last release keeps serving."""
+
+
+class OutlierDay(TastefeedError):
+    """The last day with an event is unlike all days before it, and no day was asked for."""
+
+
+class LakeMissing(TastefeedError):
+    """There is no lake where one was named."""
 
 
 class MissingPartition(TastefeedError):
@@ -47,6 +63,10 @@ class ReleaseMissing(TastefeedError):
 
 class ReleaseCorrupt(TastefeedError):
     """A release's files do not match its manifest."""
+
+
+class ReleaseNotProfiled(TastefeedError):
+    """A release that holds no model was asked to rank for one user."""
 
 
 class GateRefused(TastefeedError):

@@ -26,6 +26,10 @@ class Settings(BaseSettings):
     spark_ui: bool = Field(False, description="serve Spark's web UI while a night runs")
 
     max_bad_share: float = Field(0.05, ge=0, le=1, description="share of broken rows above which the night stops")
+    max_placeholder_share: float = Field(
+        0.05, ge=0, le=1, description="share of events with one placeholder id (null, nan) above which an import stops"
+    )
+    max_unpacked_mb: int = Field(4096, ge=1, description="MB of text that a .gz file may unpack to when imported")
     session_gap_minutes: float = Field(30, gt=0, description="silence that ends a session without session_id")
     half_life_days: float = Field(14, gt=0, description="half-life of click and save strengths")
     holdout_days: int = Field(7, ge=1, description="last days held out to measure and gate")
@@ -42,5 +46,11 @@ class Settings(BaseSettings):
         "", description="Python of an environment with rectools[torch], for the benchmark's SASRec; empty: left out"
     )
 
+    max_body_bytes: int = Field(4 * 2**20, ge=1, description="bytes of a request's body above which it is refused")
+    head_timeout_s: float = Field(10, gt=0, description="seconds that a request's address and headers may take")
+    body_timeout_s: float = Field(30, gt=0, description="seconds that a request's body may take")
+    cors_origins: str = Field(
+        "", description="comma-separated origins, as in https://example.org, whose pages may call; * for any"
+    )
     feed_keys: SecretStr = Field(SecretStr(""), description="comma-separated keys that read feeds and post events")
     admin_keys: SecretStr = Field(SecretStr(""), description="comma-separated keys that also set opt-outs, releases")

@@ -3,6 +3,7 @@
 Shapes: U measured users, I items, N events.
 """
 
+from collections import Counter
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 
@@ -14,7 +15,8 @@ from tastefeed.evaluation import metrics
 from tastefeed.evaluation.lists import Floats, Labels, Lists, Mask
 from tastefeed.evaluation.splits import Catalogue, Holdout, instant
 
-Words = NDArray[np.str_]
+Words = NDArray[np.object_]
+"""Python text: a region or a language comes from a table, and in fixed-width text one long word makes all as long."""
 
 SMALLEST = 5
 """People that a group needs, to be told of."""
@@ -39,9 +41,9 @@ def slice_table(
 
 def pooled(groups: Words, min_users: int) -> Words:
     """The groups [U] with those below `min_users` together as `other`, and the unknown named."""
-    named = np.array([UNKNOWN if group is None else str(group) for group in groups], dtype=np.str_)
-    small = [name for name, users in group_sizes(named).items() if users < min_users]
-    return np.where(np.isin(named, small), OTHER, named)
+    named = [UNKNOWN if group is None else str(group) for group in groups]
+    small = {name for name, users in Counter(named).items() if users < min_users}
+    return np.array([OTHER if name in small else name for name in named], dtype=object)
 
 
 def folded(groups: Words, min_users: int) -> Words:

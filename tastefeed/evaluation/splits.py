@@ -17,7 +17,8 @@ from tastefeed.contracts.errors import BadEvaluationInput
 from tastefeed.evaluation.lists import Gains, ItemSets, Labels, Mask, Rows, item_sets, pair_keys
 
 Instants = NDArray[np.datetime64]
-Ids = NDArray[np.str_]
+Ids = NDArray[np.object_]
+"""Python text: in fixed-width text one long id makes every id as long."""
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from pyspark.sql import functions as F
 
 from tastefeed.contracts import Action, Reason
 from tastefeed.contracts import columns as c
+from tastefeed.contracts.ids import BLANKS, CONTROL, MAX_ID_LENGTH, WRITTEN_AS_FLOAT
 from tastefeed.contracts.schemas import EVENTS, ITEMS, LANDED_EVENTS, QUARANTINE
 from tastefeed.features.conform import conform
 from tastefeed.features.cuts import days_long, instant
@@ -15,7 +16,7 @@ from tastefeed.features.opt_outs import without_users
 
 _1990 = datetime(1990, 1, 1, tzinfo=UTC)
 _CONTENT = tuple(name for name in EVENTS.names if name != c.EVENT_ID)
-_KNOWN = "_known"
+_SPELLING, _CATALOGUE_ID = "_spelling", "_catalogue_id"
 
 
 class Validated(NamedTuple):
@@ -39,15 +40,17 @@ def with_reason(
     """Landed events with an id and a `reason`: the first in the order of `Reason` that applies, null for a good event.
 
     `opted_out_users` (personalization or erasure) leave before anything looks at their events: not even the quarantine
-    holds them. A row without `event_id` gets one that is derived from its content.
+    holds them. A row without `event_id` gets one that is derived from its content. Blanks around ids and actions are
+    stripped, and an item gets the catalogue's own spelling (`7` where the catalogue has `7` and the event `7.0`).
     """
-    landed = _with_event_id(without_users(conform(landed_events, LANDED_EVENTS), opted_out_users))
-    known_items = conform(items, ITEMS).select(c.ITEM_ID).distinct().withColumn(_KNOWN, F.lit(True))
+    landed = _with_event_id(without_users(_stripped(conform(landed_events, LANDED_EVENTS)), opted_out_users))
+    known_items = _spelled(conform(items, ITEMS))
     checked = (
         landed.withColumn(c.REASON, _own_reason(instant(as_of)))
         .withColumn(c.REASON, _unless(F.row_number().over(_same_id()) > 1, Reason.DUPLICATE_EVENT_ID))
-        .join(known_items, c.ITEM_ID, "left")
-        .withColumn(c.REASON, _unless(F.col(_KNOWN).isNull(), Reason.UNKNOWN_ITEM))
+        .join(known_items, F.col(c.ITEM_ID) == F.col(_SPELLING), "left")
+        .withColumn(c.REASON, _unless(F.col(_CATALOGUE_ID).isNull(), Reason.UNKNOWN_ITEM))
+        .withColumn(c.ITEM_ID, F.coalesce(_CATALOGUE_ID, c.ITEM_ID))
     )
     return conform(checked, QUARANTINE)
 
@@ -56,6 +59,23 @@ def split(checked: DataFrame) -> Validated:
     """What `with_reason` found good, and what it refused."""
     good = F.col(c.REASON).isNull()
     return Validated(events=conform(checked.where(good), EVENTS), quarantine=checked.where(~good))
+
+
+def _stripped(landed: DataFrame) -> DataFrame:
+    """Without blanks around ids and actions: rows may have landed before the importers stripped them."""
+    names = (c.USER_ID, c.ITEM_ID, c.ACTION)
+    return landed.withColumns({name: F.btrim(name, F.lit(BLANKS)) for name in names})
+
+
+def _spelled(items: DataFrame) -> DataFrame:
+    """Every spelling of a catalogue's ids (`contracts.ids.spellings`) with the id that it stands for; an id itself
+    wins over the other spelling of another."""
+    item, as_float = F.col(c.ITEM_ID), F.concat(c.ITEM_ID, F.lit(".0"))
+    other = F.when(item.rlike(WRITTEN_AS_FLOAT), F.regexp_replace(item, r"\.0$", "")).when(
+        as_float.rlike(WRITTEN_AS_FLOAT), as_float
+    )
+    spelled = items.select(item, F.explode(F.array_compact(F.array(item, other))).alias(_SPELLING))
+    return spelled.groupBy(_SPELLING).agg(F.max_by(item, item == F.col(_SPELLING)).alias(_CATALOGUE_ID))
 
 
 def _with_event_id(landed: DataFrame) -> DataFrame:
@@ -70,7 +90,7 @@ def _own_reason(as_of: Column) -> Column:
     """What is wrong with a row on its own."""
     timestamp, late = F.col(c.TIMESTAMP), F.col(c.TIMESTAMP) >= as_of
     return (
-        F.when(_blank(c.USER_ID) | _blank(c.ITEM_ID), Reason.NULL_ID.value)
+        F.when(_no_id(c.USER_ID) | _no_id(c.ITEM_ID), Reason.NULL_ID.value)
         .when(~F.coalesce(F.col(c.ACTION).isin(*map(str, Action)), F.lit(False)), Reason.UNKNOWN_ACTION.value)
         .when(timestamp.isNull(), Reason.BAD_TIMESTAMP.value)
         .when(timestamp < instant(_1990), Reason.BEFORE_1990.value)
@@ -88,6 +108,11 @@ def _same_id() -> WindowSpec:
 def _unless(broken: Column, reason: Reason) -> Column:
     """The reason a row already has, else `reason` where it is broken."""
     return F.coalesce(F.col(c.REASON), F.when(broken, reason.value))
+
+
+def _no_id(name: str) -> Column:
+    """Whether a stripped value is no id (`contracts.ids`)."""
+    return _blank(name) | (F.length(name) > MAX_ID_LENGTH) | F.col(name).rlike(CONTROL)
 
 
 def _blank(name: str) -> Column:

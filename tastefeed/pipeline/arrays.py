@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 
 from tastefeed.contracts import Flag, SubjectType
 from tastefeed.contracts import columns as c
-from tastefeed.pipeline.importers import landed_items, landed_users
-from tastefeed.pipeline.landed import catalogue
+from tastefeed.pipeline.importers import landed_users
+from tastefeed.pipeline.landed import known_items, opted_out, without_opted_out_creators
 from tastefeed.pipeline.night import Night
 from tastefeed.ranking.feature_names import ITEM_FEATURE_NAMES, USER_FEATURE_NAMES
-from tastefeed.ranking.tables import Floats, Hours, Items, Rows, Users
+from tastefeed.ranking.tables import Floats, Hours, Ids, Items, Rows, Users, ids_of
 
 SECONDS_AN_HOUR = 3600
 
@@ -72,11 +72,12 @@ class Landed:
 
 def read_landed(night: Night) -> Landed:
     """The landed items and users of a lake."""
-    items, users = catalogue(night.home, night.opt_outs), landed_users(night.home.url)
+    named, users = known_items(night.home, night.opt_outs), landed_users(night.home.url)
+    items = without_opted_out_creators(named, night.opt_outs)
     return Landed(
         items,
         users,
-        _withheld(night),
+        _withheld(night, named),
         _vocabulary(items[c.CREATOR_ID]),
         _vocabulary(items[c.LANGUAGE]),
         _vocabulary(items[c.CATEGORIES].explode()),
@@ -86,19 +87,24 @@ def read_landed(night: Night) -> Landed:
 
 def read_view(night: Night, landed: Landed, cut: datetime, tower: Tower) -> View:
     """Features, vectors and histories as of `cut`."""
-    features = at_cut(night, "item_features", cut).collect()
-    exists = landed.items[c.ITEM_ID].is_in(features[c.ITEM_ID].implode()).to_numpy()
-    rows = np.flatnonzero(exists & ~landed.withheld).astype(np.int32)
-    items = _items(landed, landed.items[rows], features, cut, tower)
+    items, rows = read_items(night, landed, cut, tower)
     return View(cut, items, _users(night, landed, items.ids, cut, tower), rows)
 
 
-def _withheld(night: Night) -> NDArray[np.bool_]:
+def read_items(night: Night, landed: Landed, cut: datetime, tower: Tower | None) -> tuple[Items, Rows]:
+    """What may be recommended as of `cut`, with its rows [I] of the landed catalogue; vectors of no size without a
+    tower."""
+    features = at_cut(night, "item_features", cut).collect()
+    exists = landed.items[c.ITEM_ID].is_in(features[c.ITEM_ID].implode()).to_numpy()
+    rows = np.flatnonzero(exists & ~landed.withheld).astype(np.int32)
+    return _items(landed, landed.items[rows], features, cut, tower), rows
+
+
+def _withheld(night: Night, named: pl.DataFrame) -> NDArray[np.bool_]:
+    """[I] whether each item or its creator opted out; `named` still has the creators who opted out as users."""
     flag = (Flag.RECOMMENDATION,)
-    items = list(night.opt_outs.subjects(SubjectType.ITEM, flag))
-    creators = list(night.opt_outs.subjects(SubjectType.CREATOR, flag))
-    # the landed creators, not the catalogue's: there, who opted out as a user is not named any more
-    named = landed_items(night.home.url).sort(c.ITEM_ID)
+    items = list(opted_out(night.opt_outs, SubjectType.ITEM, flag))
+    creators = list(opted_out(night.opt_outs, SubjectType.CREATOR, flag))
     out = pl.col(c.ITEM_ID).is_in(items) | pl.col(c.CREATOR_ID).is_in(creators).fill_null(value=False)
     return named.select(out).to_series().to_numpy()
 
@@ -108,7 +114,7 @@ def at_cut(night: Night, table: str, cut: datetime) -> pl.LazyFrame:
     return night.lake.scan(table, night.plan.as_of).filter(pl.col(c.CUT) == cut)
 
 
-def rows_of(ids: pl.Series, row_ids: NDArray[np.str_]) -> pl.Series:
+def rows_of(ids: pl.Series, row_ids: Ids) -> pl.Series:
     """The row of each id in `row_ids`; null where it has none."""
     lookup = pl.DataFrame(
         {"id": row_ids, "row": np.arange(len(row_ids), dtype=np.int32)}, schema_overrides={"id": pl.String}
@@ -116,28 +122,29 @@ def rows_of(ids: pl.Series, row_ids: NDArray[np.str_]) -> pl.Series:
     return ids.to_frame("id").join(lookup, on="id", how="left", maintain_order="left")["row"]
 
 
-def _items(landed: Landed, frame: pl.DataFrame, features: pl.DataFrame, cut: datetime, tower: Tower) -> Items:
+def _items(landed: Landed, frame: pl.DataFrame, features: pl.DataFrame, cut: datetime, tower: Tower | None) -> Items:
+    none = np.zeros((len(frame), 0), np.float32)
     features = frame.select(c.ITEM_ID).join(features, on=c.ITEM_ID, how="left", maintain_order="left")
     categories = frame[c.CATEGORIES].list.drop_nulls()
     return Items(
-        ids=frame[c.ITEM_ID].to_numpy().astype(str),
+        ids=ids_of(frame[c.ITEM_ID]),
         creator=_codes(frame[c.CREATOR_ID], landed.creators),
         language=_codes(frame[c.LANGUAGE], landed.languages),
         category_offsets=_offsets(categories.list.len()),
         category_codes=_codes(categories.explode().drop_nulls(), landed.categories),
         created_hours=_hours(frame[c.CREATED_AT]),
-        vectors=tower.embed_items(frame, cut),
-        text_vectors=tower.embed_text(frame),
+        vectors=tower.embed_items(frame, cut) if tower else none,
+        text_vectors=tower.embed_text(frame) if tower else none,
         features=_matrix(features, ITEM_FEATURE_NAMES),
     )
 
 
-def _users(night: Night, landed: Landed, item_ids: NDArray[np.str_], cut: datetime, tower: Tower) -> Users:
+def _users(night: Night, landed: Landed, item_ids: Ids, cut: datetime, tower: Tower) -> Users:
     examples = at_cut(night, "retrieval_examples", cut).sort(c.USER_ID).collect()
     ids = examples.select(c.USER_ID)
     features = ids.join(at_cut(night, "user_features", cut).collect(), on=c.USER_ID, how="left", maintain_order="left")
     regions = ids.join(landed.users, on=c.USER_ID, how="left", maintain_order="left")[c.REGION]
-    user_ids = ids[c.USER_ID].to_numpy().astype(str)
+    user_ids = ids_of(ids[c.USER_ID])
     history = _history(night, cut, user_ids, item_ids)
     return Users(
         ids=user_ids,
@@ -152,7 +159,7 @@ def _users(night: Night, landed: Landed, item_ids: NDArray[np.str_], cut: dateti
     )
 
 
-def _history(night: Night, cut: datetime, user_ids: NDArray[np.str_], item_ids: NDArray[np.str_]) -> pl.DataFrame:
+def _history(night: Night, cut: datetime, user_ids: Ids, item_ids: Ids) -> pl.DataFrame:
     """Clicked, saved and hidden items of the users, by user row, oldest first."""
     touched = at_cut(night, "interactions", cut).filter(pl.sum_horizontal("clicks", "saves", "hides") > 0).collect()
     return (
@@ -167,7 +174,7 @@ def _vocabulary(values: pl.Series) -> list[str]:
 
 
 def _codes(values: pl.Series, vocabulary: Sequence[str]) -> Rows:
-    return rows_of(values, np.asarray(vocabulary, dtype=str)).fill_null(-1).to_numpy().astype(np.int32)
+    return rows_of(values, ids_of(vocabulary)).fill_null(-1).to_numpy().astype(np.int32)
 
 
 def _offsets(lengths: pl.Series) -> NDArray[np.int64]:

@@ -20,7 +20,7 @@ from tastefeed.evaluation.measured import FINAL
 from tastefeed.pipeline.config import NightConfig
 from tastefeed.pipeline.console import console
 from tastefeed.pipeline.lake import Lake
-from tastefeed.pipeline.landed import last_midnight
+from tastefeed.pipeline.last_day import day_of_backtest
 from tastefeed.pipeline.measured_weeks import Week, read_weeks
 from tastefeed.pipeline.night import Night, run_stage
 from tastefeed.pipeline.plan import backtest_plan
@@ -54,7 +54,9 @@ class Backtest:
 def run_backtest(lake: str, as_of: date | None, *, weeks: int, settings: Settings, out: str) -> Backtest:
     """Measure the last `weeks` label windows before `as_of`, by default the last midnight that the events reach."""
     home = Lake(lake)
-    day = as_of or last_midnight(home).date()
+    day = day_of_backtest(home, as_of, settings.model_copy(update={"lake": lake}))
+    if out:
+        Path(out).mkdir(parents=True, exist_ok=True)  # what cannot be written to is found before the work
     plan = backtest_plan(day, weeks=weeks, holdout_days=settings.holdout_days, label_weeks=settings.label_weeks)
     with home.scratch() as scratch:
         night = Night(home, scratch, plan, settings.model_copy(update={"lake": lake}), NightConfig())

@@ -67,6 +67,8 @@ def read_champion(night: Night, cut: datetime) -> Champion:
     """
     try:
         manifest = show(night.releases)
+        if not manifest.profiled:
+            raise ChampionAbsent("the release that serves is not profiled")
         if manifest.as_of >= night.plan.end:  # so that the second run of a day changes nothing
             raise ChampionAbsent("the release that serves is of this night, or of a later one")
         with night.home.open_folder(TABLE, manifest.as_of.date()) as folder:

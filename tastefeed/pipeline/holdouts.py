@@ -22,8 +22,9 @@ from tastefeed.evaluation import (
 )
 from tastefeed.evaluation.baselines import night_baselines
 from tastefeed.pipeline.arrays import Landed, View, rows_of
+from tastefeed.pipeline.landed import opted_out
 from tastefeed.pipeline.night import Night
-from tastefeed.ranking.tables import Rows
+from tastefeed.ranking.tables import Ids, Rows, ids_of
 
 K = 20
 DEEP = 200
@@ -36,19 +37,18 @@ class Questions:
 
     events: Events
     catalogue: Catalogue
-    user_ids: NDArray[np.str_]
+    user_ids: Ids
     text_vectors: NDArray[np.float32]  # [I, T]; the distances of all methods are taken in this space
 
 
 def read_questions(night: Night, landed: Landed, text_vectors: NDArray[np.float32]) -> Questions:
     """The events of everyone who may be learned from."""
-    silent = list(night.opt_outs.subjects(SubjectType.USER, (Flag.TRAINING,)))
+    silent = list(opted_out(night.opt_outs, SubjectType.USER, (Flag.TRAINING,)))
     wanted = [c.USER_ID, c.ITEM_ID, c.ACTION, c.TIMESTAMP]
     events = (
         night.lake.scan("events", night.plan.as_of).select(wanted).filter(~pl.col(c.USER_ID).is_in(silent)).collect()
     )
-    user_ids = events[c.USER_ID].unique().sort().to_numpy().astype(str)
-    item_ids = landed.items[c.ITEM_ID].to_numpy().astype(str)
+    user_ids, item_ids = ids_of(events[c.USER_ID].unique().sort()), ids_of(landed.items[c.ITEM_ID])
     return Questions(events_from(events, user_ids, item_ids), catalogue_from(landed.items), user_ids, text_vectors)
 
 

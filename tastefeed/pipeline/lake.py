@@ -20,7 +20,8 @@ import polars as pl
 import pyarrow.dataset as ds
 from filelock import FileLock, Timeout
 
-from tastefeed.contracts.errors import MissingPartition
+from tastefeed.contracts.errors import LakeMissing, MissingPartition
+from tastefeed.pipeline.os_errors import naming
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -46,6 +47,12 @@ class Lake:
         """The lake's local folder: its own, or beside the working directory where the lake is remote."""
         return Path("lake") if self.remote else Path(self.root)
 
+    def require(self) -> None:
+        """Raise `LakeMissing` where there is no such lake: asking for one does not make it."""
+        if not self.fs.isdir(self.root):
+            what = "is a file, not a lake" if self.fs.exists(self.root) else "no such lake"
+            raise LakeMissing(f"{self.url}: {what}; check --lake, or make one with `tastefeed import --events FILE`")
+
     def partition(self, table: str, as_of: date) -> str:
         """The path of a partition, whether it exists or not."""
         return f"{self.root}/{table}/as_of={as_of.isoformat()}"
@@ -70,14 +77,16 @@ class Lake:
         """A path to write a new generation to; it counts once the block ends without an error."""
         partition, name = self.partition(table, as_of), f"generation={uuid4().hex}"
         self.fs.makedirs(f"{partition}/{name}", exist_ok=True)
-        yield f"{partition}/{name}"
+        with naming(partition):
+            yield f"{partition}/{name}"
         self.replace_file(f"{partition}/{CURRENT}", name.encode())
         self._sweep(partition, keep=name)
 
     def replace_file(self, path: str, content: bytes) -> None:
         """Replace one file as a whole."""
         fresh = f"{path}.{uuid4().hex}"
-        self.fs.pipe_file(fresh, content)
+        with naming(path):
+            self.fs.pipe_file(fresh, content)
         self.fs.mv(fresh, path)
 
     def _sweep(self, partition: str, keep: str) -> None:

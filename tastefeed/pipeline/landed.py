@@ -1,37 +1,48 @@
 """The landing zone as the night reads it."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 import polars as pl
 
-from tastefeed.contracts import OptOutReader, SubjectType
+from tastefeed.contracts import Action, Flag, OptOutReader, SubjectType
 from tastefeed.contracts import columns as c
 from tastefeed.contracts.errors import UnreadableInput
+from tastefeed.contracts.ids import BLANKS, WRITTEN_AS_FLOAT, spellings
+from tastefeed.contracts.instants import CLOCK_SKEW, EARLIEST
 from tastefeed.contracts.opt_outs import UNREADABLE
-from tastefeed.pipeline.importers import landed_files, landed_items
+from tastefeed.contracts.schemas import ITEMS
+from tastefeed.pipeline.importers import landed_files, landed_items, valid_id
 from tastefeed.pipeline.lake import Lake
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
-CLOCK_SKEW = timedelta(days=1)
-"""How far a sender's clock may run ahead before an event counts as from the future."""
-
 
 def latest_timestamp(home: Lake) -> datetime:
-    """When the last landed event happened that is not from the future. Raises `UnreadableInput` where there is none."""
-    files = event_files(home)
-    known = pl.scan_parquet([home.address(file) for file in files]).filter(
-        pl.col(c.TIMESTAMP) <= pl.col(c.LANDED_AT) + CLOCK_SKEW
-    )
-    latest = known.select(pl.col(c.TIMESTAMP).max()).collect().item()
+    """When the last usable event happened. Raises `UnreadableInput` where there is none."""
+    latest = usable_events(home).select(pl.col(c.TIMESTAMP).max()).collect().item()
     if latest is None:
-        raise UnreadableInput(f"{home.url}: no landed event has a usable timestamp; import events that have one")
+        raise UnreadableInput(
+            f"{home.url}: no landed event is usable; import events that have a user, an item, one of the actions "
+            f"{', '.join(Action)} and a time from 1990 to now"
+        )
     moment: datetime = latest
     return moment
+
+
+def usable_events(home: Lake) -> pl.LazyFrame:
+    """The landed events that have nothing wrong on their own, as `features.events` checks it: ids stripped, a known
+    action, and a time that is neither before 1990 nor in the future. Raises `UnreadableInput` on an empty landing zone.
+    """
+    landed = pl.scan_parquet([home.address(file) for file in event_files(home)])
+    known = landed.with_columns(
+        valid_id(c.USER_ID), valid_id(c.ITEM_ID), pl.col(c.ACTION).str.strip_chars(BLANKS)
+    ).drop_nulls([c.USER_ID, c.ITEM_ID])
+    in_time = pl.col(c.TIMESTAMP).is_between(EARLIEST, pl.col(c.LANDED_AT) + CLOCK_SKEW)
+    return known.filter(pl.col(c.ACTION).is_in(list(map(str, Action))) & in_time)
 
 
 def event_files(home: Lake) -> list[str]:
@@ -63,11 +74,49 @@ def read_landed_events(spark: "SparkSession", home: Lake) -> "DataFrame":
 
 
 def catalogue(home: Lake, opt_outs: OptOutReader) -> pl.DataFrame:
-    """The landed items by id. A creator of whom nothing may be read, as a user, is no longer named."""
-    unnamed = opt_outs.subjects(SubjectType.USER, UNREADABLE)
-    creator = pl.col(c.CREATOR_ID)
-    items = landed_items(home.url).sort(c.ITEM_ID)
+    """The items by id. A creator of whom nothing may be read, as a user, is no longer named."""
+    return without_opted_out_creators(known_items(home, opt_outs), opt_outs)
+
+
+def known_items(home: Lake, opt_outs: OptOutReader) -> pl.DataFrame:
+    """The landed items by id; where no items table has ever landed, the items that the landed events name."""
+    if landed_files(home.url, "items"):
+        return landed_items(home.url)
+    return items_of_events(home, opt_outs)
+
+
+def without_opted_out_creators(items: pl.DataFrame, opt_outs: OptOutReader) -> pl.DataFrame:
+    """The items, row for row, with each creator of whom nothing may be read as a user no longer named."""
+    creator, unnamed = pl.col(c.CREATOR_ID), opted_out(opt_outs, SubjectType.USER, UNREADABLE)
     return items.with_columns(pl.when(~creator.is_in(list(unnamed))).then(creator).alias(c.CREATOR_ID))
+
+
+def items_of_events(home: Lake, opt_outs: OptOutReader) -> pl.DataFrame:
+    """One row an item that a usable event names, by id; columns of `schemas.ITEMS`, of which only two are known.
+
+    `created_at` is the item's first event: then a past cut knows exactly the items that had been seen by then, so that
+    nothing of the future leaks into it, and fresh candidates are those seen first most recently. With a null, a past
+    cut would know every later item, and nothing would be fresh. Events of users of whom nothing may be read name no
+    item; those of users who opted out of training date none.
+    """
+    unread = list(opted_out(opt_outs, SubjectType.USER, UNREADABLE))
+    untaught = list(opted_out(opt_outs, SubjectType.USER, (*UNREADABLE, Flag.TRAINING)))
+    first_seen = pl.col(c.TIMESTAMP).filter(~pl.col(c.USER_ID).is_in(untaught)).min()
+    read = usable_events(home).filter(~pl.col(c.USER_ID).is_in(unread))
+    items = one_spelling(read.group_by(c.ITEM_ID).agg(first_seen.alias(c.CREATED_AT)).collect())
+    absent = pl.DataFrame(schema=pl.Schema(ITEMS))
+    return pl.concat([absent, items], how="diagonal").select(ITEMS.names).sort(c.ITEM_ID)
+
+
+def one_spelling(items: pl.DataFrame) -> pl.DataFrame:
+    """Items of which `7` and `7.0` were both named, as `7` alone."""
+    short = pl.when(pl.col(c.ITEM_ID).str.contains(WRITTEN_AS_FLOAT)).then(pl.col(c.ITEM_ID).str.strip_suffix(".0"))
+    return items.group_by(short.fill_null(pl.col(c.ITEM_ID)).alias(c.ITEM_ID)).agg(pl.col(c.CREATED_AT).min())
+
+
+def opted_out(opt_outs: OptOutReader, subject_type: SubjectType, flags: Iterable[Flag]) -> frozenset[str]:
+    """The subjects that have a flag in force, in every spelling of their ids."""
+    return frozenset(spelled for id_ in opt_outs.subjects(subject_type, flags) for spelled in spellings(id_))
 
 
 def read_landed_items(spark: "SparkSession", home: Lake, opt_outs: OptOutReader) -> "DataFrame":

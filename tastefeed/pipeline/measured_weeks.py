@@ -43,7 +43,9 @@ def write_weeks(weeks: list[Week], folder: Path) -> None:
     ]
     pl.concat(rows, how="diagonal").write_parquet(folder / PER_USER, compression="zstd")
     groups = [
-        pl.DataFrame(week.groups).select(pl.lit(number, pl.Int32).alias("week"), pl.all())
+        pl.DataFrame(week.groups, schema=dict.fromkeys(week.groups, pl.String)).select(
+            pl.lit(number, pl.Int32).alias("week"), pl.all()
+        )
         for number, week in enumerate(weeks)
     ]
     pl.concat(groups).write_parquet(folder / GROUPS, compression="zstd")

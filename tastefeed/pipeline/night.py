@@ -18,7 +18,11 @@ from tastefeed.contracts.opt_outs import UNREADABLE
 from tastefeed.pipeline.config import NightConfig
 from tastefeed.pipeline.console import say
 from tastefeed.pipeline.lake import Lake
+from tastefeed.pipeline.landed import opted_out
 from tastefeed.pipeline.plan import Plan, night_plan
+from tastefeed.pipeline.refusals import REFUSALS, keep_refusal, refused_before
+from tastefeed.pipeline.refusals import SUMMARY as NOT_PROFILED
+from tastefeed.pipeline.stages import STAGES
 from tastefeed.serving import places
 from tastefeed.serving.opt_outs import OptOutStore
 from tastefeed.serving.pending_events import PendingEvents
@@ -29,6 +33,7 @@ if TYPE_CHECKING:
 
     from tastefeed.pipeline.tracking import Tracking
 
+LAST = STAGES[-1]
 Summary = dict[str, Any]
 """What a stage tells of its work: counts, figures, names. Never a user."""
 
@@ -104,7 +109,7 @@ class Night:
         return self._users((*UNREADABLE, Flag.TRAINING))
 
     def _users(self, flags: Iterable[Flag]) -> "DataFrame":
-        users = self.opt_outs.subjects(SubjectType.USER, flags)
+        users = opted_out(self.opt_outs, SubjectType.USER, flags)
         # from Arrow: rows handed over as Python objects would start Python workers in every stage
         return self.spark.createDataFrame(pa.table({c.USER_ID: pa.array(sorted(users), pa.string())}))
 
@@ -127,6 +132,10 @@ class Night:
         except FileNotFoundError:
             return {}
 
+    def clear_summary(self, stage: str) -> None:
+        """Forget what a stage said."""
+        self.lake.fs.rm(self._summary_path(stage))
+
     def _summary_path(self, stage: str) -> str:
         return f"{self.lake.partition('nights', self.plan.as_of)}/{stage}.json"
 
@@ -144,11 +153,27 @@ def open_night(lake: str, as_of: date, settings: Settings | None = None) -> Nigh
 
 
 def run_stage(night: Night, stage: str) -> Summary:
-    """Run one stage by its name, time it, keep and print its summary."""
+    """Run one stage by its name, time it, keep and print its summary.
+
+    Where an earlier stage refused and the night goes on without models, only `release` still has something to do.
+    """
     started = time.perf_counter()
-    function = getattr(import_module(f"tastefeed.pipeline.stages.{stage}"), stage)
-    summary: Summary = function(night) or {}
+    refused = refused_before(night, stage)
+    if refused and stage != LAST:
+        summary: Summary = {"skipped": f"{refused} refused"}
+    else:
+        summary = _summary_of(night, stage)
     summary = {"seconds": round(time.perf_counter() - started, 2), **summary}
     night.write_summary(stage, summary)
     say(stage, summary)
     return summary
+
+
+def _summary_of(night: Night, stage: str) -> Summary:
+    function = getattr(import_module(f"tastefeed.pipeline.stages.{stage}"), stage)
+    try:
+        return function(night) or {}
+    except REFUSALS as refusal:
+        keep_refusal(night, stage, refusal)
+        said = {name: value for name, value in night.summary(stage).items() if name != "seconds"}
+        return {**said, "refused": night.summary(NOT_PROFILED)["message"]}

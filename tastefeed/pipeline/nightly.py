@@ -14,8 +14,9 @@ from tastefeed.contracts import Settings
 from tastefeed.contracts.errors import NightFailed, NightRunning
 from tastefeed.features import warm_up
 from tastefeed.pipeline.lake import Lake
-from tastefeed.pipeline.landed import last_day
+from tastefeed.pipeline.last_day import day_of_night
 from tastefeed.pipeline.night import Night, open_night
+from tastefeed.pipeline.os_errors import require_writable
 from tastefeed.pipeline.plan import midnight
 from tastefeed.pipeline.showing import show_measured
 
@@ -25,8 +26,10 @@ ROOT = Path(__file__).parents[2]
 
 @contextmanager
 def alone(lake: Lake) -> Iterator[None]:
-    """Hold the lake for one night. Raises `NightRunning` where another process holds it."""
+    """Hold the lake for one night. Raises `NightRunning` where another process holds it, `OSError` where its folder
+    cannot be written to."""
     lake.folder.mkdir(parents=True, exist_ok=True)
+    require_writable(lake.folder)
     lock = FileLock(lake.folder / ".night.lock")
     try:
         lock.acquire(timeout=0)
@@ -51,9 +54,12 @@ def airflow_environment(settings: Settings, home: Lake, *, debug: bool = False) 
 
 
 def run_nightly(lake: str, as_of: date | None, settings: Settings, *, debug: bool = False) -> Night:
-    """Run the night of a day and return it. Raises `NightFailed` or what a stage refused with."""
+    """Run the night of a day and return it.
+
+    Raises `OutlierDay`, `UnreadableInput` and `NightRunning` before it starts, and `NightFailed`.
+    """
     home = Lake(lake)
-    day = as_of or last_day(home).date()
+    day = day_of_night(home, as_of, settings.model_copy(update={"lake": lake}))
     night = open_night(lake, day, settings)
     with alone(home):
         warm_up(night.settings)  # while Airflow starts

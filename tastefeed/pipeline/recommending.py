@@ -1,5 +1,7 @@
 """`tastefeed recommend` behind its door: lists of the current release, written as a whole."""
 
+import errno
+import os
 from pathlib import Path
 from uuid import uuid4
 
@@ -11,6 +13,9 @@ from tastefeed.contracts import columns as c
 from tastefeed.contracts.errors import BadId, UnreadableInput
 from tastefeed.contracts.ids import read_id
 from tastefeed.pipeline.importers.readers import read_table
+from tastefeed.pipeline.lake import Lake
+from tastefeed.pipeline.landed import usable_events
+from tastefeed.pipeline.os_errors import naming
 from tastefeed.serving import places, publish
 from tastefeed.serving.recommend import recommend
 from tastefeed.serving.wishes import Wishes
@@ -19,10 +24,16 @@ from tastefeed.serving.wishes import Wishes
 def recommend_to(lake: str, *, users: Path | None, k: int, out: Path) -> int:
     """Write `user_id, item_id, rank, score, source` for some users or everyone; returns the number of rows."""
     settings = Settings(lake=lake)
-    stores = Wishes.of(settings)
-    asked = None if users is None else user_ids(users)
+    places.existing_lake_folder(settings)
+    if out.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(out))
+    release, stores = publish.load(places.release_root(settings)), Wishes.of(settings)
+    if users is not None:
+        asked: list[str] | None = user_ids(users)
+    else:
+        asked = None if release.profiled else landed_user_ids(lake)
     lists = recommend(
-        publish.load(places.release_root(settings)),
+        release,
         asked,
         k,
         stores.opt_outs,
@@ -30,9 +41,19 @@ def recommend_to(lake: str, *, users: Path | None, k: int, out: Path) -> int:
     )
     out.parent.mkdir(parents=True, exist_ok=True)
     aside = out.with_name(f".{out.name}.{uuid4().hex}")
-    pq.write_table(lists, aside, compression="zstd")
-    aside.replace(out)
+    try:
+        with naming(out):
+            pq.write_table(lists, aside, compression="zstd")
+            aside.replace(out)
+    finally:
+        aside.unlink(missing_ok=True)
     return int(lists.num_rows)
+
+
+def landed_user_ids(lake: str) -> list[str]:
+    """Everyone who has landed a usable event: a release that is not profiled names nobody itself."""
+    found: pl.Series = usable_events(Lake(lake)).select(pl.col(c.USER_ID).unique().sort()).collect()[c.USER_ID]
+    return found.to_list()
 
 
 def user_ids(path: Path) -> list[str]:

@@ -7,11 +7,12 @@ from rich.table import Table
 
 from tastefeed.evaluation import rich_table
 from tastefeed.pipeline.console import console
-from tastefeed.pipeline.night import Night
+from tastefeed.pipeline.night import Night, Summary
+from tastefeed.pipeline.refusals import SUMMARY as NOT_PROFILED
 from tastefeed.pipeline.stages import STAGES
 from tastefeed.serving import publish
 from tastefeed.serving.audience import Doorkeeper
-from tastefeed.serving.feed import HomeFeed
+from tastefeed.serving.feed import Feed, HomeFeed
 from tastefeed.serving.held import HeldRelease
 from tastefeed.serving.release import Release
 
@@ -29,18 +30,36 @@ ITEMS_SHOWN = 4
 
 
 def show_night(night: Night) -> None:
-    """Print the whole night."""
+    """Print the whole night. The last lines of one that made no models say why, and what controls it."""
+    if refusal := night.summary(NOT_PROFILED):
+        show_not_profiled(night, refusal)
+        return
     show_measured(night)
     console.print(f"\nrelease [bold]{night.summary('release')['version']}[/] serves {night.home.url}/releases\n")
     show_feeds(night)
     console.print("next: make serve, make test, make mlflow; or read docs/")
 
 
+def show_not_profiled(night: Night, refusal: Summary) -> None:
+    """As far as the night came, the list of everyone, and why it is no more than that."""
+    show_measured(night)
+    console.print()
+    show_feed(everyones_feed(night), "feed of everyone")
+    console.print(f"no model of this night serves: {escape(refusal['message'])}")
+    for line in refusal["controls"]:
+        console.print(escape(line))
+    version = night.summary("release")["version"]
+    console.print(f"release [bold]{version}[/] serves {night.home.url}/releases: the non-profiled list, the same for")
+    console.print("everyone (fresh and popular items in turns), until a night with models passes its gates")
+
+
 def show_measured(night: Night) -> None:
-    """Stage times, metrics beside the baselines, and what the gates say: of a refused night too."""
+    """Stage times, metrics beside the baselines, and what the gates say, as far as a night came."""
     console.print()
     console.print(stage_times(night))
     summary = night.summary("metrics")
+    if "table" not in summary:
+        return
     console.print(
         rich_table(shown(pl.DataFrame(summary["table"])), f"held out {summary['held_out']}: {summary['users']} people")
     )
@@ -66,16 +85,29 @@ def stage_times(night: Night) -> Table:
 
 def show_feeds(night: Night) -> None:
     """The first items of the feeds of five people with rich and poor histories, with the reason of each."""
-    release = publish.load(night.releases)
+    release, feeds = publish.load(night.releases), home_feed(night)
+    for number, user in enumerate(some_people(release), start=1):
+        show_feed(feeds.feed(user, limit=ITEMS_SHOWN), f"feed {number}")
+
+
+def show_feed(feed: Feed, title: str) -> None:
+    """One feed as a table."""
+    table = Table("", "title", "source", "because", title=title, box=None, title_justify="left")
+    for item in feed.items:
+        table.add_row(str(item.rank), (item.title or item.item_id)[:60], item.source, item.explanation.text)
+    console.print(table)
+
+
+def everyones_feed(night: Night) -> Feed:
+    """The first items of the list that is the same for everyone."""
+    return home_feed(night).feed(None, limit=ITEMS_SHOWN)
+
+
+def home_feed(night: Night) -> HomeFeed:
+    """The feed of the release that serves."""
     held = HeldRelease(night.releases)
     held.read_first()
-    feeds = HomeFeed(held, Doorkeeper(night.opt_outs, night.pending_events))
-    for number, user in enumerate(some_people(release), start=1):
-        feed = feeds.feed(user, limit=ITEMS_SHOWN)
-        table = Table("", "title", "source", "because", title=f"feed {number}", box=None, title_justify="left")
-        for item in feed.items:
-            table.add_row(str(item.rank), (item.title or item.item_id)[:60], item.source, item.explanation.text)
-        console.print(table)
+    return HomeFeed(held, Doorkeeper(night.opt_outs, night.pending_events))
 
 
 def some_people(release: Release) -> list[str]:

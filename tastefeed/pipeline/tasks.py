@@ -1,12 +1,14 @@
 """How Airflow runs a stage: our refusals are final, everything else is tried again."""
 
+from contextlib import suppress
 from datetime import date
 
 from airflow.sdk.exceptions import AirflowFailException
 
 from tastefeed.contracts import Settings
 from tastefeed.contracts.errors import TastefeedError
-from tastefeed.pipeline.night import open_night, run_stage
+from tastefeed.pipeline.night import Night, open_night, run_stage
+from tastefeed.pipeline.os_errors import LASTING, one_line
 
 
 def run_task(stage: str, lake: str, as_of: str) -> None:
@@ -16,5 +18,14 @@ def run_task(stage: str, lake: str, as_of: str) -> None:
     try:
         run_stage(night, stage)
     except TastefeedError as refusal:
-        night.write_summary("refusal", {"stage": stage, "error": type(refusal).__name__, "message": str(refusal)})
-        raise AirflowFailException(str(refusal)) from refusal
+        raise _final(night, stage, refusal, str(refusal)) from refusal
+    except OSError as error:
+        if error.errno not in LASTING:
+            raise
+        raise _final(night, stage, error, one_line(error)) from error
+
+
+def _final(night: Night, stage: str, error: Exception, message: str) -> AirflowFailException:
+    with suppress(OSError):  # a disk that is full may not even take this note
+        night.write_summary("refusal", {"stage": stage, "error": type(error).__name__, "message": message})
+    return AirflowFailException(message)

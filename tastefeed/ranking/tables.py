@@ -3,6 +3,7 @@
 Shapes: U users, I items, D size of a retrieval vector, T of a text vector, H touched items of all users together.
 """
 
+from collections.abc import Iterable, Set
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,13 +12,28 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float32]
 Rows = NDArray[np.int32]
 Hours = NDArray[np.float64]
+Ids = NDArray[np.object_]
+"""Ids as Python text: in NumPy's fixed-width text one long id makes every id as long, and a trailing NUL is lost."""
+
+
+def ids_of(values: Iterable[str]) -> Ids:
+    """[N] ids as an array."""
+    listed = list(values)
+    ids: Ids = np.empty(len(listed), object)
+    ids[:] = listed
+    return ids
+
+
+def marked(ids: Ids, chosen: Set[str]) -> NDArray[np.bool_]:
+    """[N] whether each id is among the chosen ones."""
+    return np.fromiter((id_ in chosen for id_ in ids), bool, len(ids))
 
 
 @dataclass(frozen=True)
 class Items:
     """The catalogue: one row an item. Codes are positions in a release's vocabularies; -1 is unknown."""
 
-    ids: NDArray[np.str_]  # [I]
+    ids: Ids  # [I]
     creator: Rows  # [I]
     language: Rows  # [I]
     category_offsets: NDArray[np.int64]  # [I + 1] into category_codes
@@ -32,7 +48,7 @@ class Items:
 class Users:
     """Everyone allowed to have a vector. The history holds clicked, saved and hidden items, oldest first."""
 
-    ids: NDArray[np.str_]  # [U]
+    ids: Ids  # [U]
     region: Rows  # [U]
     vectors: Floats  # [U, D] user tower
     features: Floats  # [U, F] in the order of USER_FEATURE_NAMES

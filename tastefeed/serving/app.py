@@ -3,6 +3,7 @@
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 
 import anyio.to_thread
 import faiss
@@ -10,14 +11,17 @@ from fastapi import FastAPI
 
 from tastefeed import __version__
 from tastefeed.contracts import Settings
+from tastefeed.serving.admission import Admission
 from tastefeed.serving.audience import Doorkeeper
+from tastefeed.serving.cors import add_cors, origins_of
 from tastefeed.serving.doorway import Doorway
 from tastefeed.serving.feed import HomeFeed
 from tastefeed.serving.held import HeldRelease
 from tastefeed.serving.keys import Keys
 from tastefeed.serving.metrics import Metrics
+from tastefeed.serving.openapi import describe
 from tastefeed.serving.places import release_root
-from tastefeed.serving.problems import Problem, add_problems
+from tastefeed.serving.problems import add_problems
 from tastefeed.serving.routes import events, feed, health, opt_outs, page
 from tastefeed.serving.wishes import Wishes
 
@@ -30,17 +34,25 @@ def create_app(settings: Settings) -> FastAPI:
         lifespan=_lifespan,
         docs_url=None,  # FastAPI's own pages load scripts from elsewhere; routes.page has one that does not
         redoc_url=None,
-        responses={"default": {"model": Problem, "description": "an RFC 9457 problem document"}},
+        redirect_slashes=False,  # the redirect would lose the percent-encoding of an id
     )
     app.state.keys = Keys(settings)
     app.state.metrics = Metrics()
     app.state.wishes = Wishes.of(settings)
     app.state.held = HeldRelease(release_root(settings))
     app.state.home = HomeFeed(app.state.held, Doorkeeper(app.state.wishes.opt_outs, app.state.wishes.pending))
-    app.add_middleware(Doorway, metrics=app.state.metrics, local_only=not app.state.keys.any)
+    app.add_middleware(
+        Admission,
+        keys=app.state.keys,
+        max_body_bytes=settings.max_body_bytes,
+        body_timeout_s=settings.body_timeout_s,
+    )
+    add_cors(app, origins_of(settings))
+    app.add_middleware(Doorway, metrics=app.state.metrics)  # the last one added is the first one asked
     add_problems(app)
     for routes in (feed, opt_outs, events, health, page):
         app.include_router(routes.router)
+    app.openapi = partial(describe, app)  # type: ignore[method-assign]  # as FastAPI documents it
     return app
 
 

@@ -13,7 +13,7 @@ from safetensors.numpy import save_file
 
 from tastefeed.contracts import columns as c
 from tastefeed.contracts.errors import ReleaseCorrupt
-from tastefeed.ranking.tables import Items, Users
+from tastefeed.ranking.tables import Ids, Items, Users, ids_of
 
 TOWER = "tower"
 """The safetensors metadata key that names the towers which made the vectors."""
@@ -22,8 +22,10 @@ ID_COLUMN = {Items: c.ITEM_ID, Users: c.USER_ID}
 
 def write_arrays(table: Items | Users, folder: Path, stem: str, *, tower: str) -> None:
     """Write `<stem>.safetensors` and `<stem>.parquet`."""
-    arrays = {field.name: np.ascontiguousarray(getattr(table, field.name)) for field in fields(table)}
-    ids = pa.table({ID_COLUMN[type(table)]: pa.array(arrays.pop("ids").tolist(), pa.string())})
+    arrays = {
+        field.name: np.ascontiguousarray(getattr(table, field.name)) for field in fields(table) if field.name != "ids"
+    }
+    ids = pa.table({ID_COLUMN[type(table)]: pa.array(table.ids.tolist(), pa.string())})
     pq.write_table(ids, folder / f"{stem}.parquet", compression="zstd")
     save_file(arrays, folder / f"{stem}.safetensors", metadata={TOWER: tower})
 
@@ -48,9 +50,9 @@ def read_arrays(kind: type[Any], folder: Path, stem: str, *, tower: str) -> Any:
     return kind(ids=ids, **arrays)
 
 
-def read_ids(path: Path, column: str) -> NDArray[np.str_]:
+def read_ids(path: Path, column: str) -> Ids:
     """The ids of a table, in the order of its rows."""
-    return np.array(pq.read_table(path, columns=[column])[column].to_pylist(), dtype=np.str_)
+    return ids_of(pq.read_table(path, columns=[column])[column].to_pylist())
 
 
 def without_users(users: Users, gone: NDArray[np.bool_]) -> Users:

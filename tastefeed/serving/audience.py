@@ -22,6 +22,7 @@ class Reason(StrEnum):
     GLOBAL_PRIVACY_CONTROL = "global_privacy_control"
     OPT_OUT_STORE_UNAVAILABLE = "opt_out_store_unavailable"
     EVENT_STORE_UNAVAILABLE = "event_store_unavailable"
+    RELEASE_NOT_PROFILED = "release_not_profiled"
     UNKNOWN_USER = "unknown_user"
     NO_USER = "no_user"
 
@@ -52,7 +53,8 @@ class Doorkeeper:
         reason = _refusal(standing, user_id, gpc=gpc)
         row = release.user_row.get(user_id) if user_id is not None and reason is None else None
         if user_id is None or row is None:
-            return Audience(None, reason or Reason.UNKNOWN_USER, standing)
+            unknown = Reason.UNKNOWN_USER if release.profiled else Reason.RELEASE_NOT_PROFILED
+            return Audience(None, reason or unknown, standing)
         try:
             return Audience(row, None, standing, tuple(self._pending.touched(user_id)))
         except EventStoreUnavailable:

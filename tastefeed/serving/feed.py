@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from tastefeed.contracts import columns as c
 from tastefeed.ranking.tables import Rows
 from tastefeed.serving import profiled
-from tastefeed.serving.audience import Doorkeeper, not_shown, rows_of
-from tastefeed.serving.cursor import Cursor, decoded
+from tastefeed.serving.audience import Audience, Doorkeeper, Reason, not_shown, rows_of
+from tastefeed.serving.cursor import Cursor, CursorExpired, decoded
 from tastefeed.serving.explanations import Explanation, explain_everyones, explain_own
 from tastefeed.serving.held import HeldRelease
 from tastefeed.serving.pending_events import Touch
@@ -36,9 +36,11 @@ class FeedItem:
 
 @dataclass(frozen=True)
 class Feed:
-    """One page. `reason` says why it is not personalized; `cursor` asks for the next page, `null` on the last."""
+    """One page. `reason` says why it is not personalized; `cursor` asks for the next page, `null` on the last;
+    `request_id` is the header `X-Request-Id` of the answer, for the events that follow."""
 
     user_id: str | None
+    request_id: str
     release: str
     personalized: bool
     reason: str | None
@@ -61,15 +63,17 @@ class HomeFeed:
         cursor: str | None = None,
         languages: frozenset[str] | None = None,
         gpc: bool = False,
+        request_id: str = "",
     ) -> Feed:
-        """A page of at most `limit` items. Raises `ReleaseMissing`, `BadCursor`.
+        """A page of at most `limit` items. Raises `ReleaseMissing`, `BadCursor`, `CursorExpired`.
 
-        `languages` restricts the list of everyone. A cursor of another release, or of before an opt-out, starts anew.
+        `languages` restricts the list of everyone. A cursor of another release goes on without the items it has shown;
+        one of a personalized list that may no longer be personalized starts everyone's list at its top.
         """
         asked = decoded(cursor) if cursor else None
         release = self._held.get()
         audience = self._doorkeeper.admit(release, user_id, gpc=gpc)
-        place = _place(asked, release, personalized=audience.reason is None)
+        place = _place(asked, release, audience)
         now = datetime.now(UTC)
         hidden = not_shown(release, audience.standing, now)
         if audience.user_row is None:
@@ -77,7 +81,8 @@ class HomeFeed:
         else:
             page, explained = _own(release, audience.user_row, audience.touches, hidden, place, limit)
         items = _shown(release, page, explained, place.rank)
-        return Feed(user_id, release.version, audience.reason is None, audience.reason, items, page.cursor)
+        personalized = audience.reason is None
+        return Feed(user_id, request_id, release.version, personalized, audience.reason, items, page.cursor)
 
 
 @dataclass(frozen=True)
@@ -91,7 +96,7 @@ def _everyones(
     release: Release, hidden: NDArray[np.bool_], place: Cursor, limit: int
 ) -> tuple[Page, list[Explanation]]:
     ranked = release.everyones
-    places, cursor = _cut(ranked.rows, hidden, place, limit)
+    places, cursor = _cut(release, ranked.rows, hidden, place, limit, personalized=False)
     page = Page(ranked.rows[places], ranked.scores[places], ranked.sources[places], cursor)
     return page, explain_everyones(release, page.rows, page.sources)
 
@@ -104,8 +109,9 @@ def _own(
     early = _marked(release, [touch for touch in touches if touch.landed_at <= place.since])
     late = _marked(release, [touch for touch in touches if touch.landed_at > place.since])
     scored = profiled.score(release, np.array([user_row], np.int32), hidden | early)
-    pairs = profiled.lists(release, scored, place.offset + limit + len(touches) + 1).pairs
-    places, cursor = _cut(scored.candidates.item_rows[pairs], late, place, limit)
+    passed = max(place.offset, place.rank)
+    pairs = profiled.lists(release, scored, passed + limit + len(touches) + 1).pairs
+    places, cursor = _cut(release, scored.candidates.item_rows[pairs], late, place, limit, personalized=True)
     page = profiled.ranked(scored, pairs[places])
     return Page(page.rows, page.scores, page.sources, cursor), explain_own(release, scored, pairs[places], hidden)
 
@@ -116,26 +122,49 @@ def _marked(release: Release, touches: Sequence[Touch]) -> NDArray[np.bool_]:
     return marked
 
 
-def _place(asked: Cursor | None, release: Release, *, personalized: bool) -> Cursor:
-    if asked and asked.release == release.version and asked.personalized == personalized:
-        return asked
-    return Cursor(release=release.version, personalized=personalized, since=datetime.now(UTC), offset=0, rank=0)
+CONTINUES = {None, Reason.UNKNOWN_USER, Reason.EVENT_STORE_UNAVAILABLE}
+"""Reasons with which a personalized list goes on; with any other, leaving out what it showed would use the profile."""
 
 
-def _cut(rows: Rows, hidden: NDArray[np.bool_], place: Cursor, limit: int) -> tuple[NDArray[np.int64], str | None]:
+def _place(asked: Cursor | None, release: Release, audience: Audience) -> Cursor:
+    """Where the page begins. Raises `CursorExpired`."""
+    personalized = audience.reason is None
+    if asked is None or (asked.personalized and audience.reason not in CONTINUES):
+        return Cursor(release=release.version, personalized=personalized, since=datetime.now(UTC), offset=0, rank=0)
+    if not asked.complete and (asked.release, asked.personalized) != (release.version, personalized):
+        raise CursorExpired("this cursor is of an earlier list and too far down to go on; leave it out to start anew")
+    return asked
+
+
+def _cut(
+    release: Release, rows: Rows, hidden: NDArray[np.bool_], place: Cursor, limit: int, *, personalized: bool
+) -> tuple[NDArray[np.int64], str | None]:
     """The places of a list that make one page, and where the next one begins."""
-    shown = np.flatnonzero(~hidden[rows[place.offset :]]) + place.offset
-    page = shown[:limit]
-    if len(shown) <= limit:
+    left = _not_shown_yet(release, rows, np.flatnonzero(~hidden[rows]), place, limit)
+    page = left[:limit]
+    if len(left) <= limit:
         return page, None
-    following = {"offset": int(page[-1]) + 1, "rank": place.rank + len(page)}
-    return page, place.model_copy(update=following).encoded()
+    hashes, offset = release.item_hashes[rows[page]], int(page[-1]) + 1
+    following = place.after(hashes, release=release.version, personalized=personalized, offset=offset)
+    return page, following.encoded()
+
+
+def _not_shown_yet(
+    release: Release, rows: Rows, places: NDArray[np.int64], cursor: Cursor, limit: int
+) -> NDArray[np.int64]:
+    """The first of these places that no page has shown, more than `limit` where there are more."""
+    if not cursor.complete:
+        return places[places >= cursor.offset]
+    # the list of everyone is as long as the catalogue; beyond this place, enough are left whatever was shown
+    enough = places[: 2 * (limit + len(cursor.hashes))]
+    return enough[~np.isin(release.item_hashes[rows[enough]], cursor.hashes)]
 
 
 def _foreign(release: Release, languages: frozenset[str] | None) -> NDArray[np.bool_]:
+    """[I] items in a language that was not asked for; an item of unknown language may be in any."""
     if languages is None:
         return np.zeros(len(release.languages), bool)
-    return ~np.isin(release.languages, sorted(languages))
+    return ~np.isin(release.languages, ["", *sorted(languages)])
 
 
 def _shown(release: Release, page: Page, explained: list[Explanation], rank: int) -> list[FeedItem]:

@@ -10,12 +10,11 @@ from typing import Any, Protocol
 
 import faiss
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from tastefeed.contracts.errors import ReleaseCorrupt
 from tastefeed.ranking.similarity import unit
-from tastefeed.ranking.tables import Floats, Rows
+from tastefeed.ranking.tables import Floats, Ids, Rows
 
 
 class Metric(StrEnum):
@@ -57,7 +56,7 @@ class IndexConfig(BaseModel):
 class Neighbors:
     """The best items of each query, best first."""
 
-    ids: NDArray[np.str_]  # [Q, K]
+    ids: Ids  # [Q, K]
     rows: Rows  # [Q, K]
     scores: Floats  # [Q, K]
 
@@ -75,7 +74,7 @@ class Index(Protocol):
 class ExactIndex:
     """Every score computed. The yardstick of the others."""
 
-    def __init__(self, vectors: Floats, ids: NDArray[np.str_], metric: Metric) -> None:
+    def __init__(self, vectors: Floats, ids: Ids, metric: Metric) -> None:
         """`vectors` [N, D], `ids` [N]."""
         self.metric, self._ids = metric, ids
         self._vectors = comparable(vectors, metric)
@@ -90,7 +89,7 @@ class ExactIndex:
 class FaissIndex:
     """Flat, HNSW or IVF; each keeps the vectors as they are, so that scores are exact where rows are found."""
 
-    def __init__(self, index: Any, ids: NDArray[np.str_], metric: Metric, config: IndexConfig) -> None:
+    def __init__(self, index: Any, ids: Ids, metric: Metric, config: IndexConfig) -> None:
         """`index` is FAISS's own, over vectors made `comparable`."""
         self.metric, self._index, self._ids, self._config = metric, index, ids, config
 
@@ -138,7 +137,7 @@ _KINDS = {faiss.IndexFlat: Kind.FLAT, faiss.IndexFlatIP: Kind.FLAT, faiss.IndexH
           faiss.IndexIVFFlat: Kind.IVF}  # fmt: skip
 
 
-def build(vectors: Floats, ids: NDArray[np.str_], config: IndexConfig) -> FaissIndex:
+def build(vectors: Floats, ids: Ids, config: IndexConfig) -> FaissIndex:
     """The index of a catalogue: `vectors` [N, D] with their `ids` [N]."""
     held = comparable(vectors, config.metric)
     index = _empty(config.kind(len(held)), held, config)
@@ -147,7 +146,7 @@ def build(vectors: Floats, ids: NDArray[np.str_], config: IndexConfig) -> FaissI
     return FaissIndex(index, ids, config.metric, config)
 
 
-def load(path: Path, ids: NDArray[np.str_], config: IndexConfig) -> FaissIndex:
+def load(path: Path, ids: Ids, config: IndexConfig) -> FaissIndex:
     """Read what `save` wrote. Raises `ReleaseCorrupt` where it cannot be, or holds another number of vectors."""
     try:
         index = faiss.read_index(str(path))
@@ -189,6 +188,6 @@ def _empty(kind: Kind, vectors: Floats, config: IndexConfig) -> Any:
     return faiss.IndexFlatIP(size)
 
 
-def _none(queries: int, ids: NDArray[np.str_]) -> Neighbors:
+def _none(queries: int, ids: Ids) -> Neighbors:
     return Neighbors(ids[:0].repeat(queries).reshape(queries, 0), np.empty((queries, 0), np.int32),
                      np.empty((queries, 0), np.float32))  # fmt: skip

@@ -1,30 +1,64 @@
-"""Posted events, row by row: what is right is stored, what is wrong comes back with its place and a reason."""
+"""Posted events, row by row: valid rows are stored, each invalid one comes back with its place and a reason.
 
-from collections.abc import Iterable, Sequence
+A row is read as the import reads a line of a file: the same ids, instants and limits, and an optional id that cannot be
+read becomes null with a warning. So an event that is posted and imported is one event.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any
+from datetime import UTC, datetime
+from typing import Annotated
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from tastefeed.contracts import Action, Flag, Reason, SubjectType
 from tastefeed.contracts import columns as c
+from tastefeed.contracts.errors import BadId
+from tastefeed.contracts.ids import BLANKS, is_id, read_id
+from tastefeed.contracts.instants import CLOCK_SKEW, EARLIEST, NUMBER, read_instant
 from tastefeed.serving.opt_outs import OptOutStore
 from tastefeed.serving.pending_events import PendingEvents
-from tastefeed.serving.stores import as_utc
 
-CLOCK_SKEW = timedelta(minutes=5)
-"""How far a client's clock may run ahead of ours."""
-EARLIEST = datetime(1990, 1, 1, tzinfo=UTC)
 ERASED = "erased"
+NAMES_SHOWN, NAME_LENGTH = 10, 64
+"""Unknown columns that a warning names, and the characters of each."""
+OPTIONAL_IDS = (c.EVENT_ID, c.SESSION_ID, c.REQUEST_ID)
 
 
-def _as_text(value: Any) -> Any:
-    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+def _id(value: object) -> str:
+    try:
+        return read_id(value)
+    except BadId as refusal:
+        raise ValueError(str(refusal)) from None
 
 
-Id = Annotated[str, BeforeValidator(_as_text), Field(min_length=1, max_length=512)]
-"""Ids are strings; integers are read as strings."""
+def _instant(value: object) -> datetime:
+    instant = read_instant(value)
+    if instant is None:
+        raise ValueError("is no instant; send ISO 8601 or Unix time, in UTC")
+    return instant
+
+
+def _action(value: object) -> object:
+    return value.strip(BLANKS) if isinstance(value, str) else value
+
+
+def _number(value: object) -> float | None:
+    if value is None or (isinstance(value, str) and not value.strip(BLANKS)):
+        return None
+    if isinstance(value, bool) or not re.match(NUMBER, str(value), re.ASCII):
+        raise ValueError("is no number")
+    return float(str(value))
+
+
+def _id_or_null(value: object) -> str | None:
+    return read_id(value) if is_id(value) else None
+
+
+Id = Annotated[str, BeforeValidator(_id)]
+OptionalId = Annotated[str | None, BeforeValidator(_id_or_null)]
 
 
 class Event(BaseModel):
@@ -32,15 +66,19 @@ class Event(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
-    event_id: Id | None = Field(None, description="unique; derived from the content where absent")
+    event_id: OptionalId = Field(None, description="unique; derived from the content where absent")
     user_id: Id = Field(description="who")
     item_id: Id = Field(description="what; an item newer than the release is welcome")
-    action: Action = Field(description="impression, click, save or hide")
-    timestamp: datetime = Field(description="when; without a zone it is UTC")
-    session_id: Id | None = Field(None, description="the client's own session")
-    request_id: Id | None = Field(None, description="the feed that showed the item: its `X-Request-Id`")
-    position: int | None = Field(None, ge=0, lt=2**31, description="0-based place in that feed")
-    propensity: float | None = Field(None, gt=0, le=1, description="probability of having been shown there")
+    action: Annotated[Action, BeforeValidator(_action)] = Field(description="what the user did")
+    timestamp: Annotated[datetime, BeforeValidator(_instant)] = Field(description="when; without a zone it is UTC")
+    session_id: OptionalId = Field(None, description="the client's own session")
+    request_id: OptionalId = Field(None, description="the feed that showed the item: its `request_id`")
+    position: Annotated[int | None, BeforeValidator(_number)] = Field(
+        None, ge=0, lt=2**31, description="0-based place in that feed"
+    )
+    propensity: Annotated[float | None, BeforeValidator(_number)] = Field(
+        None, gt=0, le=1, description="probability of having been shown there"
+    )
 
 
 @dataclass(frozen=True)
@@ -62,49 +100,74 @@ class Receipt:
     warnings: list[str]
 
 
-def take_in(rows: Sequence[Any], pending: PendingEvents, opt_outs: OptOutStore) -> Receipt:
+def take_in(rows: Sequence[object], pending: PendingEvents, opt_outs: OptOutStore) -> Receipt:
     """Check and store a batch. Raises `EventStoreUnavailable` and `OptOutStoreUnavailable`, with nothing stored."""
     erased = opt_outs.subjects(SubjectType.USER, [Flag.ERASURE])
-    read = [_read(index, row, erased) for index, row in enumerate(rows)]
+    latest = datetime.now(UTC) + CLOCK_SKEW
+    read = [_read(index, row, erased, latest) for index, row in enumerate(rows)]
     good = [row for row in read if isinstance(row, Event)]
-    added = pending.add([{**event.model_dump(), c.TIMESTAMP: as_utc(event.timestamp)} for event in good])
+    added = pending.add([event.model_dump() for event in good])
     read = [_unless_erased(index, row, added.erased) for index, row in enumerate(read)]
     errors = [row for row in read if isinstance(row, RowError)]
     accepted = len(read) - len(errors)
-    return Receipt(accepted, accepted - added.new, errors, _warnings(rows))
+    return Receipt(accepted, accepted - added.new, errors, [*_unknown_columns(rows), *_lost_ids(rows, read)])
 
 
 def _unless_erased(index: int, row: Event | RowError, erased: frozenset[str]) -> Event | RowError:
-    """The store's own word on users who were erased while their events were on the way."""
+    """The store's own answer on users who were erased while their events were on the way."""
     if isinstance(row, RowError) or row.user_id not in erased:
         return row
     return RowError(index, ERASED, "user_id: asked for erasure; nothing of this user is stored")
 
 
-def _read(index: int, row: Any, erased: frozenset[str]) -> Event | RowError:
+def _read(index: int, row: object, erased: frozenset[str], latest: datetime) -> Event | RowError:
     try:
         event = Event.model_validate(row)
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
         field = str(first["loc"][0]) if first["loc"] else ""
-        return RowError(index, _REASONS.get(field, "bad_row"), f"{field or 'row'}: {first['msg']}")
-    at = as_utc(event.timestamp)
-    if at < EARLIEST:
+        why = str(first["ctx"]["error"]) if first["type"] == "value_error" else first["msg"]
+        return RowError(index, REASONS.get(field, "bad_row"), f"{field or 'row'}: {why}")
+    if event.timestamp < EARLIEST:
         return RowError(index, Reason.BEFORE_1990, "timestamp: is before 1990; send when it happened")
-    if at > datetime.now(UTC) + CLOCK_SKEW:
+    if event.timestamp > latest:
         return RowError(index, Reason.IN_THE_FUTURE, "timestamp: is in the future; send when it happened, in UTC")
     return _unless_erased(index, event, erased)
 
 
-_REASONS = {
-    c.EVENT_ID: Reason.NULL_ID,
+REASONS = {
     c.USER_ID: Reason.NULL_ID,
     c.ITEM_ID: Reason.NULL_ID,
     c.ACTION: Reason.UNKNOWN_ACTION,
     c.TIMESTAMP: Reason.BAD_TIMESTAMP,
 }
+"""Why a row without a readable value of a required column is refused."""
 
 
-def _warnings(rows: Iterable[Any]) -> list[str]:
+def _unknown_columns(rows: Sequence[object]) -> list[str]:
     unknown = {str(name) for row in rows if isinstance(row, dict) for name in row} - set(Event.model_fields)
-    return [f"unknown columns were kept out: {', '.join(sorted(unknown)[:10])}"] if unknown else []
+    names = ", ".join(printable(name) for name in sorted(unknown)[:NAMES_SHOWN])
+    return [f"unknown columns were kept out: {names}"] if unknown else []
+
+
+def _lost_ids(rows: Sequence[object], read: Sequence[Event | RowError]) -> list[str]:
+    """One warning for each column of which optional ids became null."""
+    lost = Counter(
+        name
+        for row, event in zip(rows, read, strict=True)
+        if isinstance(event, Event) and isinstance(row, dict)
+        for name in OPTIONAL_IDS
+        if _is_given(row.get(name)) and getattr(event, name) is None
+    )
+    return [f"{name}: {count:,} values are no ids and count as null" for name, count in lost.items()]
+
+
+def _is_given(value: object) -> bool:
+    return value is not None and not (isinstance(value, str) and not value.strip(BLANKS))
+
+
+def printable(name: str) -> str:
+    """A client's own text in an answer: cut, and with what cannot be printed or encoded escaped."""
+    return "".join(
+        letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in name[:NAME_LENGTH]
+    )

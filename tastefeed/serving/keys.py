@@ -56,17 +56,30 @@ class Keys:
         found = [role for role, keys in self._keys.items() for key in keys if hmac.compare_digest(key, given.encode())]
         return max(found, default=Role.NONE)
 
+    def allows(self, request: Request, needed: Role) -> bool:
+        """Whether `check` lets the request pass."""
+        return not self.any or self.role(_given(request)) >= needed
+
     def check(self, request: Request, needed: Role) -> None:
         """Let the request pass. Raises `NotAuthenticated`, `NotAllowed`."""
-        if not self.any:
+        if self.allows(request, needed):
             return
         role = self.role(_given(request))
         if role is Role.NONE:
             raise NotAuthenticated("send a key that this server knows as `Authorization: Bearer KEY`")
-        if role < needed:
-            raise NotAllowed(
-                f"this takes an {needed.name.lower()} key, the request came with a {role.name.lower()} key"
-            )
+        raise NotAllowed(f"this takes an {needed.name.lower()} key, the request came with a {role.name.lower()} key")
+
+
+def check_same_origin(request: Request) -> None:
+    """Refuse a form that another site's page sent (cross-site request forgery). Raises `NotAllowed`.
+
+    The rule of Go's `http.CrossOriginProtection`: `Sec-Fetch-Site` decides where the browser sends it; else `Origin`
+    must be this server's; a client that sends neither is no browser, and no page can make it send a key.
+    """
+    site, origin = request.headers.get("sec-fetch-site"), request.headers.get("origin")
+    own = origin is None or _host_of(origin) == request.headers.get("host")
+    if not (site in {"same-origin", "none"} if site else own):
+        raise NotAllowed("this form was sent from another site; open this server's own page and use its button")
 
 
 def may_read(request: Request) -> None:
@@ -104,6 +117,10 @@ def hostname(header: str) -> str:
 def is_loopback(host: str) -> bool:
     """Whether a host is this machine."""
     return host == "localhost" or (_is_address(host) and ipaddress.ip_address(host).is_loopback)
+
+
+def _host_of(origin: str) -> str:
+    return origin.partition("://")[2]
 
 
 def _is_address(host: str) -> bool:

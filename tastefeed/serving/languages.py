@@ -2,7 +2,7 @@
 
 
 def accepted(header: str | None) -> frozenset[str] | None:
-    """Primary languages as in `pt`; `None` where everything is welcome (no header, or `*`).
+    """Primary languages as in `pt`, of `pt-BR` and `pt_BR` alike; `None` where all are welcome (no header, or `*`).
 
     The feed mixes them in its own order, so weights matter only where they are 0: not this one.
     """
@@ -11,9 +11,15 @@ def accepted(header: str | None) -> frozenset[str] | None:
     return None if not wanted or "*" in languages else languages
 
 
+def primary(tag: str) -> str:
+    """The primary language of a tag: `pt` of `pt-BR`, `pt_BR` and `PT`; empty where it names none (`und`)."""
+    language = tag.strip().lower().replace("_", "-").split("-")[0]
+    return "" if language == "und" else language
+
+
 def _language(part: str) -> tuple[str, float]:
     tag, *parameters = (piece.strip().lower() for piece in part.split(";"))
-    return tag.split("-")[0], next((_weight(piece[2:]) for piece in parameters if piece.startswith("q=")), 1.0)
+    return primary(tag), next((_weight(piece[2:]) for piece in parameters if piece.startswith("q=")), 1.0)
 
 
 def _weight(text: str) -> float:

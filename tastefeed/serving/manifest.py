@@ -53,12 +53,15 @@ class Manifest(BaseModel):
     index: IndexConfig = Field(description="how the index was built")
     users: int = Field(description="users with a vector")
     items: int = Field(description="items in the catalogue")
+    profiled: bool = Field(True, description="false: no model, only the list that is the same for everyone")
     files: dict[str, File] = Field(default={}, description="every other file of the folder")
 
     def named(self) -> "Manifest":
         """The same with its version: equal content gives an equal name, and names sort by day."""
         named = {name: file.sha256 for name, file in self.files.items() if name not in DERIVED}
         content: list[Any] = [self.format, self.versions.model_dump(), self.index.model_dump(), sorted(named.items())]
+        if not self.profiled:
+            content.append("not profiled")
         digest = hashlib.sha256(json.dumps(content).encode()).hexdigest()
         return self.model_copy(update={"version": f"{self.as_of.astimezone(UTC):%Y-%m-%d}-{digest[:12]}"})
 
@@ -94,6 +97,8 @@ def verify_folder(folder: Path) -> Manifest:
     for name in sorted(present - manifest.files.keys()):
         raise ReleaseCorrupt(f"{folder / name}: is not in the manifest; {REMEDY}")
     for name, want in manifest.files.items():
+        if not (folder / name).is_file():
+            raise ReleaseCorrupt(f"{folder / name}: is a folder, the manifest lists a file; {REMEDY}")
         if (have := _described(folder / name).sha256) != want.sha256:
             raise ReleaseCorrupt(
                 f"{folder / name}: sha256 is {have[:12]}…, the manifest says {want.sha256[:12]}…; {REMEDY}"

@@ -32,6 +32,7 @@ from sqlalchemy import (
     Index,
     Integer,
     MetaData,
+    RowMapping,
     String,
     Table,
     delete,
@@ -122,7 +123,7 @@ class PendingEvents(SqlStore):
         landed_at = datetime.now(UTC)
         rows = [{**dict.fromkeys(EVENTS.names), **event, c.LANDED_AT: landed_at} for event in events]
         for row in rows:
-            row[c.EVENT_ID] = row[c.EVENT_ID] or content_id(row)
+            row[c.EVENT_ID] = row[c.EVENT_ID] or content_key(row)
         rows.sort(key=lambda row: str(row[c.EVENT_ID]))  # in one order, so that two posts never wait for each other
         with self._transaction(writes=True) as connection:
             _keep_erasures_out(connection)
@@ -210,13 +211,23 @@ class PendingEvents(SqlStore):
         wanted = select(*(PENDING.c[name] for name in LANDED_EVENTS.names)).where(asked)
         with self._transaction() as connection:
             found = connection.execute(wanted.order_by(PENDING.c.landed_at, PENDING.c.event_id)).mappings().all()
-        return pa.Table.from_pylist([dict(row) for row in found], schema=LANDED_EVENTS)
+        return pa.Table.from_pylist([_without_key(row) for row in found], schema=LANDED_EVENTS)
 
 
-def content_id(event: Mapping[str, Any]) -> str:
-    """An event's id from its content, for those that bring none: the same event posted twice is stored once."""
+WITHOUT_ID = "\x01"
+"""Begins the key of an event that came without an id; no id can hold this character."""
+
+
+def content_key(event: Mapping[str, Any]) -> str:
+    """What tells events without an id apart in this store, so that the same event posted twice is stored once. It is no
+    event id: `features.events` derives that, by one function for posted and imported events."""
     content = [event.get(name) for name in EVENTS.names if name != c.EVENT_ID]
-    return hashlib.sha256(json.dumps(content, default=str).encode()).hexdigest()[:32]
+    return WITHOUT_ID + hashlib.sha256(json.dumps(content, default=str).encode()).hexdigest()
+
+
+def _without_key(row: RowMapping) -> dict[str, Any]:
+    came_with_id = not row[c.EVENT_ID].startswith(WITHOUT_ID)
+    return {**row, c.EVENT_ID: row[c.EVENT_ID] if came_with_id else None}
 
 
 def _insert(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> int:

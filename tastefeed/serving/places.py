@@ -3,12 +3,22 @@
 from pathlib import Path
 
 from tastefeed.contracts import Settings
+from tastefeed.contracts.errors import LakeMissing
 
 
 def lake_folder(settings: Settings) -> Path:
     """The lake's local folder; where the lake is remote, `lake` beside the working directory."""
     local = settings.lake.removeprefix("file://")
     return Path("lake" if "://" in local else local).absolute()
+
+
+def existing_lake_folder(settings: Settings) -> Path:
+    """The lake's local folder. Raises `LakeMissing` where there is none: asking for a lake does not make one."""
+    folder = lake_folder(settings)
+    if not folder.is_dir():
+        what = "is a file, not a lake" if folder.exists() else "no such lake"
+        raise LakeMissing(f"{folder}: {what}; check --lake, or make one with `tastefeed import --events FILE`")
+    return folder
 
 
 def release_root(settings: Settings) -> Path:

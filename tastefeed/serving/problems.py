@@ -1,5 +1,6 @@
 """Errors as RFC 9457 problem documents: one table from our errors to status codes."""
 
+from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Any
 
@@ -8,14 +9,18 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 
 from tastefeed.contracts import errors
-from tastefeed.serving.cursor import BadCursor
+from tastefeed.serving.cursor import BadCursor, CursorExpired
+from tastefeed.serving.doorway import REQUEST_ID
 from tastefeed.serving.keys import NotAllowed, NotAuthenticated, NotLocal
 
 MEDIA_TYPE = "application/problem+json"
 STATUS: dict[type[Exception], HTTPStatus] = {
     BadCursor: HTTPStatus.BAD_REQUEST,
+    CursorExpired: HTTPStatus.GONE,
+    errors.BadId: HTTPStatus.UNPROCESSABLE_ENTITY,
     NotAuthenticated: HTTPStatus.UNAUTHORIZED,
     NotAllowed: HTTPStatus.FORBIDDEN,
     NotLocal: HTTPStatus.FORBIDDEN,
@@ -27,6 +32,9 @@ STATUS: dict[type[Exception], HTTPStatus] = {
     errors.TastefeedError: HTTPStatus.INTERNAL_SERVER_ERROR,
 }
 """What an error means over HTTP; the nearest base class counts."""
+CLOSE = {"Connection": "close"}
+"""Headers of an answer to a request that is not read to its end."""
+MAX_PARTS, MAX_NAME_LENGTH = 100, 64
 CHALLENGE = {HTTPStatus.UNAUTHORIZED: {"WWW-Authenticate": 'Bearer realm="tastefeed"'}}
 
 
@@ -54,6 +62,16 @@ def problem_of(error: Exception) -> JSONResponse:
     return _answer(status, str(error), kind=_slug(type(error).__name__), headers=CHALLENGE.get(status))
 
 
+def problem_of_http(error: HTTPException) -> JSONResponse:
+    """The answer to an error that is a status by itself."""
+    return _answer(HTTPStatus(error.status_code), error.detail, headers=error.headers)
+
+
+def problem_text(status: HTTPStatus, detail: str) -> str:
+    """A problem document, for where no application answers."""
+    return _answer(status, detail).body.decode()  # type: ignore[union-attr]
+
+
 async def _domain(_: Request, error: Exception) -> JSONResponse:
     return problem_of(error)
 
@@ -61,20 +79,37 @@ async def _domain(_: Request, error: Exception) -> JSONResponse:
 async def _invalid(_: Request, error: Exception) -> JSONResponse:
     broken = error.errors() if isinstance(error, RequestValidationError) else []
     # what was sent stays out: it may be an id
-    parts = [{"where": ".".join(str(step) for step in part["loc"]), "why": part["msg"]} for part in broken]
+    parts = [{"where": _where(part["loc"]), "why": part["msg"]} for part in broken[:MAX_PARTS]]
     detail = "; ".join(f"{part['where']}: {part['why']}" for part in parts[:3])
     return _answer(HTTPStatus.UNPROCESSABLE_ENTITY, detail, kind="invalid-request", parts=parts)
 
 
-async def _http(_: Request, error: Exception) -> JSONResponse:
-    status, detail, headers = HTTPStatus.INTERNAL_SERVER_ERROR, "", None
-    if isinstance(error, HTTPException):
-        status, detail, headers = HTTPStatus(error.status_code), error.detail, error.headers
-    return _answer(status, detail, headers=headers)
+def _where(steps: Sequence[Any]) -> str:
+    """The place of a broken part. The name of an unknown field is the client's own: any text of any length."""
+    names = [str(step).encode("utf-8", "backslashreplace").decode()[:MAX_NAME_LENGTH] for step in steps]
+    return ".".join(names)
 
 
-async def _unexpected(_: Request, error: Exception) -> JSONResponse:
-    return _answer(HTTPStatus.INTERNAL_SERVER_ERROR, f"{type(error).__name__}; the server's log tells more")
+async def _http(request: Request, error: Exception) -> JSONResponse:
+    if not isinstance(error, HTTPException):
+        return await _unexpected(request, error)
+    answer = problem_of_http(error)
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        answer.headers["Allow"] = ", ".join(_allowed(request))
+    return answer
+
+
+def _allowed(request: Request) -> list[str]:
+    """The methods of every route of this path; a path whose methods are functions of their own is several routes."""
+    routes = [route for route in request.app.routes if route.matches(request.scope)[0] is not Match.NONE]
+    return sorted({method for route in routes for method in getattr(route, "methods", ())})
+
+
+async def _unexpected(request: Request, error: Exception) -> JSONResponse:
+    # this answer goes out around the middleware that names all others
+    headers = {REQUEST_ID: getattr(request.state, "request_id", "")}
+    detail = f"{type(error).__name__}; the server's log tells more"
+    return _answer(HTTPStatus.INTERNAL_SERVER_ERROR, detail, headers=headers)
 
 
 def _answer(

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from tastefeed.contracts import Flag, OptOutReader, SubjectType
 from tastefeed.contracts import columns as c
 from tastefeed.contracts.opt_outs import UNREADABLE
+from tastefeed.ranking.tables import ids_of
 from tastefeed.serving import profiled
 from tastefeed.serving.audience import not_shown, rows_of
 from tastefeed.serving.opt_outs import Standing
@@ -72,7 +73,7 @@ def _everyones(release: Release, users: Sequence[str], k: int, hidden: NDArray[n
         shelf.scores[best],
         shelf.sources[best],
     )
-    user_ids = np.repeat(np.array(users, dtype=np.str_), len(best))
+    user_ids = np.repeat(ids_of(users), len(best))
     return _table(user_ids, *(np.tile(column, len(users)) for column in columns))
 
 

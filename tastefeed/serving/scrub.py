@@ -5,15 +5,13 @@ from collections.abc import Iterable
 from pathlib import Path
 from uuid import uuid4
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from numpy.typing import NDArray
 
 from tastefeed.contracts import columns as c
 from tastefeed.contracts.errors import ReleaseCorrupt
-from tastefeed.ranking.tables import Users
+from tastefeed.ranking.tables import Users, marked
 from tastefeed.serving.arrays import read_arrays, read_ids, without_users, write_arrays
 from tastefeed.serving.manifest import MANIFEST, Manifest, verify_folder, write_manifest
 from tastefeed.serving.publish import STAGING, current_or_none, discard, install, point, publishing, remove
@@ -31,10 +29,10 @@ def scrub(root: Path, user_ids: Iterable[str], withheld_creators: Iterable[str] 
     Each revision is published like any release; the pointer follows if the original was current. Killed in the middle,
     it is finished by the next call. Raises `PublishRunning`, `ReleaseCorrupt`.
     """
-    gone = np.array(sorted(user_ids), dtype=np.str_)
-    if not len(gone) or not root.is_dir():
+    gone = frozenset(user_ids)
+    if not gone or not root.is_dir():
         return {}
-    withheld = np.array(sorted(set(withheld_creators)), dtype=np.str_)
+    withheld = frozenset(withheld_creators)
     with publishing(root):
         holding = [manifest for manifest in _proven(root) if _holds(root / manifest.version, gone)]
         return {manifest.version: _revise(root, manifest, gone, withheld) for manifest in holding}
@@ -53,21 +51,21 @@ def _proven(root: Path) -> list[Manifest]:
     return proven
 
 
-def _holds(folder: Path, gone: NDArray[np.str_]) -> bool:
+def _holds(folder: Path, gone: frozenset[str]) -> bool:
     named = pq.read_table(folder / CATALOGUE_FILE, columns=[c.CREATOR_ID])[c.CREATOR_ID]
-    as_creators = pc.any(pc.is_in(named, pa.array(gone.tolist(), pa.string()))).as_py()
-    return bool(as_creators or np.isin(read_ids(folder / "users.parquet", c.USER_ID), gone).any())
+    as_creators = pc.any(pc.is_in(named, pa.array(sorted(gone), pa.string()))).as_py()
+    return bool(as_creators or marked(read_ids(folder / "users.parquet", c.USER_ID), gone).any())
 
 
-def _revise(root: Path, manifest: Manifest, gone: NDArray[np.str_], withheld: NDArray[np.str_]) -> str:
+def _revise(root: Path, manifest: Manifest, gone: frozenset[str], withheld: frozenset[str]) -> str:
     original = root / manifest.version
     revision = root / f"{STAGING}{uuid4().hex}"
     shutil.copytree(original, revision, ignore=shutil.ignore_patterns(MANIFEST, CATALOGUE_FILE, *USER_FILES))
     users: Users = read_arrays(Users, original, "users", tower=manifest.versions.tower)
-    kept = without_users(users, np.isin(users.ids, gone))
+    kept = without_users(users, marked(users.ids, gone))
     write_arrays(kept, revision, "users", tower=manifest.versions.tower)
     catalogue = pq.read_table(original / CATALOGUE_FILE)
-    unnamed = without_creators(removed_since_ever(catalogue, np.intersect1d(gone, withheld)), gone)
+    unnamed = without_creators(removed_since_ever(catalogue, gone & withheld), gone)
     pq.write_table(unnamed, revision / CATALOGUE_FILE, compression="zstd")
     version = write_manifest(revision, manifest.model_copy(update={"users": len(kept.ids)})).version
     install(revision, root)
@@ -78,16 +76,16 @@ def _revise(root: Path, manifest: Manifest, gone: NDArray[np.str_], withheld: ND
     return version
 
 
-def removed_since_ever(catalogue: pa.Table, creators: NDArray[np.str_]) -> pa.Table:
+def removed_since_ever(catalogue: pa.Table, creators: frozenset[str]) -> pa.Table:
     """The catalogue with the items of these creators removed long ago."""
-    theirs = pc.is_in(catalogue[c.CREATOR_ID], pa.array(creators.tolist(), pa.string()))
+    theirs = pc.is_in(catalogue[c.CREATOR_ID], pa.array(sorted(creators), pa.string()))
     at = catalogue.schema.get_field_index(c.REMOVED_AT)
     long_ago = pa.scalar(0, pa.int64()).cast(catalogue.schema.field(at).type)
     return catalogue.set_column(at, c.REMOVED_AT, pc.if_else(theirs, long_ago, catalogue[c.REMOVED_AT]))
 
 
-def without_creators(catalogue: pa.Table, gone: NDArray[np.str_]) -> pa.Table:
+def without_creators(catalogue: pa.Table, gone: frozenset[str]) -> pa.Table:
     """The catalogue with these creators no longer named."""
     creators = catalogue[c.CREATOR_ID]
-    unnamed = pc.if_else(pc.is_in(creators, pa.array(gone.tolist(), pa.string())), None, creators)
+    unnamed = pc.if_else(pc.is_in(creators, pa.array(sorted(gone), pa.string())), None, creators)
     return catalogue.set_column(catalogue.schema.get_field_index(c.CREATOR_ID), c.CREATOR_ID, unnamed)

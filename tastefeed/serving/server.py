@@ -12,14 +12,17 @@ from pydantic import SecretStr
 from uvicorn.config import LOGGING_CONFIG
 
 from tastefeed.contracts import Settings
+from tastefeed.serving.cors import origins_of
 from tastefeed.serving.keys import check_binding
 from tastefeed.serving.light import without_heavy_imports
 from tastefeed.serving.metrics import MULTIPROCESS
+from tastefeed.serving.protocol import LimitedProtocol
 
 
 def serve(settings: Settings, *, host: str = "127.0.0.1", port: int = 8000, workers: int = 1) -> None:
-    """Serve until stopped. Raises `UnsafeBinding` where others could reach a server without keys."""
+    """Serve until stopped. Raises `UnsafeBinding` where others could reach a server without keys, `BadSetting`."""
     check_binding(settings, host)
+    origins_of(settings)
     os.environ.update(environment(settings))
     with tempfile.TemporaryDirectory() as figures:
         if workers > 1:
@@ -32,6 +35,8 @@ def serve(settings: Settings, *, host: str = "127.0.0.1", port: int = 8000, work
             workers=workers,
             access_log=False,  # its lines hold paths, and those hold user ids
             log_config=logging_config(),
+            http=LimitedProtocol,
+            ws="none",  # there are no WebSockets here, and their protocol would be outside the limits
             server_header=False,
         )
 

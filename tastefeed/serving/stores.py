@@ -1,5 +1,6 @@
 """What the two SQL stores share: an engine that is durable and safe with many workers, and instants as integers."""
 
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -115,6 +116,7 @@ class SqlStore:
         """Remember where; touch nothing yet."""
         self._url = url
         self._engine: Engine | None = None
+        self._opening = threading.Lock()  # requests come in threads, and a second engine would never be closed
 
     def close(self) -> None:
         """Give connections back to the database; the next question opens new ones."""
@@ -143,12 +145,13 @@ class SqlStore:
         return self.unavailable(f"{self.name} {shown(self._url)} {problem}; {self.remedy}")
 
     def _opened(self) -> Engine:
-        if self._engine is None:
-            engine = open_engine(self._url, create=self.creates)
-            if self.creates:
-                create_tables(engine, self.metadata)
-            self._engine = engine
-        return self._engine
+        with self._opening:
+            if self._engine is None:
+                engine = open_engine(self._url, create=self.creates)
+                if self.creates:
+                    create_tables(engine, self.metadata)
+                self._engine = engine
+            return self._engine
 
 
 def shown(url: str) -> str:

@@ -102,6 +102,12 @@ def test_unix_time_of_any_unit_keeps_its_order(tmp_path: Path, unit: int) -> Non
     assert pairs["user_id"].to_list() == ["1"] * 3
 
 
+def test_a_counter_in_place_of_a_time_keeps_its_order(tmp_path: Path) -> None:
+    pairs = {"user_id": [1, 1, 1], "item_id": [1, 2, 3], "timestamp": [2, 1, 3]}
+    pl.DataFrame(pairs).write_parquet(tmp_path / "pairs.parquet")
+    assert read_pairs(tmp_path / "pairs.parquet")["timestamp"].arg_sort().to_list() == [1, 0, 2]
+
+
 def test_who_knows_that_the_order_means_nothing_can_say_so(blocks: Path) -> None:
     assert bench(blocks, 3, "--set", "two_tower.ordered=false").returncode == 0
     assert json.loads((blocks / "out" / "metrics.json").read_text())["chosen"]["readout"] in ("space", "ease", "bag")

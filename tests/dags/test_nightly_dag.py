@@ -1,5 +1,6 @@
 """The DAG as Airflow's own bag loads it."""
 
+import json
 import os
 import subprocess
 import sys
@@ -47,8 +48,6 @@ print("BAG", json.dumps({
 @pytest.fixture(scope="module")
 def bag(tmp_path_factory: pytest.TempPathFactory) -> dict:
     """Parsed in a process of its own, as the scheduler's parser does."""
-    import json
-
     home = tmp_path_factory.mktemp("airflow")
     environment = os.environ | {
         "AIRFLOW_HOME": str(home),
@@ -100,3 +99,41 @@ def test_tasks_are_retried_and_never_hang(bag):
 
 def test_parsing_loads_neither_torch_nor_spark_nor_pandas(bag):
     assert bag["heavy"] == []
+
+
+@pytest.fixture(scope="module", params=["False", "True"], ids=["cron trigger", "data intervals"])
+def days(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> dict:
+    """The day that each kind of run hands to its tasks, under one value of `create_cron_data_intervals`."""
+    home = tmp_path_factory.mktemp("runs")
+    environment = os.environ | {
+        "AIRFLOW_HOME": str(home),
+        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+        "AIRFLOW__CORE__DAGS_FOLDER": str(ROOT / "dags"),
+        "AIRFLOW__LOGGING__LOGGING_LEVEL": "CRITICAL",
+        "AIRFLOW__SCHEDULER__CREATE_CRON_DATA_INTERVALS": request.param,
+        "PYTHONPATH": str(ROOT),
+    }
+    command = [sys.executable, str(Path(__file__).with_name("kinds_of_run.py")), str(ROOT / "dags")]
+    found = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, cwd=home)
+    line = next((line for line in found.stdout.splitlines() if line.startswith("KINDS ")), None)
+    assert line, found.stderr[-2000:]
+    return {"setting": request.param, **json.loads(line.removeprefix("KINDS "))}
+
+
+def test_the_timetable_is_the_one_of_the_setting(days):
+    assert days["timetable"] == ("CronDataIntervalTimetable" if days["setting"] == "True" else "CronTriggerTimetable")
+
+
+def test_a_scheduled_night_is_of_the_day_that_it_runs_after(days):
+    scheduled = {name.removeprefix("scheduled after "): day for name, day in days.items() if "scheduled" in name}
+    assert len(scheduled) == 3
+    assert all(day == after for after, day in scheduled.items())
+    assert days["backfill"] == days["backfill runs after"]
+
+
+def test_every_other_run_is_of_the_last_midnight_before_it(days):
+    assert days["manual of midnight"] == "2018-03-01"
+    assert days["manual of noon"] == "2018-03-01"
+    assert days["manual without a date"] == "2018-03-01"
+    assert days["asset"] == "2018-03-01"
+    assert days["dag.test"] == "2019-03-01"

@@ -31,6 +31,13 @@ def test_what_is_hidden_cannot_be_worked_out_from_the_rest():
     assert folded(regions[:4], 3).tolist() == ["other"] * 4, "where it takes everyone, there are no groups"
 
 
+def test_one_long_region_does_not_make_all_regions_long():
+    regions = np.array(["SP", "x" * 8020] * 500, dtype=object)
+    assert folded(regions, 3).nbytes == 1000 * 8
+    assert folded(regions, 501).tolist() == ["other"] * 1000
+    assert folded(np.array([], dtype=object), 3).tolist() == []
+
+
 def test_a_group_that_is_called_other_is_one_with_the_small_ones():
     assert folded(np.array(["other", "other", "SP", "SP", "TX"]), 2).tolist() == ["other", "other", "SP", "SP", "other"]
 

@@ -1,9 +1,13 @@
 from datetime import UTC, datetime
 
+import polars as pl
 import pytest
 
+from tastefeed.contracts.ids import is_id, read_id
 from tastefeed.contracts.schemas import EVENTS, LANDED_EVENTS, QUARANTINE
 from tastefeed.features import validate
+from tastefeed.pipeline.importers.readers import conform
+from tastefeed.serving.pending_events import PendingEvents
 
 
 @pytest.fixture(scope="module")
@@ -101,6 +105,61 @@ def test_an_id_is_derived_from_content(validated, hours):
     assert {row["event_id"] for row in refused} <= {row["event_id"] for row in good}
 
 
+def test_what_is_no_id_is_refused_and_blanks_around_one_are_stripped(validated):
+    good, refused = validated(
+        {"event_id": "padded", "user_id": "\u3000ana\t", "item_id": " x\n", "action": " save"},
+        {"event_id": "longest", "user_id": "u" * 512},
+        {"event_id": "long", "user_id": "u" * 513},
+        {"event_id": "nul", "user_id": "ana\0"},
+        {"event_id": "newline", "user_id": "a\nna"},
+        {"event_id": "long item", "item_id": "x" * 8020},
+        {"event_id": "only blanks", "user_id": "\xa0\u2003"},
+        {"event_id": "no action", "action": " "},
+    )
+    assert [(row["user_id"], row["item_id"], row["action"]) for row in good if row["event_id"] == "padded"] == [
+        ("ana", "x", "save")
+    ]
+    assert [row["event_id"] for row in good] == ["longest", "padded"]
+    assert reasons(refused) == {
+        "long": "null_id",
+        "nul": "null_id",
+        "newline": "null_id",
+        "long item": "null_id",
+        "only blanks": "null_id",
+        "no action": "unknown_action",
+    }
+
+
+@pytest.mark.parametrize(
+    "value", ["ana", " 42 ", "a\x7f", "a\x85b", "u" * 512, "u" * 513, "\u3000", "é😀", "a b", "\x1f", ""]
+)
+def test_the_night_reads_an_id_as_every_other_entry_point_does(validated, value):
+    good, _ = validated({"user_id": value})
+    assert [row["user_id"] for row in good] == ([read_id(value)] if is_id(value) else [])
+
+
+def test_an_item_gets_the_catalogues_spelling(landed, items, users, rows, cut):
+    given = landed(
+        *({"event_id": item, "item_id": item} for item in ("7", "7.0", "8", "8.0", "9", "9.0", "07.0", "x.0"))
+    )
+    known = items(**{"7": {}, "8.0": {}, "9": {}, "9.0": {}, "x": {}, "07": {}})
+    split = validate(given, known, as_of=cut, opted_out_users=users())
+    assert {row["event_id"]: row["item_id"] for row in rows(split.events)} == {
+        "7": "7",
+        "7.0": "7",
+        "8": "8.0",
+        "8.0": "8.0",
+        "9": "9",  # both are in the catalogue: each is itself
+        "9.0": "9.0",
+    }
+    assert {row["event_id"] for row in rows(split.quarantine)} == {"07.0", "x.0"}  # no integers: other ids
+
+
+def test_an_opted_out_user_is_found_with_blanks_around(validated):
+    good, refused = validated({"user_id": " olga "}, opted_out=["olga"])
+    assert (good, refused) == ([], [])
+
+
 def test_opted_out_users_are_in_neither_table(validated):
     good, refused = validated(
         {"user_id": "ana"},
@@ -115,3 +174,18 @@ def test_opted_out_users_are_in_neither_table(validated):
 
 def test_nothing_landed(validated):
     assert validated() == ([], [])
+
+
+def test_an_event_that_is_posted_and_imported_is_one(spark, tmp_path, items, users, rows, cut):
+    """Neither has an id: both get the same one, derived from the content by one function."""
+    event = {"user_id": "ana", "item_id": "x", "action": "click", "timestamp": datetime(2017, 1, 1, 10, 0, 0, 5, UTC)}
+    pending = PendingEvents(f"sqlite:///{tmp_path}/pending_events.db")
+    pending.add([event, event, event | {"item_id": "y", "event_id": "its own"}])
+    posted = pl.DataFrame(pending.drain().rows)
+    imported = conform(pl.DataFrame([event]), "events", "test").frame
+    landed_at = pl.lit(datetime(2017, 1, 2, tzinfo=UTC)).cast(pl.Datetime("us", "UTC")).alias("landed_at")
+    landed = spark.createDataFrame(pl.concat([imported.with_columns(landed_at), posted]).to_arrow())
+    split = validate(landed, items(x={}, y={}), as_of=datetime(2030, 1, 1, tzinfo=UTC), opted_out_users=users())
+    good, refused = rows(split.events), rows(split.quarantine)
+    assert sorted(row["item_id"] for row in good) == ["x", "y"]
+    assert [(row["item_id"], row["reason"]) for row in refused] == [("x", "duplicate_event_id")]

@@ -83,6 +83,7 @@ def test_too_many_broken_rows_stop_the_night_before_training(tmp_path: Path) -> 
 
 
 def test_an_empty_lake_says_what_to_do(tmp_path: Path) -> None:
+    (tmp_path / "lake").mkdir()
     night = tiny.tastefeed_here("nightly", "--lake", tmp_path / "lake")
     assert night.returncode == 1
     assert_one_line(night.stderr, "no events have landed", "tastefeed import")

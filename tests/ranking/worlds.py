@@ -3,7 +3,7 @@
 import numpy as np
 
 from tastefeed.ranking.feature_names import ITEM_FEATURE_NAMES, USER_FEATURE_NAMES
-from tastefeed.ranking.tables import Candidates, Items, Users
+from tastefeed.ranking.tables import Candidates, Items, Users, ids_of
 
 NOW = 40.0
 """Hours since 1970 at which everyone asks."""
@@ -17,7 +17,7 @@ def items() -> Items:
     features[:, ITEM_FEATURE_NAMES.index("users_7d")] = [0, 3, 5, 4, 0]
     features[:, ITEM_FEATURE_NAMES.index("creator_items")] = [1, 1, 1, 0, 1]
     return Items(
-        ids=np.array(["old", "both", "save", "nobody", "undated"]),
+        ids=ids_of(["old", "both", "save", "nobody", "undated"]),
         creator=np.array([0, 0, 1, -1, 1], np.int32),
         language=np.array([0, 0, 1, -1, 0], np.int32),
         category_offsets=np.array([0, 1, 3, 3, 4, 5]),
@@ -31,7 +31,7 @@ def items() -> Items:
 
 def users() -> Users:
     return Users(
-        ids=np.array(["ann", "hider", "newcomer"]),
+        ids=ids_of(["ann", "hider", "newcomer"]),
         region=np.zeros(3, np.int32),
         vectors=np.array([[1, 2], [0, 1], [1, 0]], np.float32),
         features=np.arange(3, dtype=np.float32)[:, None] + np.zeros((1, len(USER_FEATURE_NAMES)), np.float32),
@@ -57,7 +57,7 @@ def random_world(seed: int, *, people: int = 12, things: int = 60) -> tuple[User
     text = rng.normal(size=(things, 6)).astype(np.float32)
     return (
         Users(
-            ids=np.array([f"u{row}" for row in range(people)]),
+            ids=ids_of([f"u{row}" for row in range(people)]),
             region=np.zeros(people, np.int32),
             vectors=rng.normal(size=(people, 4)).astype(np.float32),
             features=rng.normal(size=(people, len(USER_FEATURE_NAMES))).astype(np.float32),
@@ -68,7 +68,7 @@ def random_world(seed: int, *, people: int = 12, things: int = 60) -> tuple[User
             history_hours=rng.random(len(history)) * 90,
         ),
         Items(
-            ids=np.array([f"i{row}" for row in range(things)]),
+            ids=ids_of([f"i{row}" for row in range(things)]),
             creator=rng.integers(-1, 6, things).astype(np.int32),
             language=rng.integers(-1, 2, things).astype(np.int32),
             category_offsets=np.concatenate([[0], np.cumsum(categories)]),

@@ -14,10 +14,13 @@ from tests.serving.tiny import publish_tiny
 
 @dataclass
 class Lake:
-    """A lake with one tiny release."""
+    """A lake with a store of opt-outs, and one tiny release once it is published."""
 
     folder: Path
     workshop: Path
+
+    def __post_init__(self) -> None:
+        OptOutStore.of(self.settings()).create()
 
     @property
     def releases(self) -> Path:
@@ -40,9 +43,7 @@ def published(tmp_path_factory) -> Path:
 @pytest.fixture
 def lake(tmp_path, published) -> Lake:
     shutil.copytree(published, tmp_path / "lake" / "releases")
-    lake = Lake(tmp_path / "lake", tmp_path / "workshop")
-    OptOutStore.of(lake.settings()).create()
-    return lake
+    return Lake(tmp_path / "lake", tmp_path / "workshop")
 
 
 @pytest.fixture

@@ -5,9 +5,13 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import pyarrow as pa
 import pytest
+from fastapi.testclient import TestClient
 
 from tastefeed.contracts.schemas import ITEMS
-from tests.serving.tiny import N_ITEMS, catalogue
+from tastefeed.serving.app import create_app
+from tastefeed.serving.arrays import without_users
+from tastefeed.serving.scrub import scrub
+from tests.serving.tiny import N_ITEMS, catalogue, item_table, user_table
 
 EVERYONES = ["i0", "i39", "i1", "i38", "i2", "i37"]  # fresh and popular in turns
 NOW = datetime.now(UTC)
@@ -32,12 +36,18 @@ def post(client, *rows):
 class TestProfiled:
     def test_says_what_it_is(self, client, lake):
         page = feed(client, limit=2)
-        assert page.keys() == {"user_id", "release", "personalized", "reason", "items", "cursor"}
+        assert page.keys() == {"user_id", "request_id", "release", "personalized", "reason", "items", "cursor"}
         assert (page["user_id"], page["personalized"], page["reason"]) == ("user-1", True, None)
         assert page["release"] == (lake.releases / "current").read_text().strip()
         assert page["items"][0].keys() == {
             *("item_id", "rank", "score", "source", "explanation", "title", "creator_id", "url", "image_url")
         }
+
+    def test_names_the_request_as_its_header_does(self, client):
+        answers = [client.get("/v1/users/user-1/home-feed") for _ in range(2)]
+        ids = [answer.json()["request_id"] for answer in answers]
+        assert ids == [answer.headers["X-Request-Id"] for answer in answers]
+        assert ids[0] != ids[1]
 
     def test_is_ordered_by_taste(self, client):
         page = feed(client, limit=200)
@@ -109,19 +119,112 @@ class TestPages:
         client.put("/v1/opt-outs/user/user-1/personalization")
         assert ids(feed(client, limit=6, cursor=cursor)) == EVERYONES
 
-    def test_a_cursor_of_another_release_starts_anew(self, client, lake):
-        cursor = feed(client, limit=10)["cursor"]
-        lake.publish(seed=1)
-        client.app.state.held.read_first()
-        page = feed(client, limit=10, cursor=cursor)
-        assert page["items"][0]["rank"] == 1
-        assert ids(page) == ids(feed(client, limit=10))
+    def test_an_opt_out_or_in_of_items_between_two_pages_neither_repeats_nor_skips(self, client):
+        whole = ids(feed(client, limit=200))
+        for path in (f"item/{whole[1]}", f"item/{whole[12]}"):
+            client.put(f"/v1/opt-outs/{path}/recommendation")
+        pages, cursor = [], None
+        for item in (whole[0], whole[20]):  # out while a page is shown, and in again after it
+            client.put(f"/v1/opt-outs/item/{item}/recommendation")
+            page = feed(client, limit=10, **({"cursor": cursor} if cursor else {}))
+            client.delete(f"/v1/opt-outs/item/{item}/recommendation")
+            pages, cursor = pages + ids(page), page["cursor"]
+        pages += ids(feed(client, limit=200, cursor=cursor))
+        assert sorted(pages) == sorted(set(whole) - {whole[1], whole[12]})
 
     @pytest.mark.parametrize("cursor", ["x", "%%%", "e30", "bm90aGluZw", "eyJyZWxlYXNlIjoxfQ", "é"])
     def test_refuse_a_cursor_that_nobody_gave_out(self, client, cursor):
         answer = client.get("/v1/users/user-1/home-feed", params={"cursor": cursor})
         assert answer.status_code == 400
         assert answer.json()["detail"] == "this cursor was not given out by a feed; leave it out to start at the top"
+
+
+def walked(client, between, user="user-1", limit=7, **query):
+    """All pages of a list, with something happening before each but the first."""
+    pages = [feed(client, user=user, limit=limit, **query)]
+    while (cursor := pages[-1]["cursor"]) is not None:
+        between(len(pages))
+        pages.append(feed(client, user=user, limit=limit, cursor=cursor, **query))
+    return pages
+
+
+class TestPagesAcrossReleases:
+    """A cursor holds across a release switch: no item comes twice, ranks go on."""
+
+    @pytest.mark.parametrize("user", ["user-1", "nobody"])
+    def test_no_item_comes_twice_and_ranks_go_on(self, client, lake, user):
+        def another_night(page):
+            lake.publish(seed=page, keep=1)  # the release of the cursor is not even on disk
+            client.app.state.held.read_first()
+
+        pages = walked(client, another_night, user=user)
+        assert len({page["release"] for page in pages}) == len(pages)
+        shown = [item for page in pages for item in page["items"]]
+        assert [item["rank"] for item in shown] == list(range(1, len(shown) + 1))
+        assert len({item["item_id"] for item in shown}) == len(shown)
+        assert {item["item_id"] for item in shown} == set(ids(feed(client, user=user, limit=200)))
+
+    def test_a_new_process_goes_on_as_well(self, client, lake):
+        first = feed(client, limit=10)
+        lake.publish(seed=1)
+        with TestClient(create_app(lake.settings()), base_url="http://localhost") as other:
+            second = feed(other, limit=10, cursor=first["cursor"])
+            whole = ids(feed(other, limit=200))
+        assert ids(second) == [item for item in whole if item not in ids(first)][:10]
+        assert [item["rank"] for item in second["items"]] == list(range(11, 21))
+
+    def test_opt_outs_of_the_moment_hold(self, client, lake):
+        first = feed(client, limit=10)
+        lake.publish(seed=1)
+        client.app.state.held.read_first()
+        left = [item for item in ids(feed(client, limit=200)) if item not in ids(first)]
+        client.put(f"/v1/opt-outs/item/{left[0]}/recommendation")
+        client.put("/v1/opt-outs/creator/c3/recommendation")
+        rest = feed(client, limit=200, cursor=first["cursor"])
+        assert left[0] not in ids(rest)
+        assert "c3" not in {item["creator_id"] for item in rest["items"]}
+        client.put("/v1/opt-outs/user/user-1/personalization")
+        page = feed(client, limit=6, cursor=first["cursor"])
+        assert page["items"][0]["rank"] == 1
+        assert ids(page) == ids(feed(client, user="nobody", limit=6))  # nothing of the profile is left in it
+
+    def test_global_privacy_control_starts_everyones_list(self, client, lake):
+        cursor = feed(client, limit=10)["cursor"]
+        lake.publish(seed=1)
+        client.app.state.held.read_first()
+        assert ids(feed(client, limit=6, cursor=cursor, headers={"Sec-GPC": "1"})) == EVERYONES
+
+    def test_the_erasure_of_others_changes_nothing(self, client, lake):
+        first = feed(client, limit=10)
+        whole = ids(feed(client, limit=200))
+        scrub(lake.releases, ["user-2"])
+        client.app.state.held.read_first()
+        rest = feed(client, limit=200, cursor=first["cursor"])
+        assert (ids(rest), rest["items"][0]["rank"]) == (whole[10:], 11)
+        assert rest["release"] != first["release"]
+
+    def test_a_user_whom_the_new_release_lacks_goes_on_with_everyones_list(self, client, lake):
+        first = feed(client, limit=10)
+        lake.publish(seed=1, users=without_users(user_table(item_table(1)), np.arange(5) == 1))
+        client.app.state.held.read_first()
+        rest = feed(client, limit=200, cursor=first["cursor"])
+        assert (rest["reason"], rest["items"][0]["rank"]) == ("unknown_user", 11)
+        assert not set(ids(rest)) & set(ids(first))
+
+    def test_a_list_too_long_to_be_named_goes_on_in_its_release_alone(self, client, lake, monkeypatch):
+        monkeypatch.setattr("tastefeed.serving.cursor.MAX_SHOWN", 10)
+        whole = feed(client, limit=200)["items"]
+        pages = walked(client, lambda _: None)
+        assert [item for page in pages for item in page["items"]] == whole
+        lake.publish(seed=1)
+        client.app.state.held.read_first()
+        second = feed(client, limit=7, cursor=pages[0]["cursor"])
+        assert second["items"][0]["rank"] == 8
+        # its place in the second release says nothing of what the first one showed
+        assert client.get("/v1/users/user-1/home-feed", params={"cursor": second["cursor"]}).status_code == 410
+        answer = client.get("/v1/users/user-1/home-feed", params={"cursor": pages[2]["cursor"]})
+        assert (answer.status_code, answer.headers["content-type"]) == (410, "application/problem+json")
+        assert answer.json()["detail"].endswith("too far down to go on; leave it out to start anew")
 
 
 class TestNotProfiled:
@@ -150,9 +253,15 @@ class TestNotProfiled:
         client.put("/v1/opt-outs/user/user-1/training")
         assert feed(client, limit=5)["items"] == before
 
-    @pytest.mark.parametrize("header", ["0", "true", ""])
+    @pytest.mark.parametrize("header", ["0", "true", "", "11", "0,0", "0;1", "1;q=0"])
     def test_gpc_is_the_value_1_alone(self, client, header):
         assert feed(client, headers={"Sec-GPC": header})["personalized"]
+
+    @pytest.mark.parametrize("values", [["0", "1"], ["1", "0"], ["0, 1"], ["1,0"], [" 1 "], ["0", "0, 1"]])
+    def test_any_1_of_gpc_counts(self, client, values):
+        headers = [("Sec-GPC", value) for value in values]
+        assert feed(client, headers=headers)["reason"] == "global_privacy_control"
+        assert "Your browser sends Global Privacy Control" in client.get("/?user_id=user-1", headers=headers).text
 
     def test_the_opt_out_store_is_lost(self, client, lake):
         assert feed(client)["personalized"]
@@ -183,6 +292,16 @@ class TestNotProfiled:
         assert ids(page) == ["i39", "i1", "i37", "i3"]
         assert ids(feed(client, user="nobody", language="auto", headers={"Accept-Language": "*"}, limit=6)) == EVERYONES
         assert ids(feed(client, user="nobody", language="auto", headers={"Accept-Language": "ja"})) == []
+        for headers in ([("Accept-Language", "pt_BR")], [("Accept-Language", "fr"), ("Accept-Language", "pt")]):
+            assert ids(feed(client, user="nobody", headers=headers, language="auto", limit=4)) == ids(page)
+
+    def test_items_of_unknown_language_stay(self, client, lake):
+        tags = {"i0": None, "i39": "pt_PT", "i1": "und", "i38": "", "i2": "en"}
+        rows = [{**row, "language": tags.get(row["item_id"], "fr")} for row in catalogue().to_pylist()]
+        lake.publish(seed=1, catalogue=pa.Table.from_pylist(rows, schema=ITEMS))
+        client.app.state.held.read_first()
+        page = feed(client, user="nobody", language="auto", headers={"Accept-Language": "pt-BR"})
+        assert ids(page) == ["i0", "i39", "i1", "i38"]
 
 
 class Untouchable:

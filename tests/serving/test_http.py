@@ -3,7 +3,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from fastapi.testclient import TestClient
 
-from tastefeed.contracts.errors import UnsafeBinding
+from tastefeed.contracts.errors import BadSetting, UnsafeBinding
 from tastefeed.serving.app import create_app
 from tastefeed.serving.keys import check_binding
 from tastefeed.serving.server import environment
@@ -105,6 +105,20 @@ class TestProblems:
         is_problem(answer, 405)
         assert answer.headers["allow"] == "GET"
 
+    @pytest.mark.parametrize(("method", "path", "allowed"), [
+        ("POST", "/v1/opt-outs/user/a%2Fb/training", "DELETE, GET, PUT"),
+        ("PATCH", "/v1/opt-outs/user/a/training", "DELETE, GET, PUT"),
+        ("DELETE", "/healthz", "GET, HEAD"),
+        ("GET", "/v1/events", "POST"),
+        ("PUT", "/", "GET, HEAD"),
+        ("OPTIONS", "/v1/users/u/home-feed", "GET"),
+        ("POST", "/openapi.json", "GET, HEAD"),
+    ])  # fmt: skip
+    def test_every_method_of_the_path_is_allowed(self, client, method, path, allowed):
+        answer = client.request(method, path)
+        is_problem(answer, 405)
+        assert answer.headers["allow"] == allowed
+
     @pytest.mark.parametrize("limit", ["0", "201", "-1", "ten", "1.5"])
     def test_a_limit_out_of_bounds(self, client, limit):
         problem = is_problem(client.get("/v1/users/user-1/home-feed", params={"limit": limit}), 422)
@@ -143,6 +157,7 @@ class TestProblems:
         with TestClient(app, base_url="http://localhost", raise_server_exceptions=False) as client:
             answer = client.get("/broken/user-1")
         assert is_problem(answer, 500)["detail"] == "RuntimeError; the server's log tells more"
+        assert len(answer.headers["X-Request-Id"]) == 32
 
 
 class TestOptOuts:
@@ -227,6 +242,18 @@ class TestEvents:
     def test_a_body_that_is_no_batch(self, client, body):
         is_problem(client.post("/v1/events", content=body, headers={"Content-Type": "application/json"}), 422)
 
+    @pytest.mark.parametrize("body", [
+        b'{"events": [], "\\ud800": 1}', b'{"\\ud800": 1}', b'{"events": [], "' + b"k" * 9999 + b'": 1}',
+        b'{"events": ' + b"[" * 100_000 + b"]" * 100_000 + b"}", b"[" * 100_000, b'{"events": [' + b"9" * 5000 + b"]}",
+        b"\xff\xfe{", b'{"events": "\xff"}', b'{"events": NaN}', b'{"events": 1e999}', b"\x00", b"null", b'"\\ud800"',
+        b"\xef\xbb\xbf{}",
+    ])  # fmt: skip
+    def test_no_body_is_an_error_of_the_server(self, client, body):
+        answer = client.post("/v1/events", content=body, headers={"Content-Type": "application/json"})
+        problem = is_problem(answer, answer.status_code)
+        assert answer.status_code in {400, 422}
+        assert len(problem["detail"]) < 1000
+
     def test_a_web_page_elsewhere_cannot_post(self, client):
         """A browser sends text/plain across sites without asking; JSON it asks for, and nobody here says yes."""
         body = '{"events": []}'
@@ -235,10 +262,78 @@ class TestEvents:
         assert "access-control-allow-origin" not in asked.headers
 
 
+class TestCors:
+    ORIGIN = "https://app.example:8443"
+
+    @pytest.fixture
+    def called(self, lake):
+        settings = lake.settings(feed_keys="f2", admin_keys="a1", cors_origins=f" {self.ORIGIN} ,https://two.example")
+        with TestClient(create_app(settings)) as client:
+            yield client
+
+    def preflight(self, client, origin, method="PUT"):
+        headers = {"Origin": origin, "Access-Control-Request-Method": method,
+                   "Access-Control-Request-Headers": "authorization,content-type"}  # fmt: skip
+        return client.options("/v1/opt-outs/user/a%2Fb/training", headers=headers)
+
+    def test_a_named_origin_is_asked_in_without_a_key(self, called):
+        answer = self.preflight(called, self.ORIGIN)
+        assert answer.status_code == 200
+        assert answer.headers["access-control-allow-origin"] == self.ORIGIN
+        assert "PUT" in answer.headers["access-control-allow-methods"]
+        assert "access-control-allow-credentials" not in answer.headers
+        assert "Origin" in answer.headers["vary"]
+
+    @pytest.mark.parametrize("origin", ["https://evil.example", "http://app.example:8443", "null"])
+    def test_no_other(self, called, origin):
+        assert "access-control-allow-origin" not in self.preflight(called, origin).headers
+        answer = called.get("/v1/users/user-1/home-feed", headers={**FEED, "Origin": origin})
+        assert "access-control-allow-origin" not in answer.headers
+
+    @pytest.mark.parametrize(("headers", "status"), [(FEED, 200), ({}, 401)])
+    def test_answers_and_errors_can_be_read(self, called, headers, status):
+        answer = called.get("/v1/users/user-1/home-feed", headers={**headers, "Origin": self.ORIGIN})
+        assert (answer.status_code, answer.headers["access-control-allow-origin"]) == (status, self.ORIGIN)
+        assert answer.headers["access-control-expose-headers"] == "X-Request-Id"
+
+    def test_the_switch_of_the_page_stays_the_pages_own(self, called):
+        form = {"user_id": "user-1", "opted_out": "true"}
+        answer = called.post("/personalization", data=form, auth=("me", "a1"), headers={"Origin": self.ORIGIN})
+        is_problem(answer, 403)
+
+    def test_by_default_nobody(self, keyed):
+        answer = self.preflight(keyed, self.ORIGIN)
+        assert "access-control-allow-origin" not in answer.headers
+
+    def test_any_origin_needs_keys_and_never_gets_credentials(self, lake):
+        with pytest.raises(BadSetting, match=r"\* needs keys; name the origins, or set TASTEFEED_FEED_KEYS"):
+            create_app(lake.settings(cors_origins="*"))
+        with TestClient(create_app(lake.settings(cors_origins="*", feed_keys="f2"))) as client:
+            answer = client.get("/v1/users/u/home-feed", headers={**FEED, "Origin": "https://any.example"})
+        assert answer.headers["access-control-allow-origin"] == "*"
+        assert "access-control-allow-credentials" not in answer.headers
+
+    @pytest.mark.parametrize("setting", ["app.example", "https://app.example/", "null", "ftp://a", "https://a b"])
+    def test_what_is_no_origin_is_refused(self, lake, setting):
+        with pytest.raises(BadSetting, match="is no origin; write it as in https://"):
+            create_app(lake.settings(cors_origins=setting))
+
+
 class TestServer:
+    @pytest.mark.parametrize("path", ["/healthz", "/readyz", "/metrics", "/", "/docs"])
+    def test_head_is_get_without_a_body(self, client, path):
+        head, get = client.head(path), client.get(path)
+        assert (head.status_code, head.headers["content-type"]) == (get.status_code, get.headers["content-type"])
+
+    def test_head_tells_that_no_release_is_there(self, tmp_path, lake):
+        settings = lake.settings().model_copy(update={"lake": str(tmp_path / "new")})
+        with TestClient(create_app(settings), base_url="http://localhost") as client:
+            assert client.head("/readyz").status_code == 503
+            assert client.head("/healthz").status_code == 200
+
     def test_current_release(self, client, lake):
         release = client.get("/v1/releases/current").json()
-        assert release.keys() == {"version", "built_at", "as_of", "metrics"}
+        assert release.keys() == {"version", "built_at", "as_of", "profiled", "metrics"}
         assert (release["as_of"], release["metrics"]) == ("2017-03-01T00:00:00Z", {"ndcg_at_20": 0.4})
 
     def test_ready(self, client):
@@ -288,13 +383,52 @@ class TestPage:
     def test_the_switch_is_for_this_page_alone(self, client):
         form = {"user_id": "user-1", "opted_out": "true"}
         answer = client.post("/personalization", data=form, headers={"Origin": "https://evil.example"})
-        assert is_problem(answer, 403)["detail"] == "this form was sent from another site"
+        assert (
+            is_problem(answer, 403)["detail"]
+            == "this form was sent from another site; open this server's own page and use its button"
+        )
         assert client.get("/v1/users/user-1/home-feed").json()["personalized"]
+
+    @pytest.mark.parametrize(("headers", "status"), [
+        ({"Sec-Fetch-Site": "same-origin"}, 200),
+        ({"Sec-Fetch-Site": "same-origin", "Origin": "null"}, 200),
+        ({"Origin": "http://127.0.0.1:8000"}, 200),
+        ({}, 200),
+        ({"Origin": "null"}, 403),
+        ({"Origin": "http://127.0.0.1:8001"}, 403),
+        ({"Origin": "http://localhost:8000"}, 403),
+        ({"Sec-Fetch-Site": "cross-site"}, 403),
+        ({"Sec-Fetch-Site": "same-site"}, 403),
+        ({"Sec-Fetch-Site": "cross-site", "Origin": "http://127.0.0.1:8000"}, 403),
+        ({"Origin": ""}, 403),
+    ])  # fmt: skip
+    def test_the_switch_trusts_what_a_browser_says_of_the_sender(self, client, headers, status):
+        form = {"user_id": "user-1", "opted_out": "true"}
+        assert client.post("/personalization", data=form, headers=headers).status_code == status
+
+    @pytest.mark.parametrize(
+        "form", ["", "user_id=user-1", "opted_out=true", "user_id=u&opted_out=maybe", "é", "a&" * 9]
+    )
+    def test_a_form_that_is_not_whole(self, client, form):
+        is_problem(client.post("/personalization", content=form), 422)
 
     def test_next_page(self, client):
         first = client.get("/", params={"user_id": "nobody"}).text
         assert "Next page" not in first  # everyone's list has 28 items
         assert "Next page" in client.get("/", params={"user_id": "user-1"}).text
+
+    def test_a_cursor_that_leads_nowhere_leads_to_the_top(self, client):
+        answer = client.get("/", params={"user_id": "a/b", "cursor": "?"}, follow_redirects=False)
+        assert (answer.status_code, answer.headers["location"]) == (303, "/?user_id=a%2Fb")
+
+    @pytest.mark.parametrize("flag", ["personalization", "erasure"])
+    def test_an_opted_out_user_sees_everyones_list_with_or_without_a_cursor(self, client, flag):
+        cursor = client.get("/v1/users/user-1/home-feed", params={"limit": 5}).json()["cursor"]
+        client.put(f"/v1/opt-outs/user/user-1/{flag}")
+        for query in ({}, {"cursor": cursor}):
+            page = client.get("/", params={"user_id": "user-1", **query}).text
+            assert "You opted out" in page
+            assert "Because you" not in page
 
     def test_markup_in_ids_is_text(self, client):
         page = client.get("/", params={"user_id": "<script>alert(1)</script>"}).text

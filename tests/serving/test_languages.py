@@ -1,6 +1,6 @@
 import pytest
 
-from tastefeed.serving.languages import accepted
+from tastefeed.serving.languages import accepted, primary
 
 
 @pytest.mark.parametrize(("header", "languages"), [
@@ -14,6 +14,15 @@ from tastefeed.serving.languages import accepted
     ("en, *;q=0.1", None),
     ("en;q=often", {"en"}),
     ("en;q=0", set()),
+    ("pt_BR", {"pt"}),
+    ("PT_br;q=0.5, zh_Hant-TW", {"pt", "zh"}),
 ])  # fmt: skip
 def test_accepted(header, languages):
     assert accepted(header) == languages
+
+
+@pytest.mark.parametrize(("tag", "language"), [
+    ("pt-BR", "pt"), ("pt_BR", "pt"), (" PT ", "pt"), ("zh-Hant_TW", "zh"), ("", ""), ("und", ""), ("und-Latn", ""),
+])  # fmt: skip
+def test_primary(tag, language):
+    assert primary(tag) == language

@@ -4,14 +4,18 @@ import signal
 import subprocess
 import sys
 import time
+import tracemalloc
+from dataclasses import replace
 from datetime import timedelta
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from filelock import FileLock
 
 from tastefeed.contracts.errors import PublishRunning, ReleaseCorrupt, ReleaseMissing
+from tastefeed.ranking.tables import ids_of
 from tastefeed.serving import publish as p
 from tastefeed.serving.manifest import MANIFEST
 from tastefeed.serving.release import write_release
@@ -254,3 +258,47 @@ def test_ids_are_stored_in_parquet_and_nothing_is_pickled(root, shop):
         ".txt",
         ".json",
     }
+
+
+def with_ids(table, *ids):
+    """The first rows under other ids."""
+    return replace(table, ids=ids_of([*ids, *table.ids[len(ids) :]]))
+
+
+def test_ids_are_published_as_long_as_they_are_and_told_apart(root, shop, tmp_path):
+    shop.mkdir()
+    made = contents(shop)
+    items, users = with_ids(made.items, "a", "a\0", "é" * 512), with_ids(made.users, "u", "u\0", "😀" * 512)
+    shown = made.catalogue.to_pylist()
+    for row in shown:
+        row["item_id"] = dict(zip(made.items.ids, items.ids, strict=True)).get(row["item_id"], row["item_id"])
+    catalogue = pa.Table.from_pylist(shown, schema=made.catalogue.schema)
+    write_release(replace(made, items=items, users=users, catalogue=catalogue), tmp_path / "built")
+    p.publish(tmp_path / "built", root)
+    release = p.load(root)
+    assert [release.item_row[item] for item in ("a", "a\0", "é" * 512)] == [0, 1, 2]
+    assert [release.user_row[user] for user in ("u", "u\0", "😀" * 512)] == [0, 1, 2]
+    assert release.items.ids.nbytes == N_ITEMS * 8
+
+
+def test_memory_of_a_release_does_not_grow_with_its_longest_texts(root, shop):
+    def loaded(**changes):
+        tracemalloc.start()
+        version = publish_tiny(root, shop, **changes).version
+        tracemalloc.clear_traces()
+        release = p.load(root, version)
+        size = tracemalloc.get_traced_memory()[0]
+        tracemalloc.stop()
+        return release, size
+
+    shop.mkdir()
+    made = contents(shop)
+    texts = made.catalogue.to_pylist()
+    longest = "x" * 100_000
+    texts[-1] |= {"language": longest, "creator_id": longest}
+    _, short = loaded()
+    release, long = loaded(catalogue=pa.Table.from_pylist(texts, schema=made.catalogue.schema))
+    # the text itself is there a few times; 40 items as wide as it would be 16 MB
+    assert long - short < 10 * len(longest)
+    assert release.languages[0] == ""
+    assert longest in release.creator_rows

@@ -11,6 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from urllib.parse import quote
 
 import httpx2 as httpx
 import pytest
@@ -44,9 +45,9 @@ def free_port() -> int:
 
 
 @contextmanager
-def served(lake, log, *, workers: int) -> Iterator[str]:
+def served(lake, log, *, workers: int, **variables: str) -> Iterator[str]:
     port = free_port()
-    environ = {**os.environ, "TASTEFEED_LAKE": str(lake.folder), "OMP_NUM_THREADS": "1"}
+    environ = {**os.environ, "TASTEFEED_LAKE": str(lake.folder), "OMP_NUM_THREADS": "1", **variables}
     command = [sys.executable, "-c", SERVE, str(port), str(workers)]
     with log.open("w") as output, subprocess.Popen(command, env=environ, stdout=output, stderr=output) as process:
         try:
@@ -97,11 +98,17 @@ def test_two_workers(lake, log):
         shown = Counter(item["item_id"] for answer in answers(url, 20) for item in answer["items"])
         assert clicked not in shown
 
+        page = HTTP.get(f"{url}/v1/users/user-1/home-feed?limit=5").json()
         new = lake.publish(seed=1)
         for _ in range(100):
             if {answer["release"] for answer in answers(url, 10)} == {new}:
                 break
         assert {answer["release"] for answer in answers(url, 20)} == {new}
+
+        following = f"{url}/v1/users/user-1/home-feed?limit=5&cursor={page['cursor']}"
+        for more in [HTTP.get(following).json() for _ in range(10)]:  # whichever worker is asked
+            assert (more["release"], more["items"][0]["rank"]) == (new, 6)
+            assert not {item["item_id"] for item in more["items"]} & {item["item_id"] for item in page["items"]}
 
         text = HTTP.get(f"{url}/metrics").text
         counted = re.search(r'tastefeed_requests_total\{.*method="PUT".*\} (\S+)', text)
@@ -110,6 +117,20 @@ def test_two_workers(lake, log):
     assert len(workers_that_answered(log)) == 2
     assert "user-1" not in log.read_text()
     assert "GET /v1/users/{user_id}/home-feed 200" in log.read_text()
+
+
+def test_any_id_over_the_wire(lake, log):
+    ids = ["acct/42", "https://example.org/a?b=1#c", "at://did:plc:abc/x", "//", "100%", "..", "Zürich/東京"]
+    with served(lake, log, workers=1) as url:
+        for id_ in ids:
+            path = quote(id_, safe="").replace(".", "%2E")
+            said = HTTP.put(f"{url}/v1/opt-outs/user/{path}/personalization").json()
+            assert (said["subject_id"], said["opted_out"]) == (id_, True)
+            answer = HTTP.get(f"{url}/v1/users/{path}/home-feed?limit=1")
+            assert answer.json()["reason"] == "opted_out"
+            assert answer.json()["request_id"] == answer.headers["X-Request-Id"]
+        assert HTTP.get(f"{url}/v1/users/%ED%A0%80/home-feed").status_code == 422
+    assert not [id_ for id_ in ids if len(id_) > 2 and id_ in log.read_text()]
 
 
 def test_a_swap_under_load_drops_no_request(lake, log):

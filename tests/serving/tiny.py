@@ -15,7 +15,7 @@ from tastefeed.contracts.schemas import ITEMS
 from tastefeed.ranking.config import RankingConfig
 from tastefeed.ranking.feature_names import FEATURE_NAMES, ITEM_FEATURE_NAMES, USER_FEATURE_NAMES
 from tastefeed.ranking.reranker import LabelledPairs, RerankerConfig, train
-from tastefeed.ranking.tables import Items, Users
+from tastefeed.ranking.tables import Items, Users, ids_of
 from tastefeed.serving.index import IndexConfig
 from tastefeed.serving.manifest import Manifest
 from tastefeed.serving.publish import publish
@@ -33,7 +33,7 @@ def item_table(seed: int = 0) -> Items:
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     rows = np.arange(N_ITEMS)
     return Items(
-        ids=np.array([f"i{row}" for row in rows]),
+        ids=ids_of([f"i{row}" for row in rows]),
         creator=(rows % 5).astype(np.int32),
         language=(rows % 2).astype(np.int32),
         category_offsets=np.zeros(N_ITEMS + 1, np.int64),
@@ -57,7 +57,7 @@ def user_table(items: Items) -> Users:
     touched = np.stack([SAVED, SAVED + 1], axis=1).ravel()
     saves = np.tile([1, 0], N_USERS).astype(np.float32)
     return Users(
-        ids=np.array([f"user-{row}" for row in range(N_USERS)]),
+        ids=ids_of([f"user-{row}" for row in range(N_USERS)]),
         region=np.zeros(N_USERS, np.int32),
         vectors=items.vectors[SAVED].copy() * 2,
         features=np.random.default_rng(5).random((N_USERS, len(USER_FEATURE_NAMES)), np.float32),

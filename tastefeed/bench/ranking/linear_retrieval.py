@@ -6,15 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
 from tastefeed.contracts import columns as c
 from tastefeed.models.two_tower.memory import Histories, MemoryConfig, MemoryTwoTower, fit, fit_memory, histories_of
 from tastefeed.models.two_tower.text import TextEmbedder
 from tastefeed.pipeline.arrays import rows_of
-from tastefeed.ranking.tables import Floats
+from tastefeed.ranking.tables import Floats, Ids
 
 
 @dataclass(frozen=True)
@@ -22,7 +20,7 @@ class LinearRetrieval:
     """A fitted memory two-tower with the face of the night's."""
 
     tower: MemoryTwoTower
-    item_ids: NDArray[np.str_]
+    item_ids: Ids
     text: TextEmbedder
 
     def embed_items(self, items: pl.DataFrame, as_of: datetime) -> Floats:
@@ -43,7 +41,7 @@ class LinearRetrieval:
         return self.tower.embed_users(histories_in(examples, self.item_ids))
 
 
-def histories_in(examples: pl.DataFrame, item_ids: NDArray[np.str_]) -> Histories:
+def histories_in(examples: pl.DataFrame, item_ids: Ids) -> Histories:
     """The items of each row of `schemas.RETRIEVAL_EXAMPLES`, oldest first."""
     touches = examples.with_row_index("row").select("row", "item_ids").explode("item_ids").drop_nulls()
     item_rows = rows_of(touches["item_ids"], item_ids)
@@ -52,13 +50,13 @@ def histories_in(examples: pl.DataFrame, item_ids: NDArray[np.str_]) -> Historie
 
 
 def retrieval(
-    examples: pl.DataFrame, item_ids: NDArray[np.str_], text: TextEmbedder, config: MemoryConfig, seed: int
+    examples: pl.DataFrame, item_ids: Ids, text: TextEmbedder, config: MemoryConfig, seed: int
 ) -> LinearRetrieval:
     """Fit a config to the histories of one cut."""
     return LinearRetrieval(fit(histories_in(examples, item_ids), config, seed=seed), item_ids, text)
 
 
-def contenders(examples: pl.DataFrame, item_ids: NDArray[np.str_], *, k: int, seed: int) -> Sequence[MemoryConfig]:
+def contenders(examples: pl.DataFrame, item_ids: Ids, *, k: int, seed: int) -> Sequence[MemoryConfig]:
     """The best config of people as bags, and the best where the order may count too, by the fit's own search."""
     histories = histories_in(examples, item_ids)
     closed = ("space", "ridge")

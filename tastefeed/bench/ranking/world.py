@@ -37,7 +37,7 @@ from tastefeed.ranking.feature_names import FEATURE_NAMES
 from tastefeed.ranking.pair_features import pair_features
 from tastefeed.ranking.reranker import LabelledPairs, Reranker, train
 from tastefeed.ranking.slate import slates
-from tastefeed.ranking.tables import Candidates, Floats, Rows
+from tastefeed.ranking.tables import Candidates, Floats, Rows, ids_of
 
 STAGES = (
     "events",
@@ -92,7 +92,7 @@ class World:
     @cached_property
     def item_ids(self) -> np.ndarray:
         """Of the whole catalogue, sorted."""
-        return self.landed.items[c.ITEM_ID].to_numpy().astype(str)
+        return ids_of(self.landed.items[c.ITEM_ID])
 
     @cached_property
     def text(self) -> TextEmbedder:

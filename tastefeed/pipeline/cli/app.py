@@ -1,4 +1,5 @@
-"""`tastefeed`: exit status 0 done, 1 the work failed (one line; `--debug` for the traceback), 2 wrong usage."""
+"""`tastefeed`: exit status 0 done, 1 the work failed (one line; `--debug` for the traceback), 2 wrong usage, 130 Ctrl-C
+(one line)."""
 
 import sys
 from importlib.metadata import entry_points
@@ -10,7 +11,9 @@ from pydantic import ValidationError
 from tastefeed import __version__
 from tastefeed.contracts.errors import TastefeedError
 from tastefeed.pipeline.cli import experiments, landing, night, people, releases, settings
+from tastefeed.pipeline.os_errors import one_line
 
+INTERRUPTED = 130
 app = typer.Typer(
     name="tastefeed",
     help="Every night, what people saved, clicked and did becomes a home feed; opt-outs hold at every door.",
@@ -47,19 +50,25 @@ def options(
 
 
 def main() -> None:
-    """Run the command line; a refusal becomes one line and status 1."""
+    """Run the command line; what the work fails with becomes one line and status 1, Ctrl-C one line and status 130."""
     try:
         app()
-    except (TastefeedError, ValidationError) as refusal:
+    except SystemExit as ended:
+        if ended.code == INTERRUPTED:  # typer's own word for Ctrl-C
+            typer.echo("tastefeed: interrupted; nothing half-written counts, run the command again", err=True)
+        raise
+    except (TastefeedError, ValidationError, OSError) as failure:
         if "--debug" in sys.argv:
             raise
-        typer.echo(f"tastefeed: {' '.join(_readable(refusal).split())}", err=True)
+        typer.echo(f"tastefeed: {' '.join(_readable(failure).split())}", err=True)
         raise SystemExit(1) from None
 
 
-def _readable(refusal: TastefeedError | ValidationError) -> str:
-    if isinstance(refusal, TastefeedError):
-        return str(refusal)
+def _readable(failure: TastefeedError | ValidationError | OSError) -> str:
+    if isinstance(failure, TastefeedError):
+        return str(failure)
+    if isinstance(failure, OSError):
+        return one_line(failure)
     # A bad setting: pydantic's own text would repeat the value, which may be a secret
-    wrong = (f"{'.'.join(map(str, error['loc']))}: {error['msg']}" for error in refusal.errors(include_input=False))
-    return f"settings {refusal.title}: {'; '.join(wrong)}; see `tastefeed settings`"
+    wrong = (f"{'.'.join(map(str, error['loc']))}: {error['msg']}" for error in failure.errors(include_input=False))
+    return f"settings {failure.title}: {'; '.join(wrong)}; see `tastefeed settings`"

@@ -39,9 +39,12 @@ def serve(
 ) -> None:
     """Serve the home feed of the current release."""
     from tastefeed.contracts import Settings
+    from tastefeed.serving.places import existing_lake_folder
     from tastefeed.serving.server import serve as run_server
 
-    run_server(Settings(lake=lake), host=host, port=port, workers=workers)
+    settings = Settings(lake=lake)
+    existing_lake_folder(settings)
+    run_server(settings, host=host, port=port, workers=workers)
 
 
 @opt_outs.command("set", context_settings=IDS_MAY_BEGIN_WITH_A_DASH)

@@ -21,7 +21,8 @@ def list_(*, lake: options.Lake = options.LAKE) -> None:
     current = publish.current_or_none(root)
     for manifest in reversed(publish.list_releases(root)):
         mark = "*" if manifest.version == current else " "
-        typer.echo(f"{mark} {manifest.version}  as of {manifest.as_of:%Y-%m-%d}, {manifest.users:,} people")
+        what = f"{manifest.users:,} people" if manifest.profiled else "not profiled"
+        typer.echo(f"{mark} {manifest.version}  as of {manifest.as_of:%Y-%m-%d}, {what}")
 
 
 @releases.command("show")
@@ -50,9 +51,11 @@ def rollback(version: Previous = None, *, lake: options.Lake = options.LAKE) -> 
 
 def _root(lake: str) -> Path:
     from tastefeed.contracts import Settings
-    from tastefeed.serving.places import release_root
+    from tastefeed.serving.places import existing_lake_folder, release_root
 
-    return release_root(Settings(lake=lake))
+    settings = Settings(lake=lake)
+    existing_lake_folder(settings)
+    return release_root(settings)
 
 
 def add_to(app: typer.Typer) -> None:

@@ -6,14 +6,17 @@ reason each. Nothing here needs Spark.
 """
 
 from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
 import polars as pl
 import pyarrow.parquet as pq
 
-from tastefeed.contracts.errors import UnreadableInput
+from tastefeed.contracts import OptOut
+from tastefeed.contracts.errors import BadMapping, UnreadableInput
 from tastefeed.contracts.schemas import INCOMING
+from tastefeed.pipeline.importers.checks import check_import
 from tastefeed.pipeline.importers.deskdrop import from_deskdrop
 from tastefeed.pipeline.importers.incoming import Incoming, Paths, from_files
 from tastefeed.pipeline.importers.landing import (
@@ -27,18 +30,23 @@ from tastefeed.pipeline.importers.landing import (
     landed_schema,
     landed_users,
     unname_creators,
+    valid_id,
 )
+from tastefeed.pipeline.importers.mapping import NO_MAPPING, NameMapping, read_mapping
 from tastefeed.pipeline.importers.movielens import from_movielens
 from tastefeed.pipeline.importers.opt_outs import Erasures, OptOutWriter, read_opt_outs
-from tastefeed.pipeline.importers.readers import to_arrow
+from tastefeed.pipeline.importers.readers import ReadTable, to_arrow
 from tastefeed.pipeline.importers.summary import ImportSummary
 
 __all__ = [
+    "NO_MAPPING",
     "SOURCES",
     "Batch",
     "ImportSummary",
     "Incoming",
+    "NameMapping",
     "OptOutWriter",
+    "ReadImport",
     "convert",
     "erase",
     "import_files",
@@ -48,7 +56,10 @@ __all__ = [
     "landed_items",
     "landed_schema",
     "landed_users",
+    "read_import",
+    "read_mapping",
     "unname_creators",
+    "valid_id",
     "write_tables",
 ]
 
@@ -63,12 +74,20 @@ Named = str | Path
 
 
 def convert(
-    source: str, *, events: Sequence[Named] = (), items: Named | None = None, users: Named | None = None
+    source: str,
+    *,
+    events: Sequence[Named] = (),
+    items: Named | None = None,
+    users: Named | None = None,
+    mapping: NameMapping = NO_MAPPING,
 ) -> Incoming:
-    """The files as contract tables, nothing landed. Raises `UnreadableInput` and `SchemaMismatch`."""
+    """The files as contract tables, nothing landed. Raises `UnreadableInput`, `SchemaMismatch` and `BadMapping`."""
     if source not in SOURCES:
         raise UnreadableInput(f"unknown source {source!r}; use one of {', '.join(SOURCES)}")
-    paths = Paths(tuple(map(Path, events)), Path(items) if items else None, Path(users) if users else None)
+    if mapping != NO_MAPPING and source != "files":
+        raise BadMapping(f"the columns and actions of {source} are known; leave the mapping out, or --from")
+    of_items, of_users = (Path(path) if path else None for path in (items, users))
+    paths = Paths(tuple(map(Path, events)), of_items, of_users, mapping=mapping)
     return SOURCES[source](paths)
 
 
@@ -82,32 +101,82 @@ def import_files(
     lake_root: Named,
     landed_at: datetime,
     opt_out_store: OptOutWriter | None = None,
+    mapping: NameMapping = NO_MAPPING,
+    max_placeholder_share: float = 1.0,
     erasures: Erasures | None = None,
 ) -> ImportSummary:
     """Read everything, then keep the opt-outs, then land the rest: a file that is refused leaves the lake as it was.
 
     Nothing lands of those whom `erasures` names, asked after the opt-outs are kept. Raises `UnreadableInput`,
-    `SchemaMismatch`, `BadId` and `UnknownOptOut`, each with one line that names file and remedy.
+    `SchemaMismatch`, `BadMapping`, `BadId` and `UnknownOptOut`, each with one line that names file and remedy.
     """
-    said, read = read_opt_outs(Path(opt_outs)) if opt_outs else ((), None)
-    incoming = (
-        convert(source, events=events, items=items, users=users) if events or items or users else Incoming((), {})
+    read = read_import(
+        source,
+        events=events,
+        items=items,
+        users=users,
+        opt_outs=opt_outs,
+        lake_root=lake_root,
+        mapping=mapping,
+        max_placeholder_share=max_placeholder_share,
     )
-    if said:
-        _store(opt_out_store).load(said)
+    if read.opt_outs:
+        _store(opt_out_store).load(read.opt_outs)
+    incoming = read.incoming
     gone = _erased(erasures, incoming)
-    batches = tuple(land(read.table, read.frame, lake_root, landed_at, gone) for read in incoming.tables)
-    warnings = [warning for table in (*incoming.tables, *([read] if read else [])) for warning in table.warnings]
+    batches = tuple(land(table.table, table.frame, lake_root, landed_at, gone) for table in incoming.tables)
     return ImportSummary(
         source,
         incoming.rows_read,
         batches,
         incoming.dropped,
-        tuple(warnings),
-        incoming.notes,
-        opt_outs=said,
+        read.warnings,
+        read.notes,
+        opt_outs=read.opt_outs,
         imported_at=landed_at,
     )
+
+
+@dataclass(frozen=True)
+class ReadImport:
+    """Everything that one import read and found fit to land; `tables` has the opt-outs as well."""
+
+    incoming: Incoming
+    opt_outs: tuple[OptOut, ...]
+    tables: tuple[ReadTable, ...]
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What was lost or looks wrong, of every file."""
+        return tuple(warning for table in self.tables for warning in table.warnings)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """How something was read, of every file and of the importer."""
+        return (*(note for table in self.tables for note in table.notes), *self.incoming.notes)
+
+
+def read_import(
+    source: str,
+    *,
+    events: Sequence[Named],
+    items: Named | None,
+    users: Named | None,
+    opt_outs: Named | None,
+    lake_root: Named,
+    mapping: NameMapping,
+    max_placeholder_share: float,
+) -> ReadImport:
+    """Read and check every file of an import into this lake, and keep nothing. Raises as `import_files` does."""
+    said, of_opt_outs = read_opt_outs(Path(opt_outs), mapping) if opt_outs else ((), None)
+    incoming = (
+        convert(source, events=events, items=items, users=users, mapping=mapping)
+        if events or items or users
+        else Incoming((), {})
+    )
+    tables = (*incoming.tables, *([of_opt_outs] if of_opt_outs else []))
+    check_import(tables, lake_root, mapping, max_placeholder_share)
+    return ReadImport(incoming, said, tables)
 
 
 def _erased(erasures: Erasures | None, incoming: Incoming) -> Collection[str]:

@@ -9,6 +9,7 @@ import polars as pl
 from tastefeed.contracts import Reason
 from tastefeed.contracts.errors import UnreadableInput
 from tastefeed.contracts.schemas import INCOMING
+from tastefeed.pipeline.importers.mapping import NO_MAPPING, NameMapping
 from tastefeed.pipeline.importers.readers import ReadTable, read_table
 
 
@@ -20,6 +21,7 @@ class Paths:
     items: Path | None = None
     users: Path | None = None
     opt_outs: Path | None = None
+    mapping: NameMapping = NO_MAPPING
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,7 @@ class Incoming:
 def from_files(paths: Paths) -> Incoming:
     """Files that already speak the contract. Raises `UnreadableInput` and `SchemaMismatch`."""
     named = [("items", paths.items), ("users", paths.users), *(("events", path) for path in paths.events)]
-    tables = tuple(read_table(path, table) for table, path in named if path)
+    tables = tuple(read_table(path, table, paths.mapping) for table, path in named if path)
     return Incoming(tables, count_rows(tables))
 
 

@@ -21,8 +21,10 @@ import pyarrow.parquet as pq
 from fsspec import AbstractFileSystem
 
 from tastefeed.contracts import columns as c
+from tastefeed.contracts.ids import BLANKS, CONTROL, MAX_ID_LENGTH
 from tastefeed.contracts.schemas import INCOMING, INSTANT
 from tastefeed.pipeline.importers.readers import to_arrow
+from tastefeed.pipeline.os_errors import naming
 
 LANDED = ("events", "items", "users")
 PERSON = {"events": c.USER_ID, "items": c.CREATOR_ID, "users": c.USER_ID}
@@ -143,11 +145,19 @@ def _without(frame: pl.DataFrame, table: str, named: pl.Series) -> pl.DataFrame:
     return frame.with_columns(pl.when(~named).then(c.CREATOR_ID).alias(c.CREATOR_ID))
 
 
+def valid_id(name: str) -> pl.Expr:
+    """A landed column's ids as the night reads them: stripped of blanks, null where the value is no id. Rows may have
+    landed before the importers knew the rule of `contracts.ids`."""
+    stripped = pl.col(name).str.strip_chars(BLANKS)
+    whole = stripped.str.len_chars().is_between(1, MAX_ID_LENGTH) & ~stripped.str.contains(CONTROL)
+    return pl.when(whole).then(stripped).alias(name)
+
+
 def _newest(lake_root: str | Path, table: str, key: str) -> pl.DataFrame:
     fs, _ = _folder(lake_root, table)
     wanted = landed_schema(table)
     batches = [pl.DataFrame(_read(fs, path)) for path in landed_files(lake_root, table)]
-    rows = pl.concat([pl.DataFrame(schema=pl.Schema(wanted)), *batches])
+    rows = pl.concat([pl.DataFrame(schema=pl.Schema(wanted)), *batches]).with_columns(valid_id(key))
     last = rows.sort(c.LANDED_AT, maintain_order=True).unique(key, keep="last", maintain_order=True)
     return last.filter(pl.col(key).is_not_null()).drop(c.LANDED_AT).sort(key)
 
@@ -179,11 +189,14 @@ def _write_whole(fs: AbstractFileSystem, path: str, rows: pa.Table) -> None:
 
 def _replace_local(path: Path, content: bytes) -> None:
     aside = path.with_name(f".{path.stem}.{uuid4().hex}")
-    with aside.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    aside.replace(path)
+    try:
+        with naming(path.parent), aside.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        aside.replace(path)
+    finally:
+        aside.unlink(missing_ok=True)
     folder = os.open(path.parent, os.O_RDONLY)
     try:
         os.fsync(folder)  # the rename itself, so that a power cut does not undo it

@@ -1,4 +1,6 @@
-"""MovieLens (`--from movielens`): the GroupLens folders of 100K and 1M, and the same two as parquet tables.
+"""MovieLens (`--from movielens`): each release of GroupLens as its folder is unpacked, and two of them as parquet.
+
+100K has `u.data`; 1M and 10M have `ratings.dat`; 20M, 25M, 32M, latest and latest-small have `ratings.csv`.
 
 A rating of 4 or more is a save, any other a click. Age, gender, occupation and zip code stay out: no taste is read from
 who people are. Films have no `created_at`: all of them stood in the catalogue before anyone rated.
@@ -22,6 +24,7 @@ from tastefeed.pipeline.importers.synthetic_time import ORDER, ORDER_NOTE, with_
 RATING = "rating"
 SAVE_FROM = 4
 RATING_COLUMNS = (c.USER_ID, c.ITEM_ID, RATING, c.TIMESTAMP)
+CSV_NAMES = {"userId": c.USER_ID, "movieId": c.ITEM_ID}
 NO_GENRE = ("unknown", "(no genres listed)", "")
 Reader = Callable[[Path], pl.DataFrame]
 
@@ -32,6 +35,11 @@ class Layout:
 
     files: Mapping[str, str]
     readers: Mapping[str, Reader]
+
+
+def _read_csv(path: Path) -> pl.DataFrame:
+    rows = read_file(path, known=(*CSV_NAMES, RATING, c.TITLE))
+    return rows.rename({theirs: ours for theirs, ours in CSV_NAMES.items() if theirs in rows.columns})
 
 
 LAYOUTS = (
@@ -51,6 +59,7 @@ LAYOUTS = (
             "users": lambda path: read_fields(path, "::", (c.USER_ID, "gender", "age", "occupation", "zip")),
         },
     ),
+    Layout({"events": "ratings.csv", "items": "movies.csv"}, {"events": _read_csv, "items": _read_csv}),
     Layout(
         {"events": "interactions.parquet", "items": "items.parquet", "users": "users.parquet"},
         {"events": read_file, "items": read_file, "users": read_file},
@@ -74,7 +83,10 @@ def _layout(paths: Paths) -> Layout:
             if path.name == layout.files["events"] or (path / layout.files["events"]).exists():
                 return layout
     names = ", ".join(layout.files["events"] for layout in LAYOUTS)
-    raise UnreadableInput(f"movielens: --events names neither a folder with one of {names}, nor one of these files")
+    raise UnreadableInput(
+        f"movielens: --events names neither a folder with one of {names}, nor one of these files; unpack the "
+        "archive first"
+    )
 
 
 def _events(ratings: pl.DataFrame, path: Path) -> pl.DataFrame:

@@ -1,9 +1,13 @@
-"""The text files of GroupLens: Latin-1, no header, fields between `::`, `|` or tabs."""
+"""The text files of GroupLens without a header: fields between `::`, `|` or tabs.
 
+10M is in UTF-8, 100K and 1M are in Latin-1."""
+
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
 import polars as pl
+from polars.exceptions import PolarsError
 
 from tastefeed.contracts import columns as c
 from tastefeed.contracts.errors import UnreadableInput
@@ -19,9 +23,7 @@ def read_fields(path: Path, separator: str, names: Sequence[str]) -> pl.DataFram
     """Every field as text. Raises `UnreadableInput` naming the first line with another number of fields."""
     if not path.is_file() or path.stat().st_size == 0:
         raise UnreadableInput(f"{path}: {'is empty (0 bytes)' if path.exists() else 'no such file'}; unpack it again")
-    # split at "\n" alone: splitlines() also cuts at Latin-1's \x85
-    text = path.read_bytes().decode("latin-1").removesuffix("\n").split("\n")
-    lines = pl.Series("line", text, pl.String).str.strip_chars_end("\r")
+    lines = _lines(path).str.strip_chars_end("\r")
     wrong = lines.str.count_matches(separator, literal=True) != len(names) - 1
     if wrong.any():
         number = int(wrong.arg_max() or 0) + 1
@@ -29,6 +31,18 @@ def read_fields(path: Path, separator: str, names: Sequence[str]) -> pl.DataFram
             f"{path}: line {number} has not {len(names)} fields with {separator!r} between; unpack it again"
         )
     return lines.str.split_exact(separator, len(names) - 1).struct.rename_fields(list(names)).struct.unnest()
+
+
+def _lines(path: Path) -> pl.Series:
+    """The lines of a file in UTF-8, or in Latin-1 where it is no UTF-8."""
+    try:
+        return pl.read_lines(path).to_series()
+    except PolarsError:
+        with tempfile.TemporaryDirectory(prefix="tastefeed-") as folder:
+            copy = Path(folder) / "lines"
+            with path.open("rb") as latin, copy.open("wb") as out:
+                out.writelines(line.decode("latin-1").encode("utf-8") for line in latin)
+            return pl.read_lines(copy).to_series()
 
 
 def read_100k_items(path: Path) -> pl.DataFrame:

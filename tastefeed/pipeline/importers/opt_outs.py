@@ -13,6 +13,7 @@ from tastefeed.contracts.errors import BadId, UnknownOptOut, UnreadableInput
 from tastefeed.contracts.ids import read_id
 from tastefeed.contracts.instants import CLOCK_SKEW
 from tastefeed.contracts.opt_outs import checked
+from tastefeed.pipeline.importers.mapping import NO_MAPPING, NameMapping
 from tastefeed.pipeline.importers.readers import ReadTable, read_table
 
 READ_AS = "an instant without a time zone is read as UTC"
@@ -39,9 +40,9 @@ class Erasures(Protocol):
         ...
 
 
-def read_opt_outs(path: Path) -> tuple[tuple[OptOut, ...], ReadTable]:
+def read_opt_outs(path: Path, mapping: NameMapping = NO_MAPPING) -> tuple[tuple[OptOut, ...], ReadTable]:
     """The file's opt-outs. Raises `UnreadableInput` and `UnknownOptOut`, each naming the file and the row."""
-    read = read_table(path, "opt_outs")
+    read = read_table(path, "opt_outs", mapping)
     return tuple(_opt_out(path, number, row) for number, row in enumerate(read.frame.iter_rows(named=True), 1)), read
 
 

@@ -1,5 +1,6 @@
 """Landed events become valid events; what breaks the contract goes to quarantine with a reason."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 class Checked:
     """What the night's check makes of the landing zone."""
 
+    rows: "DataFrame"
+    """Every row with its `reason`, null for a good one; cached."""
     events: "DataFrame"
     quarantine: "DataFrame"
     total: int
@@ -28,8 +31,12 @@ class Checked:
 
     def told(self) -> str:
         """The counts as a person reads them."""
-        reasons = ", ".join(f"{count:,} {reason}" for reason, count in self.counts.items()) or "none"
-        return f"of {self.total:,} landed events the night refuses {sum(self.counts.values()):,}: {reasons}"
+        return f"of {self.total:,} landed events the night refuses {sum(self.counts.values()):,}: {named(self.counts)}"
+
+
+def named(counts: Mapping[Reason, int]) -> str:
+    """Counts by reason as a person reads them."""
+    return ", ".join(f"{count:,} {reason}" for reason, count in counts.items()) or "none"
 
 
 def events(night: Night) -> Summary:
@@ -68,4 +75,5 @@ def checked_events(night: Night) -> Checked:
         opted_out_users=unreadable,
     ).cache()
     found = features.split(checked)
-    return Checked(found.events, found.quarantine, checked.count(), features.quarantine_counts(found.quarantine))
+    counts = features.quarantine_counts(found.quarantine)
+    return Checked(checked, found.events, found.quarantine, checked.count(), counts)

@@ -2,11 +2,12 @@
 
 import numpy as np
 
-from tastefeed.contracts.errors import ReleaseCorrupt, ReleaseMissing
+from tastefeed.contracts.errors import GateRefused, ReleaseCorrupt, ReleaseMissing
 from tastefeed.evaluation import MeasuredWeek, Verdicts, judge, markdown, mean_of_weeks, require, verdicts_table
 from tastefeed.evaluation.measured import CHAMPION, FINAL
 from tastefeed.pipeline.measured_weeks import REHEARSALS, read_weeks
 from tastefeed.pipeline.night import Night, Summary
+from tastefeed.pipeline.refusals import controlled_by
 from tastefeed.serving.publish import load
 
 JUDGED = "judged"
@@ -21,9 +22,17 @@ def gates(night: Night) -> Summary:
     if not verdicts.passed:
         night.write_summary("gates", {"seconds": 0.0, **summary})
         night.tracking.end(night.run, "FAILED")
-    require(verdicts)
+    try:
+        require(verdicts)
+    except GateRefused as refused:
+        raise GateRefused(f"{refused}; {settings_that_refuse(night, verdicts)}") from None
     night.tracking.promote(("two_tower", "reranker"))
     return summary
+
+
+def settings_that_refuse(night: Night, verdicts: Verdicts) -> str:
+    """Each gate that failed with the settings that control it."""
+    return "; ".join(f"{failed.gate} is {controlled_by(failed.gate, night.config.gates)}" for failed in verdicts.failed)
 
 
 def summed_up(night: Night, verdicts: Verdicts) -> Summary:

@@ -7,25 +7,40 @@ from tempfile import TemporaryDirectory
 import numpy as np
 
 from tastefeed.contracts import SubjectType
+from tastefeed.contracts.errors import NightFailed
 from tastefeed.contracts.opt_outs import UNREADABLE
-from tastefeed.pipeline.arrays import View, read_landed, read_view
+from tastefeed.contracts.schemas import WINDOWS_DAYS
+from tastefeed.pipeline.arrays import View, read_items, read_landed, read_view
 from tastefeed.pipeline.champion import keep_models
+from tastefeed.pipeline.landed import opted_out
 from tastefeed.pipeline.night import Night, Summary
+from tastefeed.pipeline.refusals import SUMMARY as NOT_PROFILED
+from tastefeed.pipeline.refusals import profiled_release_serves
 from tastefeed.pipeline.stages.gates import JUDGED
 from tastefeed.pipeline.stages.reranker import file_name
 from tastefeed.pipeline.stages.two_tower import folder_name, load_tower
 from tastefeed.ranking.candidates import fresh_rows, popular_rows
-from tastefeed.ranking.tables import Users
+from tastefeed.ranking.feature_names import USER_FEATURE_NAMES
+from tastefeed.ranking.tables import Items, Rows, Users, ids_of, marked
 from tastefeed.serving.arrays import without_users
 from tastefeed.serving.publish import publish
 from tastefeed.serving.release import Contents, write_release
 
 POPULAR_DAYS = 7
 """The window of popularity that everyone's list shows."""
+WIDER_DAYS = tuple(days for days in WINDOWS_DAYS if days > POPULAR_DAYS)
+NO_TOWER = "none"
 
 
 def release(night: Night) -> Summary:
-    """Publish everything that one night made. Raises `ReleaseCorrupt`, `PublishRunning`."""
+    """Publish everything that one night made; where it made no models, the list of everyone.
+
+    Raises `ReleaseCorrupt`, `PublishRunning`, and `NightFailed` where a night without models finds that a profiled
+    release serves by now.
+    """
+    refusal = night.summary(NOT_PROFILED)
+    if refusal:
+        return release_without_models(night, refusal)
     with (
         TemporaryDirectory() as folder,
         night.lake.open_folder("two_tower", night.plan.as_of) as towers,
@@ -40,6 +55,55 @@ def release(night: Night) -> Summary:
     night.pending_events.forget_before(night.plan.end)
     night.tracking.end(night.run)
     return {"version": manifest.version, "users": manifest.users, "items": manifest.items}
+
+
+def release_without_models(night: Night, refusal: Summary) -> Summary:
+    """Publish fresh and popular items for everyone, and say why there is no more."""
+    if profiled_release_serves(night):
+        raise NightFailed(f"the release is refused, the old one keeps serving: {refusal['message']}")
+    landed = read_landed(night)
+    items, rows = read_items(night, landed, night.plan.end, None)
+    contents = Contents(
+        as_of=night.plan.end,
+        tower=NO_TOWER,
+        items=items,
+        users=no_users(),
+        catalogue=landed.items[rows].to_arrow(),
+        popular=popular_at_all(items),
+        fresh=fresh_rows(items, len(items.ids)),
+        ranker=None,
+        ranking=night.config.ranking,
+        index=night.config.index,
+        metrics={NOT_PROFILED: refusal, JUDGED: False},
+    )
+    with TemporaryDirectory() as folder:
+        write_release(contents, Path(folder) / "release")
+        manifest = publish(Path(folder) / "release", night.releases)
+    night.pending_events.forget_before(night.plan.end)
+    night.tracking.end(night.run, "FAILED")  # of models: none of this night serves
+    return {"version": manifest.version, "users": 0, "items": manifest.items, "profiled": "no"}
+
+
+def popular_at_all(items: Items) -> Rows:
+    """The popular items of the window that everyone's list shows; of a wider one where nobody came in it."""
+    windows = (popular_rows(items, len(items.ids), days) for days in (POPULAR_DAYS, *WIDER_DAYS, None))
+    return next((rows for rows in windows if len(rows)), np.zeros(0, np.int32))
+
+
+def no_users() -> Users:
+    """Nobody has a vector."""
+    rows, floats = np.zeros(0, np.int32), np.zeros(0, np.float32)
+    return Users(
+        ids=ids_of(()),
+        region=rows,
+        vectors=np.zeros((0, 0), np.float32),
+        features=np.zeros((0, len(USER_FEATURE_NAMES)), np.float32),
+        history_offsets=np.zeros(1, np.int64),
+        history_items=rows,
+        history_saves=floats,
+        history_clicks=floats,
+        history_hours=np.zeros(0),
+    )
 
 
 def contents_of(night: Night, view: View, tower: str, ranker: Path) -> Contents:
@@ -63,8 +127,8 @@ def contents_of(night: Night, view: View, tower: str, ranker: Path) -> Contents:
 
 def still_readable(night: Night, users: Users) -> Users:
     """Without whoever opted out while the night ran."""
-    gone = night.opt_outs.subjects(SubjectType.USER, UNREADABLE)
-    return without_users(users, np.isin(users.ids, np.array(sorted(gone), dtype=np.str_)))
+    gone = opted_out(night.opt_outs, SubjectType.USER, UNREADABLE)
+    return without_users(users, marked(users.ids, gone))
 
 
 def told(night: Night) -> Summary:

@@ -28,15 +28,18 @@ class CurrentRelease(BaseModel):
     version: str
     built_at: datetime
     as_of: datetime
+    profiled: bool
     metrics: dict[str, Any]
 
 
+@router.head("/healthz", include_in_schema=False)
 @router.get("/healthz")
 def healthz() -> Health:
     """The process is alive."""
     return Health(status="alive")
 
 
+@router.head("/readyz", include_in_schema=False)
 @router.get("/readyz")
 def readyz(request: Request) -> Health:
     """A release is held and the opt-outs can be read, so that profiled feeds can be answered; else 503."""
@@ -46,6 +49,7 @@ def readyz(request: Request) -> Health:
     return Health(status="ready", release=release.version)
 
 
+@router.head("/metrics", include_in_schema=False)
 @router.get("/metrics", response_class=Response)
 def metrics(request: Request) -> Response:
     """For Prometheus; no label holds a user."""
@@ -60,5 +64,9 @@ def current_release(request: Request) -> CurrentRelease:
     release = held.get()
     manifest = release.manifest
     return CurrentRelease(
-        version=manifest.version, built_at=manifest.built_at, as_of=manifest.as_of, metrics=release.metrics
+        version=manifest.version,
+        built_at=manifest.built_at,
+        as_of=manifest.as_of,
+        profiled=release.profiled,
+        metrics=release.metrics,
     )

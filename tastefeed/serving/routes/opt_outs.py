@@ -8,14 +8,17 @@ from pydantic import BaseModel, ConfigDict
 
 from tastefeed.contracts.opt_outs import Flag, OptOut, SubjectType, checked
 from tastefeed.serving.keys import BEARER, may_administer
+from tastefeed.serving.request_ids import PathId
 from tastefeed.serving.wishes import Wishes
 
 router = APIRouter(
-    prefix="/v1/opt-outs/{subject_type}/{subject_id}/{flag}",
+    prefix="/v1/opt-outs/{subject_type}/{subject_id:id}/{flag}",
     tags=["opt-outs"],
     dependencies=[Depends(BEARER), Depends(may_administer)],
 )
-SubjectId = Annotated[str, Path(min_length=1, max_length=512)]
+# text, not enums: an unknown one is a path that does not exist, and the error names those that do
+SubjectTypeText = Annotated[str, Path(json_schema_extra={"enum": [*SubjectType]})]
+FlagText = Annotated[str, Path(json_schema_extra={"enum": [*Flag]}, description="users have all but recommendation")]
 
 
 class FlagState(BaseModel):
@@ -31,7 +34,7 @@ class FlagState(BaseModel):
 
 
 @router.get("")
-def read(request: Request, subject_type: str, subject_id: SubjectId, flag: str) -> FlagState:
+def read(request: Request, subject_type: SubjectTypeText, subject_id: PathId, flag: FlagText) -> FlagState:
     """The flag as it holds now."""
     subject, known = checked(subject_type, flag)
     said = _wishes(request).opt_outs.get(subject, subject_id, known)
@@ -41,13 +44,13 @@ def read(request: Request, subject_type: str, subject_id: SubjectId, flag: str) 
 
 
 @router.put("")
-def opt_out(request: Request, subject_type: str, subject_id: SubjectId, flag: str) -> FlagState:
+def opt_out(request: Request, subject_type: SubjectTypeText, subject_id: PathId, flag: FlagText) -> FlagState:
     """Opt out, from the next request on. Erasure also drops the user's posted events."""
     return _state(_wishes(request).opt_out(subject_type, subject_id, flag))
 
 
 @router.delete("")
-def opt_in(request: Request, subject_type: str, subject_id: SubjectId, flag: str) -> FlagState:
+def opt_in(request: Request, subject_type: SubjectTypeText, subject_id: PathId, flag: FlagText) -> FlagState:
     """Take an opt-out back, from the next request on."""
     return _state(_wishes(request).opt_in(subject_type, subject_id, flag))
 

@@ -81,7 +81,7 @@ def test_iso_texts_come_back_as_they_were(instants: list[datetime]) -> None:
 
 def test_text_takes_integers_and_refuses_floats() -> None:
     assert cast(to_text, 7, -9223372036854775808) == ["7", "-9223372036854775808"]
-    assert cast(to_text, "a", "", " ", dtype=pl.Categorical) == ["a", None, " "]
+    assert cast(to_text, "a", "", " ", dtype=pl.Categorical) == ["a", None, None]
     assert cast(to_text, 7.0) is None
     assert cast(to_text, True) is None
 
@@ -102,9 +102,10 @@ def test_flags() -> None:
 
 
 def test_categories() -> None:
-    assert cast(to_texts, "Drama|War | ", "", None) == [["Drama", "War"], [], None]
-    assert cast(to_texts, ["Drama", None], []) == [["Drama"], []]
-    assert cast(to_texts, [1]) is None
+    assert cast(to_texts, "Drama|War | ", "", None) == [["Drama", "War"], None, None]
+    assert cast(to_texts, ["Drama", None], []) == [["Drama"], None]
+    assert cast(to_texts, [1, 2]) == [["1", "2"]]
+    assert cast(to_texts, [1.5]) is None
     assert cast(to_texts, 1) is None
 
 

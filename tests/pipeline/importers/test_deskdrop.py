@@ -11,9 +11,11 @@ from tastefeed.pipeline.importers import convert, write_tables
 
 BUNDLED = Path(__file__).parents[3] / "data" / "deskdrop"
 
+START = 1_400_000_000
+
 
 def at(second: int) -> datetime:
-    return datetime.fromtimestamp(second, UTC)
+    return datetime.fromtimestamp(START + second, UTC)
 
 
 @pytest.fixture
@@ -30,15 +32,16 @@ def folder(tmp_path: Path) -> Path:
         (105, 2, 6, 10, "LIKE", None),  # in one second with the FOLLOW: both are one save
     ]
     names = ["timestamp", "user_id", "session_id", "item_id", "action", "region"]
-    pl.DataFrame(acts, schema=names, orient="row").with_columns(country=pl.lit("BR")).write_parquet(
-        tmp_path / "interactions.parquet"
-    )
+    acts_table = pl.DataFrame(acts, schema=names, orient="row").with_columns(pl.col("timestamp") + START)
+    acts_table.with_columns(country=pl.lit("BR")).write_parquet(tmp_path / "interactions.parquet")
     articles = [
         (20, "Sem autor", None, None, None, None, None, 400),
         (10, "Café", "pt", 1, 90, "https://www.Blog.example.com:80/a?b", 200, 300),
     ]
     names = ["item_id", "title", "lang", "author_id", "shared_at", "url", "removed_after", "removed_before"]
-    pl.DataFrame(articles, schema=names, orient="row").write_parquet(tmp_path / "items.parquet")
+    articles_table = pl.DataFrame(articles, schema=names, orient="row")
+    times = pl.col("shared_at", "removed_after", "removed_before") + START
+    articles_table.with_columns(times).write_parquet(tmp_path / "items.parquet")
     return tmp_path
 
 

@@ -120,9 +120,15 @@ def test_an_unknown_source_names_the_known_ones() -> None:
 
 
 def test_deskdrop_says_what_it_left_out(files: Path) -> None:
-    acts = {"timestamp": [1, 2], "user_id": [1, 2], "session_id": [1, 2], "item_id": [9, 9], "action": ["VIEW"] * 2}
+    acts = {
+        "timestamp": [10**9, 10**9 + 1],
+        "user_id": [1, 2],
+        "session_id": [1, 2],
+        "item_id": [9, 9],
+        "action": ["VIEW"] * 2,
+    }
     pl.DataFrame(acts | {"region": ["SP", "SP"]}).write_parquet(files / "interactions.parquet")
-    article = {"item_id": 9, "title": "t", "lang": "en", "author_id": 1, "shared_at": 0, "url": "http://a.b/c"}
+    article = {"item_id": 9, "title": "t", "lang": "en", "author_id": 1, "shared_at": 10**9, "url": "http://a.b/c"}
     pl.DataFrame(article | {"removed_after": None, "removed_before": None}).write_parquet(files / "items.parquet")
     lines = import_files("deskdrop", events=[files], lake_root=files / "lake", landed_at=NOW).lines()
     assert "events: 2 rows read, 1 landed" in lines

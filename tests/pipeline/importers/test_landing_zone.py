@@ -21,7 +21,7 @@ TUESDAY = MONDAY + timedelta(days=1)
 def events(*users: str | None) -> pl.DataFrame:
     rows = pl.DataFrame({"user_id": users}, schema={"user_id": pl.String})
     return conform(
-        rows.with_columns(item_id=pl.lit("i"), action=pl.lit("save"), timestamp=pl.lit(0)), "events", "F"
+        rows.with_columns(item_id=pl.lit("i"), action=pl.lit("save"), timestamp=pl.lit(10**9)), "events", "F"
     ).frame
 
 
@@ -50,6 +50,12 @@ def test_the_same_events_land_once_and_keep_their_first_instant(tmp_path: Path) 
     assert (again.path, again.is_new) == (first.path, False)
     assert landed_files(tmp_path, "events") == sorted([first.path, other.path])
     assert pl.read_parquet(first.path)["landed_at"].to_list() == [MONDAY]
+
+
+def test_ids_that_landed_before_the_rule_are_read_by_it(tmp_path: Path) -> None:
+    land("items", items(**{" a ": "old", "b\0": "no id", "c" * 513: "no id", "d": "kept"}), tmp_path, MONDAY)
+    land("items", items(a="new"), tmp_path, TUESDAY)
+    assert landed_items(tmp_path).select("item_id", "title").rows() == [("a", "new"), ("d", "kept")]
 
 
 def test_the_batch_that_landed_last_has_the_last_word(tmp_path: Path) -> None:

@@ -42,7 +42,7 @@ def test_100k(folder_100k: Path) -> None:
         ("7", "1", "click", NOON_1997),  # 3 is not
     ]
     assert items.select("item_id", "title", "categories", "created_at").rows() == [
-        ("1", "unknown", [], None),
+        ("1", "unknown", None, None),
         ("2", "Café (1995)", ["Comedy", "Drama"], None),
     ]
     assert users["user_id"].to_list() == ["7"]
@@ -54,6 +54,40 @@ def test_1m_and_its_duplicates_stay(folder_1m: Path) -> None:
     assert incoming.frames("events")[0]["action"].to_list() == ["save", "save"]
     assert incoming.frames("items")[0].row(0)[:4] == ("2", "Café\x85au Lait (1993)", None, ["Comedy", "Children's"])
     assert incoming.rows_read == {"events": 2, "items": 1, "users": 1}
+
+
+def test_10m_is_in_utf8_and_has_half_stars(tmp_path: Path) -> None:
+    (tmp_path / "ratings.dat").write_text(f"1::122::5::{SECONDS}\n1::185::3.5::{SECONDS}\n1::122::4.5::{SECONDS}\n")
+    (tmp_path / "movies.dat").write_text(
+        "122::Léon: The Professional (1994)::Crime|Drama\n185::Net, The (1995)::(no genres listed)\n", "utf-8"
+    )
+    incoming = convert("movielens", events=[tmp_path])
+    assert incoming.frames("events")[0]["action"].to_list() == ["save", "click", "save"]
+    assert incoming.frames("items")[0].select("title", "categories").rows() == [
+        ("Léon: The Professional (1994)", ["Crime", "Drama"]),
+        ("Net, The (1995)", None),
+    ]
+    assert incoming.frames("users") == []
+
+
+@pytest.mark.parametrize("named", ["", "ratings.csv"])
+def test_20m_25m_32m_and_latest_have_a_header(tmp_path: Path, named: str) -> None:
+    (tmp_path / "ratings.csv").write_text(f"userId,movieId,rating,timestamp\n1,31,2.5,{SECONDS}\n1,17,4.0,{SECONDS}\n")
+    (tmp_path / "movies.csv").write_text(
+        'movieId,title,genres\n17,"American President, The (1995)",Comedy|Drama\n31,Amélie,(no genres listed)\n',
+        "utf-8",
+    )
+    (tmp_path / "links.csv").write_text("movieId,imdbId,tmdbId\n17,1,2\n")
+    incoming = convert("movielens", events=[tmp_path / named])
+    assert incoming.frames("events")[0].select("user_id", "item_id", "action", "timestamp").rows() == [
+        ("1", "31", "click", NOON_1997),
+        ("1", "17", "save", NOON_1997),
+    ]
+    assert incoming.frames("items")[0].select("item_id", "title", "categories").rows() == [
+        ("17", "American President, The (1995)", ["Comedy", "Drama"]),
+        ("31", "Amélie", None),
+    ]
+    assert [table.warnings for table in incoming.tables] == [(), ()]
 
 
 def test_parquet_with_seconds_and_blanks_between_genres(tmp_path: Path) -> None:
@@ -70,7 +104,7 @@ def test_parquet_with_seconds_and_blanks_between_genres(tmp_path: Path) -> None:
     assert incoming.frames("events")[0]["timestamp"].to_list() == [NOON_1997]
     assert incoming.frames("items")[0].select("title", "categories").rows() == [
         ("Café (1995)", ["Film-Noir", "Comedy"]),
-        ("Time (1995)", []),
+        ("Time (1995)", None),
     ]
     assert incoming.frames("users") == []
 
@@ -107,7 +141,8 @@ def test_synthetic_timestamps_are_strictly_increasing_for_the_longest_history(tm
 
 def test_no_layout(tmp_path: Path) -> None:
     with pytest.raises(
-        UnreadableInput, match=r"neither a folder with one of u\.data, ratings\.dat, interactions\.parquet"
+        UnreadableInput,
+        match=r"neither a folder with one of u\.data, ratings\.dat, ratings\.csv, interactions\.parquet",
     ):
         convert("movielens", events=[tmp_path])
 

@@ -40,7 +40,7 @@ def test_a_missing_required_column_is_named_with_those_present(tmp_path: Path) -
         read_events(tmp_path, "user_id,item_id,when", "u,i,2016-03-14")
     assert str(error.value) == (
         f"{tmp_path}/events.csv: events lack the required columns action, timestamp; "
-        "the file has user_id, item_id, when"
+        "the file has user_id, item_id, when; give other names with --map theirs=action"
     )
 
 
@@ -57,7 +57,12 @@ def test_bad_dates_and_null_ids_go_through_as_null(tmp_path: Path) -> None:
     assert read.frame["timestamp"].is_null().to_list() == [False, True, False, False]
     assert read.frame["user_id"].to_list() == ["u", "u", None, "u"]
     assert read.frame["action"].to_list()[-1] == "dance"
-    assert read.warnings == (f"{tmp_path}/events.csv: timestamp: 1 values cannot be read and count as null",)
+    assert read.warnings == (
+        f"{tmp_path}/events.csv: timestamp: 1 values cannot be read and count as null: 1 are neither ISO 8601 nor Unix "
+        "time; write them as 2017-03-01T12:00:00Z (such as aaaaaaaaa)",
+        f"{tmp_path}/events.csv: action: 1 rows have an action that the contract does not know (dance); known are "
+        "impression, click, save, hide; map others, as in --action 'dance=click'",
+    )
 
 
 def test_duplicates_and_unknown_items_are_for_the_night(tmp_path: Path) -> None:
@@ -70,7 +75,8 @@ def test_a_column_of_which_nothing_can_be_read_is_of_the_wrong_type(tmp_path: Pa
         read_events(tmp_path, HEADER, "u,i,save,soon", "u,i,save,later")
     assert str(error.value) == (
         f"{tmp_path}/events.csv: timestamp: want UTC instants (ISO 8601 or Unix time), "
-        "have String of which no value reads as such"
+        "have String of which no value reads as such: "
+        "2 are neither ISO 8601 nor Unix time; write them as 2017-03-01T12:00:00Z"
     )
 
 
@@ -90,7 +96,7 @@ def test_a_wrong_type_says_what_is_wanted(table: str, column: str, values: list[
     good = {name: ["2016"] for name in INCOMING[table].names}
     with pytest.raises(SchemaMismatch) as error:
         conform(pl.DataFrame(good | {column: values}), table, "F")
-    assert str(error.value) == f"F: {message}"
+    assert str(error.value).startswith(f"F: {message}")
 
 
 def test_a_column_of_nulls_is_no_wrong_type() -> None:
@@ -136,6 +142,43 @@ def test_ids_in_csv_keep_their_leading_zeros(tmp_path: Path, ids: list[str]) -> 
 
 def test_integer_ids_of_any_width_are_their_digits(tmp_path: Path) -> None:
     ids = pa.table({"user_id": pa.array([7], pa.int8()), "item_id": pa.array([2**64 - 1], pa.uint64())})
-    rows = pl.DataFrame(ids).with_columns(action=pl.lit("save"), timestamp=pl.lit(0))
+    rows = pl.DataFrame(ids).with_columns(action=pl.lit("save"), timestamp=pl.lit(10**9))
     rows.write_parquet(tmp_path / "e.parquet")
     assert read_table(tmp_path / "e.parquet", "events").frame.row(0)[1:3] == ("7", "18446744073709551615")
+
+
+def test_instants_that_are_lost_are_shown_as_patterns_with_the_reason(tmp_path: Path) -> None:
+    times = ("20170301", "1.7e9", "12/31/2016", "01/02/2016", "2017-02-30", "86400", "9999-12-31T23:59:59-12:00", "")
+    read = read_events(tmp_path, HEADER, *(f"u,i,save,{time}" for time in times))
+    days = [None if at is None else f"{at:%Y-%m-%d}" for at in read.frame["timestamp"]]
+    assert days == ["2017-03-01", "2023-11-14", None, None, None, None, None, None]
+    assert read.warnings == (
+        f"{tmp_path}/events.csv: timestamp: 5 values cannot be read and count as null: 2 are neither ISO 8601 nor Unix "
+        "time; write them as 2017-03-01T12:00:00Z (such as 99/99/9999), 2 are no day of the calendar, or outside of "
+        "the years 1 to 9999 (such as 9999-99-99 or 9999-99-99a99:99:99-99:99), 1 are too small or too large for Unix "
+        "time; write ISO 8601, or Unix time from 10^8 on (such as 99999)",
+    )
+
+
+def test_other_lost_values_name_what_to_write(tmp_path: Path) -> None:
+    read = read_events(
+        tmp_path, f"{HEADER};position;propensity".replace(",", ";"), "u;i;save;2016;1.5;0,25", "u;i;save;20160314;2;0.5"
+    )
+    assert read.frame["propensity"].to_list() == [None, 0.5]
+    assert [warning.split("csv: ")[1] for warning in read.warnings[1:]] == [
+        "position: 1 values cannot be read and count as null: 1 are no whole numbers of 32 bits (such as 9.9)",
+        "propensity: 1 values cannot be read and count as null: 1 are no finite numbers; write 0.5, with a point "
+        "(such as 9,99)",
+    ]
+
+
+def test_unknown_actions_are_named_with_the_option_and_odd_ones_are_not_shown(tmp_path: Path) -> None:
+    rows = ("u,i,Click,2016-03-14", "u,i,Click,2016-03-14", "u,i,user-4711,2016-03-14", "u,i, save ,2016-03-14")
+    (warning,) = read_events(tmp_path, HEADER, *rows).warnings
+    assert warning.endswith(
+        "action: 3 rows have an action that the contract does not know (Click); known are impression, click, save, "
+        "hide; map others, as in --action 'Click=click'"
+    )
+    (warning,) = read_events(tmp_path, HEADER, "u,i,user-4711,2016-03-14").warnings
+    assert "4711" not in warning
+    assert "--action 'theirs=click'" in warning

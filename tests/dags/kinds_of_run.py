@@ -1,0 +1,80 @@
+"""Prints, for each kind of run that Airflow can make of the DAG, the day that its tasks are given.
+
+Run as a process of its own, with AIRFLOW_HOME in an empty folder: Airflow reads its environment when it is imported.
+"""
+
+import json
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+from airflow.cli.commands.task_command import _get_template_context
+from airflow.dag_processing.bundles.manager import DagBundlesManager
+from airflow.dag_processing.dagbag import BundleDagBag, DagBag, sync_bag_to_db
+from airflow.models.dagrun import DagRun
+from airflow.serialization.serialized_objects import DagSerialization
+from airflow.timetables.base import DataInterval, TimeRestriction
+from airflow.utils.db import upgradedb
+from airflow.utils.state import DagRunState
+from airflow.utils.types import DagRunTriggeredByType, DagRunType
+from pendulum import instance
+
+DAGS, BUNDLE = sys.argv[1], "dags-folder"
+# a logical date belongs to one run alone
+DAY, NOON, TESTED = (datetime(year, 3, 1, hour, tzinfo=UTC) for year, hour in ((2018, 0), (2018, 12), (2019, 0)))
+
+
+def parsed():
+    """The DAG for tasks and the one of the scheduler, with the timetable of the setting in force."""
+    dag = DagBag(DAGS).dags["nightly"]
+    return dag, DagSerialization.deserialize_dag(DagSerialization.serialize_dag(dag))
+
+
+def as_of(dag, run: DagRun) -> str:
+    """The argument of a task of a run, rendered as a worker does."""
+    task = dag.get_task("forget")
+    context = _get_template_context(run.get_task_instance("forget"), task)
+    return task.render_template(task.op_args[1], context)
+
+
+def create(scheduler_dag, kind: DagRunType, logical: datetime | None, interval: DataInterval | None, after: datetime):
+    """A run as the scheduler or the API makes it."""
+    return scheduler_dag.create_dagrun(
+        run_id=f"{kind}-{logical}-{after}".replace(" ", "T"),
+        logical_date=logical,
+        data_interval=interval,
+        run_after=after,
+        run_type=kind,
+        triggered_by=DagRunTriggeredByType.TEST,
+        state=DagRunState.QUEUED,
+    )
+
+
+def kinds() -> dict[str, str]:
+    """The day of each kind of run."""
+    DagBundlesManager().sync_bundles_to_db()
+    sync_bag_to_db(BundleDagBag(DAGS, bundle_path=Path(DAGS), bundle_name=BUNDLE), BUNDLE, None)
+    dag, scheduler_dag = parsed()
+    timetable = scheduler_dag.timetable
+    since = TimeRestriction(earliest=instance(datetime(2017, 2, 27, tzinfo=UTC)), latest=None, catchup=True)
+    found, last = {"timetable": type(timetable).__name__}, None
+    for _ in range(3):
+        info = timetable.next_dagrun_info(last_automated_data_interval=last, restriction=since)
+        last = info.data_interval
+        run = create(scheduler_dag, DagRunType.SCHEDULED, info.logical_date, info.data_interval, info.run_after)
+        found[f"scheduled after {info.run_after:%Y-%m-%d}"] = as_of(dag, run)
+    info = timetable.next_dagrun_info(last_automated_data_interval=last, restriction=since)
+    backfill = create(scheduler_dag, DagRunType.BACKFILL_JOB, info.logical_date, info.data_interval, datetime.now(UTC))
+    found |= {"backfill": as_of(dag, backfill), "backfill runs after": f"{info.run_after:%Y-%m-%d}"}
+    for name, logical in (("midnight", DAY), ("noon", NOON)):
+        interval = timetable.infer_manual_data_interval(run_after=instance(logical))
+        found[f"manual of {name}"] = as_of(dag, create(scheduler_dag, DagRunType.MANUAL, logical, interval, logical))
+    found["manual without a date"] = as_of(dag, create(scheduler_dag, DagRunType.MANUAL, None, None, NOON))
+    found["asset"] = as_of(dag, create(scheduler_dag, DagRunType.ASSET_TRIGGERED, None, None, NOON))
+    tested = dag.test(logical_date=TESTED, mark_success_pattern=".*")
+    found["dag.test"] = as_of(dag, tested)
+    return found
+
+
+upgradedb()
+print("KINDS", json.dumps(kinds()))
