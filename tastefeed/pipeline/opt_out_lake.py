@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 
 from tastefeed.contracts import Flag, OptOut, Settings, SubjectType
 from tastefeed.contracts import columns as c
-from tastefeed.contracts.errors import OptOutStoreUnavailable, UnreadableInput
+from tastefeed.contracts.errors import LakeMissing, OptOutStoreUnavailable
 from tastefeed.contracts.ids import spellings
 from tastefeed.pipeline.importers import landed_files
 from tastefeed.pipeline.lake import Lake
@@ -37,12 +37,10 @@ class OptOutLake:
 
     @classmethod
     def existing(cls, lake: str) -> "OptOutLake":
-        """Those of a lake that is there. Raises `UnreadableInput`."""
+        """Those of a lake that is there. Raises `LakeMissing`."""
         found = cls.of(lake)
         if not found.home.fs.exists(found.home.root):
-            raise UnreadableInput(
-                f"{lake}: there is no such lake; `tastefeed init --lake {lake}` or an import makes one"
-            )
+            raise LakeMissing(f"{lake}: there is no such lake; `tastefeed init --lake {lake}` or an import makes one")
         return found
 
     def create(self) -> None:

@@ -10,8 +10,8 @@ import pyarrow.parquet as pq
 
 from tastefeed.contracts import Settings
 from tastefeed.contracts import columns as c
-from tastefeed.contracts.errors import BadId, UnreadableInput
 from tastefeed.contracts.ids import read_id
+from tastefeed.pipeline.importers.lost_ids import check_ids
 from tastefeed.pipeline.importers.readers import read_table
 from tastefeed.pipeline.lake import Lake
 from tastefeed.pipeline.landed import usable_events
@@ -58,15 +58,7 @@ def landed_user_ids(lake: str) -> list[str]:
 
 def user_ids(path: Path) -> list[str]:
     """The users that a file asks for, each once. Raises `UnreadableInput`, `SchemaMismatch` and `BadId`."""
-    named: pl.Series = read_table(path, "users").frame[c.USER_ID]
-    found = [_user_id(path, number, value) for number, value in enumerate(named, 1) if value is not None]
-    if not found:
-        raise UnreadableInput(f"{path}: names no user; give at least one user_id")
-    return list(dict.fromkeys(found))
-
-
-def _user_id(path: Path, number: int, value: str) -> str:
-    try:
-        return read_id(value)
-    except BadId as error:
-        raise BadId(f"{path}: row {number}: {c.USER_ID} {error}") from None
+    read = read_table(path, "users")
+    check_ids(path, read, c.USER_ID)
+    found: pl.Series = read.frame[c.USER_ID]
+    return list(dict.fromkeys(map(read_id, found)))

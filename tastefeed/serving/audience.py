@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tastefeed.contracts.errors import EventStoreUnavailable, OptOutStoreUnavailable
+from tastefeed.contracts.ids import spellings
 from tastefeed.serving.opt_outs import OptOutStore, Standing
 from tastefeed.serving.pending_events import PendingEvents, Touch
 from tastefeed.serving.release import SECONDS_AN_HOUR, Release
@@ -51,7 +52,7 @@ class Doorkeeper:
         except OptOutStoreUnavailable:
             return Audience(None, Reason.OPT_OUT_STORE_UNAVAILABLE, self._opt_outs.last_known())
         reason = _refusal(standing, user_id, gpc=gpc)
-        row = release.user_row.get(user_id) if user_id is not None and reason is None else None
+        row = _user_row(release, user_id) if user_id is not None and reason is None else None
         if user_id is None or row is None:
             unknown = Reason.UNKNOWN_USER if release.profiled else Reason.RELEASE_NOT_PROFILED
             return Audience(None, reason or unknown, standing)
@@ -59,6 +60,11 @@ class Doorkeeper:
             return Audience(row, None, standing, tuple(self._pending.touched(user_id)))
         except EventStoreUnavailable:
             return Audience(None, Reason.EVENT_STORE_UNAVAILABLE, standing)
+
+
+def _user_row(release: Release, user_id: str) -> int | None:
+    rows = (release.user_row.get(spelling) for spelling in spellings(user_id))
+    return next((row for row in rows if row is not None), None)
 
 
 def _refusal(standing: Standing, user_id: str | None, *, gpc: bool) -> Reason | None:

@@ -134,7 +134,7 @@ class PendingEvents(SqlStore):
     def touched(self, user_id: str) -> list[Touch]:
         """What the user clicked, saved or hid and no release knows yet."""
         p = PENDING.c
-        asked = select(p.item_id, p.landed_at).where(p.user_id == user_id, p.action.in_(TOUCHES))
+        asked = select(p.item_id, p.landed_at).where(p.user_id.in_(spellings(user_id)), p.action.in_(TOUCHES))
         with self._transaction() as connection:
             return [Touch(item_id, landed_at) for item_id, landed_at in connection.execute(asked)]
 

@@ -104,7 +104,8 @@ def test_a_bad_id_in_a_file_names_the_row_and_keeps_nothing(tmp_path: Path) -> N
     )
     done = tiny.tastefeed_here("import", "--opt-outs", file, "--lake", tmp_path / "lake")
     assert done.returncode == 1
-    assert "row 2: " in done.stderr
+    assert "row 2 has no readable subject_id; correct it: nothing was imported" in done.stderr
+    assert "(it is longer than 512 characters (600); give a shorter id)" in done.stderr
     assert "xxx" not in done.stderr
     assert not (tmp_path / "lake").exists()
 
@@ -129,6 +130,8 @@ def test_who_is_asked_for_is_read_by_the_id_rule(tmp_path: Path) -> None:
     file = tmp_path / "users.csv"
     file.write_text("user_id\n 42 \n42\nann\n")
     assert user_ids(file) == ["42", "ann"]
-    file.write_text(f"user_id\nann\n{'x' * 513}\n")
-    with pytest.raises(BadId, match=r"users.csv: row 2: user_id is longer than 512 characters"):
-        user_ids(file)
+    control = ("a\x01b", "holds a control character")
+    for bad, reason in (("x" * 513, "is longer than 512 characters"), ('" "', "is blank"), control):
+        file.write_text(f"user_id\nann\n{bad}\nbob\n")
+        with pytest.raises(BadId, match=rf"users.csv: row 2: user_id {reason}"):
+            user_ids(file)

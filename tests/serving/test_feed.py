@@ -1,5 +1,6 @@
 """The feed over HTTP, by the tiny release: users at items 0, 8, 16, 24, 32, which they saved; they clicked the next."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from tastefeed.contracts.schemas import ITEMS
+from tastefeed.ranking.tables import ids_of
 from tastefeed.serving.app import create_app
 from tastefeed.serving.arrays import without_users
 from tastefeed.serving.scrub import scrub
@@ -393,3 +395,18 @@ def test_no_user_id_in_any_log(client, caplog):
 def test_scores_are_finite_numbers(client):
     scores = [item["score"] for item in feed(client, limit=200)["items"]]
     assert np.isfinite(scores).all()
+
+
+@pytest.mark.parametrize("asked", ["42", "42.0"])
+@pytest.mark.parametrize("known", ["42", "42.0"])
+def test_either_spelling_of_an_id_is_one_user(client, lake, asked, known):
+    contents = item_table()
+    users = replace(user_table(contents), ids=ids_of([known, "u1", "u2", "u3", "u4"]))
+    lake.publish(users=users)
+    client.app.state.held.read_first()
+    page = feed(client, user=asked)
+    assert page["personalized"]
+    post(client, {"user_id": "42", "item_id": ids(page)[0]})
+    assert ids(page)[0] not in ids(feed(client, user=asked, limit=200))
+    client.put("/v1/opt-outs/user/42.0/personalization")
+    assert feed(client, user=asked)["reason"] == "opted_out"

@@ -1,3 +1,5 @@
+import sqlite3
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -100,3 +102,44 @@ def test_a_store_that_is_away(tmp_path):
 
 def test_batched():
     assert [list(some) for some in batched([1, 2, 3, 4, 5], 2)] == [[1, 2], [3, 4], [5]]
+
+
+def test_a_drain_is_bounded_and_misses_nothing(pending):
+    pending.add([event(f"e{number:03}", f"i{number}") for number in range(25)])
+    sizes, seen = [], []
+    while batch := pending.drain(limit=10):
+        again = pending.drain(limit=10)
+        assert (again.name, again.rows) == (batch.name, batch.rows)
+        sizes.append(batch.rows.num_rows)
+        seen += batch.rows["event_id"].to_pylist()
+        pending.landed(batch.name)
+    assert sizes == [10, 10, 5]
+    assert sorted(seen) == [f"e{number:03}" for number in range(25)]
+
+
+def test_rows_erased_between_sealing_and_landing_are_not_drained_again(pending):
+    pending.add([event("e1", "i1"), event("e2", "i2", who="bob")])
+    pending.drain()  # and the night is killed
+    pending.erase(["ann"])
+    assert pending.drain().rows["user_id"].to_pylist() == ["bob"]
+
+
+def test_a_feed_looks_up_a_user_s_few_actions_and_not_all_rows(pending, tmp_path):
+    pending.add([event(f"e{number}", f"i{number}", action="impression") for number in range(3000)])
+    pending.add([event("saved", "i7", action="save")])
+    assert items(pending, "ann") == ["i7"]
+    with closing(sqlite3.connect(tmp_path / "pending_events.db")) as connection:
+        asked = "SELECT item_id FROM pending_events WHERE user_id = 'ann' AND action IN ('click', 'save', 'hide')"
+        plan = str(connection.execute(f"EXPLAIN QUERY PLAN {asked}").fetchall())
+    assert "(user_id=? AND action=?)" in plan
+
+
+def test_a_store_of_before_gets_the_indexes_and_tombstones(pending, tmp_path):
+    pending.add([event("e1", "i1")])
+    with closing(sqlite3.connect(tmp_path / "pending_events.db")) as connection, connection:
+        connection.execute("DROP INDEX ix_pending_events_user_action")
+        connection.execute("DROP INDEX ix_pending_events_drain")
+        connection.execute("DROP TABLE erased_users")
+    again = PendingEvents(f"sqlite:///{tmp_path}/pending_events.db")
+    assert again.erase(["ann"]) == 1
+    assert again.add([event("e1", "i1")]).erased == {"ann"}

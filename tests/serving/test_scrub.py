@@ -1,10 +1,14 @@
+from datetime import UTC, datetime
+
 import numpy as np
 import pytest
 
 from tastefeed.contracts.errors import ReleaseCorrupt
 from tastefeed.serving import publish as p
+from tastefeed.serving.audience import not_shown
+from tastefeed.serving.opt_outs import Standing
 from tastefeed.serving.scrub import scrub
-from tests.serving.tiny import N_USERS, contents, publish_tiny
+from tests.serving.tiny import N_ITEMS, N_USERS, contents, publish_tiny
 
 
 @pytest.fixture
@@ -55,6 +59,13 @@ def test_a_user_who_is_a_creator_is_no_longer_named(root):
     scrub(root, ["c3"])
     after = p.load(root).catalogue["creator_id"].to_pylist()
     assert after == [None if creator == "c3" else creator for creator in before]
+
+
+def test_the_items_of_a_withheld_creator_stay_away_after_the_name_is_gone(root):
+    scrub(root, ["c3", "c4"], ["c3", "c2"])
+    release = p.load(root)
+    gone = not_shown(release, Standing(frozenset(), frozenset(), frozenset()), datetime.now(UTC))
+    assert release.items.ids[gone].tolist() == [f"i{row}" for row in range(3, N_ITEMS, 5)]
 
 
 def test_all_users_may_leave(root):

@@ -67,7 +67,7 @@ def land(
     fs, folder = _folder(lake_root, table)
     path = f"{folder}/{_content_name(frame)}.parquet"
     is_new = not fs.exists(path)
-    named = frame[PERSON[table]].is_in(sorted(erased)).fill_null(value=False)
+    named = _naming(frame, table, erased)
     kept = _without(frame, table, named) if named.any() else frame
     if is_new or table != "events":
         stamped = kept.with_columns(pl.lit(landed_at, pl.Datetime("us", "UTC")).alias(c.LANDED_AT))
@@ -117,7 +117,7 @@ def landed_creators(lake_root: str | Path) -> dict[str, set[str]]:
 
 def items_of(items: pl.DataFrame, creators: Collection[str] | None = None) -> dict[str, list[str]]:
     """The items of each creator that a table names, or of some of them."""
-    named = items.select(c.CREATOR_ID, c.ITEM_ID).drop_nulls()
+    named = items.select(valid_id(c.CREATOR_ID), valid_id(c.ITEM_ID)).drop_nulls()
     if creators is not None:
         named = named.filter(pl.col(c.CREATOR_ID).is_in(sorted(creators)))
     return dict(named.group_by(c.CREATOR_ID).agg(pl.col(c.ITEM_ID).unique()).iter_rows())
@@ -130,12 +130,16 @@ def _erase_table(lake_root: str | Path, table: str, gone: list[str]) -> int:
 
 
 def _erase_file(fs: AbstractFileSystem, path: str, table: str, gone: list[str]) -> int:
-    people = pl.DataFrame(_read(fs, path, [PERSON[table]]))[PERSON[table]]
-    hits = people.is_in(gone).fill_null(value=False)
+    hits = _naming(pl.DataFrame(_read(fs, path, [PERSON[table]])), table, gone)
     if hits.any():
         kept = _without(pl.DataFrame(_read(fs, path)), table, hits)
         _write_whole(fs, path, to_arrow(kept, landed_schema(table)))
     return int(hits.sum())
+
+
+def _naming(frame: pl.DataFrame, table: str, people: Collection[str]) -> pl.Series:
+    """[N] whether each row names one of these people, also where blanks around the id were kept."""
+    return frame.select(valid_id(PERSON[table])).to_series().is_in(sorted(people)).fill_null(value=False)
 
 
 def _without(frame: pl.DataFrame, table: str, named: pl.Series) -> pl.DataFrame:

@@ -9,10 +9,11 @@ from typing import Any, Protocol
 
 from tastefeed.contracts import OptOut
 from tastefeed.contracts import columns as c
-from tastefeed.contracts.errors import BadId, UnknownOptOut, UnreadableInput
+from tastefeed.contracts.errors import UnknownOptOut, UnreadableInput
 from tastefeed.contracts.ids import read_id
 from tastefeed.contracts.instants import CLOCK_SKEW
 from tastefeed.contracts.opt_outs import checked
+from tastefeed.pipeline.importers.lost_ids import why_unreadable
 from tastefeed.pipeline.importers.mapping import NO_MAPPING, NameMapping
 from tastefeed.pipeline.importers.readers import ReadTable, read_table
 
@@ -43,7 +44,8 @@ class Erasures(Protocol):
 def read_opt_outs(path: Path, mapping: NameMapping = NO_MAPPING) -> tuple[tuple[OptOut, ...], ReadTable]:
     """The file's opt-outs. Raises `UnreadableInput` and `UnknownOptOut`, each naming the file and the row."""
     read = read_table(path, "opt_outs", mapping)
-    return tuple(_opt_out(path, number, row) for number, row in enumerate(read.frame.iter_rows(named=True), 1)), read
+    rows = enumerate(read.frame.iter_rows(named=True), 1)
+    return tuple(_opt_out(path, read, number, row) for number, row in rows), read
 
 
 def opt_out_lines(opt_outs: Sequence[OptOut], now: datetime) -> list[str]:
@@ -71,17 +73,17 @@ def opt_out_lines(opt_outs: Sequence[OptOut], now: datetime) -> list[str]:
     ]
 
 
-def _opt_out(path: Path, number: int, row: dict[str, Any]) -> OptOut:
+def _opt_out(path: Path, read: ReadTable, number: int, row: dict[str, Any]) -> OptOut:
     missing = [column for column, value in row.items() if value is None]
     if missing:
+        wrong_id = c.SUBJECT_ID in missing
+        why = f" (it {why_unreadable(path, read, c.SUBJECT_ID, number - 1)})" if wrong_id else ""
         raise UnreadableInput(
-            f"{path}: row {number} has no readable {', '.join(missing)}; correct it: nothing was imported"
+            f"{path}: row {number} has no readable {', '.join(missing)}; correct it: nothing was imported{why}"
         )
     try:
         subject_type, flag = checked(str(row[c.SUBJECT_TYPE]), str(row[c.FLAG]))
         subject_id = read_id(row[c.SUBJECT_ID])
     except UnknownOptOut as error:
         raise UnknownOptOut(f"{path}: row {number}: {error}") from None
-    except BadId as error:
-        raise BadId(f"{path}: row {number}: {c.SUBJECT_ID} {error}; nothing was imported") from None
     return OptOut(subject_type, subject_id, flag, bool(row[c.OPTED_OUT]), row[c.EFFECTIVE_AT])

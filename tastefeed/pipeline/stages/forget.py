@@ -55,7 +55,8 @@ def forget(night: Night) -> Summary:
 
 def forget_in(night: Night, table: str, users: Iterable[str]) -> int:
     """Remove people from every partition of a derived table; returns how many rows went."""
-    gone = pc.field(c.USER_ID).isin(pa.array(sorted(users), pa.string()))
+    # blanks around ids were kept once
+    gone = pc.utf8_trim_whitespace(pc.field(c.USER_ID)).isin(pa.array(sorted(users), pa.string()))
     rows = 0
     for as_of in night.lake.partitions(table):
         partition = night.lake.dataset(table, as_of)

@@ -11,7 +11,16 @@ import polars as pl
 import pyarrow.parquet as pq
 import pytest
 
-from tastefeed.pipeline.importers import erase, land, landed_files, landed_items, landed_schema, landed_users
+from tastefeed.pipeline.importers import (
+    erase,
+    land,
+    landed_creators,
+    landed_files,
+    landed_items,
+    landed_schema,
+    landed_users,
+    unname_creators,
+)
 from tastefeed.pipeline.importers.readers import conform
 
 MONDAY = datetime(2016, 3, 14, tzinfo=UTC)
@@ -151,6 +160,44 @@ def test_importing_again_does_not_bring_anybody_back(tmp_path: Path) -> None:
     land("events", events("secret-ann"), tmp_path, MONDAY)
     erase(tmp_path, ["secret-ann"])
     assert land("events", events("secret-ann"), tmp_path, TUESDAY).is_new is False
+    assert b"secret-ann" not in bytes_of(tmp_path)
+
+
+def test_an_id_whose_blanks_were_kept_is_erased_too(tmp_path: Path) -> None:
+    padded = events("secret-ann", "bob").with_columns(user_id=pl.format(" {}\u3000", "user_id"))
+    land("events", padded, tmp_path, MONDAY)
+    assert erase(tmp_path, ["secret-ann"])["events"] == 1
+    assert b"secret-ann" not in bytes_of(tmp_path)
+
+
+def made(**creators: str | None) -> pl.DataFrame:
+    rows = pl.DataFrame({"item_id": list(creators), "creator_id": list(creators.values())})
+    return conform(rows, "items", "F").frame
+
+
+def test_a_creator_leaves_the_landed_items_and_comes_back_with_no_import(tmp_path: Path) -> None:
+    table = made(a="secret-ann", b="bob", d=None)
+    land("items", table, tmp_path, MONDAY)
+    land("items", made(a="secret-ann", e="bob"), tmp_path, TUESDAY)
+    assert landed_creators(tmp_path) == {"secret-ann": {"a"}, "bob": {"b", "e"}}
+    assert unname_creators(tmp_path, ["secret-ann", "nobody"]) == 2
+    for frame in (table, made(f="secret-ann", g="bob")):
+        batch = land("items", frame, tmp_path, TUESDAY + timedelta(days=1), {"secret-ann"})
+        assert batch.erased == 1
+    assert b"secret-ann" not in bytes_of(tmp_path)
+    wanted = {"a": None, "b": "bob", "d": None, "e": "bob", "f": None, "g": "bob"}
+    assert dict(landed_items(tmp_path).select("item_id", "creator_id").iter_rows()) == wanted
+
+
+@pytest.mark.parametrize("table", ["events", "users"])
+def test_an_import_leaves_erased_people_out(tmp_path: Path, table: str) -> None:
+    frame = {"events": events("secret-ann", "bob"), "users": users(**{"secret-ann": "SP", "bob": "MG"})}[table]
+    land(table, frame, tmp_path, MONDAY)
+    erase(tmp_path, ["secret-ann"])
+    again = land(table, frame, tmp_path, TUESDAY, {"secret-ann"})
+    assert (again.rows, again.is_new, again.erased) == (1, False, 1)
+    more = land(table, frame.reverse(), tmp_path, TUESDAY, {"secret-ann"})
+    assert (more.rows, more.is_new) == (1, True)
     assert b"secret-ann" not in bytes_of(tmp_path)
 
 
