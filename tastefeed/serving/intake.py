@@ -6,7 +6,7 @@ read becomes null with a warning. So an event that is posted and imported is one
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated
@@ -102,25 +102,28 @@ class Receipt:
 
 def take_in(rows: Sequence[object], pending: PendingEvents, opt_outs: OptOutStore) -> Receipt:
     """Check and store a batch. Raises `EventStoreUnavailable` and `OptOutStoreUnavailable`, with nothing stored."""
-    erased = opt_outs.subjects(SubjectType.USER, [Flag.ERASURE])
     latest = datetime.now(UTC) + CLOCK_SKEW
-    read = [_read(index, row, erased, latest) for index, row in enumerate(rows)]
-    good = [row for row in read if isinstance(row, Event)]
-    added = pending.add([event.model_dump() for event in good])
-    read = [_unless_erased(index, row, added.erased) for index, row in enumerate(read)]
+    read = [_read(index, row, latest) for index, row in enumerate(rows)]
+    users = {row.user_id for row in read if isinstance(row, Event)}
+    read = _without(read, opt_outs.among(SubjectType.USER, users, [Flag.ERASURE]))
+    added = pending.add([row.model_dump() for row in read if isinstance(row, Event)])
+    read = _without(read, added.erased)  # the store's own answer: a user may be erased while the events are on the way
     errors = [row for row in read if isinstance(row, RowError)]
     accepted = len(read) - len(errors)
     return Receipt(accepted, accepted - added.new, errors, [*_unknown_columns(rows), *_lost_ids(rows, read)])
 
 
-def _unless_erased(index: int, row: Event | RowError, erased: frozenset[str]) -> Event | RowError:
-    """The store's own answer on users who were erased while their events were on the way."""
-    if isinstance(row, RowError) or row.user_id not in erased:
-        return row
-    return RowError(index, ERASED, "user_id: asked for erasure; nothing of this user is stored")
+def _without(read: Sequence[Event | RowError], erased: Collection[str]) -> list[Event | RowError]:
+    """The rows, those of erased users refused."""
+    return [
+        RowError(index, ERASED, "user_id: asked for erasure; nothing of this user is stored")
+        if isinstance(row, Event) and row.user_id in erased
+        else row
+        for index, row in enumerate(read)
+    ]
 
 
-def _read(index: int, row: object, erased: frozenset[str], latest: datetime) -> Event | RowError:
+def _read(index: int, row: object, latest: datetime) -> Event | RowError:
     try:
         event = Event.model_validate(row)
     except ValidationError as error:
@@ -132,7 +135,7 @@ def _read(index: int, row: object, erased: frozenset[str], latest: datetime) -> 
         return RowError(index, Reason.BEFORE_1990, "timestamp: is before 1990; send when it happened")
     if event.timestamp > latest:
         return RowError(index, Reason.IN_THE_FUTURE, "timestamp: is in the future; send when it happened, in UTC")
-    return _unless_erased(index, event, erased)
+    return event
 
 
 REASONS = {
