@@ -4,7 +4,7 @@ import errno
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -47,6 +47,12 @@ def naming(path: str | Path) -> Iterator[None]:
         raise
 
 
+def remove_leftover(path: Path) -> None:
+    """Remove what a failed write may have left; on a read-only disk, where nothing can be removed, nothing was left."""
+    with suppress(OSError):
+        path.unlink()
+
+
 def require_room(folder: Path) -> None:
     """Check that a folder can be filled, or made and filled, without making it. Raises `OSError` with the path."""
     there = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
@@ -67,4 +73,4 @@ def require_writable(folder: Path) -> None:
         error.filename = str(folder)
         raise
     finally:
-        probe.unlink(missing_ok=True)
+        remove_leftover(probe)

@@ -15,7 +15,7 @@ from tastefeed.pipeline.importers.lost_ids import check_ids
 from tastefeed.pipeline.importers.readers import read_table
 from tastefeed.pipeline.lake import Lake
 from tastefeed.pipeline.landed import usable_events
-from tastefeed.pipeline.os_errors import naming
+from tastefeed.pipeline.os_errors import naming, remove_leftover
 from tastefeed.serving import places, publish
 from tastefeed.serving.recommend import recommend
 from tastefeed.serving.wishes import Wishes
@@ -46,7 +46,7 @@ def recommend_to(lake: str, *, users: Path | None, k: int, out: Path) -> int:
             pq.write_table(lists, aside, compression="zstd")
             aside.replace(out)
     finally:
-        aside.unlink(missing_ok=True)
+        remove_leftover(aside)
     return int(lists.num_rows)
 
 

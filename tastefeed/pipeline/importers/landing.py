@@ -24,7 +24,7 @@ from tastefeed.contracts import columns as c
 from tastefeed.contracts.ids import BLANKS, CONTROL, MAX_ID_LENGTH
 from tastefeed.contracts.schemas import INCOMING, INSTANT
 from tastefeed.pipeline.importers.readers import to_arrow
-from tastefeed.pipeline.os_errors import naming
+from tastefeed.pipeline.os_errors import naming, remove_leftover
 
 LANDED = ("events", "items", "users")
 PERSON = {"events": c.USER_ID, "items": c.CREATOR_ID, "users": c.USER_ID}
@@ -200,7 +200,7 @@ def _replace_local(path: Path, content: bytes) -> None:
             os.fsync(file.fileno())
         aside.replace(path)
     finally:
-        aside.unlink(missing_ok=True)
+        remove_leftover(aside)
     folder = os.open(path.parent, os.O_RDONLY)
     try:
         os.fsync(folder)  # the rename itself, so that a power cut does not undo it
