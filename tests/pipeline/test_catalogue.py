@@ -41,7 +41,9 @@ def lake(tmp_path: Path) -> Lake:
 
 @pytest.fixture
 def opt_outs(tmp_path: Path) -> OptOutStore:
-    return OptOutStore(f"sqlite:///{tmp_path}/opt_outs.db")
+    store = OptOutStore(f"sqlite:///{tmp_path}/opt_outs.db", beside=[tmp_path])
+    store.create()
+    return store
 
 
 def land_events(lake: Lake, *rows: tuple[str | None, str | None, str, int | datetime | None]) -> None:

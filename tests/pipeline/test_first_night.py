@@ -126,7 +126,7 @@ def test_opt_outs_of_items_and_creators_hold_in_it(client: TestClient) -> None:
     assert client.put("/v1/opt-outs/user/me/personalization").status_code == 200
     items = client.get("/v1/users/u/home-feed?limit=100").json()["items"]
     assert newest not in {item["item_id"] for item in items}
-    assert {item["creator_id"] for item in items} == {"ann"}
+    assert {item["creator_id"] for item in items} == {"ann", *tiny.MADE_BY.values()}
     assert client.get("/v1/users/me/home-feed").json()["reason"] == "opted_out"
 
 
@@ -163,7 +163,7 @@ def test_a_creator_who_asks_to_be_forgotten_leaves_it(lake: Path) -> None:
     assert list(renamed.values()) == [publish.current(root)]
     release = publish.load(root)
     assert release.profiled is False
-    assert set(release.catalogue["creator_id"].to_pylist()) == {None, "bob"}
+    assert set(release.catalogue["creator_id"].to_pylist()) == {None, "bob", *tiny.MADE_BY.values()}
 
 
 def test_the_run_in_mlflow_says_which_stage_refused(refused: Path) -> None:
@@ -252,6 +252,7 @@ def test_nobody_may_be_read_and_nothing_is_left_to_show(tmp_path: Path, fast: No
     lake = tmp_path / "lake"
     day = land(lake, ("u1", "i1", "click", 1))
     night = open_night(str(lake), day)
+    night.opt_outs.create()
     night.opt_outs.set("user", "u1", "personalization")
     for stage in STAGES:
         run_stage(night, stage)
@@ -261,6 +262,7 @@ def test_nobody_may_be_read_and_nothing_is_left_to_show(tmp_path: Path, fast: No
 def test_a_backtest_measures_or_fails(tmp_path: Path, fast: None, spark: object) -> None:
     lake = tmp_path / "lake"
     published = open_night(str(lake), land(lake, ("u1", "i1", "click", 1)))
+    published.opt_outs.create()
     plan = backtest_plan(published.plan.as_of, weeks=1, holdout_days=7, label_weeks=2)
     night = Night(published.home, published.home, plan, published.settings, published.config)
     night.write_summary("forget", {"mlflow_run": night.tracking.start("backtest")})

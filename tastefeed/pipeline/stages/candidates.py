@@ -52,8 +52,8 @@ def as_table(view: View, pairs: Candidates) -> pl.DataFrame:
     """Candidates by id, in `schemas.CANDIDATES`."""
     return pl.DataFrame(
         {
-            c.USER_ID: view.users.ids[pairs.user_rows],
-            c.ITEM_ID: view.items.ids[pairs.item_rows],
+            c.USER_ID: pl.Series(view.users.ids[pairs.user_rows], dtype=pl.String),
+            c.ITEM_ID: pl.Series(view.items.ids[pairs.item_rows], dtype=pl.String),
             "sources": pairs.sources,
             "retrieval_score": pairs.retrieval_scores,
         }
