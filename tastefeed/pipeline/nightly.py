@@ -13,6 +13,7 @@ from filelock import FileLock, Timeout
 from tastefeed.contracts import Settings
 from tastefeed.contracts.errors import NightFailed, NightRunning
 from tastefeed.features import warm_up
+from tastefeed.pipeline.interruption import ending_at_ctrl_c
 from tastefeed.pipeline.lake import Lake
 from tastefeed.pipeline.last_day import day_of_night
 from tastefeed.pipeline.night import Night, open_night
@@ -63,7 +64,8 @@ def run_nightly(lake: str, as_of: date | None, settings: Settings, *, debug: boo
     night = open_night(lake, day, settings)
     with alone(home):
         warm_up(night.settings)  # while Airflow starts
-        _run_dag(night, airflow_environment(settings, home, debug=debug))
+        with ending_at_ctrl_c():
+            _run_dag(night, airflow_environment(settings, home, debug=debug))
     return night
 
 

@@ -7,16 +7,23 @@ from airflow.sdk.exceptions import AirflowFailException
 
 from tastefeed.contracts import Settings
 from tastefeed.contracts.errors import TastefeedError
+from tastefeed.pipeline.interruption import asked_to_end
 from tastefeed.pipeline.night import Night, open_night, run_stage
 from tastefeed.pipeline.os_errors import LASTING, one_line
+
+INTERRUPTED = "interrupted"
 
 
 def run_task(stage: str, lake: str, as_of: str) -> None:
     """Run one stage of one night. Raises `AirflowFailException`, which is not retried, for what a retry cannot mend."""
+    if asked_to_end():
+        raise AirflowFailException(INTERRUPTED)
     settings = Settings()
     night = open_night(lake or settings.lake, date.fromisoformat(as_of), settings)
     try:
         run_stage(night, stage)
+    except KeyboardInterrupt as interrupt:
+        raise AirflowFailException(INTERRUPTED) from interrupt
     except TastefeedError as refusal:
         raise _final(night, stage, refusal, str(refusal)) from refusal
     except OSError as error:
