@@ -15,7 +15,7 @@ import pytest
 from tests import tiny
 from tests.serving.test_server import free_port, wait_for
 
-CASES = Path(__file__).parent / "cases"
+CASES = Path(__file__).parents[1] / "cases"
 # MLflow and Airflow warn about their own dependencies when they are imported
 pytestmark = pytest.mark.filterwarnings("ignore")
 
