@@ -75,7 +75,7 @@ test: $(READY)  ## run the whole test suite
 	@room=$$(df -Pk /dev/shm 2>/dev/null | awk 'NR == 2 {print $$4}'); \
 	if [ -z "$$TMPDIR" ] && [ "$${room:-0}" -gt 8000000 ]; then \
 	  TMPDIR=$$(mktemp -d /dev/shm/tastefeed.XXXXXX); export TMPDIR; trap 'rm -rf "$$TMPDIR"' EXIT; fi; \
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder --cov --cov-report=term:skip-covered --cov-fail-under=85
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder --cov --cov-report=term:skip-covered --cov-fail-under=85
 
 chaos: $(READY)  ## kill the night thirty times, and see it recover
 	@TASTEFEED_CHAOS_KILLS=30 $(BIN)/python -m pytest tests/pipeline/test_chaos.py --timeout 3600 -s

@@ -2,6 +2,6 @@
 
 from airflow.sdk import Asset
 
-from tastefeed.pipeline.stages import STAGES
+from pipeline.stages import STAGES
 
 ASSETS = {stage: Asset(name=stage, uri=f"tastefeed://lake/{stage}", group="tastefeed") for stage in STAGES}

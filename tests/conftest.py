@@ -8,7 +8,7 @@ import pytest
 from filelock import FileLock
 from hypothesis import settings
 
-from tastefeed.contracts import Settings
+from contracts import Settings
 from tests import tiny
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ settings.load_profile("no deadline")
 @pytest.fixture(scope="session")
 def spark() -> "SparkSession":
     """The test run's one Spark session."""
-    from tastefeed.features import spark as start  # most rooms need no JVM
+    from features import spark as start  # most rooms need no JVM
 
     return start(Settings(spark_master="local[2]", spark_shuffle_partitions=2, spark_driver_memory="1g"))
 

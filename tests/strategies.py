@@ -9,9 +9,9 @@ from datetime import UTC, datetime
 
 from hypothesis import strategies as st
 
-from tastefeed.contracts import Action, Reason
-from tastefeed.contracts.ids import BLANKS, is_id, read_id
-from tastefeed.contracts.instants import EARLIEST, read_instant
+from contracts import Action, Reason
+from contracts.ids import BLANKS, is_id, read_id
+from contracts.instants import EARLIEST, read_instant
 
 BLANK = st.sampled_from(["", " ", "\t", "  ", "\xa0", "\u3000"])
 WRITABLE = st.characters(exclude_categories=("Cs",))

@@ -14,8 +14,8 @@ from unittest.mock import patch
 import polars as pl
 import pytest
 
-from tastefeed.pipeline.cli import main
-from tastefeed.pipeline.importers import import_files
+from cli import main
+from pipeline.importers import import_files
 
 START = datetime(2017, 1, 1, tzinfo=UTC)
 DAYS = 63

@@ -2,8 +2,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tastefeed.contracts.errors import BadId
-from tastefeed.contracts.ids import BLANKS, MAX_ID_LENGTH, is_id, read_id, spellings
+from contracts.errors import BadId
+from contracts.ids import BLANKS, MAX_ID_LENGTH, is_id, read_id, spellings
 
 
 @pytest.mark.parametrize(("value", "read"), [

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tastefeed.contracts.instants import read_instant
+from contracts.instants import read_instant
 
 DAY = datetime(2017, 3, 1, tzinfo=UTC)
 NOON = DAY.replace(hour=12)

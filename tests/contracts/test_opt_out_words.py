@@ -1,8 +1,8 @@
 import pytest
 
-from tastefeed.contracts import Flag, SubjectType
-from tastefeed.contracts.errors import UnknownOptOut
-from tastefeed.contracts.opt_outs import checked
+from contracts import Flag, SubjectType
+from contracts.errors import UnknownOptOut
+from contracts.opt_outs import checked
 
 
 def test_words_become_types():

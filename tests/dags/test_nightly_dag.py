@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tastefeed.pipeline.stages import STAGES
+from pipeline.stages import STAGES
 
 ROOT = Path(__file__).parents[2]
 TASKS = {

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import numpy as np
 
-from tastefeed.evaluation import Catalogue, Events, Labels, Lists, Measured
+from evaluation import Catalogue, Events, Labels, Lists, Measured
 
 CUT = datetime(2017, 2, 21, tzinfo=UTC)
 

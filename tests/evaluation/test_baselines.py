@@ -3,8 +3,8 @@ from datetime import timedelta
 import numpy as np
 import pytest
 
-from tastefeed.evaluation import Lists, hold_out, item_sets
-from tastefeed.evaluation.baselines import (
+from evaluation import Lists, hold_out, item_sets
+from evaluation.baselines import (
     Ials,
     IalsConfig,
     ItemKnn,

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from tastefeed.contracts.errors import BadEvaluationInput
-from tastefeed.evaluation import Interval, interval_over_weeks, paired_interval
-from tastefeed.evaluation.bootstrap import week_weights
+from contracts.errors import BadEvaluationInput
+from evaluation import Interval, interval_over_weeks, paired_interval
+from evaluation.bootstrap import week_weights
 
 ZERO_TO_ONE = np.array([0.0, 1.0] * 50)
 

@@ -4,8 +4,8 @@ import numpy as np
 import polars as pl
 import pytest
 
-from tastefeed.contracts.errors import BadEvaluationInput
-from tastefeed.evaluation import compared
+from contracts.errors import BadEvaluationInput
+from evaluation import compared
 
 PEOPLE = 100
 

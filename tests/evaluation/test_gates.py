@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from tastefeed.contracts.errors import BadEvaluationInput, GateRefused
-from tastefeed.evaluation import GateConfig, MeasuredWeek, judge, require
+from contracts.errors import BadEvaluationInput, GateRefused
+from evaluation import GateConfig, MeasuredWeek, judge, require
 from tests.evaluation.builders import measured
 
 USERS = 40

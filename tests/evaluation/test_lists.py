@@ -3,8 +3,8 @@ import re
 import numpy as np
 import pytest
 
-from tastefeed.contracts.errors import BadEvaluationInput
-from tastefeed.evaluation import ItemSets, Labels, Lists, item_sets
+from contracts.errors import BadEvaluationInput
+from evaluation import ItemSets, Labels, Lists, item_sets
 from tests.evaluation.builders import labels, lists
 
 

@@ -3,8 +3,8 @@
 import numpy as np
 import polars as pl
 
-from tastefeed.evaluation.marks import history_words, nameless, places, week_marks
-from tastefeed.evaluation.question import Question
+from evaluation.marks import history_words, nameless, places, week_marks
+from evaluation.question import Question
 from tests.evaluation.builders import labels, lists
 
 IDS = [f"person-{row:02}-zq" for row in range(12)]
@@ -51,7 +51,7 @@ def test_users_by_what_they_touched() -> None:
 
 
 def test_recall_by_items_asks_only_who_has_such_a_label() -> None:
-    from tastefeed.evaluation.marks import recall_by_items
+    from evaluation.marks import recall_by_items
 
     tail = np.array([False, True, True])
     found = recall_by_items(lists([0, 1], [0, 1]), labels({1: 1, 2: 1}, {0: 1}), {"tail": tail}, 2)

@@ -4,8 +4,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from tastefeed.contracts.errors import BadEvaluationInput
-from tastefeed.evaluation import hold_out, mean_of_weeks, measure
+from contracts.errors import BadEvaluationInput
+from evaluation import hold_out, mean_of_weeks, measure
 from tests.evaluation.builders import CUT, catalogue, events, lists, measured
 
 ITEMS = catalogue([-9, -9, -9])

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import ndcg_score
 
-from tastefeed.evaluation import Lists, metrics
+from evaluation import Lists, metrics
 from tests.evaluation.builders import labels, lists
 
 LOG3 = math.log2(3)

@@ -6,10 +6,10 @@ import numpy as np
 import polars as pl
 import pytest
 
-from tastefeed.contracts.errors import BadEvaluationInput
-from tastefeed.evaluation import Lists, item_sets
-from tastefeed.evaluation.lists import Labels
-from tastefeed.evaluation.protocols import full_ranking, leave_one_out, random_out
+from contracts.errors import BadEvaluationInput
+from evaluation import Lists, item_sets
+from evaluation.lists import Labels
+from evaluation.protocols import full_ranking, leave_one_out, random_out
 
 
 def pairs(*rows: str) -> pl.DataFrame:

@@ -3,7 +3,7 @@ from io import StringIO
 import numpy as np
 from rich.console import Console
 
-from tastefeed.evaluation import GateConfig, judge, markdown, metrics_table, rich_table, verdicts_table
+from evaluation import GateConfig, judge, markdown, metrics_table, rich_table, verdicts_table
 from tests.evaluation.builders import measured
 
 METHODS = [

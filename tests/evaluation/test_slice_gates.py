@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from tastefeed.contracts.errors import GateRefused
-from tastefeed.evaluation import GateConfig, judge, require
+from contracts.errors import GateRefused
+from evaluation import GateConfig, judge, require
 from tests.evaluation.builders import measured
 
 EN, PT, RJ = 60, 30, 5

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from tastefeed.evaluation import hold_out
-from tastefeed.evaluation.slices import folded, item_groups, item_table, slice_table, user_slices
+from evaluation import hold_out
+from evaluation.slices import folded, item_groups, item_table, slice_table, user_slices
 from tests.evaluation.builders import CUT, catalogue, events, labels, lists
 
 

@@ -4,9 +4,9 @@ import numpy as np
 import polars as pl
 import pytest
 
-from tastefeed.contracts.errors import BadEvaluationInput
-from tastefeed.evaluation import catalogue_from, events_from, hold_out, weekly_cuts
-from tastefeed.evaluation.splits import instant
+from contracts.errors import BadEvaluationInput
+from evaluation import catalogue_from, events_from, hold_out, weekly_cuts
+from evaluation.splits import instant
 from tests.evaluation.builders import CUT, catalogue, events
 
 

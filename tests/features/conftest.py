@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 from pyspark.sql import DataFrame, SparkSession
 
-from tastefeed.contracts.schemas import EVENTS, ITEMS, SESSIONS
+from contracts.schemas import EVENTS, ITEMS, SESSIONS
 
 CUT = datetime(2024, 3, 29, tzinfo=UTC)
 Build = Callable[..., DataFrame]

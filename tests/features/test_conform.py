@@ -2,9 +2,9 @@ import pyarrow as pa
 import pytest
 from pyspark.sql import SparkSession
 
-from tastefeed.contracts.errors import SchemaMismatch
-from tastefeed.contracts.schemas import DERIVED, INCOMING
-from tastefeed.features import conform, spark_schema
+from contracts.errors import SchemaMismatch
+from contracts.schemas import DERIVED, INCOMING
+from features import conform, spark_schema
 
 SCHEMA = pa.schema([pa.field("item_id", pa.string()), pa.field("at", pa.timestamp("us", tz="UTC"))])
 

@@ -2,8 +2,8 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from tastefeed.contracts.errors import NaiveTime
-from tastefeed.features.cuts import after_cuts, before_cuts, items_at_cuts
+from contracts.errors import NaiveTime
+from features.cuts import after_cuts, before_cuts, items_at_cuts
 
 SECOND = 1 / 3600
 

@@ -3,11 +3,11 @@ from datetime import UTC, datetime
 import polars as pl
 import pytest
 
-from tastefeed.contracts.ids import is_id, read_id
-from tastefeed.contracts.schemas import EVENTS, LANDED_EVENTS, QUARANTINE
-from tastefeed.features import validate
-from tastefeed.pipeline.importers.readers import conform
-from tastefeed.serving.pending_events import PendingEvents
+from contracts.ids import is_id, read_id
+from contracts.schemas import EVENTS, LANDED_EVENTS, QUARANTINE
+from features import validate
+from pipeline.importers.readers import conform
+from serving.pending_events import PendingEvents
 
 
 @pytest.fixture(scope="module")

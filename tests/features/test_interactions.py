@@ -5,9 +5,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyspark.sql import functions as F
 
-from tastefeed.contracts.schemas import INTERACTIONS
-from tastefeed.features import interactions
-from tastefeed.features.interactions import decay
+from contracts.schemas import INTERACTIONS
+from features import interactions
+from features.interactions import decay
 
 DAY = 24
 KNOWN = [

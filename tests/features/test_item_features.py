@@ -1,7 +1,7 @@
 import pytest
 
-from tastefeed.contracts.schemas import ITEM_FEATURES
-from tastefeed.features import item_features
+from contracts.schemas import ITEM_FEATURES
+from features import item_features
 
 DAY = 24
 CATALOGUE = {

@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from tastefeed.contracts.errors import JavaMissing
-from tastefeed.features.java import java_home, java_version, usual_homes
+from contracts.errors import JavaMissing
+from features.java import java_home, java_version, usual_homes
 
 
 def a_home(folder: Path, version: str) -> Path:

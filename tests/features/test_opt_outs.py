@@ -1,7 +1,7 @@
 import pytest
 
-from tastefeed.contracts.errors import SchemaMismatch
-from tastefeed.features import without_users
+from contracts.errors import SchemaMismatch
+from features import without_users
 
 
 def test_leaves_out_users_and_keeps_rows_without_one(users, rows):

@@ -1,9 +1,9 @@
 import pytest
 
-from tastefeed.contracts import Reason
-from tastefeed.contracts.errors import TooManyBadRows
-from tastefeed.contracts.schemas import QUARANTINE
-from tastefeed.features import accept, bad_share, quarantine_counts
+from contracts import Reason
+from contracts.errors import TooManyBadRows
+from contracts.schemas import QUARANTINE
+from features import accept, bad_share, quarantine_counts
 
 
 def test_counts_by_reason_in_the_order_of_the_contract(table):

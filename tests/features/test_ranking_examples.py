@@ -3,8 +3,8 @@ from functools import cache
 
 import pytest
 
-from tastefeed.contracts.schemas import RANKING_EXAMPLES
-from tastefeed.features import ranking_examples
+from contracts.schemas import RANKING_EXAMPLES
+from features import ranking_examples
 
 WEEK = 7 * 24
 CATALOGUE = {

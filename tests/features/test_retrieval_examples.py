@@ -3,8 +3,8 @@ from functools import cache
 
 import pytest
 
-from tastefeed.contracts.schemas import RETRIEVAL_EXAMPLES
-from tastefeed.features import retrieval_examples
+from contracts.schemas import RETRIEVAL_EXAMPLES
+from features import retrieval_examples
 
 KNOWN = [
     ("ana", "save", "x", -9),

@@ -1,5 +1,5 @@
-from tastefeed.contracts.schemas import SESSIONS
-from tastefeed.features import sessions
+from contracts.schemas import SESSIONS
+from features import sessions
 
 MINUTE = 1 / 60
 

@@ -4,9 +4,9 @@ from pathlib import Path
 import polars as pl
 from pyspark.sql import SparkSession
 
-from tastefeed.contracts import Settings
-from tastefeed.features import spark as start
-from tastefeed.features.spark import session_options
+from contracts import Settings
+from features import spark as start
+from features.spark import session_options
 
 
 def test_one_session_a_process(spark: SparkSession):

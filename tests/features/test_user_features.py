@@ -1,7 +1,7 @@
 import pytest
 
-from tastefeed.contracts.schemas import USER_FEATURES
-from tastefeed.features import user_features
+from contracts.schemas import USER_FEATURES
+from features import user_features
 
 DAY = 24
 CATALOGUE = {

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from tastefeed.contracts.errors import TastefeedError
-from tastefeed.pipeline.importers import import_files, landed_files
+from contracts.errors import TastefeedError
+from pipeline.importers import import_files, landed_files
 from tests.fuzz.examples import many
 from tests.strategies import Row, as_csv, rows
 

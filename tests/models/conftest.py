@@ -7,7 +7,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from tastefeed.models.two_tower import TrainedTwoTower, TwoTowerConfig, train
+from models.two_tower import TrainedTwoTower, TwoTowerConfig, train
 
 AS_OF = datetime(2026, 3, 1, tzinfo=UTC)
 TINY = TwoTowerConfig(

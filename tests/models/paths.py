@@ -4,7 +4,7 @@ from itertools import chain
 
 import numpy as np
 
-from tastefeed.models.two_tower.memory import Histories, MemoryTwoTower, histories_of
+from models.two_tower.memory import Histories, MemoryTwoTower, histories_of
 
 
 def of(*histories: list[int], items: int = 3) -> Histories:

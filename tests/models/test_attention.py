@@ -4,15 +4,15 @@ import numpy as np
 import pytest
 import torch
 
-from tastefeed.contracts.errors import UnknownMethod, UntrainableInput
-from tastefeed.models.two_tower.memory import MemoryConfig, MemoryTwoTower, fit, fit_memory
-from tastefeed.models.two_tower.memory.attention import bucket_of, distance_of_bucket
-from tastefeed.models.two_tower.memory.config import AttentionConfig
-from tastefeed.models.two_tower.memory.dropout import Dropout
-from tastefeed.models.two_tower.memory.fitting import by_attention, space_of
-from tastefeed.models.two_tower.memory.learning import epochs_of, share_of_rate
-from tastefeed.models.two_tower.memory.tricks import going_without
-from tastefeed.models.two_tower.memory.windows import NOTHING, cut, latest_window
+from contracts.errors import UnknownMethod, UntrainableInput
+from models.two_tower.memory import MemoryConfig, MemoryTwoTower, fit, fit_memory
+from models.two_tower.memory.attention import bucket_of, distance_of_bucket
+from models.two_tower.memory.config import AttentionConfig
+from models.two_tower.memory.dropout import Dropout
+from models.two_tower.memory.fitting import by_attention, space_of
+from models.two_tower.memory.learning import epochs_of, share_of_rate
+from models.two_tower.memory.tricks import going_without
+from models.two_tower.memory.windows import NOTHING, cut, latest_window
 from tests.models.paths import of, unseen_scores, wanderers
 
 

@@ -5,15 +5,15 @@ import pytest
 import torch
 from scipy.sparse import csr_matrix
 
-from tastefeed.models.two_tower.memory import MemoryConfig, fit, fit_memory
-from tastefeed.models.two_tower.memory.bag import batches, share_of_rate
-from tastefeed.models.two_tower.memory.config import BagConfig
-from tastefeed.models.two_tower.memory.fitting import by_bag, by_space, space_of
-from tastefeed.models.two_tower.memory.graph import Sparse
-from tastefeed.models.two_tower.memory.softmax import BLOCK, log_sum_exp
-from tastefeed.models.two_tower.memory.tower import mixed
-from tastefeed.models.two_tower.memory.trials import Trial
-from tastefeed.models.two_tower.memory.tricks import going_without
+from models.two_tower.memory import MemoryConfig, fit, fit_memory
+from models.two_tower.memory.bag import batches, share_of_rate
+from models.two_tower.memory.config import BagConfig
+from models.two_tower.memory.fitting import by_bag, by_space, space_of
+from models.two_tower.memory.graph import Sparse
+from models.two_tower.memory.softmax import BLOCK, log_sum_exp
+from models.two_tower.memory.tower import mixed
+from models.two_tower.memory.trials import Trial
+from models.two_tower.memory.tricks import going_without
 from tests.models.paths import blocks, of, unseen_scores
 
 CONFIG = MemoryConfig(readout="bag", embedding_size=3, bag=BagConfig(embedding_size=3))

@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 import torch
 
-from tastefeed.contracts.errors import UntrainableInput
-from tastefeed.models.two_tower.memory import Histories, MemoryTwoTower, fit_memory, histories_of
-from tastefeed.models.two_tower.memory import budget as budget_module
-from tastefeed.models.two_tower.memory import choice as choice_module
-from tastefeed.models.two_tower.memory.budget import MINUTES, QUARTER, Budget, seconds_left, seconds_of_space
-from tastefeed.models.two_tower.memory.config import AttentionConfig, BagConfig
-from tastefeed.models.two_tower.memory.trials import Trial
+from contracts.errors import UntrainableInput
+from models.two_tower.memory import Histories, MemoryTwoTower, fit_memory, histories_of
+from models.two_tower.memory import budget as budget_module
+from models.two_tower.memory import choice as choice_module
+from models.two_tower.memory.budget import MINUTES, QUARTER, Budget, seconds_left, seconds_of_space
+from models.two_tower.memory.config import AttentionConfig, BagConfig
+from models.two_tower.memory.trials import Trial
 from tests.models.paths import blocks, wanderers
 
 ATTENTION = AttentionConfig(epochs=12, fewest_steps=1)

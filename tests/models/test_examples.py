@@ -3,9 +3,9 @@ from datetime import timedelta
 import numpy as np
 import polars as pl
 
-from tastefeed.models.two_tower.catalogue import encode_catalogue, hours_of
-from tastefeed.models.two_tower.config import TextConfig
-from tastefeed.models.two_tower.examples import (
+from models.two_tower.catalogue import encode_catalogue, hours_of
+from models.two_tower.config import TextConfig
+from models.two_tower.examples import (
     Sequences,
     encode_sequences,
     latest_windows,
@@ -13,8 +13,8 @@ from tastefeed.models.two_tower.examples import (
     silence_hours,
     training_windows,
 )
-from tastefeed.models.two_tower.text import fit_text
-from tastefeed.models.two_tower.vocabulary import Vocabularies, Vocabulary
+from models.two_tower.text import fit_text
+from models.two_tower.vocabulary import Vocabularies, Vocabulary
 
 CATALOGUE = pl.DataFrame({"item_id": ["a", "b", "c", "d"]})
 

@@ -5,9 +5,9 @@ import numpy as np
 import polars as pl
 import pytest
 
-from tastefeed.contracts.errors import ReleaseCorrupt
-from tastefeed.models.two_tower import export, load
-from tastefeed.models.two_tower.exported import forgotten
+from contracts.errors import ReleaseCorrupt
+from models.two_tower import export, load
+from models.two_tower.exported import forgotten
 
 
 @pytest.fixture

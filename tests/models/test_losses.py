@@ -2,7 +2,7 @@ import math
 
 import torch
 
-from tastefeed.models.two_tower import losses
+from models.two_tower import losses
 
 
 def test_inclusion_is_the_chance_to_be_drawn_at_least_once():

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from scipy.sparse import csr_matrix
 
-from tastefeed.contracts.errors import UntrainableInput
-from tastefeed.models.two_tower.memory import (
+from contracts.errors import UntrainableInput
+from models.two_tower.memory import (
     Histories,
     MemoryConfig,
     fit,
@@ -16,12 +16,12 @@ from tastefeed.models.two_tower.memory import (
     histories_of,
     tells_order,
 )
-from tastefeed.models.two_tower.memory.choice import FAVOUR
-from tastefeed.models.two_tower.memory.memories import latest, lessons
-from tastefeed.models.two_tower.memory.readout import Readout
-from tastefeed.models.two_tower.memory.space import item_space, leading
-from tastefeed.models.two_tower.memory.trials import Bench, Trial
-from tastefeed.models.two_tower.memory.validation import hold_out
+from models.two_tower.memory.choice import FAVOUR
+from models.two_tower.memory.memories import latest, lessons
+from models.two_tower.memory.readout import Readout
+from models.two_tower.memory.space import item_space, leading
+from models.two_tower.memory.trials import Bench, Trial
+from models.two_tower.memory.validation import hold_out
 from tests.models.paths import blocks, of, unseen_scores, wanderers
 
 ONE_HOT = np.eye(3, dtype=np.float32)

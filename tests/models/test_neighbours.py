@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 
-from tastefeed.models.two_tower.memory import MemoryConfig, fit, fit_memory
-from tastefeed.models.two_tower.memory import neighbours as neighbours_module
-from tastefeed.models.two_tower.memory import suits as suits_module
-from tastefeed.models.two_tower.memory.config import NeighboursConfig
-from tastefeed.models.two_tower.memory.neighbours import neighbours_of
-from tastefeed.models.two_tower.memory.tower import alike
-from tastefeed.models.two_tower.memory.trials import Trial
+from models.two_tower.memory import MemoryConfig, fit, fit_memory
+from models.two_tower.memory import neighbours as neighbours_module
+from models.two_tower.memory import suits as suits_module
+from models.two_tower.memory.config import NeighboursConfig
+from models.two_tower.memory.neighbours import neighbours_of
+from models.two_tower.memory.tower import alike
+from models.two_tower.memory.trials import Trial
 from tests.models.paths import blocks, of, unseen_scores
 
 PEOPLE = of([0, 1], [1, 2], [2, 3, 4, 5], items=6)

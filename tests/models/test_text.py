@@ -2,8 +2,8 @@ import numpy as np
 import polars as pl
 import pytest
 
-from tastefeed.contracts.errors import SchemaMismatch
-from tastefeed.models.two_tower import TextConfig, fit_text
+from contracts.errors import SchemaMismatch
+from models.two_tower import TextConfig, fit_text
 
 TITLES = ["Machine learning at scale", "Deep machine learning", "Coffee and cake", "A cake without coffee", None, ""]
 

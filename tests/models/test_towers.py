@@ -1,8 +1,8 @@
 import torch
 
-from tastefeed.models.two_tower import TwoTowerConfig
-from tastefeed.models.two_tower.towers import History, UserTower, long_term_mean
-from tastefeed.models.two_tower.vocabulary import Vocabularies
+from models.two_tower import TwoTowerConfig
+from models.two_tower.towers import History, UserTower, long_term_mean
+from models.two_tower.vocabulary import Vocabularies
 
 DAY = 24.0
 

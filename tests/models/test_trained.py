@@ -5,9 +5,9 @@ import polars as pl
 import pytest
 import torch
 
-from tastefeed.contracts.errors import UntrainableInput
-from tastefeed.models.two_tower import EpochResult, TrainedTwoTower, train
-from tastefeed.models.two_tower.training import best_epoch
+from contracts.errors import UntrainableInput
+from models.two_tower import EpochResult, TrainedTwoTower, train
+from models.two_tower.training import best_epoch
 
 
 def weights(trained: TrainedTwoTower) -> dict[str, torch.Tensor]:

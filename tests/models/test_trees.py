@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from tastefeed.models.two_tower.memory import Histories, MemoryTwoTower, fit_memory
-from tastefeed.models.two_tower.memory import validation as validation_module
-from tastefeed.models.two_tower.memory.trees import ItemFacts, facts_of, look_at
-from tastefeed.models.two_tower.memory.trials import Trial
-from tastefeed.models.two_tower.memory.validation import hold_out
+from models.two_tower.memory import Histories, MemoryTwoTower, fit_memory
+from models.two_tower.memory import validation as validation_module
+from models.two_tower.memory.trees import ItemFacts, facts_of, look_at
+from models.two_tower.memory.trials import Trial
+from models.two_tower.memory.validation import hold_out
 from tests.models.paths import of, unseen_scores
 
 UNITS = np.array([[1, 0], [0.6, 0.8], [0, 1], [-1, 0]], np.float32)

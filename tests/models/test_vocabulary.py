@@ -2,7 +2,7 @@ import json
 
 import polars as pl
 
-from tastefeed.models.two_tower.vocabulary import Vocabularies, Vocabulary
+from models.two_tower.vocabulary import Vocabularies, Vocabulary
 
 
 def test_codes_start_at_one_and_unknown_is_zero():

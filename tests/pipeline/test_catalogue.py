@@ -7,13 +7,13 @@ import polars as pl
 import pytest
 from pyspark.sql import SparkSession
 
-from tastefeed.contracts.opt_outs import OptOut, SubjectType
-from tastefeed.contracts.schemas import INCOMING, ITEMS
-from tastefeed.features import validate
-from tastefeed.features.opt_outs import OPTED_OUT_USERS
-from tastefeed.pipeline.importers import land
-from tastefeed.pipeline.lake import Lake
-from tastefeed.pipeline.landed import (
+from contracts.opt_outs import OptOut, SubjectType
+from contracts.schemas import INCOMING, ITEMS
+from features import validate
+from features.opt_outs import OPTED_OUT_USERS
+from pipeline.importers import land
+from pipeline.lake import Lake
+from pipeline.landed import (
     catalogue,
     items_of_events,
     known_items,
@@ -21,7 +21,7 @@ from tastefeed.pipeline.landed import (
     read_landed_events,
     usable_events,
 )
-from tastefeed.serving.opt_outs import OptOutStore
+from serving.opt_outs import OptOutStore
 
 NOON = datetime(2024, 3, 1, 12, tzinfo=UTC)
 NASTY_IDS = ("ana", " ana ", "", " ", "\u3000", "a\0", "a\nb", "u" * 512, "u" * 513, "42.0", None)

@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tastefeed.contracts.errors import ChampionAbsent
-from tastefeed.pipeline.arrays import read_landed, read_view
-from tastefeed.pipeline.champion import KEPT, TABLE, read_champion
-from tastefeed.pipeline.lake import Lake
-from tastefeed.pipeline.night import Night, open_night
-from tastefeed.pipeline.plan import midnight
-from tastefeed.serving import publish
+from contracts.errors import ChampionAbsent
+from pipeline.arrays import read_landed, read_view
+from pipeline.champion import KEPT, TABLE, read_champion
+from pipeline.lake import Lake
+from pipeline.night import Night, open_night
+from pipeline.plan import midnight
+from serving import publish
 from tests import tiny
 
 # MLflow and Airflow warn about their own dependencies when they are imported

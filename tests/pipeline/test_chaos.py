@@ -12,9 +12,9 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from tastefeed.contracts.schemas import DERIVED
-from tastefeed.evaluation.measured import CHAMPION
-from tastefeed.serving import publish
+from contracts.schemas import DERIVED
+from evaluation.measured import CHAMPION
+from serving import publish
 from tests import tiny
 
 KILLS = int(os.environ.get("TASTEFEED_CHAOS_KILLS", "2"))

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from tastefeed.pipeline.lake import Lake
-from tastefeed.pipeline.os_errors import REMEDIES, naming, one_line, require_writable
+from pipeline.lake import Lake
+from pipeline.os_errors import REMEDIES, naming, one_line, require_writable
 from tests import tiny
 
 # Spark, MLflow and Airflow warn about their own dependencies when they are imported
@@ -201,6 +201,6 @@ def test_a_closed_pipe_is_quiet(crossed: Path) -> None:
 
 
 def test_a_day_is_parsed() -> None:
-    from tastefeed.pipeline.cli.options import parse_day
+    from cli.options import parse_day
 
     assert parse_day("2017-03-01") == date(2017, 3, 1)

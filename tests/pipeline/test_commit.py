@@ -1,7 +1,7 @@
 import subprocess
 from pathlib import Path
 
-from tastefeed.pipeline.commit import git_commit
+from pipeline.commit import git_commit
 
 
 def git(folder: Path, *arguments: str) -> str:

@@ -6,12 +6,12 @@ import numpy as np
 import polars as pl
 import pytest
 
-from tastefeed.contracts import Settings
-from tastefeed.evaluation.marks import nameless, week_marks
-from tastefeed.evaluation.question import Question
-from tastefeed.pipeline.lake import Lake
-from tastefeed.pipeline.marked_runs import Marked, keep
-from tastefeed.pipeline.tracking import Tracking
+from contracts import Settings
+from evaluation.marks import nameless, week_marks
+from evaluation.question import Question
+from pipeline.lake import Lake
+from pipeline.marked_runs import Marked, keep
+from pipeline.tracking import Tracking
 from tests import tiny
 
 # MLflow warns about its own dependencies when it is imported

@@ -13,15 +13,15 @@ from fastapi.testclient import TestClient
 from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 
-from tastefeed.contracts import Settings
-from tastefeed.contracts.ids import read_id
-from tastefeed.contracts.schemas import ITEMS, LANDED_EVENTS, USERS
-from tastefeed.features import with_reason
-from tastefeed.features.conform import spark_schema
-from tastefeed.pipeline.importers import convert
-from tastefeed.pipeline.importers.readers import conform, to_arrow
-from tastefeed.serving.app import create_app
-from tastefeed.serving.opt_outs import OptOutStore
+from contracts import Settings
+from contracts.ids import read_id
+from contracts.schemas import ITEMS, LANDED_EVENTS, USERS
+from features import with_reason
+from features.conform import spark_schema
+from pipeline.importers import convert
+from pipeline.importers.readers import conform, to_arrow
+from serving.app import create_app
+from serving.opt_outs import OptOutStore
 from tests.strategies import Reading, Row, as_csv, as_json, reading, rows
 
 NOW = datetime(2025, 1, 1, tzinfo=UTC)

@@ -13,21 +13,21 @@ from airflow.sdk.exceptions import AirflowFailException
 from fastapi.testclient import TestClient
 from filelock import FileLock
 
-from tastefeed.contracts import Settings
-from tastefeed.contracts.errors import ChampionAbsent, ReleaseNotProfiled, UntrainableInput
-from tastefeed.evaluation.gate_config import GateConfig
-from tastefeed.pipeline.champion import read_champion
-from tastefeed.pipeline.importers import import_files
-from tastefeed.pipeline.night import Night, open_night, run_stage
-from tastefeed.pipeline.plan import backtest_plan
-from tastefeed.pipeline.refusals import controlled_by
-from tastefeed.pipeline.stages import STAGES
-from tastefeed.pipeline.stages.gates import judged_release_serves
-from tastefeed.pipeline.tasks import run_task
-from tastefeed.serving import publish
-from tastefeed.serving.app import create_app
-from tastefeed.serving.manifest import Manifest
-from tastefeed.serving.scrub import scrub
+from contracts import Settings
+from contracts.errors import ChampionAbsent, ReleaseNotProfiled, UntrainableInput
+from evaluation.gate_config import GateConfig
+from pipeline.champion import read_champion
+from pipeline.importers import import_files
+from pipeline.night import Night, open_night, run_stage
+from pipeline.plan import backtest_plan
+from pipeline.refusals import controlled_by
+from pipeline.stages import STAGES
+from pipeline.stages.gates import judged_release_serves
+from pipeline.tasks import run_task
+from serving import publish
+from serving.app import create_app
+from serving.manifest import Manifest
+from serving.scrub import scrub
 from tests import tiny
 
 # MLflow and Airflow warn about their own dependencies when they are imported

@@ -7,13 +7,13 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from tastefeed.contracts import Settings
-from tastefeed.models.two_tower import TrainedTwoTower, TwoTowerConfig, load, train
-from tastefeed.models.two_tower.exported import export
-from tastefeed.models.two_tower.vocabulary import Vocabularies
-from tastefeed.pipeline.forgotten_words import forget_words
-from tastefeed.pipeline.lake import Lake
-from tastefeed.pipeline.tracking import Tracking
+from contracts import Settings
+from models.two_tower import TrainedTwoTower, TwoTowerConfig, load, train
+from models.two_tower.exported import export
+from models.two_tower.vocabulary import Vocabularies
+from pipeline.forgotten_words import forget_words
+from pipeline.lake import Lake
+from pipeline.tracking import Tracking
 from tests import tiny
 
 # MLflow warns about its own dependencies when it is imported

@@ -4,8 +4,8 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from tastefeed.contracts.errors import MissingPartition
-from tastefeed.pipeline.lake import CURRENT, Lake
+from contracts.errors import MissingPartition
+from pipeline.lake import CURRENT, Lake
 
 DAY = date(2017, 3, 1)
 ONE, TWO = pl.DataFrame({"n": [1]}), pl.DataFrame({"n": [2]})

@@ -7,12 +7,12 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from tastefeed.contracts import Settings
-from tastefeed.contracts.errors import OutlierDay, UnreadableInput
-from tastefeed.pipeline.importers import import_files
-from tastefeed.pipeline.lake import Lake
-from tastefeed.pipeline.last_day import day_of_backtest, day_of_night, outlier_of
-from tastefeed.serving.pending_events import PendingEvents
+from contracts import Settings
+from contracts.errors import OutlierDay, UnreadableInput
+from pipeline.importers import import_files
+from pipeline.lake import Lake
+from pipeline.last_day import day_of_backtest, day_of_night, outlier_of
+from serving.pending_events import PendingEvents
 from tests import tiny
 
 # Spark warns about its own dependencies when it is imported

@@ -3,10 +3,10 @@ from pathlib import Path
 
 import pytest
 
-from tastefeed.contracts import Settings
-from tastefeed.contracts.errors import BadId
-from tastefeed.pipeline.recommending import user_ids
-from tastefeed.serving.wishes import Wishes
+from contracts import Settings
+from contracts.errors import BadId
+from pipeline.recommending import user_ids
+from serving.wishes import Wishes
 from tests import tiny
 
 

@@ -15,15 +15,15 @@ import pyarrow.parquet as pq
 import pytest
 from safetensors import safe_open
 
-from tastefeed.contracts import Settings
-from tastefeed.contracts.schemas import DERIVED
-from tastefeed.models.two_tower import load as load_tower_folder
-from tastefeed.models.two_tower.vocabulary import Vocabularies
-from tastefeed.pipeline.importers import land, landed_items
-from tastefeed.serving import publish
-from tastefeed.serving.audience import not_shown
-from tastefeed.serving.opt_outs import OptOutStore
-from tastefeed.serving.wishes import Wishes
+from contracts import Settings
+from contracts.schemas import DERIVED
+from models.two_tower import load as load_tower_folder
+from models.two_tower.vocabulary import Vocabularies
+from pipeline.importers import land, landed_items
+from serving import publish
+from serving.audience import not_shown
+from serving.opt_outs import OptOutStore
+from serving.wishes import Wishes
 from tests import tiny
 
 PERSONAL, ERASED, SILENT = tiny.name(3), tiny.name(8), tiny.name(12)

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tastefeed.contracts import Flag, SubjectType
-from tastefeed.pipeline.opt_out_backups import KEPT, backups, last_backup
-from tastefeed.pipeline.opt_out_lake import OptOutLake
+from contracts import Flag, SubjectType
+from pipeline.opt_out_backups import KEPT, backups, last_backup
+from pipeline.opt_out_lake import OptOutLake
 from tests import tiny
 
 USER = SubjectType.USER

@@ -9,10 +9,10 @@ import pytest
 from airflow.sdk.exceptions import AirflowFailException
 from filelock import FileLock
 
-from tastefeed.pipeline.lake import Lake
-from tastefeed.pipeline.night import open_night
-from tastefeed.pipeline.tasks import run_task
-from tastefeed.serving import publish
+from pipeline.lake import Lake
+from pipeline.night import open_night
+from pipeline.tasks import run_task
+from serving import publish
 from tests import tiny
 
 # MLflow and Airflow warn about their own dependencies when they are imported

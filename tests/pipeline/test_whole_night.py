@@ -10,11 +10,11 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
-from tastefeed.contracts.schemas import DERIVED
-from tastefeed.pipeline.commit import git_commit
-from tastefeed.pipeline.lake import Lake
-from tastefeed.pipeline.stages import STAGES
-from tastefeed.serving import publish
+from contracts.schemas import DERIVED
+from pipeline.commit import git_commit
+from pipeline.lake import Lake
+from pipeline.stages import STAGES
+from serving import publish
 from tests import tiny
 
 # MLflow and Airflow warn about their own dependencies when they are imported

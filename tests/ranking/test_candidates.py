@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from tastefeed.ranking import candidates
-from tastefeed.ranking.candidates import (
+from ranking import candidates
+from ranking.candidates import (
     CandidateConfig,
     fresh_rows,
     popular_of,
@@ -10,7 +10,7 @@ from tastefeed.ranking.candidates import (
     taken,
     union_candidates,
 )
-from tastefeed.ranking.tables import SOURCES
+from ranking.tables import SOURCES
 from tests.ranking.worlds import ANN, HIDER, NEWCOMER, items, users
 
 NONE = np.zeros(0, np.int32)

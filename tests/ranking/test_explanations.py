@@ -3,11 +3,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from tastefeed.ranking.explanations import Signal, nearest_to, reasons, signal_of
-from tastefeed.ranking.feature_names import FEATURE_NAMES
-from tastefeed.ranking.pair_features import pair_features
-from tastefeed.ranking.reranker import LabelledPairs, RerankerConfig, train
-from tastefeed.ranking.tables import Candidates
+from ranking.explanations import Signal, nearest_to, reasons, signal_of
+from ranking.feature_names import FEATURE_NAMES
+from ranking.pair_features import pair_features
+from ranking.reranker import LabelledPairs, RerankerConfig, train
+from ranking.tables import Candidates
 from tests.ranking.worlds import ANN, HIDER, NEWCOMER, NOW, items, pairs, random_world, users
 
 

@@ -4,9 +4,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from tastefeed.ranking.candidates import taken, union_candidates
-from tastefeed.ranking.feature_names import FEATURE_NAMES, ITEM_FEATURE_NAMES, USER_FEATURE_NAMES
-from tastefeed.ranking.pair_features import pair_features
+from ranking.candidates import taken, union_candidates
+from ranking.feature_names import FEATURE_NAMES, ITEM_FEATURE_NAMES, USER_FEATURE_NAMES
+from ranking.pair_features import pair_features
 from tests.ranking.worlds import ANN, HIDER, NEWCOMER, NOW, items, pairs, random_world, users
 
 UNDATED, NOBODY, BOTH = 4, 3, 1

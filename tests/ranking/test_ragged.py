@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from tastefeed.ranking.ragged import keys, lookup_sums, medians, ranks_within, spread
+from ranking.ragged import keys, lookup_sums, medians, ranks_within, spread
 
 
 def test_spread_names_each_element_and_its_owner():

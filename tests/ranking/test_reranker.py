@@ -3,10 +3,10 @@ import json
 import numpy as np
 import pytest
 
-from tastefeed.contracts.errors import ReleaseCorrupt, UntrainableInput
-from tastefeed.ranking import reranker
-from tastefeed.ranking.feature_names import FEATURE_NAMES
-from tastefeed.ranking.reranker import LabelledPairs, Reranker, RerankerConfig, train
+from contracts.errors import ReleaseCorrupt, UntrainableInput
+from ranking import reranker
+from ranking.feature_names import FEATURE_NAMES
+from ranking.reranker import LabelledPairs, Reranker, RerankerConfig, train
 
 TELLING = FEATURE_NAMES.index("creator_share")
 CONFIG = RerankerConfig(rounds=20, models=2, negative_share=1, min_leaf_pairs=5)

@@ -6,8 +6,8 @@ import tracemalloc
 import numpy as np
 import polars as pl
 
-from tastefeed.pipeline.arrays import rows_of
-from tastefeed.ranking.tables import ids_of, marked
+from pipeline.arrays import rows_of
+from ranking.tables import ids_of, marked
 
 LONG = "x" * 512
 TWINS = ["a", "a\0", "a\0\0", " a", ""]

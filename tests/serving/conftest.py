@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from fastapi.testclient import TestClient
 
-from tastefeed.contracts import Settings
-from tastefeed.serving.app import create_app
-from tastefeed.serving.opt_outs import OptOutStore
+from contracts import Settings
+from serving.app import create_app
+from serving.opt_outs import OptOutStore
 from tests.serving.tiny import publish_tiny
 
 

@@ -4,10 +4,10 @@ import sys
 from itertools import cycle
 from pathlib import Path
 
-from tastefeed.serving.light import without_heavy_imports
+from serving.light import without_heavy_imports
 
 with without_heavy_imports():
-    from tastefeed.serving.publish import publish
+    from serving.publish import publish
 
 root, *built = map(Path, sys.argv[1:])
 print("begun", flush=True)

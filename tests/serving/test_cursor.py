@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tastefeed.serving.cursor import MAX_CURSOR_LENGTH, MAX_SHOWN, BadCursor, Cursor, decoded, item_hashes
+from serving.cursor import MAX_CURSOR_LENGTH, MAX_SHOWN, BadCursor, Cursor, decoded, item_hashes
 
 TOP = Cursor(release="2017-03-01-0123456789ab", personalized=True, since=datetime.now(UTC), offset=0, rank=0)
 

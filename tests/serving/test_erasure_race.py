@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 from fastapi.testclient import TestClient
 
-from tastefeed.contracts import Flag, OptOut, SubjectType
-from tastefeed.serving.app import create_app
-from tastefeed.serving.opt_outs import OptOutStore
-from tastefeed.serving.pending_events import PendingEvents
-from tastefeed.serving.wishes import Wishes
+from contracts import Flag, OptOut, SubjectType
+from serving.app import create_app
+from serving.opt_outs import OptOutStore
+from serving.pending_events import PendingEvents
+from serving.wishes import Wishes
 
 USERS = [f"racer-{number}" for number in range(40)]
 NOON = datetime(2017, 3, 1, 12, tzinfo=UTC)

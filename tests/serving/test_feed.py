@@ -8,11 +8,11 @@ import pyarrow as pa
 import pytest
 from fastapi.testclient import TestClient
 
-from tastefeed.contracts.schemas import ITEMS
-from tastefeed.ranking.tables import ids_of
-from tastefeed.serving.app import create_app
-from tastefeed.serving.arrays import without_users
-from tastefeed.serving.scrub import scrub
+from contracts.schemas import ITEMS
+from ranking.tables import ids_of
+from serving.app import create_app
+from serving.arrays import without_users
+from serving.scrub import scrub
 from tests.serving.tiny import N_ITEMS, catalogue, item_table, user_table
 
 EVERYONES = ["i0", "i39", "i1", "i38", "i2", "i37"]  # fresh and popular in turns
@@ -214,7 +214,7 @@ class TestPagesAcrossReleases:
         assert not set(ids(rest)) & set(ids(first))
 
     def test_a_list_too_long_to_be_named_goes_on_in_its_release_alone(self, client, lake, monkeypatch):
-        monkeypatch.setattr("tastefeed.serving.cursor.MAX_SHOWN", 10)
+        monkeypatch.setattr("serving.cursor.MAX_SHOWN", 10)
         whole = feed(client, limit=200)["items"]
         pages = walked(client, lambda _: None)
         assert [item for page in pages for item in page["items"]] == whole

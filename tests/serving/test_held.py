@@ -4,10 +4,10 @@ import time
 
 import pytest
 
-from tastefeed.contracts.errors import ReleaseMissing
-from tastefeed.serving import publish as p
-from tastefeed.serving.held import HeldRelease
-from tastefeed.serving.scrub import scrub
+from contracts.errors import ReleaseMissing
+from serving import publish as p
+from serving.held import HeldRelease
+from serving.scrub import scrub
 
 
 def until(condition, seconds=20.0):

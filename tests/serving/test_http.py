@@ -3,10 +3,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from fastapi.testclient import TestClient
 
-from tastefeed.contracts.errors import BadSetting, UnsafeBinding
-from tastefeed.serving.app import create_app
-from tastefeed.serving.keys import check_binding
-from tastefeed.serving.server import environment
+from contracts.errors import BadSetting, UnsafeBinding
+from serving.app import create_app
+from serving.keys import check_binding
+from serving.server import environment
 
 FEED, ADMIN = {"Authorization": "Bearer f2"}, {"Authorization": "Bearer a1"}
 

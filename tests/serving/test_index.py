@@ -3,8 +3,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tastefeed.contracts.errors import ReleaseCorrupt
-from tastefeed.serving.index import ExactIndex, FaissIndex, IndexConfig, Kind, Metric, build, load, recall_against_exact
+from contracts.errors import ReleaseCorrupt
+from serving.index import ExactIndex, FaissIndex, IndexConfig, Kind, Metric, build, load, recall_against_exact
 
 
 def catalogue(items: int = 400, size: int = 16) -> tuple[np.ndarray, np.ndarray]:

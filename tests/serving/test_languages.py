@@ -1,6 +1,6 @@
 import pytest
 
-from tastefeed.serving.languages import accepted, primary
+from serving.languages import accepted, primary
 
 
 @pytest.mark.parametrize(("header", "languages"), [

@@ -13,22 +13,22 @@ from pathlib import Path
 import pytest
 from fastapi.testclient import TestClient
 
-from tastefeed.contracts import Flag, SubjectType
-from tastefeed.contracts.errors import OptOutStoreUnavailable
-from tastefeed.serving.app import create_app
-from tastefeed.serving.last_known import NAME as WITHHELD
-from tastefeed.serving.opt_outs import OptOutStore
-from tastefeed.serving.store_marker import NAME as MARKER
+from contracts import Flag, SubjectType
+from contracts.errors import OptOutStoreUnavailable
+from serving.app import create_app
+from serving.last_known import NAME as WITHHELD
+from serving.opt_outs import OptOutStore
+from serving.store_marker import NAME as MARKER
 from tests.serving.test_server import HTTP, answers, served, workers_that_answered
 
 FEEDS = """
 import json, sys
-from tastefeed.contracts import Settings
-from tastefeed.serving.audience import Doorkeeper
-from tastefeed.serving.feed import HomeFeed
-from tastefeed.serving.held import HeldRelease
-from tastefeed.serving.places import release_root
-from tastefeed.serving.wishes import Wishes
+from contracts import Settings
+from serving.audience import Doorkeeper
+from serving.feed import HomeFeed
+from serving.held import HeldRelease
+from serving.places import release_root
+from serving.wishes import Wishes
 settings = Settings(lake=sys.argv[1])
 stores, held = Wishes.of(settings), HeldRelease(release_root(settings))
 held.read_first()

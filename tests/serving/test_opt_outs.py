@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from sqlalchemy import make_url
 
-from tastefeed.contracts import Flag, OptOut, SubjectType
-from tastefeed.contracts.errors import BadId, OptOutStoreUnavailable, UnknownOptOut
-from tastefeed.serving.opt_outs import OptOutStore
+from contracts import Flag, OptOut, SubjectType
+from contracts.errors import BadId, OptOutStoreUnavailable, UnknownOptOut
+from serving.opt_outs import OptOutStore
 
 NOW = datetime.now(UTC)
 HOUR = timedelta(hours=1)

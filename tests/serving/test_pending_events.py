@@ -4,10 +4,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from tastefeed.contracts.errors import EventStoreUnavailable
-from tastefeed.contracts.schemas import LANDED_EVENTS
-from tastefeed.serving.pending_events import PendingEvents
-from tastefeed.serving.stores import batched
+from contracts.errors import EventStoreUnavailable
+from contracts.schemas import LANDED_EVENTS
+from serving.pending_events import PendingEvents
+from serving.stores import batched
 
 NOON = datetime(2017, 3, 1, 12, tzinfo=UTC)
 

@@ -15,13 +15,13 @@ import pytest
 from sqlalchemy import create_engine
 from sqlalchemy.pool import NullPool
 
-from tastefeed.contracts import Flag, OptOut, SubjectType
-from tastefeed.contracts.errors import OptOutStoreUnavailable
-from tastefeed.serving.opt_outs import OptOutStore
-from tastefeed.serving.pending_events import PendingEvents
-from tastefeed.serving.store_marker import MarkerFiles
-from tastefeed.serving.store_restore import replace_store
-from tastefeed.serving.wishes import Wishes
+from contracts import Flag, OptOut, SubjectType
+from contracts.errors import OptOutStoreUnavailable
+from serving.opt_outs import OptOutStore
+from serving.pending_events import PendingEvents
+from serving.store_marker import MarkerFiles
+from serving.store_restore import replace_store
+from serving.wishes import Wishes
 from tests.serving.test_erasure_race import race
 
 pytest.importorskip("psycopg")

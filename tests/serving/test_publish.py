@@ -14,11 +14,11 @@ import pyarrow.parquet as pq
 import pytest
 from filelock import FileLock
 
-from tastefeed.contracts.errors import PublishRunning, ReleaseCorrupt, ReleaseMissing
-from tastefeed.ranking.tables import ids_of
-from tastefeed.serving import publish as p
-from tastefeed.serving.manifest import MANIFEST
-from tastefeed.serving.release import write_release
+from contracts.errors import PublishRunning, ReleaseCorrupt, ReleaseMissing
+from ranking.tables import ids_of
+from serving import publish as p
+from serving.manifest import MANIFEST
+from serving.release import write_release
 from tests.serving.tiny import AS_OF, N_ITEMS, N_USERS, contents, publish_tiny
 
 

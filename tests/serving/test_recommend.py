@@ -1,10 +1,10 @@
 import pytest
 
-from tastefeed.contracts.errors import OptOutStoreUnavailable
-from tastefeed.serving.opt_outs import OptOutStore
-from tastefeed.serving.pending_events import PendingEvents
-from tastefeed.serving.publish import load
-from tastefeed.serving.recommend import LISTS, recommend
+from contracts.errors import OptOutStoreUnavailable
+from serving.opt_outs import OptOutStore
+from serving.pending_events import PendingEvents
+from serving.publish import load
+from serving.recommend import LISTS, recommend
 from tests.serving.tiny import N_ITEMS, N_USERS
 
 

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from markupsafe import escape
 
-from tastefeed.contracts.ids import MAX_ID_LENGTH, is_id, read_id
+from contracts.ids import MAX_ID_LENGTH, is_id, read_id
 from tests.serving.tiny import N_USERS, item_table, user_table
 
 IDS = [

@@ -3,11 +3,11 @@ from datetime import UTC, datetime
 import numpy as np
 import pytest
 
-from tastefeed.contracts.errors import ReleaseCorrupt
-from tastefeed.serving import publish as p
-from tastefeed.serving.audience import not_shown
-from tastefeed.serving.opt_outs import Standing
-from tastefeed.serving.scrub import scrub
+from contracts.errors import ReleaseCorrupt
+from serving import publish as p
+from serving.audience import not_shown
+from serving.opt_outs import Standing
+from serving.scrub import scrub
 from tests.serving.tiny import N_ITEMS, N_USERS, contents, publish_tiny
 
 

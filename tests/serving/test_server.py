@@ -24,13 +24,13 @@ HEAVY = (
     "pandas",
     "sklearn",
     "polars",
-    "tastefeed.pipeline",
-    "tastefeed.models",
+    "pipeline",
+    "models",
 )
 SERVE = """
 import sys
-from tastefeed.contracts import Settings
-from tastefeed.serving.server import serve
+from contracts import Settings
+from serving.server import serve
 serve(Settings(), port=int(sys.argv[1]), workers=int(sys.argv[2]))
 """
 
@@ -172,10 +172,10 @@ import sys, time
 from pathlib import Path
 import psutil
 started = time.perf_counter()
-from tastefeed.serving.server import application
+from serving.server import application
 application()
 seconds = time.perf_counter() - started
-from tastefeed.ranking.reranker import Reranker
+from ranking.reranker import Reranker
 Reranker.load(Path({str(model)!r}))
 heavy = [name for name in {HEAVY!r} if sys.modules.get(name)]
 print(heavy, seconds, psutil.Process().memory_info().rss / 1e6)

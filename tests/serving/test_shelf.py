@@ -1,6 +1,6 @@
 import numpy as np
 
-from tastefeed.serving.shelf import everyones
+from serving.shelf import everyones
 
 
 def test_in_turns_and_each_once():

@@ -11,15 +11,15 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from tastefeed.contracts.schemas import ITEMS
-from tastefeed.ranking.config import RankingConfig
-from tastefeed.ranking.feature_names import FEATURE_NAMES, ITEM_FEATURE_NAMES, USER_FEATURE_NAMES
-from tastefeed.ranking.reranker import LabelledPairs, RerankerConfig, train
-from tastefeed.ranking.tables import Items, Users, ids_of
-from tastefeed.serving.index import IndexConfig
-from tastefeed.serving.manifest import Manifest
-from tastefeed.serving.publish import publish
-from tastefeed.serving.release import Contents, write_release
+from contracts.schemas import ITEMS
+from ranking.config import RankingConfig
+from ranking.feature_names import FEATURE_NAMES, ITEM_FEATURE_NAMES, USER_FEATURE_NAMES
+from ranking.reranker import LabelledPairs, RerankerConfig, train
+from ranking.tables import Items, Users, ids_of
+from serving.index import IndexConfig
+from serving.manifest import Manifest
+from serving.publish import publish
+from serving.release import Contents, write_release
 
 AS_OF = datetime(2017, 3, 1, tzinfo=UTC)
 HOURS = AS_OF.timestamp() / 3600

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tastefeed.pipeline.importers.casts import (
+from pipeline.importers.casts import (
     Cast,
     to_flag,
     to_instant,

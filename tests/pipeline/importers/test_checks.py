@@ -3,8 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from tastefeed.contracts.errors import SchemaMismatch, UnreadableInput
-from tastefeed.pipeline.importers import ImportSummary, import_files, landed_items
+from contracts.errors import SchemaMismatch, UnreadableInput
+from pipeline.importers import ImportSummary, import_files, landed_items
 
 NOW = datetime(2017, 3, 1, tzinfo=UTC)
 HEADER = "user_id,item_id,action,timestamp\n"

@@ -9,11 +9,11 @@ import polars as pl
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from tastefeed.contracts.errors import BadId
-from tastefeed.contracts.ids import WRITTEN_AS_FLOAT, read_id
-from tastefeed.contracts.instants import read_instant
-from tastefeed.pipeline.importers.casts import Cast, to_id, to_instant
-from tastefeed.pipeline.importers.id_casts import PLACEHOLDERS
+from contracts.errors import BadId
+from contracts.ids import WRITTEN_AS_FLOAT, read_id
+from contracts.instants import read_instant
+from pipeline.importers.casts import Cast, to_id, to_instant
+from pipeline.importers.id_casts import PLACEHOLDERS
 
 BLANK_OR_ODD = st.sampled_from(list(" \t\n\x00\x1f\x7f\x85\xa0\u2003\u3000\u200b\ufeff|/%.0"))
 INTEGERS = st.integers(-(2**63), 2**63 - 1)

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from tastefeed.contracts.errors import TastefeedError
-from tastefeed.pipeline.importers.readers import read_table
+from contracts.errors import TastefeedError
+from pipeline.importers.readers import read_table
 
 CSV = 'user_id,item_id,action,timestamp,position\nu1,i1,click,2024-01-01T00:00:00Z,1\n42.0,"7,0", save ,20240101,\n'
 JSON_LINES = (

@@ -4,10 +4,10 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from tastefeed.contracts import Reason
-from tastefeed.contracts.errors import SchemaMismatch, UnreadableInput
-from tastefeed.contracts.schemas import INCOMING
-from tastefeed.pipeline.importers import convert, write_tables
+from contracts import Reason
+from contracts.errors import SchemaMismatch, UnreadableInput
+from contracts.schemas import INCOMING
+from pipeline.importers import convert, write_tables
 
 BUNDLED = Path(__file__).parents[3] / "data" / "deskdrop"
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from tastefeed.contracts.errors import UnreadableInput
-from tastefeed.pipeline.importers.files import read_file
+from contracts.errors import UnreadableInput
+from pipeline.importers.files import read_file
 
 
 def refusal(path: Path) -> str:

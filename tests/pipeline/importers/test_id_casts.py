@@ -7,8 +7,8 @@ from typing import Any
 import polars as pl
 import pytest
 
-from tastefeed.contracts.errors import SchemaMismatch
-from tastefeed.pipeline.importers.readers import ReadTable, conform, read_table
+from contracts.errors import SchemaMismatch
+from pipeline.importers.readers import ReadTable, conform, read_table
 
 
 def users(values: list[Any], dtype: Any = None) -> ReadTable:

@@ -5,9 +5,9 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from tastefeed.contracts import Flag, OptOut, SubjectType
-from tastefeed.contracts.errors import SchemaMismatch, TastefeedError, UnknownOptOut, UnreadableInput
-from tastefeed.pipeline.importers import ImportSummary, convert, import_files, landed_files
+from contracts import Flag, OptOut, SubjectType
+from contracts.errors import SchemaMismatch, TastefeedError, UnknownOptOut, UnreadableInput
+from pipeline.importers import ImportSummary, convert, import_files, landed_files
 
 NOW = datetime(2017, 3, 1, tzinfo=UTC)
 EVENTS = "user_id,item_id,action,timestamp,mood\nu,i,save,2016-03-14,good\nu,j,click,2016-03-15,bad\n"

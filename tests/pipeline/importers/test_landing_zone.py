@@ -11,7 +11,7 @@ import polars as pl
 import pyarrow.parquet as pq
 import pytest
 
-from tastefeed.pipeline.importers import (
+from pipeline.importers import (
     erase,
     land,
     landed_creators,
@@ -21,7 +21,7 @@ from tastefeed.pipeline.importers import (
     landed_users,
     unname_creators,
 )
-from tastefeed.pipeline.importers.readers import conform
+from pipeline.importers.readers import conform
 
 MONDAY = datetime(2016, 3, 14, tzinfo=UTC)
 TUESDAY = MONDAY + timedelta(days=1)
@@ -114,8 +114,8 @@ LANDING_FOREVER = """
 import sys
 from datetime import datetime, UTC
 import polars as pl
-from tastefeed.pipeline.importers import land
-from tastefeed.pipeline.importers.readers import conform
+from pipeline.importers import land
+from pipeline.importers.readers import conform
 frame = conform(pl.DataFrame({"item_id": [str(n) for n in range(20_000)]}), "items", "F").frame
 while True:
     land("items", frame, sys.argv[1], datetime.now(UTC))

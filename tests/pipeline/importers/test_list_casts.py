@@ -3,8 +3,8 @@ from typing import Any
 import polars as pl
 import pytest
 
-from tastefeed.pipeline.importers.casts import Cast, to_texts, to_vector
-from tastefeed.pipeline.importers.readers import ReadTable, conform
+from pipeline.importers.casts import Cast, to_texts, to_vector
+from pipeline.importers.readers import ReadTable, conform
 
 
 def cast(with_cast: Cast, *values: Any) -> list[Any]:

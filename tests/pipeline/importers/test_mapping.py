@@ -3,8 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from tastefeed.contracts.errors import BadMapping, SchemaMismatch, TastefeedError
-from tastefeed.pipeline.importers import NameMapping, convert, import_files, read_mapping
+from contracts.errors import BadMapping, SchemaMismatch, TastefeedError
+from pipeline.importers import NameMapping, convert, import_files, read_mapping
 
 NOW = datetime(2017, 3, 1, tzinfo=UTC)
 RETAILROCKET = read_mapping(

@@ -4,10 +4,10 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from tastefeed.contracts.errors import SchemaMismatch, UnreadableInput
-from tastefeed.pipeline.importers import convert
-from tastefeed.pipeline.importers.movielens_text import read_fields
-from tastefeed.pipeline.importers.synthetic_time import SPAN, START
+from contracts.errors import SchemaMismatch, UnreadableInput
+from pipeline.importers import convert
+from pipeline.importers.movielens_text import read_fields
+from pipeline.importers.synthetic_time import SPAN, START
 
 NOON_1997 = datetime(1997, 9, 20, 12, tzinfo=UTC)
 SECONDS = int(NOON_1997.timestamp())

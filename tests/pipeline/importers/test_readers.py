@@ -6,9 +6,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tastefeed.contracts.errors import SchemaMismatch, UnreadableInput
-from tastefeed.contracts.schemas import EVENTS, INCOMING, ITEMS
-from tastefeed.pipeline.importers.readers import ReadTable, conform, read_table, to_arrow
+from contracts.errors import SchemaMismatch, UnreadableInput
+from contracts.schemas import EVENTS, INCOMING, ITEMS
+from pipeline.importers.readers import ReadTable, conform, read_table, to_arrow
 
 HEADER = "user_id,item_id,action,timestamp"
 

@@ -16,9 +16,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tastefeed.contracts.errors import SchemaMismatch, UnreadableInput
-from tastefeed.pipeline.importers.files import read_file
-from tastefeed.pipeline.importers.readers import read_table
+from contracts.errors import SchemaMismatch, UnreadableInput
+from pipeline.importers.files import read_file
+from pipeline.importers.readers import read_table
 
 ROWS = [("i1", "One, two; three"), ("i2", "Café | Übung"), ("i3", "漢字\t'x'")]
 KNOWN = ("item_id", "title")
@@ -170,8 +170,8 @@ def test_a_bomb_is_refused_in_bounded_memory(tmp_path: Path, suffix: str) -> Non
         (tmp_path / f"i.{suffix}.gz").write_bytes(gzip.compress(unit * 16) * 64)  # gzip files may follow each other
         code = (
             "import resource, sys\n"
-            "from tastefeed.contracts.errors import UnreadableInput\n"
-            "from tastefeed.pipeline.importers.files import read_file\n"
+            "from contracts.errors import UnreadableInput\n"
+            "from pipeline.importers.files import read_file\n"
             "from pathlib import Path\n"
             "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
             "try:\n    read_file(Path(sys.argv[1]))\n"

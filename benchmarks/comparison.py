@@ -1,0 +1,190 @@
+"""`tastefeed bench retrieval --data …`: ours and the peers on one split, peers tuned alike, one evaluator."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from benchmarks.datasets import Split, load
+from benchmarks.machine import machine, versions
+from benchmarks.marks import bench_marks, question
+from benchmarks.measured_fit import Fit, Job, fit, in_fresh_process
+from benchmarks.methods import OURS, Params, build
+from benchmarks.pairs import labels_of
+from benchmarks.retrieval import as_table, write_metrics
+from benchmarks.tracking import track
+from benchmarks.tuning import Search, Tuned, search_log, tune
+from contracts import Settings
+from contracts import columns as c
+from contracts.errors import PeerFailed, UnknownMethod
+from evaluation import Lists, Measured, paired_interval
+from evaluation.protocols import full_ranking
+from evaluation.question import Question
+from pipeline.console import console
+from pipeline.marked_runs import Marked
+
+PER_USER, SEARCH_LOG, LISTS = "per_user.parquet", "search.parquet", "lists"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is compared."""
+
+    data: Path
+    dataset: str
+    methods: Sequence[str]
+    trials: int
+    fixed: Mapping[str, Params]
+    out: Path
+    command: str
+    versions: Mapping[str, str] = field(default_factory=versions)
+    """Of the code that began: a run can take hours, and commits may land meanwhile."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One method of the table."""
+
+    measured: Measured
+    fit: Fit
+    tuned: Tuned
+    config: dict[str, Any]
+    marks: pl.DataFrame
+
+    @property
+    def curves(self) -> dict[str, Sequence[float]]:
+        """What MLflow draws: the figures of the training, and what each trial of the search reached on validation."""
+        searched = {"search_value": self.tuned.values} if self.tuned.values else {}
+        return {**self.fit.curves, **searched}
+
+    @property
+    def figures(self) -> dict[str, float]:
+        """Quality and costs."""
+        return {**self.measured.means, **self.fit.costs}
+
+    def marked(self, asked: Question, metric: str) -> Marked:
+        """What its run in MLflow keeps."""
+        return Marked(asked, self.marks, metric, self.curves)
+
+
+def compare(plan: Plan, settings: Settings) -> dict[str, Any]:
+    """Tune, fit and measure every method; writes the raw outputs under `plan.out` and returns `metrics.json`.
+
+    Raises `PeerFailed` where each method of the plan has its reason to be left out.
+    """
+    split = load(plan.data, plan.dataset, seed=settings.seed)
+    search = Search(split, plan.trials, settings.seed, settings.threads, plan.out)
+    skipped = refusals(plan, search)
+    if not set(plan.methods) - set(skipped):
+        raise PeerFailed(f"no method is left: {'; '.join(f'{name}: {reason}' for name, reason in skipped.items())}")
+    rows = [compared(name, plan, search) for name in plan.methods if name not in skipped]
+    found = summary(plan, search, rows, skipped)
+    write(plan.out, found, rows, split)
+    asked = question(split, asked_users(split))
+    track(found, {row.measured.name: row.marked(asked, search.metric) for row in rows}, settings, plan.out)
+    return found
+
+
+def refusals(plan: Plan, search: Search) -> dict[str, str]:
+    """The methods that cannot take part, and why; they are told. Raises `UnknownMethod` for a bad name or setting, and
+    for a setting of a method that is not in the run."""
+    if unused := sorted(set(plan.fixed) - set(plan.methods)):
+        raise UnknownMethod(
+            f"--set {unused[0]}: is not in this run of {', '.join(plan.methods)}; leave the setting out"
+        )
+    found: dict[str, str] = {}
+    for name in plan.methods:
+        retriever = build(name, plan.fixed.get(name, {}), seed=search.seed, threads=search.threads)
+        if reason := retriever.refuses(search.split):
+            console.print(f"{name}: skipped, {reason}", markup=False)  # rectools[torch] is none
+            found[name] = reason
+    return found
+
+
+def compared(name: str, plan: Plan, search: Search) -> Row:
+    """One method, from its search to its marks on the test."""
+    split, fixed = search.split, plan.fixed.get(name, {})
+    tuned = tune(name, fixed, search)
+    user_ids = asked_users(split)
+    job = Job(name, tuned.params, split.train, user_ids, split.k, seed=search.seed, threads=search.threads)
+    done = in_fresh_process(fit, job)
+    labels = labels_of(split.test, user_ids, done.item_ids)
+    lists = Lists(done.top.rows)
+    measured = full_ranking(name, lists, labels, split.k, item_count=len(done.item_ids))
+    config = build(name, tuned.params, seed=search.seed, threads=search.threads).config.model_dump(mode="json")
+    console.print(f"{name}: {search.metric} {measured.means[search.metric]:.4f}, fit {done.fit_seconds:.1f} s")
+    return Row(measured, done, tuned, config, bench_marks(split, user_ids, measured, lists, labels))
+
+
+def asked_users(split: Split) -> pl.Series:
+    """The users of the test, sorted."""
+    return split.test[c.USER_ID].unique().sort()
+
+
+def summary(plan: Plan, search: Search, rows: Sequence[Row], skipped: Mapping[str, str]) -> dict[str, Any]:
+    """What `metrics.json` holds; nothing in it names a person."""
+    split = search.split
+    return {
+        "dataset": split.name,
+        "protocol": split.protocol,
+        "k": split.k,
+        "counts": split.counts,
+        "seed": search.seed,
+        "threads": search.threads,
+        "trials": plan.trials,
+        "tuned_on": search.metric,
+        "command": plan.command,
+        "versions": dict(plan.versions),
+        "machine": machine(),
+        "methods": {
+            row.measured.name: {
+                "figures": row.figures,
+                "users": row.measured.users,
+                "config": row.config,
+                "params": row.tuned.params,
+                "trials": row.tuned.trials,
+                "validation": row.tuned.value,
+                "chosen": row.fit.chosen,
+            }
+            for row in rows
+        },
+        "skipped": dict(skipped),
+        "gains": gains(rows, search.seed),
+    }
+
+
+def gains(rows: Sequence[Row], seed: int, our_name: str = OURS) -> dict[str, dict[str, dict[str, float]]]:
+    """Ours minus each peer, each metric: the mean over users and its paired 95 % bootstrap interval."""
+    ours = next((row.measured for row in rows if row.measured.name == our_name), None)
+    if ours is None:
+        return {}
+    return {
+        row.measured.name: {
+            metric: asdict(paired_interval(values, row.measured.per_user[metric], seed=seed))
+            for metric, values in ours.per_user.items()
+        }
+        for row in rows
+        if row.measured is not ours
+    }
+
+
+def write(out: Path, found: Mapping[str, Any], rows: Sequence[Row], split: Split) -> None:
+    """Every list, the metrics of every user, every trial of the search, and `metrics.json`."""
+    (out / LISTS).mkdir(parents=True, exist_ok=True)
+    for row in rows:
+        table = as_table(row.fit.top, asked_users(split), row.fit.item_ids)
+        table.write_parquet(out / LISTS / f"{row.measured.name}.parquet")
+    per_user(rows, asked_users(split)).write_parquet(out / PER_USER)
+    if found["trials"]:
+        search_log(out).write_parquet(out / SEARCH_LOG)
+    write_metrics(out, found)
+
+
+def per_user(rows: Sequence[Row], user_ids: pl.Series) -> pl.DataFrame:
+    """One row a method and user: `method, user_id` and each metric."""
+    return pl.concat(
+        pl.DataFrame({"method": [row.measured.name] * len(user_ids), c.USER_ID: user_ids, **row.measured.per_user})
+        for row in rows
+    )

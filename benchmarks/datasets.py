@@ -1,0 +1,135 @@
+"""Public data sets, cut by their published protocols, from a folder that the reader has.
+
+Nothing of them is part of the project, for the terms of most forbid to pass them on; Deskdrop is, in `data`.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from contracts import Action
+from contracts import columns as c
+from contracts.errors import DataMissing
+from evaluation.protocols import Cut, leave_one_out, random_out
+
+WEEK = timedelta(days=7)
+IS_TEST, TIME_POS = "is_test", "time_pos"
+INTERACTIONS, EVENTS = "interactions.parquet", "events.parquet"
+
+
+@dataclass(frozen=True)
+class Split:
+    """Rows `user_id, item_id` as text, in the order of time where `ordered`, else in a seeded random order."""
+
+    name: str
+    train: pl.DataFrame
+    """Everything before the test, the validation's rows too: what the final fit learns from."""
+    validation_train: pl.DataFrame
+    validation: pl.DataFrame
+    test: pl.DataFrame
+    ordered: bool
+    k: int
+    """The depth at which the published figures are."""
+    protocol: str
+
+    @property
+    def item_ids(self) -> pl.Series:
+        """The items that training knows, sorted."""
+        return self.train[c.ITEM_ID].unique().sort()
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How much there is of everything."""
+        parts = {"train": self.train, "validation": self.validation, "test": self.test}
+        users = pl.concat([self.train, self.test])[c.USER_ID].n_unique()
+        return {name: part.height for name, part in parts.items()} | {"users": users, "items": len(self.item_ids)}
+
+
+def load(data: Path, name: str, *, seed: int) -> Split:
+    """The split of a data set in `data/<name>`. Raises `DataMissing`."""
+    if name not in LOADERS:
+        raise DataMissing(f"{name}: no such data set; choose one of {', '.join(LOADERS)}")
+    file, cut = LOADERS[name]
+    path = data / name / file
+    if not path.exists():
+        raise DataMissing(f"{path}: no such file; skipped, give the folder that holds {name}/ with --data")
+    return cut(pl.read_parquet(path), seed)
+
+
+def gowalla(interactions: pl.DataFrame, seed: int) -> Split:
+    """Check-ins in the split of NGCF and LightGCN (Wang et al. 2019, doi:10.1145/3331184.3331267), without any time.
+
+    The file is sorted by user, which is no order in time, so rows are shuffled.
+    """
+    order = np.random.default_rng(seed).permutation(interactions.height)
+    shuffled = interactions[order]
+    train, test = (_pairs(shuffled.filter(pl.col(IS_TEST) == held_out)) for held_out in (False, True))
+    return _split("gowalla", Cut(train, test), random_out(train, share=0.1, seed=seed), False, 20, GOWALLA)
+
+
+def ml_1m(interactions: pl.DataFrame, seed: int) -> Split:
+    """MovieLens-1M (Harper & Konstan 2015, doi:10.1145/2827872), every rating a like, last rating of each user out.
+
+    Rows without `time_pos` are of items rated fewer than five times, which the published figures leave out as well.
+    Time is known within a user alone: rows go by their place in the user's own history, so that the last tenth of all
+    rows is about everyone's last tenth.
+    """
+    del seed  # nothing random
+    place = pl.col(TIME_POS) / pl.len().over(c.USER_ID)
+    ordered = interactions.drop_nulls(TIME_POS).with_columns(place=place).sort("place", c.USER_ID, TIME_POS)
+    return _split("ml-1m", *leave_one_out(_pairs(ordered)), True, 10, ML_1M)
+
+
+def deskdrop(events: pl.DataFrame, seed: int) -> Split:
+    """The bundled feed (`data/deskdrop`): what people click or save first in the last week, and in the week before.
+
+    A news feed's new articles have no training row, so that bare pairs cannot know them: they are left out, and so is
+    whoever has none.
+    """
+    del seed  # nothing random
+    liked = events.filter(pl.col(c.ACTION).is_in([Action.CLICK, Action.SAVE])).sort(c.TIMESTAMP, c.USER_ID, c.ITEM_ID)
+    first = liked.unique([c.USER_ID, c.ITEM_ID], keep="first", maintain_order=True)
+    end = first.select(pl.col(c.TIMESTAMP).max().dt.truncate("1d").dt.offset_by("1d")).item()
+    test, validation = (_last_week(first.filter(pl.col(c.TIMESTAMP) < each), each) for each in (end, end - WEEK))
+    return _split("deskdrop", test, validation, True, 20, DESKDROP)
+
+
+def _last_week(ordered: pl.DataFrame, end: datetime) -> Cut:
+    """The week before `end` held out, as far as the rows before it know its users and items."""
+    train = ordered.filter(pl.col(c.TIMESTAMP) < end - WEEK)
+    later = ordered.filter(pl.col(c.TIMESTAMP) >= end - WEEK)
+    for column in (c.USER_ID, c.ITEM_ID):
+        later = later.join(train, on=column, how="semi", maintain_order="left")
+    return Cut(_pairs(train), _pairs(later))
+
+
+def _split(name: str, test: Cut, validation: Cut, ordered: bool, k: int, protocol: str) -> Split:  # noqa: FBT001
+    return Split(
+        name, test.train, validation.train, validation.held_out, test.held_out, ordered=ordered, k=k, protocol=protocol
+    )
+
+
+def _pairs(interactions: pl.DataFrame) -> pl.DataFrame:
+    return interactions.select(pl.col(c.USER_ID, c.ITEM_ID).cast(pl.String))
+
+
+GOWALLA = (
+    "full ranking with training items masked, on the published test rows; validation is a seeded random tenth of train"
+)
+ML_1M = (
+    "leave-one-out by each user's own order: last rating is the test, second last the validation, full ranking with "
+    "training items masked; the final fit is given the validation rating too"
+)
+DESKDROP = (
+    "the last week of known people on items that training knows, by time; validation is the week before, full ranking "
+    "with training items masked"
+)
+LOADERS: dict[str, tuple[str, Callable[[pl.DataFrame, int], Split]]] = {
+    "gowalla": (INTERACTIONS, gowalla),
+    "ml-1m": (INTERACTIONS, ml_1m),
+    "deskdrop": (EVENTS, deskdrop),
+}

@@ -1,0 +1,57 @@
+"""The methods of the retrieval benchmark by name; a method's library is loaded when it is asked for, not before."""
+
+from collections.abc import Mapping, Sequence
+from importlib import import_module
+from typing import Any
+
+from pydantic import ValidationError
+
+from benchmarks.retriever import Retriever
+from contracts.errors import UnknownMethod
+
+OURS = "two_tower"
+METHODS = {
+    "most_popular": "benchmarks.peers.most_popular:MostPopular",
+    "item_knn": "benchmarks.peers.item_knn:ItemKnn",
+    "ials": "benchmarks.peers.ials:Ials",
+    "bpr": "benchmarks.peers.bpr:Bpr",
+    "ease": "benchmarks.peers.ease:Ease",
+    "sasrec": "benchmarks.peers.sasrec:Sasrec",
+    "trained_tower": "benchmarks.trained_tower:TrainedTower",
+    OURS: "benchmarks.two_tower:TwoTower",
+}
+
+Params = Mapping[str, Any]
+
+
+def method(name: str) -> type[Retriever]:
+    """The class of a method. Raises `UnknownMethod`."""
+    if name not in METHODS:
+        raise UnknownMethod(f"{name}: no such method; choose of {', '.join(METHODS)}")
+    module, _, class_name = METHODS[name].partition(":")
+    found: type[Retriever] = getattr(import_module(module), class_name)
+    return found
+
+
+def build(name: str, params: Params, *, seed: int, threads: int) -> Retriever:
+    """A method with these settings, the others at their defaults. Raises `UnknownMethod` for a bad setting."""
+    kind = method(name)
+    try:
+        config = kind.Config(**params)
+    except ValidationError as wrong:
+        first = wrong.errors()[0]
+        setting = ".".join([name, *map(str, first["loc"])])
+        raise UnknownMethod(f"{setting}: {first['msg']}; see the fields of {kind.Config.__name__}") from wrong
+    return kind(config, seed=seed, threads=threads)
+
+
+def parsed(settings: Sequence[str], names: Sequence[str] = tuple(METHODS)) -> dict[str, dict[str, str]]:
+    """`ials.embedding_size=32` and the like, by method of these names. Raises `UnknownMethod` for anything else."""
+    chosen: dict[str, dict[str, str]] = {}
+    for setting in settings:
+        key, equals, value = setting.partition("=")
+        name, dot, field = key.partition(".")
+        if not equals or not dot or name not in names:
+            raise UnknownMethod(f"--set {setting}: write METHOD.FIELD=VALUE with a METHOD of {', '.join(names)}")
+        chosen.setdefault(name, {})[field] = value
+    return chosen

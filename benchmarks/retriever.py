@@ -1,0 +1,137 @@
+"""What ours and every peer can do: learn from pairs, then list the best items of any user.
+
+Shapes: U asked users, K places, I items of the training rows.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+from pydantic import BaseModel
+from scipy.sparse import csr_matrix
+
+from benchmarks.datasets import Split
+from benchmarks.pairs import Liked
+from evaluation.lists import NOBODY, Rows
+
+if TYPE_CHECKING:
+    from optuna import Trial
+
+Scores = NDArray[np.float32]
+CHUNK_SCORES = 8_000_000
+"""Scores held at once: 32 MB of float32."""
+
+
+@dataclass(frozen=True)
+class TopK:
+    """The best items of each user, best first; -1 and -inf where nothing is left."""
+
+    rows: Rows  # [U, K] of the fitted `item_ids`
+    scores: Scores  # [U, K]
+
+
+class Fitted(Protocol):
+    """What `fit` returns."""
+
+    @property
+    def item_ids(self) -> pl.Series:
+        """The items that rows of a list point to."""
+        ...
+
+    def top_k(self, user_ids: pl.Series, k: int) -> TopK:
+        """The `k` best items of each user, without those of the user's training rows."""
+        ...
+
+
+@runtime_checkable
+class Learned(Protocol):
+    """A fitted method that can tell how its training went."""
+
+    @property
+    def curves(self) -> Mapping[str, Sequence[float]]:
+        """Figures of the training by name, one a step."""
+        ...
+
+
+@runtime_checkable
+class Chosen(Protocol):
+    """A fitted method that chose its own settings."""
+
+    @property
+    def chosen(self) -> Mapping[str, Any]:
+        """Those that are not the defaults, as JSON holds them."""
+        ...
+
+
+class Retriever(Protocol):
+    """A method before it has seen anything. `config` says what it is, `seed` and `threads` where it runs."""
+
+    name: ClassVar[str]
+    Config: ClassVar[type[BaseModel]]
+
+    def __init__(self, config: Any, *, seed: int, threads: int) -> None:
+        """Of a config of its own type; `threads` 0 is every core."""
+        ...
+
+    @property
+    def config(self) -> Any:
+        """What it is, a `Config`."""
+        ...
+
+    @staticmethod
+    def search(trial: "Trial") -> dict[str, Any]:
+        """The values of one trial of the tuning, by the config's field names; empty where nothing can be tuned."""
+        ...
+
+    def refuses(self, split: Split) -> str:
+        """Why this data is not for the method; empty where it is."""
+        ...
+
+    def fit(self, pairs: pl.DataFrame) -> Fitted:
+        """Learn from rows `user_id, item_id` in the order of time."""
+        ...
+
+
+@dataclass(frozen=True)
+class Scored:
+    """A fitted method that is one score a user and item: `scores_of` maps rows of `liked` to scores [U, I]."""
+
+    liked: Liked
+    scores_of: Callable[[Rows], Scores]
+
+    @property
+    def item_ids(self) -> pl.Series:
+        """The items of the training rows."""
+        return self.liked.item_ids
+
+    def top_k(self, user_ids: pl.Series, k: int) -> TopK:
+        """The best unseen items of each user."""
+        rows = self.liked.rows_of(user_ids)
+        return best(lambda part: self.scores_of(rows[part]), self.liked.matrix[rows], k)
+
+
+def best(scores_of: Callable[[slice], Scores], seen: csr_matrix, k: int) -> TopK:
+    """The `k` unseen items of the highest score, a chunk of users at a time; scores are [users, I], `seen` is [U, I].
+
+    Equal scores: the lower row first; which of them come in at the last place is `argpartition`'s choice.
+    """
+    users, items = seen.shape
+    size, width = max(1, CHUNK_SCORES // max(1, items)), min(k, items)
+    parts = [slice(start, min(start + size, users)) for start in range(0, users, size)]
+    chunks = [_best(scores_of(part), width, seen[part]) for part in parts]
+    empty = (np.zeros((0, width), np.int32), np.zeros((0, width), np.float32))
+    rows, scores = zip(empty, *chunks, strict=True)
+    return TopK(np.concatenate(rows), np.concatenate(scores))
+
+
+def _best(scores_UI: Scores, width: int, seen: csr_matrix) -> tuple[Rows, Scores]:
+    scores_UI[seen.nonzero()] = -np.inf
+    rows = np.argpartition(-scores_UI, width - 1, axis=1)[:, :width]
+    rows.sort(axis=1)
+    order = np.argsort(-np.take_along_axis(scores_UI, rows, axis=1), axis=1, kind="stable")
+    rows = np.take_along_axis(rows, order, axis=1)
+    scores = np.take_along_axis(scores_UI, rows, axis=1)
+    return np.where(np.isfinite(scores), rows, NOBODY).astype(np.int32), scores.astype(np.float32)

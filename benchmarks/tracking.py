@@ -1,0 +1,43 @@
+"""Benchmarks in MLflow: one run a benchmark, one child run a method: settings, means, nameless marks, never an id."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from contracts import Settings
+from pipeline.lake import Lake
+from pipeline.marked_runs import Marked, keep
+from pipeline.tracking import Tracking
+
+EXPERIMENT = "bench"
+ABOUT = ("dataset", "k", "seed", "threads", "trials", "tuned_on", "command", "counts", "versions", "machine", "skipped")
+
+
+def track(
+    found: Mapping[str, Any], marked: Mapping[str, Marked], settings: Settings, out: Path, kind: str = "retrieval"
+) -> None:
+    """Log what `metrics.json` holds, and of each `marked` method what `tastefeed compare` reads.
+
+    To SQLite in `out` where no tracking URI is set.
+    """
+    tracking = Tracking(settings, Lake(out), experiment=EXPERIMENT)
+    parent = tracking.start(f"{kind} {found['dataset']}")
+    tracking.params(parent, {name: found[name] for name in ABOUT})
+    for name, method in found["methods"].items():
+        run = tracking.start(name, parent)
+        tracking.params(run, {"method": name, "dataset": found["dataset"], "config": method["config"]})
+        tracking.metrics(run, {**method["figures"], "search_trials": method["trials"]})
+        if name in marked:
+            keep(tracking, run, marked[name], seed=found["seed"])
+        tracking.end(run)
+    tracking.metrics(parent, _flat_gains(found["gains"]))
+    tracking.end(parent)
+
+
+def _flat_gains(gains: Mapping[str, Mapping[str, Mapping[str, float]]]) -> dict[str, float]:
+    return {
+        f"gain_over_{peer}.{metric}.{bound}": value
+        for peer, metrics in gains.items()
+        for metric, interval in metrics.items()
+        for bound, value in interval.items()
+    }

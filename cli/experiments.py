@@ -1,0 +1,36 @@
+"""`tastefeed compare`."""
+
+from typing import Annotated
+
+import typer
+
+
+def compare(
+    *,
+    run_a: Annotated[
+        str, typer.Argument(metavar="RUN_A", help="A run's id, the beginning of one, or experiment/name.")
+    ] = "",
+    run_b: Annotated[str, typer.Argument(metavar="RUN_B", help="The run that is held against it.")] = "",
+    lake: Annotated[
+        list[str], typer.Option(help="Folder that holds the runs: a lake or a benchmark's --out; may be repeated.")
+    ] = [],  # noqa: B006  typer copies
+    tracking_uri: Annotated[str, typer.Option(help="MLflow tracking URI instead of a folder.")] = "",
+    metric: Annotated[str, typer.Option(help="Metric that the verdict reads; empty: that of RUN_A.")] = "",
+) -> None:
+    """Paired differences of two runs with intervals, and a verdict; without runs: those that can be compared."""
+    from contracts import Settings
+    from pipeline.comparing import comparable_runs, compare_runs, screen
+    from pipeline.console import console
+
+    settings = Settings()
+    if not run_a:
+        console.print(comparable_runs(lake, tracking_uri, settings))
+        return
+    if not run_b:
+        raise typer.BadParameter("give two runs, or none to list them")
+    console.print(screen(compare_runs(run_a, run_b, lakes=lake, uri=tracking_uri, metric=metric, settings=settings)))
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the command."""
+    app.command()(compare)

@@ -1,0 +1,32 @@
+"""What every room agrees on: column names, id types, actions, schemas, opt-out flags, errors and settings.
+
+Imports nothing of ours, and no engine: neither Spark nor torch nor pandas.
+"""
+
+from importlib.metadata import version
+
+from contracts.actions import GAIN, POSITIVE, Action
+from contracts.columns import ItemId, ItemRow, UserId, UserRow
+from contracts.opt_outs import Flag, OptOut, OptOutReader, SubjectType
+from contracts.quarantine import HARMLESS, Reason
+from contracts.settings import Settings
+
+__version__ = version("tastefeed")
+
+__all__ = [
+    "GAIN",
+    "HARMLESS",
+    "POSITIVE",
+    "Action",
+    "Flag",
+    "ItemId",
+    "ItemRow",
+    "OptOut",
+    "OptOutReader",
+    "Reason",
+    "Settings",
+    "SubjectType",
+    "UserId",
+    "UserRow",
+    "__version__",
+]

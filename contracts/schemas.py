@@ -1,0 +1,187 @@
+"""The tables' schemas, in Arrow's neutral words: polars, Spark and pyarrow each read them without translation.
+
+What comes in (`EVENTS`, `ITEMS`, `USERS`, `OPT_OUTS`) is the public contract; what a night derives follows. Every
+derived table but `events`, `quarantine` and `sessions` carries `cut`: its row saw only events strictly before it.
+"""
+
+import pyarrow as pa
+
+from contracts import columns as c
+
+INSTANT = pa.timestamp("us", tz="UTC")
+STRINGS = pa.list_(pa.string())
+
+EVENTS = pa.schema(
+    [
+        pa.field(c.EVENT_ID, pa.string()),
+        pa.field(c.USER_ID, pa.string()),
+        pa.field(c.ITEM_ID, pa.string()),
+        pa.field(c.ACTION, pa.string()),
+        pa.field(c.TIMESTAMP, INSTANT),
+        pa.field(c.SESSION_ID, pa.string()),
+        pa.field(c.REQUEST_ID, pa.string()),
+        pa.field(c.POSITION, pa.int32()),
+        pa.field(c.PROPENSITY, pa.float64()),
+    ]
+)
+ITEMS = pa.schema(
+    [
+        pa.field(c.ITEM_ID, pa.string()),
+        pa.field(c.TITLE, pa.string()),
+        pa.field(c.CREATOR_ID, pa.string()),
+        pa.field(c.CATEGORIES, STRINGS),
+        pa.field(c.LANGUAGE, pa.string()),
+        pa.field(c.CREATED_AT, INSTANT),
+        pa.field(c.REMOVED_AT, INSTANT),
+        pa.field(c.URL, pa.string()),
+        pa.field(c.IMAGE_URL, pa.string()),
+        pa.field(c.EMBEDDING, pa.list_(pa.float32())),
+    ]
+)
+USERS = pa.schema(
+    [
+        pa.field(c.USER_ID, pa.string()),
+        pa.field(c.LANGUAGE, pa.string()),
+        pa.field(c.REGION, pa.string()),
+        pa.field(c.CREATED_AT, INSTANT),
+    ]
+)
+OPT_OUTS = pa.schema(
+    [
+        pa.field(c.SUBJECT_TYPE, pa.string()),
+        pa.field(c.SUBJECT_ID, pa.string()),
+        pa.field(c.FLAG, pa.string()),
+        pa.field(c.OPTED_OUT, pa.bool_()),
+        pa.field(c.EFFECTIVE_AT, INSTANT),
+    ]
+)
+REQUIRED = {
+    "events": (c.USER_ID, c.ITEM_ID, c.ACTION, c.TIMESTAMP),
+    "items": (c.ITEM_ID,),
+    "users": (c.USER_ID,),
+    "opt_outs": (c.SUBJECT_TYPE, c.SUBJECT_ID, c.FLAG, c.OPTED_OUT, c.EFFECTIVE_AT),
+}
+INCOMING = {"events": EVENTS, "items": ITEMS, "users": USERS, "opt_outs": OPT_OUTS}
+
+LANDED_EVENTS = EVENTS.append(pa.field(c.LANDED_AT, INSTANT))
+"""Events as they lie in the landing zone: with the instant they arrived."""
+
+QUARANTINE = LANDED_EVENTS.append(pa.field(c.REASON, pa.string()))
+SESSIONS = EVENTS.append(pa.field("session_started_at", INSTANT))
+"""One row an event, `session_id` never null."""
+
+WINDOWS_DAYS = (1, 7, 28)
+"""The windows of recent activity that user and item features count in, days."""
+
+
+WINDOWS_HOURS = (6, 12, 48, 96)
+"""Windows in hours, beside those of days, in which an item's people are counted: what is new spreads within hours."""
+
+
+def _windowed(name: str, kind: pa.DataType) -> list[pa.Field]:
+    return [pa.field(f"{name}_{days}d", kind) for days in WINDOWS_DAYS]
+
+
+INTERACTIONS = pa.schema(
+    [
+        pa.field(c.CUT, INSTANT),
+        pa.field(c.USER_ID, pa.string()),
+        pa.field(c.ITEM_ID, pa.string()),
+        pa.field("impressions", pa.int64()),
+        pa.field("clicks", pa.int64()),
+        pa.field("saves", pa.int64()),
+        pa.field("hides", pa.int64()),
+        pa.field("click_strength", pa.float64()),
+        pa.field("save_strength", pa.float64()),
+        pa.field("first_at", INSTANT),
+        pa.field("last_at", INSTANT),
+    ]
+)
+"""One row a user and item: what happened between them, strengths decayed exponentially to `cut`."""
+
+USER_FEATURES = pa.schema(
+    [
+        pa.field(c.CUT, INSTANT),
+        pa.field(c.USER_ID, pa.string()),
+        *_windowed("clicks", pa.int64()),
+        *_windowed("saves", pa.int64()),
+        pa.field("clicks", pa.int64()),
+        pa.field("saves", pa.int64()),
+        pa.field("save_rate", pa.float64()),
+        pa.field("creators", pa.int64()),
+        pa.field("categories", pa.int64()),
+        pa.field("languages", STRINGS),
+        pa.field("recency_hours", pa.float64()),
+        pa.field("sessions_28d", pa.int64()),
+        pa.field("session_minutes", pa.float64()),
+        pa.field("session_items", pa.float64()),
+    ]
+)
+"""One row a user. `languages`: read at least once, most read first; `session_*`: means over the user's sessions."""
+
+ITEM_FEATURES = pa.schema(
+    [
+        pa.field(c.CUT, INSTANT),
+        pa.field(c.ITEM_ID, pa.string()),
+        *_windowed("clicks", pa.int64()),
+        *_windowed("saves", pa.int64()),
+        *_windowed("users", pa.int64()),
+        *(pa.field(f"users_{hours}h", pa.int64()) for hours in WINDOWS_HOURS),
+        *_windowed("save_rate", pa.float64()),
+        pa.field("users", pa.int64()),
+        pa.field("age_hours", pa.float64()),
+        pa.field("creator_items", pa.int64()),
+        pa.field("creator_save_rate", pa.float64()),
+        pa.field("creator_users_per_item", pa.float64()),
+        pa.field("trend", pa.float64()),
+    ]
+)
+"""One row a catalogue item that exists at `cut`, also when nobody has touched it. `users_*`: distinct people who
+clicked or saved; `trend`: smoothed 1-day rate over the 7-day rate; `age_hours` is null where `created_at` is."""
+
+RETRIEVAL_EXAMPLES = pa.schema(
+    [
+        pa.field(c.CUT, INSTANT),
+        pa.field(c.USER_ID, pa.string()),
+        pa.field("item_ids", STRINGS),
+        pa.field("actions", STRINGS),
+        pa.field("timestamps", pa.list_(INSTANT)),
+        pa.field("trainable", pa.bool_()),
+    ]
+)
+"""One row a user: clicks and saves before `cut`, oldest first, consecutive repeats of an item folded into the strongest
+action. `trainable` is false for users who opted out of training: they get a vector, and teach nothing."""
+
+RANKING_EXAMPLES = pa.schema(
+    [
+        pa.field(c.CUT, INSTANT),
+        pa.field(c.USER_ID, pa.string()),
+        pa.field(c.ITEM_ID, pa.string()),
+        pa.field("label", pa.int32()),
+    ]
+)
+"""What each user did in the week from `cut` on with items not touched before: save 2, click 1."""
+
+CANDIDATES = pa.schema(
+    [
+        pa.field(c.CUT, INSTANT),
+        pa.field(c.USER_ID, pa.string()),
+        pa.field(c.ITEM_ID, pa.string()),
+        pa.field("sources", pa.uint8()),
+        pa.field("retrieval_score", pa.float32()),
+    ]
+)
+"""One row a labelled cut, user and candidate. `sources` is a bit set over `ranking.tables.SOURCES`."""
+
+DERIVED = {
+    "events": EVENTS,
+    "quarantine": QUARANTINE,
+    "sessions": SESSIONS,
+    "interactions": INTERACTIONS,
+    "user_features": USER_FEATURES,
+    "item_features": ITEM_FEATURES,
+    "retrieval_examples": RETRIEVAL_EXAMPLES,
+    "ranking_examples": RANKING_EXAMPLES,
+    "candidates": CANDIDATES,
+}
+"""Every table that a night derives, by its name in the lake."""

@@ -1,0 +1,119 @@
+"""How sure a difference is: bootstrap intervals over users, paired, with a user's several weeks kept together."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from contracts.errors import BadEvaluationInput
+from evaluation.lists import Floats, Rows
+
+Method = Literal["percentile", "basic", "BCa"]
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A mean difference and where it may well lie. One user alone says nothing: from -inf to inf."""
+
+    mean: float
+    low: float
+    high: float
+
+    @property
+    def excludes_zero(self) -> bool:
+        """Whether the whole interval is on one side of zero."""
+        return self.low > 0 or self.high < 0
+
+    def __str__(self) -> str:
+        """`+0.068 [+0.041, +0.095]`."""
+        return f"{self.mean:+.3f} [{self.low:+.3f}, {self.high:+.3f}]"
+
+
+def paired_interval(
+    ours: Floats,
+    theirs: Floats,
+    *,
+    users: Rows | None = None,
+    weights: Floats | None = None,
+    confidence: float = 0.95,
+    resamples: int = 2000,
+    seed: int = 7,
+    method: Method = "percentile",
+) -> Interval:
+    """The interval of the mean of `ours - theirs`, two metrics [N] of the same users in the same order.
+
+    Users are resampled, not rows: rows that share a number in `users` [N] come and go together (the cluster
+    bootstrap, Field & Welsh 2007, doi:10.1111/j.1467-9868.2007.00593.x). `weights` [N] say what a row counts (see
+    `week_weights`). Rows with NaN are left out. Raises `BadEvaluationInput` for unlike lengths or nothing to compare.
+    """
+    sums, counts = _of_users(ours, theirs, users, weights)
+    mean = float(sums.sum() / counts.sum())
+    if len(sums) < 2:
+        return Interval(mean, -np.inf, np.inf)
+    if np.allclose(sums, mean * counts, rtol=0, atol=1e-12):  # every resample is the same; BCa would divide by zero
+        return Interval(mean, mean, mean)
+    from scipy.stats import bootstrap  # noqa: PLC0415  takes two seconds that a command without figures need not wait
+
+    found = bootstrap(
+        (sums, counts),
+        _ratio,
+        paired=True,
+        vectorized=True,
+        confidence_level=confidence,
+        n_resamples=resamples,
+        batch=max(1, 4_000_000 // len(sums)),
+        method=method,
+        rng=np.random.default_rng(seed),
+    ).confidence_interval
+    return Interval(mean, float(found.low), float(found.high))
+
+
+def interval_over_weeks(
+    ours: Sequence[Floats], theirs: Sequence[Floats], users: Sequence[Rows], *, confidence: float = 0.95, seed: int = 7
+) -> Interval:
+    """The interval of the mean over weeks of the weekly mean differences; one array [U of that week] a week."""
+    differences = [one - other for one, other in zip(ours, theirs, strict=True)]
+    return paired_interval(
+        np.concatenate(differences),
+        np.zeros(sum(len(week) for week in differences)),
+        users=np.concatenate(users),
+        weights=week_weights(differences),
+        confidence=confidence,
+        seed=seed,
+    )
+
+
+def mean_interval(
+    weeks: Sequence[Floats], users: Sequence[Rows], *, confidence: float = 0.95, seed: int = 7
+) -> Interval:
+    """The interval of the mean over weeks of a metric's weekly means; arrays as in `interval_over_weeks`."""
+    nothing = [np.zeros(len(week)) for week in weeks]
+    return interval_over_weeks(weeks, nothing, users, confidence=confidence, seed=seed)
+
+
+def week_weights(weeks: Sequence[Floats]) -> Floats:
+    """What each row counts so that every week counts the same: 1 over the week's number of measured users."""
+    known = [max(1, int((~np.isnan(week)).sum())) for week in weeks]
+    return np.concatenate([np.full(len(week), 1 / count) for week, count in zip(weeks, known, strict=True)])
+
+
+def _of_users(ours: Floats, theirs: Floats, users: Rows | None, weights: Floats | None) -> tuple[Floats, Floats]:
+    """Weighted sums of differences and of weights, one a user."""
+    owners = np.arange(len(ours)) if users is None else users
+    shares = np.ones(len(ours)) if weights is None else weights
+    lengths = [len(column) for column in (ours, theirs, owners, shares)]
+    if len(set(lengths)) > 1:
+        raise BadEvaluationInput(f"lengths {lengths} of ours, theirs, users and weights; give one of each a row")
+    known = ~np.isnan(ours - theirs)
+    if not known.any():
+        raise BadEvaluationInput(f"none of {len(ours)} rows has both metrics; there is nothing to compare")
+    _, places = np.unique(owners[known], return_inverse=True)
+    differences = ((ours - theirs) * shares)[known]
+    sums, counts = np.bincount(places, weights=differences), np.bincount(places, weights=shares[known])
+    return sums.astype(np.float64), counts.astype(np.float64)
+
+
+def _ratio(sums: Floats, counts: Floats, axis: int = -1) -> Floats:
+    ratio: Floats = sums.sum(axis=axis) / counts.sum(axis=axis)
+    return ratio

@@ -1,0 +1,94 @@
+"""One method measured on one holdout: everything that tables, gates and intervals read."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from contracts.errors import BadEvaluationInput
+from evaluation import metrics
+from evaluation.lists import Floats, Lists, Rows
+from evaluation.splits import Catalogue, Holdout
+
+RETRIEVAL, RERANKED, FINAL = "two_tower", "reranked", "final"
+"""The steps of a night by name: retrieval alone, its candidates re-ranked, and the list that is served."""
+CHAMPION = "champion"
+"""The final list of the release that serves."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A method's metrics. `means` holds every number of a table: the means over users, and those of all lists."""
+
+    name: str
+    users: int
+    per_user: Mapping[str, Floats]  # each [U], NaN for a user without labels
+    means: Mapping[str, float]
+
+    def values(self, metric: str) -> Floats:
+        """[U] one metric of each user. Raises `BadEvaluationInput` where it was not measured."""
+        if metric not in self.per_user:
+            there = ", ".join(self.per_user)
+            raise BadEvaluationInput(f"{self.name} has no metric {metric}; measure it, or compare one of {there}")
+        return self.per_user[metric]
+
+
+@dataclass(frozen=True)
+class MeasuredWeek:
+    """Methods on one week. `users` number its people within a run: who is who over several weeks."""
+
+    users: Rows  # [U]
+    methods: Sequence[Measured]
+
+    @property
+    def named(self) -> dict[str, Measured]:
+        """The methods by name."""
+        return {method.name: method for method in self.methods}
+
+
+def measure(
+    name: str,
+    lists: Lists,
+    holdout: Holdout,
+    catalogue: Catalogue,
+    *,
+    k: int = 20,
+    recall_ks: Sequence[int] = (),
+    item_vectors: NDArray[np.float32] | None = None,
+) -> Measured:
+    """Measure `lists` [U, K] of the holdout's users at `k`, and recall at each of `recall_ks` too.
+
+    Every method of one table needs the same `item_vectors` [I, D], or its distances say nothing beside the others'.
+    What the catalogue cannot tell is not measured: nothing of creators where it names none, and no distances where no
+    item has a vector.
+    """
+    labels, creators = holdout.labels, catalogue.creators
+    per_user = {
+        f"ndcg_at_{k}": metrics.ndcg_at_k(lists, labels, k),
+        f"recall_at_{k}": metrics.recall_at_k(lists, labels, k),
+        f"hit_rate_at_{k}": metrics.hit_rate_at_k(lists, labels, k),
+        f"mrr_at_{k}": metrics.mrr_at_k(lists, labels, k),
+        **{f"recall_at_{deep}": metrics.recall_at_k(lists, labels, deep) for deep in recall_ks},
+    }
+    of_all = {f"coverage_at_{k}": metrics.catalogue_coverage_at_k(lists, holdout.rankable, k)}
+    if (creators >= 0).any():
+        per_user[f"top_creator_share_at_{k}"] = metrics.top_creator_share_at_k(lists, creators, k)
+        of_all[f"creator_coverage_at_{k}"] = metrics.creator_coverage_at_k(lists, creators, holdout.rankable, k)
+    if item_vectors is not None and item_vectors.any():
+        per_user[f"intra_list_distance_at_{k}"] = metrics.intra_list_distance_at_k(lists, item_vectors, k)
+    means = {metric: metrics.mean(values) for metric, values in per_user.items()}
+    return Measured(name, len(lists.rows), per_user, {**means, **of_all})
+
+
+def mean_of_weeks(weeks: Sequence[Measured]) -> Measured:
+    """One method over several holdouts: each week counts the same, however many users it had."""
+    if not weeks:
+        raise BadEvaluationInput("no week was measured; give at least one")
+    names = {week.name for week in weeks}
+    if len(names) > 1:
+        raise BadEvaluationInput(f"weeks of different methods ({', '.join(sorted(names))}); average one at a time")
+    first = weeks[0]
+    per_user = {metric: np.concatenate([week.per_user[metric] for week in weeks]) for metric in first.per_user}
+    means = {metric: metrics.mean(np.array([week.means[metric] for week in weeks])) for metric in first.means}
+    return Measured(first.name, sum(week.users for week in weeks), per_user, means)

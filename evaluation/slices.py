@@ -1,0 +1,134 @@
+"""For whom a ranking is good: metrics by kind of user, and by kind of item.
+
+Shapes: U measured users, I items, N events.
+"""
+
+from collections import Counter
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from evaluation import metrics
+from evaluation.lists import Floats, Labels, Lists, Mask
+from evaluation.splits import Catalogue, Holdout, instant
+
+Words = NDArray[np.object_]
+"""Python text: a region or a language comes from a table, and in fixed-width text one long word makes all as long."""
+
+SMALLEST = 5
+"""People that a group needs, to be told of."""
+UNKNOWN = "unknown"
+OTHER = "other"
+"""What small groups are folded into: a mean of three people is noise, and may speak of one of them."""
+
+
+def slice_table(
+    per_user: Mapping[str, Floats], slices: Mapping[str, Words], *, min_users: int = SMALLEST
+) -> pl.DataFrame:
+    """One row a slice and group: `slice, group, users`, and the mean of every metric.
+
+    `per_user` holds metrics [U], `slices` the group of each user [U] by the slice's name. Users whose metric is NaN
+    are left out of that mean. Small groups are `folded`, and hidden where all of them together are small too.
+    """
+    values = pl.DataFrame({name: pl.Series(metric).fill_nan(None) for name, metric in per_user.items()})
+    tables = [_one_slice(values, name, folded(groups, min_users), min_users) for name, groups in slices.items()]
+    empty = pl.DataFrame(schema={"slice": pl.String, "group": pl.String, "users": pl.UInt32, **values.schema})
+    return pl.concat([empty, *tables])
+
+
+def pooled(groups: Words, min_users: int) -> Words:
+    """The groups [U] with those below `min_users` together as `other`, and the unknown named."""
+    named = [UNKNOWN if group is None else str(group) for group in groups]
+    small = {name for name, users in Counter(named).items() if users < min_users}
+    return np.array([OTHER if name in small else name for name in named], dtype=object)
+
+
+def folded(groups: Words, min_users: int) -> Words:
+    """The groups [U], pooled so that a table of them tells of nobody.
+
+    What a table hides is what it shows taken from the mean of all. So while `other` is small itself, the smallest
+    group left joins it.
+    """
+    told = pooled(groups, min_users)
+    sizes = group_sizes(told)
+    while 0 < sizes.get(OTHER, 0) < min_users and len(sizes) > 1:
+        smallest = min(sizes.keys() - {OTHER}, key=lambda name: (sizes[name], name))
+        told = np.where(told == smallest, OTHER, told)
+        sizes = group_sizes(told)
+    return told
+
+
+def group_sizes(groups: Words) -> dict[str, int]:
+    """How many users each group has, by name."""
+    names, sizes = np.unique(groups, return_counts=True)
+    return dict(zip(names.tolist(), sizes.tolist(), strict=True))
+
+
+def _one_slice(values: pl.DataFrame, name: str, groups: Words, min_users: int) -> pl.DataFrame:
+    return (
+        values.with_columns(group=pl.Series(groups, dtype=pl.String))
+        .group_by("group")
+        .agg(pl.len().cast(pl.UInt32).alias("users"), pl.col(values.columns).mean())
+        .filter(pl.col("users") >= min_users)
+        .sort("users", "group", descending=[True, False])
+        .select(pl.lit(name).alias("slice"), "group", "users", *values.columns)
+    )
+
+
+def user_slices(holdout: Holdout, *, new_days: int = 28, light_below: int = 10) -> dict[str, Words]:
+    """The holdout's users [U] by tenure (`new`: first event in the `new_days` before the cut) and by history
+    (`light`: fewer than `light_below` distinct items)."""
+    history = holdout.history
+    recent = history.timestamps >= instant(holdout.cut - timedelta(days=new_days))
+    old = np.bincount(history.user_rows[~recent], minlength=history.user_count) > 0
+    heavy = history.touched.counts >= light_below
+    return {
+        "tenure": np.where(old[holdout.user_rows], "known", "new"),
+        "history": np.where(heavy[holdout.user_rows], "heavy", "light"),
+    }
+
+
+def item_groups(holdout: Holdout, catalogue: Catalogue, *, new_days: int = 7, head: float = 0.2) -> dict[str, Mask]:
+    """Parts of the rankable items, as masks [I]: created in the `new_days` before the cut, or older; among the `head`
+    share with most clicks and saves so far, or in the tail."""
+    new = _created_since(catalogue, holdout.cut - timedelta(days=new_days)) & holdout.rankable
+    liked = holdout.history.item_rows[holdout.history.gains > 0]
+    rest = holdout.rankable
+    popular = popular_items(np.where(rest, np.bincount(liked, minlength=len(new)), -1), head)
+    return {"new": new, "older": rest & ~new, "popular": popular, "tail": rest & ~popular}
+
+
+def popular_items(counts: NDArray[np.int64], head: float = 0.2) -> Mask:
+    """[I] the `head` share of items with the highest counts; below zero: no item to choose from."""
+    popular = np.zeros(len(counts), dtype=bool)
+    popular[np.argsort(-counts, kind="stable")[: int(np.ceil(head * (counts >= 0).sum()))]] = True
+    return popular
+
+
+def item_table(
+    lists: Lists, labels: Labels, groups: Mapping[str, Mask], k: int, *, min_users: int = SMALLEST
+) -> pl.DataFrame:
+    """One row a group of items: `group, labels, users`, and recall at `k` on the labels of that group alone.
+
+    Groups that fewer than `min_users` people have labels in are left out.
+    """
+    parts = {name: labels.only(mask) for name, mask in groups.items()}
+    parts = {name: part for name, part in parts.items() if (part.counts > 0).sum() >= min_users}
+    figures = [metrics.mean(metrics.recall_at_k(lists, part, k)) for part in parts.values()]
+    return pl.DataFrame(
+        {
+            "group": list(parts),
+            "labels": [len(part.item_rows) for part in parts.values()],
+            "users": [int((part.counts > 0).sum()) for part in parts.values()],
+            f"recall_at_{k}": figures,
+        },
+        schema={"group": pl.String, "labels": pl.Int64, "users": pl.UInt32, f"recall_at_{k}": pl.Float64},
+    )
+
+
+def _created_since(catalogue: Catalogue, start: datetime) -> Mask:
+    since: Mask = catalogue.created_at >= instant(start)  # NaT is never since
+    return since

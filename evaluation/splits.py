@@ -1,0 +1,150 @@
+"""Cut time honestly: what was known before an instant, and what people went on to like after it.
+
+Shapes: N events, U measured users, I items of the catalogue. Instants are numpy `datetime64[us]`, UTC; NaT is unknown.
+"""
+
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from functools import cached_property
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from contracts import columns as c
+from contracts.actions import GAIN
+from contracts.errors import BadEvaluationInput
+from evaluation.lists import Gains, ItemSets, Labels, Mask, Rows, item_sets, pair_keys
+
+Instants = NDArray[np.datetime64]
+Ids = NDArray[np.object_]
+"""Python text: in fixed-width text one long id makes every id as long."""
+
+
+@dataclass(frozen=True)
+class Events:
+    """Clicks, saves and hides as arrays. A hide has gain 0: it is a touch, and never a label."""
+
+    user_rows: Rows  # [N]
+    item_rows: Rows  # [N]
+    timestamps: Instants  # [N]
+    gains: Gains  # [N]
+    user_count: int
+    item_count: int
+
+    def where(self, kept: Mask) -> "Events":
+        """The events of a mask [N]."""
+        return replace(
+            self,
+            user_rows=self.user_rows[kept],
+            item_rows=self.item_rows[kept],
+            timestamps=self.timestamps[kept],
+            gains=self.gains[kept],
+        )
+
+    def between(self, start: datetime | None, end: datetime) -> "Events":
+        """The events at `start` or later, and strictly before `end`."""
+        after = self.timestamps >= instant(start) if start else np.ones(len(self.timestamps), dtype=bool)
+        return self.where(after & (self.timestamps < instant(end)))
+
+    @cached_property
+    def touched(self) -> ItemSets:
+        """The distinct items that each user has touched."""
+        return item_sets(self.user_rows, self.item_rows, self.user_count)
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """What the protocol must know of items: since when, until when, and by whom (-1 unknown)."""
+
+    created_at: Instants  # [I]
+    removed_at: Instants  # [I]
+    creators: Rows  # [I]
+
+    def rankable(self, cut: datetime) -> Mask:
+        """[I] items that exist at `cut`: created before it (or at an unknown time) and not removed before it."""
+        created = np.isnat(self.created_at) | (self.created_at < instant(cut))
+        return created & (np.isnat(self.removed_at) | (self.removed_at >= instant(cut)))
+
+
+@dataclass(frozen=True)
+class Holdout:
+    """One honest question: given `history`, what do these users like between `cut` and `end`?"""
+
+    cut: datetime
+    end: datetime
+    history: Events
+    rankable: Mask  # [I]
+    user_rows: Rows  # [U] known users with at least one label
+    labels: Labels  # [U]
+
+
+def instant(moment: datetime) -> np.datetime64:
+    """`moment` as numpy knows it. Raises `BadEvaluationInput` where it has no time zone."""
+    if moment.tzinfo is None:
+        raise BadEvaluationInput(f"{moment.isoformat()} has no time zone; give UTC")
+    return np.datetime64(moment.astimezone(UTC).replace(tzinfo=None), "us")
+
+
+def weekly_cuts(end: datetime, weeks: int) -> tuple[datetime, ...]:
+    """The starts of the last `weeks` weeks before `end`, oldest first."""
+    if weeks < 1:
+        raise BadEvaluationInput(f"{weeks} weeks were asked for; use at least 1")
+    return tuple(end - timedelta(days=7 * week) for week in range(weeks, 0, -1))
+
+
+def hold_out(events: Events, catalogue: Catalogue, cut: datetime, *, days: int = 7) -> Holdout:
+    """Split at `cut`. A label is an item that a known user clicks or saves in the next `days`, had not touched
+    before, and that existed at `cut`; its gain is the strongest action. Known is who has any event before `cut`.
+    """
+    end = cut + timedelta(days=days)
+    history, later = events.between(None, cut), events.between(cut, end)
+    rankable = catalogue.rankable(cut)
+    known = np.bincount(history.user_rows, minlength=events.user_count) > 0
+    fresh = ~np.isin(pair_keys(later.user_rows, later.item_rows), history.touched.keys)
+    liked = later.where(fresh & (later.gains > 0) & known[later.user_rows] & rankable[later.item_rows])
+    labels = _strongest(liked)
+    user_rows = np.flatnonzero(labels.counts).astype(np.int32)
+    return Holdout(cut, end, history, rankable, user_rows, labels.take(user_rows))
+
+
+def _strongest(events: Events) -> Labels:
+    sets = events.touched
+    gains = np.zeros(len(sets.item_rows), dtype=np.float32)
+    np.maximum.at(gains, np.searchsorted(sets.keys, pair_keys(events.user_rows, events.item_rows)), events.gains)
+    return Labels(sets.offsets, sets.item_rows, gains)
+
+
+def events_from(events: pl.DataFrame, user_ids: Ids, item_ids: Ids) -> Events:
+    """The `events` table in rows of `user_ids` and `item_ids`. Impressions say no taste and are left out; so is
+    whoever and whatever the ids do not name (opted out, not in the catalogue).
+    """
+    coded = (
+        events.filter(pl.col(c.ACTION) != "impression")
+        .join(_rows(c.USER_ID, user_ids), on=c.USER_ID, how="inner")
+        .join(_rows(c.ITEM_ID, item_ids), on=c.ITEM_ID, how="inner")
+        .with_columns(pl.col(c.ACTION).replace_strict(GAIN, default=0, return_dtype=pl.Float32))
+        .sort(c.TIMESTAMP, f"{c.USER_ID}_row", f"{c.ITEM_ID}_row")
+    )
+    return Events(
+        coded[f"{c.USER_ID}_row"].to_numpy(),
+        coded[f"{c.ITEM_ID}_row"].to_numpy(),
+        _instants(coded[c.TIMESTAMP]),
+        coded[c.ACTION].to_numpy(),
+        len(user_ids),
+        len(item_ids),
+    )
+
+
+def catalogue_from(items: pl.DataFrame) -> Catalogue:
+    """The `items` table, one row an item in its order; creators are numbered by name."""
+    creators = items[c.CREATOR_ID].rank("dense").cast(pl.Int32).fill_null(0).to_numpy() - 1
+    return Catalogue(_instants(items[c.CREATED_AT]), _instants(items[c.REMOVED_AT]), creators.astype(np.int32))
+
+
+def _rows(name: str, ids: Ids) -> pl.DataFrame:
+    return pl.DataFrame({name: pl.Series(ids, dtype=pl.String), f"{name}_row": np.arange(len(ids), dtype=np.int32)})
+
+
+def _instants(times: pl.Series) -> Instants:
+    return times.cast(pl.Datetime("us")).to_numpy().astype("datetime64[us]")

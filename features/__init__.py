@@ -1,0 +1,40 @@
+"""Spark: events become sessions, interactions, features and training rows, `DataFrame -> DataFrame`, time an argument.
+
+Every function checks its frames against `contracts.schemas` on the way in and out, runs nothing by itself (but
+`quarantine_counts`), and computes all cuts in one job. Knows no disk, no clock, and no room but contracts.
+"""
+
+from features.conform import conform, spark_schema
+from features.cuts import before_cuts
+from features.events import Validated, split, validate, with_reason
+from features.interactions import interactions
+from features.item_features import item_features
+from features.opt_outs import without_users
+from features.quarantine import accept, bad_share, quarantine_counts
+from features.ranking_examples import ranking_examples
+from features.retrieval_examples import retrieval_examples
+from features.sessions import sessions
+from features.spark import spark, warm_up
+from features.user_features import user_features
+
+__all__ = [
+    "Validated",
+    "accept",
+    "bad_share",
+    "before_cuts",
+    "conform",
+    "interactions",
+    "item_features",
+    "quarantine_counts",
+    "ranking_examples",
+    "retrieval_examples",
+    "sessions",
+    "spark",
+    "spark_schema",
+    "split",
+    "user_features",
+    "validate",
+    "warm_up",
+    "with_reason",
+    "without_users",
+]

@@ -1,0 +1,74 @@
+"""Time as an argument: one job computes a feature for tonight and for every past cut that teaches or measures."""
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+
+from contracts import columns as c
+from contracts.errors import NaiveTime
+from contracts.schemas import WINDOWS_DAYS
+
+
+def before_cuts(events: DataFrame, cuts: Sequence[datetime]) -> DataFrame:
+    """Each event once for every cut that it came strictly before, with that instant as column `cut`.
+
+    What is then grouped by `cut` cannot see the future of any of them.
+    """
+    return _for_each_cut(events, cuts, lambda cut: F.col(c.TIMESTAMP) < cut)
+
+
+def after_cuts(events: DataFrame, cuts: Sequence[datetime], *, days: int) -> DataFrame:
+    """Each event once for every cut whose window `[cut, cut + days)` it fell into, with column `cut`."""
+    return _for_each_cut(
+        events, cuts, lambda cut: (cut <= F.col(c.TIMESTAMP)) & (F.col(c.TIMESTAMP) < cut + days_long(days))
+    )
+
+
+def items_at_cuts(items: DataFrame, cuts: Sequence[datetime]) -> DataFrame:
+    """Each item once for every cut that it was created before (unknown counts as before), with column `cut`."""
+    return _for_each_cut(items, cuts, existed)
+
+
+def existed(cut: Column) -> Column:
+    """Whether an item had been created by a cut."""
+    return F.coalesce(F.col(c.CREATED_AT) < cut, F.lit(True))
+
+
+def instant(moment: datetime) -> Column:
+    """A moment as a column. Raises `NaiveTime` where it has no timezone."""
+    if moment.tzinfo is None:
+        raise NaiveTime(f"{moment.isoformat()} has no timezone; pass datetime(…, tzinfo=UTC)")
+    return F.lit(moment.astimezone(UTC))
+
+
+def days_long(days: int) -> Column:
+    """A span of whole days of 24 hours."""
+    return F.make_dt_interval(F.lit(days))
+
+
+def hours_between(earlier: Column, later: Column) -> Column:
+    """Hours from one instant to another."""
+    return (F.unix_micros(later) - F.unix_micros(earlier)) / F.lit(3_600_000_000)
+
+
+def recent_counts(name: str, condition: Column) -> list[Column]:
+    """Columns `<name>_1d`, `_7d`, `_28d`: events that meet a condition, that long or shorter before `cut`."""
+    return [F.count_if(condition & within(days)).alias(f"{name}_{days}d") for days in WINDOWS_DAYS]
+
+
+def within(days: int, timestamp: str = c.TIMESTAMP) -> Column:
+    """Whether something happened in the last days before `cut`."""
+    return within_hours(24 * days, timestamp)
+
+
+def within_hours(hours: int, timestamp: str = c.TIMESTAMP) -> Column:
+    """Whether something happened in the last hours before `cut`."""
+    # whole microseconds: adding an interval to a timestamp walks through the calendar of a timezone, row by row
+    return F.unix_micros(c.CUT) - F.unix_micros(timestamp) <= hours * 3_600_000_000
+
+
+def _for_each_cut(frame: DataFrame, cuts: Sequence[datetime], fits: Callable[[Column], Column]) -> DataFrame:
+    instants = F.array(*map(instant, cuts)).cast("array<timestamp>")
+    return frame.withColumn(c.CUT, F.explode(F.filter(instants, fits)))

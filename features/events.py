@@ -1,0 +1,119 @@
+"""Landed events become events that keep the contract; the others go to quarantine with a reason."""
+
+from datetime import UTC, datetime
+from typing import NamedTuple
+
+from pyspark.sql import Column, DataFrame, Window, WindowSpec
+from pyspark.sql import functions as F
+
+from contracts import Action, Reason
+from contracts import columns as c
+from contracts.ids import BLANKS, CONTROL, MAX_ID_LENGTH, WRITTEN_AS_FLOAT
+from contracts.schemas import EVENTS, ITEMS, LANDED_EVENTS, QUARANTINE
+from features.conform import conform
+from features.cuts import days_long, instant
+from features.opt_outs import without_users
+
+_1990 = datetime(1990, 1, 1, tzinfo=UTC)
+_CONTENT = tuple(name for name in EVENTS.names if name != c.EVENT_ID)
+_SPELLING, _CATALOGUE_ID = "_spelling", "_catalogue_id"
+
+
+class Validated(NamedTuple):
+    """Every landed event of the users that may be read is in exactly one of the two."""
+
+    events: DataFrame
+    quarantine: DataFrame
+
+
+def validate(landed_events: DataFrame, items: DataFrame, *, as_of: datetime, opted_out_users: DataFrame) -> Validated:
+    """Sort landed events into good ones and refused ones; see `with_reason`.
+
+    Both frames are lazy and share their whole plan: who uses both caches `with_reason` and then calls `split`.
+    """
+    return split(with_reason(landed_events, items, as_of=as_of, opted_out_users=opted_out_users))
+
+
+def with_reason(
+    landed_events: DataFrame, items: DataFrame, *, as_of: datetime, opted_out_users: DataFrame
+) -> DataFrame:
+    """Landed events with an id and a `reason`: the first in the order of `Reason` that applies, null for a good event.
+
+    `opted_out_users` (personalization or erasure) leave before anything looks at their events: not even the quarantine
+    holds them. A row without `event_id` gets one that is derived from its content. Blanks around ids and actions are
+    stripped, and an item gets the catalogue's own spelling (`7` where the catalogue has `7` and the event `7.0`).
+    """
+    landed = _with_event_id(without_users(_stripped(conform(landed_events, LANDED_EVENTS)), opted_out_users))
+    known_items = _spelled(conform(items, ITEMS))
+    checked = (
+        landed.withColumn(c.REASON, _own_reason(instant(as_of)))
+        .withColumn(c.REASON, _unless(F.row_number().over(_same_id()) > 1, Reason.DUPLICATE_EVENT_ID))
+        .join(known_items, F.col(c.ITEM_ID) == F.col(_SPELLING), "left")
+        .withColumn(c.REASON, _unless(F.col(_CATALOGUE_ID).isNull(), Reason.UNKNOWN_ITEM))
+        .withColumn(c.ITEM_ID, F.coalesce(_CATALOGUE_ID, c.ITEM_ID))
+    )
+    return conform(checked, QUARANTINE)
+
+
+def split(checked: DataFrame) -> Validated:
+    """What `with_reason` found good, and what it refused."""
+    good = F.col(c.REASON).isNull()
+    return Validated(events=conform(checked.where(good), EVENTS), quarantine=checked.where(~good))
+
+
+def _stripped(landed: DataFrame) -> DataFrame:
+    """Without blanks around ids and actions: rows may have landed before the importers stripped them."""
+    names = (c.USER_ID, c.ITEM_ID, c.ACTION)
+    return landed.withColumns({name: F.btrim(name, F.lit(BLANKS)) for name in names})
+
+
+def _spelled(items: DataFrame) -> DataFrame:
+    """Every spelling of a catalogue's ids (`contracts.ids.spellings`) with the id that it stands for; an id itself
+    wins over the other spelling of another."""
+    item, as_float = F.col(c.ITEM_ID), F.concat(c.ITEM_ID, F.lit(".0"))
+    other = F.when(item.rlike(WRITTEN_AS_FLOAT), F.regexp_replace(item, r"\.0$", "")).when(
+        as_float.rlike(WRITTEN_AS_FLOAT), as_float
+    )
+    spelled = items.select(item, F.explode(F.array_compact(F.array(item, other))).alias(_SPELLING))
+    return spelled.groupBy(_SPELLING).agg(F.max_by(item, item == F.col(_SPELLING)).alias(_CATALOGUE_ID))
+
+
+def _with_event_id(landed: DataFrame) -> DataFrame:
+    """Give events without an id one that the same content always gets again."""
+    # JSON keeps fields apart whatever is in them, and keeps null apart from ""; its timestamps would lose microseconds
+    content = F.struct(*(F.unix_micros(name).alias(name) if name == c.TIMESTAMP else name for name in _CONTENT))
+    derived = F.sha2(F.to_json(content, {"ignoreNullFields": "false"}), 256)
+    return landed.withColumn(c.EVENT_ID, F.when(_blank(c.EVENT_ID), derived).otherwise(F.col(c.EVENT_ID)))
+
+
+def _own_reason(as_of: Column) -> Column:
+    """What is wrong with a row on its own."""
+    timestamp, late = F.col(c.TIMESTAMP), F.col(c.TIMESTAMP) >= as_of
+    return (
+        F.when(_no_id(c.USER_ID) | _no_id(c.ITEM_ID), Reason.NULL_ID.value)
+        .when(~F.coalesce(F.col(c.ACTION).isin(*map(str, Action)), F.lit(False)), Reason.UNKNOWN_ACTION.value)
+        .when(timestamp.isNull(), Reason.BAD_TIMESTAMP.value)
+        .when(timestamp < instant(_1990), Reason.BEFORE_1990.value)
+        .when(late & (timestamp > F.col(c.LANDED_AT) + days_long(1)), Reason.IN_THE_FUTURE.value)
+        .when(late, Reason.AFTER_AS_OF.value)
+    )
+
+
+def _same_id() -> WindowSpec:
+    """Events of one id, the one to keep first: good on its own, landed first, happened first, then by content."""
+    content = (F.col(name).asc_nulls_last() for name in (c.LANDED_AT, c.TIMESTAMP, *_CONTENT))
+    return Window.partitionBy(c.EVENT_ID).orderBy(F.col(c.REASON).isNotNull(), *content)
+
+
+def _unless(broken: Column, reason: Reason) -> Column:
+    """The reason a row already has, else `reason` where it is broken."""
+    return F.coalesce(F.col(c.REASON), F.when(broken, reason.value))
+
+
+def _no_id(name: str) -> Column:
+    """Whether a stripped value is no id (`contracts.ids`)."""
+    return _blank(name) | (F.length(name) > MAX_ID_LENGTH) | F.col(name).rlike(CONTROL)
+
+
+def _blank(name: str) -> Column:
+    return F.col(name).isNull() | (F.trim(name) == "")

@@ -1,0 +1,145 @@
+"""A trained two-tower as a folder: weights, words, text embedder, and a manifest that `load` holds them to.
+
+The folder names items, categories, languages and regions. It names no person: creators are digests, and
+`forgotten` gives the files of a folder that has forgotten some of them.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from pydantic import ValidationError
+from safetensors import SafetensorError
+from safetensors.numpy import load as load_arrays
+from safetensors.numpy import save as save_arrays
+from safetensors.torch import load as load_tensors
+from safetensors.torch import save as save_tensors
+
+from contracts import __version__
+from contracts.errors import ReleaseCorrupt
+from models.two_tower.config import TwoTowerConfig
+from models.two_tower.text import TextEmbedder
+from models.two_tower.towers import TwoTower
+from models.two_tower.trained import TrainedTwoTower
+from models.two_tower.vocabulary import Vocabularies
+
+FORMAT = 2
+READABLE = (1, FORMAT)
+"""Format 1 named creators."""
+MANIFEST, WEIGHTS, TEXT, WORDS = "manifest.json", "towers.safetensors", "text.safetensors", "words.json"
+
+
+def export(trained: TrainedTwoTower, path: Path) -> None:
+    """Write the folder elsewhere, then rename it into place; a folder that is already there is replaced."""
+    files = {
+        WEIGHTS: save_tensors({name: weight.contiguous() for name, weight in trained.model.state_dict().items()}),
+        TEXT: save_arrays({"idf": trained.text.idf, "components": np.ascontiguousarray(trained.text.components)}),
+        WORDS: json.dumps(trained.words.as_json(), ensure_ascii=False).encode(),
+    }
+    manifest = {
+        "format": FORMAT,
+        "metric": "inner_product",
+        "vector_size": trained.vector_size,
+        "age_columns": trained.model.age_columns,
+        "text_size": trained.text.size,
+        "config": trained.config.model_dump(),
+        "text_config": trained.text.config.model_dump(),
+        "versions": {"tastefeed": __version__, "torch": torch.__version__},
+        "sha256": {name: _sha256(content) for name, content in files.items()},
+    }
+    _replace_folder(path, files | {MANIFEST: json.dumps(manifest, indent=2).encode()})
+
+
+def load(path: Path, device: str = "cpu") -> TrainedTwoTower:
+    """What `export` wrote, giving the same vectors. Raises `ReleaseCorrupt` for anything else."""
+    manifest = _parsed(path / MANIFEST, json.loads)
+    if manifest.get("format") not in READABLE:
+        formats = " and ".join(map(str, READABLE))
+        raise ReleaseCorrupt(f"{path}: format {manifest.get('format')!r}, this version reads {formats}; train it again")
+    for name in (WEIGHTS, TEXT, WORDS):
+        _check(path / name, manifest["sha256"][name])
+    try:
+        config = TwoTowerConfig(**manifest["config"])
+        words = Vocabularies.from_json(_parsed(path / WORDS, json.loads))
+        text = _text_embedder(manifest, _parsed(path / TEXT, load_arrays))
+        model = TwoTower(config, words, text.size, knows_ages=manifest["age_columns"] > 0)
+        model.load_state_dict(_parsed(path / WEIGHTS, load_tensors))
+    except (KeyError, TypeError, RuntimeError, ValidationError) as wrong:
+        raise ReleaseCorrupt(f"{path}: the manifest does not fit the files ({wrong}); train it again") from wrong
+    return TrainedTwoTower(model.to(device).eval(), words, text)
+
+
+def forgotten(path: Path, creators: Collection[str], former_creators: Collection[str] = ()) -> dict[str, bytes]:
+    """The files of a folder that change when it forgets these creators, by name; none where it names none of them.
+
+    A folder of format 1 is brought to the present one, and forgets `former_creators` as well. Words that cannot be read
+    could hide a name: they are emptied, and `load` refuses the folder.
+    """
+    if not creators and _is_present(path / MANIFEST):
+        return {}  # most nights: nothing is read of words, which name every item
+    content = (path / WORDS).read_bytes()
+    try:
+        words, manifest = json.loads(content), json.loads((path / MANIFEST).read_bytes())
+        named = Vocabularies.from_json(words)
+    except (OSError, ValueError, KeyError, TypeError):
+        return {} if content == b"{}" else {WORDS: b"{}"}
+    gone = {*creators, *(() if named.creators.salt else former_creators)}
+    cleaned = json.dumps(replace(named, creators=named.creators.without(gone)).as_json(), ensure_ascii=False).encode()
+    if cleaned == content:
+        return {}
+    if manifest.get("sha256", {}).get(WORDS) != _sha256(content):
+        return {WORDS: cleaned}  # it was broken before, and stays refused
+    manifest |= {"format": FORMAT, "sha256": manifest["sha256"] | {WORDS: _sha256(cleaned)}}
+    return {WORDS: cleaned, MANIFEST: json.dumps(manifest, indent=2).encode()}
+
+
+def _is_present(manifest: Path) -> bool:
+    try:
+        return bool(json.loads(manifest.read_bytes())["format"] == FORMAT)
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
+def _text_embedder(manifest: Mapping[str, Any], arrays: Mapping[str, Any]) -> TextEmbedder:
+    config = TwoTowerConfig.model_validate({"text": manifest["text_config"]}).text
+    return TextEmbedder(config, manifest["text_size"], arrays["idf"], arrays["components"])
+
+
+def _replace_folder(path: Path, files: Mapping[str, bytes]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{path.name}-", dir=path.parent) as scratch:
+        new, old = Path(scratch) / "new", Path(scratch) / "old"
+        new.mkdir()
+        for name, content in files.items():
+            with (new / name).open("wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+        if path.exists():
+            shutil.move(path, old)
+        new.rename(path)
+
+
+def _check(path: Path, want: str) -> None:
+    have = _sha256(_parsed(path, bytes))
+    if have != want:
+        raise ReleaseCorrupt(f"{path}: sha256 is {have[:12]}…, the manifest says {want[:12]}…; train it again")
+
+
+def _parsed(path: Path, parse: Callable[[bytes], Any]) -> Any:
+    try:
+        return parse(path.read_bytes())
+    except (OSError, ValueError, SafetensorError) as wrong:
+        raise ReleaseCorrupt(f"{path}: cannot be read ({wrong}); train it again") from wrong
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()

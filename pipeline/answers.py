@@ -1,0 +1,69 @@
+"""What the models of one release answer to a held-out question: retrieval alone, re-ranked, and as served."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from evaluation import Holdout, Lists
+from evaluation.measured import FINAL, RERANKED, RETRIEVAL
+from evaluation.metrics import mean, recall_at_k
+from models.two_tower import TrainedTwoTower
+from pipeline.arrays import Landed, View, read_view
+from pipeline.holdouts import DEEP, Questions, lists_of, user_rows_in
+from pipeline.night import Night
+from pipeline.stages.candidates import offered
+from ranking.candidates import BITS, taken
+from ranking.config import RankingConfig
+from ranking.pair_features import pair_features
+from ranking.reranker import Reranker
+from ranking.slate import SlateConfig, slates
+from ranking.tables import Candidates, Floats, Rows
+from serving.index import IndexConfig
+
+BY_SCORE = SlateConfig(per_creator=0, per_category=0, diversity=0)
+"""Plain ranking: no limit, no diversity."""
+
+
+@dataclass(frozen=True)
+class Models:
+    """Everything that decides a list."""
+
+    tower: TrainedTwoTower
+    reranker: Reranker
+    ranking: RankingConfig
+    index: IndexConfig
+
+
+@dataclass(frozen=True)
+class Answers:
+    """Lists [U, DEEP] of the holdout's users by step, in rows of the landed catalogue."""
+
+    lists: dict[str, Lists]
+    candidate_recall: float
+    """The share of labels that the candidates hold."""
+
+
+def answers(night: Night, landed: Landed, questions: Questions, holdout: Holdout, models: Models) -> Answers:
+    """Answer from what was known at the holdout's cut."""
+    view = read_view(night, landed, holdout.cut, models.tower)
+    asked = user_rows_in(view, questions, holdout)
+    pairs = offered(view, asked[asked >= 0], models.ranking.candidates, models.index)
+    scores = models.reranker.score(pair_features(view.users, view.items, pairs, view.hours))
+    near = taken(pairs, (pairs.sources & BITS["two_tower"]) > 0)
+    lists = {
+        RETRIEVAL: ranked(view, near, near.retrieval_scores, BY_SCORE, asked),
+        RERANKED: ranked(view, pairs, scores, BY_SCORE, asked),
+        FINAL: ranked(view, pairs, scores, models.ranking.slate, asked),
+    }
+    everything = ranked(view, pairs, scores, BY_SCORE, asked, k=len(view.items.ids))
+    return Answers(lists, mean(recall_at_k(everything, holdout.labels, len(view.items.ids))))
+
+
+def ranked(view: View, pairs: Candidates, scores: Floats, config: SlateConfig, asked: Rows, k: int = DEEP) -> Lists:
+    """[U, k] the lists of the asked users, rows of the landed catalogue; empty for who has no vector."""
+    chosen = slates(view.items, pairs, scores, config, k=k)
+    place = np.full(len(view.users.ids) + 1, -1)
+    place[asked] = np.arange(len(asked))  # -1, who is not in the view, writes to the last place, which nobody reads
+    rows = np.full((len(asked), k), -1, np.int32)
+    rows[place[pairs.user_rows[chosen.pairs]], chosen.places] = pairs.item_rows[chosen.pairs]
+    return lists_of(view, rows)

@@ -1,0 +1,189 @@
+"""From the lake's tables to the arrays that ranking and releases work on.
+
+A view holds what may be recommended at its cut: items that exist and nobody withheld. Its rows are its own; where views
+are measured side by side, `catalogue_rows` says which row of the whole landed catalogue each one is.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from contracts import Flag, SubjectType
+from contracts import columns as c
+from pipeline.importers import landed_users
+from pipeline.landed import known_items, opted_out, without_opted_out_creators
+from pipeline.night import Night
+from ranking.feature_names import ITEM_FEATURE_NAMES, USER_FEATURE_NAMES
+from ranking.tables import Floats, Hours, Ids, Items, Rows, Users, ids_of
+
+SECONDS_AN_HOUR = 3600
+
+
+class Tower(Protocol):
+    """A retrieval of any make, as of one cut: what gives items, titles and users their vectors."""
+
+    def embed_items(self, items: pl.DataFrame, as_of: datetime) -> Floats:
+        """[I, D] one vector a row of the items table."""
+        ...
+
+    def embed_text(self, items: pl.DataFrame) -> Floats:
+        """[I, T] unit vectors, zero where an item has no text."""
+        ...
+
+    def embed_users(
+        self, examples: pl.DataFrame, items: pl.DataFrame, as_of: datetime, users: pl.DataFrame | None = None
+    ) -> Floats:
+        """[U, D] one vector a row of retrieval_examples."""
+        ...
+
+
+@dataclass(frozen=True)
+class View:
+    """Everything the re-ranker may know at one cut."""
+
+    cut: datetime
+    items: Items
+    users: Users
+    catalogue_rows: Rows  # [I] rows of the landed catalogue
+
+    @property
+    def hours(self) -> float:
+        """The cut in hours since 1970."""
+        return self.cut.timestamp() / SECONDS_AN_HOUR
+
+
+@dataclass(frozen=True)
+class Landed:
+    """The landed items, ordered by id, the landed users, and the vocabularies that codes refer to."""
+
+    items: pl.DataFrame
+    users: pl.DataFrame
+    withheld: NDArray[np.bool_]  # rows of items that opted out of recommendation, themselves or through their creator
+    creators: list[str]
+    languages: list[str]
+    categories: list[str]
+    regions: list[str]
+
+
+def read_landed(night: Night) -> Landed:
+    """The landed items and users of a lake."""
+    named, users = known_items(night.home, night.opt_outs), landed_users(night.home.url)
+    items = without_opted_out_creators(named, night.opt_outs)
+    return Landed(
+        items,
+        users,
+        _withheld(night, named),
+        _vocabulary(items[c.CREATOR_ID]),
+        _vocabulary(items[c.LANGUAGE]),
+        _vocabulary(items[c.CATEGORIES].explode()),
+        _vocabulary(users[c.REGION]),
+    )
+
+
+def read_view(night: Night, landed: Landed, cut: datetime, tower: Tower) -> View:
+    """Features, vectors and histories as of `cut`."""
+    items, rows = read_items(night, landed, cut, tower)
+    return View(cut, items, _users(night, landed, items.ids, cut, tower), rows)
+
+
+def read_items(night: Night, landed: Landed, cut: datetime, tower: Tower | None) -> tuple[Items, Rows]:
+    """What may be recommended as of `cut`, with its rows [I] of the landed catalogue; vectors of no size without a
+    tower."""
+    features = at_cut(night, "item_features", cut).collect()
+    exists = landed.items[c.ITEM_ID].is_in(features[c.ITEM_ID].implode()).to_numpy()
+    rows = np.flatnonzero(exists & ~landed.withheld).astype(np.int32)
+    return _items(landed, landed.items[rows], features, cut, tower), rows
+
+
+def _withheld(night: Night, named: pl.DataFrame) -> NDArray[np.bool_]:
+    """[I] whether each item or its creator opted out; `named` still has the creators who opted out as users."""
+    flag = (Flag.RECOMMENDATION,)
+    items = list(opted_out(night.opt_outs, SubjectType.ITEM, flag))
+    creators = list(opted_out(night.opt_outs, SubjectType.CREATOR, flag))
+    out = pl.col(c.ITEM_ID).is_in(items) | pl.col(c.CREATOR_ID).is_in(creators).fill_null(value=False)
+    return named.select(out).to_series().to_numpy()
+
+
+def at_cut(night: Night, table: str, cut: datetime) -> pl.LazyFrame:
+    """The rows of a derived table that were computed for one cut."""
+    return night.lake.scan(table, night.plan.as_of).filter(pl.col(c.CUT) == cut)
+
+
+def rows_of(ids: pl.Series, row_ids: Ids) -> pl.Series:
+    """The row of each id in `row_ids`; null where it has none."""
+    lookup = pl.DataFrame(
+        {"id": row_ids, "row": np.arange(len(row_ids), dtype=np.int32)}, schema_overrides={"id": pl.String}
+    )
+    return ids.to_frame("id").join(lookup, on="id", how="left", maintain_order="left")["row"]
+
+
+def _items(landed: Landed, frame: pl.DataFrame, features: pl.DataFrame, cut: datetime, tower: Tower | None) -> Items:
+    none = np.zeros((len(frame), 0), np.float32)
+    features = frame.select(c.ITEM_ID).join(features, on=c.ITEM_ID, how="left", maintain_order="left")
+    categories = frame[c.CATEGORIES].list.drop_nulls()
+    return Items(
+        ids=ids_of(frame[c.ITEM_ID]),
+        creator=_codes(frame[c.CREATOR_ID], landed.creators),
+        language=_codes(frame[c.LANGUAGE], landed.languages),
+        category_offsets=_offsets(categories.list.len()),
+        category_codes=_codes(categories.explode().drop_nulls(), landed.categories),
+        created_hours=_hours(frame[c.CREATED_AT]),
+        vectors=tower.embed_items(frame, cut) if tower else none,
+        text_vectors=tower.embed_text(frame) if tower else none,
+        features=_matrix(features, ITEM_FEATURE_NAMES),
+    )
+
+
+def _users(night: Night, landed: Landed, item_ids: Ids, cut: datetime, tower: Tower) -> Users:
+    examples = at_cut(night, "retrieval_examples", cut).sort(c.USER_ID).collect()
+    ids = examples.select(c.USER_ID)
+    features = ids.join(at_cut(night, "user_features", cut).collect(), on=c.USER_ID, how="left", maintain_order="left")
+    regions = ids.join(landed.users, on=c.USER_ID, how="left", maintain_order="left")[c.REGION]
+    user_ids = ids_of(ids[c.USER_ID])
+    history = _history(night, cut, user_ids, item_ids)
+    return Users(
+        ids=user_ids,
+        region=_codes(regions, landed.regions),
+        vectors=tower.embed_users(examples, landed.items, cut, landed.users),
+        features=_matrix(features, USER_FEATURE_NAMES),
+        history_offsets=np.searchsorted(history["user"].to_numpy(), np.arange(len(user_ids) + 1)),
+        history_items=history["item"].to_numpy(),
+        history_saves=history["save_strength"].cast(pl.Float32).to_numpy(),
+        history_clicks=history["click_strength"].cast(pl.Float32).to_numpy(),
+        history_hours=_hours(history["last_at"]),
+    )
+
+
+def _history(night: Night, cut: datetime, user_ids: Ids, item_ids: Ids) -> pl.DataFrame:
+    """Clicked, saved and hidden items of the users, by user row, oldest first."""
+    touched = at_cut(night, "interactions", cut).filter(pl.sum_horizontal("clicks", "saves", "hides") > 0).collect()
+    return (
+        touched.with_columns(user=rows_of(touched[c.USER_ID], user_ids), item=rows_of(touched[c.ITEM_ID], item_ids))
+        .drop_nulls(["user", "item"])
+        .sort("user", "last_at", "item")
+    )
+
+
+def _vocabulary(values: pl.Series) -> list[str]:
+    return values.drop_nulls().unique().sort().to_list()
+
+
+def _codes(values: pl.Series, vocabulary: Sequence[str]) -> Rows:
+    return rows_of(values, ids_of(vocabulary)).fill_null(-1).to_numpy().astype(np.int32)
+
+
+def _offsets(lengths: pl.Series) -> NDArray[np.int64]:
+    return np.concatenate([[0], np.cumsum(lengths.fill_null(0).to_numpy())]).astype(np.int64)
+
+
+def _hours(instants: pl.Series) -> Hours:
+    return (instants.dt.epoch("s").cast(pl.Float64) / SECONDS_AN_HOUR).fill_null(np.nan).to_numpy()
+
+
+def _matrix(features: pl.DataFrame, names: Sequence[str]) -> Floats:
+    return features.select(pl.col(name).cast(pl.Float32) for name in names).fill_null(np.nan).to_numpy()

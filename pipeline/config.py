@@ -1,0 +1,28 @@
+"""What each component of the night is: its own config, reachable as `TASTEFEED_<COMPONENT>__<FIELD>`."""
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from evaluation.gate_config import GateConfig
+from models.two_tower.config import TwoTowerConfig
+from ranking.config import RankingConfig
+from serving.index import IndexConfig
+
+
+class NightConfig(BaseSettings):
+    """The components' configs; for example `TASTEFEED_TWO_TOWER__EPOCHS=5`."""
+
+    model_config = SettingsConfigDict(env_prefix="TASTEFEED_", env_nested_delimiter="__", frozen=True, extra="forbid")
+
+    two_tower: TwoTowerConfig = TwoTowerConfig()
+    epochs_a_cut: int = Field(
+        1, ge=1, description="epochs with which a later cut continues the model of the one before"
+    )
+    ranking: RankingConfig = RankingConfig()
+    index: IndexConfig = IndexConfig()
+    gates: GateConfig = GateConfig()
+
+    @property
+    def continued(self) -> TwoTowerConfig:
+        """The two-tower's config where it continues an earlier model: a few epochs over all there is by then."""
+        return self.two_tower.model_copy(update={"epochs": self.epochs_a_cut, "validation_days": 0.0})

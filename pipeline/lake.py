@@ -1,0 +1,160 @@
+"""The lake: where each table lives, and how a partition is replaced without anyone ever reading half of it.
+
+A partition is `<table>/as_of=YYYY-MM-DD/generation=<id>/`, and the file `_current` beside it names the one that counts.
+Writers fill a new generation, then replace that one small file, then remove the generations it no longer names; a
+killed writer leaves a generation that nobody reads, swept by the next one. This needs no rename of folders, so it holds
+on object stores as well.
+"""
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+import fsspec
+import polars as pl
+import pyarrow.dataset as ds
+from filelock import FileLock, Timeout
+
+from contracts.errors import LakeMissing, MissingPartition
+from pipeline.os_errors import naming
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
+
+CURRENT, SCRATCH, IN_USE = "_current", "_scratch", ".lock"
+
+
+class Lake:
+    """A folder or fsspec URL of zstd parquet."""
+
+    def __init__(self, root: str | Path) -> None:
+        """Nothing is read or made yet."""
+        self.fs, self.root = fsspec.core.url_to_fs(str(root))
+        self.url = self.fs.unstrip_protocol(self.root) if self.remote else self.root
+
+    @property
+    def remote(self) -> bool:
+        """Whether the lake lies elsewhere than on this machine's disk."""
+        return "file" not in self.fs.protocol
+
+    @property
+    def folder(self) -> Path:
+        """The lake's local folder: its own, or beside the working directory where the lake is remote."""
+        return Path("lake") if self.remote else Path(self.root)
+
+    def require(self) -> None:
+        """Raise `LakeMissing` where there is no such lake: asking for one does not make it."""
+        if not self.fs.isdir(self.root):
+            what = "is a file, not a lake" if self.fs.exists(self.root) else "no such lake"
+            raise LakeMissing(f"{self.url}: {what}; check --lake, or make one with `tastefeed import --events FILE`")
+
+    def partition(self, table: str, as_of: date) -> str:
+        """The path of a partition, whether it exists or not."""
+        return f"{self.root}/{table}/as_of={as_of.isoformat()}"
+
+    def partitions(self, table: str) -> list[date]:
+        """Every day that a table has a readable partition for, oldest first."""
+        found = self.fs.glob(f"{self.root}/{table}/as_of=*/{CURRENT}")
+        return sorted(date.fromisoformat(path.split("/")[-2].removeprefix("as_of=")) for path in found)
+
+    def current(self, table: str, as_of: date) -> str:
+        """The path of the generation that counts. Raises `MissingPartition`."""
+        partition = self.partition(table, as_of)
+        try:
+            return f"{partition}/{self.fs.cat_file(f'{partition}/{CURRENT}').decode()}"
+        except FileNotFoundError:
+            raise MissingPartition(
+                f"table {table!r} has no partition as_of={as_of}; run the night of that day first"
+            ) from None
+
+    @contextmanager
+    def generation(self, table: str, as_of: date) -> Iterator[str]:
+        """A path to write a new generation to; it counts once the block ends without an error."""
+        partition, name = self.partition(table, as_of), f"generation={uuid4().hex}"
+        self.fs.makedirs(f"{partition}/{name}", exist_ok=True)
+        with naming(partition):
+            yield f"{partition}/{name}"
+        self.replace_file(f"{partition}/{CURRENT}", name.encode())
+        self._sweep(partition, keep=name)
+
+    def replace_file(self, path: str, content: bytes) -> None:
+        """Replace one file as a whole."""
+        fresh = f"{path}.{uuid4().hex}"
+        with naming(path):
+            self.fs.pipe_file(fresh, content)
+        self.fs.mv(fresh, path)
+
+    def _sweep(self, partition: str, keep: str) -> None:
+        kept = {keep, CURRENT}
+        for path in self.fs.ls(partition, detail=False):
+            if Path(path).name not in kept:
+                self.fs.rm(path, recursive=True)
+
+    def overwrite(self, table: str, as_of: date, rows: "DataFrame | pl.DataFrame") -> None:
+        """Replace a partition by `rows`."""
+        with self.generation(table, as_of) as path:
+            if isinstance(rows, pl.DataFrame):
+                with self.fs.open(f"{path}/part-0.parquet", "wb") as file:
+                    rows.write_parquet(file, compression="zstd")
+            else:
+                rows.write.mode("overwrite").parquet(self.address(path), compression="zstd")
+
+    def read(self, spark: "SparkSession", table: str, as_of: date) -> "DataFrame":
+        """A partition as a Spark frame."""
+        return spark.read.parquet(self.address(self.current(table, as_of)))
+
+    def scan(self, table: str, as_of: date) -> pl.LazyFrame:
+        """A partition as a lazy polars frame."""
+        return pl.scan_parquet(f"{self.address(self.current(table, as_of))}/*.parquet", hive_partitioning=False)
+
+    def dataset(self, table: str, as_of: date) -> ds.Dataset:
+        """A partition as an Arrow dataset, for streaming through it."""
+        return ds.dataset(self.current(table, as_of), filesystem=self.fs, format="parquet")
+
+    @contextmanager
+    def new_folder(self, table: str, as_of: date) -> Iterator[Path]:
+        """A local folder to fill with files of any kind; it becomes the partition once the block ends."""
+        with tempfile.TemporaryDirectory() as local, self.generation(table, as_of) as path:
+            yield Path(local)
+            self.fs.put(f"{local}/", f"{path}/", recursive=True)
+
+    @contextmanager
+    def open_folder(self, table: str, as_of: date) -> Iterator[Path]:
+        """A partition's files as a local folder."""
+        path = self.current(table, as_of)
+        if not self.remote:
+            yield Path(path)
+            return
+        with tempfile.TemporaryDirectory() as local:
+            self.fs.get(f"{path}/", f"{local}/", recursive=True)
+            yield Path(local)
+
+    @contextmanager
+    def scratch(self) -> Iterator["Lake"]:
+        """A lake for work that nobody keeps, removed at the end; its lock says that it is in use."""
+        root = self.folder / SCRATCH / uuid4().hex
+        root.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(
+            root.with_suffix(IN_USE)
+        ) as lock:  # held before the folder is there, so that no sweep comes between
+            try:
+                yield Lake(root)
+            finally:
+                shutil.rmtree(root, ignore_errors=True)
+                Path(lock.lock_file).unlink(missing_ok=True)
+
+    def sweep_scratch(self) -> None:
+        """Remove the scratch lakes that killed processes left, and none that is in use."""
+        for lock in (self.folder / SCRATCH).glob(f"*{IN_USE}"):
+            with suppress(Timeout), FileLock(lock, timeout=0):
+                shutil.rmtree(lock.with_suffix(""), ignore_errors=True)
+                lock.unlink(missing_ok=True)
+
+    def address(self, path: str) -> str:
+        """A path of this lake as Spark and polars take it."""
+        return self.fs.unstrip_protocol(path) if self.remote else path

@@ -1,0 +1,179 @@
+"""What every stage is handed: the lake, the plan, the settings. And how one stage is run, timed and summed up."""
+
+import json
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import date
+from functools import cached_property
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from contracts import Flag, Settings, SubjectType
+from contracts import columns as c
+from contracts.opt_outs import UNREADABLE
+from pipeline.config import NightConfig
+from pipeline.console import say
+from pipeline.lake import Lake
+from pipeline.landed import opted_out
+from pipeline.plan import Plan, night_plan
+from pipeline.refusals import REFUSALS, keep_refusal, refused_before
+from pipeline.refusals import SUMMARY as NOT_PROFILED
+from pipeline.stages import STAGES
+from serving import places
+from serving.opt_outs import OptOutStore
+from serving.pending_events import PendingEvents
+from serving.wishes import Wishes
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
+
+    from pipeline.tracking import Tracking
+
+LAST = STAGES[-1]
+Summary = dict[str, Any]
+"""What a stage tells of its work: counts, figures, names. Never a user."""
+
+
+@dataclass(frozen=True)
+class Night:
+    """One run over one lake. `home` holds landing zone, opt-outs and releases; `lake` the derived tables, which a
+    backtest keeps in a scratch lake."""
+
+    home: Lake
+    lake: Lake
+    plan: Plan
+    settings: Settings
+    config: NightConfig
+
+    @cached_property
+    def spark(self) -> "SparkSession":
+        """The process's Spark session."""
+        from features import spark  # noqa: PLC0415  half the stages need no JVM
+
+        return spark(self.settings)
+
+    @cached_property
+    def wishes(self) -> Wishes:
+        """The two stores, kept in line with each other."""
+        return Wishes.of(self.settings)
+
+    @property
+    def opt_outs(self) -> OptOutStore:
+        """The opt-out store, read at each question."""
+        return self.wishes.opt_outs
+
+    @property
+    def pending_events(self) -> PendingEvents:
+        """The events that were posted to the server."""
+        return self.wishes.pending
+
+    @property
+    def releases(self) -> Path:
+        """The folder of releases."""
+        return places.release_root(self.settings)
+
+    @cached_property
+    def tracking(self) -> "Tracking":
+        """The night's runs in MLflow."""
+        from pipeline.tracking import Tracking  # noqa: PLC0415  slow to import, and few stages track
+
+        return Tracking(self.settings, self.home)
+
+    def read(self, table: str) -> "DataFrame":
+        """A derived table of this run as a Spark frame."""
+        return self.lake.read(self.spark, table, self.plan.as_of)
+
+    def overwrite(self, table: str, rows: Any) -> None:
+        """Replace this run's partition of a derived table."""
+        self.lake.overwrite(table, self.plan.as_of, rows)
+
+    @property
+    def run(self) -> str:
+        """The night's parent run in MLflow, opened by the first stage."""
+        return str(self.summary("forget")["mlflow_run"])
+
+    def count(self, table: str) -> int:
+        """Rows of a derived table of this run."""
+        return int(self.lake.dataset(table, self.plan.as_of).count_rows())
+
+    def unreadable_users(self) -> "DataFrame":
+        """Users of whom nothing may be read."""
+        return self._users(UNREADABLE)
+
+    def untrainable_users(self) -> "DataFrame":
+        """Users who may teach nothing that is shared."""
+        return self._users((*UNREADABLE, Flag.TRAINING))
+
+    def _users(self, flags: Iterable[Flag]) -> "DataFrame":
+        users = opted_out(self.opt_outs, SubjectType.USER, flags)
+        # from Arrow: rows handed over as Python objects would start Python workers in every stage
+        return self.spark.createDataFrame(pa.table({c.USER_ID: pa.array(sorted(users), pa.string())}))
+
+    def write_summary(self, stage: str, summary: Summary) -> None:
+        """Keep what a stage said, replacing what it said before."""
+        path = self._summary_path(stage)
+        self.lake.fs.makedirs(path.rsplit("/", 1)[0], exist_ok=True)
+        self.lake.replace_file(path, json.dumps(summary, indent=1, default=str).encode())
+
+    def clear_summaries(self) -> None:
+        """Begin anew: what an earlier run of this night said is not said of this one."""
+        folder = self.lake.partition("nights", self.plan.as_of)
+        if self.lake.fs.exists(folder):
+            self.lake.fs.rm(folder, recursive=True)
+
+    def summary(self, stage: str) -> Summary:
+        """What a stage said last; empty where it has not run."""
+        try:
+            return dict(json.loads(self.lake.fs.cat_file(self._summary_path(stage))))
+        except FileNotFoundError:
+            return {}
+
+    def clear_summary(self, stage: str) -> None:
+        """Forget what a stage said."""
+        self.lake.fs.rm(self._summary_path(stage))
+
+    def _summary_path(self, stage: str) -> str:
+        return f"{self.lake.partition('nights', self.plan.as_of)}/{stage}.json"
+
+
+def open_night(lake: str, as_of: date, settings: Settings | None = None) -> Night:
+    """The night of a day on a lake, with settings from the environment."""
+    settings, home = (settings or Settings()).model_copy(update={"lake": lake}), Lake(lake)
+    plan = night_plan(
+        as_of,
+        holdout_days=settings.holdout_days,
+        label_weeks=settings.label_weeks,
+        rehearsal_weeks=settings.rehearsal_weeks,
+    )
+    return Night(home, home, plan, settings, NightConfig())
+
+
+def run_stage(night: Night, stage: str) -> Summary:
+    """Run one stage by its name, time it, keep and print its summary.
+
+    Where an earlier stage refused and the night goes on without models, only `release` still has something to do.
+    """
+    started = time.perf_counter()
+    refused = refused_before(night, stage)
+    if refused and stage != LAST:
+        summary: Summary = {"skipped": f"{refused} refused"}
+    else:
+        summary = _summary_of(night, stage)
+    summary = {"seconds": round(time.perf_counter() - started, 2), **summary}
+    night.write_summary(stage, summary)
+    say(stage, summary)
+    return summary
+
+
+def _summary_of(night: Night, stage: str) -> Summary:
+    function = getattr(import_module(f"pipeline.stages.{stage}"), stage)
+    try:
+        return function(night) or {}
+    except REFUSALS as refusal:
+        keep_refusal(night, stage, refusal)
+        said = {name: value for name, value in night.summary(stage).items() if name != "seconds"}
+        return {**said, "refused": night.summary(NOT_PROFILED)["message"]}

@@ -1,0 +1,98 @@
+"""The night in this process: the very DAG that Airflow schedules, run with `dag.test`."""
+
+import os
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import date
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from contracts import Settings
+from contracts.errors import NightFailed, NightRunning
+from features import warm_up
+from pipeline.interruption import ending_at_ctrl_c
+from pipeline.lake import Lake
+from pipeline.last_day import day_of_night
+from pipeline.night import Night, open_night
+from pipeline.os_errors import require_writable
+from pipeline.plan import midnight
+from pipeline.showing import show_measured
+
+ROOT = Path(__file__).parents[1]
+"""The folder that holds `dags/`."""
+
+
+@contextmanager
+def alone(lake: Lake) -> Iterator[None]:
+    """Hold the lake for one night. Raises `NightRunning` where another process holds it, `OSError` where its folder
+    cannot be written to."""
+    lake.folder.mkdir(parents=True, exist_ok=True)
+    require_writable(lake.folder)
+    lock = FileLock(lake.folder / ".night.lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise NightRunning(f"{lake.root}: another night is running on this lake; wait for it to end") from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def airflow_environment(settings: Settings, home: Lake, *, debug: bool = False) -> dict[str, str]:
+    """Airflow's settings for one process: its home beside the lake, our DAGs, and no traceback unless asked for."""
+    airflow_home = settings.airflow_home or home.folder.absolute() / ".airflow"
+    return {
+        "AIRFLOW_HOME": str(airflow_home),
+        "AIRFLOW__CORE__DAGS_FOLDER": str(ROOT / "dags"),
+        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+        "AIRFLOW__LOGGING__LOGGING_LEVEL": "ERROR" if debug else "CRITICAL",
+        "AIRFLOW__CORE__UNIT_TEST_MODE": "False",
+    }
+
+
+def run_nightly(lake: str, as_of: date | None, settings: Settings, *, debug: bool = False) -> Night:
+    """Run the night of a day and return it.
+
+    Raises `OutlierDay`, `UnreadableInput` and `NightRunning` before it starts, and `NightFailed`.
+    """
+    home = Lake(lake)
+    day = day_of_night(home, as_of, settings.model_copy(update={"lake": lake}))
+    night = open_night(lake, day, settings)
+    with alone(home):
+        warm_up(night.settings)  # while Airflow starts
+        with ending_at_ctrl_c():
+            _run_dag(night, airflow_environment(settings, home, debug=debug))
+    return night
+
+
+def _run_dag(night: Night, airflow: dict[str, str]) -> None:
+    os.environ |= {name: value for name, value in airflow.items() if name not in os.environ or name == "AIRFLOW_HOME"}
+    if str(ROOT) not in sys.path:
+        sys.path.insert(0, str(ROOT))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Airflow's own deprecations are none of the reader's business
+        from airflow.utils.db import upgradedb  # noqa: PLC0415  Airflow reads its environment when imported
+
+        upgradedb()
+        from airflow.dag_processing.dagbag import DagBag  # noqa: PLC0415  see above
+
+        dag = DagBag(ROOT / "dags").dags["nightly"]
+        run = dag.test(logical_date=midnight(night.plan.as_of), run_conf={"lake": str(night.home.url)})
+    if run.state != "success":
+        failed = ", ".join(sorted(task.task_id for task in run.get_task_instances(state=["failed"])))
+        raise _failure(night, failed)
+
+
+def _failure(night: Night, failed: str) -> NightFailed:
+    """What to tell of a night that failed; where the gates refused it, its figures are printed first."""
+    refusal = night.summary("refusal")
+    if refusal.get("stage") == "gates":
+        show_measured(night)
+    return NightFailed(
+        refusal.get("message")
+        or f"night {night.plan.as_of}: {failed} failed; `tastefeed --debug nightly` shows the traceback"
+    )

@@ -1,0 +1,92 @@
+"""A night whose models cannot be published: too little to train on, or a gate that refuses.
+
+Where a profiled release serves, the night ends there and that release stays. Where none does, the night goes on without
+models: the stages in between have nothing to do, and `release` publishes the list that is the same for everyone.
+"""
+
+import json
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from contracts.errors import GateRefused, ReleaseCorrupt, ReleaseMissing, TastefeedError, UntrainableInput
+from evaluation.gate_config import GateConfig
+from pipeline.stages import STAGES
+from serving import publish
+
+if TYPE_CHECKING:
+    from pipeline.night import Night
+
+REFUSALS = (UntrainableInput, GateRefused)
+"""What ends the work on models, and no more than that."""
+SUMMARY = "not_profiled"
+BEATS = {"two_tower": "retrieval_must_beat", "reranked": "reranked_must_beat", "final": "must_beat"}
+GATES = {
+    "index_recall": ("min_index_recall",),
+    "enough_users": ("min_users",),
+    "keeps_up_with_champion": ("max_champion_loss",),
+}
+"""The fields of `GateConfig` that control a gate."""
+WEEKS = ("holdout_days", "label_weeks")
+"""The settings that say which weeks teach and measure."""
+
+
+def profiled_release_serves(night: "Night") -> bool:
+    """Whether the release that serves has models; one that cannot be read counts as such, and is left alone."""
+    try:
+        return publish.show(night.releases).profiled
+    except ReleaseMissing:
+        return False
+    except ReleaseCorrupt:
+        return True
+
+
+def keep_refusal(night: "Night", stage: str, refusal: TastefeedError) -> None:
+    """Note why the night goes on without models. Raises the refusal where it must end instead."""
+    if not night.plan.publishes or profiled_release_serves(night):
+        raise refusal
+    by_gates = isinstance(refusal, GateRefused)
+    message = "the gates refuse the models of this night" if by_gates else str(refusal)
+    controls = gate_controls(night) if by_gates else stage_controls(night, stage)
+    night.write_summary(
+        SUMMARY, {"stage": stage, "error": type(refusal).__name__, "message": message, "controls": controls}
+    )
+    night.tracking.tags(night.run, {"refused_by": stage})
+
+
+def refused_before(night: "Night", stage: str) -> str | None:
+    """The stage that refused, if it comes before this one. What this stage said in an earlier try is forgotten."""
+    refused = night.summary(SUMMARY).get("stage")
+    if refused == stage:
+        night.clear_summary(SUMMARY)
+    comes_before = refused is not None and STAGES.index(refused) < STAGES.index(stage)
+    return refused if comes_before else None
+
+
+def gate_controls(night: "Night") -> list[str]:
+    """One line a gate that refused: what it saw, and the settings that control it."""
+    verdicts = night.summary("gates")["verdicts"]
+    return [
+        f"gate {each['gate']}: {each['sentence']}; {controlled_by(each['gate'], night.config.gates)}"
+        for each in verdicts
+        if not each["passed"]
+    ]
+
+
+def controlled_by(gate: str, config: GateConfig) -> str:
+    """The settings that control a gate, with their values."""
+    step, _, _ = gate.partition("_beats_")
+    fields = (BEATS[step], "min_gain", "max_loss") if step in BEATS else GATES.get(gate, ())
+    if gate.endswith("_keeps_up"):
+        fields = ("judged_slices", "max_slice_loss", "min_slice_users")
+    values = config.model_dump(mode="json")
+    return _settings({f"GATES__{field}": values[field] for field in fields}) if fields else "no setting controls it"
+
+
+def stage_controls(night: "Night", stage: str) -> list[str]:
+    """What decides whether a stage has anything to train on."""
+    return [f"stage {stage}: {_settings({name: getattr(night.settings, name) for name in WEEKS})}"]
+
+
+def _settings(values: Mapping[str, Any]) -> str:
+    named = (f"TASTEFEED_{name.upper()} (now {json.dumps(value)})" for name, value in values.items())
+    return f"controlled by {', '.join(named)}"

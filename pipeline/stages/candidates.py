@@ -1,0 +1,73 @@
+"""What the re-ranker is given to rank: for everyone with a label, what each source would have offered at that cut."""
+
+import numpy as np
+import polars as pl
+
+from contracts import columns as c
+from contracts.schemas import CANDIDATES
+from pipeline.arrays import View, at_cut, read_landed, read_view, rows_of
+from pipeline.night import Night, Summary
+from pipeline.stages.two_tower import has_tower, load_tower
+from ranking.candidates import CandidateConfig, fresh_rows, popular_of, union_candidates
+from ranking.tables import Candidates, Rows
+from serving.index import IndexConfig, build
+from serving.profiled import untouched_neighbours
+
+
+def candidates(night: Night) -> Summary:
+    """One row a labelled cut, user and candidate. A cut before anything could be learned has none."""
+    landed, frames = read_landed(night), [pl.DataFrame(schema=pl.Schema(CANDIDATES))]
+    ranking, index = night.config.ranking, night.config.index
+    with night.lake.open_folder("two_tower", night.plan.as_of) as folder:
+        for cut in night.plan.labelled:
+            if has_tower(folder, cut):
+                view = read_view(night, landed, cut, load_tower(folder, cut))
+                frames.append(as_table(view, offered(view, labelled_users(night, view), ranking.candidates, index)))
+    rows = pl.concat(frames)
+    night.overwrite("candidates", rows)
+    return {"rows": len(rows), "cuts": len(frames) - 1}
+
+
+def labelled_users(night: Night, view: View) -> Rows:
+    """Rows of the view's users who took up something new after the cut."""
+    ids = at_cut(night, "ranking_examples", view.cut).select(c.USER_ID).unique().collect()[c.USER_ID]
+    return np.sort(rows_of(ids, view.users.ids).drop_nulls().to_numpy())
+
+
+def offered(view: View, user_rows: Rows, config: CandidateConfig, index_config: IndexConfig) -> Candidates:
+    """The union of all sources for some users, through the same index that would serve them."""
+    items = view.items
+    index = build(items.vectors, items.ids, index_config)
+    return union_candidates(
+        view.users,
+        items,
+        user_rows,
+        neighbours=untouched_neighbours(index, view.users, user_rows, config.neighbours),
+        fresh=fresh_rows(items, config.fresh),
+        popular=popular_of(items, config),
+    )
+
+
+def as_table(view: View, pairs: Candidates) -> pl.DataFrame:
+    """Candidates by id, in `schemas.CANDIDATES`."""
+    return pl.DataFrame(
+        {
+            c.USER_ID: pl.Series(view.users.ids[pairs.user_rows], dtype=pl.String),
+            c.ITEM_ID: pl.Series(view.items.ids[pairs.item_rows], dtype=pl.String),
+            "sources": pairs.sources,
+            "retrieval_score": pairs.retrieval_scores,
+        }
+    ).select(pl.lit(view.cut).cast(pl.Datetime("us", "UTC")).alias(c.CUT), pl.all())
+
+
+def read_candidates(night: Night, view: View) -> Candidates:
+    """The stored candidates of a cut, in rows of its view, users side by side."""
+    table = at_cut(night, "candidates", view.cut).collect()
+    users, items = rows_of(table[c.USER_ID], view.users.ids), rows_of(table[c.ITEM_ID], view.items.ids)
+    order = np.lexsort((items.to_numpy(), users.to_numpy()))
+    return Candidates(
+        users.to_numpy()[order],
+        items.to_numpy()[order],
+        table["sources"].to_numpy()[order],
+        table["retrieval_score"].to_numpy()[order],
+    )

@@ -1,0 +1,79 @@
+"""Landed events become valid events; what breaks the contract goes to quarantine with a reason."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+import features
+from contracts import Reason
+from contracts import columns as c
+from pipeline.importers import land
+from pipeline.landed import event_files, fingerprint, read_landed_events, read_landed_items
+from pipeline.night import Night, Summary
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What the night's check makes of the landing zone."""
+
+    rows: "DataFrame"
+    """Every row with its `reason`, null for a good one; cached."""
+    events: "DataFrame"
+    quarantine: "DataFrame"
+    total: int
+    counts: dict[Reason, int]
+
+    def told(self) -> str:
+        """The counts as a person reads them."""
+        return f"of {self.total:,} landed events the night refuses {sum(self.counts.values()):,}: {named(self.counts)}"
+
+
+def named(counts: Mapping[Reason, int]) -> str:
+    """Counts by reason as a person reads them."""
+    return ", ".join(f"{count:,} {reason}" for reason, count in counts.items()) or "none"
+
+
+def events(night: Night) -> Summary:
+    """Check what landed. Raises `TooManyBadRows` before anything is learned from it."""
+    land_pending(night)
+    checked = checked_events(night)
+    night.overwrite("quarantine", checked.quarantine)
+    share = features.accept(checked.counts, checked.total, max_bad_share=night.settings.max_bad_share)
+    night.overwrite("events", checked.events)
+    kept = checked.total - sum(checked.counts.values())
+    return {
+        "landed": checked.total,
+        "kept": kept,
+        "bad_share": round(share, 4),
+        "fingerprint": fingerprint(event_files(night.home)),
+        "quarantine": dict(checked.counts),
+    }
+
+
+def land_pending(night: Night) -> None:
+    """What was posted to the server joins what was imported."""
+    while batch := night.pending_events.drain():
+        rows = pl.DataFrame(batch.rows).drop(c.LANDED_AT)
+        land("events", rows, night.home.url, datetime.now(UTC))
+        night.pending_events.landed(batch.name)
+
+
+def checked_events(night: Night) -> Checked:
+    """The landing zone, sorted into events and quarantine; opted-out users leave before anything looks at them."""
+    unreadable = night.unreadable_users()
+    # cached: the plan serves the count of each reason and both tables
+    checked = features.with_reason(
+        read_landed_events(night.spark, night.home),
+        read_landed_items(night.spark, night.home, night.opt_outs),
+        as_of=night.plan.end,
+        opted_out_users=unreadable,
+    ).cache()
+    found = features.split(checked)
+    counts = features.quarantine_counts(found.quarantine)
+    return Checked(checked, found.events, found.quarantine, checked.count(), counts)

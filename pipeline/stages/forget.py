@@ -1,0 +1,72 @@
+"""First of all: whoever asked to be forgotten leaves the lake, the older nights and every release.
+
+Erased people lose their landed rows too, and their name as the creator of an item. Who opted out of personalization
+stays landed, and nothing derived from them remains. This comes first, and does not depend on what the night then
+learns: a refused release must not keep anybody.
+"""
+
+from collections.abc import Iterable
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.dataset as ds
+
+from contracts import Flag, SubjectType
+from contracts import columns as c
+from contracts.opt_outs import UNREADABLE
+from contracts.schemas import DERIVED
+from pipeline.forgotten_words import forget_words
+from pipeline.importers import erase, landed_creators, unname_creators
+from pipeline.night import Night, Summary
+from pipeline.opt_out_lake import OptOutLake
+from serving.scrub import scrub
+
+PERSONAL = tuple(table for table, schema in DERIVED.items() if c.USER_ID in schema.names)
+"""The derived tables that name people."""
+
+
+def forget(night: Night) -> Summary:
+    """Take opted-out people out of everything that exists, and open the night's run in MLflow."""
+    night.clear_summaries()
+    night.home.sweep_scratch()
+    opt_outs = OptOutLake(night.home, night.settings, night.wishes)
+    opt_outs.create()
+    opt_outs.back_up()
+    unreadable = night.opt_outs.subjects(SubjectType.USER, UNREADABLE)
+    erased = night.opt_outs.subjects(SubjectType.USER, (Flag.ERASURE,))
+    night.wishes.settle()
+    made = landed_creators(night.home.url) if unreadable else {}
+    named = made.keys() & unreadable
+    opt_outs.withhold({creator: made[creator] for creator in named & erased})
+    models = forget_words(night.lake, night.tracking, named, unreadable)
+    revised = scrub(night.releases, unreadable, night.opt_outs.subjects(SubjectType.CREATOR, (Flag.RECOMMENDATION,)))
+    landed = erase(night.home.url, erased) if erased else {}
+    unnamed = unname_creators(night.home.url, named & erased)  # last: until then a killed night finds them again
+    return {
+        "forgotten_people": len(unreadable),
+        "erased_rows": sum(landed.values()),
+        "derived_rows": sum(forget_in(night, table, unreadable) for table in PERSONAL),
+        "revised_releases": len(revised),
+        "revised_models": models,
+        "unnamed_items": unnamed,
+        "mlflow_run": night.tracking.start(f"night {night.plan.as_of}"),
+    }
+
+
+def forget_in(night: Night, table: str, users: Iterable[str]) -> int:
+    """Remove people from every partition of a derived table; returns how many rows went."""
+    # blanks around ids were kept once
+    gone = pc.utf8_trim_whitespace(pc.field(c.USER_ID)).isin(pa.array(sorted(users), pa.string()))
+    rows = 0
+    for as_of in night.lake.partitions(table):
+        partition = night.lake.dataset(table, as_of)
+        count = partition.count_rows(filter=gone)
+        if count:
+            with night.lake.generation(table, as_of) as path:
+                kept = partition.scanner(filter=~gone)
+                ds.write_dataset(kept, path, filesystem=night.lake.fs, format="parquet", file_options=ZSTD)
+        rows += count
+    return rows
+
+
+ZSTD = ds.ParquetFileFormat().make_write_options(compression="zstd")

@@ -1,0 +1,86 @@
+"""The gate: a ranking that does not beat its baselines is refused, and the old release keeps serving."""
+
+import numpy as np
+
+from contracts.errors import GateRefused, ReleaseCorrupt, ReleaseMissing
+from evaluation import MeasuredWeek, Verdicts, judge, markdown, mean_of_weeks, require, verdicts_table
+from evaluation.measured import CHAMPION, FINAL
+from pipeline.measured_weeks import REHEARSALS, read_weeks
+from pipeline.night import Night, Summary
+from pipeline.refusals import controlled_by
+from serving.publish import load
+
+JUDGED = "judged"
+"""The key of a release's metrics that says whether it was compared with enough people."""
+
+
+def gates(night: Night) -> Summary:
+    """Judge what was measured. Raises `GateRefused` with the sentence of each gate that failed."""
+    verdicts = judged(night)
+    summary = summed_up(night, verdicts)
+    track(night, verdicts)
+    if not verdicts.passed:
+        night.write_summary("gates", {"seconds": 0.0, **summary})
+        night.tracking.end(night.run, "FAILED")
+    try:
+        require(verdicts)
+    except GateRefused as refused:
+        raise GateRefused(f"{refused}; {settings_that_refuse(night, verdicts)}") from None
+    night.tracking.promote(("two_tower", "reranker"))
+    return summary
+
+
+def settings_that_refuse(night: Night, verdicts: Verdicts) -> str:
+    """Each gate that failed with the settings that control it."""
+    return "; ".join(f"{failed.gate} is {controlled_by(failed.gate, night.config.gates)}" for failed in verdicts.failed)
+
+
+def summed_up(night: Night, verdicts: Verdicts) -> Summary:
+    """The verdicts as the release and the console tell them."""
+    absent = night.summary("metrics")["champion"].get("absent")
+    notes = ([f"no champion is compared: {absent}"] if absent else []) + list(verdicts.notes)
+    return {
+        "passed": str(verdicts.passed),
+        JUDGED: verdicts.judged,
+        "sentences": [
+            f"{'passed' if verdict.passed else 'REFUSED'}: {verdict.sentence}" for verdict in verdicts.verdicts
+        ],
+        "not_judged": notes,
+        "verdicts": verdicts_table(verdicts).fill_nan(None).to_dicts(),
+        "thresholds": night.config.gates.model_dump(),
+    }
+
+
+def track(night: Night, verdicts: Verdicts) -> None:
+    """The thresholds and the verdicts in the night's run."""
+    night.tracking.tags(night.run, {"gates": night.config.gates.model_dump()})
+    night.tracking.metrics(night.run, {f"gate/{verdict.gate}": float(verdict.passed) for verdict in verdicts.verdicts})
+    night.tracking.artifact(night.run, "gates.json", verdicts_table(verdicts).write_json())
+    night.tracking.artifact(night.run, "gates.md", markdown(verdicts_table(verdicts)))
+
+
+def judged(night: Night) -> Verdicts:
+    """Hold the final ranking against every other method, on the same rows."""
+    with night.lake.open_folder("metrics", night.plan.as_of) as folder:
+        weeks, rehearsed = read_weeks(folder), read_weeks(folder / REHEARSALS)
+    methods = [mean_of_weeks(method) for method in zip(*(week.methods for week in weeks), strict=True)]
+    named = {method.name: method for method in methods}
+    return judge(
+        named.pop(FINAL),
+        list(named.values()),
+        champion=named.get(CHAMPION),
+        users=np.concatenate([week.users for week in weeks]),
+        earlier=[MeasuredWeek(week.users, week.methods) for week in rehearsed],
+        slices={name: np.concatenate([week.groups[name] for week in weeks]) for name in weeks[0].groups},
+        index_recall=night.summary("metrics")["index_recall_at_100"],
+        judged_release_serves=judged_release_serves(night),
+        config=night.config.gates,
+    )
+
+
+def judged_release_serves(night: Night) -> bool:
+    """Whether the release that serves now was itself compared with enough people."""
+    try:
+        return bool(load(night.releases).metrics.get(JUDGED))
+    except (ReleaseMissing, ReleaseCorrupt):
+        return False

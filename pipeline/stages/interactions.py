@@ -1,0 +1,11 @@
+"""What happened between each user and item, strengths decayed to each cut."""
+
+import features
+from pipeline.night import Night, Summary
+
+
+def interactions(night: Night) -> Summary:
+    """One row a cut, user and item."""
+    rows = features.interactions(night.read("sessions"), night.plan.cuts, half_life_days=night.settings.half_life_days)
+    night.overwrite("interactions", rows)
+    return {"rows": night.count("interactions"), "cuts": len(night.plan.cuts)}

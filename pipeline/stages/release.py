@@ -1,0 +1,158 @@
+"""What the home feed serves: written elsewhere, proven, then switched to in one step."""
+
+import hashlib
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+
+from contracts import SubjectType
+from contracts.errors import NightFailed
+from contracts.opt_outs import UNREADABLE
+from contracts.schemas import WINDOWS_DAYS
+from pipeline.arrays import View, read_items, read_landed, read_view
+from pipeline.champion import keep_models
+from pipeline.landed import opted_out
+from pipeline.night import Night, Summary
+from pipeline.refusals import SUMMARY as NOT_PROFILED
+from pipeline.refusals import profiled_release_serves
+from pipeline.stages.gates import JUDGED
+from pipeline.stages.reranker import file_name
+from pipeline.stages.two_tower import folder_name, load_tower
+from ranking.candidates import fresh_rows, popular_rows
+from ranking.feature_names import USER_FEATURE_NAMES
+from ranking.tables import Items, Rows, Users, ids_of, marked
+from serving.arrays import without_users
+from serving.publish import publish
+from serving.release import Contents, write_release
+
+POPULAR_DAYS = 7
+"""The window of popularity that everyone's list shows."""
+WIDER_DAYS = tuple(days for days in WINDOWS_DAYS if days > POPULAR_DAYS)
+NO_TOWER = "none"
+
+
+def release(night: Night) -> Summary:
+    """Publish everything that one night made; where it made no models, the list of everyone.
+
+    Raises `ReleaseCorrupt`, `PublishRunning`, and `NightFailed` where a night without models finds that a profiled
+    release serves by now.
+    """
+    refusal = night.summary(NOT_PROFILED)
+    if refusal:
+        return release_without_models(night, refusal)
+    with (
+        TemporaryDirectory() as folder,
+        night.lake.open_folder("two_tower", night.plan.as_of) as towers,
+        night.lake.open_folder("reranker", night.plan.as_of) as rerankers,
+    ):
+        view = read_view(night, read_landed(night), night.plan.end, load_tower(towers, night.plan.end))
+        tower = fingerprint(towers / folder_name(night.plan.end))
+        contents = contents_of(night, view, tower, rerankers / file_name(night.plan.end))
+        write_release(contents, Path(folder) / "release")
+        keep_models(night, towers, rerankers, tower)  # before the switch: whatever serves can be measured
+        manifest = publish(Path(folder) / "release", night.releases)
+    night.pending_events.forget_before(night.plan.end)
+    night.tracking.end(night.run)
+    return {"version": manifest.version, "users": manifest.users, "items": manifest.items}
+
+
+def release_without_models(night: Night, refusal: Summary) -> Summary:
+    """Publish fresh and popular items for everyone, and say why there is no more."""
+    if profiled_release_serves(night):
+        raise NightFailed(f"the release is refused, the old one keeps serving: {refusal['message']}")
+    landed = read_landed(night)
+    items, rows = read_items(night, landed, night.plan.end, None)
+    contents = Contents(
+        as_of=night.plan.end,
+        tower=NO_TOWER,
+        items=items,
+        users=no_users(),
+        catalogue=landed.items[rows].to_arrow(),
+        popular=popular_at_all(items),
+        fresh=fresh_rows(items, len(items.ids)),
+        ranker=None,
+        ranking=night.config.ranking,
+        index=night.config.index,
+        metrics={NOT_PROFILED: refusal, JUDGED: False},
+    )
+    with TemporaryDirectory() as folder:
+        write_release(contents, Path(folder) / "release")
+        manifest = publish(Path(folder) / "release", night.releases)
+    night.pending_events.forget_before(night.plan.end)
+    night.tracking.end(night.run, "FAILED")  # of models: none of this night serves
+    return {"version": manifest.version, "users": 0, "items": manifest.items, "profiled": "no"}
+
+
+def popular_at_all(items: Items) -> Rows:
+    """The popular items of the window that everyone's list shows; of a wider one where nobody came in it."""
+    windows = (popular_rows(items, len(items.ids), days) for days in (POPULAR_DAYS, *WIDER_DAYS, None))
+    return next((rows for rows in windows if len(rows)), np.zeros(0, np.int32))
+
+
+def no_users() -> Users:
+    """Nobody has a vector."""
+    rows, floats = np.zeros(0, np.int32), np.zeros(0, np.float32)
+    return Users(
+        ids=ids_of(()),
+        region=rows,
+        vectors=np.zeros((0, 0), np.float32),
+        features=np.zeros((0, len(USER_FEATURE_NAMES)), np.float32),
+        history_offsets=np.zeros(1, np.int64),
+        history_items=rows,
+        history_saves=floats,
+        history_clicks=floats,
+        history_hours=np.zeros(0),
+    )
+
+
+def contents_of(night: Night, view: View, tower: str, ranker: Path) -> Contents:
+    """The release in memory."""
+    config, items = night.config.ranking, view.items
+    landed = read_landed(night).items[view.catalogue_rows]
+    return Contents(
+        as_of=night.plan.end,
+        tower=tower,
+        items=items,
+        users=still_readable(night, view.users),
+        catalogue=landed.to_arrow(),
+        popular=popular_rows(items, len(items.ids), POPULAR_DAYS),
+        fresh=fresh_rows(items, len(items.ids)),
+        ranker=ranker,
+        ranking=config,
+        index=night.config.index,
+        metrics=told(night),
+    )
+
+
+def still_readable(night: Night, users: Users) -> Users:
+    """Without whoever opted out while the night ran."""
+    gone = opted_out(night.opt_outs, SubjectType.USER, UNREADABLE)
+    return without_users(users, marked(users.ids, gone))
+
+
+def told(night: Night) -> Summary:
+    """What a release says of its quality."""
+    measured, gates = night.summary("metrics"), night.summary("gates")
+    return {
+        "held_out": measured["held_out"],
+        "users": measured["users"],
+        "methods": measured["table"],
+        "intervals": measured["intervals"],
+        "people": measured["people"],
+        "items": measured["items"],
+        "champion": measured["champion"],
+        "gates": gates["sentences"],
+        "not_judged": gates["not_judged"],
+        "verdicts": gates["verdicts"],
+        "thresholds": gates["thresholds"],
+        JUDGED: gates[JUDGED],
+    }
+
+
+def fingerprint(folder: Path) -> str:
+    """The content of a model's folder, in twelve letters."""
+    digest = hashlib.sha256()
+    for path in sorted(folder.rglob("*.safetensors")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:12]

@@ -1,0 +1,97 @@
+"""One re-ranker for each instant it is used at, taught by the label windows that end before it."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import polars as pl
+
+from contracts import columns as c
+from contracts.errors import UntrainableInput
+from pipeline.arrays import Landed, View, at_cut, read_landed, read_view, rows_of
+from pipeline.night import Night, Summary
+from pipeline.stages.candidates import read_candidates
+from pipeline.stages.two_tower import has_tower, load_tower
+from ranking.pair_features import pair_features
+from ranking.reranker import LabelledPairs, RerankerConfig, TrainedReranker, train
+from ranking.tables import Candidates
+
+LABEL = "label"
+
+
+def reranker(night: Night) -> Summary:
+    """Train and keep the re-rankers: of each measured cut, and the one that is published."""
+    landed = read_landed(night)
+    config = night.config.ranking.reranker.model_copy(update={"threads": night.settings.threads})
+    with night.lake.open_folder("two_tower", night.plan.as_of) as towers:
+        pairs = {cut: labelled_pairs(night, landed, towers, cut) for cut in night.plan.labelled}
+    with night.lake.new_folder("reranker", night.plan.as_of) as folder:
+        for cut in night.plan.ranked:
+            trained = train([pairs[label] for label in night.plan.label_cuts(cut)], config)
+            trained.reranker.save(folder / file_name(cut))
+        rehearsed = [cut for cut in night.plan.rehearsals if rehearse(night, pairs, cut, config, folder)]
+    track(night, trained)
+    made = len(night.plan.ranked) + len(rehearsed)
+    return {"rerankers": made, "pairs": sum(len(cut.labels) for cut in pairs.values())}
+
+
+def rehearse(
+    night: Night, pairs: Mapping[datetime, LabelledPairs], cut: datetime, config: RerankerConfig, folder: Path
+) -> bool:
+    """Train and keep the re-ranker of a rehearsal; false where the weeks before it teach nothing."""
+    try:
+        trained = train([pairs[label] for label in night.plan.rehearsal_label_cuts(cut)], config)
+    except UntrainableInput:
+        return False
+    trained.reranker.save(folder / file_name(cut))
+    return True
+
+
+def labelled_pairs(night: Night, landed: Landed, towers: Path, cut: datetime) -> LabelledPairs:
+    """Features as of a cut, and what people then did; no pair where nothing could be retrieved yet."""
+    if not has_tower(towers, cut):
+        return NOTHING
+    view = read_view(night, landed, cut, load_tower(towers, cut))
+    pairs = read_candidates(night, view)
+    return LabelledPairs(
+        pair_features(view.users, view.items, pairs, view.hours), labels_of(night, view, pairs), pairs.user_rows
+    )
+
+
+def labels_of(night: Night, view: View, pairs: Candidates) -> np.ndarray:
+    """[P] 2 for a save, 1 for a click, 0 for what the user let pass."""
+    labels = at_cut(night, "ranking_examples", view.cut).collect()
+    known = labels.select(
+        rows_of(labels[c.USER_ID], view.users.ids).alias("user"),
+        rows_of(labels[c.ITEM_ID], view.items.ids).alias("item"),
+        LABEL,
+    )
+    asked = pl.DataFrame({"user": pairs.user_rows, "item": pairs.item_rows})
+    found = asked.join(known, on=["user", "item"], how="left", maintain_order="left")
+    return found[LABEL].fill_null(0).cast(pl.Int32).to_numpy()
+
+
+def file_name(cut: datetime) -> str:
+    """The file of the re-ranker that is used at a cut."""
+    return f"cut={cut:%Y-%m-%dT%H}.txt"
+
+
+def track(night: Night, trained: TrainedReranker) -> None:
+    """The settings, the curve, what the model looks at, and the model as challenger."""
+    run = night.tracking.start("ranking", parent=night.run)
+    night.tracking.params(run, {"ranking": night.config.ranking.model_dump()})
+    curve = {
+        "ndcg_at_20_lessons": trained.curve,
+        "learning_rate": [night.config.ranking.reranker.learning_rate] * len(trained.curve),
+    }
+    night.tracking.curves(run, curve, "trees of a model")
+    night.tracking.metrics(run, {f"importance_{name}": share for name, share in trained.reranker.importances().items()})
+    with TemporaryDirectory() as folder:
+        trained.reranker.save(Path(folder) / "ranker.txt")
+        night.tracking.register(run, "reranker", Path(folder))
+    night.tracking.end(run)
+
+
+NOTHING = LabelledPairs(np.zeros((0, 0), np.float32), np.zeros(0, np.int32), np.zeros(0, np.int32))

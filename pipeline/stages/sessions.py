@@ -1,0 +1,11 @@
+"""Events get their sessions."""
+
+import features
+from contracts import columns as c
+from pipeline.night import Night, Summary
+
+
+def sessions(night: Night) -> Summary:
+    """Give every event its session: the given one, else what lies between two silences."""
+    night.overwrite("sessions", features.sessions(night.read("events"), gap_minutes=night.settings.session_gap_minutes))
+    return {"sessions": night.read("sessions").select(c.USER_ID, c.SESSION_ID).distinct().count()}

@@ -1,0 +1,38 @@
+"""How Airflow runs a stage: our refusals are final, everything else is tried again."""
+
+from contextlib import suppress
+from datetime import date
+
+from airflow.sdk.exceptions import AirflowFailException
+
+from contracts import Settings
+from contracts.errors import TastefeedError
+from pipeline.interruption import asked_to_end
+from pipeline.night import Night, open_night, run_stage
+from pipeline.os_errors import LASTING, one_line
+
+INTERRUPTED = "interrupted"
+
+
+def run_task(stage: str, lake: str, as_of: str) -> None:
+    """Run one stage of one night. Raises `AirflowFailException`, which is not retried, for what a retry cannot mend."""
+    if asked_to_end():
+        raise AirflowFailException(INTERRUPTED)
+    settings = Settings()
+    night = open_night(lake or settings.lake, date.fromisoformat(as_of), settings)
+    try:
+        run_stage(night, stage)
+    except KeyboardInterrupt as interrupt:
+        raise AirflowFailException(INTERRUPTED) from interrupt
+    except TastefeedError as refusal:
+        raise _final(night, stage, refusal, str(refusal)) from refusal
+    except OSError as error:
+        if error.errno not in LASTING:
+            raise
+        raise _final(night, stage, error, one_line(error)) from error
+
+
+def _final(night: Night, stage: str, error: Exception, message: str) -> AirflowFailException:
+    with suppress(OSError):  # a disk that is full may not even take this note
+        night.write_summary("refusal", {"stage": stage, "error": type(error).__name__, "message": message})
+    return AirflowFailException(message)

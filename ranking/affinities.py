@@ -1,0 +1,60 @@
+"""How much of a user's liking has gone to this creator, these categories, this language.
+
+Shapes: P pairs, H touched items, B users.
+"""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ranking.feature_names import ITEM_FEATURE_NAMES
+from ranking.history import History
+from ranking.ragged import Doubles, Longs, keys, lookup_sums, spread
+from ranking.tables import Items, Rows
+
+CREATOR_ITEMS = ITEM_FEATURE_NAMES.index("creator_items")
+
+Columns = dict[str, NDArray[Any]]
+
+
+def affinities(items: Items, history: History, owners: Longs, item_rows: Rows) -> Columns:
+    """Shares of each user's decayed strength and of their touches; what is unknown (-1) is nobody's.
+
+    `creator_reach` is the share of a creator's items that the user has taken up, a little smoothed."""
+    creators, languages = items.creator, items.language
+    totals = history.totals[owners]
+    strength = _with_code(history, creators, history.weights, owners, creators[item_rows])
+    touches = _with_code(history, creators, np.ones(len(history.items)), owners, creators[item_rows])
+    spoken = _with_code(history, languages, history.weights, owners, languages[item_rows])
+    return {
+        "creator_strength": strength,
+        "creator_share": _share(strength, totals),
+        "creator_touches": touches,
+        "creator_touch_share": touches / (history.counts[owners] + 1),
+        "creator_reach": touches / (items.features[item_rows, CREATOR_ITEMS] + 2),
+        "category_share": _share(_category_strength(items, history, owners, item_rows), totals),
+        "language_share": np.where(languages[item_rows] < 0, np.nan, _share(spoken, totals)),
+    }
+
+
+def _share(part: Doubles, total: Doubles) -> Doubles:
+    return np.divide(part, total, out=np.zeros_like(part), where=total > 0)
+
+
+def _with_code(history: History, codes: Rows, weights: Doubles, owners: Longs, wanted: Rows) -> Doubles:
+    held = codes[history.items]
+    known = held >= 0
+    sums = lookup_sums(keys(history.owners[known], held[known]), weights[known], keys(owners, np.maximum(wanted, 0)))
+    return np.where(wanted >= 0, sums, 0.0)
+
+
+def _category_strength(items: Items, history: History, owners: Longs, item_rows: Rows) -> Doubles:
+    """The strength on an item's categories, the mean over them; 0 for an item without any."""
+    touch, held = spread(items.category_offsets, history.items)
+    pair, wanted = spread(items.category_offsets, item_rows)
+    codes, asked = items.category_codes[held], items.category_codes[wanted]
+    have = keys(history.owners[touch], codes)
+    sums = lookup_sums(have, history.weights[touch], keys(owners[pair], asked))
+    count = np.bincount(pair, minlength=len(item_rows))
+    return np.bincount(pair, weights=sums, minlength=len(item_rows)) / np.maximum(count, 1)

@@ -1,0 +1,109 @@
+"""What the re-ranker knows of a user and an item: one implementation for training, backtest, batch and the server.
+
+Shapes: P pairs, B distinct users among them, F features.
+"""
+
+import numpy as np
+
+from ranking.affinities import Columns, affinities
+from ranking.candidates import BITS
+from ranking.feature_names import (
+    FEATURE_NAMES,
+    ITEM_FEATURE_NAMES,
+    SEEN_ITEM_FEATURES,
+    SEEN_USER_FEATURES,
+    USER_FEATURE_NAMES,
+)
+from ranking.history import History, history_of
+from ranking.ragged import Doubles, Longs, medians, ranks_within
+from ranking.similarity import nearest_liked, profile_cosines
+from ranking.tables import Candidates, Floats, Items, Users
+
+RECENT, LATEST = 50, 5
+"""How many of the last liked items similarity looks back on: at length, and in the current mood."""
+QUICK_HOURS = (24, 168, 720)
+"""A touch this soon after an item's creation says how fast its reader is."""
+HOURS_A_DAY = 24
+
+
+def pair_features(users: Users, items: Items, candidates: Candidates, as_of_hours: float) -> Floats:
+    """[P, F] in the order of `FEATURE_NAMES`. `as_of_hours` is the moment of asking, in hours since 1970.
+
+    A pair's features depend on the user's own candidates alone (ranks are within them), never on who else is asked for.
+    """
+    asked, owners = np.unique(candidates.user_rows, return_inverse=True)
+    history = history_of(users, items, asked)
+    columns = {
+        **_of_items(items, candidates),
+        **_of_users(users, candidates),
+        **affinities(items, history, owners, candidates.item_rows),
+        **_likeness(items, history, owners, candidates),
+        **_moments(items, history, owners, candidates, as_of_hours),
+        **_sources(candidates),
+    }
+    columns |= _ranks(columns, owners)
+    table = np.empty((len(owners), len(FEATURE_NAMES)), np.float32)
+    for place, name in enumerate(FEATURE_NAMES):
+        table[:, place] = columns[name]
+    return table
+
+
+def _of_items(items: Items, candidates: Candidates) -> Columns:
+    held = items.features[candidates.item_rows]
+    return {f"item_{name}": held[:, ITEM_FEATURE_NAMES.index(name)] for name in SEEN_ITEM_FEATURES}
+
+
+def _of_users(users: Users, candidates: Candidates) -> Columns:
+    held = users.features[candidates.user_rows]
+    return {f"user_{name}": held[:, USER_FEATURE_NAMES.index(name)] for name in SEEN_USER_FEATURES}
+
+
+def _likeness(items: Items, history: History, owners: Longs, candidates: Candidates) -> Columns:
+    text, rows = items.text_vectors, candidates.item_rows
+    return {
+        "text_profile": profile_cosines(text, history, owners, rows),
+        "text_nearest": nearest_liked(text, history.recent(RECENT), owners, rows).similarities,
+        "text_nearest_latest": nearest_liked(text, history.recent(LATEST), owners, rows).similarities,
+        "retrieval_score": candidates.retrieval_scores,
+    }
+
+
+def _moments(items: Items, history: History, owners: Longs, candidates: Candidates, as_of_hours: float) -> Columns:
+    created = items.created_hours[candidates.item_rows]
+    people = items.features[candidates.item_rows, ITEM_FEATURE_NAMES.index("users")]
+    age, away = as_of_hours - created, as_of_hours - history.last_hours[owners]
+    habit = medians(history.owners, np.nan_to_num(history.ages), history.users)[owners]
+    return {
+        "age_hours": age,
+        "people_per_hour": people / (np.maximum(age, 0) + 3),
+        "created_hour": created % HOURS_A_DAY,
+        "created_weekday": created // HOURS_A_DAY % 7,
+        "hours_away": away,
+        "new_since_last_touch": age < away,
+        "age_beyond_away": age - away,
+        "habit_hours": habit,
+        "age_over_habit": np.log1p(np.maximum(age, 0)) - np.log1p(np.maximum(habit, 0)),
+        **{f"quick_share_{hours}h": _quick_share(history, hours)[owners] for hours in QUICK_HOURS},
+    }
+
+
+def _quick_share(history: History, hours: int) -> Doubles:
+    """[B] share of a user's touches that came within `hours` of the item's creation; a little smoothed."""
+    quick = np.bincount(history.owners, weights=history.ages < hours, minlength=history.users)
+    return quick / (history.counts + 1)
+
+
+def _sources(candidates: Candidates) -> Columns:
+    return {f"from_{source}": (candidates.sources & bit) > 0 for source, bit in BITS.items()}
+
+
+def _ranks(columns: Columns, owners: Longs) -> Columns:
+    """Places among the user's own candidates, 0 for the best."""
+    return {
+        "newness_rank": ranks_within(owners, -columns["age_hours"]),
+        "popularity_rank_1d": ranks_within(owners, columns["item_users_1d"]),
+        "popularity_rank_7d": ranks_within(owners, columns["item_users_7d"]),
+        "pace_rank": ranks_within(owners, columns["people_per_hour"]),
+        "text_rank": ranks_within(owners, columns["text_profile"]),
+        "retrieval_rank": ranks_within(owners, columns["retrieval_score"]),
+    }

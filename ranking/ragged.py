@@ -1,0 +1,61 @@
+"""Rows of different lengths side by side: the few array operations that the room is made of."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ranking.tables import Rows
+
+Longs = NDArray[np.int64]
+Doubles = NDArray[np.float64]
+KEY_SHIFT = np.int64(1) << np.int64(32)
+"""Two codes below 2**31 make one sortable key."""
+
+
+def spread(offsets: Longs, rows: Rows | Longs) -> tuple[Longs, Longs]:
+    """The elements of some rows of a ragged array: (position in `rows` of each element's row, the element's index)."""
+    starts = offsets[rows].astype(np.int64)
+    lengths = offsets[np.asarray(rows) + 1] - starts
+    before = np.cumsum(lengths) - lengths
+    owners = np.repeat(np.arange(len(rows)), lengths)
+    return owners, np.arange(len(owners)) - before[owners] + starts[owners]
+
+
+def keys(owners: Longs | Rows, codes: Longs | Rows) -> Longs:
+    """One sortable number for an (owner, code) pair; codes are not negative."""
+    made: Longs = owners.astype(np.int64) * KEY_SHIFT + codes
+    return made
+
+
+def lookup_sums(have: Longs, weights: Doubles, want: Longs) -> Doubles:
+    """The sum of `weights` over equal keys, for each wanted key; 0 where there is none."""
+    if not len(have):
+        return np.zeros(len(want))
+    unique, inverse = np.unique(have, return_inverse=True)
+    sums = np.bincount(inverse, weights=weights, minlength=len(unique))
+    at = np.minimum(np.searchsorted(unique, want), len(unique) - 1)
+    return np.where(unique[at] == want, sums[at], 0.0)
+
+
+def ranks_within(owners: Longs | Rows, values: NDArray[np.floating]) -> Doubles:
+    """0 for the largest value of each owner, 1 for the next; equal values share the better rank, NaN comes last."""
+    values = np.nan_to_num(values, nan=-np.inf, neginf=-np.inf, posinf=np.inf)
+    order = np.lexsort((-values, owners))
+    same_owner = owners[order][1:] == owners[order][:-1]
+    tied = same_owner & (values[order][1:] == values[order][:-1])
+    place = np.arange(len(order))
+    first = np.maximum.accumulate(np.where(np.concatenate([[False], tied])[: len(order)], 0, place))
+    start = np.maximum.accumulate(np.where(np.concatenate([[False], same_owner])[: len(order)], 0, place))
+    ranks = np.empty(len(order))
+    ranks[order] = first - start
+    return ranks
+
+
+def medians(owners: Longs, values: Doubles, count: int) -> Doubles:
+    """The lower median of each owner's values, [count]; NaN for an owner without any."""
+    order = np.lexsort((values, owners))
+    starts = np.searchsorted(owners[order], np.arange(count + 1))
+    middle = (starts[:-1] + starts[1:] - 1) // 2
+    found = np.full(count, np.nan)
+    filled = starts[1:] > starts[:-1]
+    found[filled] = values[order][middle[filled]]
+    return found

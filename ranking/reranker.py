@@ -1,0 +1,247 @@
+"""The second look: LightGBM's lambdarank over everything known of a user and an item (Burges 2010; Ke et al. 2017).
+
+Shapes: P pairs, F features.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
+
+from contracts.errors import ReleaseCorrupt, UntrainableInput
+from ranking.feature_names import FEATURE_NAMES
+from ranking.ragged import Longs
+from ranking.tables import Floats, Rows
+
+if TYPE_CHECKING:
+    import lightgbm as lgb
+
+RETRIEVAL_SCORE = FEATURE_NAMES.index("retrieval_score")
+A_MODEL = re.compile(r"^(?=tree$)", re.MULTILINE)
+"""Where a model of LightGBM's text begins."""
+
+
+class RerankerConfig(BaseModel):
+    """Small trees, averaged over seeds, beside retrieval's own score: a week's labels are few, and the NDCG of one
+    model moves by 0.01 with its seed. Trees cut a score into steps; the score itself keeps what lies between them.
+
+    The number of trees is set and not searched: what a few weeks found best was 4 trees for one night and 135 for the
+    next, and both ranked worse than any fixed number between 100 and 400 at a learning rate of 0.05.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    label_gains: tuple[float, ...] = Field((0, 1, 2), description="worth of label 0, 1 (click), 2 (save)")
+    learning_rate: float = Field(0.1, gt=0, description="shrinkage of each tree")
+    rounds: int = Field(80, ge=1, description="trees of a model")
+    models: int = Field(10, ge=1, description="models of different seeds whose scores are averaged")
+    retrieval_weight: float = Field(0.25, ge=0, description="weight of retrieval's own score beside the trees'")
+    negative_share: float = Field(0.2, gt=0, le=1, description="share of the candidates without a label that teach")
+    leaves: int = Field(7, ge=2, description="leaves of a tree")
+    min_leaf_pairs: int = Field(50, ge=1, description="pairs that a leaf needs")
+    l2: float = Field(5.0, ge=0, description="L2 penalty on leaf values")
+    feature_share: float = Field(0.5, gt=0, le=1, description="share of features that a tree may use")
+    pair_share: float = Field(0.7, gt=0, le=1, description="share of pairs that a tree sees")
+    truncation: int = Field(30, ge=1, description="places of the list that lambdarank cares for")
+    bins: int = Field(63, ge=2, le=255, description="histogram bins of a feature")
+    seed: int = Field(7, ge=0, description="seed of feature and pair sampling; each model adds one")
+    threads: int = Field(1, ge=0, description="LightGBM's threads; 0: every core")
+
+
+@dataclass(frozen=True)
+class LabelledPairs:
+    """The pairs of one label cut: features as of the cut, labels from the window after it."""
+
+    features: Floats  # [P, F]
+    labels: NDArray[np.int32]  # [P] 0, 1 or 2
+    user_rows: Rows  # [P] those of a user side by side
+
+
+class RetrievalPart(BaseModel):
+    """What retrieval's own score adds beside the trees; the first line of a saved re-ranker."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    weight: float = Field(ge=0, description="of the score")
+    mean: float = Field(description="of the scores that taught: what an account of the part is told against")
+
+    def of(self, features: Floats) -> Floats:
+        """[P] weighed scores."""
+        weighed: Floats = np.float32(self.weight) * features[:, RETRIEVAL_SCORE]
+        return weighed
+
+
+class Reranker:
+    """A fitted re-ranker."""
+
+    def __init__(
+        self, boosters: Sequence["lgb.Booster"], retrieval: RetrievalPart, names: Sequence[str] = FEATURE_NAMES
+    ) -> None:
+        """`names` are the features that the caller computes: ours, and after them maybe others. Raises `ReleaseCorrupt`
+        where a booster's features are not these."""
+        for booster in boosters:
+            _same_features(booster.feature_name(), names)
+        self._boosters, self._retrieval, self._names = tuple(boosters), retrieval, tuple(names)
+
+    def score(self, features: Floats, *, threads: int = 1) -> Floats:
+        """[P] scores, comparable within one user's candidates."""
+        if not len(features):
+            return np.zeros(0, np.float32)
+        return self._mean(features, num_threads=threads) + self._retrieval.of(features)
+
+    def contributions(self, features: Floats, *, threads: int = 1) -> Floats:
+        """[P, F] what each feature added to a pair's score (TreeSHAP, Lundberg et al. 2018)."""
+        if not len(features):
+            return np.zeros(features.shape, np.float32)
+        added = self._mean(features, pred_contrib=True, num_threads=threads)[:, :-1]
+        added[:, RETRIEVAL_SCORE] += self._retrieval.of(features) - self._retrieval.weight * self._retrieval.mean
+        return added
+
+    @property
+    def rounds(self) -> int:
+        """Trees that the scores are made of."""
+        return sum(int(booster.num_trees()) for booster in self._boosters)
+
+    def importances(self) -> dict[str, float]:
+        """Each feature's share of the gain of all splits, largest first."""
+        gains = np.sum([booster.feature_importance("gain") for booster in self._boosters], axis=0)
+        shares = gains / max(gains.sum(), 1e-12)
+        return {self._names[place]: float(shares[place]) for place in np.argsort(-shares, kind="stable")}
+
+    def save(self, path: Path) -> None:
+        """A line of JSON for retrieval's part, then LightGBM's own text, one model after the other."""
+        texts = (booster.model_to_string() for booster in self._boosters)
+        path.write_text("".join((self._retrieval.model_dump_json(), "\n", *texts)))
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """Read what `save` wrote. Raises `ReleaseCorrupt` where it cannot be read or knows other features."""
+        import lightgbm as lgb  # noqa: PLC0415  half of the callers only want the config
+
+        try:
+            head, *texts = re.split(A_MODEL, path.read_text())
+            boosters = [lgb.Booster(model_str=text) for text in texts or [""]]
+            return cls(boosters, RetrievalPart.model_validate_json(head))
+        except (lgb.basic.LightGBMError, ValueError):
+            raise ReleaseCorrupt(f"{path}: LightGBM cannot read it; publish again or roll back") from None
+
+    def _mean(self, features: Floats, **how: Any) -> Floats:
+        said = np.array([booster.predict(features, **how) for booster in self._boosters])
+        return np.asarray(said.mean(axis=0), np.float32)
+
+
+@dataclass(frozen=True)
+class TrainedReranker:
+    """What training gives: the model, and how it came to be."""
+
+    reranker: Reranker
+    curve: Sequence[float]
+    """NDCG@20 after each round, on the pairs that taught."""
+
+
+def train(
+    cuts: Sequence[LabelledPairs], config: RerankerConfig, names: Sequence[str] = FEATURE_NAMES
+) -> TrainedReranker:
+    """Train on label cuts. Of the candidates without a label a share teaches as well as all of them, and sooner.
+
+    Users of a cut without any label teach nothing and are left out. Raises `UntrainableInput` where nothing is left.
+    """
+    useful = [cut for cut in map(_with_labels, cuts) if len(cut.labels)]
+    if not useful:
+        raise UntrainableInput(f"none of {len(cuts)} label cuts has a user with a label; give more weeks of events")
+    taught = [
+        _taught(useful, config.model_copy(update={"seed": config.seed + place}), names)
+        for place in range(config.models)
+    ]
+    curve = np.mean([curve for _, curve in taught], axis=0)
+    mean = np.concatenate([cut.features[:, RETRIEVAL_SCORE] for cut in useful]).mean()
+    retrieval = RetrievalPart(weight=config.retrieval_weight, mean=float(mean))
+    return TrainedReranker(Reranker([booster for booster, _ in taught], retrieval, names), curve.tolist())
+
+
+def _taught(
+    cuts: Sequence[LabelledPairs], config: RerankerConfig, names: Sequence[str]
+) -> tuple["lgb.Booster", Sequence[float]]:
+    """One model, and its NDCG@20 on what taught it after each round."""
+    import lightgbm as lgb  # noqa: PLC0415  see `Reranker.load`
+
+    random = np.random.default_rng(config.seed)
+    lessons = _dataset([_thinned(cut, config.negative_share, random) for cut in cuts], config, names)
+    history: dict[str, dict[str, list[float]]] = {}
+    booster = lgb.train(
+        _parameters(config),
+        lessons,
+        num_boost_round=config.rounds,
+        valid_sets=[lessons],
+        valid_names=["lessons"],
+        callbacks=[lgb.record_evaluation(history)],
+    )
+    return booster, history["lessons"]["ndcg@20"]
+
+
+def _parameters(config: RerankerConfig) -> dict[str, Any]:
+    return {
+        "objective": "lambdarank",
+        "metric": "ndcg",
+        "eval_at": [20],
+        "label_gain": list(config.label_gains),
+        "lambdarank_truncation_level": config.truncation,
+        "learning_rate": config.learning_rate,
+        "num_leaves": config.leaves,
+        "min_data_in_leaf": config.min_leaf_pairs,
+        "lambda_l2": config.l2,
+        "feature_fraction": config.feature_share,
+        "bagging_fraction": config.pair_share,
+        "bagging_freq": 1,
+        "max_bin": config.bins,
+        "seed": config.seed,
+        "num_threads": config.threads,
+        "deterministic": True,
+        "force_col_wise": True,
+        "verbose": -1,
+    }
+
+
+def _dataset(cuts: Sequence[LabelledPairs], config: RerankerConfig, names: Sequence[str]) -> "lgb.Dataset":
+    import lightgbm as lgb  # noqa: PLC0415  see `Reranker.load`
+
+    return lgb.Dataset(
+        np.concatenate([cut.features for cut in cuts]),
+        np.concatenate([cut.labels for cut in cuts]),
+        group=np.concatenate([_group_sizes(cut.user_rows) for cut in cuts]),
+        feature_name=list(names),
+        params=_parameters(config),
+    )
+
+
+def _with_labels(cut: LabelledPairs) -> LabelledPairs:
+    return _select(cut, np.isin(cut.user_rows, cut.user_rows[cut.labels > 0]))
+
+
+def _thinned(cut: LabelledPairs, share: float, random: np.random.Generator) -> LabelledPairs:
+    return _select(cut, (cut.labels > 0) | (random.random(len(cut.labels)) < share))
+
+
+def _select(cut: LabelledPairs, kept: NDArray[np.bool_]) -> LabelledPairs:
+    return LabelledPairs(cut.features[kept], cut.labels[kept], cut.user_rows[kept])
+
+
+def _group_sizes(user_rows: Rows) -> Longs:
+    starts = np.flatnonzero(np.diff(user_rows, prepend=-1))
+    return np.diff(np.append(starts, len(user_rows)))
+
+
+def _same_features(have: Sequence[str], names: Sequence[str]) -> None:
+    want = list(names)
+    if list(have) == want:
+        return
+    missing, unknown = [n for n in want if n not in have], [n for n in have if n not in want]
+    raise ReleaseCorrupt(
+        f"the re-ranker was trained on other features: it lacks {missing or 'none'}, and knows {unknown or 'none'} "
+        "that this version does not compute, or orders them otherwise; train again, or roll back"
+    )

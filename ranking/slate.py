@@ -1,0 +1,163 @@
+"""From scores to the list that is shown: no creator or category crowds it, and near copies give way.
+
+Greedy over places, all users at once. Shapes: B users, N most candidates of one user, P pairs, D vector size.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
+
+from ranking.ragged import Longs, spread
+from ranking.similarity import unit
+from ranking.tables import Candidates, Floats, Items, Rows
+
+USERS_AT_ONCE = 256
+
+
+class SlateConfig(BaseModel):
+    """At most so many of one creator, and of one category, in any `window` neighbouring places; 0 is no limit.
+
+    Where every candidate left would break a limit, the best of them is taken all the same and marked `relaxed`: a feed
+    that holds too much of one creator is better than one that ends.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    window: int = Field(10, ge=1, description="neighbouring places that the limits speak of")
+    per_creator: int = Field(3, ge=0, description="most items of one creator in a window; 0: no limit")
+    per_category: int = Field(0, ge=0, description="most items of one category in a window; 0: no limit")
+    diversity: float = Field(0.0, ge=0, le=1, description="0: by score alone; towards 1: unlike what is above it")
+
+
+@dataclass(frozen=True)
+class Slates:
+    """The chosen pairs, those of a user side by side and best first; users in the order of the candidates."""
+
+    pairs: Longs  # [S] positions in the candidates
+    places: Rows  # [S] 0 for the first of each list
+    relaxed: NDArray[np.bool_]  # [S] a limit could not be kept here
+
+
+def slates(items: Items, candidates: Candidates, scores: Floats, config: SlateConfig, *, k: int) -> Slates:
+    """At most `k` pairs for each user; fewer where the user has fewer candidates.
+
+    With `diversity` d the next item is the one with the largest (1 - d) * relevance - d * (largest cosine with what was
+    chosen before): maximal marginal relevance, Carbonell & Goldstein 1998. Relevance is the score scaled to 0..1 within
+    the user's candidates. Equal values go to the earlier pair.
+    """
+    starts = np.flatnonzero(np.diff(candidates.user_rows, prepend=-1))
+    lengths = np.diff(np.append(starts, len(candidates.user_rows)))
+    parts = [
+        _Greedy(
+            items, candidates, scores, config, starts[some : some + USERS_AT_ONCE], lengths[some : some + USERS_AT_ONCE]
+        ).run(k)
+        for some in range(0, len(starts), USERS_AT_ONCE)
+    ]
+    chosen = np.concatenate([np.zeros((0, 3), np.int64), *parts])
+    return Slates(chosen[:, 0], chosen[:, 1].astype(np.int32), chosen[:, 2].astype(bool))
+
+
+class _Greedy:
+    """The places of some users' lists, filled one after the other."""
+
+    def __init__(  # the parts of one greedy choice
+        self, items: Items, candidates: Candidates, scores: Floats, config: SlateConfig, starts: Longs, lengths: Longs
+    ) -> None:
+        self._config, self._users = config, np.arange(len(starts))
+        column = np.arange(lengths.max(initial=0))
+        self._open = column < lengths[:, None]  # [B, N]
+        self._pairs = np.where(self._open, starts[:, None] + column, 0)
+        rows = candidates.item_rows[self._pairs]
+        self._relevance = _relevance(scores[self._pairs].astype(float), self._open)
+        self._likest = np.full(rows.shape, -np.inf)
+        self._vectors = unit(items.vectors[rows]) if config.diversity > 0 else None
+        self._limits = [
+            _Limit(codes, config.window, most, len(starts))
+            for codes, most in (
+                (items.creator[rows][..., None], config.per_creator),
+                (_categories(items, rows), config.per_category),
+            )
+            if most
+        ]
+
+    def run(self, k: int) -> Longs:
+        """[S, 3]: pair, place, whether a limit was relaxed."""
+        filled = [self._place(place) for place in range(min(k, self._open.shape[1]))]
+        table = np.array(filled, np.int64).reshape(-1, len(self._users), 3).transpose(1, 0, 2).reshape(-1, 3)
+        return table[table[:, 0] >= 0]
+
+    def _place(self, place: int) -> Longs:
+        allowed = self._open.copy()
+        for limit in self._limits:
+            allowed &= ~limit.full()
+        relaxed = np.logical_not(np.any(allowed, axis=1))
+        allowed = np.where(relaxed[:, None], self._open, allowed)
+        best = np.where(allowed, self._worth(place), -np.inf).argmax(axis=1)
+        real = self._open[self._users, best]
+        self._take(best, real)
+        pairs = np.where(real, self._pairs[self._users, best], -1)
+        return np.stack([pairs, np.full(len(pairs), place), relaxed], axis=1)
+
+    def _worth(self, place: int) -> NDArray[np.float64]:
+        d = self._config.diversity
+        if d == 0 or place == 0:
+            return self._relevance
+        return (1 - d) * self._relevance - d * self._likest
+
+    def _take(self, best: Longs, real: NDArray[np.bool_]) -> None:
+        self._open[self._users, best] = False
+        for limit in self._limits:
+            limit.add(best, real)
+        if self._vectors is not None:
+            like = np.einsum("bnd,bd->bn", self._vectors, self._vectors[self._users, best])
+            self._likest = np.maximum(self._likest, like)
+
+
+class _Limit:
+    """How often each code stands in the last `window - 1` places of each list."""
+
+    def __init__(self, codes: Longs | Rows, window: int, most: int, users: int) -> None:
+        """`codes` [B, N, C], -1 where unknown: what nobody knows, nobody has too much of."""
+        known, dense = np.unique(codes, return_inverse=True)
+        self._codes, self._none = dense.reshape(codes.shape), np.isin(known, [-1])
+        self._counts = np.zeros((users, len(known)), np.int64)
+        self._window, self._most, self._users = window, most, np.arange(users)
+        self._shown: list[tuple[Longs, NDArray[np.bool_]]] = []
+
+    def full(self) -> NDArray[np.bool_]:
+        """[B, N] candidates that would be one too many."""
+        counted = self._counts[self._users[:, None, None], self._codes]
+        return np.asarray((counted >= self._most).any(axis=2))
+
+    def add(self, best: Longs, real: NDArray[np.bool_]) -> None:
+        """Count the taken candidates, and forget those that left the window."""
+        self._shown.append((best, real))
+        self._count(best, real, 1)
+        if len(self._shown) >= self._window:
+            self._count(*self._shown.pop(0), -1)
+
+    def _count(self, best: Longs, real: NDArray[np.bool_], step: int) -> None:
+        codes = self._codes[self._users, best]  # [B, C]
+        np.add.at(self._counts, (self._users[:, None], codes), step * real[:, None])
+        self._counts[:, self._none] = 0
+
+
+def _relevance(scores: NDArray[np.float64], real: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Scores as 0..1 within each row; all 1 where they are equal."""
+    least = np.where(real, scores, np.inf).min(axis=1, keepdims=True, initial=np.inf)
+    most = np.where(real, scores, -np.inf).max(axis=1, keepdims=True, initial=-np.inf)
+    relevance: NDArray[np.float64] = np.divide(
+        scores - least, most - least, out=np.ones_like(scores), where=most > least
+    )
+    return relevance
+
+
+def _categories(items: Items, rows: Rows) -> Longs:
+    """[B, N, C] category codes of each candidate, -1 beyond its own."""
+    owners, at = spread(items.category_offsets, rows.ravel())
+    column = np.arange(len(owners)) - np.searchsorted(owners, owners)
+    table = np.full((rows.size, max(int(column.max(initial=-1)) + 1, 1)), -1, np.int64)
+    table[owners, column] = items.category_codes[at]
+    return table.reshape(*rows.shape, -1)

@@ -1,0 +1,193 @@
+"""Nearest items of a vector: FAISS, and its exact twin in numpy behind the same protocol.
+
+Shapes: N items, D embedding size, Q queries, K asked neighbours (never more than N come back).
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Protocol
+
+import faiss
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
+
+from contracts.errors import ReleaseCorrupt
+from ranking.similarity import unit
+from ranking.tables import Floats, Ids, Rows
+
+
+class Metric(StrEnum):
+    """What a score is."""
+
+    INNER_PRODUCT = "inner_product"
+    COSINE = "cosine"
+
+
+class Kind(StrEnum):
+    """How neighbours are found; all but `FLAT` and `EXACT` are approximate."""
+
+    FLAT = "flat"
+    HNSW = "hnsw"
+    IVF = "ivf"
+    EXACT = "exact"
+
+
+class IndexConfig(BaseModel):
+    """Flat up to `flat_up_to` items, `large` above: HNSW (Malkov & Yashunin 2016) or IVF (Jégou et al. 2011)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    metric: Metric = Field(Metric.INNER_PRODUCT, description="inner_product or cosine")
+    flat_up_to: int = Field(50_000, ge=0, description="items up to which search is exact")
+    large: Kind = Field(Kind.HNSW, description="hnsw or ivf above that")
+    hnsw_links: int = Field(32, ge=2, description="links of a node")
+    hnsw_build_effort: int = Field(200, ge=1, description="candidates looked at when a node is linked")
+    hnsw_search_effort: int = Field(256, ge=1, description="candidates looked at in a search, at least 2 k")
+    ivf_cells_per_root: float = Field(4.0, gt=0, description="cells = this times the root of the number of items")
+    ivf_probed_share: float = Field(0.1, gt=0, le=1, description="share of cells that a search looks into")
+
+    def kind(self, items: int) -> Kind:
+        """The kind of index that so many items get."""
+        return Kind.FLAT if items <= self.flat_up_to else self.large
+
+
+@dataclass(frozen=True)
+class Neighbors:
+    """The best items of each query, best first."""
+
+    ids: Ids  # [Q, K]
+    rows: Rows  # [Q, K]
+    scores: Floats  # [Q, K]
+
+
+class Index(Protocol):
+    """Search over the rows of one catalogue."""
+
+    metric: Metric
+
+    def search(self, queries: Floats, k: int) -> Neighbors:
+        """The `min(k, N)` best items of each query; scores are of `metric`, whatever the kind."""
+        ...
+
+
+class ExactIndex:
+    """Every score computed. The yardstick of the others."""
+
+    def __init__(self, vectors: Floats, ids: Ids, metric: Metric) -> None:
+        """`vectors` [N, D], `ids` [N]."""
+        self.metric, self._ids = metric, ids
+        self._vectors = comparable(vectors, metric)
+
+    def search(self, queries: Floats, k: int) -> Neighbors:
+        """See `Index.search`; equal scores in the order of the rows."""
+        scores = comparable(queries, self.metric) @ self._vectors.T
+        rows = np.argsort(-scores, axis=1, kind="stable")[:, :k].astype(np.int32)
+        return Neighbors(self._ids[rows], rows, np.take_along_axis(scores, rows, axis=1))
+
+
+class FaissIndex:
+    """Flat, HNSW or IVF; each keeps the vectors as they are, so that scores are exact where rows are found."""
+
+    def __init__(self, index: Any, ids: Ids, metric: Metric, config: IndexConfig) -> None:
+        """`index` is FAISS's own, over vectors made `comparable`."""
+        self.metric, self._index, self._ids, self._config = metric, index, ids, config
+
+    def search(self, queries: Floats, k: int) -> Neighbors:
+        """See `Index.search`. A query that the approximate search leaves short is answered exactly."""
+        asked = comparable(queries, self.metric)
+        k = min(k, len(self._ids))
+        if k == 0 or not len(asked):
+            return _none(len(asked), self._ids)
+        scores, found = self._index.search(asked, k, params=self._effort(k))
+        rows = found.astype(np.int32)
+        short = (rows < 0).any(axis=1)
+        if short.any():
+            exact = self._exact().search(queries[short], k)
+            rows[short], scores[short] = exact.rows, exact.scores
+        return Neighbors(self._ids[rows], rows, scores)
+
+    @property
+    def kind(self) -> Kind:
+        """How this index finds neighbours."""
+        return _KINDS[type(self._index)]
+
+    def vectors(self, start: int, count: int) -> Floats:
+        """Vectors as the index holds them."""
+        held: Floats = self._index.reconstruct_n(start, count)
+        return held
+
+    def save(self, path: Path) -> None:
+        """Write FAISS's own file."""
+        faiss.write_index(self._index, str(path))
+
+    def _exact(self) -> ExactIndex:
+        return ExactIndex(self.vectors(0, len(self._ids)), self._ids, self.metric)
+
+    def _effort(self, k: int) -> Any:
+        if self.kind is Kind.HNSW:
+            return faiss.SearchParametersHNSW(efSearch=max(self._config.hnsw_search_effort, 2 * k))
+        if self.kind is Kind.IVF:
+            probed = int(np.ceil(self._index.nlist * self._config.ivf_probed_share))
+            return faiss.SearchParametersIVF(nprobe=probed)
+        return None
+
+
+_KINDS = {faiss.IndexFlat: Kind.FLAT, faiss.IndexFlatIP: Kind.FLAT, faiss.IndexHNSWFlat: Kind.HNSW,
+          faiss.IndexIVFFlat: Kind.IVF}  # fmt: skip
+
+
+def build(vectors: Floats, ids: Ids, config: IndexConfig) -> FaissIndex:
+    """The index of a catalogue: `vectors` [N, D] with their `ids` [N]."""
+    held = comparable(vectors, config.metric)
+    index = _empty(config.kind(len(held)), held, config)
+    if len(held):
+        index.add(held)
+    return FaissIndex(index, ids, config.metric, config)
+
+
+def load(path: Path, ids: Ids, config: IndexConfig) -> FaissIndex:
+    """Read what `save` wrote. Raises `ReleaseCorrupt` where it cannot be, or holds another number of vectors."""
+    try:
+        index = faiss.read_index(str(path))
+    except RuntimeError:
+        raise ReleaseCorrupt(f"{path}: FAISS cannot read it; publish again or roll back") from None
+    if index.ntotal != len(ids):
+        raise ReleaseCorrupt(f"{path}: holds {index.ntotal} vectors for {len(ids)} items; publish again or roll back")
+    return FaissIndex(index, ids, config.metric, config)
+
+
+def comparable(vectors: Floats, metric: Metric) -> Floats:
+    """Vectors whose inner product is `metric`: unit length for cosine, where a zero vector stays zero."""
+    vectors = np.ascontiguousarray(vectors, np.float32)
+    if metric is Metric.INNER_PRODUCT:
+        return vectors
+    return unit(vectors)
+
+
+def recall_against_exact(approximate: Neighbors, exact: Neighbors) -> float:
+    """The share of the exact neighbours that the approximate search found; 1 where there are none to find."""
+    if not exact.rows.size:
+        return 1.0
+    pairs = zip(approximate.rows, exact.rows, strict=True)
+    return float(np.mean([np.isin(best, found).mean() for found, best in pairs]))
+
+
+def _empty(kind: Kind, vectors: Floats, config: IndexConfig) -> Any:
+    size = vectors.shape[1]
+    if kind is Kind.HNSW:
+        index = faiss.IndexHNSWFlat(size, config.hnsw_links, faiss.METRIC_INNER_PRODUCT)
+        index.hnsw.efConstruction = config.hnsw_build_effort
+        return index
+    if kind is Kind.IVF:
+        cells = max(1, min(len(vectors), int(config.ivf_cells_per_root * len(vectors) ** 0.5)))
+        index = faiss.IndexIVFFlat(faiss.IndexFlatIP(size), size, cells, faiss.METRIC_INNER_PRODUCT)
+        index.train(vectors)
+        index.make_direct_map()
+        return index
+    return faiss.IndexFlatIP(size)
+
+
+def _none(queries: int, ids: Ids) -> Neighbors:
+    return Neighbors(ids[:0].repeat(queries).reshape(queries, 0), np.empty((queries, 0), np.int32),
+                     np.empty((queries, 0), np.float32))  # fmt: skip

@@ -1,0 +1,184 @@
+"""What the two SQL stores share: an engine that is durable and safe with many workers, and instants as integers."""
+
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, ClassVar
+from urllib.parse import quote
+
+from sqlalchemy import (
+    BigInteger,
+    Connection,
+    Dialect,
+    Engine,
+    MetaData,
+    Table,
+    create_engine,
+    event,
+    func,
+    make_url,
+    select,
+)
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
+from sqlalchemy.pool import ConnectionPoolEntry, NullPool
+from sqlalchemy.schema import CreateIndex, CreateTable
+from sqlalchemy.types import TypeDecorator
+
+from contracts.errors import TastefeedError
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+BUSY_TIMEOUT_S = 10
+CREATION_LOCK = 7_461_737_465
+"""The advisory lock under which tables are made in PostgreSQL; a number of our own."""
+WRITES = "tastefeed_writes"
+"""The execution option of a connection that will write."""
+
+
+def as_utc(instant: datetime) -> datetime:
+    """The instant in UTC; one without a zone is UTC already, as the contract says."""
+    return instant.replace(tzinfo=UTC) if instant.tzinfo is None else instant.astimezone(UTC)
+
+
+class Instant(TypeDecorator[datetime]):
+    """An instant as microseconds since 1970: exact and comparable in every database."""
+
+    impl = BigInteger
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, _dialect: Dialect) -> Any:
+        """Instant to integer."""
+        return None if value is None else (as_utc(value) - EPOCH) // timedelta(microseconds=1)
+
+    def process_result_value(self, value: Any | None, _dialect: Dialect) -> datetime | None:
+        """Integer to instant."""
+        return None if value is None else EPOCH + timedelta(microseconds=value)
+
+
+def open_engine(url: str, *, create: bool = True) -> Engine:
+    """An engine whose messages never carry a value (they are ids). SQLite runs in WAL, synced at each commit, and
+    overwrites what it deletes. Without `create`, a missing SQLite file is an error and is not made."""
+    if make_url(url).get_backend_name() != "sqlite":
+        return create_engine(url, hide_parameters=True, pool_pre_ping=True)
+    if create and (database := make_url(url).database):
+        Path(database).parent.mkdir(parents=True, exist_ok=True)
+    # no pool: a kept connection would go on answering from its cache after the file was lost or replaced
+    engine = create_engine(url, hide_parameters=True, poolclass=NullPool, connect_args={"timeout": BUSY_TIMEOUT_S})
+    event.listen(engine, "connect", _durable_and_forgetful)
+    event.listen(engine, "begin", _begin)
+    if not create:
+        event.listen(engine, "do_connect", _existing_only)
+    return engine
+
+
+def create_tables(engine: Engine, metadata: MetaData) -> None:
+    """Make what is missing; two processes may do so at once."""
+    if engine.dialect.name == "sqlite":
+        raw = engine.raw_connection()  # in a transaction the mode cannot change
+        try:
+            raw.cursor().execute("PRAGMA journal_mode=WAL")
+        finally:
+            raw.close()
+    with engine.connect() as connection, connection.execution_options(**{WRITES: True}).begin():
+        if engine.dialect.name == "postgresql":  # where "if not exists" alone fails when two do so at once
+            connection.execute(select(func.pg_advisory_xact_lock(CREATION_LOCK)))
+        for table in metadata.sorted_tables:
+            connection.execute(CreateTable(table, if_not_exists=True))
+            for index in table.indexes:
+                connection.execute(CreateIndex(index, if_not_exists=True))
+
+
+def upsert(engine: Engine, table: Table) -> postgresql.Insert | sqlite.Insert:
+    """An insert that knows `on_conflict_do_nothing` and `on_conflict_do_update`."""
+    return postgresql.insert(table) if engine.dialect.name == "postgresql" else sqlite.insert(table)
+
+
+def batched(values: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:
+    """The values in runs of at most `size`."""
+    return (values[start : start + size] for start in range(0, len(values), size))
+
+
+class SqlStore:
+    """Tables behind one SQLAlchemy URL. Nothing is opened before the first question, so that a server starts also while
+    the database is away. Whatever the database refuses becomes the store's own error, without a value of any row."""
+
+    metadata: ClassVar[MetaData]
+    name: ClassVar[str]
+    unavailable: ClassVar[type[TastefeedError]]
+    remedy: ClassVar[str]
+    creates: ClassVar[bool] = True
+    """Whether opening the store makes what is missing."""
+
+    def __init__(self, url: str) -> None:
+        """Remember where; touch nothing yet."""
+        self._url = url
+        self._engine: Engine | None = None
+        self._opening = threading.Lock()  # requests come in threads, and a second engine would never be closed
+
+    def close(self) -> None:
+        """Give connections back to the database; the next question opens new ones."""
+        if self._engine is not None:
+            self._engine.dispose()
+
+    @contextmanager
+    def _transaction(self, *, writes: bool = False) -> Iterator[Connection]:
+        """One transaction. With `writes`, SQLite takes its write lock at once, so that nothing read in it is outdated
+        when it is written."""
+        with (
+            self._named_errors(),
+            self._opened().connect() as connection,
+            connection.execution_options(**{WRITES: writes}).begin(),
+        ):
+            yield connection
+
+    @contextmanager
+    def _named_errors(self) -> Iterator[None]:
+        try:
+            yield
+        except (SQLAlchemyError, OSError) as error:
+            raise self._cannot_be_used(f"cannot be used ({cause(error)})") from None
+
+    def _cannot_be_used(self, problem: str) -> TastefeedError:
+        return self.unavailable(f"{self.name} {shown(self._url)} {problem}; {self.remedy}")
+
+    def _opened(self) -> Engine:
+        with self._opening:
+            if self._engine is None:
+                engine = open_engine(self._url, create=self.creates)
+                if self.creates:
+                    create_tables(engine, self.metadata)
+                self._engine = engine
+            return self._engine
+
+
+def shown(url: str) -> str:
+    """A database's URL without its password."""
+    return make_url(url).render_as_string()
+
+
+def cause(error: Exception) -> str:
+    """What went wrong, without the values: only errors of the connection itself are quoted."""
+    origin = error.orig if isinstance(error, DBAPIError) and error.orig else error
+    quotable = isinstance(error, OSError | OperationalError) or type(origin).__module__ == "sqlite3"
+    return " ".join(str(origin).split()) if quotable else type(origin).__name__
+
+
+def _durable_and_forgetful(connection: DBAPIConnection, _record: ConnectionPoolEntry) -> None:
+    connection.cursor().execute("PRAGMA synchronous=FULL")
+    connection.cursor().execute("PRAGMA secure_delete=ON")
+    connection.isolation_level = None  # sqlite3 would begin only at the first write
+
+
+def _begin(connection: Connection) -> None:
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if connection.get_execution_options().get(WRITES) else "BEGIN")
+
+
+def _existing_only(
+    _dialect: Dialect, _record: ConnectionPoolEntry, arguments: list[Any], options: dict[str, Any]
+) -> None:
+    path = str(arguments[0])
+    if not path.startswith(("file:", ":memory:")):
+        arguments[0], options["uri"] = f"file:{quote(path)}?mode=rw", True

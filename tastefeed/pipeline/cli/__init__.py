@@ -1,5 +1,0 @@
-"""The command line. A command imports its room when it runs, so that `tastefeed --help` answers at once."""
-
-from tastefeed.pipeline.cli.app import main
-
-__all__ = ["main"]

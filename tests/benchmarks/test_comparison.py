@@ -1,0 +1,146 @@
+"""A whole comparison through the command line, on a made-up data set; and what the page says of it."""
+
+import json
+from pathlib import Path
+
+import polars as pl
+import pytest
+from mlflow import MlflowClient
+
+from benchmarks.report import write_report
+from contracts.errors import UnreadableInput
+from models.two_tower.memory import READOUTS
+from tests import tiny
+
+
+def bench(folder: Path, *arguments: object):
+    return tiny.tastefeed_here("bench", "retrieval", "--data", folder / "data", "--out", folder / "out", *arguments)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Ours untuned but for what is set, beside a peer, one trial each, on a data set of sixty people."""
+    folder = tmp_path_factory.mktemp("bench")
+    (folder / "data" / "ml-1m").mkdir(parents=True)
+    rows = [
+        (person, 2 * ((person + step) % 9) + person % 2, step + 1)
+        for person in range(60)
+        for step in range(2 + person % 5)
+    ]
+    table = pl.DataFrame(rows, schema=["user_id", "item_id", "time_pos"], orient="row")
+    table.write_parquet(folder / "data" / "ml-1m" / "interactions.parquet")
+    written = folder / "bench.toml"
+    written.write_text('dataset = "gowalla"\nmethods = ["ease", "two_tower"]\ntrials = 1\n[set.ease]\nmost_items = 9\n')
+    done = bench(folder, "--config", written, "--dataset", "ml-1m", "--set", "ease.most_items=18")
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+def test_metrics_name_every_method_its_costs_and_how_to_run_it_again(run: Path) -> None:
+    text = (run / "out" / "metrics.json").read_text()
+    found = json.loads(text)
+    assert list(found["methods"]) == ["ease", "two_tower"]
+    assert all(method["figures"]["peak_rss_mb"] > 50 for method in found["methods"].values())
+    assert found["methods"]["two_tower"]["chosen"]["readout"] in READOUTS
+    assert found["methods"]["ease"]["chosen"] == {}, "a peer's search is outside its fit"
+    assert set(found["gains"]["ease"]["ndcg_at_10"]) == {"mean", "low", "high"}
+    assert found["methods"]["ease"]["config"]["most_items"] == 18, "the flag counts before the file"
+    assert found["command"].startswith("tastefeed bench retrieval --data data --dataset ml-1m --methods ease,two_tower")
+    assert str(run) not in text
+
+
+def test_raw_outputs_hold_every_user_list_and_trial(run: Path) -> None:
+    per_user = pl.read_parquet(run / "out" / "per_user.parquet")
+    means = per_user.group_by("method").agg(pl.col("ndcg_at_10").mean())
+    found = json.loads((run / "out" / "metrics.json").read_text())["methods"]
+    for name, mean in means.rows():
+        assert mean == pytest.approx(found[name]["figures"]["ndcg_at_10"])
+    search = pl.read_parquet(run / "out" / "search.parquet")
+    assert search["state"].to_list() == ["complete"], "ours chooses inside its fit"
+    assert (
+        json.loads(search.filter(pl.col("study").str.contains("ease"))["config"][0])["regularization"] == 500
+    )  # defaults
+    lists = pl.read_parquet(run / "out" / "lists" / "ease.parquet")
+    assert lists.columns == ["user_id", "item_id", "rank", "score"]
+
+
+@pytest.mark.filterwarnings("ignore:The ``noload``")  # MLflow's own
+def test_mlflow_has_a_row_a_method_and_no_person(run: Path) -> None:
+    client = MlflowClient(f"sqlite:///{run / 'out' / 'mlflow.db'}")
+    runs = client.search_runs([client.get_experiment_by_name("bench").experiment_id])
+    assert sorted(each.info.run_name for each in runs) == ["ease", "retrieval ml-1m", "two_tower"]
+    ease = next(each for each in runs if each.info.run_name == "ease")
+    assert ease.data.metrics["fit_seconds"] > 0
+    assert ease.data.params["config.most_items"] == "18"
+
+
+def test_the_page_is_made_of_the_run(run: Path) -> None:
+    page = write_report([run / "out"], run / "docs").read_text()
+    assert "tastefeed bench retrieval --data data --dataset ml-1m" in page
+    assert "| two_tower | – | readout " in page
+    assert (run / "docs" / "benchmarks" / "ml-1m.svg").read_text().startswith("<?xml")
+    first = (run / "docs" / "benchmarks" / "ml-1m.svg").read_bytes()
+    write_report([run / "out"], run / "docs")
+    assert (run / "docs" / "benchmarks" / "ml-1m.svg").read_bytes() == first
+
+
+def test_a_further_run_of_a_data_set_is_a_row_of_its_variants(run: Path) -> None:
+    read = json.loads((run / "out" / "metrics.json").read_text())
+    other = run / "other"
+    other.mkdir(exist_ok=True)
+    ours = read["methods"]["two_tower"]
+    ours["config"]["ordered"], ours["params"] = False, {"ordered": False}
+    (other / "metrics.json").write_text(json.dumps(read | {"seed": 8, "methods": {"two_tower": ours}}))
+    page = write_report([run / "out", other], run / "docs").read_text()
+    assert f"| ordered False | 8 | {read['machine']['training']} |" in page
+    assert f"TASTEFEED_SEED=8 {read['command']}" in page
+    kept = [run / "docs" / "benchmarks" / name for name in ("other.json", "out.json")]  # as a shell may sort them
+    assert write_report(kept, run / "again").read_text() == page, "the page can be made of what was kept"
+    assert str(run) not in kept[0].read_text()
+
+
+def test_an_absent_folder_is_one_line(tmp_path: Path) -> None:
+    done = bench(tmp_path, "--dataset", "gowalla")
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1
+    assert "gowalla/interactions.parquet: no such file; skipped" in done.stderr
+
+
+def test_nobody_left_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("TASTEFEED_RECTOOLS_PYTHON", raising=False)
+    done = tiny.tastefeed_here(
+        "bench",
+        "retrieval",
+        "--data",
+        "data",
+        "--dataset",
+        "deskdrop",
+        "--methods",
+        "sasrec",
+        "--out",
+        tmp_path / "out",
+    )
+    assert done.returncode == 1
+    assert "no method is left: sasrec: TASTEFEED_RECTOOLS_PYTHON" in done.stderr
+    assert not (tmp_path / "out" / "metrics.json").exists()
+
+
+def test_a_setting_of_who_is_not_there_is_refused(tmp_path: Path) -> None:
+    asked = ("--data", "data", "--dataset", "deskdrop", "--methods", "most_popular", "--set", "bpr.epochs=5")
+    done = tiny.tastefeed_here("bench", "retrieval", *asked, "--out", tmp_path / "out")
+    assert done.returncode == 1
+    assert "--set bpr: is not in this run of most_popular" in done.stderr
+
+
+def test_two_runs_of_one_name_are_refused(tmp_path: Path) -> None:
+    for folder in ("a", "b"):
+        (tmp_path / folder / "out").mkdir(parents=True)
+        (tmp_path / folder / "out" / "metrics.json").write_text("{}")
+    with pytest.raises(UnreadableInput, match="have one name"):
+        write_report([tmp_path / "a" / "out", tmp_path / "b" / "out"], tmp_path / "docs")
+
+
+def test_half_a_question_is_wrong_usage(tmp_path: Path) -> None:
+    done = tiny.tastefeed_here("bench", "retrieval", "--train", tmp_path / "t.parquet", "--out", tmp_path)
+    assert done.returncode == 2
+    assert "--data and --dataset" in done.stderr
