@@ -6,11 +6,11 @@ from pathlib import Path
 import polars as pl
 import pytest
 from mlflow import MlflowClient
-from tests.benchmarks import ranking_world
 
 from benchmarks.ranking.windows import WindowsConfig, plan_of, read_events
 from benchmarks.report import write_report
 from tests import tiny
+from tests.benchmarks import ranking_world
 
 LABEL_WINDOWS = 2
 

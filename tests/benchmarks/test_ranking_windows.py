@@ -5,10 +5,10 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from tests.benchmarks import ranking_world
 
 from benchmarks.ranking.windows import WindowsConfig, folder_of, plan_of, read_events, split_of, taken_up
 from contracts.errors import BadEvaluationInput, DataMissing
+from tests.benchmarks import ranking_world
 
 START = datetime(2000, 1, 1, tzinfo=UTC)
 KINDS = {"user_id": pl.String, "item_id": pl.String, "timestamp": pl.Datetime("us", "UTC")}
