@@ -10,7 +10,7 @@ TRIALS ?= 20
 QUICK := most_popular,item_knn,ials,two_tower
 # ours without a part, each a run; dropout is for all passes of a training, and single precision makes them in 21 minutes
 VARIANTS := gowalla:readouts=space gowalla:readouts=space,ease gowalla:readouts=space,ease,bag \
-  gowalla:readouts=space,ease,bag,neighbours gowalla:without=beginning ml-1m:readouts=space ml-1m:readouts=space,ridge \
+  gowalla:without=beginning ml-1m:readouts=space ml-1m:readouts=space,ridge \
   ml-1m:without=beginning ml-1m:without=distances ml-1m:minutes=21 ml-1m:minutes=21+without=dropout
 ALONE = $(BIN)/tastefeed bench retrieval --data $(DATA) --methods two_tower --trials 0
 VENV := .venv

@@ -10,7 +10,7 @@ import polars as pl
 
 from tastefeed.bench.measured_fit import Job, fit
 from tastefeed.bench.methods import OURS, Params
-from tastefeed.bench.pairs import labels_of, read_named, read_pairs
+from tastefeed.bench.pairs import labels_of, read_named, read_train
 from tastefeed.bench.retriever import TopK
 from tastefeed.contracts import Settings
 from tastefeed.contracts import columns as c
@@ -21,13 +21,14 @@ METRICS, RANK, SCORE = "metrics.json", "rank", "score"
 
 
 def run(
-    train_file: Path, test_file: Path, *, k: int, out: Path, settings: Settings, params: Params
+    train_file: Path, test_file: Path, *, k: int, out: Path, settings: Settings, params: Params, ordered: bool = False
 ) -> dict[str, float]:
     """Train, list the best `k` unseen items of every test user, measure; writes `top_k.parquet` and `metrics.json`.
 
-    `params` are fields of `TwoTowerConfig`. Raises `UnknownMethod` for a bad one.
+    Train rows are ordered if they have a `timestamp`, or where `ordered` says so. `params` are fields of
+    `TwoTowerConfig`. Raises `UnknownMethod` for a bad one.
     """
-    history, test = read_pairs(train_file), read_named(test_file)
+    history, test = read_train(train_file, ordered=ordered, seed=settings.seed), read_named(test_file)
     user_ids = test[c.USER_ID].unique().sort()
     done = fit(Job(OURS, {"k": k, **params}, history, user_ids, k, settings.seed, settings.threads))
     labels = labels_of(test, user_ids, done.item_ids)

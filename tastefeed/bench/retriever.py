@@ -91,7 +91,7 @@ class Retriever(Protocol):
         ...
 
     def fit(self, pairs: pl.DataFrame) -> Fitted:
-        """Learn from rows `user_id, item_id` in the order of time."""
+        """Learn from rows `user_id, item_id`; where they have an order, also `timestamp`, oldest first."""
         ...
 
 

@@ -40,7 +40,7 @@ class TrainedTower(Peer):
 
     def fit(self, pairs: pl.DataFrame) -> "FittedTower":
         """Train."""
-        history = dated(pairs)
+        history = pairs if c.TIMESTAMP in pairs.columns else dated(pairs)
         known = liked(history)
         return FittedTower(trained(history, known.item_ids, self.config, self.seed, self.threads), history, known)
 

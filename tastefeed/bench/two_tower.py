@@ -7,7 +7,7 @@ import numpy as np
 import polars as pl
 from pydantic import BaseModel, ConfigDict, Field
 
-from tastefeed.bench.pairs import Liked, dated, liked
+from tastefeed.bench.pairs import Liked, liked
 from tastefeed.bench.peers.peer import Peer
 from tastefeed.bench.retriever import TopK, best
 from tastefeed.contracts import columns as c
@@ -24,7 +24,6 @@ class TwoTowerConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     k: int = Field(20, ge=1, description="depth of the lists that the choice looks at")
-    ordered: bool | None = Field(None, description="whether the rows' order is that of time; None: as the rows tell")
     readouts: str = Field("", description="ways to read a person that may be tried, comma-separated; empty: all")
     without: str = Field("", description="tricks that are left out, comma-separated")
     minutes: float | None = Field(None, gt=0, description="of two cores that training may take; None: as shipped")
@@ -50,12 +49,11 @@ class TwoTower(Peer):
 
         if self.threads:
             torch.set_num_threads(self.threads)
-        history = dated(pairs).sort(c.TIMESTAMP, maintain_order=True)
-        known = liked(history)
-        histories = in_rows(history, known)
+        known = liked(pairs)
+        histories = in_rows(pairs, known)
         asked = self.config.model_dump(exclude={"readouts", "without"}, exclude_none=True)
         asked |= {"readouts": listed(self.config.readouts) or READOUTS, "without": listed(self.config.without)}
-        tower = fit_memory(histories, seed=self.seed, **asked)
+        tower = fit_memory(histories, ordered=c.TIMESTAMP in pairs.columns, seed=self.seed, **asked)
         return FittedTower(tower, histories, known)
 
 

@@ -89,10 +89,10 @@ def test_a_further_run_of_a_data_set_is_a_row_of_its_variants(run: Path) -> None
     other = run / "other"
     other.mkdir(exist_ok=True)
     ours = read["methods"]["two_tower"]
-    ours["config"]["ordered"], ours["params"] = False, {"ordered": False}
+    ours["config"]["k"], ours["params"] = 30, {"k": 30}
     (other / "metrics.json").write_text(json.dumps(read | {"seed": 8, "methods": {"two_tower": ours}}))
     page = write_report([run / "out", other], run / "docs").read_text()
-    assert f"| ordered False | 8 | {read['machine']['training']} |" in page
+    assert f"| k 30 | 8 | {read['machine']['training']} |" in page
     assert f"TASTEFEED_SEED=8 {read['command']}" in page
     kept = [run / "docs" / "benchmarks" / name for name in ("other.json", "out.json")]  # as a shell may sort them
     assert write_report(kept, run / "again").read_text() == page, "the page can be made of what was kept"

@@ -127,7 +127,7 @@ def test_the_best_epoch_on_validation_stays() -> None:
 
 def test_attention_may_be_chosen_and_is_left_out_where_nothing_has_a_past() -> None:
     tried = []
-    fit_memory(wanderers(), k=1, seed=7, on_trial=lambda trial: tried.append(trial.config.readout))
+    fit_memory(wanderers(), k=1, seed=7, ordered=True, on_trial=lambda trial: tried.append(trial.config.readout))
     assert "attention" in tried
     fit_memory(of([0, 1], [1, 2]), seed=7, ordered=True, on_trial=lambda trial: tried.append(trial.config.readout))
     assert tried[-1] != "attention"
@@ -147,8 +147,8 @@ def test_a_trick_can_be_left_out_and_one_that_is_none_is_refused() -> None:
 
 def test_readouts_that_are_none_or_do_not_suit_are_refused() -> None:
     with pytest.raises(UnknownMethod, match="no readout is called memory; choose of space, ease, bag, ridge"):
-        fit_memory(wanderers(), seed=7, readouts=["memory"])
-    with pytest.raises(UntrainableInput, match="none of the readouts attention suits rows without order in 10 min"):
+        fit_memory(wanderers(), seed=7, ordered=True, readouts=["memory"])
+    with pytest.raises(UntrainableInput, match="none of the readouts attention suits rows without order in 2"):
         fit_memory(wanderers(), seed=7, readouts=["attention"], ordered=False)
 
 

@@ -87,7 +87,9 @@ def test_strangers_get_what_is_popular_and_the_seed_repeats() -> None:
 @pytest.mark.parametrize("readout", ["space", "ease"])
 def test_a_trick_is_left_out_whatever_the_bag_is_beside(readout: str) -> None:
     tried: list[Trial] = []
-    fit_memory(blocks(), k=2, seed=7, readouts=(readout, "bag"), without=["beginning"], on_trial=tried.append)
+    fit_memory(
+        blocks(), k=2, seed=7, ordered=False, readouts=(readout, "bag"), without=["beginning"], on_trial=tried.append
+    )
     assert "bag" in {trial.config.readout for trial in tried}
     assert {trial.config.bag.begins for trial in tried} == {"noise"}
 

@@ -8,7 +8,7 @@ from tastefeed.contracts.errors import UntrainableInput
 from tastefeed.models.two_tower.memory import Histories, MemoryTwoTower, fit_memory, histories_of
 from tastefeed.models.two_tower.memory import budget as budget_module
 from tastefeed.models.two_tower.memory import choice as choice_module
-from tastefeed.models.two_tower.memory.budget import MINUTES, QUARTER, Budget, seconds_left, seconds_of_space
+from tastefeed.models.two_tower.memory.budget import MINUTES, Budget, seconds_of_space, training_minutes
 from tastefeed.models.two_tower.memory.config import AttentionConfig, BagConfig
 from tastefeed.models.two_tower.memory.trials import Trial
 from tests.models.paths import blocks, wanderers
@@ -65,16 +65,10 @@ def test_a_large_space_costs_more() -> None:
     assert seconds_of_space(histories, 16) < seconds_of_space(histories, 64) < seconds_of_space(people(9000, 500), 64)
 
 
-def test_a_quarter_of_an_hour_holds_a_million_rows_of_some_ten_thousand_people_and_not_the_lists_of_a_city() -> None:
-    assert 60 * MINUTES < seconds_left(people(6000, 3000, touches=160)) < QUARTER
-    assert seconds_left(people(180_000, 60_000)) < 0
-
-
-def test_where_lists_take_the_quarter_nothing_is_trained(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(choice_module, "seconds_left", lambda _: -1.0)
-    assert not any(trial.config.readout == "bag" for trial in trials_of(blocks(), ordered=False)[1])
-    _, tried = trials_of(blocks(), ordered=False, minutes=MINUTES)
-    assert any(trial.config.readout == "bag" for trial in tried), "whoever gives minutes has them"
+def test_the_training_budget_grows_with_the_rows_up_to_the_shipped_minutes() -> None:
+    few, many = people(15_000, 500), people(200_000, 2000, touches=5)
+    assert training_minutes(few) == pytest.approx(2.6)
+    assert training_minutes(many) == MINUTES
 
 
 def trials_of(histories: Histories, **asked: object) -> tuple[MemoryTwoTower, list[Trial]]:

@@ -9,12 +9,10 @@ from scipy.sparse import csr_matrix
 
 from tastefeed.contracts.errors import UntrainableInput
 from tastefeed.models.two_tower.memory import (
-    Histories,
     MemoryConfig,
     fit,
     fit_memory,
     histories_of,
-    tells_order,
 )
 from tastefeed.models.two_tower.memory.choice import FAVOUR
 from tastefeed.models.two_tower.memory.memories import latest, lessons
@@ -80,19 +78,6 @@ def test_the_item_space_tells_blocks_apart() -> None:
     assert space.spectrum_D == pytest.approx([1, 1], abs=1e-3)  # two components, each a random walk of its own
 
 
-@pytest.mark.parametrize(
-    ("histories", "told"),
-    [
-        (wanderers(), True),
-        (blocks(), False),
-        (of(*(sorted(np.random.default_rng(p).permutation(12)[:6].tolist()) for p in range(60)), items=12), False),
-    ],
-    ids=["a path", "no order", "sorted by item"],
-)
-def test_whether_the_order_of_rows_tells_anything(histories: Histories, *, told: bool) -> None:
-    assert tells_order(histories, seed=7) is told
-
-
 def test_shrinkage_is_ridge_regression_of_everything_on_all_else() -> None:
     """EASE's weights in closed form (Steck 2019), between different items, and of what nobody has touched yet."""
     pairs = csr_matrix((np.random.default_rng(0).random((40, 7)) < 0.4).astype(np.float32))
@@ -140,7 +125,7 @@ def test_without_order_every_touch_of_a_held_out_pair_is_gone() -> None:
 
 def test_who_walks_a_path_is_read_as_memories() -> None:
     histories = wanderers()
-    tower = fit_memory(histories, k=1, seed=7, readouts=("space", "ridge"))
+    tower = fit_memory(histories, k=1, seed=7, ordered=True, readouts=("space", "ridge"))
     assert tower.config.readout == "ridge"
     scores = unseen_scores(tower, histories)
     assert scores.argmax(axis=1).tolist() == [(person * 5 + 8) % 12 for person in range(60)]
@@ -148,7 +133,7 @@ def test_who_walks_a_path_is_read_as_memories() -> None:
 
 def test_who_has_a_block_is_read_as_a_bag() -> None:
     histories = blocks()
-    tower = fit_memory(histories, k=2, seed=7)
+    tower = fit_memory(histories, k=2, seed=7, ordered=False)
     assert tower.config.readout in ("space", "ease", "bag")
     best = np.argsort(-unseen_scores(tower, histories), axis=1)[:, :2]
     assert (best % 2 == np.arange(60)[:, None] % 2).mean() > 0.9  # a guess: one half
@@ -156,7 +141,7 @@ def test_who_has_a_block_is_read_as_a_bag() -> None:
 
 def test_ease_is_favoured_where_it_is_about_as_good() -> None:
     tried: list[Trial] = []
-    tower = fit_memory(blocks(), k=2, seed=7, readouts=("space", "ease"), on_trial=tried.append)
+    tower = fit_memory(blocks(), k=2, seed=7, ordered=False, readouts=("space", "ease"), on_trial=tried.append)
     best = {name: max(trial.ndcg for trial in tried if trial.config.readout == name) for name in ("space", "ease")}
     assert best["ease"] > 0
     assert tower.config.readout == ("ease" if best["ease"] * FAVOUR >= best["space"] else "space")
@@ -171,18 +156,18 @@ def test_nobody_in_particular_gets_what_is_popular(readout: str) -> None:
 
 
 def test_the_same_seed_gives_the_same_vectors() -> None:
-    one, two = (fit_memory(wanderers(), seed=7).embed_items() for _ in range(2))
+    one, two = (fit_memory(wanderers(), seed=7, ordered=True).embed_items() for _ in range(2))
     assert np.array_equal(one, two)
 
 
 def test_too_little_to_hold_anything_out_is_fitted_with_the_defaults() -> None:
-    assert fit_memory(of([0], [1]), seed=7).embed_items().shape[0] == 3
+    assert fit_memory(of([0], [1]), seed=7, ordered=False).embed_items().shape[0] == 3
 
 
 @pytest.mark.parametrize("items", [0, 3])
 def test_nothing_to_learn_from_is_said(items: int) -> None:
     with pytest.raises(UntrainableInput, match="hold no touch"):
-        fit_memory(of([], items=items), seed=7)
+        fit_memory(of([], items=items), seed=7, ordered=True)
 
 
 def test_what_trials_shared_goes_with_their_bench() -> None:

@@ -17,9 +17,8 @@ MINUTES = 10.0
 """For all that is trained in one fit; what is in closed form and its search take some minutes more."""
 MOST_SECONDS, SECONDS_OF_EASE = 40.0, 10.0
 """For an item space that may be asked for; for the one that a search of EASE begins with."""
-QUARTER, SEARCHES, SECONDS_A_SCORE = 900.0, 30, 6e-8
-"""In which a million rows are to be fitted and everyone listed: decompositions that all searches in closed form come
-to, and what a person's score of an item takes where neighbours and trees have a say."""
+LEAST_MINUTES, MINUTES_A_MILLION = 2.0, 8.0
+"""Training minutes of a data set of few rows, and what every further million rows adds, up to `MINUTES`."""
 SMALLEST = 64
 """Dimensions below which training is not worth its while."""
 FEW_PASSES = 0.5
@@ -79,13 +78,9 @@ def seconds_of_space(past: Histories, size: int) -> float:
     return 1e-8 * len(past.items) * size + (2e-11 * len(past.counts) + 2.6e-10 * past.item_count) * size**2
 
 
-def seconds_left(past: Histories) -> float:
-    """Of a quarter of an hour, for what is trained: without the searches, and without lists for everyone; negative
-    where these alone take longer. Of neighbours, for each person all that anyone touched is gone through at most.
-    """
-    people = len(past.counts)
-    lists = people * (1.5e-9 * len(past.items) + SECONDS_A_SCORE * past.item_count)
-    return QUARTER - SEARCHES * seconds_of_space(past, 512) - lists
+def training_minutes(histories: Histories) -> float:
+    """The training budget of a data set where none is given: it grows with the rows, up to `MINUTES`."""
+    return min(MINUTES, LEAST_MINUTES + MINUTES_A_MILLION * len(histories.items) / 1e6)
 
 
 def _seconds(training: str, products: float) -> float:

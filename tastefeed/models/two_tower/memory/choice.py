@@ -1,35 +1,29 @@
 """Choosing what a memory two-tower is by validation on the training rows: one setting after the other, best first."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from tastefeed.contracts.errors import UnknownMethod, UntrainableInput
 from tastefeed.models.two_tower.memory.budget import (
-    MINUTES,
     SECONDS_OF_EASE,
     Budget,
-    seconds_left,
     seconds_of_space,
+    training_minutes,
 )
-from tastefeed.models.two_tower.memory.config import NEIGHBOURS, READOUTS, TREES, BagConfig, MemoryConfig
+from tastefeed.models.two_tower.memory.config import READOUTS, BagConfig, MemoryConfig
 from tastefeed.models.two_tower.memory.histories import Histories
-from tastefeed.models.two_tower.memory.order import tells_order
 from tastefeed.models.two_tower.memory.steps import (
     EASE,
     EASE_STEPS,
-    NEIGHBOURS_STEPS,
     RIDGE,
     RIDGE_STEPS,
-    SECOND_LOOK,
     SPACE,
     SPACE_STEPS,
 )
-from tastefeed.models.two_tower.memory.suits import suits
 from tastefeed.models.two_tower.memory.tower import MemoryTwoTower
-from tastefeed.models.two_tower.memory.trees import facts_of
 from tastefeed.models.two_tower.memory.trials import Bench, OnTrial, Trial, merit, search
 from tastefeed.models.two_tower.memory.tricks import going_without
-from tastefeed.models.two_tower.memory.validation import hold_out
+from tastefeed.models.two_tower.memory.validation import HeldOut, hold_out
 from tastefeed.models.two_tower.memory.workshop import fit
 
 FAVOUR = 1.05
@@ -49,7 +43,7 @@ def fit_memory(
     *,
     k: int = 20,
     seed: int,
-    ordered: bool | None = None,
+    ordered: bool,
     readouts: Sequence[str] = READOUTS,
     without: Sequence[str] = (),
     minutes: float | None = None,
@@ -57,25 +51,24 @@ def fit_memory(
 ) -> MemoryTwoTower:
     """Choose a config on a held-out part of the histories, then fit it to all of them (attention: to nearly all).
 
-    `ordered` says whether the histories' order is that of time; None: as `tells_order` finds. Of `readouts` those are
-    tried that the data have a use for. `without` are names of `TRICKS` that are left out. `minutes` of two cores are
-    what training may take, about; None: `MINUTES`, or what a quarter of an hour leaves where order tells nothing. A
-    budget too small for the shipped sizes makes them smaller. Where nothing can be held out, the defaults are fitted.
-    Raises `UntrainableInput` where nobody touched anything, `UnknownMethod` for a readout or a trick that is none.
+    `ordered` says whether histories are in chronological order; order is a fact that the caller knows, it is not
+    detected. Of `readouts` those are tried that apply to the data. `without` are names of `TRICKS` that are left out.
+    `minutes` is the approximate training budget on two cores; None: `training_minutes`. A budget too small for the
+    shipped sizes makes them smaller. Where nothing can be held out, the defaults are fitted. Raises `UntrainableInput`
+    where the histories are empty, `UnknownMethod` for an unknown readout or trick.
     """
     if unknown := set(readouts) - set(READOUTS):
         raise UnknownMethod(f"no readout is called {', '.join(sorted(unknown))}; choose of {', '.join(READOUTS)}")
     space, ease, ridge = (going_without(start, without) for start in (SPACE, EASE, RIDGE))
-    ordered = tells_order(histories, seed) if ordered is None else ordered
     held_out = hold_out(histories, ordered=ordered, seed=seed)
     if not len(held_out.asked.histories.counts):
         return fit(histories, space, seed=seed)
     if minutes is None:
-        minutes = MINUTES if ordered else max(0.0, min(MINUTES, seconds_left(histories) / 60))
+        minutes = training_minutes(histories)
     choice = Choice(Bench(held_out, k, seed, on_trial), histories, minutes, space=space, ease=ease, ridge=ridge)
     found: list[Trial] = []
     for name in READOUTS:
-        if name in readouts and suits(name, held_out, ordered=ordered):
+        if name in readouts and applies(name, held_out, ordered=ordered):
             found += choice.tried(name, found)
         if name == "ease":  # one of the two is left, and a bag is tried beside it
             found = found and [max(found, key=_favoured)]
@@ -104,11 +97,6 @@ class Choice:
             return [search(self.bench, self._whole(self.ease), EASE_STEPS)]
         if name == "ridge":
             return [search(self.bench, self._fitting(self.ridge), RIDGE_STEPS)]
-        if name == NEIGHBOURS:
-            beside = max(found, key=merit).config if found else self._fitting(self.space)
-            return [search(self.bench, beside, NEIGHBOURS_STEPS)]
-        if name == TREES:
-            return [self.bench.second_look(max(found, key=merit), SECOND_LOOK)] if found else []
         if name == "bag":
             beside = found[0].config if found else self._fitting(self.space)
             bags = [self.bench.trial(config) for config in self._bags(beside)]
@@ -128,10 +116,7 @@ class Choice:
         if config.readout == "bag":
             wider = Budget(self.histories, 60 * self.minutes * (1 - TO_CHOOSE)).bag(self._widest(config))
             config = config.model_copy(update={"bag": wider or config.bag})
-        tower = fit(self.histories, config, seed=self.bench.seed)
-        if best.tower.trees is None:
-            return tower
-        return replace(tower, trees=best.tower.trees.over(facts_of(self.histories, tower.items_IV)))
+        return fit(self.histories, config, seed=self.bench.seed)
 
     @property
     def past(self) -> Histories:
@@ -176,6 +161,13 @@ class Choice:
         sizes = within.attention(sizes.model_copy(update={"embedding_size": size}))
         change = {"embedding_size": sizes.embedding_size, "attention": sizes}
         return start.model_copy(update={"readout": "attention", **change})
+
+
+def applies(name: str, held_out: HeldOut, *, ordered: bool) -> bool:
+    """Whether a readout applies to the data: sequential ones need order, order-free ones are for data without it."""
+    if name == "attention":
+        return ordered and held_out.past.lessons > 0
+    return name == "space" or ordered == (name == "ridge")
 
 
 def _favoured(trial: Trial) -> float:

@@ -8,9 +8,8 @@ from typing import Any, Literal, Self, get_args
 from pydantic import BaseModel, ConfigDict, Field
 
 ReadoutName = Literal["space", "ease", "bag", "ridge", "attention"]
-NEIGHBOURS, TREES = "neighbours", "trees"
-READOUTS: tuple[str, ...] = (*get_args(ReadoutName), NEIGHBOURS, TREES)
-"""Ways to read a person, of which one is chosen, and what may come to it: neighbours beside it, trees after it."""
+READOUTS: tuple[str, ...] = get_args(ReadoutName)
+"""Encoders of a history, of which validation selects one."""
 Change = Mapping[str, Any]
 """Settings that go together; a mapping as a value changes some settings of a part."""
 Begins = Literal["space", "noise"]
@@ -55,32 +54,6 @@ class BagConfig(BaseModel):
     share: float = Field(0.75, ge=0, le=1, description="of the score; the item space has the rest")
 
 
-class NeighboursConfig(BaseModel):
-    """Who is whose neighbour, and what neighbours count."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    share: float = Field(0.0, ge=0, le=1, description="of the score; 0: neighbours are not asked")
-    item_power: float = Field(0.5, ge=0, description="a touch of an item of n users brings n^-this closer to them")
-    user_power: float = Field(0.7, ge=0, description="a user of n items is n^-this as close")
-    closeness_power: float = Field(1.5, gt=0, description="neighbours count as their closeness to this power")
-    popularity_power: float = Field(-0.3, description="the score of an item of n users is scaled by n^this")
-
-
-class TreesConfig(BaseModel):
-    """A second look at the best items, and how it is learned."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    rounds: int = Field(0, ge=0, description="trees; 0: there is no second look")
-    candidates: int = Field(100, ge=1, description="best items of a person that are looked at")
-    learning_rate: float = Field(0.05, gt=0, description="shrinkage of each tree")
-    leaves: int = Field(15, ge=2, description="leaves of a tree")
-    min_leaf_pairs: int = Field(500, ge=1, description="pairs that a leaf needs")
-    l2: float = Field(10.0, ge=0, description="L2 penalty on leaf values")
-    feature_share: float = Field(0.8, gt=0, le=1, description="share of features that a tree may use")
-
-
 class MemoryConfig(BaseModel):
     """Sizes, powers and steps; `fit_memory` chooses them, starting from these."""
 
@@ -104,8 +77,6 @@ class MemoryConfig(BaseModel):
     ridge: float = Field(100.0, gt=0, description="ridge: L2 penalty")
     bag: BagConfig = Field(BagConfig(), description="bag: sizes and steps")
     attention: AttentionConfig = Field(AttentionConfig(), description="attention: sizes and steps")
-    neighbours: NeighboursConfig = Field(NeighboursConfig(), description="beside what reads: who they are")
-    trees: TreesConfig = Field(TreesConfig(), description="after what reads: a second look at the best items")
 
     @property
     def chosen(self) -> dict[str, Any]:

@@ -15,7 +15,6 @@ from tastefeed.models.two_tower.memory.config import MemoryConfig
 from tastefeed.models.two_tower.memory.histories import Floats, Histories
 from tastefeed.models.two_tower.memory.learning import learn
 from tastefeed.models.two_tower.memory.memories import lessons
-from tastefeed.models.two_tower.memory.neighbours import neighbours_of
 from tastefeed.models.two_tower.memory.readout import Readout
 from tastefeed.models.two_tower.memory.space import ItemSpace, item_space
 from tastefeed.models.two_tower.memory.tower import MemoryTwoTower, Sums, mixed, of_attention
@@ -58,13 +57,6 @@ def by_bag(histories: Histories, space: ItemSpace, config: MemoryConfig, *, seed
 def beside_space(bag: MemoryTwoTower, space: ItemSpace, config: MemoryConfig) -> MemoryTwoTower:
     """A learned bag with the item space beside it: one is better for people of few touches, the other for the rest."""
     return mixed(bag, by_space(space, config), config, share=config.bag.share)
-
-
-def beside_neighbours(tower: MemoryTwoTower, histories: Histories, config: MemoryConfig) -> MemoryTwoTower:
-    """With what neighbours say, where they are asked."""
-    if not config.neighbours.share:
-        return tower
-    return replace(tower, config=config, neighbours=neighbours_of(histories, config.neighbours))
 
 
 def by_ridge(space: ItemSpace, readout: Readout, config: MemoryConfig) -> MemoryTwoTower:

@@ -1,4 +1,4 @@
-"""Where the search of each readout in closed form begins, and what it changes, step after step; what comes to it."""
+"""Where the search of each readout in closed form begins, and what it changes, step after step."""
 
 import math
 from collections.abc import Sequence
@@ -35,6 +35,3 @@ RIDGE_STEPS: tuple[Sequence[Change], ...] = (
     [{"ridge": ridge} for ridge in (10.0, 1000.0, 10_000.0)],
     [{"popularity_power": power} for power in (0.0, -0.1, -0.3)],
 )
-# Only the share, and far apart: what validation cannot tell apart, a test with other popular items can.
-NEIGHBOURS_STEPS: tuple[Sequence[Change], ...] = ([{"neighbours": {"share": share}} for share in (0.2, 0.4, 0.6, 0.8)],)
-SECOND_LOOK: Change = {"trees": {"rounds": 200}}

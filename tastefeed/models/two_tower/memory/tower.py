@@ -1,4 +1,4 @@
-"""A fitted memory two-tower: an inner product says what a person wants next; neighbours and trees may have a say."""
+"""A fitted memory two-tower: every score is the inner product of a user vector and an item vector."""
 
 # U users, B of a batch, T touches of a window, I items, D embedding size, V columns of the vectors
 
@@ -12,8 +12,6 @@ from tastefeed.models.two_tower.memory.attention import Attention
 from tastefeed.models.two_tower.memory.config import MemoryConfig
 from tastefeed.models.two_tower.memory.histories import Floats, Histories
 from tastefeed.models.two_tower.memory.memories import latest
-from tastefeed.models.two_tower.memory.neighbours import Neighbours
-from tastefeed.models.two_tower.memory.trees import Trees
 from tastefeed.models.two_tower.memory.windows import NOTHING, latest_window
 
 USERS_AT_ONCE = 256
@@ -91,37 +89,24 @@ class Attended:
 
 @dataclass(frozen=True)
 class MemoryTwoTower:
-    """Item vectors, and what makes a user vector of a history; maybe neighbours beside them, and trees after them."""
+    """Item vectors, and the encoder that makes a user vector of a history."""
 
     config: MemoryConfig
     items_IV: Floats
     reader: Reader
     epochs: tuple[EpochResult, ...] = ()
-    neighbours: Neighbours | None = None
-    trees: Trees | None = None
 
     def scores(self, histories: Histories) -> Floats:
-        """[U, I] what each person wants next, the higher, the more; an empty history wants what is popular."""
-        if not len(histories.counts):
-            return np.zeros((0, len(self.items_IV)), np.float32)
-        scores_UI = self.before_trees(histories)
-        return scores_UI if self.trees is None else self.trees.reordered(alike(scores_UI), histories)
-
-    def before_trees(self, histories: Histories) -> Floats:
-        """[U, I] what the second look looks at."""
-        scores_UI = self.embed_users(histories) @ self.items_IV.T
-        if self.neighbours is None:
-            return scores_UI
-        share = self.config.neighbours.share
-        return (1 - share) * alike(scores_UI) + share * alike(self.neighbours.scores(histories))
+        """[U, I] of every user and item, the higher, the better; an empty history ranks by popularity."""
+        return self.embed_users(histories) @ self.items_IV.T
 
     def embed_users(self, histories: Histories) -> Floats:
-        """[U, V] of any history over the same items; an empty one gives the popular ones. Neighbours, trees aside."""
+        """[U, V] of any history over the same items; an empty one ranks by popularity."""
         read_UV = self.reader(histories)
         return np.concatenate([read_UV, np.ones((len(read_UV), 1), np.float32)], axis=1)
 
     def embed_items(self) -> Floats:
-        """[I, V]; the last column is an item's own popularity. Neighbours and trees aside."""
+        """[I, V]; the last column is an item's own popularity."""
         return self.items_IV
 
 
@@ -132,12 +117,6 @@ def mixed(one: MemoryTwoTower, other: MemoryTwoTower, config: MemoryConfig, *, s
     reader = Mixed((one.reader, other.reader), spreads_DD, (share, 1 - share))
     items_IV = np.concatenate([*items_ID, one.items_IV[:, -1:]], axis=1)
     return MemoryTwoTower(config, items_IV, reader, one.epochs)
-
-
-def alike(scores_UI: Floats) -> Floats:
-    """Each person's in standard deviations; zero stays zero."""
-    spread_U1 = torch.from_numpy(scores_UI).std(dim=1, correction=0, keepdim=True)
-    return np.asarray(scores_UI / spread_U1.clamp(min=1e-12).numpy(), np.float32)
 
 
 def covariance(items_ID: Floats) -> Floats:

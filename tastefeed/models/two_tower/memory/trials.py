@@ -6,10 +6,9 @@ from functools import cached_property, partial
 
 from tastefeed.models.two_tower.memory.budget import MOST_SECONDS, seconds_of_space
 from tastefeed.models.two_tower.memory.config import Change, MemoryConfig
-from tastefeed.models.two_tower.memory.fitting import Measure, beside_neighbours
+from tastefeed.models.two_tower.memory.fitting import Measure
 from tastefeed.models.two_tower.memory.histories import Histories
 from tastefeed.models.two_tower.memory.tower import MemoryTwoTower
-from tastefeed.models.two_tower.memory.tree_lessons import with_trees
 from tastefeed.models.two_tower.memory.validation import HeldOut
 from tastefeed.models.two_tower.memory.workshop import Workshop
 
@@ -50,14 +49,7 @@ class Bench:
 
     def trial(self, config: MemoryConfig) -> Trial:
         """Measure one config."""
-        return self._tried(beside_neighbours(self.workshop.tower(config), self.held_out.past, config))
-
-    def second_look(self, at: Trial, change: Change) -> Trial:
-        """Measure a tower with trees, which learn from people of whom nobody else is asked."""
-        past, teachers, config = self.held_out.past, self.held_out.teachers, at.config.changed(change)
-        return self._tried(with_trees(at.tower, past, teachers, config, seed=self.seed))
-
-    def _tried(self, tower: MemoryTwoTower) -> Trial:
+        tower = self.workshop.tower(config)
         tried = Trial(tower, self.ndcg(tower))
         self.on_trial(tried)
         return tried

@@ -13,8 +13,6 @@ from tastefeed.models.two_tower.memory.histories import Floats, Histories, Ints,
 from tastefeed.models.two_tower.memory.tower import MemoryTwoTower
 
 USERS_AT_MOST = 3000
-TEACHERS_AT_MOST, TEACHERS_SCORES_AT_MOST = 12_000, 1_000_000_000
-"""Users who are not asked and may teach, and scores of all items for them: about a minute."""
 SCORES_AT_ONCE = 16_000_000
 SHARE = 0.1
 """Of the touches, where there is no order."""
@@ -40,11 +38,10 @@ class Questions:
 
 @dataclass(frozen=True)
 class HeldOut:
-    """Histories without what is to be found, of everyone; the evenly picked users who are asked; others who teach."""
+    """All histories without what is held out, and an evenly picked subset of users with what is to be found."""
 
     past: Histories
     asked: Questions
-    teachers: Questions
 
     def ndcg_at_k(self, tower: MemoryTwoTower, k: int) -> float:
         """Mean over the asked users, binary gains, items of their past masked."""
@@ -82,14 +79,9 @@ def hold_out(histories: Histories, *, ordered: bool, seed: int) -> HeldOut:
 def _questions(histories: Histories, held: Mask, gone: Mask) -> HeldOut:
     past, wanted = histories.where(~gone), histories.where(held).pairs()
     able = np.flatnonzero((past.counts > 0) & (np.diff(wanted.indptr) > 0))
-    asked = evenly(able, USERS_AT_MOST)
-    others = evenly(
-        np.setdiff1d(able, asked), min(TEACHERS_AT_MOST, TEACHERS_SCORES_AT_MOST // max(histories.item_count, 1))
-    )
-    everyone = Questions(past, wanted)
-    return HeldOut(past, everyone.take(asked), everyone.take(others))
+    return HeldOut(past, Questions(past, wanted).take(evenly(able, USERS_AT_MOST)))
 
 
 def evenly(users: Ints, most: int) -> Ints:
-    """Every so manieth of them."""
+    """An evenly spaced subset of `users`, of `most` at most."""
     return users[:: -(-len(users) // max(most, 1)) or 1]

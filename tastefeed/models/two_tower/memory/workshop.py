@@ -3,10 +3,9 @@
 import math
 from dataclasses import dataclass, field
 
-from tastefeed.models.two_tower.memory.config import MemoryConfig, NeighboursConfig
+from tastefeed.models.two_tower.memory.config import MemoryConfig
 from tastefeed.models.two_tower.memory.fitting import (
     Measure,
-    beside_neighbours,
     beside_space,
     by_attention,
     by_bag,
@@ -22,9 +21,9 @@ from tastefeed.models.two_tower.memory.tower import MemoryTwoTower
 
 
 def fit(histories: Histories, config: MemoryConfig, *, seed: int) -> MemoryTwoTower:
-    """Learn from everybody; but for trees, which learn from what is held out. Raises `UntrainableInput` where nobody
-    touched anything, or attention is asked and nobody touched two items."""
-    return beside_neighbours(Workshop(histories, seed).tower(config), histories, config)
+    """Fit one config to all histories. Raises `UntrainableInput` where the histories are empty, or where attention is
+    asked for and no history holds two items."""
+    return Workshop(histories, seed).tower(config)
 
 
 @dataclass
@@ -40,7 +39,7 @@ class Workshop:
     _readouts: dict[MemoryConfig, Readout] = field(default_factory=dict, init=False, repr=False)
 
     def tower(self, config: MemoryConfig) -> MemoryTwoTower:
-        """A config's tower, but for what neighbours say."""
+        """The fitted tower of a config."""
         space = self._space(config)
         if config.readout in ("space", "ease"):
             return by_space(space, config)
@@ -58,7 +57,7 @@ class Workshop:
         return self._spaces[powers]
 
     def _bag(self, config: MemoryConfig, space: ItemSpace) -> MemoryTwoTower:
-        kept = config.changed({"bag": {"share": 1.0}, "neighbours": NeighboursConfig()})
+        kept = config.changed({"bag": {"share": 1.0}})
         if kept not in self._bags:
             self._bags = {kept: by_bag(self.histories, space, config, seed=self.seed)}
         return self._bags[kept]
