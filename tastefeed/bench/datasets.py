@@ -133,8 +133,8 @@ def _last_week(ordered: pl.DataFrame, end: datetime) -> Cut:
 
 def _split(name: str, test: Cut, validation: Cut, ordered: bool, k: int, protocol: str) -> Split:  # noqa: FBT001
     train, validation_train = ((dated if ordered else named)(cut.train) for cut in (test, validation))
-    held_out = (named(cut.held_out) for cut in (validation, test))
-    return Split(name, train, validation_train, *held_out, ordered=ordered, k=k, protocol=protocol)
+    asked, test_rows = named(validation.held_out), named(test.held_out)
+    return Split(name, train, validation_train, asked, test_rows, ordered=ordered, k=k, protocol=protocol)
 
 
 def _pairs(interactions: pl.DataFrame) -> pl.DataFrame:

@@ -67,7 +67,7 @@ def test_an_absent_folder_is_one_line_that_says_what_to_do(tmp_path: Path) -> No
 
 
 def test_an_unknown_data_set_is_refused_with_those_there_are(tmp_path: Path) -> None:
-    with pytest.raises(DataMissing, match="netflix: no such data set; choose one of gowalla, ml-1m, citeulike-t, amazon-beauty, deskdrop"):
+    with pytest.raises(DataMissing, match="netflix: no such data set; choose one of gowalla, ml-1m, citeulike-t"):
         load(tmp_path, "netflix", seed=7)
 
 
