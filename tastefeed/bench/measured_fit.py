@@ -19,7 +19,8 @@ from typing import Any, TypeVar
 import polars as pl
 
 from tastefeed.bench.methods import Params, build
-from tastefeed.bench.retriever import Chosen, Learned, TopK
+from tastefeed.bench.retriever import Chosen, Learned
+from tastefeed.evaluation.top_k import TopK
 
 PROCESSES = Path("/proc")
 Asked = TypeVar("Asked")

@@ -17,7 +17,6 @@ METHODS = {
     "bpr": "tastefeed.bench.peers.bpr:Bpr",
     "ease": "tastefeed.bench.peers.ease:Ease",
     "sasrec": "tastefeed.bench.peers.sasrec:Sasrec",
-    "trained_tower": "tastefeed.bench.trained_tower:TrainedTower",
     OURS: "tastefeed.bench.two_tower:TwoTower",
 }
 
@@ -45,13 +44,18 @@ def build(name: str, params: Params, *, seed: int, threads: int) -> Retriever:
     return kind(config, seed=seed, threads=threads)
 
 
-def parsed(settings: Sequence[str], names: Sequence[str] = tuple(METHODS)) -> dict[str, dict[str, str]]:
-    """`ials.embedding_size=32` and the like, by method of these names. Raises `UnknownMethod` for anything else."""
-    chosen: dict[str, dict[str, str]] = {}
+def parsed(settings: Sequence[str], names: Sequence[str] = tuple(METHODS)) -> dict[str, dict[str, Any]]:
+    """`ials.embedding_size=32` or `two_tower.sequence.layers=1` by method of these names. Raises `UnknownMethod` for
+    anything else."""
+    chosen: dict[str, dict[str, Any]] = {}
     for setting in settings:
         key, equals, value = setting.partition("=")
         name, dot, field = key.partition(".")
         if not equals or not dot or name not in names:
             raise UnknownMethod(f"--set {setting}: write METHOD.FIELD=VALUE with a METHOD of {', '.join(names)}")
-        chosen.setdefault(name, {})[field] = value
+        part = chosen.setdefault(name, {})
+        *parts, last = field.split(".")
+        for each in parts:
+            part = part.setdefault(each, {})
+        part[last] = value
     return chosen

@@ -29,9 +29,9 @@ Made by `tastefeed bench report` from the `metrics.json` of the runs below; noth
 - **Cost**: each final fit runs in a fresh process. Times are wall-clock and include interference from other
   processes. Peak memory is that whole process at its largest, and the start is what Python, the method's library
   and the rows take before the fit.
-- **Variants** leave out a way to read a person (`readouts`) or a trick (`without`), have more `minutes` to train, begin
-  with another seed or train in another precision, which the processor decides and no setting: half precision (bfloat16)
-  trains some three times as much in the minutes of a fit. Rows that name no precision train nothing.
+- **Variants** force one encoder or change a setting of it, have more `minutes` to train, begin with another seed or
+  train in another precision, which the processor decides and no setting: half precision (bfloat16) trains some three
+  times as much in the minutes of a fit. Rows that name no precision train nothing.
 
 The figures of each run are kept as `benchmarks/*.json`, which `tastefeed bench report` takes as well as folders.
 

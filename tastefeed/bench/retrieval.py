@@ -11,11 +11,11 @@ import polars as pl
 from tastefeed.bench.measured_fit import Job, fit
 from tastefeed.bench.methods import OURS, Params
 from tastefeed.bench.pairs import labels_of, read_named, read_train
-from tastefeed.bench.retriever import TopK
 from tastefeed.contracts import Settings
 from tastefeed.contracts import columns as c
 from tastefeed.evaluation import Lists
 from tastefeed.evaluation.protocols import full_ranking
+from tastefeed.evaluation.top_k import TopK
 
 METRICS, RANK, SCORE = "metrics.json", "rank", "score"
 
@@ -30,7 +30,7 @@ def run(
     """
     history, test = read_train(train_file, ordered=ordered, seed=settings.seed), read_named(test_file)
     user_ids = test[c.USER_ID].unique().sort()
-    done = fit(Job(OURS, {"k": k, **params}, history, user_ids, k, settings.seed, settings.threads))
+    done = fit(Job(OURS, params, history, user_ids, k, settings.seed, settings.threads))
     labels = labels_of(test, user_ids, done.item_ids)
     measured = full_ranking(OURS, Lists(done.top.rows), labels, k, item_count=len(done.item_ids))
     metrics = {**measured.means, "users": measured.users, "fit_seconds": round(done.fit_seconds, 2)}

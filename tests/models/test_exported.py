@@ -54,7 +54,7 @@ def test_missing_or_foreign_files_are_refused(folder, tmp_path):
         load(tmp_path / "nowhere")
     manifest = json.loads((folder / "manifest.json").read_text())
     (folder / "manifest.json").write_text(json.dumps(manifest | {"format": 99}))
-    with pytest.raises(ReleaseCorrupt, match="format 99, this version reads 1"):
+    with pytest.raises(ReleaseCorrupt, match="format 99, this version reads 2"):
         load(folder)
     manifest["config"]["embedding_size"] = 32
     (folder / "manifest.json").write_text(json.dumps(manifest))

@@ -20,11 +20,11 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from tastefeed.bench.datasets import Split
 from tastefeed.bench.peers.peer import Peer
-from tastefeed.bench.retriever import TopK
 from tastefeed.contracts import Settings
 from tastefeed.contracts import columns as c
 from tastefeed.contracts.errors import PeerFailed
 from tastefeed.evaluation.lists import NOBODY
+from tastefeed.evaluation.top_k import TopK
 
 if TYPE_CHECKING:
     from optuna import Trial

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 from threadpoolctl import threadpool_limits
 
-from tastefeed.bench.peers.ease import EaseConfig, ease_weights
+from tastefeed.evaluation.baselines.ease import EaseConfig, ease_weights
 from tastefeed.ranking.ragged import Longs, ranks_within, spread
 from tastefeed.ranking.tables import Candidates, Floats, Rows, Users
 

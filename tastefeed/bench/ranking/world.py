@@ -15,22 +15,19 @@ import polars as pl
 from tastefeed.bench.datasets import Split
 from tastefeed.bench.pairs import labels_of
 from tastefeed.bench.ranking.companions import NAMES, companions
-from tastefeed.bench.ranking.linear_retrieval import retrieval
-from tastefeed.bench.retriever import TopK
 from tastefeed.contracts import Settings
-from tastefeed.contracts import columns as c
 from tastefeed.evaluation import Lists
 from tastefeed.evaluation.protocols import full_ranking
-from tastefeed.models.two_tower.config import TextConfig
-from tastefeed.models.two_tower.memory import MemoryConfig
-from tastefeed.models.two_tower.text import TextEmbedder, fit_text
-from tastefeed.pipeline.arrays import Landed, View, at_cut, read_landed, read_view, rows_of
+from tastefeed.evaluation.top_k import TopK
+from tastefeed.models.two_tower import TrainedTwoTower
+from tastefeed.pipeline.arrays import Landed, View, read_landed, read_view, rows_of
 from tastefeed.pipeline.config import NightConfig
 from tastefeed.pipeline.lake import Lake
 from tastefeed.pipeline.night import Night
 from tastefeed.pipeline.plan import Plan
 from tastefeed.pipeline.stages.candidates import labelled_users, offered
 from tastefeed.pipeline.stages.reranker import labels_of as pair_labels
+from tastefeed.pipeline.stages.two_tower import use_threads, walk_forward
 from tastefeed.ranking.candidates import BITS, taken
 from tastefeed.ranking.config import RankingConfig
 from tastefeed.ranking.feature_names import FEATURE_NAMES
@@ -90,23 +87,14 @@ class World:
         return read_landed(self.night)
 
     @cached_property
-    def item_ids(self) -> np.ndarray:
-        """Of the whole catalogue, sorted."""
-        return self.landed.items[c.ITEM_ID].to_numpy().astype(str)
+    def towers(self) -> dict[datetime, TrainedTwoTower]:
+        """The night's two-tower as of each cutoff, trained as the night's stage trains it."""
+        use_threads(self.night)
+        return dict(walk_forward(self.night, self.landed))
 
-    @cached_property
-    def text(self) -> TextEmbedder:
-        """Titles as vectors; nothing of it comes from events."""
-        return fit_text(self.landed.items, TextConfig(), self.job.settings.seed)
-
-    def examples(self, cut: datetime) -> pl.DataFrame:
-        """Everyone's history before a cut."""
-        return at_cut(self.night, "retrieval_examples", cut).sort(c.USER_ID).collect()
-
-    def view(self, cut: datetime, config: MemoryConfig) -> View:
-        """Features and fitted retrieval as of a cut."""
-        tower = retrieval(self.examples(cut), self.item_ids, self.text, config, self.job.settings.seed)
-        return read_view(self.night, self.landed, cut, tower)
+    def view(self, cut: datetime) -> View:
+        """Features and the night's retrieval as of a cut."""
+        return read_view(self.night, self.landed, cut, self.towers[cut])
 
     def candidates(self, view: View, user_rows: Rows) -> Candidates:
         """What the night would offer some users."""

@@ -1,7 +1,9 @@
 """The baselines that keep a night honest, each behind `fit` and `recommend` on the same rows as the final ranking."""
 
-from tastefeed.evaluation.baselines.collaborative import Ials, IalsConfig, ItemKnn, ItemKnnConfig
-from tastefeed.evaluation.baselines.orders import MostPopular, NewestFirst
+from tastefeed.evaluation.baselines.collaborative import Ials, ItemKnn
+from tastefeed.evaluation.baselines.ials import IalsConfig
+from tastefeed.evaluation.baselines.item_knn import ItemKnnConfig
+from tastefeed.evaluation.baselines.popularity import MostPopular, NewestFirst
 from tastefeed.evaluation.baselines.recommender import Baseline, Recommender
 
 

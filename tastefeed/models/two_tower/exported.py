@@ -1,4 +1,4 @@
-"""A trained two-tower as a folder: weights, words, text embedder, and a manifest that `load` holds them to.
+"""A trained two-tower as a folder: encoder, words, text embedder, and a manifest that `load` holds them to.
 
 The folder names items, creators, categories, languages and regions; it names no user.
 """
@@ -18,25 +18,24 @@ from pydantic import ValidationError
 from safetensors import SafetensorError
 from safetensors.numpy import load as load_arrays
 from safetensors.numpy import save as save_arrays
-from safetensors.torch import load as load_tensors
-from safetensors.torch import save as save_tensors
 
 from tastefeed import __version__
 from tastefeed.contracts.errors import ReleaseCorrupt
 from tastefeed.models.two_tower.config import TwoTowerConfig
+from tastefeed.models.two_tower.encoder_arrays import arrays_of, description_of, encoder_from
+from tastefeed.models.two_tower.selection import Selection
 from tastefeed.models.two_tower.text import TextEmbedder
-from tastefeed.models.two_tower.towers import TwoTower
 from tastefeed.models.two_tower.trained import TrainedTwoTower
 from tastefeed.models.two_tower.vocabulary import Vocabularies
 
-FORMAT = 1
+FORMAT = 2
 MANIFEST, WEIGHTS, TEXT, WORDS = "manifest.json", "towers.safetensors", "text.safetensors", "words.json"
 
 
 def export(trained: TrainedTwoTower, path: Path) -> None:
     """Write the folder elsewhere, then rename it into place; a folder that is already there is replaced."""
     files = {
-        WEIGHTS: save_tensors({name: weight.contiguous() for name, weight in trained.model.state_dict().items()}),
+        WEIGHTS: save_arrays(arrays_of(trained.encoder)),
         TEXT: save_arrays({"idf": trained.text.idf, "components": np.ascontiguousarray(trained.text.components)}),
         WORDS: json.dumps(trained.words.as_json(), ensure_ascii=False).encode(),
     }
@@ -44,9 +43,10 @@ def export(trained: TrainedTwoTower, path: Path) -> None:
         "format": FORMAT,
         "metric": "inner_product",
         "vector_size": trained.vector_size,
-        "age_columns": trained.model.age_columns,
+        "encoder": description_of(trained.encoder),
+        "selection": trained.selection and trained.selection.as_json(),
         "text_size": trained.text.size,
-        "config": trained.config.model_dump(),
+        "config": trained.config.model_dump(mode="json"),
         "text_config": trained.text.config.model_dump(),
         "versions": {"tastefeed": __version__, "torch": torch.__version__},
         "sha256": {name: _sha256(content) for name, content in files.items()},
@@ -65,11 +65,12 @@ def load(path: Path, device: str = "cpu") -> TrainedTwoTower:
         config = TwoTowerConfig(**manifest["config"])
         words = Vocabularies.from_json(_parsed(path / WORDS, json.loads))
         text = _text_embedder(manifest, _parsed(path / TEXT, load_arrays))
-        model = TwoTower(config, words, text.size, knows_ages=manifest["age_columns"] > 0)
-        model.load_state_dict(_parsed(path / WEIGHTS, load_tensors))
+        arrays = _parsed(path / WEIGHTS, load_arrays)
+        encoder = encoder_from(manifest["encoder"], arrays, config, words, text.size, device)
+        selection = manifest["selection"] and Selection.from_json(manifest["selection"])
     except (KeyError, TypeError, RuntimeError, ValidationError) as wrong:
         raise ReleaseCorrupt(f"{path}: the manifest does not fit the files ({wrong}); train it again") from wrong
-    return TrainedTwoTower(model.to(device).eval(), words, text)
+    return TrainedTwoTower(encoder, config, words, text, selection)
 
 
 def _text_embedder(manifest: Mapping[str, Any], arrays: Mapping[str, Any]) -> TextEmbedder:
