@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from tastefeed.contracts.errors import UntrainableInput
-from tastefeed.models.two_tower import EpochResult, RunWith, TrainedTwoTower, train
+from tastefeed.models.two_tower import Deadline, EpochResult, RunWith, TrainedTwoTower, train
 from tastefeed.models.two_tower.training_loop import best_epoch
 
 
@@ -150,6 +150,18 @@ def test_only_users_who_came_back_train_a_warm_start(trained, examples, items, e
 
 def _earlier() -> pl.Expr:
     return pl.col("timestamps").list.eval(pl.element().dt.offset_by("-30d"))
+
+
+def test_when_the_time_is_over_a_warm_start_keeps_its_weights(trained, examples, items):
+    over = RunWith(deadline=Deadline(seconds=-1))
+    config = trained.config.model_copy(update={"epochs": 3})
+    assert_same_weights(train(examples, items, config=config, seed=5, start=trained, run_with=over), trained)
+
+
+def test_training_ends_with_the_epoch_in_which_the_time_is_over(examples, items, tiny):
+    over = RunWith(deadline=Deadline(seconds=-1))
+    tower = train(examples, items, config=tiny.model_copy(update={"validation_days": 0.0}), seed=5, run_with=over)
+    assert len(tower.epochs) == 1
 
 
 def test_a_start_of_another_shape_is_refused(trained, examples, items):

@@ -13,9 +13,10 @@ from tastefeed.models.two_tower.collaborative.precision import half
 from tastefeed.models.two_tower.collaborative.sequence_training import epochs_of
 from tastefeed.models.two_tower.interactions import Interactions
 
-MOST_SECONDS, SECONDS_OF_EASE = 40.0, 10.0
-"""Of the largest decomposition in a search; of the one that a search of EASE begins with."""
-LEAST_MINUTES, MINUTES_A_MILLION = 2.0, 8.0
+LEAST_SECONDS, SECONDS_A_MILLION, SECONDS_OF_EASE = 10.0, 30.0, 10.0
+"""Of the largest decomposition in a search: of few interactions, and what every further million adds; of the one that a
+search of EASE begins with."""
+LEAST_MINUTES, MINUTES_A_MILLION = 1.5, 8.5
 """Training minutes of a data set of few interactions, and what every further million adds."""
 SMALLEST = 64
 """Dimensions below which no bag is trained."""
@@ -80,6 +81,16 @@ class Budget:
 def seconds_of_space(past: Interactions, size: int) -> float:
     """What a decomposition takes: products with the interaction matrix, and orthogonalisation."""
     return 1e-8 * len(past.items) * size + (2e-11 * len(past.counts) + 2.6e-10 * past.item_count) * size**2
+
+
+def seconds_of_ials(past: Interactions, size: int) -> float:
+    """What alternating least squares take: 15 sweeps, with 3 conjugate gradient steps for each user and item."""
+    return 15 * 3 * ((len(past.counts) + past.item_count) * size**2 + 4 * len(past.items) * size) / 4e9
+
+
+def search_seconds(past: Interactions) -> float:
+    """What one decomposition of a search may take."""
+    return LEAST_SECONDS + SECONDS_A_MILLION * len(past.items) / 1e6
 
 
 def training_minutes(interactions: Interactions, minutes: float) -> float:

@@ -37,7 +37,8 @@ def _refitted(start: CollaborativeEncoder, data: "ContentTrainer") -> Collaborat
     fits = Fits(everything, data.seed, data.run_with)
     if start.config.encoder != "sequence":
         return fits.encoder(start.config)
-    return replace(fits.encoder(_going_on(start.config, data.config.epochs), start=start), config=start.config)
+    epochs = 0 if data.run_with.deadline.passed else data.config.epochs
+    return replace(fits.encoder(_going_on(start.config, epochs), start=start), config=start.config)
 
 
 def _going_on(config: CollaborativeConfig, epochs: int) -> CollaborativeConfig:

@@ -45,12 +45,10 @@ MOST_LEFT_OUT = 0.02
 """Share of the interactions that a trained transformer may lack in the end; above it, it is trained again with all."""
 MOST_COLD = 0.5
 """Share of validation targets without any interaction above which encoders of item ids are not tried."""
-MANY = 500_000
-"""Interactions above which iALS is not searched by size."""
 LEAST_USERS = 20
 """Validation users below which nothing is selected."""
 FAR_BEHIND = 1.5
-"""Factor in validation NDCG between content and closed forms of ids above which ids are not searched any further."""
+"""Factor in validation NDCG above which an encoder is not worth a search, a training or a place beside the best."""
 ORDER_FREE = ("svd", "ease", "ials", "bag")
 
 
@@ -94,8 +92,8 @@ class Selection:
 class ContentTraining(Protocol):
     """Trains the content encoder on parts of the data."""
 
-    def on_past(self, held_out: HeldOut) -> tuple[ContentEncoder, tuple[EpochResult, ...]]:
-        """Trained on what is not held out, down to the best epoch."""
+    def on_past(self, held_out: HeldOut, seconds: float) -> tuple[ContentEncoder, tuple[EpochResult, ...]]:
+        """Trained on what is not held out for so many seconds at most, down to the best epoch."""
         ...
 
     def on_everything(self, encoder: ContentEncoder) -> ContentEncoder:
@@ -167,6 +165,8 @@ class Selector:
         names, found = self.names, list[Trial]()
         if "content" in names and self.content is not None:
             found.append(self._content(self.content))
+        if "ridge" in names:
+            found.append(self._closed_form("ridge"))
         linear = [self._closed_form(name) for name in ("svd", "ease") if name in names or "bag" in names]
         if linear:
             base = max(linear, key=lambda trial: trial.ndcg * (EASE_BONUS if trial.name == "ease" else 1))
@@ -174,8 +174,6 @@ class Selector:
             found += self._bag(base) if "bag" in names else []
         if "ials" in names:
             found.append(self._closed_form("ials"))
-        if "ridge" in names:
-            found.append(self._closed_form("ridge"))
         if "sequence" in names and not self._far_behind(found):
             found.append(self._sequence())
         return found
@@ -200,7 +198,7 @@ class Selector:
         start, steps = {
             "svd": (low_rank(SVD, past), SVD_STEPS),
             "ease": (high_rank(EASE, past), EASE_STEPS),
-            "ials": (low_rank(IALS, past), IALS_STEPS if len(past.items) < MANY else IALS_STEPS[:1]),
+            "ials": (low_rank(IALS, past), IALS_STEPS),
             "ridge": (low_rank(RIDGE, past), RIDGE_STEPS),
         }[name]
         best, ndcg = search(self._quality, start, steps if self._promising(start) else (), past)
@@ -210,8 +208,8 @@ class Selector:
         return self._measure(self.fits.encoder(config))[1]
 
     def _promising(self, start: CollaborativeConfig) -> bool:
-        """Whether a search has a chance: not where content has left the shipped settings far behind."""
-        return "content" not in self.names or self._best_ndcg <= FAR_BEHIND * self._quality(start)
+        """Whether a search has a chance: not where another encoder has left the shipped settings far behind."""
+        return not self._best_ndcg or self._best_ndcg <= FAR_BEHIND * self._quality(start)
 
     def _everything(self, config: CollaborativeConfig) -> CollaborativeEncoder:
         return Fits(self.interactions, self.seed, self.run_with).encoder(config)
@@ -261,7 +259,7 @@ class Selector:
         return len(self.held_out.past.items) >= (1 - MOST_LEFT_OUT) * len(self.interactions.items)
 
     def _content(self, content: ContentTraining) -> Trial:
-        encoder, curve = content.on_past(self.held_out)
+        encoder, curve = content.on_past(self.held_out, 60 * self.minutes)
         ndcg = curve[best_epoch(curve) - 1].validation_ndcg
         return self._trial("content", encoder, ndcg, {"encoder": "content"}, lambda: content.on_everything(encoder))
 

@@ -1,5 +1,6 @@
 """From tables to a trained two-tower: `train` is the only way to get one, beside `load`."""
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -146,8 +147,8 @@ class ContentTrainer:
     device: torch.device
     run_with: RunWith
 
-    def on_past(self, held_out: HeldOut) -> tuple[ContentEncoder, tuple[EpochResult, ...]]:
-        """Trained on what is not held out, down to the best epoch on validation."""
+    def on_past(self, held_out: HeldOut, seconds: float = math.inf) -> tuple[ContentEncoder, tuple[EpochResult, ...]]:
+        """Trained on what is not held out for so many seconds at most, down to the best epoch on validation."""
         encoder = ContentEncoder(self.untrained())
 
         def measure() -> tuple[float, float]:
@@ -159,7 +160,7 @@ class ContentTrainer:
             measure,
             epochs=self.config.epochs,
             seed=self.seed,
-            run_with=self.run_with,
+            run_with=replace(self.run_with, deadline=self.run_with.deadline.within(seconds)),
         )
 
     def on_everything(self, encoder: ContentEncoder) -> ContentEncoder:
@@ -174,13 +175,14 @@ class ContentTrainer:
         return self.on_everything(self.on_past(held_out)[0])
 
     def continued(self, start: ContentEncoder, since_hours: float) -> ContentEncoder:
-        """With an earlier model's weights, trained on with the users of whom there is anything since an instant."""
+        """With an earlier model's weights, trained on with the users of whom there is anything since an instant, while
+        there is time."""
         model = self.untrained()
         _copy_weights(model, start.model)
         latest_U = np.full(len(self.interactions.counts), -np.inf)
         np.maximum.at(latest_U, self.interactions.users, self.interactions.hours)
         back = self.interactions.take(np.flatnonzero(latest_U >= since_hours))
-        if not len(back.items):
+        if not len(back.items) or self.run_with.deadline.passed:
             return ContentEncoder(model.eval())
         return self._trained_on(ContentEncoder(model), back, self.config.epochs, self.seed)
 

@@ -49,6 +49,11 @@ class Deadline:
         """Whether the time is over."""
         return time.monotonic() - self.started > self.seconds
 
+    def within(self, seconds: float) -> "Deadline":
+        """An earlier one, so many seconds from now."""
+        left = self.seconds - (time.monotonic() - self.started)
+        return Deadline(min(seconds, left))
+
 
 @dataclass(frozen=True)
 class RunWith:

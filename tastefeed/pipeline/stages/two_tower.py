@@ -2,7 +2,8 @@
 
 The encoder is selected once, at the first cutoff with enough data. From there on the model of a cutoff continues the
 one before with the users who came back since, which takes a moment instead of a whole training. No model ever sees past
-its own cutoff. `TASTEFEED_TWO_TOWER__MINUTES` bounds the training of all cutoffs together.
+its own cutoff. `TASTEFEED_TWO_TOWER__MINUTES` bounds the training of all cutoffs together;
+when they are over, later cutoffs keep the weights.
 """
 
 from collections.abc import Iterator
@@ -21,6 +22,8 @@ from tastefeed.pipeline.arrays import Landed, at_cut, read_landed
 from tastefeed.pipeline.console import epochs_bar
 from tastefeed.pipeline.night import Night, Summary
 
+FIRST_SHARE = 0.6
+"""Of the minutes, for the first cutoff; the rest is for those that continue it."""
 CURVE = ("loss", "learning_rate", "validation_recall", "validation_ndcg")
 
 
@@ -54,6 +57,7 @@ def walk_forward(night: Night, landed: Landed) -> Iterator[tuple[datetime, Train
     """A model for each cut that has anything to learn from, oldest first."""
     tower, before, config = None, None, night.config.two_tower
     deadline = Deadline(60 * config.minutes)
+    first = config.model_copy(update={"minutes": config.minutes * FIRST_SHARE})
     with epochs_bar(len(night.plan.cuts)) as on_epoch:
         for cut in night.plan.cuts:
             start: TrainedTwoTower | None = tower if tower is not None and tower.selection is not None else None
@@ -62,7 +66,7 @@ def walk_forward(night: Night, landed: Landed) -> Iterator[tuple[datetime, Train
                     at_cut(night, "retrieval_examples", cut).sort(c.USER_ID).collect(),
                     existing(landed.items, cut),
                     landed.users,
-                    config=config if start is None else night.config.continued,
+                    config=first if start is None else night.config.continued,
                     seed=night.settings.seed,
                     device=night.settings.device,
                     start=start,

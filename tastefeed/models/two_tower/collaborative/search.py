@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Sequence
 
-from tastefeed.models.two_tower.budget import MOST_SECONDS, SECONDS_OF_EASE, seconds_of_space
+from tastefeed.models.two_tower.budget import SECONDS_OF_EASE, search_seconds, seconds_of_ials, seconds_of_space
 from tastefeed.models.two_tower.collaborative.config import Change, CollaborativeConfig
 from tastefeed.models.two_tower.interactions import Interactions
 
@@ -23,8 +23,9 @@ def search(
 
 
 def _affordable(past: Interactions, config: CollaborativeConfig) -> bool:
+    seconds = (seconds_of_ials if config.encoder == "ials" else seconds_of_space)(past, config.embedding_size)
     within = config.embedding_size <= min(len(past.counts), past.item_count)
-    return within and seconds_of_space(past, config.embedding_size) <= MOST_SECONDS
+    return within and seconds <= search_seconds(past)
 
 
 def low_rank(start: CollaborativeConfig, past: Interactions) -> CollaborativeConfig:
