@@ -122,15 +122,14 @@ def ranking(
     out: Annotated[Path, typer.Option(help="Folder for metrics.json and the raw outputs.")],
 ) -> None:
     """The night's two stages on a global split in time, beside retrieval alone and tuned peers."""
-    from tastefeed.bench.ranking.benchmark import PEERS, Plan, rank
+    from tastefeed.bench.ranking.benchmark import PEERS, Plan, parsed_parts, rank
     from tastefeed.bench.ranking.report import ranking_table
-    from tastefeed.bench.ranking.settings import parsed
     from tastefeed.contracts import Settings
     from tastefeed.evaluation import rich_table
     from tastefeed.pipeline.console import console
 
     chosen = peers.split(",") if peers else list(PEERS)
-    ours, fixed = parsed(settings)
+    ours, fixed = parsed_parts(settings)
     asked = {"--data": _shown(data), "--dataset": dataset, "--peers": ",".join(chosen), "--trials": trials}
     command = _command("ranking", asked, settings, out)
     found = rank(Plan(data, dataset, chosen, trials, ours, fixed, out, command), Settings())

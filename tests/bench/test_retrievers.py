@@ -97,7 +97,7 @@ def test_a_process_that_ends_is_an_error_with_its_last_words(monkeypatch: pytest
 
 
 def test_settings_are_read_by_method() -> None:
-    assert parsed(["ials.embedding_size=32", "ials.alpha=2"]) == {"ials": {"embedding_size": "32", "alpha": "2"}}
+    assert parsed(["ials.embedding_size=32", "ials.alpha=2"]) == {"ials": {"embedding_size": 32, "alpha": 2}}
     assert build("ials", {"embedding_size": "32"}, seed=7, threads=1).config.embedding_size == 32
 
 
@@ -127,5 +127,5 @@ def test_a_method_that_trains_in_epochs_has_a_curve() -> None:
 
 def test_a_setting_of_a_part_is_named_with_dots() -> None:
     found = parsed(["two_tower.sequence.layers=1", "two_tower.sequence.heads=2", "two_tower.minutes=3"])
-    assert found == {"two_tower": {"sequence": {"layers": "1", "heads": "2"}, "minutes": "3"}}
+    assert found == {"two_tower": {"sequence": {"layers": 1, "heads": 2}, "minutes": 3}}
     assert build("two_tower", found["two_tower"], seed=7, threads=1).config.sequence.heads == 2

@@ -14,7 +14,7 @@ from tastefeed.bench.comparison import Row, asked_users, compared, gains, refusa
 from tastefeed.bench.datasets import Split
 from tastefeed.bench.marks import question, touches
 from tastefeed.bench.measured_fit import in_fresh_process
-from tastefeed.bench.methods import OURS, Params
+from tastefeed.bench.methods import METHODS, OURS, Params, parsed
 from tastefeed.bench.pairs import labels_of
 from tastefeed.bench.ranking.two_stages import Stage, two_stages
 from tastefeed.bench.ranking.windows import WindowsConfig, folder_of, plan_of, read_events, split_of
@@ -31,6 +31,7 @@ from tastefeed.pipeline.importers import import_files
 from tastefeed.ranking.config import RankingConfig
 
 KIND, TARGET = "ranking", 1.1
+PARTS = ("reranker", "candidates", "slate", "windows")
 PEERS = ("most_popular", "item_knn", "ials", "ease")
 
 
@@ -55,6 +56,13 @@ class Plan:
     fixed: Mapping[str, Params]
     out: Path
     command: str
+
+
+def parsed_parts(settings: Sequence[str]) -> tuple[dict[str, Params], dict[str, Params]]:
+    """What `--set` holds fixed of ours by part, and of peers by method. Raises `UnknownMethod` for anything else."""
+    found = parsed(settings, (*PARTS, *METHODS), "PART")
+    ours = {name: params for name, params in found.items() if name in PARTS}
+    return dict(ours), {name: params for name, params in found.items() if name not in PARTS}
 
 
 def configured(ours: Mapping[str, Params]) -> RankingBenchConfig:
