@@ -46,7 +46,7 @@ def test_what_others_published_is_said_first_and_a_tie_is_no_win() -> None:
         "with 0.1580.",
         "**We do not win**: `two_tower` is not above the published NDCG@20 of 0.1617 (NESCL, Sun et al. 2024), "
         "with 0.1580.",
-        "**We do not win**: `two_tower` is not above the published Recall@20 of 0.1920 (BSPM, Choi et al. 2023), "
+        "**We do not win**: `two_tower` is not above the published Recall@20 of 0.1941 (ChebyCF, Kim et al. 2025), "
         "with 0.1900.",
         "`two_tower` is above the published Recall@20 of 0.1872 (SimpleX, BARS leaderboard), with 0.1900.",
     ]

@@ -68,7 +68,7 @@ def test_a_large_space_costs_more() -> None:
 
 def test_the_training_budget_grows_with_the_rows_up_to_the_configured_minutes() -> None:
     few, many = people(15_000, 500), people(200_000, 2000)
-    assert training_minutes(few, 10) == pytest.approx(1.5 + 8.5 * 0.075)
+    assert training_minutes(few, 10) == pytest.approx(1.5 + 9.5 * 0.075)
     assert training_minutes(many, 10) == 10
     assert training_minutes(few, 0.5) == 0.5
 

@@ -16,7 +16,7 @@ from tastefeed.models.two_tower.interactions import Interactions
 LEAST_SECONDS, SECONDS_A_MILLION, SECONDS_OF_EASE = 10.0, 30.0, 10.0
 """Of the largest decomposition in a search: of few interactions, and what every further million adds; of the one that a
 search of EASE begins with."""
-LEAST_MINUTES, MINUTES_A_MILLION = 1.5, 8.5
+LEAST_MINUTES, MINUTES_A_MILLION = 1.5, 9.5
 """Training minutes of a data set of few interactions, and what every further million adds."""
 SMALLEST = 64
 """Dimensions below which no bag is trained."""
