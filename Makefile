@@ -10,10 +10,10 @@ TRIALS ?= 20
 FUZZ_EXAMPLES ?= 4000
 # the methods of the small version
 QUICK := most_popular,item_knn,ials,two_tower
-# ours without a part, each a run; dropout is for all passes of a training, and single precision makes them in 21 minutes
-VARIANTS := gowalla:readouts=space gowalla:readouts=space,ease gowalla:readouts=space,ease,bag \
-  gowalla:readouts=space,ease,bag,neighbours gowalla:without=beginning ml-1m:readouts=space ml-1m:readouts=space,ridge \
-  ml-1m:without=beginning ml-1m:without=distances ml-1m:minutes=21 ml-1m:minutes=21+without=dropout
+# ours with one encoder or without a part, each a run; single precision makes all passes of a training in 21 minutes
+VARIANTS := gowalla:encoder=svd gowalla:encoder=ease gowalla:bag.item_init=random ml-1m:encoder=svd ml-1m:encoder=ridge \
+  ml-1m:sequence.item_init=random ml-1m:sequence.relative_positions=false ml-1m:minutes=21 \
+  ml-1m:minutes=21+sequence.dropout=0
 ALONE = $(BIN)/tastefeed bench retrieval --data $(DATA) --methods two_tower --trials 0
 VENV := .venv
 BIN := $(VENV)/bin
@@ -49,22 +49,22 @@ backtest: $(READY)  ## the honest part of eight past nights
 bench: $(READY)  ## a small version of every benchmark (minutes), with its tables in docs/benchmarks-small
 	@rm -rf bench-out/small
 	@$(BIN)/tastefeed bench retrieval --data data --dataset deskdrop --methods $(QUICK) --trials 3 \
-	  --set two_tower.readouts=space,ridge --out bench-out/small/deskdrop
+	  --set two_tower.encoder=ridge --out bench-out/small/deskdrop
 	@TASTEFEED_SEED=8 $(BIN)/tastefeed bench retrieval --data data --dataset deskdrop --methods two_tower --trials 0 \
-	  --set two_tower.readouts=space,ridge --out bench-out/small/deskdrop-seed-8
+	  --set two_tower.encoder=ridge --out bench-out/small/deskdrop-seed-8
 	@test -d $(DATA) || echo "skipped the rest: $(DATA) is absent; give the folder of public data sets with DATA=…"
 	@test ! -d $(DATA) || $(BIN)/tastefeed bench retrieval --data $(DATA) --dataset ml-1m --methods $(QUICK) --trials 1 \
-	  --set two_tower.readouts=space,ridge --out bench-out/small/ml-1m
+	  --set two_tower.encoder=ridge --out bench-out/small/ml-1m
 	@test ! -d $(DATA) || $(BIN)/tastefeed bench ranking --data $(DATA) --dataset ml-100k --trials 3 --out bench-out/small/ranking-ml-100k
 	@$(BIN)/tastefeed bench report bench-out/small/* --out docs/benchmarks-small
 
 bench-full: $(READY)  ## ours beside tuned peers on public data (hours), then docs/benchmarks.md and docs/benchmarks-ranking.md
 	@test -d $(DATA) || echo "skipped: $(DATA) is absent; give the folder of public data sets with DATA=…"
-	@for set in gowalla ml-1m; do test ! -d $(DATA)/$$set || \
+	@for set in gowalla ml-1m citeulike-t amazon-beauty; do test ! -d $(DATA)/$$set || \
 	  $(BIN)/tastefeed bench retrieval --data $(DATA) --dataset $$set --trials $(TRIALS) --out bench-out/$$set || exit 1; done
 	@for one in $(VARIANTS); do set=$${one%%:*}; settings=$${one#*:}; test ! -d $(DATA)/$$set || \
 	  $(ALONE) --dataset $$set --set two_tower.$$(echo $$settings | sed 's/+/ --set two_tower./g') \
-	  --out bench-out/$$set-$$(echo $$settings | sed -E 's/(readouts|minutes)=//g; s/[=+]/-/g') || exit 1; done
+	  --out bench-out/$$set-$$(echo $$settings | sed -E 's/(encoder|minutes)=//g; s/[=+]/-/g') || exit 1; done
 	@for set in gowalla ml-1m; do test ! -d $(DATA)/$$set || TASTEFEED_SEED=8 $(ALONE) --dataset $$set --out bench-out/$$set-seed-8 || exit 1; done
 	@for set in ml-100k ml-1m; do test ! -d $(DATA)/$$set || \
 	  $(BIN)/tastefeed bench ranking --data $(DATA) --dataset $$set --trials $(TRIALS) --out bench-out/ranking-$$set || exit 1; done

@@ -18,9 +18,10 @@ class RetrievalConfig(BaseModel):
 
     train: Path | None = Field(None, description="parquet: user_id, item_id, optional timestamp")
     test: Path | None = Field(None, description="parquet: user_id, item_id")
+    ordered: bool = Field(False, description="the rows of train are in order of time")
     k: int = Field(20, ge=1, description="depth of the lists with train and test")
     data: Path | None = Field(None, description="folder of public data sets, instead of train and test")
-    dataset: str = Field("", description="gowalla, ml-1m or deskdrop")
+    dataset: str = Field("", description="gowalla, ml-1m, citeulike-t, amazon-beauty or deskdrop")
     methods: tuple[str, ...] = Field((), description="methods; none: ours and every peer")
     trials: int = Field(20, ge=0, description="trials of each method's tuning; 0: defaults")
     set: dict[str, dict[str, Value]] = Field({}, description="settings of methods, held fixed")

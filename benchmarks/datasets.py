@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
+from benchmarks.pairs import dated, named
 from contracts import Action
 from contracts import columns as c
 from contracts.errors import DataMissing
@@ -18,12 +19,13 @@ from evaluation.protocols import Cut, leave_one_out, random_out
 
 WEEK = timedelta(days=7)
 IS_TEST, TIME_POS = "is_test", "time_pos"
+LEAST_SAVES = 5
 INTERACTIONS, EVENTS = "interactions.parquet", "events.parquet"
 
 
 @dataclass(frozen=True)
 class Split:
-    """Rows `user_id, item_id` as text, in the order of time where `ordered`, else in a seeded random order."""
+    """Rows `user_id, item_id` as text; where `ordered`, training rows have a `timestamp` and are oldest first."""
 
     name: str
     train: pl.DataFrame
@@ -45,7 +47,7 @@ class Split:
     def counts(self) -> dict[str, int]:
         """How much there is of everything."""
         parts = {"train": self.train, "validation": self.validation, "test": self.test}
-        users = pl.concat([self.train, self.test])[c.USER_ID].n_unique()
+        users = pl.concat([self.train[c.USER_ID], self.test[c.USER_ID]]).n_unique()
         return {name: part.height for name, part in parts.items()} | {"users": users, "items": len(self.item_ids)}
 
 
@@ -71,6 +73,24 @@ def gowalla(interactions: pl.DataFrame, seed: int) -> Split:
     return _split("gowalla", Cut(train, test), random_out(train, share=0.1, seed=seed), False, 20, GOWALLA)
 
 
+def citeulike_t(interactions: pl.DataFrame, seed: int) -> Split:
+    """Saves in a library of papers (Wang et al. 2013), a random fifth of each user with five or more saves held out.
+
+    The file is sorted by item within each user, which is no order in time, so rows are shuffled.
+    """
+    shuffled = interactions[np.random.default_rng(seed).permutation(interactions.height)]
+    nth = pl.int_range(pl.len()).over(c.USER_ID)
+    held_out = (pl.len().over(c.USER_ID) >= LEAST_SAVES) & (nth < (pl.len().over(c.USER_ID) // LEAST_SAVES))
+    train, test = _pairs(shuffled.filter(~held_out)), _pairs(shuffled.filter(held_out))
+    return _split("citeulike-t", Cut(train, test), random_out(train, share=0.1, seed=seed), False, 20, CITEULIKE_T)
+
+
+def amazon_beauty(interactions: pl.DataFrame, seed: int) -> Split:
+    """Amazon Beauty, 5-core, as S3-Rec prepared it (Zhou et al. 2020, doi:10.1145/3340531.3411954): last row out."""
+    del seed  # nothing random
+    return _split("amazon-beauty", *leave_one_out(_by_place(interactions)), True, 10, AMAZON_BEAUTY)
+
+
 def ml_1m(interactions: pl.DataFrame, seed: int) -> Split:
     """MovieLens-1M (Harper & Konstan 2015, doi:10.1145/2827872), every rating a like, last rating of each user out.
 
@@ -79,9 +99,13 @@ def ml_1m(interactions: pl.DataFrame, seed: int) -> Split:
     rows is about everyone's last tenth.
     """
     del seed  # nothing random
+    return _split("ml-1m", *leave_one_out(_by_place(interactions)), True, 10, ML_1M)
+
+
+def _by_place(interactions: pl.DataFrame) -> pl.DataFrame:
+    """Rows by their place in the user's own history, 0 to 1: time is known within a user alone."""
     place = pl.col(TIME_POS) / pl.len().over(c.USER_ID)
-    ordered = interactions.drop_nulls(TIME_POS).with_columns(place=place).sort("place", c.USER_ID, TIME_POS)
-    return _split("ml-1m", *leave_one_out(_pairs(ordered)), True, 10, ML_1M)
+    return _pairs(interactions.drop_nulls(TIME_POS).with_columns(place=place).sort("place", c.USER_ID, TIME_POS))
 
 
 def deskdrop(events: pl.DataFrame, seed: int) -> Split:
@@ -104,13 +128,13 @@ def _last_week(ordered: pl.DataFrame, end: datetime) -> Cut:
     later = ordered.filter(pl.col(c.TIMESTAMP) >= end - WEEK)
     for column in (c.USER_ID, c.ITEM_ID):
         later = later.join(train, on=column, how="semi", maintain_order="left")
-    return Cut(_pairs(train), _pairs(later))
+    return Cut(dated(train), named(later))
 
 
 def _split(name: str, test: Cut, validation: Cut, ordered: bool, k: int, protocol: str) -> Split:  # noqa: FBT001
-    return Split(
-        name, test.train, validation.train, validation.held_out, test.held_out, ordered=ordered, k=k, protocol=protocol
-    )
+    train, validation_train = ((dated if ordered else named)(cut.train) for cut in (test, validation))
+    asked, test_rows = named(validation.held_out), named(test.held_out)
+    return Split(name, train, validation_train, asked, test_rows, ordered=ordered, k=k, protocol=protocol)
 
 
 def _pairs(interactions: pl.DataFrame) -> pl.DataFrame:
@@ -124,6 +148,14 @@ ML_1M = (
     "leave-one-out by each user's own order: last rating is the test, second last the validation, full ranking with "
     "training items masked; the final fit is given the validation rating too"
 )
+CITEULIKE_T = (
+    "a seeded random fifth of each user with five or more saves is the test, full ranking with training items masked; "
+    "validation is a seeded random tenth of train"
+)
+AMAZON_BEAUTY = (
+    "leave-one-out by each user's own order: last row is the test, second last the validation, full ranking with "
+    "training items masked; the final fit is given the validation row too"
+)
 DESKDROP = (
     "the last week of known people on items that training knows, by time; validation is the week before, full ranking "
     "with training items masked"
@@ -131,5 +163,7 @@ DESKDROP = (
 LOADERS: dict[str, tuple[str, Callable[[pl.DataFrame, int], Split]]] = {
     "gowalla": (INTERACTIONS, gowalla),
     "ml-1m": (INTERACTIONS, ml_1m),
+    "citeulike-t": (INTERACTIONS, citeulike_t),
+    "amazon-beauty": (INTERACTIONS, amazon_beauty),
     "deskdrop": (EVENTS, deskdrop),
 }

@@ -19,7 +19,8 @@ from typing import Any, TypeVar
 import polars as pl
 
 from benchmarks.methods import Params, build
-from benchmarks.retriever import Chosen, Learned, TopK
+from benchmarks.retriever import Chosen, Learned
+from evaluation.top_k import TopK
 
 PROCESSES = Path("/proc")
 Asked = TypeVar("Asked")

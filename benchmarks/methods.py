@@ -1,5 +1,6 @@
 """The methods of the retrieval benchmark by name; a method's library is loaded when it is asked for, not before."""
 
+import json
 from collections.abc import Mapping, Sequence
 from importlib import import_module
 from typing import Any
@@ -17,7 +18,6 @@ METHODS = {
     "bpr": "benchmarks.peers.bpr:Bpr",
     "ease": "benchmarks.peers.ease:Ease",
     "sasrec": "benchmarks.peers.sasrec:Sasrec",
-    "trained_tower": "benchmarks.trained_tower:TrainedTower",
     OURS: "benchmarks.two_tower:TwoTower",
 }
 
@@ -45,13 +45,29 @@ def build(name: str, params: Params, *, seed: int, threads: int) -> Retriever:
     return kind(config, seed=seed, threads=threads)
 
 
-def parsed(settings: Sequence[str], names: Sequence[str] = tuple(METHODS)) -> dict[str, dict[str, str]]:
-    """`ials.embedding_size=32` and the like, by method of these names. Raises `UnknownMethod` for anything else."""
-    chosen: dict[str, dict[str, str]] = {}
+def parsed(
+    settings: Sequence[str], names: Sequence[str] = tuple(METHODS), kind: str = "METHOD"
+) -> dict[str, dict[str, Any]]:
+    """`ials.embedding_size=32` or `two_tower.sequence.layers=1`, by method (or other `kind`) of these names.
+
+    Values are read as JSON, or else as text. Raises `UnknownMethod` for anything else.
+    """
+    found: dict[str, dict[str, Any]] = {}
     for setting in settings:
         key, equals, value = setting.partition("=")
         name, dot, field = key.partition(".")
         if not equals or not dot or name not in names:
-            raise UnknownMethod(f"--set {setting}: write METHOD.FIELD=VALUE with a METHOD of {', '.join(names)}")
-        chosen.setdefault(name, {})[field] = value
-    return chosen
+            raise UnknownMethod(f"--set {setting}: write {kind}.FIELD=VALUE with a {kind} of {', '.join(names)}")
+        part = found.setdefault(name, {})
+        *parts, last = field.split(".")
+        for each in parts:
+            part = part.setdefault(each, {})
+        part[last] = _value(value)
+    return found
+
+
+def _value(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError:
+        return text

@@ -1,4 +1,4 @@
-"""Bare pairs of user and item: how they are read, dated, and laid out as a matrix."""
+"""Bare pairs of user and item: how they are read and ordered, and their matrix."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -23,17 +23,29 @@ FIRST_UNIX_TIME = EPOCH_UNITS[0][0]
 EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
 
 
-def read_pairs(path: Path) -> pl.DataFrame:
-    """`user_id, item_id` as text and `timestamp`; where that is absent, the row order is the time, a second a row.
+def read_train(path: Path, *, ordered: bool, seed: int) -> pl.DataFrame:
+    """`user_id, item_id` as text, and `timestamp` where the rows have an order; see `in_order`.
 
     Raises `UnreadableInput` or `SchemaMismatch` where rows, columns, ids or instants are missing or of another kind.
     """
-    return _read(path, dated)
+    return _read(path, lambda pairs: in_order(pairs, ordered=ordered, seed=seed))
 
 
 def read_named(path: Path) -> pl.DataFrame:
-    """`user_id, item_id` as text, and no look at the time. Raises as `read_pairs` does."""
+    """`user_id, item_id` as text; other columns are ignored. Raises as `read_train` does."""
     return _read(path, named)
+
+
+def in_order(pairs: pl.DataFrame, *, ordered: bool, seed: int) -> pl.DataFrame:
+    """Rows with a `timestamp` oldest first, ties at random unless `ordered` says that the file's rows are in order.
+
+    Without a `timestamp`, rows are in order if and only if `ordered`: they get one, a second a row. Otherwise they have
+    no order: they are shuffled and get no `timestamp`.
+    """
+    shuffled = pairs if ordered else pairs.sample(fraction=1.0, shuffle=True, seed=seed)
+    if c.TIMESTAMP in pairs.columns:
+        return dated(shuffled).sort(c.TIMESTAMP, maintain_order=True)
+    return dated(shuffled) if ordered else named(shuffled)
 
 
 def _read(path: Path, wanted: Callable[[pl.DataFrame], pl.DataFrame]) -> pl.DataFrame:
@@ -59,7 +71,8 @@ def _read(path: Path, wanted: Callable[[pl.DataFrame], pl.DataFrame]) -> pl.Data
 
 
 def dated(pairs: pl.DataFrame) -> pl.DataFrame:
-    """`user_id, item_id, timestamp`. Raises `SchemaMismatch` for columns of another kind."""
+    """`user_id, item_id, timestamp`; without a `timestamp`, the order of rows is that of time. Raises `SchemaMismatch`
+    for columns of another kind."""
     return named(pairs).with_columns(pairs.select(when(pairs).alias(c.TIMESTAMP)))
 
 

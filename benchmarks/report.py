@@ -23,19 +23,15 @@ Made by `tastefeed bench report` from the `metrics.json` of the runs below; noth
 - **Peers** come from their own libraries (EASE is its closed form) and run on the same split, with the same evaluator.
   They are tuned on validation with the trials in the table, the first of them the defaults, and not at all where they
   are 0. Newest-first is not among them where a data set has no clock that all users share.
-- **`two_tower`** has no trials: it chooses inside its fit, on a part of its training rows, among some twenty to fifty
-  settings in closed form, one training and, where order tells nothing, one of trees. Its fit is all of that. Where a
-  peer had fewer trials, the budgets were not equal. It chooses by NDCG@20, whatever the depth of the table.
-- **Where order tells nothing**, neighbours may have a part in its score, which are sparse vectors beside the dense ones
-  that an index holds, and LightGBM's trees may put its best items in order, as a re-ranker does. Of the rows with
-  `readouts`, `space,ease,bag,neighbours` is without the trees, which is retrieval alone, and `space,ease,bag` without
-  neighbours too, which is what an index of dense vectors holds.
-- **Cost**: each final fit runs in a fresh process. Its seconds are those of a clock, and other work on the machine
-  makes them more. Peak memory is that whole process at its largest, and the start is what Python, the method's library
+- **`two_tower`** has no trials: it selects an encoder and its settings inside its fit, on a part of its training rows,
+  by NDCG@20, whatever the depth of the table. Its fit time includes that search. Every score is an inner product of a
+  user vector and an item vector.
+- **Cost**: each final fit runs in a fresh process. Times are wall-clock and include interference from other
+  processes. Peak memory is that whole process at its largest, and the start is what Python, the method's library
   and the rows take before the fit.
-- **Variants** leave out a way to read a person (`readouts`) or a trick (`without`), have more `minutes` to train, begin
-  with another seed or train in another precision, which the processor decides and no setting: half precision (bfloat16)
-  trains some three times as much in the minutes of a fit. Rows that name no precision train nothing.
+- **Variants** force one encoder or change a setting of it, have more `minutes` to train, begin with another seed or
+  train in another precision, which the processor decides and no setting: half precision (bfloat16) trains some three
+  times as much in the minutes of a fit. Rows that name no precision train nothing.
 
 The figures of each run are kept as `benchmarks/*.json`, which `tastefeed bench report` takes as well as folders.
 

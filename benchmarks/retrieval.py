@@ -10,26 +10,27 @@ import polars as pl
 
 from benchmarks.measured_fit import Job, fit
 from benchmarks.methods import OURS, Params
-from benchmarks.pairs import labels_of, read_named, read_pairs
-from benchmarks.retriever import TopK
+from benchmarks.pairs import labels_of, read_named, read_train
 from contracts import Settings
 from contracts import columns as c
 from evaluation import Lists
 from evaluation.protocols import full_ranking
+from evaluation.top_k import TopK
 
 METRICS, RANK, SCORE = "metrics.json", "rank", "score"
 
 
 def run(
-    train_file: Path, test_file: Path, *, k: int, out: Path, settings: Settings, params: Params
+    train_file: Path, test_file: Path, *, k: int, out: Path, settings: Settings, params: Params, ordered: bool = False
 ) -> dict[str, float]:
     """Train, list the best `k` unseen items of every test user, measure; writes `top_k.parquet` and `metrics.json`.
 
-    `params` are fields of `TwoTowerConfig`. Raises `UnknownMethod` for a bad one.
+    Train rows are ordered if they have a `timestamp`, or where `ordered` says so. `params` are fields of
+    `TwoTowerConfig`. Raises `UnknownMethod` for a bad one.
     """
-    history, test = read_pairs(train_file), read_named(test_file)
+    history, test = read_train(train_file, ordered=ordered, seed=settings.seed), read_named(test_file)
     user_ids = test[c.USER_ID].unique().sort()
-    done = fit(Job(OURS, {"k": k, **params}, history, user_ids, k, settings.seed, settings.threads))
+    done = fit(Job(OURS, params, history, user_ids, k, settings.seed, settings.threads))
     labels = labels_of(test, user_ids, done.item_ids)
     measured = full_ranking(OURS, Lists(done.top.rows), labels, k, item_count=len(done.item_ids))
     metrics = {**measured.means, "users": measured.users, "fit_seconds": round(done.fit_seconds, 2)}

@@ -9,28 +9,17 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 from pydantic import BaseModel
 from scipy.sparse import csr_matrix
 
 from benchmarks.datasets import Split
 from benchmarks.pairs import Liked
-from evaluation.lists import NOBODY, Rows
+from evaluation import item_sets
+from evaluation.lists import Rows
+from evaluation.top_k import Scores, TopK, best_unseen
 
 if TYPE_CHECKING:
     from optuna import Trial
-
-Scores = NDArray[np.float32]
-CHUNK_SCORES = 8_000_000
-"""Scores held at once: 32 MB of float32."""
-
-
-@dataclass(frozen=True)
-class TopK:
-    """The best items of each user, best first; -1 and -inf where nothing is left."""
-
-    rows: Rows  # [U, K] of the fitted `item_ids`
-    scores: Scores  # [U, K]
 
 
 class Fitted(Protocol):
@@ -91,7 +80,7 @@ class Retriever(Protocol):
         ...
 
     def fit(self, pairs: pl.DataFrame) -> Fitted:
-        """Learn from rows `user_id, item_id` in the order of time."""
+        """Learn from rows `user_id, item_id`; where they have an order, also `timestamp`, oldest first."""
         ...
 
 
@@ -113,25 +102,10 @@ class Scored:
         return best(lambda part: self.scores_of(rows[part]), self.liked.matrix[rows], k)
 
 
-def best(scores_of: Callable[[slice], Scores], seen: csr_matrix, k: int) -> TopK:
-    """The `k` unseen items of the highest score, a chunk of users at a time; scores are [users, I], `seen` is [U, I].
-
-    Equal scores: the lower row first; which of them come in at the last place is `argpartition`'s choice.
-    """
+def best(scores_of: Callable[[Rows], Scores], seen: csr_matrix, k: int) -> TopK:
+    """The `k` unseen items of the highest score; `scores_of` gives [users, I] of some rows of `seen` [U, I]."""
     users, items = seen.shape
-    size, width = max(1, CHUNK_SCORES // max(1, items)), min(k, items)
-    parts = [slice(start, min(start + size, users)) for start in range(0, users, size)]
-    chunks = [_best(scores_of(part), width, seen[part]) for part in parts]
-    empty = (np.zeros((0, width), np.int32), np.zeros((0, width), np.float32))
-    rows, scores = zip(empty, *chunks, strict=True)
-    return TopK(np.concatenate(rows), np.concatenate(scores))
-
-
-def _best(scores_UI: Scores, width: int, seen: csr_matrix) -> tuple[Rows, Scores]:
-    scores_UI[seen.nonzero()] = -np.inf
-    rows = np.argpartition(-scores_UI, width - 1, axis=1)[:, :width]
-    rows.sort(axis=1)
-    order = np.argsort(-np.take_along_axis(scores_UI, rows, axis=1), axis=1, kind="stable")
-    rows = np.take_along_axis(rows, order, axis=1)
-    scores = np.take_along_axis(scores_UI, rows, axis=1)
-    return np.where(np.isfinite(scores), rows, NOBODY).astype(np.int32), scores.astype(np.float32)
+    user_rows, item_rows = seen.nonzero()
+    masked = item_sets(user_rows.astype(np.int32), item_rows.astype(np.int32), users)
+    rankable = np.ones(items, dtype=bool)
+    return best_unseen(scores_of, np.arange(users, dtype=np.int32), k, rankable=rankable, seen=masked)

@@ -64,8 +64,11 @@ def chosen(method: Found) -> list[tuple[str, Any]]:
 
 
 def chosen_in_fit(method: Found) -> list[tuple[str, Any]]:
-    """What the fit itself chose, the settings of a part after the part's name; empty for runs of before it was told."""
+    """The encoder that the fit selected, and the validation NDCG of what it tried; of old runs, settings."""
     flat: list[tuple[str, Any]] = []
+    if selection := method.get("chosen", {}).get("selection"):
+        reached = selection["encoders"] | selection["baselines"]
+        return [("encoder", selection["selected"]), *((name, _short(ndcg)) for name, ndcg in reached.items())]
     for key, value in method.get("chosen", {}).items():
         flat += (
             [(f"{key}.{each}", _short(of)) for each, of in value.items()]
@@ -85,7 +88,7 @@ def conditions(run: Found) -> str:
     """How to run it again, and on what it ran."""
     machine, versions = run["machine"], ", ".join(f"{name} {version}" for name, version in run["versions"].items())
     threads = run["threads"] or f"all {machine['cores']}"
-    precision = f" training in {machine['training']}," if "training" in machine else ""  # runs of before it was told
+    precision = f" training in {machine['training']}," if "training" in machine else ""  # old runs lack it
     return (
         f"```\n{run['command']}\n```\n\n"
         f"Seed {run['seed']}, {run['trials']} trials a method, threads: {threads} (BPR one). {versions}. "
@@ -101,7 +104,7 @@ def variants_table(runs: Sequence[Found]) -> pl.DataFrame:
         {
             "set": [", ".join(f"{name} {value}" for name, value in chosen(method)) or "defaults" for _, method in ours],
             "seed": [run["seed"] for run, _ in ours],
-            "precision": [run["machine"].get("training", "") for run, _ in ours],  # runs of before it was told: empty
+            "precision": [run["machine"].get("training", "") for run, _ in ours],  # old runs lack it
             **{
                 name: [method["figures"][f"{name}_at_{run['k']}"] for run, method in ours]
                 for name in ("recall", "ndcg", "coverage")

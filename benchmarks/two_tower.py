@@ -1,85 +1,68 @@
-"""Our own retrieval as a method: the memory two-tower, which chooses by validation what it is."""
+"""The night's two-tower as a method: trained by the function that the night's stage calls, listed from its vectors."""
 
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, ClassVar
 
-import numpy as np
 import polars as pl
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel
 
-from benchmarks.pairs import Liked, dated, liked
+from benchmarks.pairs import EPOCH, Liked, liked
 from benchmarks.peers.peer import Peer
-from benchmarks.retriever import TopK, best
+from benchmarks.retriever import best
+from benchmarks.words import below_floor
+from contracts import Action
 from contracts import columns as c
+from contracts.schemas import ITEMS
+from evaluation.top_k import TopK
+from models.two_tower import TwoTowerConfig
 
 if TYPE_CHECKING:
     from optuna import Trial
 
-    from models.two_tower.memory import Histories, MemoryTwoTower
-
-
-class TwoTowerConfig(BaseModel):
-    """What the choice may know beforehand."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    k: int = Field(20, ge=1, description="depth of the lists that the choice looks at")
-    ordered: bool | None = Field(None, description="whether the rows' order is that of time; None: as the rows tell")
-    readouts: str = Field("", description="ways to read a person that may be tried, comma-separated; empty: all")
-    without: str = Field("", description="tricks that are left out, comma-separated")
-    minutes: float | None = Field(None, gt=0, description="of two cores that training may take; None: as shipped")
+    from models.two_tower import RunWith, TrainedTwoTower
 
 
 class TwoTower(Peer):
-    """The memory two-tower. Its own search on a part of the training rows is its tuning, so there is no other."""
+    """The two-tower of the night, here with nothing but ids. It selects its encoder inside its fit, so it has no other
+    tuning; validation is each user's last interaction where rows have an order, else a random tenth."""
 
     name: ClassVar[str] = "two_tower"
     Config: ClassVar[type[BaseModel]] = TwoTowerConfig
 
     @staticmethod
     def search(trial: "Trial") -> dict[str, Any]:
-        """Nothing: `fit` chooses."""
+        """Nothing: `fit` selects."""
         del trial
         return {}
 
     def fit(self, pairs: pl.DataFrame) -> "FittedTower":
-        """Choose and fit; `threads` 0 is every core."""
-        import torch  # noqa: PLC0415  who lists methods or runs a peer need not wait for it, nor hold it in memory
+        """Train; `threads` 0 is every core."""
+        import torch  # noqa: PLC0415  listing the methods or running a peer need not wait for it
 
-        from models.two_tower.memory import READOUTS, fit_memory  # noqa: PLC0415
+        from models.two_tower import train  # noqa: PLC0415
 
         if self.threads:
             torch.set_num_threads(self.threads)
-        history = dated(pairs).sort(c.TIMESTAMP, maintain_order=True)
+        history, config = (pairs, self.config) if c.TIMESTAMP in pairs.columns else (undated(pairs), self.config)
+        if "validation" not in self.config.model_fields_set:
+            protocol = "last_interactions" if c.TIMESTAMP in pairs.columns else "random"
+            config = self.config.model_copy(update={"validation": protocol})
         known = liked(history)
-        histories = in_rows(history, known)
-        asked = self.config.model_dump(exclude={"readouts", "without"}, exclude_none=True)
-        asked |= {"readouts": listed(self.config.readouts) or READOUTS, "without": listed(self.config.without)}
-        tower = fit_memory(histories, seed=self.seed, **asked)
-        return FittedTower(tower, histories, known)
-
-
-def listed(words: str) -> list[str]:
-    """Comma-separated words."""
-    return [word for word in words.split(",") if word]
-
-
-def in_rows(history: pl.DataFrame, known: Liked) -> "Histories":
-    """Rows of users and items, oldest first, as histories; the last one is the empty one of whoever is unknown."""
-    from models.two_tower.memory import histories_of  # noqa: PLC0415  see above
-
-    items = pl.DataFrame({c.ITEM_ID: known.item_ids}).with_row_index("item")
-    item_rows = history.join(items, on=c.ITEM_ID, how="left", maintain_order="left")["item"].cast(pl.Int64).to_numpy()
-    user_rows = known.rows_of(history[c.USER_ID]).astype(np.int64)
-    return histories_of(user_rows, item_rows, users=known.matrix.shape[0], items=len(items))
+        tower = train(
+            examples_of(history), catalogue_of(known.item_ids), config=config, seed=self.seed, run_with=progress()
+        )
+        report(tower)
+        return FittedTower(tower, history, known)
 
 
 @dataclass(frozen=True)
 class FittedTower:
-    """A fitted model and the histories that its user vectors are made of."""
+    """A trained model and the histories that its user vectors are made of."""
 
-    tower: "MemoryTwoTower"
-    histories: "Histories"
+    tower: "TrainedTwoTower"
+    history: pl.DataFrame
     liked: Liked
 
     @property
@@ -89,17 +72,82 @@ class FittedTower:
 
     @property
     def curves(self) -> dict[str, list[float]]:
-        """Loss, step and validation of each epoch, where what was chosen is trained."""
-        told = [asdict(epoch) for epoch in self.tower.epochs]
-        return {name: [epoch[name] for epoch in told] for name in ("loss", "learning_rate", "ndcg") if told}
+        """Loss, learning rate and validation of each epoch; empty where closed forms were fitted alone."""
+        names = ("loss", "learning_rate", "validation_recall", "validation_ndcg")
+        return {name: [getattr(epoch, name) for epoch in self.tower.epochs] for name in names if self.tower.epochs}
 
     @property
     def chosen(self) -> dict[str, Any]:
-        """The readout, and what the choice made of the other defaults of the memory two-tower."""
-        return self.tower.config.chosen
+        """The selected encoder with its settings, and what else was tried, beside baselines, on validation."""
+        selection = self.tower.selection
+        return {"encoder": self.tower.encoder_name, "selection": selection and selection.as_json()}
 
     def top_k(self, user_ids: pl.Series, k: int) -> TopK:
-        """The best items of each user; whoever is unknown gets the most popular ones."""
-        rows = self.liked.rows_of(user_ids)
-        asked, every = self.histories.take(rows.astype(np.int64)), np.arange(len(rows))
-        return best(lambda part: self.tower.scores(asked.take(every[part])), self.liked.matrix[rows], k)
+        """The best items of each user by inner product; unknown users get those of an empty history."""
+        as_of, items = after(self.history), catalogue_of(self.item_ids)
+        users_UV = self.tower.embed_users(asked(self.history, user_ids), items, as_of)
+        items_VI = self.tower.embed_items(items, as_of).T
+        seen = self.liked.matrix[self.liked.rows_of(user_ids)]
+        return best(lambda rows: users_UV[rows] @ items_VI, seen, k)
+
+
+def progress() -> "RunWith":
+    """Prints every encoder that was tried, and every epoch."""
+    from models.two_tower import RunWith  # noqa: PLC0415
+    from pipeline.console import console  # noqa: PLC0415
+
+    def on_trial(name: str, ndcg: float) -> None:
+        console.print(f"two_tower: {name}, validation NDCG {ndcg:.4f}", markup=False)
+
+    say: Callable[..., None] = console.print
+    return RunWith(
+        on_epoch=lambda epoch: say(
+            f"two_tower: epoch {epoch.epoch} of {epoch.epochs}, loss {epoch.loss:.4f}, "
+            f"validation NDCG {epoch.validation_ndcg:.4f}"
+        ),
+        on_trial=on_trial,
+    )
+
+
+def report(tower: "TrainedTwoTower") -> None:
+    """Prints what was selected, and first of all which baseline validated better."""
+    from pipeline.console import console  # noqa: PLC0415
+
+    chosen = {"selection": tower.selection and tower.selection.as_json()}
+    for sentence in [*below_floor("two_tower", chosen), f"two_tower: selected {tower.encoder_name}"]:
+        console.print(sentence, markup=False)
+
+
+def undated(pairs: pl.DataFrame) -> pl.DataFrame:
+    """Rows without order: everything at the same instant."""
+    return pairs.with_columns(pl.lit(EPOCH).alias(c.TIMESTAMP))
+
+
+def examples_of(history: pl.DataFrame) -> pl.DataFrame:
+    """The rows as `schemas.RETRIEVAL_EXAMPLES` without a cutoff: one row a user, oldest first, everything a click."""
+    ordered = history.sort(c.TIMESTAMP, maintain_order=True)
+    return ordered.group_by(c.USER_ID, maintain_order=True).agg(
+        pl.col(c.ITEM_ID).alias("item_ids"),
+        pl.lit(Action.CLICK.value).repeat_by(pl.len()).first().alias("actions"),
+        pl.col(c.TIMESTAMP).alias("timestamps"),
+        pl.lit(value=True).alias("trainable"),
+    )
+
+
+def asked(history: pl.DataFrame, user_ids: pl.Series) -> pl.DataFrame:
+    """The examples of these users, in this order."""
+    users, known = pl.DataFrame({c.USER_ID: user_ids}), examples_of(history)
+    return users.join(known, on=c.USER_ID, how="left", maintain_order="left").with_columns(
+        pl.col("item_ids", "actions", "timestamps").fill_null([]), pl.col("trainable").fill_null(value=True)
+    )
+
+
+def catalogue_of(item_ids: pl.Series) -> pl.DataFrame:
+    """Items of which nothing is known but the id."""
+    return pl.DataFrame({c.ITEM_ID: item_ids}).join(pl.DataFrame(schema=pl.Schema(ITEMS)), on=c.ITEM_ID, how="left")
+
+
+def after(history: pl.DataFrame) -> datetime:
+    """Just after the last event."""
+    last: datetime = history.select(pl.col(c.TIMESTAMP).max()).item()
+    return last + timedelta(seconds=1)

@@ -22,7 +22,19 @@ def sentences(run: Found) -> list[str]:
         kind: [text for name, gain in gains.items() if (text := tell(name, gain, run["k"], ours))]
         for kind, tell in KINDS
     }
-    return [*published, *(text for texts in told.values() for text in texts), *_skipped(run)]
+    floor = below_floor(ours, run["methods"][ours].get("chosen", {}))
+    return [*published, *floor, *(text for texts in told.values() for text in texts), *_skipped(run)]
+
+
+def below_floor(ours: str, chosen: Found) -> list[str]:
+    """The baselines that validated better than the selected encoder, in one sentence; none where there are none."""
+    selection = chosen.get("selection") or {}
+    beaten_by = {name: selection["baselines"][name] for name in selection.get("beaten_by", ())}
+    if not beaten_by:
+        return []
+    reached = selection["encoders"][selection["selected"]]
+    others = " and ".join(f"`{name}` {ndcg:.4f}" for name, ndcg in beaten_by.items())
+    return [f"**We do not win on validation**: the selected encoder of `{ours}` has NDCG {reached:.4f}, {others}."]
 
 
 def losses(name: str, gain: Found, k: int, ours: str) -> str:

@@ -42,15 +42,16 @@ def retrieval(
         ),
     ] = None,
     train: Annotated[
-        Path | None, typer.Option(help="Parquet: user_id, item_id, optional timestamp or row order as time.")
+        Path | None, typer.Option(help="Parquet: user_id, item_id, optional timestamp; without it rows have no order.")
     ] = None,
     test: Annotated[Path | None, typer.Option(help="Parquet: user_id, item_id.")] = None,
+    ordered: Annotated[bool, typer.Option("--ordered", help="The rows of --train are in order of time.")] = False,
     k: Annotated[int, typer.Option(min=1, help="Depth of the lists with --train and --test.")] = 20,
     data: Annotated[
         Path | None, typer.Option(help="Folder of public data sets, instead of --train and --test.")
     ] = None,
     dataset: Annotated[
-        str, typer.Option(help="gowalla, ml-1m or the bundled deskdrop; each with its protocol and depth.")
+        str, typer.Option(help="gowalla, ml-1m, citeulike-t, amazon-beauty or the bundled deskdrop.")
     ] = "",
     methods: Annotated[str, typer.Option(help="Comma-separated methods; empty: ours and every peer.")] = "",
     trials: Annotated[int, typer.Option(min=0, help="Trials of each method's tuning; 0: defaults.")] = 20,
@@ -62,18 +63,19 @@ def retrieval(
     if data is not None and not (train or test):
         _compare(_plan(data, dataset, methods, trials, held, out))
     elif train and test and not data:
-        _alone(train, test, k, held, out)
+        _alone(train, test, k, held, out, ordered=ordered)
     else:
         raise typer.BadParameter("give either --train and --test, or --data and --dataset")
 
 
-def _alone(train: Path, test: Path, k: int, settings: list[str], out: Path) -> None:
+def _alone(train: Path, test: Path, k: int, settings: list[str], out: Path, *, ordered: bool) -> None:
     from benchmarks.methods import OURS, parsed
     from benchmarks.retrieval import run
     from contracts import Settings
 
     params = parsed(settings, names=[OURS]).get(OURS, {})
-    for name, value in run(train, test, k=k, out=out, settings=Settings(), params=params).items():
+    found = run(train, test, k=k, out=out, settings=Settings(), params=params, ordered=ordered)
+    for name, value in found.items():
         typer.echo(f"{name:<16} {value:,.4f}" if isinstance(value, float) else f"{name:<16} {value:,}")
 
 
@@ -120,15 +122,14 @@ def ranking(
     out: Annotated[Path, typer.Option(help="Folder for metrics.json and the raw outputs.")],
 ) -> None:
     """The night's two stages on a global split in time, beside retrieval alone and tuned peers."""
-    from benchmarks.ranking.benchmark import PEERS, Plan, rank
+    from benchmarks.ranking.benchmark import PEERS, Plan, parsed_parts, rank
     from benchmarks.ranking.report import ranking_table
-    from benchmarks.ranking.settings import parsed
     from contracts import Settings
     from evaluation import rich_table
     from pipeline.console import console
 
     chosen = peers.split(",") if peers else list(PEERS)
-    ours, fixed = parsed(settings)
+    ours, fixed = parsed_parts(settings)
     asked = {"--data": _shown(data), "--dataset": dataset, "--peers": ",".join(chosen), "--trials": trials}
     command = _command("ranking", asked, settings, out)
     found = rank(Plan(data, dataset, chosen, trials, ours, fixed, out, command), Settings())

@@ -1,31 +1,17 @@
-"""Items near those that a user liked (Sarwar et al. 2001, doi:10.1145/371920.372071), by the `implicit` library."""
+"""Item-kNN as a peer: what is tuned."""
 
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar
 
-import numpy as np
 import polars as pl
-from implicit.nearest_neighbours import ItemItemRecommender, bm25_weight, normalize, tfidf_weight
-from pydantic import BaseModel, ConfigDict, Field
-from scipy.sparse import csr_matrix
+from pydantic import BaseModel
 
 from benchmarks.pairs import liked
 from benchmarks.peers.peer import Peer
-from benchmarks.retriever import Scored, Scores
-from evaluation.lists import Rows
+from benchmarks.retriever import Scored
+from evaluation.baselines.item_knn import ItemKnnConfig, item_knn_scores
 
 if TYPE_CHECKING:
     from optuna import Trial
-
-
-class ItemKnnConfig(BaseModel):
-    """What item-kNN is."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    neighbours: int = Field(100, ge=1, description="nearest items kept for each item")
-    weighting: Literal["cosine", "tfidf", "bm25"] = Field("tfidf", description="what a like weighs")
-    k1: float = Field(1.2, gt=0, description="of bm25: how soon more likes stop counting")
-    b: float = Field(0.75, ge=0, le=1, description="of bm25: how much popular items are held down")
 
 
 class ItemKnn(Peer):
@@ -46,17 +32,4 @@ class ItemKnn(Peer):
     def fit(self, pairs: pl.DataFrame) -> Scored:
         """Find each item's nearest neighbours."""
         known = liked(pairs)
-        model = ItemItemRecommender(K=self.config.neighbours, num_threads=self.threads)
-        model.fit(self._weighted(known.matrix), show_progress=False)
-
-        def scores_of(rows: Rows) -> Scores:
-            scores: Scores = (known.matrix[rows] @ model.similarity).toarray().astype(np.float32)
-            return scores
-
-        return Scored(known, scores_of)
-
-    def _weighted(self, matrix: csr_matrix) -> csr_matrix:
-        items = matrix.T
-        if self.config.weighting == "bm25":  # used as it is, as in implicit's BM25Recommender
-            return bm25_weight(items, self.config.k1, self.config.b).T.tocsr()
-        return normalize(tfidf_weight(items) if self.config.weighting == "tfidf" else items).T.tocsr()
+        return Scored(known, item_knn_scores(known.matrix, self.config, threads=self.threads))

@@ -1,14 +1,14 @@
-"""The same list for everyone: what most people liked."""
+"""The same list for everyone: what most users liked."""
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
-import numpy as np
 import polars as pl
 from pydantic import BaseModel, ConfigDict
 
 from benchmarks.pairs import liked
 from benchmarks.peers.peer import Peer
 from benchmarks.retriever import Scored
+from evaluation.baselines.popularity import popularity_scores
 
 if TYPE_CHECKING:
     from optuna import Trial
@@ -21,7 +21,7 @@ class MostPopularConfig(BaseModel):
 
 
 class MostPopular(Peer):
-    """Items by the number of people who liked them."""
+    """Items by the number of users who liked them."""
 
     name: ClassVar[str] = "most_popular"
     Config: ClassVar[type[BaseModel]] = MostPopularConfig
@@ -35,5 +35,4 @@ class MostPopular(Peer):
     def fit(self, pairs: pl.DataFrame) -> Scored:
         """Count."""
         known = liked(pairs)
-        counts = known.counts.astype(np.float32)
-        return Scored(known, lambda rows: np.tile(counts, (len(rows), 1)))
+        return Scored(known, popularity_scores(known.matrix))

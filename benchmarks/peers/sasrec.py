@@ -20,11 +20,11 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from benchmarks.datasets import Split
 from benchmarks.peers.peer import Peer
-from benchmarks.retriever import TopK
 from contracts import Settings
 from contracts import columns as c
 from contracts.errors import PeerFailed
 from evaluation.lists import NOBODY
+from evaluation.top_k import TopK
 
 if TYPE_CHECKING:
     from optuna import Trial

@@ -14,7 +14,7 @@ from benchmarks.comparison import Row, asked_users, compared, gains, refusals, s
 from benchmarks.datasets import Split
 from benchmarks.marks import question, touches
 from benchmarks.measured_fit import in_fresh_process
-from benchmarks.methods import OURS, Params
+from benchmarks.methods import METHODS, OURS, Params, parsed
 from benchmarks.pairs import labels_of
 from benchmarks.ranking.two_stages import Stage, two_stages
 from benchmarks.ranking.windows import WindowsConfig, folder_of, plan_of, read_events, split_of
@@ -31,6 +31,7 @@ from pipeline.importers import import_files
 from ranking.config import RankingConfig
 
 KIND, TARGET = "ranking", 1.1
+PARTS = ("reranker", "candidates", "slate", "windows")
 PEERS = ("most_popular", "item_knn", "ials", "ease")
 
 
@@ -55,6 +56,13 @@ class Plan:
     fixed: Mapping[str, Params]
     out: Path
     command: str
+
+
+def parsed_parts(settings: Sequence[str]) -> tuple[dict[str, Params], dict[str, Params]]:
+    """What `--set` holds fixed of ours by part, and of peers by method. Raises `UnknownMethod` for anything else."""
+    found = parsed(settings, (*PARTS, *METHODS), "PART")
+    ours = {name: params for name, params in found.items() if name in PARTS}
+    return dict(ours), {name: params for name, params in found.items() if name not in PARTS}
 
 
 def configured(ours: Mapping[str, Params]) -> RankingBenchConfig:

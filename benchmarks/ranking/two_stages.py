@@ -1,4 +1,4 @@
-"""The night's two stages at past cuts: its features, candidates, re-ranker and lists, with the linear retrieval.
+"""The night's two stages at past cuts: its features, two-tower, candidates, re-ranker and lists.
 
 Shapes: U asked users, P pairs.
 """
@@ -11,7 +11,6 @@ from typing import Any
 import polars as pl
 
 from benchmarks.measured_fit import Fit, peak_rss_mb
-from benchmarks.ranking.linear_retrieval import contenders
 from benchmarks.ranking.world import (
     KNOWN,
     RETRIEVAL,
@@ -25,7 +24,6 @@ from benchmarks.ranking.world import (
     top_of,
 )
 from contracts import columns as c
-from models.two_tower.memory import MemoryConfig
 from pipeline.arrays import View
 from pipeline.night import run_stage
 from ranking.reranker import LabelledPairs
@@ -42,52 +40,46 @@ class Stage:
 
 
 def two_stages(job: Job) -> dict[str, Stage]:
-    """Compute the tables, choose the retrieval on the validation window, teach, and list for the people of the test."""
+    """Compute the tables and the two-towers, train re-rankers, and list for the users of the test."""
     start_rss_mb, started = peak_rss_mb(), time.perf_counter()
     world = World(job, open_lake(job))
     for stage in STAGES:
         run_stage(world.night, stage)
     tables_seconds = time.perf_counter() - started
-    config = chosen_retrieval(world)
     started = time.perf_counter()
-    lessons, validation = taught(world, config)
+    towers = world.towers
+    tower_seconds = time.perf_counter() - started
+    started = time.perf_counter()
+    lessons, validation = taught(world)
     lessons_seconds = tables_seconds + time.perf_counter() - started
+    cut = job.plan.measured[-1]
     started = time.perf_counter()
-    view = world.view(job.plan.measured[-1], config)
-    retrieval_seconds = time.perf_counter() - started
-    listed_alone = listed_by_retrieval(world, view, retrieval_seconds)
-    found = {RETRIEVAL: replace(listed_alone, chosen=config.chosen)}
+    view = world.view(cut)
+    retrieval_seconds = tower_seconds + time.perf_counter() - started
+    tower = towers[cut]
+    chosen = {"encoder": tower.encoder_name, "selection": tower.selection and tower.selection.as_json()}
+    found = {RETRIEVAL: replace(listed_by_retrieval(world, view, retrieval_seconds), chosen=chosen)}
     started = time.perf_counter()
     asked = world.asked(view, asked_rows(world, view))
     asked_seconds = time.perf_counter() - started
     for name in KNOWN:
         found[name] = listed(world, asked, name, lessons, (lessons_seconds + retrieval_seconds, asked_seconds))
     peak = peak_rss_mb()
-    configs = {RETRIEVAL: config.chosen} | dict.fromkeys(KNOWN, job.ranking.model_dump(mode="json"))
+    configs = {RETRIEVAL: world.night.config.two_tower.model_dump(mode="json")} | dict.fromkeys(
+        KNOWN, job.ranking.model_dump(mode="json")
+    )
     return {
         name: Stage(replace(fit, peak_rss_mb=peak, start_rss_mb=start_rss_mb), validation[name], configs[name])
         for name, fit in found.items()
     }
 
 
-def chosen_retrieval(world: World) -> MemoryConfig:
-    """The contender that ranks best on the validation window."""
-    split, cut = world.job.split, world.job.plan.measured[0]
-    user_ids = split.validation[c.USER_ID].unique().sort()
-    found = []
-    for config in contenders(world.examples(cut), world.item_ids, k=split.k, seed=world.job.settings.seed):
-        view = world.view(cut, config)
-        top = retrieved(world, view, world.candidates(view, rows_in(view, user_ids)), rows_in(view, user_ids))
-        found.append((config, world.ndcg(top, view, user_ids, split.validation)))
-    return max(found, key=lambda each: each[1])[0]
-
-
-def taught(world: World, config: MemoryConfig) -> tuple[dict[datetime, LabelledPairs], dict[str, float]]:
+def taught(world: World) -> tuple[dict[datetime, LabelledPairs], dict[str, float]]:
     """The lesson of each window before the test; and NDCG@k on the validation of retrieval alone and of re-rankers that
     the earlier windows taught."""
     plan, lessons = world.job.plan, {}
     for cut in (cut for cut in plan.labelled if cut <= plan.measured[0]):
-        view = world.view(cut, config)
+        view = world.view(cut)
         asked = world.asked(view, world.teachers(view))
         lessons[cut] = world.lesson(asked)
     user_rows = world.teachers(view)

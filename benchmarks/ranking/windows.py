@@ -75,8 +75,8 @@ def split_of(events: pl.DataFrame, plan: Plan, dataset: str) -> Split:
     validation, test = plan.measured
     return Split(
         dataset,
-        train=_pairs(_before(events, test)),
-        validation_train=_pairs(_before(events, validation)),
+        train=_before(events, test),
+        validation_train=_before(events, validation),
         validation=taken_up(events, validation, plan.step),
         test=taken_up(events, test, plan.step),
         ordered=True,

@@ -15,29 +15,26 @@ import polars as pl
 from benchmarks.datasets import Split
 from benchmarks.pairs import labels_of
 from benchmarks.ranking.companions import NAMES, companions
-from benchmarks.ranking.linear_retrieval import retrieval
-from benchmarks.retriever import TopK
 from contracts import Settings
-from contracts import columns as c
 from evaluation import Lists
 from evaluation.protocols import full_ranking
-from models.two_tower.config import TextConfig
-from models.two_tower.memory import MemoryConfig
-from models.two_tower.text import TextEmbedder, fit_text
-from pipeline.arrays import Landed, View, at_cut, read_landed, read_view, rows_of
+from evaluation.top_k import TopK
+from models.two_tower import TrainedTwoTower
+from pipeline.arrays import Landed, View, read_landed, read_view, rows_of
 from pipeline.config import NightConfig
 from pipeline.lake import Lake
 from pipeline.night import Night
 from pipeline.plan import Plan
 from pipeline.stages.candidates import labelled_users, offered
 from pipeline.stages.reranker import labels_of as pair_labels
+from pipeline.stages.two_tower import use_threads, walk_forward
 from ranking.candidates import BITS, taken
 from ranking.config import RankingConfig
 from ranking.feature_names import FEATURE_NAMES
 from ranking.pair_features import pair_features
 from ranking.reranker import LabelledPairs, Reranker, train
 from ranking.slate import slates
-from ranking.tables import Candidates, Floats, Rows, ids_of
+from ranking.tables import Candidates, Floats, Rows
 
 STAGES = (
     "events",
@@ -90,23 +87,14 @@ class World:
         return read_landed(self.night)
 
     @cached_property
-    def item_ids(self) -> np.ndarray:
-        """Of the whole catalogue, sorted."""
-        return ids_of(self.landed.items[c.ITEM_ID])
+    def towers(self) -> dict[datetime, TrainedTwoTower]:
+        """The night's two-tower as of each cutoff, trained as the night's stage trains it."""
+        use_threads(self.night)
+        return dict(walk_forward(self.night, self.landed))
 
-    @cached_property
-    def text(self) -> TextEmbedder:
-        """Titles as vectors; nothing of it comes from events."""
-        return fit_text(self.landed.items, TextConfig(), self.job.settings.seed)
-
-    def examples(self, cut: datetime) -> pl.DataFrame:
-        """Everyone's history before a cut."""
-        return at_cut(self.night, "retrieval_examples", cut).sort(c.USER_ID).collect()
-
-    def view(self, cut: datetime, config: MemoryConfig) -> View:
-        """Features and fitted retrieval as of a cut."""
-        tower = retrieval(self.examples(cut), self.item_ids, self.text, config, self.job.settings.seed)
-        return read_view(self.night, self.landed, cut, tower)
+    def view(self, cut: datetime) -> View:
+        """Features and the night's retrieval as of a cut."""
+        return read_view(self.night, self.landed, cut, self.towers[cut])
 
     def candidates(self, view: View, user_rows: Rows) -> Candidates:
         """What the night would offer some users."""

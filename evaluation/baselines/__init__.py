@@ -1,7 +1,9 @@
 """The baselines that keep a night honest, each behind `fit` and `recommend` on the same rows as the final ranking."""
 
-from evaluation.baselines.collaborative import Ials, IalsConfig, ItemKnn, ItemKnnConfig
-from evaluation.baselines.orders import MostPopular, NewestFirst
+from evaluation.baselines.collaborative import Ials, ItemKnn
+from evaluation.baselines.ials import IalsConfig
+from evaluation.baselines.item_knn import ItemKnnConfig
+from evaluation.baselines.popularity import MostPopular, NewestFirst
 from evaluation.baselines.recommender import Baseline, Recommender
 
 

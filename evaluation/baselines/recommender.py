@@ -1,10 +1,15 @@
 """What every baseline can do. Fitted or not is a type: only what `fit` returns can recommend."""
 
+from collections.abc import Callable
 from datetime import datetime
 from typing import Protocol
 
 from evaluation.lists import ItemSets, Lists, Mask, Rows
 from evaluation.splits import Catalogue, Events
+from evaluation.top_k import Scores
+
+ScoresOf = Callable[[Rows], Scores]
+"""[U, I] scores of some users of the matrix that was fitted."""
 
 
 class Recommender(Protocol):

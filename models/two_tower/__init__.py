@@ -1,7 +1,6 @@
-"""The two-tower retrieval: users and items as vectors whose inner product says what a person wants next.
+"""The two-tower retrieval: users and items as vectors whose inner product is the score. `train` is the way to one.
 
-Knows arrays and tables of the contract alone; it must never import Spark, tracking or HTTP, and reads no disk but in
-`exported`.
+Imports contracts and evaluation alone, never Spark, tracking or HTTP, and reads no disk but in `exported`.
 """
 
 from importlib import import_module
@@ -11,12 +10,16 @@ from models.two_tower.config import TextConfig, TwoTowerConfig
 
 if TYPE_CHECKING:
     from models.two_tower.exported import export, load
+    from models.two_tower.selection import Selection
     from models.two_tower.text import TextEmbedder, fit_text
     from models.two_tower.trained import TrainedTwoTower, train
-    from models.two_tower.validation import EpochResult
+    from models.two_tower.training_loop import Deadline, EpochResult, RunWith
 
 __all__ = [
+    "Deadline",
     "EpochResult",
+    "RunWith",
+    "Selection",
     "TextConfig",
     "TextEmbedder",
     "TrainedTwoTower",
@@ -28,7 +31,10 @@ __all__ = [
 ]
 
 _HOMES = {
-    "EpochResult": "validation",
+    "Deadline": "training_loop",
+    "EpochResult": "training_loop",
+    "RunWith": "training_loop",
+    "Selection": "selection",
     "TextEmbedder": "text",
     "TrainedTwoTower": "trained",
     "export": "exported",
@@ -39,7 +45,7 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
-    """What needs torch, when it is asked for (PEP 562): every command reads the config, and few train."""
+    """Names that need torch, imported on first use (PEP 562): every command reads the config, and few train."""
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

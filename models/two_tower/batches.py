@@ -9,13 +9,14 @@ import torch
 from torch import Tensor
 
 from models.two_tower.config import TwoTowerConfig
-from models.two_tower.examples import Sequences, Windows, past_features, silence_hours
+from models.two_tower.examples import Windows, past_features, silence_hours
+from models.two_tower.interactions import Interactions
 from models.two_tower.towers import History
 
 
 @dataclass(frozen=True)
 class Events:
-    """The flat sequences as tensors on the device."""
+    """The flat interactions as tensors on the device."""
 
     items_E: Tensor
     actions_E: Tensor
@@ -25,12 +26,12 @@ class Events:
     region_U: Tensor
 
     @classmethod
-    def of(cls, sequences: Sequences, device: torch.device) -> "Events":
-        """What the towers read of `sequences`."""
-        columns = sequences.items, sequences.actions, sequences.hours, silence_hours(sequences)
+    def of(cls, interactions: Interactions, device: torch.device) -> "Events":
+        """What the towers read of `interactions`."""
+        columns = interactions.items, interactions.actions, interactions.hours, silence_hours(interactions)
         items, actions, hours, silence = (torch.from_numpy(column).to(device) for column in columns)
-        past = past_features(sequences).to(device)
-        return cls(items, actions, hours, silence, past, torch.from_numpy(sequences.region).to(device))
+        past = past_features(interactions).to(device)
+        return cls(items, actions, hours, silence, past, torch.from_numpy(interactions.region).to(device))
 
     def history(self, slots_BW: Tensor, user_B: Tensor, item_BWD: Tensor) -> History:
         """The windows at these positions (-1 is empty); the caller has encoded their items, zero where empty."""

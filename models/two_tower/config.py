@@ -4,6 +4,11 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from models.two_tower.collaborative.config import BagConfig, SequenceConfig
+
+EncoderName = Literal["content", "sequence", "bag", "ridge", "ials", "ease", "svd"]
+Protocol = Literal["last_days", "last_interactions", "random"]
+
 
 class TextConfig(BaseModel):
     """How an item's title becomes a vector. A given `embedding` column is used as it is, whatever stands here."""
@@ -17,13 +22,25 @@ class TextConfig(BaseModel):
 
 
 class TwoTowerConfig(BaseModel):
-    """Sizes, loss and schedule of the two-tower; the defaults suit an ordinary machine."""
+    """Which encoder, how it is validated, and sizes and training; the defaults suit an ordinary machine.
+
+    Fields without a description of their own place are those of the content encoder.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    encoder: Literal["auto"] | EncoderName = Field("auto", description="auto: the one that validates best")
+    minutes: float = Field(
+        10.0, gt=0, description="training time on two cores, about: of a night, over all its cutoffs"
+    )
+    validation: Protocol = Field(
+        "last_days", description="what is held out: the last days, each user's last interaction, or a random tenth"
+    )
+    bag: BagConfig = BagConfig()
+    sequence: SequenceConfig = SequenceConfig()
+
     embedding_size: int = Field(64, ge=2, description="size of the taste part of a vector")
     history_length: int = Field(50, ge=1, description="latest events that a user's vector is made of")
-    encoder: Literal["attention", "mean"] = Field("attention", description="how the recent history is read")
     layers: int = Field(1, ge=1, description="blocks of the attention encoder")
     heads: int = Field(2, ge=1, description="heads of each attention block; divides embedding_size")
     half_life_days: float = Field(14.0, gt=0, description="half-life of an event in the long-term mean")

@@ -1,11 +1,11 @@
-"""The retrieval_examples table as flat sequences, and the windows that are trained on.
+"""The retrieval_examples table as interactions, and the windows that are trained on.
 
 A window is up to W = history_length + 1 slots of one user. The state at slot q has seen the window's slots before q and
 predicts slot q; so inputs and targets are the same slots, and what a nightly vector needs is one more, empty slot at
 the end whose time is `as_of`.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
@@ -16,58 +16,13 @@ from torch import Tensor
 from contracts import Action
 from contracts import columns as c
 from models.two_tower.catalogue import Catalogue, column_of, hours_since_1970
+from models.two_tower.interactions import CLICK, SAVE, Hours, Interactions, Ints, offsets_of
 from models.two_tower.vocabulary import Vocabulary
 
-Ints = NDArray[np.int64]
-Hours = NDArray[np.float64]
 
-CLICK, SAVE = 1, 2
-"""Codes of the actions; 0 is an empty slot."""
-
-
-@dataclass(frozen=True)
-class Sequences:
-    """All users' events side by side, oldest first: U users, E events."""
-
-    user_ids: pl.Series  # [U]
-    region: Ints  # [U]
-    offsets: Ints  # [U + 1]
-    items: Ints  # [E] rows of the catalogue, -1 in an empty slot
-    actions: Ints  # [E]
-    hours: Hours  # [E] since 1970
-
-    @property
-    def users(self) -> Ints:
-        """`[E]` the user of each event."""
-        return np.repeat(np.arange(len(self.user_ids)), np.diff(self.offsets))
-
-    def before(self, hours: float) -> "Sequences":
-        """Only what happened strictly before an instant; every user stays, if with an empty history."""
-        keep = self.hours < hours
-        counts = np.bincount(self.users[keep], minlength=len(self.user_ids))
-        return replace(
-            self,
-            offsets=_offsets(counts),
-            items=self.items[keep],
-            actions=self.actions[keep],
-            hours=self.hours[keep],
-        )
-
-    def with_moment(self, hours: float) -> "Sequences":
-        """With an empty slot at the end of each user: the moment for which a vector is wanted."""
-        ends = self.offsets[1:]
-        return replace(
-            self,
-            offsets=self.offsets + np.arange(len(self.offsets)),
-            items=np.insert(self.items, ends, -1),
-            actions=np.insert(self.actions, ends, 0),
-            hours=np.insert(self.hours, ends, hours),
-        )
-
-
-def encode_sequences(
+def encode_interactions(
     examples: pl.DataFrame, catalogue: Catalogue, users: pl.DataFrame | None, regions: Vocabulary
-) -> Sequences:
+) -> Interactions:
     """Every user of the table in its order; events whose item the catalogue lacks are left out."""
     events = (
         examples.lazy()
@@ -80,13 +35,13 @@ def encode_sequences(
     known = rows >= 0
     saved = (events["actions"] == Action.SAVE).to_numpy()
     counts = np.bincount(events["user"].to_numpy()[known], minlength=examples.height)
-    return Sequences(
-        examples[c.USER_ID].cast(pl.String),
-        regions.codes(region_of(examples, users)),
-        _offsets(counts),
+    return Interactions(
+        offsets_of(counts),
         rows[known],
+        len(catalogue),
         np.where(saved, SAVE, CLICK)[known],
         hours_since_1970(events["timestamps"])[known],
+        regions.codes(region_of(examples, users)),
     )
 
 
@@ -111,65 +66,54 @@ class Windows:
         return np.asarray(np.count_nonzero(self.slots_NW >= 0, axis=1))
 
 
-def training_windows(sequences: Sequences, width: int) -> Windows:
+def training_windows(interactions: Interactions, width: int) -> Windows:
     """Windows that overlap by half, so that each target sees half a window of history at least, where there is so much.
 
-    A target is a first touch: a feed never repeats what a person knows, and so the target is never in its own history.
+    A target is a first interaction, and so it is never in its own history: a feed does not repeat what a user knows.
     """
-    counts = np.diff(sequences.offsets)
+    counts = np.diff(interactions.offsets)
     stride = max(1, width // 2)
     windows = np.where(counts == 0, 0, 1 + -(-np.maximum(counts - width, 0) // stride))
     user_N = np.repeat(np.arange(len(counts)), windows)
-    nth_N = np.arange(len(user_N)) - np.repeat(_offsets(windows)[:-1], windows)
+    nth_N = np.arange(len(user_N)) - np.repeat(offsets_of(windows)[:-1], windows)
     start_N = np.minimum(nth_N * stride, np.maximum(counts[user_N] - width, 0))
     fresh_N = np.where(nth_N == 0, 0, (nth_N - 1) * stride + width)
     within_NW = start_N[:, None] + np.arange(width)
-    slots_NW = np.where(within_NW < counts[user_N, None], sequences.offsets[user_N, None] + within_NW, -1)
-    is_target_NW = (slots_NW >= 0) & (within_NW >= fresh_N[:, None]) & _first_touch(sequences)[slots_NW]
+    slots_NW = np.where(within_NW < counts[user_N, None], interactions.offsets[user_N, None] + within_NW, -1)
+    is_target_NW = (slots_NW >= 0) & (within_NW >= fresh_N[:, None]) & interactions.is_first[slots_NW]
     return Windows(slots_NW, user_N, is_target_NW)
 
 
-def latest_windows(sequences: Sequences, width: int) -> Windows:
+def latest_windows(interactions: Interactions, width: int) -> Windows:
     """One window a user: the last slots, of which the very last is the target."""
-    counts = np.diff(sequences.offsets)
+    counts = np.diff(interactions.offsets)
     start_U = np.maximum(counts - width, 0)
     within_UW = start_U[:, None] + np.arange(width)
-    slots_UW = np.where(within_UW < counts[:, None], sequences.offsets[:-1, None] + within_UW, -1)
+    slots_UW = np.where(within_UW < counts[:, None], interactions.offsets[:-1, None] + within_UW, -1)
     return Windows(slots_UW, np.arange(len(counts)), within_UW == counts[:, None] - 1)
-
-
-def _first_touch(sequences: Sequences) -> NDArray[np.bool_]:
-    pairs_E = sequences.users * (sequences.items.max(initial=0) + 1) + sequences.items
-    first_E = np.zeros(len(pairs_E), bool)
-    first_E[np.unique(pairs_E, return_index=True)[1]] = True
-    return first_E
-
-
-def _offsets(counts: Ints) -> Ints:
-    return np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
 
 
 PAST_FEATURES = 4
 
 
-def past_features(sequences: Sequences) -> Tensor:
+def past_features(interactions: Interactions) -> Tensor:
     """`[E, 4]` what is known just before each slot: log count, share of saves, log hours of silence, newness."""
-    first_E = np.repeat(sequences.offsets[:-1], np.diff(sequences.offsets))
-    before_E = np.arange(len(sequences.items)) - first_E
-    saves = np.concatenate([[0], np.cumsum(sequences.actions == SAVE)])
+    first_E = np.repeat(interactions.offsets[:-1], np.diff(interactions.offsets))
+    before_E = np.arange(len(interactions.items)) - first_E
+    saves = np.concatenate([[0], np.cumsum(interactions.actions == SAVE)])
     saves_E = saves[:-1] - saves[first_E]
     columns = [
         np.log1p(before_E) / 4,
         saves_E / np.maximum(before_E, 1),
-        np.log1p(silence_hours(sequences)) / 4,
+        np.log1p(silence_hours(interactions)) / 4,
         before_E == 0,
     ]
     return torch.from_numpy(np.stack(columns, axis=1).astype(np.float32))
 
 
-def silence_hours(sequences: Sequences) -> Hours:
+def silence_hours(interactions: Interactions) -> Hours:
     """`[E]` hours since the user's event before; 0 for the first."""
-    gaps = np.diff(sequences.hours, prepend=sequences.hours[:1])
-    starts = sequences.offsets[:-1][np.diff(sequences.offsets) > 0]
+    gaps = np.diff(interactions.hours, prepend=interactions.hours[:1])
+    starts = interactions.offsets[:-1][np.diff(interactions.offsets) > 0]
     gaps[starts] = 0
     return np.maximum(gaps, 0)

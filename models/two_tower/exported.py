@@ -1,4 +1,4 @@
-"""A trained two-tower as a folder: weights, words, text embedder, and a manifest that `load` holds them to.
+"""A trained two-tower as a folder: encoder, words, text embedder, and a manifest that `load` holds them to.
 
 The folder names items, categories, languages and regions. It names no person: creators are digests, and
 `forgotten` gives the files of a folder that has forgotten some of them.
@@ -20,27 +20,26 @@ from pydantic import ValidationError
 from safetensors import SafetensorError
 from safetensors.numpy import load as load_arrays
 from safetensors.numpy import save as save_arrays
-from safetensors.torch import load as load_tensors
-from safetensors.torch import save as save_tensors
 
 from contracts import __version__
 from contracts.errors import ReleaseCorrupt
 from models.two_tower.config import TwoTowerConfig
+from models.two_tower.encoder_arrays import arrays_of, description_of, encoder_from
+from models.two_tower.selection import Selection
 from models.two_tower.text import TextEmbedder
-from models.two_tower.towers import TwoTower
 from models.two_tower.trained import TrainedTwoTower
 from models.two_tower.vocabulary import Vocabularies
 
-FORMAT = 2
-READABLE = (1, FORMAT)
-"""Format 1 named creators."""
+FORMAT = 3
+HIDES_CREATORS = 2
+"""Formats before this one named creators. An older format is not loaded, but still forgets."""
 MANIFEST, WEIGHTS, TEXT, WORDS = "manifest.json", "towers.safetensors", "text.safetensors", "words.json"
 
 
 def export(trained: TrainedTwoTower, path: Path) -> None:
     """Write the folder elsewhere, then rename it into place; a folder that is already there is replaced."""
     files = {
-        WEIGHTS: save_tensors({name: weight.contiguous() for name, weight in trained.model.state_dict().items()}),
+        WEIGHTS: save_arrays(arrays_of(trained.encoder)),
         TEXT: save_arrays({"idf": trained.text.idf, "components": np.ascontiguousarray(trained.text.components)}),
         WORDS: json.dumps(trained.words.as_json(), ensure_ascii=False).encode(),
     }
@@ -48,9 +47,10 @@ def export(trained: TrainedTwoTower, path: Path) -> None:
         "format": FORMAT,
         "metric": "inner_product",
         "vector_size": trained.vector_size,
-        "age_columns": trained.model.age_columns,
+        "encoder": description_of(trained.encoder),
+        "selection": trained.selection and trained.selection.as_json(),
         "text_size": trained.text.size,
-        "config": trained.config.model_dump(),
+        "config": trained.config.model_dump(mode="json"),
         "text_config": trained.text.config.model_dump(),
         "versions": {"tastefeed": __version__, "torch": torch.__version__},
         "sha256": {name: _sha256(content) for name, content in files.items()},
@@ -61,29 +61,29 @@ def export(trained: TrainedTwoTower, path: Path) -> None:
 def load(path: Path, device: str = "cpu") -> TrainedTwoTower:
     """What `export` wrote, giving the same vectors. Raises `ReleaseCorrupt` for anything else."""
     manifest = _parsed(path / MANIFEST, json.loads)
-    if manifest.get("format") not in READABLE:
-        formats = " and ".join(map(str, READABLE))
-        raise ReleaseCorrupt(f"{path}: format {manifest.get('format')!r}, this version reads {formats}; train it again")
+    if manifest.get("format") != FORMAT:
+        raise ReleaseCorrupt(f"{path}: format {manifest.get('format')!r}, this version reads {FORMAT}; train it again")
     for name in (WEIGHTS, TEXT, WORDS):
         _check(path / name, manifest["sha256"][name])
     try:
         config = TwoTowerConfig(**manifest["config"])
         words = Vocabularies.from_json(_parsed(path / WORDS, json.loads))
         text = _text_embedder(manifest, _parsed(path / TEXT, load_arrays))
-        model = TwoTower(config, words, text.size, knows_ages=manifest["age_columns"] > 0)
-        model.load_state_dict(_parsed(path / WEIGHTS, load_tensors))
+        arrays = _parsed(path / WEIGHTS, load_arrays)
+        encoder = encoder_from(manifest["encoder"], arrays, config, words, text.size, device)
+        selection = manifest["selection"] and Selection.from_json(manifest["selection"])
     except (KeyError, TypeError, RuntimeError, ValidationError) as wrong:
         raise ReleaseCorrupt(f"{path}: the manifest does not fit the files ({wrong}); train it again") from wrong
-    return TrainedTwoTower(model.to(device).eval(), words, text)
+    return TrainedTwoTower(encoder, config, words, text, selection)
 
 
 def forgotten(path: Path, creators: Collection[str], former_creators: Collection[str] = ()) -> dict[str, bytes]:
     """The files of a folder that change when it forgets these creators, by name; none where it names none of them.
 
-    A folder of format 1 is brought to the present one, and forgets `former_creators` as well. Words that cannot be read
-    could hide a name: they are emptied, and `load` refuses the folder.
+    A folder of format 1 hides its creators from then on, and forgets `former_creators` as well. Words that cannot be
+    read could hide a name: they are emptied, and `load` refuses the folder.
     """
-    if not creators and _is_present(path / MANIFEST):
+    if not creators and _hides_creators(path / MANIFEST):
         return {}  # most nights: nothing is read of words, which name every item
     content = (path / WORDS).read_bytes()
     try:
@@ -97,13 +97,16 @@ def forgotten(path: Path, creators: Collection[str], former_creators: Collection
         return {}
     if manifest.get("sha256", {}).get(WORDS) != _sha256(content):
         return {WORDS: cleaned}  # it was broken before, and stays refused
-    manifest |= {"format": FORMAT, "sha256": manifest["sha256"] | {WORDS: _sha256(cleaned)}}
+    manifest |= {
+        "format": max(manifest["format"], HIDES_CREATORS),
+        "sha256": manifest["sha256"] | {WORDS: _sha256(cleaned)},
+    }
     return {WORDS: cleaned, MANIFEST: json.dumps(manifest, indent=2).encode()}
 
 
-def _is_present(manifest: Path) -> bool:
+def _hides_creators(manifest: Path) -> bool:
     try:
-        return bool(json.loads(manifest.read_bytes())["format"] == FORMAT)
+        return bool(json.loads(manifest.read_bytes())["format"] >= HIDES_CREATORS)
     except (OSError, ValueError, KeyError, TypeError):
         return False
 

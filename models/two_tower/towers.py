@@ -100,7 +100,7 @@ class UserTower(nn.Module):
         super().__init__()
         size = config.embedding_size
         self.half_life_hours = config.half_life_days * 24
-        self.encoder = HistoryEncoder(config) if config.encoder == "attention" else None
+        self.encoder = HistoryEncoder(config)
         self.action_weight = nn.Parameter(torch.zeros(3))
         self.region = _embedding(words.regions, size)
         self.past = nn.Linear(PAST_FEATURES, size)
@@ -112,7 +112,7 @@ class UserTower(nn.Module):
     def forward(self, history: History, wanted_BW: Tensor) -> tuple[Tensor, Tensor]:
         """`[P, D]` unit taste vectors and `[P, K]` age curves of the P wanted slots."""
         mean_PD = long_term_mean(history, self.action_weight.exp(), self.half_life_hours)[wanted_BW]
-        recent_PD = self.encoder(history)[wanted_BW] if self.encoder is not None else torch.zeros_like(mean_PD)
+        recent_PD = self.encoder(history)[wanted_BW]
         region_PD = self.region(history.region_B[wanted_BW.nonzero()[:, 0]])
         mixed_PH = self.mix(torch.cat([recent_PD, mean_PD, self.past(history.past_BWF[wanted_BW]), region_PD], dim=1))
         curve_PK = self.age(mixed_PH) if self.age is not None else mixed_PH[:, :0]

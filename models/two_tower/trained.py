@@ -1,8 +1,9 @@
 """From tables to a trained two-tower: `train` is the only way to get one, beside `load`."""
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 import numpy as np
@@ -14,11 +15,17 @@ from contracts import columns as c
 from contracts.errors import UntrainableInput
 from models.two_tower.catalogue import Catalogue, column_of, encode_catalogue, hours_of
 from models.two_tower.config import TwoTowerConfig
-from models.two_tower.examples import Sequences, encode_sequences, region_of
+from models.two_tower.continuation import continued
+from models.two_tower.encoder_arrays import name_of
+from models.two_tower.encoders import ContentEncoder
+from models.two_tower.examples import encode_interactions, region_of
+from models.two_tower.holdout import Encoder, HeldOut, hold_out
+from models.two_tower.interactions import Interactions
+from models.two_tower.selection import LEAST_USERS, Selection, Selector
 from models.two_tower.text import TextEmbedder, fit_text
 from models.two_tower.towers import TwoTower
-from models.two_tower.training import Lessons, OnEpoch, fit
-from models.two_tower.validation import EpochResult, Validation, embed_items, embed_users
+from models.two_tower.training import TrainingData, fit
+from models.two_tower.training_loop import EpochResult, RunWith
 from models.two_tower.vocabulary import Vocabularies
 
 Floats = NDArray[np.float32]
@@ -26,26 +33,29 @@ Floats = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class TrainedTwoTower:
-    """A fitted model. Vectors compare by plain inner product; it holds no user's id, history or vector."""
+    """A fitted model. Scores are plain inner products; it holds no user's id, history or vector."""
 
-    model: TwoTower
+    encoder: Encoder
+    config: TwoTowerConfig
     words: Vocabularies
     text: TextEmbedder
+    selection: Selection | None = None
+    """How the encoder was selected; None where the data were too small to select one."""
     epochs: tuple[EpochResult, ...] = ()
 
     @property
-    def config(self) -> TwoTowerConfig:
-        """What it was built as."""
-        return self.model.config
+    def encoder_name(self) -> str:
+        """Which encoder it is."""
+        return self.selection.selected if self.selection is not None else name_of(self.encoder)
 
     @property
     def vector_size(self) -> int:
-        """Columns of every vector: embedding_size, and the age part where the catalogue knows ages."""
-        return self.config.embedding_size + self.model.age_columns
+        """Columns of every vector."""
+        return self.encoder.vector_size
 
     def embed_items(self, items: pl.DataFrame, as_of: datetime) -> Floats:
         """`[I, vector_size]` one vector a row of the items table, with its age at `as_of`; new items are welcome."""
-        return embed_items(self.model, self._catalogue(items), hours_of(as_of)).cpu().numpy()
+        return self.encoder.item_vectors(self._catalogue(items), hours_of(as_of))
 
     def embed_users(
         self, examples: pl.DataFrame, items: pl.DataFrame, as_of: datetime, users: pl.DataFrame | None = None
@@ -55,15 +65,15 @@ class TrainedTwoTower:
         `users` gives regions. Items of a history that `items` lacks are ignored. An empty history has a vector as well.
         """
         catalogue = self._catalogue(items)
-        sequences = encode_sequences(examples, catalogue, users, self.words.regions)
-        return embed_users(self.model, catalogue, sequences, hours_of(as_of)).cpu().numpy()
+        interactions = encode_interactions(examples, catalogue, users, self.words.regions)
+        return self.encoder.user_vectors(catalogue, interactions, hours_of(as_of))
 
     def embed_text(self, items: pl.DataFrame) -> Floats:
         """`[I, T]` unit text vectors, zero where an item has no text."""
         return self.text.embed(items)
 
     def _catalogue(self, items: pl.DataFrame) -> Catalogue:
-        return encode_catalogue(items, self.words, self.text).to(next(self.model.parameters()).device)
+        return encode_catalogue(items, self.words, self.text)
 
 
 def train(
@@ -75,27 +85,128 @@ def train(
     seed: int,
     device: str = "auto",
     start: TrainedTwoTower | None = None,
-    on_epoch: OnEpoch = lambda _: None,
+    since: datetime | None = None,
+    run_with: RunWith | None = None,
 ) -> TrainedTwoTower:
-    """Learn from the users whose `trainable` is true. The same seed and input give the same numbers.
+    """Select an encoder by validation, and fit it to the users whose `trainable` is true. The same seed and input give
+    the same numbers.
 
-    The last `validation_days` decide the epoch; from there a few epochs on everything follow.
-    `start` continues from earlier weights: its words and text stay, new words are appended. Raises `UntrainableInput`.
+    `start` continues an earlier model with its encoder: its words and text stay, new words are appended, and what is
+    trained step by step goes on with users of whom there is anything `since`. Raises `UntrainableInput`.
     """
     config = config or (start.config if start else TwoTowerConfig())
-    teachers = examples.filter(pl.col("trainable"))
+    trainable = examples.filter(pl.col("trainable"))
     text = start.text if start else fit_text(items, config.text, seed)
-    words = _extended(start.words if start else Vocabularies(), items, region_of(teachers, users))
+    words = _extended(start.words if start else Vocabularies(), items, region_of(trainable, users))
+    items = items.sort(c.ITEM_ID)  # a first training's rows are then those of the words
     catalogue = encode_catalogue(items, words, text)
-    sequences = encode_sequences(teachers, catalogue, users, words.regions)
-    if not len(sequences.items):
+    interactions = encode_interactions(trainable, catalogue, users, words.regions)
+    if not len(interactions.items):
         raise UntrainableInput(
-            f"{teachers.height} trainable users have no event with a known item; land events or check the items table"
+            f"{trainable.height} trainable users have no event with a known item; land events or check the items table"
         )
-    recipe = _Recipe(catalogue, words, text, config, seed, _device(device), start)
+    curve: list[EpochResult] = []
+    recorded = _recording(run_with or RunWith(), curve)
+    content = ContentTrainer(catalogue, interactions, words, text, config, seed, _device(device), recorded)
     with torch.random.fork_rng(), deterministic():
-        model, curve = _fitted(recipe, sequences, on_epoch)
-    return TrainedTwoTower(model.eval(), words, text, curve)
+        if start is not None:
+            encoder, selection = continued(start.encoder, content, since), start.selection
+        else:
+            encoder, selection = _selected(content)
+    return TrainedTwoTower(encoder, config, words, text, selection, tuple(curve))
+
+
+def _selected(content: "ContentTrainer") -> tuple[Encoder, Selection | None]:
+    interactions, catalogue, config = content.interactions, content.catalogue, content.config
+    held_out = hold_out(interactions, catalogue.created_hours_I.numpy(), config, content.seed)
+    applies = config.encoder == "content" or (config.encoder == "auto" and has_content(catalogue))
+    selector = Selector(
+        held_out, catalogue, interactions, config, content.seed, content if applies else None, content.run_with
+    )
+    if len(held_out.users) >= LEAST_USERS:
+        return selector.select()
+    return (content.fitted(held_out) if applies else selector.unselected()), None
+
+
+def has_content(catalogue: Catalogue) -> bool:
+    """Whether anything but ids is known of the items."""
+    codes = catalogue.creator_I, catalogue.language_I, catalogue.categories_IC, catalogue.text_IT
+    return catalogue.knows_ages or any(bool(each.any()) for each in codes)
+
+
+@dataclass(frozen=True)
+class ContentTrainer:
+    """Trains the content encoder, on a part of the interactions or on all of them."""
+
+    catalogue: Catalogue
+    interactions: Interactions
+    words: Vocabularies
+    text: TextEmbedder
+    config: TwoTowerConfig
+    seed: int
+    device: torch.device
+    run_with: RunWith
+
+    def on_past(self, held_out: HeldOut, seconds: float = math.inf) -> tuple[ContentEncoder, tuple[EpochResult, ...]]:
+        """Trained on what is not held out for so many seconds at most, down to the best epoch on validation."""
+        encoder = ContentEncoder(self.untrained())
+
+        def measure() -> tuple[float, float]:
+            return held_out.measure(encoder, self.catalogue, self.config.validation_k)
+
+        return encoder, fit(
+            encoder.model,
+            self._data(held_out.past),
+            measure,
+            epochs=self.config.epochs,
+            seed=self.seed,
+            run_with=replace(self.run_with, deadline=self.run_with.deadline.within(seconds)),
+        )
+
+    def on_everything(self, encoder: ContentEncoder) -> ContentEncoder:
+        """Trained on with all interactions for a few epochs."""
+        return self._trained_on(encoder, self.interactions, self.config.refit_epochs, self.seed + 1)
+
+    def fitted(self, held_out: HeldOut) -> ContentEncoder:
+        """The epoch chosen by validation, where anything is held out, and then everything."""
+        if not len(held_out.users):
+            encoder = ContentEncoder(self.untrained())
+            return self._trained_on(encoder, self.interactions, self.config.epochs, self.seed)
+        return self.on_everything(self.on_past(held_out)[0])
+
+    def continued(self, start: ContentEncoder, since_hours: float) -> ContentEncoder:
+        """With an earlier model's weights, trained on with the users of whom there is anything since an instant, while
+        there is time."""
+        model = self.untrained()
+        _copy_weights(model, start.model)
+        latest_U = np.full(len(self.interactions.counts), -np.inf)
+        np.maximum.at(latest_U, self.interactions.users, self.interactions.hours)
+        back = self.interactions.take(np.flatnonzero(latest_U >= since_hours))
+        if not len(back.items) or self.run_with.deadline.passed:
+            return ContentEncoder(model.eval())
+        return self._trained_on(ContentEncoder(model), back, self.config.epochs, self.seed)
+
+    def untrained(self) -> TwoTower:
+        """The same at each call."""
+        torch.manual_seed(self.seed)
+        return TwoTower(self.config, self.words, self.text.size, knows_ages=self.catalogue.knows_ages).to(self.device)
+
+    def _trained_on(
+        self, encoder: ContentEncoder, interactions: Interactions, epochs: int, seed: int
+    ) -> ContentEncoder:
+        fit(encoder.model, self._data(interactions), None, epochs=epochs, seed=seed, run_with=self.run_with)
+        return ContentEncoder(encoder.model.eval())
+
+    def _data(self, interactions: Interactions) -> TrainingData:
+        return TrainingData.of(self.catalogue, interactions, self.device)
+
+
+def _recording(run_with: RunWith, curve: list[EpochResult]) -> RunWith:
+    def on_epoch(result: EpochResult) -> None:
+        curve.append(result)
+        run_with.on_epoch(result)
+
+    return replace(run_with, on_epoch=on_epoch)
 
 
 @contextmanager
@@ -110,45 +221,7 @@ def deterministic() -> Iterator[None]:
         torch.set_deterministic_debug_mode(before)
 
 
-@dataclass(frozen=True)
-class _Recipe:
-    """What every fit of one `train` shares."""
-
-    catalogue: Catalogue
-    words: Vocabularies
-    text: TextEmbedder
-    config: TwoTowerConfig
-    seed: int
-    device: torch.device
-    start: TrainedTwoTower | None
-
-    def model(self) -> TwoTower:
-        """The untrained model, or the earlier one with room for the new words; the same at each call."""
-        torch.manual_seed(self.seed)
-        model = TwoTower(self.config, self.words, self.text.size, knows_ages=self.catalogue.knows_ages)
-        if self.start is not None:
-            _continue_from(model, self.start.model)
-        return model.to(self.device)
-
-
-def _fitted(recipe: _Recipe, sequences: Sequences, on_epoch: OnEpoch) -> tuple[TwoTower, tuple[EpochResult, ...]]:
-    config, model = recipe.config, recipe.model()
-    everything = Lessons.of(recipe.catalogue, sequences, recipe.device)
-    validation = Validation.after(sequences, recipe.catalogue, _validation_cut(sequences, config))
-    if not config.validation_days or not len(validation.user_M):
-        return model, fit(model, everything, None, epochs=config.epochs, seed=recipe.seed, on_epoch=on_epoch)
-    past = Lessons.of(recipe.catalogue, validation.past, recipe.device)
-    curve = fit(model, past, validation, epochs=config.epochs, seed=recipe.seed, on_epoch=on_epoch)
-    curve += fit(model, everything, None, epochs=config.refit_epochs, seed=recipe.seed + 1, on_epoch=on_epoch)
-    return model, curve
-
-
-def _validation_cut(sequences: Sequences, config: TwoTowerConfig) -> float:
-    latest = float(sequences.hours.max()) - config.validation_days * 24
-    return max(latest, float(np.quantile(sequences.hours, 1 - config.validation_share)))
-
-
-def _continue_from(model: TwoTower, earlier: TwoTower) -> None:
+def _copy_weights(model: TwoTower, earlier: TwoTower) -> None:
     """Copy every weight; an embedding that has grown keeps its new rows as they were drawn."""
     old, new = earlier.state_dict(), model.state_dict()
     for name, weight in new.items():

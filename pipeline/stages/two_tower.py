@@ -1,7 +1,9 @@
-"""One retrieval a cut, each trained on what was known by then, and each continuing the one before.
+"""One retrieval a cutoff, each trained on what was known by then, and each continuing the one before.
 
-Walking forward costs a moment a cut instead of a whole training: the model of the cut before learns from those who came
-back since. No model ever sees past its own cut.
+The encoder is selected once, at the first cutoff with enough data. From there on the model of a cutoff continues the
+one before with the users who came back since, which takes a moment instead of a whole training. No model ever sees past
+its own cutoff. `TASTEFEED_TWO_TOWER__MINUTES` bounds the training of all cutoffs together;
+when they are over, later cutoffs keep the weights.
 """
 
 from collections.abc import Iterator
@@ -14,19 +16,20 @@ import torch
 
 from contracts import columns as c
 from contracts.errors import UntrainableInput
-from models.two_tower import EpochResult, TrainedTwoTower, train
+from models.two_tower import Deadline, EpochResult, RunWith, TrainedTwoTower, train
 from models.two_tower.exported import export, load
 from pipeline.arrays import Landed, at_cut, read_landed
 from pipeline.console import epochs_bar
 from pipeline.night import Night, Summary
 
+FIRST_SHARE = 0.6
+"""Of the minutes, for the first cutoff; the rest is for those that continue it."""
 CURVE = ("loss", "learning_rate", "validation_recall", "validation_ndcg")
 
 
 def two_tower(night: Night) -> Summary:
     """Train and keep a two-tower for every cut. Raises `UntrainableInput` where the last one has nothing to learn."""
-    if night.settings.threads:
-        torch.set_num_threads(night.settings.threads)
+    use_threads(night)
     landed, trained = read_landed(night), 0
     epochs: list[EpochResult] = []
     with night.lake.new_folder("two_tower", night.plan.as_of) as folder:
@@ -35,24 +38,40 @@ def two_tower(night: Night) -> Summary:
             epochs += tower.epochs
             trained += 1
     track(night, epochs, tower)
-    return {"cuts": trained, "epochs": len(epochs), "vector_size": tower.vector_size}
+    return {"cuts": trained, "epochs": len(epochs), "vector_size": tower.vector_size, **selected(tower)}
+
+
+def use_threads(night: Night) -> None:
+    """Train with as many threads as the settings say; 0 is every core."""
+    if night.settings.threads:
+        torch.set_num_threads(night.settings.threads)
+
+
+def selected(tower: TrainedTwoTower) -> Summary:
+    """The encoder, and the baselines that validated better than it, where there are any."""
+    beaten_by = ", ".join(tower.selection.beaten_by) if tower.selection is not None else ""
+    return {"encoder": tower.encoder_name} | ({"beaten_by": beaten_by} if beaten_by else {})
 
 
 def walk_forward(night: Night, landed: Landed) -> Iterator[tuple[datetime, TrainedTwoTower]]:
     """A model for each cut that has anything to learn from, oldest first."""
     tower, before, config = None, None, night.config.two_tower
+    deadline = Deadline(60 * config.minutes)
+    first = config.model_copy(update={"minutes": config.minutes * FIRST_SHARE})
     with epochs_bar(len(night.plan.cuts)) as on_epoch:
         for cut in night.plan.cuts:
+            start: TrainedTwoTower | None = tower if tower is not None and tower.selection is not None else None
             try:
                 tower = train(
-                    lessons(night, cut, since=before),
+                    at_cut(night, "retrieval_examples", cut).sort(c.USER_ID).collect(),
                     existing(landed.items, cut),
                     landed.users,
-                    config=config if tower is None else night.config.continued,
+                    config=first if start is None else night.config.continued,
                     seed=night.settings.seed,
                     device=night.settings.device,
-                    start=tower,
-                    on_epoch=on_epoch,
+                    start=start,
+                    since=before,
+                    run_with=RunWith(on_epoch=on_epoch, deadline=deadline),
                 )
             except UntrainableInput:
                 if tower is None and cut == night.plan.cuts[-1]:
@@ -60,14 +79,6 @@ def walk_forward(night: Night, landed: Landed) -> Iterator[tuple[datetime, Train
             if tower is not None:
                 before = cut
                 yield cut, tower
-
-
-def lessons(night: Night, cut: datetime, *, since: datetime | None) -> pl.DataFrame:
-    """The histories as of a cut; where a model is continued, of the people who came back since."""
-    examples = at_cut(night, "retrieval_examples", cut).sort(c.USER_ID)
-    if since is not None:
-        examples = examples.filter(pl.col("timestamps").list.last() >= since)
-    return examples.collect()
 
 
 def existing(items: pl.DataFrame, cut: datetime) -> pl.DataFrame:
@@ -94,6 +105,8 @@ def track(night: Night, epochs: list[EpochResult], published: TrainedTwoTower) -
     """The settings, the curve, and the latest model as challenger."""
     run = night.tracking.start("retrieval", parent=night.run)
     night.tracking.params(run, {"two_tower": night.config.two_tower.model_dump(), "seed": night.settings.seed})
+    if published.selection is not None:
+        night.tracking.params(run, {"selection": published.selection.as_json()})
     curves = {name: [getattr(epoch, name) for epoch in epochs] for name in CURVE}
     night.tracking.curves(run, curves, "epochs of all cuts, one after the other")
     with TemporaryDirectory() as folder:

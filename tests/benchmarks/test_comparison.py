@@ -9,7 +9,6 @@ from mlflow import MlflowClient
 
 from benchmarks.report import write_report
 from contracts.errors import UnreadableInput
-from models.two_tower.memory import READOUTS
 from tests import tiny
 
 
@@ -30,7 +29,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     table = pl.DataFrame(rows, schema=["user_id", "item_id", "time_pos"], orient="row")
     table.write_parquet(folder / "data" / "ml-1m" / "interactions.parquet")
     written = folder / "bench.toml"
-    written.write_text('dataset = "gowalla"\nmethods = ["ease", "two_tower"]\ntrials = 1\n[set.ease]\nmost_items = 9\n')
+    fixed = "[set.ease]\nmost_items = 9\n[set.two_tower]\nminutes = 0.05\n"
+    written.write_text(f'dataset = "gowalla"\nmethods = ["ease", "two_tower"]\ntrials = 1\n{fixed}')
     done = bench(folder, "--config", written, "--dataset", "ml-1m", "--set", "ease.most_items=18")
     assert done.returncode == 0, done.stderr
     return folder
@@ -41,7 +41,7 @@ def test_metrics_name_every_method_its_costs_and_how_to_run_it_again(run: Path) 
     found = json.loads(text)
     assert list(found["methods"]) == ["ease", "two_tower"]
     assert all(method["figures"]["peak_rss_mb"] > 50 for method in found["methods"].values())
-    assert found["methods"]["two_tower"]["chosen"]["readout"] in READOUTS
+    assert found["methods"]["two_tower"]["chosen"]["encoder"]
     assert found["methods"]["ease"]["chosen"] == {}, "a peer's search is outside its fit"
     assert set(found["gains"]["ease"]["ndcg_at_10"]) == {"mean", "low", "high"}
     assert found["methods"]["ease"]["config"]["most_items"] == 18, "the flag counts before the file"
@@ -77,7 +77,7 @@ def test_mlflow_has_a_row_a_method_and_no_person(run: Path) -> None:
 def test_the_page_is_made_of_the_run(run: Path) -> None:
     page = write_report([run / "out"], run / "docs").read_text()
     assert "tastefeed bench retrieval --data data --dataset ml-1m" in page
-    assert "| two_tower | – | readout " in page
+    assert "| two_tower | – | minutes 0.05, encoder " in page
     assert (run / "docs" / "benchmarks" / "ml-1m.svg").read_text().startswith("<?xml")
     first = (run / "docs" / "benchmarks" / "ml-1m.svg").read_bytes()
     write_report([run / "out"], run / "docs")
@@ -89,10 +89,10 @@ def test_a_further_run_of_a_data_set_is_a_row_of_its_variants(run: Path) -> None
     other = run / "other"
     other.mkdir(exist_ok=True)
     ours = read["methods"]["two_tower"]
-    ours["config"]["ordered"], ours["params"] = False, {"ordered": False}
+    ours["config"]["minutes"], ours["params"] = 30, {"minutes": 30}
     (other / "metrics.json").write_text(json.dumps(read | {"seed": 8, "methods": {"two_tower": ours}}))
     page = write_report([run / "out", other], run / "docs").read_text()
-    assert f"| ordered False | 8 | {read['machine']['training']} |" in page
+    assert f"| minutes 30 | 8 | {read['machine']['training']} |" in page
     assert f"TASTEFEED_SEED=8 {read['command']}" in page
     kept = [run / "docs" / "benchmarks" / name for name in ("other.json", "out.json")]  # as a shell may sort them
     assert write_report(kept, run / "again").read_text() == page, "the page can be made of what was kept"

@@ -30,7 +30,7 @@ def test_a_file_holds_what_flags_hold(written: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("trails = 3", "bench.toml: trails: Extra inputs are not permitted; the fields are train, test, k, data"),
+        ("trails = 3", "bench.toml: trails: Extra inputs are not permitted; the fields are train, test, ordered, k"),
         ("trials = -1", "bench.toml: trials: Input should be greater than or equal to 0"),
         ("trials = ", "bench.toml: cannot be read as TOML"),
         ("set = 3", "bench.toml: set: Input should be a valid dictionary"),

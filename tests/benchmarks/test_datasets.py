@@ -16,7 +16,7 @@ def written(folder: Path, name: str, frame: pl.DataFrame) -> Path:
 
 
 def words(frame: pl.DataFrame) -> list[str]:
-    return [" ".join(row) for row in frame.rows()]
+    return [" ".join(row) for row in frame.select("user_id", "item_id").rows()]
 
 
 ML_1M = pl.DataFrame(
@@ -41,7 +41,7 @@ def test_ml_1m_is_cut_by_each_users_own_order(tmp_path: Path) -> None:
     assert sorted(words(split.test)) == ["1 12", "2 11"]
     assert sorted(words(split.validation)) == ["1 10", "2 13"]
     assert words(split.validation_train) == ["1 11", "2 10", "1 13"]  # at 1/4, 1/3 and 2/4 of their own histories
-    assert split.train.schema == {"user_id": pl.String, "item_id": pl.String}
+    assert split.train.schema == {"user_id": pl.String, "item_id": pl.String, "timestamp": pl.Datetime("us", "UTC")}
 
 
 def test_ml_1m_leaves_out_what_has_no_place_in_time(tmp_path: Path) -> None:
@@ -67,7 +67,7 @@ def test_an_absent_folder_is_one_line_that_says_what_to_do(tmp_path: Path) -> No
 
 
 def test_an_unknown_data_set_is_refused_with_those_there_are(tmp_path: Path) -> None:
-    with pytest.raises(DataMissing, match="netflix: no such data set; choose one of gowalla, ml-1m, deskdrop"):
+    with pytest.raises(DataMissing, match="netflix: no such data set; choose one of gowalla, ml-1m, citeulike-t"):
         load(tmp_path, "netflix", seed=7)
 
 
@@ -104,3 +104,22 @@ def test_deskdrop_is_cut_by_time_and_asks_for_what_training_knows(tmp_path: Path
 def test_the_bundled_deskdrop_is_readable() -> None:
     split = load(Path(__file__).parents[2] / "data", "deskdrop", seed=7)
     assert (split.train.height, split.test.height, split.test["user_id"].n_unique()) == (38299, 91, 70)
+
+
+def test_only_ordered_rows_have_a_timestamp(tmp_path: Path) -> None:
+    written(tmp_path, "ml-1m", ML_1M)
+    saves = [(user, item) for user in ("a", "b") for item in range(11)]
+    written(tmp_path, "citeulike-t", pl.DataFrame(saves, schema=["user_id", "item_id"], orient="row"))
+    ordered, unordered = (load(tmp_path, name, seed=7) for name in ("ml-1m", "citeulike-t"))
+    assert ordered.train["timestamp"].is_sorted()
+    assert unordered.train.columns == unordered.test.columns == ordered.test.columns == ["user_id", "item_id"]
+    assert unordered.test.group_by("user_id").len()["len"].to_list() == [2, 2], "a fifth of eleven"
+    assert not unordered.train.filter(user_id="a")["item_id"].cast(pl.Int64).is_sorted()
+
+
+def test_amazon_beauty_leaves_the_last_row_out(tmp_path: Path) -> None:
+    rows = [("a", item, 5 - item) for item in range(5)]
+    written(tmp_path, "amazon-beauty", pl.DataFrame(rows, schema=["user_id", "item_id", "time_pos"], orient="row"))
+    split = load(tmp_path, "amazon-beauty", seed=7)
+    assert words(split.test) == ["a 0"]
+    assert words(split.train) == ["a 4", "a 3", "a 2", "a 1"]

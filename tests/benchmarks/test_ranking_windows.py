@@ -21,7 +21,7 @@ def events(*rows: tuple[str, str, float]) -> pl.DataFrame:
 
 
 def words(pairs: pl.DataFrame) -> list[str]:
-    return sorted(" ".join(row) for row in pairs.rows())
+    return sorted(" ".join(row) for row in pairs.select("user_id", "item_id").rows())
 
 
 def daily(days: int) -> pl.DataFrame:

@@ -6,7 +6,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from benchmarks.pairs import read_pairs
+from benchmarks.pairs import in_order, read_train
 from tests import tiny
 
 
@@ -39,11 +39,11 @@ def bench(folder: Path, k: int = 3, *arguments: object):
 
 
 def test_it_finds_the_block_that_a_person_is_of(blocks: Path) -> None:
-    done = bench(blocks)
+    done = bench(blocks, 3, "--ordered", "--set", "two_tower.minutes=0.05")
     assert done.returncode == 0, done.stderr
     metrics = json.loads((blocks / "out" / "metrics.json").read_text())
     assert metrics["users"] == 60
-    assert metrics["chosen"]["readout"] in ("space", "ridge", "attention")
+    assert set(metrics["chosen"]["selection"]["encoders"]) >= {"ridge", "sequence"}
     assert metrics["recall_at_3"] > 0.6  # 3 of 7 unseen items by chance: 0.43
     top = pl.read_parquet(blocks / "out" / "top_k.parquet")
     assert top.columns == ["user_id", "item_id", "rank", "score"]
@@ -51,16 +51,16 @@ def test_it_finds_the_block_that_a_person_is_of(blocks: Path) -> None:
 
 
 def test_items_of_the_training_rows_are_masked(blocks: Path) -> None:
-    assert bench(blocks, k=50).returncode == 0
+    assert bench(blocks, 50, "--set", "two_tower.encoder=svd").returncode == 0
     top, train = pl.read_parquet(blocks / "out" / "top_k.parquet"), pl.read_parquet(blocks / "train.parquet")
     assert top.join(train, on=["user_id", "item_id"]).is_empty()
     assert top.group_by("user_id").len()["len"].unique().to_list() == [7]  # k beyond the catalogue: what is left
 
 
 def test_a_file_s_settings_count_here_too(blocks: Path) -> None:
-    (blocks / "bench.toml").write_text("[set.two_tower]\nreadouts = 'ease'\nordered = false\n")
+    (blocks / "bench.toml").write_text("[set.two_tower]\nencoder = 'ease'\n")
     assert bench(blocks, 3, "--config", blocks / "bench.toml").returncode == 0
-    assert json.loads((blocks / "out" / "metrics.json").read_text())["chosen"]["readout"] == "ease"
+    assert json.loads((blocks / "out" / "metrics.json").read_text())["chosen"]["encoder"] == "ease"
 
 
 @pytest.mark.parametrize(
@@ -97,20 +97,42 @@ def test_unix_time_of_any_unit_keeps_its_order(tmp_path: Path, unit: int) -> Non
     seconds = [1_600_000_000, 1_500_000_000, 1_700_000_000]
     times = {"timestamp": [second * unit for second in seconds]}
     pl.DataFrame({"user_id": [1, 1, 1], "item_id": [1, 2, 3], **times}).write_parquet(tmp_path / "pairs.parquet")
-    pairs = read_pairs(tmp_path / "pairs.parquet")
-    assert pairs["timestamp"].dt.epoch("s").to_list() == seconds
+    pairs = read_train(tmp_path / "pairs.parquet", ordered=False, seed=7)
+    assert pairs["timestamp"].dt.epoch("s").to_list() == sorted(seconds)
+    assert pairs["item_id"].to_list() == ["2", "1", "3"]
     assert pairs["user_id"].to_list() == ["1"] * 3
 
 
-def test_a_counter_in_place_of_a_time_keeps_its_order(tmp_path: Path) -> None:
-    pairs = {"user_id": [1, 1, 1], "item_id": [1, 2, 3], "timestamp": [2, 1, 3]}
-    pl.DataFrame(pairs).write_parquet(tmp_path / "pairs.parquet")
-    assert read_pairs(tmp_path / "pairs.parquet")["timestamp"].arg_sort().to_list() == [1, 0, 2]
+SORTED = pl.DataFrame({"user_id": ["a"] * 40, "item_id": [f"{item:02}" for item in range(40)]})
 
 
-def test_who_knows_that_the_order_means_nothing_can_say_so(blocks: Path) -> None:
-    assert bench(blocks, 3, "--set", "two_tower.ordered=false").returncode == 0
-    assert json.loads((blocks / "out" / "metrics.json").read_text())["chosen"]["readout"] in ("space", "ease", "bag")
+def test_rows_without_a_timestamp_have_no_order_however_the_file_is_sorted() -> None:
+    rows = in_order(SORTED, ordered=False, seed=7)
+    assert rows.columns == ["user_id", "item_id"]
+    assert not rows["item_id"].is_sorted()
+    assert rows.equals(in_order(SORTED, ordered=False, seed=7))
+
+
+def test_rows_that_the_caller_knows_to_be_ordered_keep_their_order() -> None:
+    rows = in_order(SORTED, ordered=True, seed=7)
+    assert rows["item_id"].is_sorted()
+    assert rows["timestamp"].is_sorted()
+
+
+@pytest.mark.parametrize("ordered", [False, True])
+def test_equal_timestamps_are_in_random_order_unless_the_caller_knows_better(*, ordered: bool) -> None:
+    """Items that a file sorts by id within a day were not taken up in that order."""
+    days = SORTED.with_columns(timestamp=pl.int_range(40) // 20 + 1_600_000_000)
+    rows = in_order(days.reverse() if ordered else days, ordered=ordered, seed=7)
+    early = rows.head(20)["item_id"]
+    assert sorted(early) == SORTED.head(20)["item_id"].to_list()
+    assert early.is_sorted(descending=True) == ordered
+    assert not early.is_sorted()
+
+
+def test_rows_without_order_are_read_by_an_encoder_that_needs_none(blocks: Path) -> None:
+    assert bench(blocks, 3).returncode == 0
+    assert json.loads((blocks / "out" / "metrics.json").read_text())["chosen"]["encoder"] in ("svd", "ease", "bag")
     wrong = bench(blocks, 3, "--set", "ials.alpha=1")
     assert wrong.returncode == 1
     assert "with a METHOD of two_tower" in wrong.stderr

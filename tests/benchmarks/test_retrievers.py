@@ -10,9 +10,10 @@ from scipy.sparse import csr_matrix
 from benchmarks.datasets import Split
 from benchmarks.measured_fit import Job, fit
 from benchmarks.methods import METHODS, build, parsed
-from benchmarks.peers.ease import ease_weights
+from benchmarks.pairs import dated
 from benchmarks.peers.sasrec import top_of
 from contracts.errors import PeerFailed, UnknownMethod
+from evaluation.baselines.ease import ease_weights
 
 PEERS = [name for name in METHODS if name not in ("two_tower", "sasrec")]
 FAST = {"ials": {"embedding_size": 2}, "bpr": {"embedding_size": 8}}
@@ -96,7 +97,7 @@ def test_a_process_that_ends_is_an_error_with_its_last_words(monkeypatch: pytest
 
 
 def test_settings_are_read_by_method() -> None:
-    assert parsed(["ials.embedding_size=32", "ials.alpha=2"]) == {"ials": {"embedding_size": "32", "alpha": "2"}}
+    assert parsed(["ials.embedding_size=32", "ials.alpha=2"]) == {"ials": {"embedding_size": 32, "alpha": 2}}
     assert build("ials", {"embedding_size": "32"}, seed=7, threads=1).config.embedding_size == 32
 
 
@@ -113,10 +114,18 @@ def test_a_setting_that_the_method_lacks_is_named() -> None:
         build("ials", {"depth": 3}, seed=7, threads=1)
 
 
-def test_a_method_that_trains_in_epochs_tells_its_curve() -> None:
-    curves = fitted("trained_tower").curves
-    assert len(curves["loss"]) == len(curves["validation_ndcg"]) >= 1
-    assert np.isfinite(curves["loss"]).all()
+def test_a_method_that_trains_in_epochs_has_a_curve() -> None:
+    params = {"encoder": "sequence", "minutes": 0.05, "sequence": {"embedding_size": 8, "heads": 2, "epochs": 2}}
+    job = Job("two_tower", params, dated(blocks()), pl.Series(["u0"]), 3, seed=7, threads=1)
+    done = fit(job)
+    assert len(done.curves["loss"]) == len(done.curves["validation_ndcg"]) >= 1
+    assert np.isfinite(done.curves["loss"]).all()
+    assert done.chosen["encoder"] == "sequence"
+    np.testing.assert_array_equal(fit(job).curves["loss"], done.curves["loss"])
     assert fit(Job("item_knn", {}, blocks(), pl.Series(["u0"]), 3, seed=7, threads=1)).curves == {}
-    told = fit(Job("trained_tower", {}, blocks(), pl.Series(["u0"]), 3, seed=7, threads=1)).curves
-    np.testing.assert_array_equal(told["loss"], curves["loss"])
+
+
+def test_a_setting_of_a_part_is_named_with_dots() -> None:
+    found = parsed(["two_tower.sequence.layers=1", "two_tower.sequence.heads=2", "two_tower.minutes=3"])
+    assert found == {"two_tower": {"sequence": {"layers": 1, "heads": 2}, "minutes": 3}}
+    assert build("two_tower", found["two_tower"], seed=7, threads=1).config.sequence.heads == 2

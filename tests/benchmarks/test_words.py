@@ -46,7 +46,15 @@ def test_what_others_published_is_said_first_and_a_tie_is_no_win() -> None:
         "with 0.1580.",
         "**We do not win**: `two_tower` is not above the published NDCG@20 of 0.1617 (NESCL, Sun et al. 2024), "
         "with 0.1580.",
-        "**We do not win**: `two_tower` is not above the published Recall@20 of 0.1920 (BSPM, Choi et al. 2023), "
+        "**We do not win**: `two_tower` is not above the published Recall@20 of 0.1941 (ChebyCF, Kim et al. 2025), "
         "with 0.1900.",
         "`two_tower` is above the published Recall@20 of 0.1872 (SimpleX, BARS leaderboard), with 0.1900.",
+    ]
+
+
+def test_a_baseline_that_validates_better_is_named_before_the_gains() -> None:
+    selection = {"selected": "svd", "encoders": {"svd": 0.1}, "baselines": {"ials": 0.2}, "beaten_by": ["ials"]}
+    run_ = run() | {"methods": {"two_tower": {"chosen": {"selection": selection}}}}
+    assert sentences(run_) == [
+        "**We do not win on validation**: the selected encoder of `two_tower` has NDCG 0.1000, `ials` 0.2000."
     ]

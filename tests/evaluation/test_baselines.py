@@ -3,7 +3,7 @@ from datetime import timedelta
 import numpy as np
 import pytest
 
-from evaluation import Lists, hold_out, item_sets
+from evaluation import Lists, hold_out, item_sets, top_k
 from evaluation.baselines import (
     Ials,
     IalsConfig,
@@ -11,7 +11,6 @@ from evaluation.baselines import (
     ItemKnnConfig,
     MostPopular,
     NewestFirst,
-    masking,
     night_baselines,
 )
 from tests.evaluation.builders import CUT, catalogue, events
@@ -92,7 +91,7 @@ class TestEveryBaseline:
 
     def test_small_chunks_give_the_same_lists(self, baseline, monkeypatch):
         everyone, _ = self.ask(baseline)
-        monkeypatch.setattr(masking, "CHUNK_SCORES", 64)
+        monkeypatch.setattr(top_k, "CHUNK_SCORES", 64)
         assert (self.ask(baseline)[0].rows == everyone.rows).all()
 
     def test_a_user_without_history_gets_a_list(self, baseline):
@@ -131,7 +130,7 @@ def test_equal_scores_go_to_the_lower_row():
     def flat(users):
         return np.zeros((len(users), 4), dtype=np.float32)
 
-    found = masking.best_unseen(flat, rows(0), 3, rankable=ALL, seen=NOBODY_SAW)
+    found = top_k.best_unseen(flat, rows(0), 3, rankable=ALL, seen=NOBODY_SAW)
     assert found.rows.tolist() == [[0, 1, 2]]
 
 

@@ -1,4 +1,4 @@
-"""Four circles of people, each with its own ten items: what a retrieval must find out without being told."""
+"""Four circles of people, each with its own ten items: which a retrieval must learn."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -11,7 +11,14 @@ from models.two_tower import TrainedTwoTower, TwoTowerConfig, train
 
 AS_OF = datetime(2026, 3, 1, tzinfo=UTC)
 TINY = TwoTowerConfig(
-    embedding_size=16, history_length=6, epochs=12, batch_size=16, uniform_negatives=16, learning_rate=0.01, heads=2
+    encoder="content",
+    embedding_size=16,
+    history_length=6,
+    epochs=12,
+    batch_size=16,
+    uniform_negatives=16,
+    learning_rate=0.01,
+    heads=2,
 )
 CIRCLES, PER_CIRCLE = 4, 10
 

@@ -1,22 +1,18 @@
-"""Learned bags beside the item space, with numbers that a person can check."""
+"""The learned bag of items, with numbers that a person can check."""
 
 import numpy as np
 import pytest
 import torch
 from scipy.sparse import csr_matrix
 
-from models.two_tower.memory import MemoryConfig, fit, fit_memory
-from models.two_tower.memory.bag import batches, share_of_rate
-from models.two_tower.memory.config import BagConfig
-from models.two_tower.memory.fitting import by_bag, by_space, space_of
-from models.two_tower.memory.graph import Sparse
-from models.two_tower.memory.softmax import BLOCK, log_sum_exp
-from models.two_tower.memory.tower import mixed
-from models.two_tower.memory.trials import Trial
-from models.two_tower.memory.tricks import going_without
-from tests.models.paths import blocks, of, unseen_scores
+from models.two_tower.collaborative.bag import batches
+from models.two_tower.collaborative.config import BagConfig, CollaborativeConfig
+from models.two_tower.collaborative.fit import fit
+from models.two_tower.collaborative.softmax import BLOCK, log_sum_exp
+from models.two_tower.collaborative.sparse import Sparse
+from tests.models.tiny_interactions import blocks, of, unseen_scores
 
-CONFIG = MemoryConfig(readout="bag", embedding_size=3, bag=BagConfig(embedding_size=3))
+CONFIG = CollaborativeConfig(encoder="bag", embedding_size=3, bag=BagConfig(embedding_size=3))
 
 
 def test_the_softmax_in_blocks_is_the_softmax() -> None:
@@ -52,55 +48,16 @@ def test_everyone_comes_once_before_anyone_comes_again() -> None:
         assert sorted(np.concatenate(steps[begin : begin + 3]).tolist()) == list(range(10))
 
 
-def test_steps_grow_and_then_shrink() -> None:
-    shares = [share_of_rate(step, 100) for step in (0, 19, 60, 100)]
-    assert shares[0] == pytest.approx(0.05)
-    assert max(shares) == shares[1] > 0.9
-    assert shares[3] == pytest.approx(0.03)
-
-
-@pytest.mark.parametrize("without", [(), ("beginning",)])
-def test_a_learned_bag_finds_the_block_that_a_person_is_of(without: tuple[str, ...]) -> None:
-    histories = blocks()
-    best = np.argsort(-unseen_scores(fit(histories, going_without(CONFIG, without), seed=7), histories), axis=1)[:, :2]
+@pytest.mark.parametrize("item_init", ["svd", "random"])
+def test_a_learned_bag_finds_the_block_of_a_user(item_init: str) -> None:
+    interactions, config = blocks(), CONFIG.changed({"bag": {"item_init": item_init}})
+    best = np.argsort(-unseen_scores(fit(interactions, config, seed=7), interactions), axis=1)[:, :2]
     assert (best % 2 == np.arange(60)[:, None] % 2).mean() > 0.9  # a guess: one half
 
 
-def test_a_mix_of_two_towers_is_the_weighed_sum_of_what_they_say_in_standard_deviations() -> None:
-    histories, space = blocks(), space_of(blocks(), CONFIG, seed=7)
-    parts = by_bag(histories, space, CONFIG, seed=7), by_space(space, CONFIG)
-    says = [tower.reader(histories) @ tower.items_IV[:, :-1].T for tower in parts]
-    wanted = sum(share * said / said.std(axis=1, keepdims=True) for share, said in zip((0.7, 0.3), says, strict=True))
-    tower = mixed(*parts, CONFIG, share=0.7)
-    said = tower.scores(histories)
-    assert said == pytest.approx(wanted, abs=1e-3)
-
-
-def test_strangers_get_what_is_popular_and_the_seed_repeats() -> None:
-    histories = of([0, 1], [0, 1, 2], [2, 1], [2, 1])
-    one, two = (fit(histories, CONFIG, seed=7) for _ in range(2))
+def test_an_empty_history_ranks_by_popularity_and_the_seed_repeats() -> None:
+    interactions = of([0, 1], [0, 1, 2], [2, 1], [2, 1])
+    one, two = (fit(interactions, CONFIG, seed=7) for _ in range(2))
     assert one.scores(of([])).argmax() == 1
-    assert np.array_equal(one.embed_items(), two.embed_items())
-    assert not np.array_equal(one.embed_items(), fit(histories, CONFIG, seed=8).embed_items())
-
-
-@pytest.mark.parametrize("readout", ["space", "ease"])
-def test_a_trick_is_left_out_whatever_the_bag_is_beside(readout: str) -> None:
-    tried: list[Trial] = []
-    fit_memory(blocks(), k=2, seed=7, readouts=(readout, "bag"), without=["beginning"], on_trial=tried.append)
-    assert "bag" in {trial.config.readout for trial in tried}
-    assert {trial.config.bag.begins for trial in tried} == {"noise"}
-
-
-def test_bags_are_tried_where_order_tells_nothing() -> None:
-    tried: dict[bool, list[str]] = {False: [], True: []}
-    for ordered, names in tried.items():
-        fit_memory(
-            blocks(),
-            seed=7,
-            ordered=ordered,
-            readouts=["space", "bag", "ridge"],
-            on_trial=lambda trial, names=names: names.append(trial.config.readout),
-        )
-    assert tried[False][-4:] == ["bag"] * 4
-    assert "bag" not in tried[True]
+    assert np.array_equal(one.items_IV, two.items_IV)
+    assert not np.array_equal(one.items_IV, fit(interactions, CONFIG, seed=8).items_IV)

@@ -4,16 +4,13 @@ import numpy as np
 import pytest
 import torch
 
-from contracts.errors import UntrainableInput
-from models.two_tower.memory import Histories, MemoryTwoTower, fit_memory, histories_of
-from models.two_tower.memory import budget as budget_module
-from models.two_tower.memory import choice as choice_module
-from models.two_tower.memory.budget import MINUTES, QUARTER, Budget, seconds_left, seconds_of_space
-from models.two_tower.memory.config import AttentionConfig, BagConfig
-from models.two_tower.memory.trials import Trial
-from tests.models.paths import blocks, wanderers
+from models.two_tower import budget as budget_module
+from models.two_tower.budget import Budget, seconds_of_space, training_minutes
+from models.two_tower.collaborative.config import BagConfig, SequenceConfig
+from models.two_tower.interactions import Interactions, interactions_of
+from tests.models.tiny_interactions import of
 
-ATTENTION = AttentionConfig(epochs=12, fewest_steps=1)
+SEQUENCE = SequenceConfig(epochs=12, min_steps=1)
 
 
 @pytest.fixture(params=[torch.float32, torch.bfloat16], autouse=True)
@@ -21,16 +18,16 @@ def _precision(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(budget_module, "half", lambda: request.param)
 
 
-def people(count: int, items: int, touches: int = 5) -> Histories:
+def people(count: int, items: int, each: int = 5) -> Interactions:
     random = np.random.default_rng(0)
-    rows = np.repeat(np.arange(count), touches)
-    return histories_of(rows, random.integers(items, size=len(rows)), users=count, items=items)
+    rows = np.repeat(np.arange(count), each)
+    return interactions_of(rows, random.integers(items, size=len(rows)), users=count, items=items)
 
 
 def test_a_budget_that_suffices_changes_nothing() -> None:
     within = Budget(people(1000, 500), seconds=600)
     assert within.bag(BagConfig()) == BagConfig()
-    assert within.attention(ATTENTION) == ATTENTION
+    assert within.sequence(SEQUENCE) == SEQUENCE
 
 
 def test_four_times_the_people_have_a_quarter_of_the_dimensions_or_passes() -> None:
@@ -41,68 +38,42 @@ def test_four_times_the_people_have_a_quarter_of_the_dimensions_or_passes() -> N
     smaller = Budget(many, enough * 1.01).bag(sizes)
     assert smaller is not None
     assert smaller.embedding_size == 256
-    enough = 12 * Budget(few, seconds=0).seconds_of_epoch(ATTENTION)
-    assert Budget(few, enough * 1.01).attention(ATTENTION) == ATTENTION
-    assert Budget(many, enough * 1.01).attention(ATTENTION).epochs == 3
+    enough = 12 * Budget(few, seconds=0).seconds_of_epoch(SEQUENCE)
+    assert Budget(few, enough * 1.01).sequence(SEQUENCE) == SEQUENCE
+    assert Budget(many, enough * 1.01).sequence(SEQUENCE).epochs == 3
 
 
 def test_a_transformer_of_few_passes_goes_without_dropout() -> None:
     past = people(20_000, 2000)
-    a_pass = Budget(past, seconds=0).seconds_of_epoch(ATTENTION)
-    few, more = (Budget(past, passes * a_pass * 1.01).attention(ATTENTION) for passes in (5, 6))
+    a_pass = Budget(past, seconds=0).seconds_of_epoch(SEQUENCE)
+    few, more = (Budget(past, passes * a_pass * 1.01).sequence(SEQUENCE) for passes in (5, 6))
     assert (few.epochs, few.dropout) == (5, 0)
-    assert (more.epochs, more.dropout) == (6, ATTENTION.dropout)
+    assert (more.epochs, more.dropout) == (6, SEQUENCE.dropout)
 
 
 def test_a_bag_of_too_few_dimensions_is_none_and_attention_passes_once_at_least() -> None:
     hurried = Budget(people(20_000, 2000), seconds=0.01)
     assert hurried.bag(BagConfig()) is None
-    assert hurried.attention(ATTENTION).epochs == 1
+    assert hurried.sequence(SEQUENCE).epochs == 1
 
 
 def test_a_large_space_costs_more() -> None:
-    histories = people(1000, 500)
-    assert seconds_of_space(histories, 16) < seconds_of_space(histories, 64) < seconds_of_space(people(9000, 500), 64)
+    interactions = people(1000, 500)
+    assert (
+        seconds_of_space(interactions, 16)
+        < seconds_of_space(interactions, 64)
+        < seconds_of_space(people(9000, 500), 64)
+    )
 
 
-def test_a_quarter_of_an_hour_holds_a_million_rows_of_some_ten_thousand_people_and_not_the_lists_of_a_city() -> None:
-    assert 60 * MINUTES < seconds_left(people(6000, 3000, touches=160)) < QUARTER
-    assert seconds_left(people(180_000, 60_000)) < 0
+def test_the_training_budget_grows_with_the_rows_up_to_the_configured_minutes() -> None:
+    few, many = people(15_000, 500), people(200_000, 2000)
+    assert training_minutes(few, 10) == pytest.approx(1.5 + 9.5 * 0.075)
+    assert training_minutes(many, 10) == 10
+    assert training_minutes(few, 0.5) == 0.5
 
 
-def test_where_lists_take_the_quarter_nothing_is_trained(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(choice_module, "seconds_left", lambda _: -1.0)
-    assert not any(trial.config.readout == "bag" for trial in trials_of(blocks(), ordered=False)[1])
-    _, tried = trials_of(blocks(), ordered=False, minutes=MINUTES)
-    assert any(trial.config.readout == "bag" for trial in tried), "whoever gives minutes has them"
-
-
-def trials_of(histories: Histories, **asked: object) -> tuple[MemoryTwoTower, list[Trial]]:
-    tried: list[Trial] = []
-    return fit_memory(histories, k=2, seed=7, on_trial=tried.append, **asked), tried
-
-
-def test_without_time_nothing_much_is_trained() -> None:
-    tower, tried = trials_of(wanderers(), ordered=True, minutes=1e-9)
-    (attention,) = [trial.config.attention for trial in tried if trial.config.readout == "attention"]
-    assert attention.epochs == 1
-    assert tower.embed_items().shape[0] == 12
-
-
-def test_only_a_bag_and_no_time_for_it_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(budget_module, "SMALLEST", 1)
-    with pytest.raises(UntrainableInput, match="none of the readouts bag"):
-        trials_of(blocks(), ordered=False, readouts=["bag"], minutes=1e-9)
-
-
-def test_a_bag_is_chosen_with_fewer_dimensions_than_it_has_in_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(budget_module, "SMALLEST", 1)
-    monkeypatch.setattr(choice_module, "merit", lambda trial: trial.config.readout == "bag")
-    histories, sizes = blocks(), BagConfig()
-    minutes = 3 / 60 * Budget(histories, 0).seconds_of_bag(sizes, histories.item_count // 2)
-    tower, tried = trials_of(histories, ordered=False, readouts=["ease", "bag"], minutes=1.01 * minutes)
-    assert tower.config.readout == "bag"
-    chosen_with = {trial.config.bag.embedding_size for trial in tried if trial.config.readout == "bag"}
-    assert chosen_with == {histories.item_count // 2}
-    assert tower.config.bag.embedding_size == histories.item_count
-    assert tower.embed_items().shape[1] == 2 * histories.item_count + 1, "the bag, the item space, popularity"
+def test_few_rows_of_many_items_pay_for_the_optimizer() -> None:
+    """Each step moves every item vector, whether or not the step has seen it."""
+    few_items, many_items = (of([0, 1, 2] * 900, items=items) for items in (5000, 500_000))
+    assert Budget(many_items, 0).seconds_of_epoch(SEQUENCE) > 2 * Budget(few_items, 0).seconds_of_epoch(SEQUENCE)

@@ -57,7 +57,7 @@ def test_missing_or_foreign_files_are_refused(folder, tmp_path):
         load(tmp_path / "nowhere")
     manifest = json.loads((folder / "manifest.json").read_text())
     (folder / "manifest.json").write_text(json.dumps(manifest | {"format": 99}))
-    with pytest.raises(ReleaseCorrupt, match="format 99, this version reads 1 and 2"):
+    with pytest.raises(ReleaseCorrupt, match="format 99, this version reads 3"):
         load(folder)
     manifest["config"]["embedding_size"] = 32
     (folder / "manifest.json").write_text(json.dumps(manifest))
@@ -100,16 +100,15 @@ def test_a_creator_is_forgotten_and_the_others_keep_their_vectors(trained, folde
     np.testing.assert_array_equal(load(folder).embed_items(items, as_of), want)
 
 
-def test_a_folder_of_the_first_format_is_read_and_cleaned(trained, folder, items, as_of):
+def test_a_folder_of_the_first_format_is_cleaned_though_it_is_not_loaded(trained, folder, items):
     of_the_first_format(folder, trained)
-    vectors = trained.embed_items(items, as_of)
-    np.testing.assert_array_equal(load(folder).embed_items(items, as_of), vectors)
     gone, *others = creators_of(items)
     write(folder, forgotten(folder, [], [gone]))
     text = (folder / "words.json").read_text()
     assert not [name for name in (gone, *others) if f'"{name}"' in text]
-    kept = (items["creator_id"] != gone).fill_null(value=True).to_numpy()
-    np.testing.assert_array_equal(load(folder).embed_items(items, as_of)[kept], vectors[kept])
+    assert forgotten(folder, [], [gone]) == {}
+    with pytest.raises(ReleaseCorrupt, match="format 2, this version reads 3"):
+        load(folder)
 
 
 @pytest.mark.parametrize("content", [b"{", b"[]", b'{"items": []}'])
@@ -129,5 +128,5 @@ def test_a_broken_folder_is_cleaned_and_stays_refused(trained, folder, items):
     (folder / "words.json").write_text(json.dumps(broken))
     write(folder, forgotten(folder, []))
     assert creators_of(items)[0] not in (folder / "words.json").read_text()
-    with pytest.raises(ReleaseCorrupt, match="sha256"):
+    with pytest.raises(ReleaseCorrupt, match="format 1, this version reads 3"):
         load(folder)

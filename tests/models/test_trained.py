@@ -6,12 +6,12 @@ import pytest
 import torch
 
 from contracts.errors import UntrainableInput
-from models.two_tower import EpochResult, TrainedTwoTower, train
-from models.two_tower.training import best_epoch
+from models.two_tower import Deadline, EpochResult, RunWith, TrainedTwoTower, train
+from models.two_tower.training_loop import best_epoch
 
 
 def weights(trained: TrainedTwoTower) -> dict[str, torch.Tensor]:
-    return trained.model.state_dict()
+    return trained.encoder.model.state_dict()
 
 
 def assert_same_weights(one: TrainedTwoTower, other: TrainedTwoTower) -> None:
@@ -33,11 +33,6 @@ def test_it_finds_the_circles(trained, examples, items, as_of):
     assert share_in_circle(trained, examples, items, as_of) > 0.9
 
 
-def test_without_attention_it_finds_them_too(examples, items, as_of, tiny):
-    config = tiny.model_copy(update={"encoder": "mean", "validation_days": 0.0})
-    assert share_in_circle(train(examples, items, config=config, seed=3), examples, items, as_of) > 0.9
-
-
 @pytest.fixture(scope="module")
 def glimpse(examples, items, tiny) -> TrainedTwoTower:
     """Two epochs: enough for every weight to have moved."""
@@ -50,7 +45,7 @@ def test_the_same_seed_gives_the_same_weights_and_another_others(glimpse, exampl
     assert not torch.equal(other["users.taste.weight"], weights(glimpse)["users.taste.weight"])
 
 
-def test_who_opted_out_of_training_teaches_nothing_and_has_a_vector(glimpse, examples, items, examples_from, as_of):
+def test_a_user_who_opted_out_of_training_changes_no_weight(glimpse, examples, items, examples_from, as_of):
     silent = examples_from({"opted-out": ["c0-1", "c3-2", "c1-1"]}, trainable=False)
     users = pl.DataFrame({"user_id": ["opted-out"], "region": ["an island with one inhabitant"]})
     everyone = pl.concat([silent, examples])
@@ -122,7 +117,7 @@ def test_items_that_do_not_exist_yet_are_no_negatives(examples, items, tiny, as_
 def test_validation_stops_early_and_then_everything_is_learned(examples, items, tiny):
     lines: list[EpochResult] = []
     config = tiny.model_copy(update={"epochs": 6, "patience": 1})
-    trained = train(examples, items, config=config, seed=3, on_epoch=lines.append)
+    trained = train(examples, items, config=config, seed=3, run_with=RunWith(on_epoch=lines.append))
     assert tuple(lines) == trained.epochs
     searched = [line for line in lines if not line.refit]
     refitted = [line for line in lines if line.refit]
@@ -140,6 +135,33 @@ def test_a_warm_start_knows_what_it_knew_and_takes_new_items(trained, examples, 
     assert share_in_circle(warm, examples, items, as_of) > 0.9
     assert warm.words.items.words == (*trained.words.items.words, "c0-new")
     assert warm.epochs[0].loss < trained.epochs[0].loss - 0.3
+
+
+def test_only_users_who_came_back_train_a_warm_start(trained, examples, items, examples_from, as_of):
+    """Nobody was there in the hour before, so that the weights stay; the one new user came back."""
+    config = trained.config.model_copy(update={"epochs": 1})
+    still = train(examples, items, config=config, seed=5, start=trained, since=as_of)
+    assert_same_weights(still, trained)
+    back = examples_from({"new": ["c0-1", "c0-2", "c0-3"]})
+    both = pl.concat([examples.with_columns(_earlier()), back])
+    moved = train(both, items, config=config, seed=5, start=trained, since=as_of - timedelta(hours=4))
+    assert_same_weights(moved, train(back, items, config=config, seed=5, start=trained))
+
+
+def _earlier() -> pl.Expr:
+    return pl.col("timestamps").list.eval(pl.element().dt.offset_by("-30d"))
+
+
+def test_when_the_time_is_over_a_warm_start_keeps_its_weights(trained, examples, items):
+    over = RunWith(deadline=Deadline(seconds=-1))
+    config = trained.config.model_copy(update={"epochs": 3})
+    assert_same_weights(train(examples, items, config=config, seed=5, start=trained, run_with=over), trained)
+
+
+def test_training_ends_with_the_epoch_in_which_the_time_is_over(examples, items, tiny):
+    over = RunWith(deadline=Deadline(seconds=-1))
+    tower = train(examples, items, config=tiny.model_copy(update={"validation_days": 0.0}), seed=5, run_with=over)
+    assert len(tower.epochs) == 1
 
 
 def test_a_start_of_another_shape_is_refused(trained, examples, items):

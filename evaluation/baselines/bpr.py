@@ -1,0 +1,45 @@
+"""Bayesian personalised ranking (Rendle et al. 2009, arXiv:1205.2618), by the `implicit` library."""
+
+from implicit.cpu.bpr import BayesianPersonalizedRanking
+from implicit.recommender_base import ModelFitError
+from pydantic import BaseModel, ConfigDict, Field
+from scipy.sparse import csr_matrix
+
+from contracts.errors import PeerFailed
+from evaluation.baselines.recommender import ScoresOf
+from evaluation.lists import Rows
+from evaluation.top_k import Scores
+
+
+class BprConfig(BaseModel):
+    """What BPR is."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    embedding_size: int = Field(64, ge=1, description="length of a user and an item vector")
+    learning_rate: float = Field(0.05, gt=0)
+    regularization: float = Field(0.01, ge=0, description="weight of the vectors' squared length")
+    epochs: int = Field(100, ge=1, description="passes over all likes")
+
+
+def bpr_scores(liked: csr_matrix, config: BprConfig, *, seed: int) -> ScoresOf:
+    """Inner products of vectors that rank a like above a random item. One thread: several overwrite one another's
+    steps, and no two runs are alike. Raises `PeerFailed` where the steps were too large."""
+    model = BayesianPersonalizedRanking(
+        factors=config.embedding_size,
+        learning_rate=config.learning_rate,
+        regularization=config.regularization,
+        iterations=config.epochs,
+        num_threads=1,
+        random_state=seed,
+    )
+    try:
+        model.fit(liked, show_progress=False)
+    except ModelFitError as diverged:
+        raise PeerFailed(f"bpr: {diverged} with {config!r}; learn more slowly") from diverged
+
+    def scores_of(user_rows: Rows) -> Scores:
+        scores: Scores = model.user_factors[user_rows] @ model.item_factors.T  # their last column is the item's bias
+        return scores
+
+    return scores_of

@@ -1,0 +1,68 @@
+"""Implicit alternating least squares (Hu, Koren & Volinsky 2008, doi:10.1109/ICDM.2008.22), by `implicit`."""
+
+from typing import Literal
+
+import numpy as np
+from implicit.cpu.als import AlternatingLeastSquares
+from implicit.recommender_base import ModelFitError
+from pydantic import BaseModel, ConfigDict, Field
+from scipy.sparse import csr_matrix
+from threadpoolctl import threadpool_limits
+
+from contracts.errors import PeerFailed
+from evaluation.baselines.recommender import ScoresOf
+from evaluation.lists import Rows
+from evaluation.top_k import Scores
+
+
+class IalsConfig(BaseModel):
+    """What iALS is."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    embedding_size: int = Field(64, ge=1, description="length of a user and an item vector")
+    regularization: float = Field(0.01, ge=0, description="weight of the vectors' squared length")
+    alpha: float = Field(1.0, gt=0, description="confidence of a like, or that a unit of log strength adds")
+    epochs: int = Field(15, ge=1, description="times that users and items are solved in turn")
+    confidence: Literal["linear", "log"] = Field(
+        "linear", description="alpha * strength, or 1 + alpha * log(1 + strength), the paper's second form"
+    )
+
+
+def ials_factors(liked: csr_matrix, config: IalsConfig, *, seed: int, threads: int = 1) -> tuple[Scores, Scores]:
+    """Solved vectors of users [U, D] and of items [I, D]. `liked` [U, I] holds strengths. With one thread, the same
+    seed gives the same vectors. Raises `PeerFailed` where the systems have no finite solution."""
+    # implicit brings its own threads: a threaded BLAS beside them makes it up to ten times slower, it warns
+    with threadpool_limits(1, "blas"):
+        model = AlternatingLeastSquares(
+            factors=config.embedding_size,
+            regularization=config.regularization,
+            alpha=1.0,
+            iterations=config.epochs,
+            num_threads=threads,
+            random_state=seed,
+        )
+        try:
+            model.fit(_confidence(liked, config), show_progress=False)
+        except ModelFitError as diverged:
+            raise PeerFailed(f"ials: {diverged} with {config!r}; regularize more") from diverged
+
+    return np.asarray(model.user_factors), np.asarray(model.item_factors)
+
+
+def ials_scores(liked: csr_matrix, config: IalsConfig, *, seed: int, threads: int = 1) -> ScoresOf:
+    """The inner products of solved vectors; raises as `ials_factors` does."""
+    users_UD, items_ID = ials_factors(liked, config, seed=seed, threads=threads)
+
+    def scores_of(user_rows: Rows) -> Scores:
+        scores: Scores = users_UD[user_rows] @ items_ID.T
+        return scores
+
+    return scores_of
+
+
+def _confidence(liked: csr_matrix, config: IalsConfig) -> csr_matrix:
+    confidence = liked.copy()
+    logs = 1 + config.alpha * np.log1p(liked.data)
+    confidence.data = logs if config.confidence == "log" else config.alpha * liked.data
+    return confidence

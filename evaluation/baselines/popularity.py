@@ -1,0 +1,72 @@
+"""Baselines that show everyone the same order: the newest first, and the most popular of some days."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import numpy as np
+from scipy.sparse import csr_matrix
+
+from evaluation.baselines.recommender import ScoresOf
+from evaluation.lists import ItemSets, Lists, Mask, Rows
+from evaluation.splits import Catalogue, Events, Instants
+from evaluation.top_k import first_unseen
+
+
+def popularity_scores(liked: csr_matrix) -> ScoresOf:
+    """How many users of `liked` [U, I] liked each item, the same for everyone."""
+    counts = np.bincount(liked.indices, minlength=liked.shape[1]).astype(np.float32)
+    return lambda user_rows: np.tile(counts, (len(user_rows), 1))
+
+
+@dataclass(frozen=True)
+class SameOrder:
+    """One order of the whole catalogue [I], best first."""
+
+    order: Rows
+
+    def recommend(self, user_rows: Rows, k: int, *, rankable: Mask, seen: ItemSets) -> Lists:
+        """The first `k` rankable items of the order that each user has not seen."""
+        return first_unseen(self.order[rankable[self.order]], user_rows, k, seen)
+
+
+@dataclass(frozen=True)
+class NewestFirst:
+    """The newest items; where `created_at` is unknown, an item is as old as its first event."""
+
+    name: str = "newest_first"
+
+    def fit(self, history: Events, catalogue: Catalogue, cut: datetime) -> SameOrder:
+        """Order the catalogue by age."""
+        age_rank = _age_rank(history.between(None, cut), catalogue)
+        return SameOrder(np.argsort(age_rank, kind="stable").astype(np.int32))
+
+
+@dataclass(frozen=True)
+class MostPopular:
+    """The items with most clicks and saves in the last `days`; equals by age, the newer first."""
+
+    days: int
+
+    @property
+    def name(self) -> str:
+        """`popular_7d` for seven days."""
+        return f"popular_{self.days}d"
+
+    def fit(self, history: Events, catalogue: Catalogue, cut: datetime) -> SameOrder:
+        """Count clicks and saves in the days before `cut`."""
+        recent = history.between(cut - timedelta(days=self.days), cut)
+        counts = np.bincount(recent.item_rows[recent.gains > 0], minlength=history.item_count)
+        return SameOrder(np.lexsort((_age_rank(history, catalogue), -counts)).astype(np.int32))
+
+
+def _age_rank(history: Events, catalogue: Catalogue) -> np.ndarray:
+    """[I] a number that is lower the newer an item is; items without any time come last."""
+    born = np.where(np.isnat(catalogue.created_at), _first_seen(history), catalogue.created_at)
+    return np.where(np.isnat(born), np.iinfo(np.int64).max, -born.astype(np.int64))
+
+
+def _first_seen(history: Events) -> Instants:
+    first = np.full(history.item_count, np.iinfo(np.int64).max)
+    np.minimum.at(first, history.item_rows, history.timestamps.astype("datetime64[us]").astype(np.int64))
+    unseen = first == np.iinfo(np.int64).max
+    return np.where(unseen, np.datetime64("NaT"), first.astype("datetime64[us]"))

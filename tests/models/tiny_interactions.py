@@ -1,0 +1,30 @@
+"""Interactions small enough to know what comes next."""
+
+from itertools import chain
+
+import numpy as np
+
+from models.two_tower.collaborative.encoder import CollaborativeEncoder
+from models.two_tower.interactions import Interactions, interactions_of
+
+
+def of(*histories: list[int], items: int = 3) -> Interactions:
+    users = np.repeat(np.arange(len(histories)), [len(history) for history in histories])
+    return interactions_of(users, np.fromiter(chain(*histories), np.int64), users=len(histories), items=items)
+
+
+def unseen_scores(tower: CollaborativeEncoder, histories: Interactions) -> np.ndarray:
+    scores = tower.scores(histories)
+    scores[histories.pairs().nonzero()] = -np.inf
+    return scores
+
+
+def wanderers(people: int = 60, items: int = 12, length: int = 8) -> Interactions:
+    """Everybody walks the items' circle from a place of their own: the next item is certain, if one knows the last."""
+    return of(*([(person * 5 + step) % items for step in range(length)] for person in range(people)), items=items)
+
+
+def blocks() -> Interactions:
+    """Sixty people who like four of their block's six items, even or odd ones, in an order that tells nothing."""
+    random = np.random.default_rng(3)
+    return of(*((2 * random.permutation(6)[:4] + person % 2).tolist() for person in range(60)), items=12)
