@@ -7,7 +7,7 @@ AS_OF ?= 2017-03-01
 DATA ?= ../shared/data
 TRIALS ?= 20
 # of each of the six fuzzing tests
-FUZZ_EXAMPLES ?= 4000
+FUZZ_EXAMPLES ?= 8000
 # the methods of the small version
 QUICK := most_popular,item_knn,ials,two_tower
 # ours with one encoder or without a part, each a run; single precision makes all passes of a training in 21 minutes
@@ -81,7 +81,7 @@ chaos: $(READY)  ## kill the night thirty times, and see it recover
 	@TASTEFEED_CHAOS_KILLS=30 $(BIN)/python -m pytest tests/pipeline/test_chaos.py --timeout 3600 -s
 
 fuzz: $(READY)  ## thousands of mutated files and requests: no traceback, no 5xx, no row lost or counted twice
-	@TASTEFEED_FUZZ_EXAMPLES=$(FUZZ_EXAMPLES) OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/fuzz --numprocesses 2 --dist loadfile --timeout 3600 -s
+	@TASTEFEED_FUZZ_EXAMPLES=$(FUZZ_EXAMPLES) OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/fuzz --numprocesses 2 --dist loadfile --timeout 3600 --hypothesis-show-statistics
 
 check: $(READY)  ## lint, types, import rules
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports
