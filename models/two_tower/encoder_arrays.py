@@ -35,9 +35,9 @@ def description_of(encoder: Encoder) -> dict[str, Any]:
 
 
 def name_of(encoder: Encoder) -> str:
-    """`content`, `svd`, `ridge + sequence` and the like."""
+    """`content`, `svd`, `ridge and sequence` and the like."""
     if isinstance(encoder, Concatenation):
-        return " + ".join(name_of(part) for part in encoder.parts)
+        return " and ".join(name_of(part) for part in encoder.parts)
     return encoder.config.encoder if isinstance(encoder, CollaborativeEncoder) else CONTENT
 
 

@@ -278,7 +278,7 @@ class Selector:
         ndcg, weight = max(measured)
         weights, hours = (1 - weight, weight), self.held_out.hours
         return self._trial(
-            f"{first.name} + {other.name}",
+            f"{first.name} and {other.name}",
             self._weighted(first, other, weight),
             ndcg,
             {"encoder": "concatenation", "parts": [first.config, other.config], "weights": list(weights)},

@@ -18,6 +18,7 @@ from safetensors import safe_open
 from contracts import Settings
 from contracts.schemas import DERIVED
 from models.two_tower import load as load_tower_folder
+from models.two_tower.exported import FORMAT
 from models.two_tower.vocabulary import Vocabularies
 from pipeline.importers import land, landed_items
 from serving import publish
@@ -140,7 +141,8 @@ def test_nor_does_a_digest_of_the_name(forgotten: Path) -> None:
         assert creators.salt
         assert creators.codes(pl.Series([ERASED, PERSONAL])).tolist() == [0, 0]
         assert creators.codes(pl.Series(["ann", "bob"])).min() > 0
-        load_tower_folder(path.parent)  # whole
+        if json.loads((path.parent / "manifest.json").read_text())["format"] == FORMAT:
+            load_tower_folder(path.parent)  # whole
 
 
 def test_the_items_of_a_creator_who_opted_out_stay_away_after_the_name_is_gone(forgotten: Path) -> None:
