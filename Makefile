@@ -18,10 +18,13 @@ ALONE = $(BIN)/tastefeed bench retrieval --data $(DATA) --methods two_tower --tr
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/ready
+# phrases that code and docs avoid (docs/vocabulary); single words are codespell's
+PHRASES := grep -rnIiE --include='*.py' --include='*.md' --include='*.html' --include='*.ipynb' --include='*.toml' --include=Makefile \
+  --exclude-dir='.[a-z]*' --exclude-dir=vocabulary --exclude-dir='lake*' --exclude-dir=bench-out --exclude-dir='benchmarks-small'
 
 export TASTEFEED_LAKE = $(LAKE)
 
-.PHONY: help nightly serve test check chaos fuzz backtest bench bench-full airflow mlflow lock clean
+.PHONY: help nightly serve test check words chaos fuzz backtest bench bench-full airflow mlflow lock clean
 
 help:  ## list the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /\1\t/' | expand -t 12
@@ -83,8 +86,13 @@ chaos: $(READY)  ## kill the night thirty times, and see it recover
 fuzz: $(READY)  ## thousands of mutated files and requests: no traceback, no 5xx, no row lost or counted twice
 	@TASTEFEED_FUZZ_EXAMPLES=$(FUZZ_EXAMPLES) OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/fuzz --numprocesses 2 --dist loadfile --timeout 3600 --hypothesis-show-statistics
 
-check: $(READY)  ## lint, types, import rules
+check: $(READY)  ## lint, types, import rules, spelling and vocabulary
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports
+	@$(BIN)/codespell && ! $(PHRASES) -f docs/vocabulary/phrases.txt .
+
+words: $(READY)  ## (temporary) what the full vocabulary still finds
+	@-$(BIN)/codespell -D docs/vocabulary/words-later.txt
+	@-$(PHRASES) -f docs/vocabulary/phrases-later.txt .
 
 airflow: $(READY)  ## Airflow with its scheduler and web page
 	@PATH="$(abspath $(BIN)):$$PATH" AIRFLOW_HOME=$(abspath $(LAKE))/.airflow AIRFLOW__CORE__DAGS_FOLDER=$(CURDIR)/dags AIRFLOW__CORE__LOAD_EXAMPLES=False \
