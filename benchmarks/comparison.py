@@ -23,7 +23,7 @@ from evaluation import Lists, Measured, paired_interval
 from evaluation.protocols import full_ranking
 from evaluation.question import Question
 from pipeline.console import console
-from pipeline.marked_runs import Marked
+from pipeline.experiments.run_log import Marked
 
 PER_USER, SEARCH_LOG, LISTS = "per_user.parquet", "search.parquet", "lists"
 

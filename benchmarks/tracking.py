@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from contracts import Settings
+from pipeline.experiments.mlflow_logger import Tracking
+from pipeline.experiments.run_log import Marked, keep
 from pipeline.lake import Lake
-from pipeline.marked_runs import Marked, keep
-from pipeline.tracking import Tracking
 
 EXPERIMENT = "bench"
 ABOUT = ("dataset", "k", "seed", "threads", "trials", "tuned_on", "command", "counts", "versions", "machine", "skipped")

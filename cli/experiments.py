@@ -19,8 +19,8 @@ def compare(
 ) -> None:
     """Paired differences of two runs with intervals, and a verdict; without runs: those that can be compared."""
     from contracts import Settings
-    from pipeline.comparing import comparable_runs, compare_runs, screen
     from pipeline.console import console
+    from pipeline.experiments.compare import comparable_runs, compare_runs, screen
 
     settings = Settings()
     if not run_a:

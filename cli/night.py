@@ -10,8 +10,8 @@ from cli import options
 def nightly(context: typer.Context, *, lake: options.Lake = options.LAKE, as_of: options.AsOf = None) -> None:
     """Run the Airflow DAG `nightly` in this process and show what it made."""
     from contracts import Settings
-    from pipeline.nightly import run_nightly
-    from pipeline.showing import show_night
+    from pipeline.console_report import show_night
+    from pipeline.local_runner import run_nightly
 
     show_night(run_nightly(lake, as_of, Settings(), debug=context.find_root().params["debug"]))
 

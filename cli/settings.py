@@ -33,8 +33,8 @@ def settings() -> None:
     from rich.table import Table
 
     from contracts import Settings
-    from pipeline.config import NightConfig
     from pipeline.console import console
+    from pipeline.night_config import NightConfig
 
     table = Table("setting", "value", "from", box=None)
     models: tuple[BaseSettings, ...] = (Settings(), NightConfig())

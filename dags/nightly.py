@@ -22,7 +22,7 @@ def stage(name: str) -> XComArg:
 
     @task(task_id=name, outlets=[ASSETS[name]], execution_timeout=timedelta(hours=HOURS.get(name, 1)))
     def run(lake: str, as_of: str) -> None:
-        from pipeline.tasks import run_task
+        from pipeline.airflow_tasks import run_task
 
         run_task(name, lake, as_of)
 

@@ -17,15 +17,15 @@ from evaluation import (
     rich_table,
 )
 from evaluation.measured import FINAL
-from pipeline.config import NightConfig
 from pipeline.console import console
+from pipeline.console_report import shown
 from pipeline.lake import Lake
 from pipeline.last_day import day_of_backtest
-from pipeline.measured_weeks import Week, read_weeks
-from pipeline.night import Night, run_stage
-from pipeline.plan import backtest_plan
-from pipeline.showing import shown
+from pipeline.metrics_store import Week, read_weeks
+from pipeline.night_config import NightConfig
+from pipeline.run_context import Night, run_stage
 from pipeline.stages import STAGES
+from pipeline.time_splits import backtest_plan
 
 HONEST = tuple(stage for stage in STAGES if stage not in ("forget", "gates", "release"))
 METRIC = "ndcg_at_20"

@@ -14,8 +14,8 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from contracts.errors import ChampionAbsent, MissingPartition, ReleaseCorrupt, ReleaseMissing
-from pipeline.answers import Models
-from pipeline.night import Night
+from pipeline.offline_inference import Models
+from pipeline.run_context import Night
 from pipeline.stages.reranker import file_name
 from pipeline.stages.two_tower import folder_name, load_tower
 from ranking.config import RankingConfig

@@ -9,8 +9,8 @@ from tempfile import TemporaryDirectory
 from mlflow.exceptions import MlflowException
 
 from models.two_tower.exported import MANIFEST, WORDS, forgotten
+from pipeline.experiments.mlflow_logger import Tracking
 from pipeline.lake import Lake
-from pipeline.tracking import Tracking
 from serving.store_marker import replace_file
 
 TABLES = ("two_tower", "champion")

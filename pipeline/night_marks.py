@@ -7,10 +7,10 @@ import polars as pl
 from evaluation import Holdout, Measured, mean_of_weeks
 from evaluation.marks import nameless, week_marks
 from evaluation.question import Question, digest
-from pipeline.holdouts import K, Questions, holdout_at
-from pipeline.marked_runs import Marked, keep
-from pipeline.measured_weeks import Week
-from pipeline.night import Night
+from pipeline.evaluation_data import K, Questions, holdout_at
+from pipeline.experiments.run_log import Marked, keep
+from pipeline.metrics_store import Week
+from pipeline.run_context import Night
 
 METRIC = f"ndcg_at_{K}"
 

@@ -14,7 +14,7 @@ from pipeline.stages import STAGES
 from serving import publish
 
 if TYPE_CHECKING:
-    from pipeline.night import Night
+    from pipeline.run_context import Night
 
 REFUSALS = (UntrainableInput, GateRefused)
 """What ends the work on models, and no more than that."""

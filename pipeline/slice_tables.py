@@ -8,8 +8,8 @@ from collections.abc import Mapping
 import polars as pl
 
 from evaluation import Catalogue, Holdout, Lists, item_groups, item_table, slice_table
-from pipeline.holdouts import K
-from pipeline.measured_weeks import Week
+from pipeline.evaluation_data import K
+from pipeline.metrics_store import Week
 
 SLICED = (f"ndcg_at_{K}", f"recall_at_{K}", f"hit_rate_at_{K}", f"mrr_at_{K}")
 

@@ -9,9 +9,9 @@ import polars as pl
 from contracts import __version__
 from evaluation import markdown, mean_interval
 from pipeline.commit import git_commit
-from pipeline.holdouts import DEEP, K
-from pipeline.measured_weeks import Week
-from pipeline.night import Night, Summary
+from pipeline.evaluation_data import DEEP, K
+from pipeline.metrics_store import Week
+from pipeline.run_context import Night, Summary
 
 WITH_INTERVALS = (f"ndcg_at_{K}", f"recall_at_{K}", f"recall_at_{DEEP}")
 DECIDES = ("holdout_days", "label_weeks", "half_life_days", "session_gap_minutes", "max_bad_share", "seed")

@@ -24,8 +24,8 @@ from benchmarks.ranking.world import (
     top_of,
 )
 from contracts import columns as c
-from pipeline.arrays import View
-from pipeline.night import run_stage
+from pipeline.feature_assembly import View
+from pipeline.run_context import run_stage
 from ranking.reranker import LabelledPairs
 from ranking.tables import Rows
 

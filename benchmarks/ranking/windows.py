@@ -14,7 +14,7 @@ from benchmarks.datasets import INTERACTIONS, Split
 from contracts import columns as c
 from contracts.errors import BadEvaluationInput, DataMissing
 from pipeline.importers import convert
-from pipeline.plan import Plan, midnight
+from pipeline.time_splits import Plan, midnight
 
 K = 10
 CLOCKS = {

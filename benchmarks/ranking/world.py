@@ -20,14 +20,14 @@ from evaluation import Lists
 from evaluation.protocols import full_ranking
 from evaluation.top_k import TopK
 from models.two_tower import TrainedTwoTower
-from pipeline.arrays import Landed, View, read_landed, read_view, rows_of
-from pipeline.config import NightConfig
+from pipeline.feature_assembly import Landed, View, read_landed, read_view, rows_of
 from pipeline.lake import Lake
-from pipeline.night import Night
-from pipeline.plan import Plan
+from pipeline.night_config import NightConfig
+from pipeline.run_context import Night
 from pipeline.stages.candidates import labelled_users, offered
 from pipeline.stages.reranker import labels_of as pair_labels
 from pipeline.stages.two_tower import use_threads, walk_forward
+from pipeline.time_splits import Plan
 from ranking.candidates import BITS, taken
 from ranking.config import RankingConfig
 from ranking.feature_names import FEATURE_NAMES

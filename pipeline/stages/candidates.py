@@ -5,8 +5,8 @@ import polars as pl
 
 from contracts import columns as c
 from contracts.schemas import CANDIDATES
-from pipeline.arrays import View, at_cut, read_landed, read_view, rows_of
-from pipeline.night import Night, Summary
+from pipeline.feature_assembly import View, at_cut, read_landed, read_view, rows_of
+from pipeline.run_context import Night, Summary
 from pipeline.stages.two_tower import has_tower, load_tower
 from ranking.candidates import CandidateConfig, fresh_rows, popular_of, union_candidates
 from ranking.tables import Candidates, Rows

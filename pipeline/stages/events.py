@@ -12,7 +12,7 @@ from contracts import Reason
 from contracts import columns as c
 from pipeline.importers import land
 from pipeline.landed import event_files, fingerprint, read_landed_events, read_landed_items
-from pipeline.night import Night, Summary
+from pipeline.run_context import Night, Summary
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame

@@ -17,8 +17,8 @@ from contracts.opt_outs import UNREADABLE
 from contracts.schemas import DERIVED
 from pipeline.forgotten_words import forget_words
 from pipeline.importers import erase, landed_creators, unname_creators
-from pipeline.night import Night, Summary
 from pipeline.opt_out_lake import OptOutLake
+from pipeline.run_context import Night, Summary
 from serving.scrub import scrub
 
 PERSONAL = tuple(table for table, schema in DERIVED.items() if c.USER_ID in schema.names)

@@ -5,9 +5,9 @@ import numpy as np
 from contracts.errors import GateRefused, ReleaseCorrupt, ReleaseMissing
 from evaluation import MeasuredWeek, Verdicts, judge, markdown, mean_of_weeks, require, verdicts_table
 from evaluation.measured import CHAMPION, FINAL
-from pipeline.measured_weeks import REHEARSALS, read_weeks
-from pipeline.night import Night, Summary
+from pipeline.metrics_store import REHEARSALS, read_weeks
 from pipeline.refusals import controlled_by
+from pipeline.run_context import Night, Summary
 from serving.publish import load
 
 JUDGED = "judged"

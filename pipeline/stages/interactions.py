@@ -1,7 +1,7 @@
 """What happened between each user and item, strengths decayed to each cut."""
 
 import features
-from pipeline.night import Night, Summary
+from pipeline.run_context import Night, Summary
 
 
 def interactions(night: Night) -> Summary:

@@ -13,14 +13,14 @@ import polars as pl
 from contracts.errors import ChampionAbsent
 from evaluation import mean_of_weeks, metrics_table
 from evaluation.measured import CHAMPION, FINAL
-from pipeline.answers import Models, answers
-from pipeline.arrays import Landed, View, read_landed, read_view
 from pipeline.champion import Champion, read_champion
-from pipeline.groups import groups_of
-from pipeline.holdouts import K, Questions, baseline_lists, holdout_at, measured, read_questions
-from pipeline.measured_weeks import REHEARSALS, Week, write_weeks
-from pipeline.night import Night, Summary
+from pipeline.evaluation_data import K, Questions, baseline_lists, holdout_at, measured, read_questions
+from pipeline.feature_assembly import Landed, View, read_landed, read_view
+from pipeline.metrics_store import REHEARSALS, Week, write_weeks
 from pipeline.night_marks import track_methods
+from pipeline.offline_inference import Models, answers
+from pipeline.run_context import Night, Summary
+from pipeline.segments import groups_of
 from pipeline.slice_tables import items_table, people_table
 from pipeline.stages.reranker import file_name
 from pipeline.stages.two_tower import has_tower, load_tower

@@ -10,12 +10,12 @@ from contracts import SubjectType
 from contracts.errors import NightFailed
 from contracts.opt_outs import UNREADABLE
 from contracts.schemas import WINDOWS_DAYS
-from pipeline.arrays import View, read_items, read_landed, read_view
 from pipeline.champion import keep_models
+from pipeline.feature_assembly import View, read_items, read_landed, read_view
 from pipeline.landed import opted_out
-from pipeline.night import Night, Summary
 from pipeline.refusals import SUMMARY as NOT_PROFILED
 from pipeline.refusals import profiled_release_serves
+from pipeline.run_context import Night, Summary
 from pipeline.stages.gates import JUDGED
 from pipeline.stages.reranker import file_name
 from pipeline.stages.two_tower import folder_name, load_tower

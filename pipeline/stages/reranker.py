@@ -10,8 +10,8 @@ import polars as pl
 
 from contracts import columns as c
 from contracts.errors import UntrainableInput
-from pipeline.arrays import Landed, View, at_cut, read_landed, read_view, rows_of
-from pipeline.night import Night, Summary
+from pipeline.feature_assembly import Landed, View, at_cut, read_landed, read_view, rows_of
+from pipeline.run_context import Night, Summary
 from pipeline.stages.candidates import read_candidates
 from pipeline.stages.two_tower import has_tower, load_tower
 from ranking.pair_features import pair_features

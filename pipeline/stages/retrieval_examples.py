@@ -1,7 +1,7 @@
 """What the two-tower learns from: each user's clicks and saves in order."""
 
 import features
-from pipeline.night import Night, Summary
+from pipeline.run_context import Night, Summary
 
 
 def retrieval_examples(night: Night) -> Summary:

@@ -2,7 +2,7 @@
 
 import features
 from contracts import columns as c
-from pipeline.night import Night, Summary
+from pipeline.run_context import Night, Summary
 
 
 def sessions(night: Night) -> Summary:

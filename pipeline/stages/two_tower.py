@@ -18,9 +18,9 @@ from contracts import columns as c
 from contracts.errors import UntrainableInput
 from models.two_tower import Deadline, EpochResult, RunWith, TrainedTwoTower, train
 from models.two_tower.exported import export, load
-from pipeline.arrays import Landed, at_cut, read_landed
 from pipeline.console import epochs_bar
-from pipeline.night import Night, Summary
+from pipeline.feature_assembly import Landed, at_cut, read_landed
+from pipeline.run_context import Night, Summary
 
 FIRST_SHARE = 0.6
 """Of the minutes, for the first cutoff; the rest is for those that continue it."""

@@ -2,7 +2,7 @@
 
 import features
 from pipeline.landed import read_landed_items
-from pipeline.night import Night, Summary
+from pipeline.run_context import Night, Summary
 
 
 def user_features(night: Night) -> Summary:

@@ -15,7 +15,7 @@ from benchmarks.pairs import labels_of
 from contracts import Settings
 from contracts.errors import NotComparable, UnknownRun
 from pipeline.commit import git_commit
-from pipeline.comparing import compare_runs
+from pipeline.experiments.compare import compare_runs
 from tests import tiny
 
 pytestmark = pytest.mark.filterwarnings("ignore:The ``noload``")  # MLflow's own

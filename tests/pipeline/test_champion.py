@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from contracts.errors import ChampionAbsent
-from pipeline.arrays import read_landed, read_view
 from pipeline.champion import KEPT, TABLE, read_champion
+from pipeline.feature_assembly import read_landed, read_view
 from pipeline.lake import Lake
-from pipeline.night import Night, open_night
-from pipeline.plan import midnight
+from pipeline.run_context import Night, open_night
+from pipeline.time_splits import midnight
 from serving import publish
 from tests import tiny
 

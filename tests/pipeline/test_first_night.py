@@ -16,14 +16,14 @@ from filelock import FileLock
 from contracts import Settings
 from contracts.errors import ChampionAbsent, ReleaseNotProfiled, UntrainableInput
 from evaluation.gate_config import GateConfig
+from pipeline.airflow_tasks import run_task
 from pipeline.champion import read_champion
 from pipeline.importers import import_files
-from pipeline.night import Night, open_night, run_stage
-from pipeline.plan import backtest_plan
 from pipeline.refusals import controlled_by
+from pipeline.run_context import Night, open_night, run_stage
 from pipeline.stages import STAGES
 from pipeline.stages.gates import judged_release_serves
-from pipeline.tasks import run_task
+from pipeline.time_splits import backtest_plan
 from serving import publish
 from serving.app import create_app
 from serving.manifest import Manifest

@@ -11,9 +11,9 @@ from contracts import Settings
 from models.two_tower import TrainedTwoTower, TwoTowerConfig, load, train
 from models.two_tower.exported import export
 from models.two_tower.vocabulary import Vocabularies
+from pipeline.experiments.mlflow_logger import Tracking
 from pipeline.forgotten_words import forget_words
 from pipeline.lake import Lake
-from pipeline.tracking import Tracking
 from tests import tiny
 
 # MLflow warns about its own dependencies when it is imported

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from airflow.sdk.exceptions import AirflowFailException
 
+from pipeline.airflow_tasks import run_task
 from pipeline.interruption import asked_to_end, ending_at_ctrl_c
-from pipeline.tasks import run_task
 
 # Airflow warns about its own dependencies when it is imported
 pytestmark = pytest.mark.filterwarnings("ignore")

@@ -9,9 +9,9 @@ import pytest
 from airflow.sdk.exceptions import AirflowFailException
 from filelock import FileLock
 
+from pipeline.airflow_tasks import run_task
 from pipeline.lake import Lake
-from pipeline.night import open_night
-from pipeline.tasks import run_task
+from pipeline.run_context import open_night
 from serving import publish
 from tests import tiny
 

@@ -6,7 +6,7 @@ import tracemalloc
 import numpy as np
 import polars as pl
 
-from pipeline.arrays import rows_of
+from pipeline.feature_assembly import rows_of
 from ranking.tables import ids_of, marked
 
 LONG = "x" * 512

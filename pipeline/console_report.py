@@ -7,8 +7,8 @@ from rich.table import Table
 
 from evaluation import rich_table
 from pipeline.console import console
-from pipeline.night import Night, Summary
 from pipeline.refusals import SUMMARY as NOT_PROFILED
+from pipeline.run_context import Night, Summary
 from pipeline.stages import STAGES
 from serving import publish
 from serving.audience import Doorkeeper

@@ -8,9 +8,9 @@ from evaluation import Holdout, Lists
 from evaluation.measured import FINAL, RERANKED, RETRIEVAL
 from evaluation.metrics import mean, recall_at_k
 from models.two_tower import TrainedTwoTower
-from pipeline.arrays import Landed, View, read_view
-from pipeline.holdouts import DEEP, Questions, lists_of, user_rows_in
-from pipeline.night import Night
+from pipeline.evaluation_data import DEEP, Questions, lists_of, user_rows_in
+from pipeline.feature_assembly import Landed, View, read_view
+from pipeline.run_context import Night
 from pipeline.stages.candidates import offered
 from ranking.candidates import BITS, taken
 from ranking.config import RankingConfig

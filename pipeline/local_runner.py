@@ -13,13 +13,13 @@ from filelock import FileLock, Timeout
 from contracts import Settings
 from contracts.errors import NightFailed, NightRunning
 from features import warm_up
+from pipeline.console_report import show_measured
 from pipeline.interruption import ending_at_ctrl_c
 from pipeline.lake import Lake
 from pipeline.last_day import day_of_night
-from pipeline.night import Night, open_night
 from pipeline.os_errors import require_writable
-from pipeline.plan import midnight
-from pipeline.showing import show_measured
+from pipeline.run_context import Night, open_night
+from pipeline.time_splits import midnight
 
 ROOT = Path(__file__).parents[1]
 """The folder that holds `dags/`."""

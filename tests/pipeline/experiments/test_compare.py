@@ -9,9 +9,9 @@ import pytest
 from contracts import Settings
 from evaluation.marks import nameless, week_marks
 from evaluation.question import Question
+from pipeline.experiments.mlflow_logger import Tracking
+from pipeline.experiments.run_log import Marked, keep
 from pipeline.lake import Lake
-from pipeline.marked_runs import Marked, keep
-from pipeline.tracking import Tracking
 from tests import tiny
 
 # MLflow warns about its own dependencies when it is imported

@@ -9,9 +9,9 @@ from mlflow.entities import Run
 
 from contracts import Settings
 from contracts.errors import NotComparable, UnknownRun
+from pipeline.experiments.mlflow_logger import tracking_uri
+from pipeline.experiments.run_log import FINGERPRINT, MarkedRun
 from pipeline.lake import Lake
-from pipeline.marked_runs import FINGERPRINT, MarkedRun
-from pipeline.tracking import tracking_uri
 
 LEAST_PREFIX, SHORT = 4, 8
 NEWEST = ["attributes.start_time DESC"]

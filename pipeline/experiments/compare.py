@@ -15,8 +15,8 @@ from evaluation import Comparison, Difference, compared, rich_table
 from evaluation.marks import ITEMS, USERS
 from evaluation.report import heading
 from pipeline.commit import short
-from pipeline.finding_runs import SHORT, find, marked_runs, started, stores
-from pipeline.marked_runs import COMMIT, MarkedRun
+from pipeline.experiments.lookup import SHORT, find, marked_runs, started, stores
+from pipeline.experiments.run_log import COMMIT, MarkedRun
 
 FIGURES = ("coverage_at_", "fit_seconds", "users_per_second", "peak_rss_mb")
 """What a run has one of: no person's, so no interval."""

@@ -8,8 +8,8 @@ from airflow.sdk.exceptions import AirflowFailException
 from contracts import Settings
 from contracts.errors import TastefeedError
 from pipeline.interruption import asked_to_end
-from pipeline.night import Night, open_night, run_stage
 from pipeline.os_errors import LASTING, one_line
+from pipeline.run_context import Night, open_night, run_stage
 
 INTERRUPTED = "interrupted"
 

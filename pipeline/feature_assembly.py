@@ -17,7 +17,7 @@ from contracts import Flag, SubjectType
 from contracts import columns as c
 from pipeline.importers import landed_users
 from pipeline.landed import known_items, opted_out, without_opted_out_creators
-from pipeline.night import Night
+from pipeline.run_context import Night
 from ranking.feature_names import ITEM_FEATURE_NAMES, USER_FEATURE_NAMES
 from ranking.tables import Floats, Hours, Ids, Items, Rows, Users, ids_of
 

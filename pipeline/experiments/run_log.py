@@ -24,7 +24,7 @@ from evaluation.question import Question
 from evaluation.report import HIGHER_IS_BETTER
 from evaluation.slices import slice_table
 from pipeline.commit import git_commit
-from pipeline.tracking import Tracking
+from pipeline.experiments.mlflow_logger import Tracking
 
 MARKS, SLICES = "marks.parquet", "slices.csv"
 FINGERPRINT, METRIC = "tastefeed.fingerprint", "tastefeed.metric"

@@ -21,9 +21,9 @@ from evaluation import (
     measure,
 )
 from evaluation.baselines import night_baselines
-from pipeline.arrays import Landed, View, rows_of
+from pipeline.feature_assembly import Landed, View, rows_of
 from pipeline.landed import opted_out
-from pipeline.night import Night
+from pipeline.run_context import Night
 from ranking.tables import Ids, Rows, ids_of
 
 K = 20

@@ -1,6 +1,6 @@
 from datetime import UTC, date, datetime
 
-from pipeline.plan import backtest_plan, night_plan
+from pipeline.time_splits import backtest_plan, night_plan
 
 DAY = {day: datetime(2017, 3, day, tzinfo=UTC) for day in (1, 8, 15, 22, 29)}
 

@@ -15,14 +15,14 @@ import pyarrow as pa
 from contracts import Flag, Settings, SubjectType
 from contracts import columns as c
 from contracts.opt_outs import UNREADABLE
-from pipeline.config import NightConfig
 from pipeline.console import say
 from pipeline.lake import Lake
 from pipeline.landed import opted_out
-from pipeline.plan import Plan, night_plan
+from pipeline.night_config import NightConfig
 from pipeline.refusals import REFUSALS, keep_refusal, refused_before
 from pipeline.refusals import SUMMARY as NOT_PROFILED
 from pipeline.stages import STAGES
+from pipeline.time_splits import Plan, night_plan
 from serving import places
 from serving.opt_outs import OptOutStore
 from serving.pending_events import PendingEvents
@@ -31,7 +31,7 @@ from serving.wishes import Wishes
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
-    from pipeline.tracking import Tracking
+    from pipeline.experiments.mlflow_logger import Tracking
 
 LAST = STAGES[-1]
 Summary = dict[str, Any]
@@ -79,7 +79,7 @@ class Night:
     @cached_property
     def tracking(self) -> "Tracking":
         """The night's runs in MLflow."""
-        from pipeline.tracking import Tracking  # noqa: PLC0415  slow to import, and few stages track
+        from pipeline.experiments.mlflow_logger import Tracking  # noqa: PLC0415  slow to import, and few stages track
 
         return Tracking(self.settings, self.home)
 

@@ -6,8 +6,8 @@ import polars as pl
 from contracts import columns as c
 from evaluation import Holdout, user_slices
 from evaluation.slices import SMALLEST, Words, folded
-from pipeline.arrays import Landed
-from pipeline.holdouts import Questions
+from pipeline.evaluation_data import Questions
+from pipeline.feature_assembly import Landed
 
 
 def groups_of(landed: Landed, questions: Questions, holdout: Holdout) -> dict[str, Words]:
