@@ -15,7 +15,7 @@ Previous = Annotated[str | None, typer.Argument(help="A release; default: the on
 @releases.command("list")
 def list_(*, lake: options.Lake = options.LAKE) -> None:
     """Every release, newest first; the current one is marked."""
-    from serving import publish
+    from serving.releases import publish
 
     root = _root(lake)
     current = publish.current_or_none(root)
@@ -28,7 +28,7 @@ def list_(*, lake: options.Lake = options.LAKE) -> None:
 @releases.command("show")
 def show(version: Version = None, *, lake: options.Lake = options.LAKE) -> None:
     """A release's manifest: what belongs together."""
-    from serving import publish
+    from serving.releases import publish
 
     typer.echo(publish.show(_root(lake), version).model_dump_json(indent=1))
 
@@ -36,7 +36,7 @@ def show(version: Version = None, *, lake: options.Lake = options.LAKE) -> None:
 @releases.command("verify")
 def verify(version: Version = None, *, lake: options.Lake = options.LAKE) -> None:
     """Check every file of a release against its manifest."""
-    from serving import publish
+    from serving.releases import publish
 
     typer.echo(f"{publish.verify(_root(lake), version).version} is whole")
 
@@ -44,7 +44,7 @@ def verify(version: Version = None, *, lake: options.Lake = options.LAKE) -> Non
 @releases.command("rollback")
 def rollback(version: Previous = None, *, lake: options.Lake = options.LAKE) -> None:
     """Serve an earlier release again."""
-    from serving import publish
+    from serving.releases import publish
 
     typer.echo(f"{publish.rollback(_root(lake), version).version} serves now")
 

@@ -20,9 +20,9 @@ from pipeline.stages.reranker import file_name
 from pipeline.stages.two_tower import folder_name, load_tower
 from ranking.config import RankingConfig
 from ranking.reranker import Reranker
-from serving.index import IndexConfig
-from serving.manifest import Manifest
-from serving.publish import show
+from serving.ann_index import IndexConfig
+from serving.releases.manifest import Manifest
+from serving.releases.publish import show
 
 TABLE, KEPT, RANKER = "champion", "kept.json", "ranker.txt"
 

@@ -10,11 +10,11 @@ from pipeline.console import console
 from pipeline.refusals import SUMMARY as NOT_PROFILED
 from pipeline.run_context import Night, Summary
 from pipeline.stages import STAGES
-from serving import publish
-from serving.audience import Doorkeeper
 from serving.feed import Feed, HomeFeed
-from serving.held import HeldRelease
-from serving.release import Release
+from serving.privacy.consent import Doorkeeper
+from serving.releases import publish
+from serving.releases.loaded_release import Release
+from serving.releases.release_loader import HeldRelease
 
 SHOWN_METRICS = (
     "ndcg_at_20",

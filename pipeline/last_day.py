@@ -18,7 +18,7 @@ from contracts.errors import OutlierDay, UnreadableInput
 from pipeline.lake import Lake
 from pipeline.landed import last_day, last_midnight, usable_events
 from serving import places
-from serving.pending_events import PendingEvents
+from serving.event_store import PendingEvents
 
 TYPICAL_DAYS = 28
 """A typical day has the median count of the last so many days with an event before the held-out ones."""

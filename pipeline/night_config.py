@@ -6,7 +6,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from evaluation.gate_config import GateConfig
 from models.two_tower.config import TwoTowerConfig
 from ranking.config import RankingConfig
-from serving.index import IndexConfig
+from serving.ann_index import IndexConfig
 
 
 class NightConfig(BaseSettings):

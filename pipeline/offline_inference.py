@@ -18,7 +18,7 @@ from ranking.pair_features import pair_features
 from ranking.reranker import Reranker
 from ranking.slate import SlateConfig, slates
 from ranking.tables import Candidates, Floats, Rows
-from serving.index import IndexConfig
+from serving.ann_index import IndexConfig
 
 BY_SCORE = SlateConfig(per_creator=0, per_category=0, diversity=0)
 """Plain ranking: no limit, no diversity."""

@@ -15,8 +15,8 @@ from contracts import columns as c
 from contracts.errors import OptOutStoreUnavailable
 from contracts.schemas import OPT_OUTS
 from pipeline.lake import Lake
-from serving.opt_outs import OptOutStore
-from serving.store_marker import Marker
+from serving.privacy.opt_out_store import OptOutStore
+from serving.privacy.store_marker import Marker
 
 FOLDER = "opt_out_backups"
 KEPT = 7

@@ -15,10 +15,11 @@ from contracts.ids import spellings
 from pipeline.importers import landed_files
 from pipeline.lake import Lake
 from pipeline.opt_out_backups import Backup, backups, keep_backup, last_backup
-from serving import places, publish
-from serving.pending_events import user_hash
-from serving.store_restore import found_identity, replace_store
-from serving.wishes import Wishes
+from serving import places
+from serving.event_store import user_hash
+from serving.privacy.opt_out_service import Wishes
+from serving.privacy.store_restore import found_identity, replace_store
+from serving.releases import publish
 
 
 @dataclass(frozen=True)

@@ -16,9 +16,10 @@ from pipeline.importers.readers import read_table
 from pipeline.lake import Lake
 from pipeline.landed import usable_events
 from pipeline.os_errors import naming, remove_leftover
-from serving import places, publish
-from serving.recommend import recommend
-from serving.wishes import Wishes
+from serving import places
+from serving.batch_inference import recommend
+from serving.privacy.opt_out_service import Wishes
+from serving.releases import publish
 
 
 def recommend_to(lake: str, *, users: Path | None, k: int, out: Path) -> int:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from contracts.errors import GateRefused, ReleaseCorrupt, ReleaseMissing, TastefeedError, UntrainableInput
 from evaluation.gate_config import GateConfig
 from pipeline.stages import STAGES
-from serving import publish
+from serving.releases import publish
 
 if TYPE_CHECKING:
     from pipeline.run_context import Night

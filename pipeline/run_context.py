@@ -24,9 +24,9 @@ from pipeline.refusals import SUMMARY as NOT_PROFILED
 from pipeline.stages import STAGES
 from pipeline.time_splits import Plan, night_plan
 from serving import places
-from serving.opt_outs import OptOutStore
-from serving.pending_events import PendingEvents
-from serving.wishes import Wishes
+from serving.event_store import PendingEvents
+from serving.privacy.opt_out_service import Wishes
+from serving.privacy.opt_out_store import OptOutStore
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession

@@ -11,8 +11,8 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from serving.keys import Keys, NotAuthenticated, NotLocal, Role, check_local
-from serving.problems import CLOSE, problem_of, problem_of_http
+from serving.auth import Keys, NotAuthenticated, NotLocal, Role, check_local
+from serving.error_handlers import CLOSE, problem_of, problem_of_http
 
 MAX_HEADERS = 100
 MAX_HEADER_BYTES = 32 * 1024

@@ -11,18 +11,18 @@ from fastapi import FastAPI
 
 from contracts import Settings, __version__
 from serving.admission import Admission
-from serving.audience import Doorkeeper
+from serving.auth import Keys
 from serving.cors import add_cors, origins_of
-from serving.doorway import Doorway
+from serving.error_handlers import add_problems
 from serving.feed import HomeFeed
-from serving.held import HeldRelease
-from serving.keys import Keys
-from serving.metrics import Metrics
+from serving.middleware import Doorway
 from serving.openapi import describe
 from serving.places import release_root
-from serving.problems import add_problems
+from serving.privacy.consent import Doorkeeper
+from serving.privacy.opt_out_service import Wishes
+from serving.releases.release_loader import HeldRelease
+from serving.request_metrics import Metrics
 from serving.routes import events, feed, health, opt_outs, page
-from serving.wishes import Wishes
 
 
 def create_app(settings: Settings) -> FastAPI:

@@ -7,8 +7,8 @@ from starlette.middleware.cors import CORSMiddleware
 
 from contracts import Settings
 from contracts.errors import BadSetting
-from serving.doorway import REQUEST_ID
-from serving.keys import HOW_TO_SET_KEYS, Keys
+from serving.auth import HOW_TO_SET_KEYS, Keys
+from serving.middleware import REQUEST_ID
 
 ORIGIN = re.compile(r"https?://[^/?#@\s]+")
 MAX_AGE_S = 600

@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 from contracts import columns as c
 from ranking.tables import Rows
 from serving import profiled
-from serving.audience import Audience, Doorkeeper, Reason, not_shown, rows_of
 from serving.cursor import Cursor, CursorExpired, decoded
-from serving.explanations import Explanation, explain_everyones, explain_own
-from serving.held import HeldRelease
-from serving.pending_events import Touch
-from serving.release import Release
-from serving.shelf import Ranked
+from serving.event_store import Touch
+from serving.explanation_text import Explanation, explain_everyones, explain_own
+from serving.popularity_fallback import Ranked
+from serving.privacy.consent import Audience, Doorkeeper, Reason, not_shown, rows_of
+from serving.releases.loaded_release import Release
+from serving.releases.release_loader import HeldRelease
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
-from serving.problems import MEDIA_TYPE, Problem
+from serving.error_handlers import MEDIA_TYPE, Problem
 
 SCHEMAS = "#/components/schemas/"
 INLINED = "#/$defs/"

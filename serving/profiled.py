@@ -13,9 +13,9 @@ from ranking.pair_features import pair_features
 from ranking.ragged import keys, spread
 from ranking.slate import Slates, slates
 from ranking.tables import SOURCES, Candidates, Floats, Rows, Users
-from serving.index import Index
-from serving.release import Release
-from serving.shelf import Ranked
+from serving.ann_index import Index
+from serving.popularity_fallback import Ranked
+from serving.releases.loaded_release import Release
 
 
 def candidates_of(release: Release, user_rows: Rows, hidden: NDArray[np.bool_]) -> Candidates:

@@ -15,7 +15,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from contracts import Settings
 from serving.admission import MAX_HEADER_BYTES, MAX_URL_BYTES
-from serving.problems import MEDIA_TYPE, problem_text
+from serving.error_handlers import MEDIA_TYPE, problem_text
 
 LOG = logging.getLogger("tastefeed.requests")
 MAX_HEAD_BYTES = MAX_HEADER_BYTES + MAX_URL_BYTES

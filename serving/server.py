@@ -12,11 +12,11 @@ from pydantic import SecretStr
 from uvicorn.config import LOGGING_CONFIG
 
 from contracts import Settings
+from serving.auth import check_binding
 from serving.cors import origins_of
-from serving.keys import check_binding
 from serving.light import without_heavy_imports
-from serving.metrics import MULTIPROCESS
 from serving.protocol import LimitedProtocol
+from serving.request_metrics import MULTIPROCESS
 
 
 def serve(settings: Settings, *, host: str = "127.0.0.1", port: int = 8000, workers: int = 1) -> None:

@@ -10,7 +10,7 @@ from pipeline.run_context import Night, Summary
 from pipeline.stages.two_tower import has_tower, load_tower
 from ranking.candidates import CandidateConfig, fresh_rows, popular_of, union_candidates
 from ranking.tables import Candidates, Rows
-from serving.index import IndexConfig, build
+from serving.ann_index import IndexConfig, build
 from serving.profiled import untouched_neighbours
 
 

@@ -19,7 +19,7 @@ from pipeline.forgotten_words import forget_words
 from pipeline.importers import erase, landed_creators, unname_creators
 from pipeline.opt_out_lake import OptOutLake
 from pipeline.run_context import Night, Summary
-from serving.scrub import scrub
+from serving.privacy.release_erasure import scrub
 
 PERSONAL = tuple(table for table, schema in DERIVED.items() if c.USER_ID in schema.names)
 """The derived tables that name people."""

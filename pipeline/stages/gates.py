@@ -8,7 +8,7 @@ from evaluation.measured import CHAMPION, FINAL
 from pipeline.metrics_store import REHEARSALS, read_weeks
 from pipeline.refusals import controlled_by
 from pipeline.run_context import Night, Summary
-from serving.publish import load
+from serving.releases.publish import load
 
 JUDGED = "judged"
 """The key of a release's metrics that says whether it was compared with enough people."""

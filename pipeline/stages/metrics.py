@@ -26,7 +26,7 @@ from pipeline.stages.reranker import file_name
 from pipeline.stages.two_tower import has_tower, load_tower
 from pipeline.telling import Tables, intervals_table, tell
 from ranking.reranker import Reranker
-from serving.index import ExactIndex, build, recall_against_exact
+from serving.ann_index import ExactIndex, build, recall_against_exact
 
 AGREEMENT_K, AGREEMENT_USERS = 100, 1000
 REHEARSAL = "a champion is held to the nights' own week"

@@ -22,9 +22,9 @@ from pipeline.stages.two_tower import folder_name, load_tower
 from ranking.candidates import fresh_rows, popular_rows
 from ranking.feature_names import USER_FEATURE_NAMES
 from ranking.tables import Items, Rows, Users, ids_of, marked
-from serving.arrays import without_users
-from serving.publish import publish
-from serving.release import Contents, write_release
+from serving.releases.loaded_release import Contents, write_release
+from serving.releases.publish import publish
+from serving.releases.serialization import without_users
 
 POPULAR_DAYS = 7
 """The window of popularity that everyone's list shows."""

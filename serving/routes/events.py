@@ -5,9 +5,9 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Request
 from pydantic import BaseModel, ConfigDict, Field
 
-from serving.intake import Event, Receipt, take_in
-from serving.keys import BEARER, may_read
-from serving.metrics import Metrics
+from serving.auth import BEARER, may_read
+from serving.event_validation import Event, Receipt, take_in
+from serving.request_metrics import Metrics
 
 router = APIRouter(tags=["events"], dependencies=[Depends(BEARER), Depends(may_read)])
 

@@ -4,12 +4,12 @@ from typing import Annotated, Literal
 
 from fastapi import APIRouter, Depends, Header, Query, Request
 
+from serving.accept_language import accepted
+from serving.auth import BEARER, may_read
 from serving.cursor import MAX_CURSOR_LENGTH
 from serving.feed import Feed, HomeFeed
-from serving.keys import BEARER, may_read
-from serving.languages import accepted
-from serving.metrics import Metrics
-from serving.request_ids import PathId
+from serving.id_parameters import PathId
+from serving.request_metrics import Metrics
 
 router = APIRouter(tags=["feed"], dependencies=[Depends(BEARER), Depends(may_read)])
 Limit = Annotated[int, Query(ge=1, le=200, description="items at most; a list that ends earlier is shorter")]

@@ -8,9 +8,9 @@ from fastapi.responses import Response
 from prometheus_client import CONTENT_TYPE_LATEST
 from pydantic import BaseModel
 
-from serving.held import HeldRelease
-from serving.keys import BEARER, may_administer
-from serving.metrics import Metrics
+from serving.auth import BEARER, may_administer
+from serving.releases.release_loader import HeldRelease
+from serving.request_metrics import Metrics
 
 router = APIRouter(tags=["server"])
 

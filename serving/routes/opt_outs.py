@@ -7,9 +7,9 @@ from fastapi import APIRouter, Depends, Path, Request
 from pydantic import BaseModel, ConfigDict
 
 from contracts.opt_outs import Flag, OptOut, SubjectType, checked
-from serving.keys import BEARER, may_administer
-from serving.request_ids import PathId
-from serving.wishes import Wishes
+from serving.auth import BEARER, may_administer
+from serving.id_parameters import PathId
+from serving.privacy.opt_out_service import Wishes
 
 router = APIRouter(
     prefix="/v1/opt-outs/{subject_type}/{subject_id:id}/{flag}",

@@ -9,11 +9,11 @@ from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
 from contracts.opt_outs import Flag, SubjectType
+from serving.auth import NotAuthenticated, Role, check_same_origin, may_administer, may_read
 from serving.cursor import BadCursor, CursorExpired
 from serving.feed import HomeFeed
-from serving.keys import NotAuthenticated, Role, check_same_origin, may_administer, may_read
+from serving.id_parameters import QueryId, id_of_request
 from serving.pages import described, rendered
-from serving.request_ids import QueryId, id_of_request
 from serving.routes.feed import CursorText, SecGpc, refuses_profiles
 
 router = APIRouter(include_in_schema=False)

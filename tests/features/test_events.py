@@ -7,7 +7,7 @@ from contracts.ids import is_id, read_id
 from contracts.schemas import EVENTS, LANDED_EVENTS, QUARANTINE
 from features import validate
 from pipeline.importers.readers import conform
-from serving.pending_events import PendingEvents
+from serving.event_store import PendingEvents
 
 
 @pytest.fixture(scope="module")

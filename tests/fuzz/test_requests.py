@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from serving.pending_events import PendingEvents
+from serving.event_store import PendingEvents
 from tests.fuzz.examples import many
 from tests.serving.conftest import Lake
 from tests.serving.test_server import served

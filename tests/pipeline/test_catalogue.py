@@ -21,7 +21,7 @@ from pipeline.landed import (
     read_landed_events,
     usable_events,
 )
-from serving.opt_outs import OptOutStore
+from serving.privacy.opt_out_store import OptOutStore
 
 NOON = datetime(2024, 3, 1, 12, tzinfo=UTC)
 NASTY_IDS = ("ana", " ana ", "", " ", "\u3000", "a\0", "a\nb", "u" * 512, "u" * 513, "42.0", None)

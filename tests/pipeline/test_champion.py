@@ -14,7 +14,7 @@ from pipeline.feature_assembly import read_landed, read_view
 from pipeline.lake import Lake
 from pipeline.run_context import Night, open_night
 from pipeline.time_splits import midnight
-from serving import publish
+from serving.releases import publish
 from tests import tiny
 
 # MLflow and Airflow warn about their own dependencies when they are imported

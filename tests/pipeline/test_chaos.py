@@ -14,7 +14,7 @@ import pytest
 
 from contracts.schemas import DERIVED
 from evaluation.measured import CHAMPION
-from serving import publish
+from serving.releases import publish
 from tests import tiny
 
 KILLS = int(os.environ.get("TASTEFEED_CHAOS_KILLS", "2"))

@@ -21,7 +21,7 @@ from features.conform import spark_schema
 from pipeline.importers import convert
 from pipeline.importers.readers import conform, to_arrow
 from serving.app import create_app
-from serving.opt_outs import OptOutStore
+from serving.privacy.opt_out_store import OptOutStore
 from tests.strategies import Reading, Row, as_csv, as_json, reading, rows
 
 NOW = datetime(2025, 1, 1, tzinfo=UTC)

@@ -24,10 +24,10 @@ from pipeline.run_context import Night, open_night, run_stage
 from pipeline.stages import STAGES
 from pipeline.stages.gates import judged_release_serves
 from pipeline.time_splits import backtest_plan
-from serving import publish
 from serving.app import create_app
-from serving.manifest import Manifest
-from serving.scrub import scrub
+from serving.privacy.release_erasure import scrub
+from serving.releases import publish
+from serving.releases.manifest import Manifest
 from tests import tiny
 
 # MLflow and Airflow warn about their own dependencies when they are imported

@@ -12,7 +12,7 @@ from contracts.errors import OutlierDay, UnreadableInput
 from pipeline.importers import import_files
 from pipeline.lake import Lake
 from pipeline.last_day import day_of_backtest, day_of_night, outlier_of
-from serving.pending_events import PendingEvents
+from serving.event_store import PendingEvents
 from tests import tiny
 
 # Spark warns about its own dependencies when it is imported

@@ -6,7 +6,7 @@ import pytest
 from contracts import Settings
 from contracts.errors import BadId
 from pipeline.recommending import user_ids
-from serving.wishes import Wishes
+from serving.privacy.opt_out_service import Wishes
 from tests import tiny
 
 

@@ -21,10 +21,10 @@ from models.two_tower import load as load_tower_folder
 from models.two_tower.exported import FORMAT
 from models.two_tower.vocabulary import Vocabularies
 from pipeline.importers import land, landed_items
-from serving import publish
-from serving.audience import not_shown
-from serving.opt_outs import OptOutStore
-from serving.wishes import Wishes
+from serving.privacy.consent import not_shown
+from serving.privacy.opt_out_service import Wishes
+from serving.privacy.opt_out_store import OptOutStore
+from serving.releases import publish
 from tests import tiny
 
 PERSONAL, ERASED, SILENT = tiny.name(3), tiny.name(8), tiny.name(12)

@@ -12,7 +12,7 @@ from filelock import FileLock
 from pipeline.airflow_tasks import run_task
 from pipeline.lake import Lake
 from pipeline.run_context import open_night
-from serving import publish
+from serving.releases import publish
 from tests import tiny
 
 # MLflow and Airflow warn about their own dependencies when they are imported

@@ -14,7 +14,7 @@ from contracts.schemas import DERIVED
 from pipeline.commit import git_commit
 from pipeline.lake import Lake
 from pipeline.stages import STAGES
-from serving import publish
+from serving.releases import publish
 from tests import tiny
 
 # MLflow and Airflow warn about their own dependencies when they are imported

@@ -7,7 +7,7 @@ from pathlib import Path
 from serving.light import without_heavy_imports
 
 with without_heavy_imports():
-    from serving.publish import publish
+    from serving.releases.publish import publish
 
 root, *built = map(Path, sys.argv[1:])
 print("begun", flush=True)

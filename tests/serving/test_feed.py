@@ -11,8 +11,8 @@ from fastapi.testclient import TestClient
 from contracts.schemas import ITEMS
 from ranking.tables import ids_of
 from serving.app import create_app
-from serving.arrays import without_users
-from serving.scrub import scrub
+from serving.privacy.release_erasure import scrub
+from serving.releases.serialization import without_users
 from tests.serving.tiny import N_ITEMS, catalogue, item_table, user_table
 
 EVERYONES = ["i0", "i39", "i1", "i38", "i2", "i37"]  # fresh and popular in turns

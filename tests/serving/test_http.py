@@ -5,7 +5,7 @@ from fastapi.testclient import TestClient
 
 from contracts.errors import BadSetting, UnsafeBinding
 from serving.app import create_app
-from serving.keys import check_binding
+from serving.auth import check_binding
 from serving.server import environment
 
 FEED, ADMIN = {"Authorization": "Bearer f2"}, {"Authorization": "Bearer a1"}

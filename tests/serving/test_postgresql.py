@@ -17,12 +17,12 @@ from sqlalchemy.pool import NullPool
 
 from contracts import Flag, OptOut, SubjectType
 from contracts.errors import OptOutStoreUnavailable
-from serving.opt_outs import OptOutStore
-from serving.pending_events import PendingEvents
-from serving.store_marker import MarkerFiles
-from serving.store_restore import replace_store
-from serving.wishes import Wishes
-from tests.serving.test_erasure_race import race
+from serving.event_store import PendingEvents
+from serving.privacy.opt_out_service import Wishes
+from serving.privacy.opt_out_store import OptOutStore
+from serving.privacy.store_marker import MarkerFiles
+from serving.privacy.store_restore import replace_store
+from tests.serving.privacy.test_erasure_race import race
 
 pytest.importorskip("psycopg")
 BINARIES = [shutil.which("initdb"), *map(str, sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb")))]

@@ -16,10 +16,10 @@ from ranking.config import RankingConfig
 from ranking.feature_names import FEATURE_NAMES, ITEM_FEATURE_NAMES, USER_FEATURE_NAMES
 from ranking.reranker import LabelledPairs, RerankerConfig, train
 from ranking.tables import Items, Users, ids_of
-from serving.index import IndexConfig
-from serving.manifest import Manifest
-from serving.publish import publish
-from serving.release import Contents, write_release
+from serving.ann_index import IndexConfig
+from serving.releases.loaded_release import Contents, write_release
+from serving.releases.manifest import Manifest
+from serving.releases.publish import publish
 
 AS_OF = datetime(2017, 3, 1, tzinfo=UTC)
 HOURS = AS_OF.timestamp() / 3600

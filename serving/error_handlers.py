@@ -1,0 +1,129 @@
+"""Errors as RFC 9457 problem documents: one table from our errors to status codes."""
+
+from collections.abc import Sequence
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, Field
+from starlette.exceptions import HTTPException
+from starlette.routing import Match
+
+from contracts import errors
+from serving.auth import NotAllowed, NotAuthenticated, NotLocal
+from serving.cursor import BadCursor, CursorExpired
+from serving.middleware import REQUEST_ID
+
+MEDIA_TYPE = "application/problem+json"
+STATUS: dict[type[Exception], HTTPStatus] = {
+    BadCursor: HTTPStatus.BAD_REQUEST,
+    CursorExpired: HTTPStatus.GONE,
+    errors.BadId: HTTPStatus.UNPROCESSABLE_ENTITY,
+    NotAuthenticated: HTTPStatus.UNAUTHORIZED,
+    NotAllowed: HTTPStatus.FORBIDDEN,
+    NotLocal: HTTPStatus.FORBIDDEN,
+    errors.UnknownOptOut: HTTPStatus.NOT_FOUND,
+    errors.OptOutStoreUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
+    errors.EventStoreUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
+    errors.ReleaseMissing: HTTPStatus.SERVICE_UNAVAILABLE,
+    errors.ReleaseCorrupt: HTTPStatus.SERVICE_UNAVAILABLE,
+    errors.TastefeedError: HTTPStatus.INTERNAL_SERVER_ERROR,
+}
+"""What an error means over HTTP; the nearest base class counts."""
+CLOSE = {"Connection": "close"}
+"""Headers of an answer to a request that is not read to its end."""
+MAX_PARTS, MAX_NAME_LENGTH = 100, 64
+CHALLENGE = {HTTPStatus.UNAUTHORIZED: {"WWW-Authenticate": 'Bearer realm="tastefeed"'}}
+
+
+class Problem(BaseModel):
+    """RFC 9457. `type` names the kind of error, `detail` this one."""
+
+    type: str = Field(description="urn:tastefeed:problem:…, or about:blank where the status says it all")
+    title: str
+    status: int
+    detail: str
+    errors: list[dict[str, Any]] | None = Field(None, description="each broken part of the request: where, and why")
+
+
+def add_problems(app: FastAPI) -> None:
+    """Make the application answer every error this way."""
+    app.add_exception_handler(errors.TastefeedError, _domain)
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(Exception, _unexpected)
+
+
+def problem_of(error: Exception) -> JSONResponse:
+    """The answer to one of our errors."""
+    status = next(STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)
+    return _answer(status, str(error), kind=_slug(type(error).__name__), headers=CHALLENGE.get(status))
+
+
+def problem_of_http(error: HTTPException) -> JSONResponse:
+    """The answer to an error that is a status by itself."""
+    return _answer(HTTPStatus(error.status_code), error.detail, headers=error.headers)
+
+
+def problem_text(status: HTTPStatus, detail: str) -> str:
+    """A problem document, for where no application answers."""
+    return _answer(status, detail).body.decode()  # type: ignore[union-attr]
+
+
+async def _domain(_: Request, error: Exception) -> JSONResponse:
+    return problem_of(error)
+
+
+async def _invalid(_: Request, error: Exception) -> JSONResponse:
+    broken = error.errors() if isinstance(error, RequestValidationError) else []
+    # what was sent stays out: it may be an id
+    parts = [{"where": _where(part["loc"]), "why": part["msg"]} for part in broken[:MAX_PARTS]]
+    detail = "; ".join(f"{part['where']}: {part['why']}" for part in parts[:3])
+    return _answer(HTTPStatus.UNPROCESSABLE_ENTITY, detail, kind="invalid-request", parts=parts)
+
+
+def _where(steps: Sequence[Any]) -> str:
+    """The place of a broken part. The name of an unknown field is the client's own: any text of any length."""
+    names = [str(step).encode("utf-8", "backslashreplace").decode()[:MAX_NAME_LENGTH] for step in steps]
+    return ".".join(names)
+
+
+async def _http(request: Request, error: Exception) -> JSONResponse:
+    if not isinstance(error, HTTPException):
+        return await _unexpected(request, error)
+    answer = problem_of_http(error)
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        answer.headers["Allow"] = ", ".join(_allowed(request))
+    return answer
+
+
+def _allowed(request: Request) -> list[str]:
+    """The methods of every route of this path; a path whose methods are functions of their own is several routes."""
+    routes = [route for route in request.app.routes if route.matches(request.scope)[0] is not Match.NONE]
+    return sorted({method for route in routes for method in getattr(route, "methods", ())})
+
+
+async def _unexpected(request: Request, error: Exception) -> JSONResponse:
+    # this answer goes out around the middleware that names all others
+    headers = {REQUEST_ID: getattr(request.state, "request_id", "")}
+    detail = f"{type(error).__name__}; the server's log tells more"
+    return _answer(HTTPStatus.INTERNAL_SERVER_ERROR, detail, headers=headers)
+
+
+def _answer(
+    status: HTTPStatus,
+    detail: str,
+    *,
+    kind: str | None = None,
+    parts: list[dict[str, Any]] | None = None,
+    headers: Any = None,
+) -> JSONResponse:
+    kind = f"urn:tastefeed:problem:{kind}" if kind else "about:blank"
+    problem = Problem(type=kind, title=status.phrase, status=status, detail=detail, errors=parts)
+    return JSONResponse(problem.model_dump(exclude_none=True), status, headers, media_type=MEDIA_TYPE)
+
+
+def _slug(name: str) -> str:
+    return "".join(f"-{letter.lower()}" if letter.isupper() else letter for letter in name).lstrip("-")

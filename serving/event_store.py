@@ -1,0 +1,264 @@
+"""Events that were posted and that no published release includes yet: durable before the answer, one row an id.
+
+An erased user has a tombstone here. It is inserted, and the user's rows are deleted, in one transaction; every insert
+of events is one transaction that leaves out users with a tombstone. The two kinds of transaction exclude each other, so
+that in no order of commits a row outlives an acknowledged erasure. A tombstone is a hash: this file names nobody.
+
+The rows serve twice. The feed reads them at each request, so that what a user clicked, saved or hid a second ago is not
+shown again. The night drains them into the landing zone, batch by batch:
+
+    while batch := pending.drain():  # of bounded size
+        lake.land(batch.rows, name=f"pending-{batch.name}")  # the same name holds the same rows, also after a kill
+        pending.landed(batch.name)
+    …
+    pending.forget_before(as_of)  # once a release that includes them is published
+"""
+
+import hashlib
+import json
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+from uuid import uuid4
+
+import pyarrow as pa
+from sqlalchemy import (
+    Boolean,
+    Column,
+    ColumnElement,
+    Connection,
+    Float,
+    Index,
+    Integer,
+    MetaData,
+    RowMapping,
+    String,
+    Table,
+    delete,
+    or_,
+    select,
+    text,
+    true,
+    update,
+)
+
+from contracts import Action
+from contracts import columns as c
+from contracts.errors import EventStoreUnavailable
+from contracts.ids import spellings
+from contracts.schemas import EVENTS, LANDED_EVENTS
+from serving.sql_store import Instant, SqlStore, batched, upsert
+
+METADATA = MetaData()
+PENDING = Table(
+    "pending_events",
+    METADATA,
+    Column(c.EVENT_ID, String, primary_key=True),
+    Column(c.USER_ID, String, nullable=False),
+    Column(c.ITEM_ID, String, nullable=False),
+    Column(c.ACTION, String, nullable=False),
+    Column(c.TIMESTAMP, Instant, nullable=False),
+    Column(c.SESSION_ID, String),
+    Column(c.REQUEST_ID, String),
+    Column(c.POSITION, Integer),
+    Column(c.PROPENSITY, Float),
+    Column(c.LANDED_AT, Instant, nullable=False),
+    Column("batch", String),
+    Column("in_landing_zone", Boolean, nullable=False, default=False),
+    Index("ix_pending_events_user_action", c.USER_ID, c.ACTION),  # a feed asks for few of a user's actions
+    Index("ix_pending_events_drain", "in_landing_zone", "batch"),
+)
+ERASED = Table(
+    "erased_users",
+    METADATA,
+    Column("user_hash", String, primary_key=True),
+    Column("erased_at", Instant, nullable=False),
+)
+TOUCHES = (Action.CLICK, Action.SAVE, Action.HIDE)
+"""Actions after which an item is not shown to the user again."""
+
+
+AT_ONCE = 1000
+"""Rows of one statement: databases limit its variables (SQLite: 32,766)."""
+DRAINED_AT_ONCE = 50_000
+"""Rows of one batch for the landing zone: some tens of megabytes, however many are waiting."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Rows that go to the landing zone together, in `contracts.schemas.LANDED_EVENTS`."""
+
+    name: str
+    rows: pa.Table
+
+
+@dataclass(frozen=True)
+class Added:
+    """What became of posted rows. `new` counts those with an id that was not there; the rows of `erased` users were
+    not stored."""
+
+    new: int
+    erased: frozenset[str]
+
+
+@dataclass(frozen=True)
+class Touch:
+    """An item that the user clicked, saved or hid, and when the server was told."""
+
+    item_id: str
+    landed_at: datetime
+
+
+class PendingEvents(SqlStore):
+    """The store behind one SQLAlchemy URL. Every method raises `EventStoreUnavailable`."""
+
+    metadata = METADATA
+    name = "the store of posted events"
+    unavailable = EventStoreUnavailable
+    remedy = "check the file or TASTEFEED_EVENTS_URL, then post again"
+
+    def add(self, events: Sequence[Mapping[str, Any]]) -> Added:
+        """Store rows of the events table, but those of erased users; durable on return."""
+        landed_at = datetime.now(UTC)
+        rows = [{**dict.fromkeys(EVENTS.names), **event, c.LANDED_AT: landed_at} for event in events]
+        for row in rows:
+            row[c.EVENT_ID] = row[c.EVENT_ID] or content_key(row)
+        rows.sort(key=lambda row: str(row[c.EVENT_ID]))  # in one order, so that two posts never wait for each other
+        with self._transaction(writes=True) as connection:
+            _keep_erasures_out(connection)
+            erased = _erased(connection, {str(row[c.USER_ID]) for row in rows})
+            kept = [row for row in rows if row[c.USER_ID] not in erased]
+            return Added(sum(_insert(connection, some) for some in batched(kept, AT_ONCE)), frozenset(erased))
+
+    def touched(self, user_id: str) -> list[Touch]:
+        """What the user clicked, saved or hid and no release knows yet."""
+        p = PENDING.c
+        asked = select(p.item_id, p.landed_at).where(p.user_id.in_(spellings(user_id)), p.action.in_(TOUCHES))
+        with self._transaction() as connection:
+            return [Touch(item_id, landed_at) for item_id, landed_at in connection.execute(asked)]
+
+    def touches(self) -> dict[str, list[str]]:
+        """The items that each user clicked, saved or hid and no release knows yet."""
+        p = PENDING.c
+        found: dict[str, list[str]] = {}
+        with self._transaction() as connection:
+            for user_id, item_id in connection.execute(select(p.user_id, p.item_id).where(p.action.in_(TOUCHES))):
+                found.setdefault(user_id, []).append(item_id)
+        return found
+
+    def erase(self, user_ids: Iterable[str]) -> int:
+        """Drop every event of these users and take in no more. Returns how many there were."""
+        users = sorted({spelling for user in user_ids for spelling in spellings(user)})
+        now = datetime.now(UTC)
+        rows = 0
+        for some in batched(users, AT_ONCE):
+            tombstones = upsert(self._opened(), ERASED).values([_tombstone(user, now) for user in some])
+            renewed = tombstones.on_conflict_do_update(
+                ERASED.primary_key, set_={"erased_at": tombstones.excluded.erased_at}
+            )
+            with self._transaction(writes=True) as connection:
+                connection.execute(renewed)
+                rows += connection.execute(delete(PENDING).where(PENDING.c.user_id.in_(some))).rowcount
+        return rows
+
+    def tombstones(self, user_ids: Iterable[str] | None = None) -> dict[str, datetime]:
+        """When each user was erased, by `user_hash`; by default of everyone who was."""
+        hashes = None if user_ids is None else _hashes(user_ids)
+        with self._transaction() as connection:
+            if hashes is None:
+                return dict(connection.execute(select(ERASED.c.user_hash, ERASED.c.erased_at)).all())
+            return _tombstones(connection, list(hashes))
+
+    def readmit(self, tombstones: Mapping[str, datetime]) -> None:
+        """Take events again of those whose tombstone is still the one that was read: none who was erased again."""
+        for some in batched(list(tombstones.items()), AT_ONCE):
+            same = or_(*((ERASED.c.user_hash == key) & (ERASED.c.erased_at == at) for key, at in some))
+            with self._transaction(writes=True) as connection:
+                connection.execute(delete(ERASED).where(same))
+
+    def rows(self) -> pa.Table:
+        """Everything stored, oldest first."""
+        return self._table(true())
+
+    def drain(self, limit: int = DRAINED_AT_ONCE) -> Batch | None:
+        """At most `limit` rows that are not in the landing zone yet: a batch sealed before, else some of the open ones;
+        `None`: nothing."""
+        p = PENDING.c
+        waiting = ~p.in_landing_zone
+        with self._transaction(writes=True) as connection:
+            name = connection.scalar(select(p.batch).where(waiting, p.batch.is_not(None)).limit(1))
+            if name is None:
+                name = uuid4().hex
+                some = select(p.event_id).where(waiting, p.batch.is_(None)).limit(limit)
+                if not connection.execute(update(PENDING).where(p.event_id.in_(some)).values(batch=name)).rowcount:
+                    return None
+        return Batch(name, self._table(waiting & (p.batch == name)))
+
+    def landed(self, batch: str) -> None:
+        """The batch lies in the landing zone; it is not drained again."""
+        sealed = ~PENDING.c.in_landing_zone & (PENDING.c.batch == batch)
+        with self._transaction(writes=True) as connection:
+            connection.execute(update(PENDING).where(sealed).values(in_landing_zone=True))
+
+    def forget_before(self, as_of: datetime) -> int:
+        """Drop what lies in the landing zone and happened before `as_of`: the release of that instant includes it."""
+        included = (PENDING.c.in_landing_zone) & (PENDING.c.timestamp < as_of)
+        with self._transaction(writes=True) as connection:
+            return connection.execute(delete(PENDING).where(included)).rowcount
+
+    def _table(self, asked: ColumnElement[bool]) -> pa.Table:
+        wanted = select(*(PENDING.c[name] for name in LANDED_EVENTS.names)).where(asked)
+        with self._transaction() as connection:
+            found = connection.execute(wanted.order_by(PENDING.c.landed_at, PENDING.c.event_id)).mappings().all()
+        return pa.Table.from_pylist([_without_key(row) for row in found], schema=LANDED_EVENTS)
+
+
+WITHOUT_ID = "\x01"
+"""Begins the key of an event that came without an id; no id can hold this character."""
+
+
+def content_key(event: Mapping[str, Any]) -> str:
+    """What tells events without an id apart in this store, so that the same event posted twice is stored once. It is no
+    event id: `features.events` derives that, by one function for posted and imported events."""
+    content = [event.get(name) for name in EVENTS.names if name != c.EVENT_ID]
+    return WITHOUT_ID + hashlib.sha256(json.dumps(content, default=str).encode()).hexdigest()
+
+
+def _without_key(row: RowMapping) -> dict[str, Any]:
+    came_with_id = not row[c.EVENT_ID].startswith(WITHOUT_ID)
+    return {**row, c.EVENT_ID: row[c.EVENT_ID] if came_with_id else None}
+
+
+def _insert(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> int:
+    insert = upsert(connection.engine, PENDING).values(rows).on_conflict_do_nothing()
+    return len(connection.execute(insert.returning(PENDING.c.event_id)).all())
+
+
+def user_hash(user_id: str) -> str:
+    """What a tombstone names a user by."""
+    return hashlib.sha256(user_id.encode()).hexdigest()
+
+
+def _hashes(user_ids: Iterable[str]) -> dict[str, str]:
+    return {user_hash(user): user for user in user_ids}
+
+
+def _tombstone(user_id: str, erased_at: datetime) -> dict[str, Any]:
+    return {"user_hash": user_hash(user_id), "erased_at": erased_at}
+
+
+def _keep_erasures_out(connection: Connection) -> None:
+    """Let no erasure run beside this transaction; other posts may. SQLite has one writer at a time anyway."""
+    if connection.dialect.name == "postgresql":
+        connection.execute(text(f"LOCK TABLE {ERASED.name} IN SHARE MODE"))
+
+
+def _erased(connection: Connection, user_ids: Collection[str]) -> set[str]:
+    hashes = _hashes(user_ids)
+    return {hashes[key] for key in _tombstones(connection, list(hashes))}
+
+
+def _tombstones(connection: Connection, hashes: Sequence[str]) -> dict[str, datetime]:
+    asked = (select(ERASED).where(ERASED.c.user_hash.in_(some)) for some in batched(hashes, AT_ONCE))
+    return {key: at for each in asked for key, at in connection.execute(each)}

@@ -1,0 +1,176 @@
+"""Posted events, row by row: valid rows are stored, each invalid one comes back with its place and a reason.
+
+A row is read as the import reads a line of a file: the same ids, instants and limits, and an optional id that cannot be
+read becomes null with a warning. So an event that is posted and imported is one event.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Annotated
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from contracts import Action, Flag, Reason, SubjectType
+from contracts import columns as c
+from contracts.errors import BadId
+from contracts.ids import BLANKS, is_id, read_id
+from contracts.instants import CLOCK_SKEW, EARLIEST, NUMBER, read_instant
+from serving.event_store import PendingEvents
+from serving.privacy.opt_out_store import OptOutStore
+
+ERASED = "erased"
+NAMES_SHOWN, NAME_LENGTH = 10, 64
+"""Unknown columns that a warning names, and the characters of each."""
+OPTIONAL_IDS = (c.EVENT_ID, c.SESSION_ID, c.REQUEST_ID)
+
+
+def _id(value: object) -> str:
+    try:
+        return read_id(value)
+    except BadId as refusal:
+        raise ValueError(str(refusal)) from None
+
+
+def _instant(value: object) -> datetime:
+    instant = read_instant(value)
+    if instant is None:
+        raise ValueError("is no instant; send ISO 8601 or Unix time, in UTC")
+    return instant
+
+
+def _action(value: object) -> object:
+    return value.strip(BLANKS) if isinstance(value, str) else value
+
+
+def _number(value: object) -> float | None:
+    if value is None or (isinstance(value, str) and not value.strip(BLANKS)):
+        return None
+    if isinstance(value, bool) or not re.match(NUMBER, str(value), re.ASCII):
+        raise ValueError("is no number")
+    return float(str(value))
+
+
+def _id_or_null(value: object) -> str | None:
+    return read_id(value) if is_id(value) else None
+
+
+Id = Annotated[str, BeforeValidator(_id)]
+OptionalId = Annotated[str | None, BeforeValidator(_id_or_null)]
+
+
+class Event(BaseModel):
+    """One row of the events table."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    event_id: OptionalId = Field(None, description="unique; derived from the content where absent")
+    user_id: Id = Field(description="who")
+    item_id: Id = Field(description="what; an item newer than the release is welcome")
+    action: Annotated[Action, BeforeValidator(_action)] = Field(description="what the user did")
+    timestamp: Annotated[datetime, BeforeValidator(_instant)] = Field(description="when; without a zone it is UTC")
+    session_id: OptionalId = Field(None, description="the client's own session")
+    request_id: OptionalId = Field(None, description="the feed that showed the item: its `request_id`")
+    position: Annotated[int | None, BeforeValidator(_number)] = Field(
+        None, ge=0, lt=2**31, description="0-based place in that feed"
+    )
+    propensity: Annotated[float | None, BeforeValidator(_number)] = Field(
+        None, gt=0, le=1, description="probability of having been shown there"
+    )
+
+
+@dataclass(frozen=True)
+class RowError:
+    """A row that was not stored."""
+
+    index: int
+    reason: str
+    detail: str
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """What became of a batch. `accepted` rows are durable; `duplicates` of them were stored before."""
+
+    accepted: int
+    duplicates: int
+    errors: list[RowError]
+    warnings: list[str]
+
+
+def take_in(rows: Sequence[object], pending: PendingEvents, opt_outs: OptOutStore) -> Receipt:
+    """Check and store a batch. Raises `EventStoreUnavailable` and `OptOutStoreUnavailable`, with nothing stored."""
+    latest = datetime.now(UTC) + CLOCK_SKEW
+    read = [_read(index, row, latest) for index, row in enumerate(rows)]
+    users = {row.user_id for row in read if isinstance(row, Event)}
+    read = _without(read, opt_outs.among(SubjectType.USER, users, [Flag.ERASURE]))
+    added = pending.add([row.model_dump() for row in read if isinstance(row, Event)])
+    read = _without(read, added.erased)  # the store's own answer: a user may be erased while the events are on the way
+    errors = [row for row in read if isinstance(row, RowError)]
+    accepted = len(read) - len(errors)
+    return Receipt(accepted, accepted - added.new, errors, [*_unknown_columns(rows), *_lost_ids(rows, read)])
+
+
+def _without(read: Sequence[Event | RowError], erased: Collection[str]) -> list[Event | RowError]:
+    """The rows, those of erased users refused."""
+    return [
+        RowError(index, ERASED, "user_id: asked for erasure; nothing of this user is stored")
+        if isinstance(row, Event) and row.user_id in erased
+        else row
+        for index, row in enumerate(read)
+    ]
+
+
+def _read(index: int, row: object, latest: datetime) -> Event | RowError:
+    try:
+        event = Event.model_validate(row)
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False)[0]
+        field = str(first["loc"][0]) if first["loc"] else ""
+        why = str(first["ctx"]["error"]) if first["type"] == "value_error" else first["msg"]
+        return RowError(index, REASONS.get(field, "bad_row"), f"{field or 'row'}: {why}")
+    if event.timestamp < EARLIEST:
+        return RowError(index, Reason.BEFORE_1990, "timestamp: is before 1990; send when it happened")
+    if event.timestamp > latest:
+        return RowError(index, Reason.IN_THE_FUTURE, "timestamp: is in the future; send when it happened, in UTC")
+    return event
+
+
+REASONS = {
+    c.USER_ID: Reason.NULL_ID,
+    c.ITEM_ID: Reason.NULL_ID,
+    c.ACTION: Reason.UNKNOWN_ACTION,
+    c.TIMESTAMP: Reason.BAD_TIMESTAMP,
+}
+"""Why a row without a readable value of a required column is refused."""
+
+
+def _unknown_columns(rows: Sequence[object]) -> list[str]:
+    unknown = {str(name) for row in rows if isinstance(row, dict) for name in row} - set(Event.model_fields)
+    names = ", ".join(printable(name) for name in sorted(unknown)[:NAMES_SHOWN])
+    return [f"unknown columns were kept out: {names}"] if unknown else []
+
+
+def _lost_ids(rows: Sequence[object], read: Sequence[Event | RowError]) -> list[str]:
+    """One warning for each column of which optional ids became null."""
+    lost = Counter(
+        name
+        for row, event in zip(rows, read, strict=True)
+        if isinstance(event, Event) and isinstance(row, dict)
+        for name in OPTIONAL_IDS
+        if _is_given(row.get(name)) and getattr(event, name) is None
+    )
+    return [f"{name}: {count:,} values are no ids and count as null" for name, count in lost.items()]
+
+
+def _is_given(value: object) -> bool:
+    return value is not None and not (isinstance(value, str) and not value.strip(BLANKS))
+
+
+def printable(name: str) -> str:
+    """A client's own text in an answer: cut, and with what cannot be printed or encoded escaped."""
+    return "".join(
+        letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in name[:NAME_LENGTH]
+    )

@@ -1,0 +1,89 @@
+"""Why an item is shown, in data first, and in one sentence that says the same."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from contracts import Action
+from contracts import columns as c
+from ranking.candidates import taken
+from ranking.explanations import Signal, reasons
+from ranking.tables import Rows
+from serving.popularity_fallback import FRESH
+from serving.profiled import Scored
+from serving.releases.loaded_release import Release
+
+SENTENCES = {
+    Signal.SIMILAR: "Close to what you read and save",
+    Signal.CREATOR: "You often read this creator",
+    Signal.CATEGORY: "From a category you often read",
+    Signal.LANGUAGE: "In a language you often read",
+    Signal.TRENDING: "Many people are reading this now",
+    Signal.POPULAR: "People who come across this tend to like it",
+}
+BECAUSE = {Action.SAVE: "Because you saved", Action.CLICK: "Because you read"}
+NEAR = 0.3
+"""Cosine from which an item of the user's own is named as the reason; a reader would not see the likeness below it."""
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """`kind` is the signal that moved the score most. Where it rests on one item of the user's own, that is `item_id`,
+    with its `title`, what they did with it, and how near it is (cosine)."""
+
+    kind: str
+    text: str
+    item_id: str | None = None
+    title: str | None = None
+    action: str | None = None
+    similarity: float | None = None
+
+
+def explain_everyones(release: Release, rows: Rows, sources: NDArray[np.str_]) -> list[Explanation]:
+    """Reasons of items in everyone's list: they speak of the item alone."""
+    created = release.catalogue[c.CREATED_AT].take(rows).to_pylist()
+    signals = np.where(sources == FRESH, Signal.FRESH, Signal.TRENDING).tolist()
+    return [Explanation(signal, sentence(signal, at)) for signal, at in zip(signals, created, strict=True)]
+
+
+def explain_own(
+    release: Release, scored: Scored, pairs: NDArray[np.int64], hidden: NDArray[np.bool_]
+) -> list[Explanation]:
+    """Reasons of some pairs of one user, from the model's own accounts. An item that is `hidden`, [I], is not named."""
+    candidates = taken(scored.candidates, pairs)
+    why = reasons(release.users, release.items, candidates, scored.features[pairs], release.reranker)
+    named = (why.similarities >= NEAR) & (why.evidence >= 0) & ~hidden[why.evidence]
+    shown = release.catalogue.select([c.ITEM_ID, c.TITLE]).take(np.where(named, why.evidence, 0)).to_pylist()
+    created = release.catalogue[c.CREATED_AT].take(candidates.item_rows).to_pylist()
+    saved = np.isin(why.evidence, _saved(release, candidates.user_rows[:1]))
+    facts = zip(why.signals.tolist(), created, named, shown, saved, why.similarities.tolist(), strict=True)
+    return [
+        _with_evidence(signal, item, Action.SAVE if was_saved else Action.CLICK, similarity)
+        if has_evidence
+        else Explanation(signal, sentence(signal, at))
+        for signal, at, has_evidence, item, was_saved, similarity in facts
+    ]
+
+
+def sentence(signal: str, created_at: datetime | None) -> str:
+    """What a signal says without an item of the user's own."""
+    if signal == Signal.FRESH:
+        return f"New, from {created_at.day} {created_at:%B %Y}" if created_at else "New"
+    return SENTENCES[Signal(signal)]
+
+
+def _with_evidence(signal: str, item: dict[str, Any], action: Action, similarity: float) -> Explanation:
+    name = item[c.TITLE] or item[c.ITEM_ID]
+    text = f"{BECAUSE[action]} “{name}”"
+    return Explanation(signal, text, item[c.ITEM_ID], item[c.TITLE], action, round(similarity, 3))
+
+
+def _saved(release: Release, user_rows: Rows) -> Rows:
+    users = release.users
+    mine = [slice(users.history_offsets[row], users.history_offsets[row + 1]) for row in user_rows]
+    return np.concatenate(
+        [users.history_items[own][users.history_saves[own] > 0] for own in mine] or [np.zeros(0, int)]
+    )

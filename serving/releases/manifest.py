@@ -1,0 +1,124 @@
+"""What a release says of itself, and the proof that it is so."""
+
+import hashlib
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from contracts.errors import ReleaseCorrupt, ReleaseMissing
+from serving.ann_index import IndexConfig
+
+FORMAT = 2
+"""Raised when a file of the release changes its meaning; another format is refused."""
+MANIFEST = "manifest.json"
+REMEDY = "publish again or roll back"
+DERIVED = ("index.faiss", "metrics.json")
+"""Files that do not name the version: an index is built from the vectors, and building it twice may differ in bytes;
+metrics hold how long things took."""
+
+
+class File(BaseModel):
+    """One file of a release."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    sha256: str = Field(description="of the whole file")
+    size: int = Field(description="bytes")
+
+
+class Versions(BaseModel):
+    """What belongs together. Tower, index and ranker carry one version; a mixture is refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    tower: str = Field(description="the towers that made every vector")
+    index: str = Field(description="the towers whose item vectors are in the index")
+    ranker: str = Field(description="the towers whose candidates the re-ranker ranks")
+    code: str = Field(description="tastefeed's own")
+
+
+class Manifest(BaseModel):
+    """`manifest.json`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    format: int = Field(FORMAT, description="of the release's files")
+    version: str = Field("", description="the folder's name: day, then a hash of the content")
+    as_of: datetime = Field(description="the release saw only events strictly before this")
+    built_at: datetime = Field(description="when the files were written")
+    versions: Versions = Field(description="of the parts")
+    index: IndexConfig = Field(description="how the index was built")
+    users: int = Field(description="users with a vector")
+    items: int = Field(description="items in the catalogue")
+    profiled: bool = Field(True, description="false: no model, only the list that is the same for everyone")
+    files: dict[str, File] = Field(default={}, description="every other file of the folder")
+
+    def named(self) -> "Manifest":
+        """The same with its version: equal content gives an equal name, and names sort by day."""
+        named = {name: file.sha256 for name, file in self.files.items() if name not in DERIVED}
+        content: list[Any] = [self.format, self.versions.model_dump(), self.index.model_dump(), sorted(named.items())]
+        if not self.profiled:
+            content.append("not profiled")
+        digest = hashlib.sha256(json.dumps(content).encode()).hexdigest()
+        return self.model_copy(update={"version": f"{self.as_of.astimezone(UTC):%Y-%m-%d}-{digest[:12]}"})
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """The manifest of a release. Raises `ReleaseMissing` without a folder, `ReleaseCorrupt` where it is not one."""
+    if not folder.is_dir():
+        raise ReleaseMissing(f"{folder}: no such release; `tastefeed releases list` names those there are")
+    try:
+        return Manifest.model_validate_json((folder / MANIFEST).read_bytes())
+    except FileNotFoundError:
+        raise ReleaseCorrupt(f"{folder}: has no {MANIFEST}; {REMEDY}") from None
+    except ValidationError as error:
+        where = ".".join(str(part) for part in error.errors()[0]["loc"]) or "the document"
+        raise ReleaseCorrupt(f"{folder / MANIFEST}: {where}: {error.errors()[0]['msg']}; {REMEDY}") from None
+
+
+def write_manifest(folder: Path, manifest: Manifest) -> Manifest:
+    """List and hash every file of the folder, name the version, write `manifest.json`."""
+    files = {path.name: _described(path) for path in sorted(folder.iterdir()) if path.name != MANIFEST}
+    named = manifest.model_copy(update={"files": files}).named()
+    (folder / MANIFEST).write_text(named.model_dump_json(indent=1) + "\n")
+    return named
+
+
+def verify_folder(folder: Path) -> Manifest:
+    """The manifest, once every file is proven to be what it says. Raises `ReleaseCorrupt` naming file and values."""
+    manifest = read_manifest(folder)
+    _same_format_and_parts(folder, manifest)
+    present = {path.name for path in folder.iterdir()} - {MANIFEST}
+    for name in sorted(manifest.files.keys() - present):
+        raise ReleaseCorrupt(f"{folder / name}: is missing, the manifest lists it; {REMEDY}")
+    for name in sorted(present - manifest.files.keys()):
+        raise ReleaseCorrupt(f"{folder / name}: is not in the manifest; {REMEDY}")
+    for name, want in manifest.files.items():
+        if not (folder / name).is_file():
+            raise ReleaseCorrupt(f"{folder / name}: is a folder, the manifest lists a file; {REMEDY}")
+        if (have := _described(folder / name).sha256) != want.sha256:
+            raise ReleaseCorrupt(
+                f"{folder / name}: sha256 is {have[:12]}…, the manifest says {want.sha256[:12]}…; {REMEDY}"
+            )
+    if (want_version := manifest.named().version) != manifest.version:
+        raise ReleaseCorrupt(f"{folder}: the content is {want_version}, the manifest says {manifest.version}; {REMEDY}")
+    return manifest
+
+
+def _same_format_and_parts(folder: Path, manifest: Manifest) -> None:
+    if manifest.format != FORMAT:
+        raise ReleaseCorrupt(f"{folder}: format is {manifest.format}, this code reads {FORMAT}; {REMEDY}")
+    versions = manifest.versions
+    if not versions.tower == versions.index == versions.ranker:
+        raise ReleaseCorrupt(
+            f"{folder}: mixes versions: tower {versions.tower!r}, index {versions.index!r}, "
+            f"ranker {versions.ranker!r}; {REMEDY}"
+        )
+
+
+def _described(path: Path) -> File:
+    with path.open("rb") as file:
+        return File(sha256=hashlib.file_digest(file, "sha256").hexdigest(), size=path.stat().st_size)

@@ -1,0 +1,193 @@
+"""Publishing: written elsewhere, proven, renamed, and only then one pointer is switched.
+
+    releases/current             the version that is served, one line
+    releases/<version>/          a release; never changed once it has its name
+    releases/.staging-…  .trash-…  what a killed publisher left; nobody reads it, the next one sweeps it
+
+Whoever is killed at whatever instant leaves the old release current and whole.
+"""
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from uuid import uuid4
+
+from filelock import FileLock, Timeout
+
+from contracts.errors import PublishRunning, ReleaseCorrupt, ReleaseMissing
+from serving.releases.loaded_release import Release, load_release
+from serving.releases.manifest import Manifest, read_manifest, verify_folder
+
+POINTER = "current"
+LOCK = ".lock"
+STAGING, TRASH = ".staging-", ".trash-"
+
+
+def publish(folder: Path, root: Path, *, keep: int = 5) -> Manifest:
+    """Make a copy of a folder that `write_release` filled the current release, and keep the newest `keep` releases.
+
+    Content that is published already is verified and pointed to, nothing else changes. Raises `ReleaseCorrupt`,
+    `PublishRunning`.
+    """
+    with publishing(root):
+        manifest = install(folder, root)
+        point(root, manifest.version)
+        prune(root, keep=keep)
+    return manifest
+
+
+@contextmanager
+def publishing(root: Path) -> Iterator[None]:
+    """Be the only process that changes releases, with the leftovers of killed ones swept. Raises `PublishRunning`."""
+    root.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(root / LOCK, timeout=0):
+            for leftover in [*root.glob(f"{STAGING}*"), *root.glob(f"{TRASH}*"), *root.glob(f".{POINTER}-*")]:
+                remove(leftover)
+            yield
+    except Timeout:
+        raise PublishRunning(f"{root}: another process is changing releases; wait until it ends") from None
+
+
+def install(folder: Path, root: Path) -> Manifest:
+    """Copy a release's folder under its version, proven and synced to disk, without pointing to it."""
+    staging = root / f"{STAGING}{uuid4().hex}"
+    shutil.copytree(folder, staging)
+    manifest = verify_folder(staging)
+    final = root / manifest.version
+    if _is_whole(final):
+        remove(staging)
+        return read_manifest(final)
+    if final.exists():
+        os.rename(final, root / f"{TRASH}{uuid4().hex}")
+    _sync(*staging.iterdir(), staging)
+    os.rename(staging, final)
+    _sync(root)
+    return manifest
+
+
+def point(root: Path, version: str) -> None:
+    """Switch the pointer, atomically; nothing happens where it points there already."""
+    if current_or_none(root) == version:
+        return
+    fresh = root / f".{POINTER}-{uuid4().hex}"
+    fresh.write_text(f"{version}\n")
+    _sync(fresh)
+    os.replace(fresh, root / POINTER)
+    _sync(root)
+
+
+def current(root: Path) -> str:
+    """The version that is served. Raises `ReleaseMissing`."""
+    version = current_or_none(root)
+    if version is None:
+        raise ReleaseMissing(f"{root}: nothing is published yet; run `tastefeed nightly`")
+    return version
+
+
+def current_or_none(root: Path) -> str | None:
+    """The version that is served, if any."""
+    try:
+        return (root / POINTER).read_text().strip() or None
+    except FileNotFoundError:
+        return None
+
+
+def list_releases(root: Path) -> list[Manifest]:
+    """Every release with a readable manifest, the oldest build first."""
+    found = []
+    for folder in root.glob("[!.]*/"):
+        with suppress(ReleaseCorrupt):  # `verify` tells what is wrong with one; a list goes on
+            found.append(read_manifest(folder))
+    return sorted(found, key=lambda manifest: manifest.built_at)
+
+
+def show(root: Path, version: str | None = None) -> Manifest:
+    """The manifest of a release, by default the current one. Raises `ReleaseMissing`."""
+    return read_manifest(root / known(root, version))
+
+
+def verify(root: Path, version: str | None = None) -> Manifest:
+    """Prove every file of a release, and that it is filed under its own name. Raises `ReleaseCorrupt`."""
+    version = known(root, version)
+    manifest = verify_folder(root / version)
+    if manifest.version != version:
+        raise ReleaseCorrupt(f"{root / version}: holds release {manifest.version}; publish again or roll back")
+    return manifest
+
+
+def load(root: Path, version: str | None = None) -> Release:
+    """Read a release, by default the current one. Raises `ReleaseMissing`, `ReleaseCorrupt`."""
+    version = known(root, version)
+    release = load_release(root / version)
+    if release.version != version:
+        raise ReleaseCorrupt(f"{root / version}: holds release {release.version}; publish again or roll back")
+    return release
+
+
+def rollback(root: Path, version: str | None = None) -> Manifest:
+    """Serve an older release again: the named one, else the one built before the current. It is verified first."""
+    with publishing(root):
+        manifest = verify(root, version or _previous(root))
+        point(root, manifest.version)
+    return manifest
+
+
+def prune(root: Path, *, keep: int) -> list[str]:
+    """Remove all but the newest `keep` releases and the current one. Returns what was removed."""
+    served = current_or_none(root)
+    old = [manifest.version for manifest in list_releases(root)[: -max(keep, 1)] if manifest.version != served]
+    for version in old:
+        discard(root, version)
+    return old
+
+
+def discard(root: Path, version: str) -> None:
+    """Remove a release; at no instant does half of it carry its name."""
+    trash = root / f"{TRASH}{uuid4().hex}"
+    os.rename(root / version, trash)
+    remove(trash)
+
+
+def known(root: Path, version: str | None) -> str:
+    """The version itself if there is such a folder, by default the current one. Raises `ReleaseMissing`."""
+    version = version or current(root)
+    if version.startswith(".") or "/" in version or not (root / version).is_dir():
+        there = ", ".join(manifest.version for manifest in list_releases(root)) or "none"
+        raise ReleaseMissing(f"no release {version!r}; there are: {there}")
+    return version
+
+
+def remove(path: Path) -> None:
+    """Remove a folder or a file."""
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _previous(root: Path) -> str:
+    served = current(root)
+    versions = [manifest.version for manifest in list_releases(root)]
+    older = versions[: versions.index(served)] if served in versions else versions
+    if not older:
+        raise ReleaseMissing(f"{root}: there is no release older than {served}; name one of those listed")
+    return older[-1]
+
+
+def _is_whole(folder: Path) -> bool:
+    try:
+        return verify_folder(folder).version == folder.name
+    except (ReleaseMissing, ReleaseCorrupt):
+        return False
+
+
+def _sync(*paths: Path) -> None:
+    for path in paths:
+        handle = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)

@@ -1,0 +1,271 @@
+"""A store that was there and is lost, emptied, older or another one: every fresh process refuses it, and until it is
+restored nobody is profiled and what opted out of recommendation stays away."""
+
+import json
+import shutil
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from fastapi.testclient import TestClient
+
+from contracts import Flag, SubjectType
+from contracts.errors import OptOutStoreUnavailable
+from serving.app import create_app
+from serving.privacy.last_known import NAME as WITHHELD
+from serving.privacy.opt_out_store import OptOutStore
+from serving.privacy.store_marker import NAME as MARKER
+from tests.serving.test_server import HTTP, answers, served, workers_that_answered
+
+FEEDS = """
+import json, sys
+from contracts import Settings
+from serving.privacy.consent import Doorkeeper
+from serving.feed import HomeFeed
+from serving.releases.release_loader import HeldRelease
+from serving.places import release_root
+from serving.privacy.opt_out_service import Wishes
+settings = Settings(lake=sys.argv[1])
+stores, held = Wishes.of(settings), HeldRelease(release_root(settings))
+held.read_first()
+feeds = HomeFeed(held, Doorkeeper(stores.opt_outs, stores.pending))
+found = [feeds.feed(user, limit=200) for user in ("user-1", "user-2", "nobody")]
+print(json.dumps([[feed.reason, [item.item_id for item in feed.items]] for feed in found]))
+"""
+WITHHELD_ITEM, CREATOR = "i0", "c3"
+
+
+def feeds_of_a_fresh_process(lake) -> list[list]:
+    run = subprocess.run([sys.executable, "-c", FEEDS, str(lake.folder)], capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr
+    return json.loads(run.stdout.splitlines()[-1])
+
+
+def sql(path: Path, *statements: str) -> None:
+    with closing(sqlite3.connect(path)) as connection, connection:
+        for statement in statements:
+            connection.execute(statement)
+
+
+def deleted(path: Path) -> None:
+    for file in path.parent.glob("opt_outs.db*"):
+        file.unlink()
+
+
+def emptied(path: Path) -> None:
+    deleted(path)
+    path.touch()
+
+
+def without_tables(path: Path) -> None:
+    sql(path, "DROP TABLE opt_outs", "DROP TABLE opt_out_store")
+
+
+def without_words_table(path: Path) -> None:
+    sql(path, "DROP TABLE opt_outs")
+
+
+def without_rows(path: Path) -> None:
+    sql(path, "DELETE FROM opt_outs")
+
+
+def without_identity_row(path: Path) -> None:
+    sql(path, "DELETE FROM opt_out_store")
+
+
+def without_one_row(path: Path) -> None:
+    sql(path, "DELETE FROM opt_outs WHERE subject_id = 'user-1'")
+
+
+def an_older_copy(path: Path) -> None:
+    deleted(path)
+    shutil.copy(path.with_name("older.db"), path)
+
+
+def another_new_store(path: Path) -> None:
+    deleted(path)
+    OptOutStore(f"sqlite:///{path}", beside=[path.parent / "elsewhere"]).create()
+
+
+def a_store_of_an_older_version(path: Path) -> None:
+    """As every fresh process of an older version made it."""
+    deleted(path)
+    columns = "subject_type VARCHAR, subject_id VARCHAR, flag VARCHAR, effective_at BIGINT, opted_out BOOLEAN"
+    sql(path, f"CREATE TABLE opt_outs ({columns}, PRIMARY KEY (subject_type, subject_id, flag, effective_at))")
+
+
+def truncated(path: Path) -> None:
+    content = path.read_bytes()
+    deleted(path)
+    path.write_bytes(content[: len(content) // 3])
+
+
+LOSSES = (
+    deleted,
+    emptied,
+    without_tables,
+    without_words_table,
+    without_rows,
+    without_identity_row,
+    without_one_row,
+    an_older_copy,
+    another_new_store,
+    a_store_of_an_older_version,
+    truncated,
+)
+
+
+@pytest.fixture
+def said(lake) -> Path:
+    """The store of a lake in which `user-1`, an item and a creator have opted out, with an older copy beside it."""
+    store = OptOutStore.of(lake.settings())
+    store.set("user", "user-4", "training")
+    path = lake.folder / "opt_outs.db"
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    shutil.copy(path, path.with_name("older.db"))
+    store.set("user", "user-1", "personalization")
+    store.set("item", WITHHELD_ITEM, "recommendation")
+    store.set("creator", CREATOR, "recommendation")
+    store.close()
+    return path
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_a_fresh_process_profiles_nobody_and_shows_nothing_withheld(
+    lake, said: Path, loss: Callable[[Path], None]
+) -> None:
+    loss(said)
+    for _ in range(2):  # the first fresh process must not have made a store for the second
+        for reason, items in feeds_of_a_fresh_process(lake):
+            assert reason == "opt_out_store_unavailable"
+            assert items
+            assert WITHHELD_ITEM not in items
+            assert not {item for item in items if int(item[1:]) % 5 == 3}, "items of c3"
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_every_question_and_every_write_is_refused_and_names_the_remedy(
+    lake, said: Path, loss: Callable[[Path], None]
+) -> None:
+    loss(said)
+    for ask in (
+        lambda store: store.flags(SubjectType.USER, "user-1"),
+        lambda store: store.subjects(SubjectType.USER, [Flag.PERSONALIZATION]),
+        lambda store: store.show("user", "user-1"),
+        lambda store: store.set("user", "user-2", "erasure"),
+        lambda store: store.clear("user", "user-1", "personalization"),
+        lambda store: store.load([]),
+        lambda store: store.create(),
+        lambda store: store.snapshot(),
+    ):
+        with pytest.raises(OptOutStoreUnavailable, match="tastefeed opt-out restore") as refused:
+            ask(OptOutStore.of(lake.settings()))
+        assert "user-1" not in str(refused.value)
+
+
+@pytest.mark.parametrize("loss", [deleted, emptied, without_tables, an_older_copy, another_new_store, without_rows])
+def test_a_running_server_notices_at_the_next_request(lake, said: Path, loss: Callable[[Path], None]) -> None:
+    with TestClient(create_app(lake.settings()), base_url="http://127.0.0.1:8000") as client:
+        assert client.get("/v1/users/user-2/home-feed").json()["personalized"]
+        loss(said)
+        assert client.get("/v1/users/user-2/home-feed").json()["reason"] == "opt_out_store_unavailable"
+        assert client.get("/readyz").status_code == 503
+        answer = client.put("/v1/opt-outs/user/user-2/erasure")
+        assert answer.status_code == 503
+        assert "tastefeed opt-out restore" in answer.json()["detail"]
+
+
+@pytest.mark.parametrize("loss", [deleted, an_older_copy])
+def test_two_workers(lake, said: Path, loss: Callable[[Path], None], tmp_path: Path) -> None:
+    with served(lake, tmp_path / "server.log", workers=2) as url:
+        assert {answer["reason"] for answer in answers(url, 20)} == {"opted_out"}
+        loss(said)
+        found = answers(url, 20)
+        assert {answer["reason"] for answer in found} == {"opt_out_store_unavailable"}
+        assert WITHHELD_ITEM not in {item["item_id"] for answer in found for item in answer["items"]}
+        assert HTTP.get(f"{url}/readyz").status_code == 503
+    assert len(workers_that_answered(tmp_path / "server.log")) == 2
+
+
+def test_no_server_and_no_reader_makes_a_store(lake, said: Path) -> None:
+    for file in [*lake.folder.glob("opt_outs.db*"), lake.folder / MARKER, lake.releases / MARKER]:
+        file.unlink()  # a lake that never had one
+    assert {reason for reason, _ in feeds_of_a_fresh_process(lake)} == {"opt_out_store_unavailable"}
+    with TestClient(create_app(lake.settings()), base_url="http://127.0.0.1:8000") as client:
+        assert client.put("/v1/opt-outs/user/user-2/erasure").status_code == 503
+        assert "tastefeed init" in client.get("/readyz").json()["detail"]
+    assert not list(lake.folder.glob("opt_outs.db*"))
+
+
+def test_a_store_of_before_this_rule_serves_until_it_is_adopted(lake, said: Path) -> None:
+    sql(said, "DROP TABLE opt_out_store")
+    for folder in (lake.folder, lake.releases):
+        (folder / MARKER).unlink()
+    reasons = [reason for reason, _ in feeds_of_a_fresh_process(lake)]
+    assert reasons == ["opted_out", None, "unknown_user"]
+    store = OptOutStore.of(lake.settings())
+    store.set("user", "user-2", "personalization")  # a server takes words meanwhile
+    assert store.check() is None
+    assert store.create() is False
+    assert store.flags(SubjectType.USER, "user-1") == {Flag.PERSONALIZATION}
+    without_rows(said)
+    with pytest.raises(OptOutStoreUnavailable, match="lacks rows"):
+        OptOutStore.of(lake.settings()).standing("user-2")
+
+
+def test_the_marker_is_never_ahead_of_the_store(lake, said: Path) -> None:
+    """A kill between the commit and the marker leaves the marker behind, and the store whole."""
+    markers = {folder / MARKER: (folder / MARKER).read_bytes() for folder in (lake.folder, lake.releases)}
+    OptOutStore.of(lake.settings()).set("user", "user-2", "erasure")
+    for path, content in markers.items():
+        path.write_bytes(content)
+    store = OptOutStore.of(lake.settings())
+    assert store.flags(SubjectType.USER, "user-2") == {Flag.ERASURE}
+    store.set("user", "user-3", "training")  # catches up
+    (lake.folder / MARKER).unlink()  # one of the two is enough
+    an_older_copy(said)
+    with pytest.raises(OptOutStoreUnavailable, match=r"older than what was kept in it \(it has 1 words, 6 were kept"):
+        OptOutStore.of(lake.settings()).flags(SubjectType.USER, "user-2")
+
+
+def test_an_acknowledged_word_is_in_the_marker(lake, said: Path) -> None:
+    store = OptOutStore.of(lake.settings())
+    for count in range(5, 9):
+        store.set("user", "user-2", "training")
+        for folder in (lake.folder, lake.releases):
+            assert json.loads((folder / MARKER).read_text())["words"] == count
+
+
+def test_the_marker_cannot_be_written(lake, said: Path) -> None:
+    """Then the write is not acknowledged."""
+    (lake.folder / ".opt_out_store.lock").unlink()
+    (lake.folder / ".opt_out_store.lock").mkdir()
+    with pytest.raises(OptOutStoreUnavailable):
+        OptOutStore.of(lake.settings()).set("user", "user-2", "training")
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b'{"identity": "x"}'])
+def test_a_marker_that_cannot_be_read_is_no_missing_one(lake, said: Path, content: bytes) -> None:
+    (lake.releases / MARKER).write_bytes(content)
+    with pytest.raises(OptOutStoreUnavailable, match=r"cannot be read.*tastefeed opt-out restore"):
+        OptOutStore.of(lake.settings()).flags(SubjectType.USER, "user-1")
+
+
+def test_what_is_withheld_is_kept_beside_the_release_by_whoever_reads_it(lake, said: Path) -> None:
+    (lake.releases / WITHHELD).unlink()
+    OptOutStore.of(lake.settings()).standing(None)
+    kept = json.loads((lake.releases / WITHHELD).read_text())
+    assert (kept["items"], kept["creators"]) == ([WITHHELD_ITEM], [CREATOR])
+    OptOutStore.of(lake.settings()).clear("item", WITHHELD_ITEM, "recommendation")
+    assert json.loads((lake.releases / WITHHELD).read_text())["items"] == []
+
+
+def test_a_user_s_word_does_not_rewrite_what_is_withheld(lake, said: Path) -> None:
+    before = (lake.releases / WITHHELD).stat().st_mtime_ns
+    OptOutStore.of(lake.settings()).set("user", "user-3", "training")
+    assert (lake.releases / WITHHELD).stat().st_mtime_ns == before

@@ -1,0 +1,78 @@
+import logging
+import threading
+import time
+
+import pytest
+
+from contracts.errors import ReleaseMissing
+from serving import publish as p
+from serving.privacy.release_erasure import scrub
+from serving.releases.release_loader import HeldRelease
+
+
+def until(condition, seconds=20.0):
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if condition():
+            return True
+        time.sleep(0.01)
+    return False
+
+
+@pytest.fixture
+def held(lake):
+    held = HeldRelease(lake.releases)
+    held.read_first()
+    return held
+
+
+def test_swaps_to_what_is_published(held, lake):
+    old = held.get().version
+    new = lake.publish(seed=1)
+    assert until(lambda: held.get().version == new)
+    p.rollback(lake.releases)
+    assert until(lambda: held.get().version == old)
+
+
+def test_a_broken_release_is_refused_and_the_old_one_serves(held, lake, caplog):
+    old = held.get().version
+    new = lake.publish(seed=1)
+    p.point(lake.releases, old)
+    (lake.releases / new / "ranker.txt").write_text("tree")
+    with caplog.at_level(logging.ERROR):
+        p.point(lake.releases, new)
+        assert until(lambda: held.get() and caplog.records)
+    assert held.get().version == old
+    assert "ranker.txt: sha256 is" in caplog.text
+    assert f"{old} keeps serving" in caplog.text
+    again = lake.publish(seed=2)
+    assert until(lambda: held.get().version == again)
+
+
+def test_scrubbed_people_leave_the_memory_as_well(held, lake):
+    scrub(lake.releases, ["user-2"])
+    assert until(lambda: "user-2" not in held.get().user_row)
+
+
+def test_waits_for_the_first_release(tmp_path, lake):
+    held = HeldRelease(tmp_path / "empty")
+    held.read_first()
+    with pytest.raises(ReleaseMissing, match="no release could be read yet; run `tastefeed nightly`"):
+        held.get()
+    lake.releases.rename(tmp_path / "empty")
+
+    def there():
+        try:
+            return held.get().version
+        except ReleaseMissing:
+            return None
+
+    assert until(there)
+
+
+def test_only_one_thread_reads(held, lake):
+    lake.publish(seed=1)
+    before = threading.active_count()
+    for _ in range(50):
+        held.get()
+    assert threading.active_count() <= before + 1
