@@ -23,7 +23,7 @@ from evaluation import Lists, Measured, paired_interval
 from evaluation.protocols import full_ranking
 from evaluation.question import Question
 from pipeline.console import console
-from pipeline.experiments.run_log import Marked
+from pipeline.experiments.run_log import MethodRecord
 
 PER_USER, SEARCH_LOG, LISTS = "per_user.parquet", "search.parquet", "lists"
 
@@ -64,9 +64,9 @@ class Row:
         """Quality and costs."""
         return {**self.measured.means, **self.fit.costs}
 
-    def marked(self, asked: Question, metric: str) -> Marked:
+    def marked(self, asked: Question, metric: str) -> MethodRecord:
         """What its run in MLflow keeps."""
-        return Marked(asked, self.marks, metric, self.curves)
+        return MethodRecord(asked, self.marks, metric, self.curves)
 
 
 def compare(plan: Plan, settings: Settings) -> dict[str, Any]:

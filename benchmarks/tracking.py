@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from contracts import Settings
-from pipeline.experiments.mlflow_logger import Tracking
-from pipeline.experiments.run_log import Marked, keep
+from pipeline.experiments.mlflow_logger import MlflowLogger
+from pipeline.experiments.run_log import MethodRecord, log_method
 from pipeline.lake import Lake
 
 EXPERIMENT = "bench"
@@ -14,13 +14,13 @@ ABOUT = ("dataset", "k", "seed", "threads", "trials", "tuned_on", "command", "co
 
 
 def track(
-    found: Mapping[str, Any], marked: Mapping[str, Marked], settings: Settings, out: Path, kind: str = "retrieval"
+    found: Mapping[str, Any], marked: Mapping[str, MethodRecord], settings: Settings, out: Path, kind: str = "retrieval"
 ) -> None:
     """Log what `metrics.json` holds, and of each `marked` method what `tastefeed compare` reads.
 
     To SQLite in `out` where no tracking URI is set.
     """
-    tracking = Tracking(settings, Lake(out), experiment=EXPERIMENT)
+    tracking = MlflowLogger(settings, Lake(out), experiment=EXPERIMENT)
     parent = tracking.start(f"{kind} {found['dataset']}")
     tracking.params(parent, {name: found[name] for name in ABOUT})
     for name, method in found["methods"].items():
@@ -28,7 +28,7 @@ def track(
         tracking.params(run, {"method": name, "dataset": found["dataset"], "config": method["config"]})
         tracking.metrics(run, {**method["figures"], "search_trials": method["trials"]})
         if name in marked:
-            keep(tracking, run, marked[name], seed=found["seed"])
+            log_method(tracking, run, marked[name], seed=found["seed"])
         tracking.end(run)
     tracking.metrics(parent, _flat_gains(found["gains"]))
     tracking.end(parent)

@@ -20,11 +20,11 @@ def compare(
     """Paired differences of two runs with intervals, and a verdict; without runs: those that can be compared."""
     from contracts import Settings
     from pipeline.console import console
-    from pipeline.experiments.compare import comparable_runs, compare_runs, screen
+    from pipeline.experiments.compare import comparable_runs_table, compare_runs, screen
 
     settings = Settings()
     if not run_a:
-        console.print(comparable_runs(lake, tracking_uri, settings))
+        console.print(comparable_runs_table(lake, tracking_uri, settings))
         return
     if not run_b:
         raise typer.BadParameter("give two runs, or none to list them")

@@ -9,7 +9,8 @@ from contracts import Settings
 from contracts.errors import TastefeedError
 from pipeline.interruption import asked_to_end
 from pipeline.os_errors import LASTING, one_line
-from pipeline.run_context import Night, open_night, run_stage
+from pipeline.run_context import RunContext, open_run_context
+from pipeline.stage_runner import run_stage
 
 INTERRUPTED = "interrupted"
 
@@ -19,7 +20,7 @@ def run_task(stage: str, lake: str, as_of: str) -> None:
     if asked_to_end():
         raise AirflowFailException(INTERRUPTED)
     settings = Settings()
-    night = open_night(lake or settings.lake, date.fromisoformat(as_of), settings)
+    night = open_run_context(lake or settings.lake, date.fromisoformat(as_of), settings)
     try:
         run_stage(night, stage)
     except KeyboardInterrupt as interrupt:
@@ -32,7 +33,7 @@ def run_task(stage: str, lake: str, as_of: str) -> None:
         raise _final(night, stage, error, one_line(error)) from error
 
 
-def _final(night: Night, stage: str, error: Exception, message: str) -> AirflowFailException:
+def _final(night: RunContext, stage: str, error: Exception, message: str) -> AirflowFailException:
     with suppress(OSError):  # a disk that is full may not even take this note
         night.write_summary("refusal", {"stage": stage, "error": type(error).__name__, "message": message})
     return AirflowFailException(message)

@@ -21,11 +21,12 @@ from pipeline.console import console
 from pipeline.console_report import shown
 from pipeline.lake import Lake
 from pipeline.last_day import day_of_backtest
-from pipeline.metrics_store import Week, read_weeks
+from pipeline.metrics_store import WeekMetrics, read_weeks
 from pipeline.night_config import NightConfig
-from pipeline.run_context import Night, run_stage
+from pipeline.run_context import RunContext
+from pipeline.stage_runner import run_stage
 from pipeline.stages import STAGES
-from pipeline.time_splits import backtest_plan
+from pipeline.time_splits import backtest_splits
 
 HONEST = tuple(stage for stage in STAGES if stage not in ("forget", "gates", "release"))
 METRIC = "ndcg_at_20"
@@ -35,7 +36,7 @@ METRIC = "ndcg_at_20"
 class Backtest:
     """What the measured weeks say."""
 
-    weeks: list[Week]
+    weeks: list[WeekMetrics]
     means: list[Measured]
     gains: dict[str, Interval]
     """The final ranking's gain in NDCG@20 over each other method, paired over people."""
@@ -57,22 +58,22 @@ def run_backtest(lake: str, as_of: date | None, *, weeks: int, settings: Setting
     day = day_of_backtest(home, as_of, settings.model_copy(update={"lake": lake}))
     if out:
         Path(out).mkdir(parents=True, exist_ok=True)  # what cannot be written to is found before the work
-    plan = backtest_plan(day, weeks=weeks, holdout_days=settings.holdout_days, label_weeks=settings.label_weeks)
+    plan = backtest_splits(day, weeks=weeks, holdout_days=settings.holdout_days, label_weeks=settings.label_weeks)
     with home.scratch() as scratch:
-        night = Night(home, scratch, plan, settings.model_copy(update={"lake": lake}), NightConfig())
-        night.write_summary("forget", {"mlflow_run": night.tracking.start(f"backtest {day}, {weeks} weeks")})
+        night = RunContext(home, scratch, plan, settings.model_copy(update={"lake": lake}), NightConfig())
+        night.write_summary("forget", {"mlflow_run": night.mlflow.start(f"backtest {day}, {weeks} weeks")})
         for stage in HONEST:
             run_stage(night, stage)
         with scratch.open_folder("metrics", day) as folder:
             found = summed_up(read_weeks(folder))
-        night.tracking.end(night.run)
+        night.mlflow.end(night.mlflow_run)
     show(found, day)
     if out:
         write(found, day, Path(out))
     return found
 
 
-def summed_up(weeks: list[Week]) -> Backtest:
+def summed_up(weeks: list[WeekMetrics]) -> Backtest:
     """Means of weeks, and the final ranking's paired intervals."""
     methods = list(zip(*(week.methods for week in weeks), strict=True))
     final = next(weekly for weekly in methods if weekly[0].name == FINAL)

@@ -14,8 +14,8 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from contracts.errors import ChampionAbsent, MissingPartition, ReleaseCorrupt, ReleaseMissing
-from pipeline.offline_inference import Models
-from pipeline.run_context import Night
+from pipeline.offline_inference import ModelBundle
+from pipeline.run_context import RunContext
 from pipeline.stages.reranker import file_name
 from pipeline.stages.two_tower import folder_name, load_tower
 from ranking.config import RankingConfig
@@ -45,22 +45,22 @@ class Champion:
 
     version: str
     cut: datetime
-    models: Models
+    models: ModelBundle
 
 
-def keep_models(night: Night, towers: Path, rerankers: Path, tower: str) -> None:
+def keep_models(night: RunContext, towers: Path, rerankers: Path, tower: str) -> None:
     """Leave the models of the release that is about to be published; `tower` names its towers."""
-    ranker = _sha256(rerankers / file_name(night.plan.end))
-    cuts = night.plan.ranked
+    ranker = _sha256(rerankers / file_name(night.splits.end))
+    cuts = night.splits.ranking_cutoffs
     kept = Kept(tower=tower, ranker=ranker, cuts=cuts, ranking=night.config.ranking, index=night.config.index)
-    with night.lake.new_folder(TABLE, night.plan.as_of) as folder:
+    with night.lake.new_folder(TABLE, night.splits.as_of) as folder:
         for cut in cuts:
             shutil.copytree(towers / folder_name(cut), folder / folder_name(cut))
             shutil.copyfile(rerankers / file_name(cut), folder / file_name(cut))
         (folder / KEPT).write_text(kept.model_dump_json(indent=1))
 
 
-def read_champion(night: Night, cut: datetime) -> Champion:
+def read_champion(night: RunContext, cut: datetime) -> Champion:
     """The models of the serving release, of an earlier day, as they were at `cut` or before.
 
     Raises `ChampionAbsent` with the reason.
@@ -69,7 +69,7 @@ def read_champion(night: Night, cut: datetime) -> Champion:
         manifest = show(night.releases)
         if not manifest.profiled:
             raise ChampionAbsent("the release that serves is not profiled")
-        if manifest.as_of >= night.plan.end:  # so that the second run of a day changes nothing
+        if manifest.as_of >= night.splits.end:  # so that the second run of a day changes nothing
             raise ChampionAbsent("the release that serves is of this night, or of a later one")
         with night.home.open_folder(TABLE, manifest.as_of.date()) as folder:
             return _read(folder, manifest, cut)
@@ -91,7 +91,7 @@ def _read(folder: Path, manifest: Manifest, cut: datetime) -> Champion:
         raise ChampionAbsent(f"{manifest.version} has learned from days that this night holds out")
     latest = max(honest)
     tower, reranker = load_tower(folder, latest), Reranker.load(folder / file_name(latest))
-    return Champion(manifest.version, latest, Models(tower, reranker, kept.ranking, kept.index))
+    return Champion(manifest.version, latest, ModelBundle(tower, reranker, kept.ranking, kept.index))
 
 
 def _sha256(path: Path) -> str:

@@ -8,7 +8,7 @@ from rich.table import Table
 from evaluation import rich_table
 from pipeline.console import console
 from pipeline.refusals import SUMMARY as NOT_PROFILED
-from pipeline.run_context import Night, Summary
+from pipeline.run_context import RunContext, Summary
 from pipeline.stages import STAGES
 from serving.feed import Feed, HomeFeed
 from serving.privacy.consent import Doorkeeper
@@ -29,7 +29,7 @@ FEEDS = 5
 ITEMS_SHOWN = 4
 
 
-def show_night(night: Night) -> None:
+def show_night(night: RunContext) -> None:
     """Print the whole night. The last lines of one that made no models say why, and what controls it."""
     if refusal := night.summary(NOT_PROFILED):
         show_not_profiled(night, refusal)
@@ -40,7 +40,7 @@ def show_night(night: Night) -> None:
     console.print("next: make serve, make test, make mlflow; or read docs/")
 
 
-def show_not_profiled(night: Night, refusal: Summary) -> None:
+def show_not_profiled(night: RunContext, refusal: Summary) -> None:
     """As far as the night came, the list of everyone, and why it is no more than that."""
     show_measured(night)
     console.print()
@@ -53,7 +53,7 @@ def show_not_profiled(night: Night, refusal: Summary) -> None:
     console.print("everyone (fresh and popular items in turns), until a night with models passes its gates")
 
 
-def show_measured(night: Night) -> None:
+def show_measured(night: RunContext) -> None:
     """Stage times, metrics beside the baselines, and what the gates say, as far as a night came."""
     console.print()
     console.print(stage_times(night))
@@ -74,16 +74,16 @@ def shown(table: pl.DataFrame, *more: str) -> pl.DataFrame:
     return table.select("method", *(metric for metric in SHOWN_METRICS if metric in table.columns), *more)
 
 
-def stage_times(night: Night) -> Table:
+def stage_times(night: RunContext) -> Table:
     """One row a stage."""
-    table = Table("stage", "seconds", title=f"night of {night.plan.as_of}", box=None)
+    table = Table("stage", "seconds", title=f"night of {night.splits.as_of}", box=None)
     for stage in STAGES:
         if summary := night.summary(stage):
             table.add_row(stage, f"{summary['seconds']:.1f}")
     return table
 
 
-def show_feeds(night: Night) -> None:
+def show_feeds(night: RunContext) -> None:
     """The first items of the feeds of five people with rich and poor histories, with the reason of each."""
     release, feeds = publish.load(night.releases), home_feed(night)
     for number, user in enumerate(some_people(release), start=1):
@@ -98,12 +98,12 @@ def show_feed(feed: Feed, title: str) -> None:
     console.print(table)
 
 
-def everyones_feed(night: Night) -> Feed:
+def everyones_feed(night: RunContext) -> Feed:
     """The first items of the list that is the same for everyone."""
     return home_feed(night).feed(None, limit=ITEMS_SHOWN)
 
 
-def home_feed(night: Night) -> HomeFeed:
+def home_feed(night: RunContext) -> HomeFeed:
     """The feed of the release that serves."""
     held = HeldRelease(night.releases)
     held.read_first()

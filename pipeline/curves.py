@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 COLOUR = "#c8553d"
 
 
-def plotted(panels: Mapping[str, Sequence[float]], step: str) -> Figure:
+def plot_curves(panels: Mapping[str, Sequence[float]], step: str) -> Figure:
     """One panel a curve, one below the other; `step` says what the common axis counts."""
     page = Figure(figsize=(8, 2.4 * len(panels)), layout="constrained")
     rows = page.subplots(len(panels), 1, sharex=True, squeeze=False)[:, 0]

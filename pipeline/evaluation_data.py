@@ -21,9 +21,9 @@ from evaluation import (
     measure,
 )
 from evaluation.baselines import night_baselines
-from pipeline.feature_assembly import Landed, View, rows_of
+from pipeline.feature_assembly import CatalogSnapshot, FeatureSnapshot, rows_of
 from pipeline.landed import opted_out
-from pipeline.run_context import Night
+from pipeline.run_context import RunContext
 from ranking.tables import Ids, Rows, ids_of
 
 K = 20
@@ -32,7 +32,7 @@ DEEP = 200
 
 
 @dataclass(frozen=True)
-class Questions:
+class EvaluationData:
     """Everything that methods of one run are measured on."""
 
     events: Events
@@ -41,23 +41,25 @@ class Questions:
     text_vectors: NDArray[np.float32]  # [I, T]; the distances of all methods are taken in this space
 
 
-def read_questions(night: Night, landed: Landed, text_vectors: NDArray[np.float32]) -> Questions:
+def read_evaluation_data(
+    night: RunContext, landed: CatalogSnapshot, text_vectors: NDArray[np.float32]
+) -> EvaluationData:
     """The events of everyone who may be learned from."""
     silent = list(opted_out(night.opt_outs, SubjectType.USER, (Flag.TRAINING,)))
     wanted = [c.USER_ID, c.ITEM_ID, c.ACTION, c.TIMESTAMP]
     events = (
-        night.lake.scan("events", night.plan.as_of).select(wanted).filter(~pl.col(c.USER_ID).is_in(silent)).collect()
+        night.lake.scan("events", night.splits.as_of).select(wanted).filter(~pl.col(c.USER_ID).is_in(silent)).collect()
     )
     user_ids, item_ids = ids_of(events[c.USER_ID].unique().sort()), ids_of(landed.items[c.ITEM_ID])
-    return Questions(events_from(events, user_ids, item_ids), catalogue_from(landed.items), user_ids, text_vectors)
+    return EvaluationData(events_from(events, user_ids, item_ids), catalogue_from(landed.items), user_ids, text_vectors)
 
 
-def holdout_at(night: Night, questions: Questions, cut: datetime) -> Holdout:
+def holdout_at(night: RunContext, questions: EvaluationData, cut: datetime) -> Holdout:
     """What known people took up in the days after `cut`."""
-    return hold_out(questions.events, questions.catalogue, cut, days=night.plan.label_days)
+    return hold_out(questions.events, questions.catalogue, cut, days=night.splits.label_days)
 
 
-def baseline_lists(night: Night, questions: Questions, holdout: Holdout) -> dict[str, Lists]:
+def baseline_predictions(night: RunContext, questions: EvaluationData, holdout: Holdout) -> dict[str, Lists]:
     """What the six baselines answer, by name."""
     found = {}
     for baseline in night_baselines(night.settings.seed):
@@ -68,19 +70,19 @@ def baseline_lists(night: Night, questions: Questions, holdout: Holdout) -> dict
     return found
 
 
-def measured(name: str, lists: Lists, questions: Questions, holdout: Holdout) -> Measured:
+def measure_method(name: str, lists: Lists, questions: EvaluationData, holdout: Holdout) -> Measured:
     """One method on a holdout."""
     deep = (DEEP,) if lists.rows.shape[1] >= DEEP else ()
     return measure(name, lists, holdout, questions.catalogue, k=K, recall_ks=deep, item_vectors=questions.text_vectors)
 
 
-def user_rows_in(view: View, questions: Questions, holdout: Holdout) -> Rows:
+def user_rows_in(view: FeatureSnapshot, questions: EvaluationData, holdout: Holdout) -> Rows:
     """The rows of the holdout's users in a view; -1 for who has no vector there."""
     ids = pl.Series(questions.user_ids[holdout.user_rows], dtype=pl.String)
     rows: Rows = rows_of(ids, view.users.ids).fill_null(-1).to_numpy()
     return rows
 
 
-def lists_of(view: View, rows: Rows) -> Lists:
+def catalogue_lists(view: FeatureSnapshot, rows: Rows) -> Lists:
     """Lists in rows of a view `[U, K]`, as rows of the landed catalogue; -1 stays -1."""
     return Lists(np.where(rows >= 0, np.append(view.catalogue_rows, -1)[rows], -1).astype(np.int32))

@@ -1,6 +1,6 @@
 """From the lake's tables to the arrays that ranking and releases work on.
 
-A view holds what may be recommended at its cut: items that exist and nobody withheld. Its rows are its own; where views
+A view holds what may be recommended at its cut: items that exist and nobody excluded. Its rows are its own; where views
 are measured side by side, `catalogue_rows` says which row of the whole landed catalogue each one is.
 """
 
@@ -17,7 +17,7 @@ from contracts import Flag, SubjectType
 from contracts import columns as c
 from pipeline.importers import landed_users
 from pipeline.landed import known_items, opted_out, without_opted_out_creators
-from pipeline.run_context import Night
+from pipeline.run_context import RunContext
 from ranking.feature_names import ITEM_FEATURE_NAMES, USER_FEATURE_NAMES
 from ranking.tables import Floats, Hours, Ids, Items, Rows, Users, ids_of
 
@@ -43,7 +43,7 @@ class Tower(Protocol):
 
 
 @dataclass(frozen=True)
-class View:
+class FeatureSnapshot:
     """Everything the re-ranker may know at one cut."""
 
     cut: datetime
@@ -58,26 +58,26 @@ class View:
 
 
 @dataclass(frozen=True)
-class Landed:
+class CatalogSnapshot:
     """The landed items, ordered by id, the landed users, and the vocabularies that codes refer to."""
 
     items: pl.DataFrame
     users: pl.DataFrame
-    withheld: NDArray[np.bool_]  # rows of items that opted out of recommendation, themselves or through their creator
+    excluded: NDArray[np.bool_]  # rows of items that opted out of recommendation, themselves or through their creator
     creators: list[str]
     languages: list[str]
     categories: list[str]
     regions: list[str]
 
 
-def read_landed(night: Night) -> Landed:
+def read_catalog(night: RunContext) -> CatalogSnapshot:
     """The landed items and users of a lake."""
     named, users = known_items(night.home, night.opt_outs), landed_users(night.home.url)
     items = without_opted_out_creators(named, night.opt_outs)
-    return Landed(
+    return CatalogSnapshot(
         items,
         users,
-        _withheld(night, named),
+        _excluded(night, named),
         _vocabulary(items[c.CREATOR_ID]),
         _vocabulary(items[c.LANGUAGE]),
         _vocabulary(items[c.CATEGORIES].explode()),
@@ -85,22 +85,22 @@ def read_landed(night: Night) -> Landed:
     )
 
 
-def read_view(night: Night, landed: Landed, cut: datetime, tower: Tower) -> View:
+def read_snapshot(night: RunContext, landed: CatalogSnapshot, cut: datetime, tower: Tower) -> FeatureSnapshot:
     """Features, vectors and histories as of `cut`."""
     items, rows = read_items(night, landed, cut, tower)
-    return View(cut, items, _users(night, landed, items.ids, cut, tower), rows)
+    return FeatureSnapshot(cut, items, _users(night, landed, items.ids, cut, tower), rows)
 
 
-def read_items(night: Night, landed: Landed, cut: datetime, tower: Tower | None) -> tuple[Items, Rows]:
+def read_items(night: RunContext, landed: CatalogSnapshot, cut: datetime, tower: Tower | None) -> tuple[Items, Rows]:
     """What may be recommended as of `cut`, with its rows [I] of the landed catalogue; vectors of no size without a
     tower."""
-    features = at_cut(night, "item_features", cut).collect()
+    features = at_cutoff(night, "item_features", cut).collect()
     exists = landed.items[c.ITEM_ID].is_in(features[c.ITEM_ID].implode()).to_numpy()
-    rows = np.flatnonzero(exists & ~landed.withheld).astype(np.int32)
+    rows = np.flatnonzero(exists & ~landed.excluded).astype(np.int32)
     return _items(landed, landed.items[rows], features, cut, tower), rows
 
 
-def _withheld(night: Night, named: pl.DataFrame) -> NDArray[np.bool_]:
+def _excluded(night: RunContext, named: pl.DataFrame) -> NDArray[np.bool_]:
     """[I] whether each item or its creator opted out; `named` still has the creators who opted out as users."""
     flag = (Flag.RECOMMENDATION,)
     items = list(opted_out(night.opt_outs, SubjectType.ITEM, flag))
@@ -109,9 +109,9 @@ def _withheld(night: Night, named: pl.DataFrame) -> NDArray[np.bool_]:
     return named.select(out).to_series().to_numpy()
 
 
-def at_cut(night: Night, table: str, cut: datetime) -> pl.LazyFrame:
+def at_cutoff(night: RunContext, table: str, cut: datetime) -> pl.LazyFrame:
     """The rows of a derived table that were computed for one cut."""
-    return night.lake.scan(table, night.plan.as_of).filter(pl.col(c.CUT) == cut)
+    return night.lake.scan(table, night.splits.as_of).filter(pl.col(c.CUT) == cut)
 
 
 def rows_of(ids: pl.Series, row_ids: Ids) -> pl.Series:
@@ -122,7 +122,9 @@ def rows_of(ids: pl.Series, row_ids: Ids) -> pl.Series:
     return ids.to_frame("id").join(lookup, on="id", how="left", maintain_order="left")["row"]
 
 
-def _items(landed: Landed, frame: pl.DataFrame, features: pl.DataFrame, cut: datetime, tower: Tower | None) -> Items:
+def _items(
+    landed: CatalogSnapshot, frame: pl.DataFrame, features: pl.DataFrame, cut: datetime, tower: Tower | None
+) -> Items:
     none = np.zeros((len(frame), 0), np.float32)
     features = frame.select(c.ITEM_ID).join(features, on=c.ITEM_ID, how="left", maintain_order="left")
     categories = frame[c.CATEGORIES].list.drop_nulls()
@@ -139,10 +141,12 @@ def _items(landed: Landed, frame: pl.DataFrame, features: pl.DataFrame, cut: dat
     )
 
 
-def _users(night: Night, landed: Landed, item_ids: Ids, cut: datetime, tower: Tower) -> Users:
-    examples = at_cut(night, "retrieval_examples", cut).sort(c.USER_ID).collect()
+def _users(night: RunContext, landed: CatalogSnapshot, item_ids: Ids, cut: datetime, tower: Tower) -> Users:
+    examples = at_cutoff(night, "retrieval_examples", cut).sort(c.USER_ID).collect()
     ids = examples.select(c.USER_ID)
-    features = ids.join(at_cut(night, "user_features", cut).collect(), on=c.USER_ID, how="left", maintain_order="left")
+    features = ids.join(
+        at_cutoff(night, "user_features", cut).collect(), on=c.USER_ID, how="left", maintain_order="left"
+    )
     regions = ids.join(landed.users, on=c.USER_ID, how="left", maintain_order="left")[c.REGION]
     user_ids = ids_of(ids[c.USER_ID])
     history = _history(night, cut, user_ids, item_ids)
@@ -159,9 +163,9 @@ def _users(night: Night, landed: Landed, item_ids: Ids, cut: datetime, tower: To
     )
 
 
-def _history(night: Night, cut: datetime, user_ids: Ids, item_ids: Ids) -> pl.DataFrame:
+def _history(night: RunContext, cut: datetime, user_ids: Ids, item_ids: Ids) -> pl.DataFrame:
     """Clicked, saved and hidden items of the users, by user row, oldest first."""
-    touched = at_cut(night, "interactions", cut).filter(pl.sum_horizontal("clicks", "saves", "hides") > 0).collect()
+    touched = at_cutoff(night, "interactions", cut).filter(pl.sum_horizontal("clicks", "saves", "hides") > 0).collect()
     return (
         touched.with_columns(user=rows_of(touched[c.USER_ID], user_ids), item=rows_of(touched[c.ITEM_ID], item_ids))
         .drop_nulls(["user", "item"])

@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 from mlflow.exceptions import MlflowException
 
 from models.two_tower.exported import MANIFEST, WORDS, forgotten
-from pipeline.experiments.mlflow_logger import Tracking
+from pipeline.experiments.mlflow_logger import MlflowLogger
 from pipeline.lake import Lake
 from serving.privacy.store_marker import replace_file
 
@@ -22,7 +22,7 @@ os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")  # of a b
 
 
 def forget_words(
-    lake: Lake, tracking: Tracking, creators: Collection[str], former_creators: Collection[str] = ()
+    lake: Lake, tracking: MlflowLogger, creators: Collection[str], former_creators: Collection[str] = ()
 ) -> int:
     """Forget these creators in every copy. Returns how many models were changed."""
     in_lake = sum(_forget_in_table(lake, table, creators, former_creators) for table in TABLES)
@@ -55,7 +55,9 @@ def _forget_below(root: Path, creators: Collection[str], former_creators: Collec
     return sum(map(bool, files.values()))
 
 
-def _forget_in_run(tracking: Tracking, run: str, creators: Collection[str], former_creators: Collection[str]) -> bool:
+def _forget_in_run(
+    tracking: MlflowLogger, run: str, creators: Collection[str], former_creators: Collection[str]
+) -> bool:
     with TemporaryDirectory() as scratch:
         found = [tracking.client.download_artifacts(run, f"{MODEL}/{name}", scratch) for name in (WORDS, MANIFEST)]
         folder = Path(found[0]).parent
@@ -66,7 +68,7 @@ def _forget_in_run(tracking: Tracking, run: str, creators: Collection[str], form
     return bool(contents)
 
 
-def _runs(tracking: Tracking) -> Iterator[str]:
+def _runs(tracking: MlflowLogger) -> Iterator[str]:
     """The runs that keep a model which was registered."""
     seen: set[str] = set()
     token = None
@@ -81,7 +83,7 @@ def _runs(tracking: Tracking) -> Iterator[str]:
             return
 
 
-def _keeps_model(tracking: Tracking, run: str) -> bool:
+def _keeps_model(tracking: MlflowLogger, run: str) -> bool:
     try:
         found = {file.path for file in tracking.client.list_artifacts(run, MODEL)}
     except MlflowException as error:

@@ -81,10 +81,10 @@ def foretell(home: Lake, landed_at: datetime, new: Sequence[str]) -> None:
     `new` are the event files that this import landed, at `landed_at`. Raises `UnreadableInput` where the night would
     refuse each of their rows; the files are then removed again.
     """
-    from pipeline.run_context import open_night  # noqa: PLC0415  loads torch and Spark, which landing needs not
+    from pipeline.run_context import open_run_context  # noqa: PLC0415  loads torch and Spark, which landing needs not
     from pipeline.stages.events import checked_events, named  # noqa: PLC0415  see above
 
-    checked = checked_events(open_night(home.url, day_to_check(home)))
+    checked = checked_events(open_run_context(home.url, day_to_check(home)))
     console.print(checked.told())
     reasons = _all_refused(checked, landed_at)
     if reasons:

@@ -18,7 +18,7 @@ from pipeline.interruption import ending_at_ctrl_c
 from pipeline.lake import Lake
 from pipeline.last_day import day_of_night
 from pipeline.os_errors import require_writable
-from pipeline.run_context import Night, open_night
+from pipeline.run_context import RunContext, open_run_context
 from pipeline.time_splits import midnight
 
 ROOT = Path(__file__).parents[1]
@@ -54,14 +54,14 @@ def airflow_environment(settings: Settings, home: Lake, *, debug: bool = False) 
     }
 
 
-def run_nightly(lake: str, as_of: date | None, settings: Settings, *, debug: bool = False) -> Night:
+def run_nightly(lake: str, as_of: date | None, settings: Settings, *, debug: bool = False) -> RunContext:
     """Run the night of a day and return it.
 
     Raises `OutlierDay`, `UnreadableInput` and `NightRunning` before it starts, and `NightFailed`.
     """
     home = Lake(lake)
     day = day_of_night(home, as_of, settings.model_copy(update={"lake": lake}))
-    night = open_night(lake, day, settings)
+    night = open_run_context(lake, day, settings)
     with alone(home):
         warm_up(night.settings)  # while Airflow starts
         with ending_at_ctrl_c():
@@ -69,7 +69,7 @@ def run_nightly(lake: str, as_of: date | None, settings: Settings, *, debug: boo
     return night
 
 
-def _run_dag(night: Night, airflow: dict[str, str]) -> None:
+def _run_dag(night: RunContext, airflow: dict[str, str]) -> None:
     os.environ |= {name: value for name, value in airflow.items() if name not in os.environ or name == "AIRFLOW_HOME"}
     if str(ROOT) not in sys.path:
         sys.path.insert(0, str(ROOT))
@@ -81,18 +81,18 @@ def _run_dag(night: Night, airflow: dict[str, str]) -> None:
         from airflow.dag_processing.dagbag import DagBag  # noqa: PLC0415  see above
 
         dag = DagBag(ROOT / "dags").dags["nightly"]
-        run = dag.test(logical_date=midnight(night.plan.as_of), run_conf={"lake": str(night.home.url)})
+        run = dag.test(logical_date=midnight(night.splits.as_of), run_conf={"lake": str(night.home.url)})
     if run.state != "success":
         failed = ", ".join(sorted(task.task_id for task in run.get_task_instances(state=["failed"])))
         raise _failure(night, failed)
 
 
-def _failure(night: Night, failed: str) -> NightFailed:
+def _failure(night: RunContext, failed: str) -> NightFailed:
     """What to tell of a night that failed; where the gates refused it, its figures are printed first."""
     refusal = night.summary("refusal")
     if refusal.get("stage") == "gates":
         show_measured(night)
     return NightFailed(
         refusal.get("message")
-        or f"night {night.plan.as_of}: {failed} failed; `tastefeed --debug nightly` shows the traceback"
+        or f"night {night.splits.as_of}: {failed} failed; `tastefeed --debug nightly` shows the traceback"
     )

@@ -17,7 +17,7 @@ PER_USER, GROUPS, MEANS = "per_user.parquet", "groups.parquet", "means.json"
 
 
 @dataclass(frozen=True)
-class Week:
+class WeekMetrics:
     """The methods on the days after one cut."""
 
     cut: datetime
@@ -28,7 +28,7 @@ class Week:
     """The group [U] of each person by the slice's name; small groups are together."""
 
 
-def write_weeks(weeks: list[Week], folder: Path) -> None:
+def write_weeks(weeks: list[WeekMetrics], folder: Path) -> None:
     """Write `per_user.parquet`, `groups.parquet` and `means.json`."""
     folder.mkdir(exist_ok=True)
     rows = [
@@ -60,14 +60,14 @@ def write_weeks(weeks: list[Week], folder: Path) -> None:
     (folder / MEANS).write_text(json.dumps(means, indent=1))
 
 
-def read_weeks(folder: Path) -> list[Week]:
+def read_weeks(folder: Path) -> list[WeekMetrics]:
     """Read them back; none where none were written."""
     if not (folder / MEANS).exists():
         return []
     rows, groups = pl.read_parquet(folder / PER_USER), pl.read_parquet(folder / GROUPS)
     means = json.loads((folder / MEANS).read_text())
     return [
-        Week(
+        WeekMetrics(
             datetime.fromisoformat(said["cut"]),
             rows.filter(week=number, method=next(iter(said["methods"])))["person"].to_numpy(),
             [

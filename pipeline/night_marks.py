@@ -7,39 +7,39 @@ import polars as pl
 from evaluation import Holdout, Measured, mean_of_weeks
 from evaluation.marks import nameless, week_marks
 from evaluation.question import Question, digest
-from pipeline.evaluation_data import K, Questions, holdout_at
-from pipeline.experiments.run_log import Marked, keep
-from pipeline.metrics_store import Week
-from pipeline.run_context import Night
+from pipeline.evaluation_data import EvaluationData, K, holdout_at
+from pipeline.experiments.run_log import MethodRecord, log_method
+from pipeline.metrics_store import WeekMetrics
+from pipeline.run_context import RunContext
 
 METRIC = f"ndcg_at_{K}"
 
 
-def track_methods(night: Night, questions: Questions, weeks: list[Week]) -> None:
+def track_methods(night: RunContext, questions: EvaluationData, weeks: list[WeekMetrics]) -> None:
     """One child run a method: its settings are those of the night, its marks those of every measured week."""
     holdouts = [holdout_at(night, questions, week.cut) for week in weeks]
     asked = night_question(night, questions, holdouts)
     for methods in zip(*(week.methods for week in weeks), strict=True):
         name = methods[0].name
-        run = night.tracking.start(name, parent=night.run)
-        night.tracking.params(run, {"method": name, "config": night.config.model_dump(mode="json")})
-        night.tracking.metrics(run, mean_of_weeks(methods).means)
+        run = night.mlflow.start(name, parent=night.mlflow_run)
+        night.mlflow.params(run, {"method": name, "config": night.config.model_dump(mode="json")})
+        night.mlflow.metrics(run, mean_of_weeks(methods).means)
         weekly = [marks_of(questions, *each) for each in zip(weeks, methods, strict=True)]
-        keep(night.tracking, run, Marked(asked, nameless(weekly), METRIC), seed=night.settings.seed)
-        night.tracking.end(run)
+        log_method(night.mlflow, run, MethodRecord(asked, nameless(weekly), METRIC), seed=night.settings.seed)
+        night.mlflow.end(run)
 
 
-def night_question(night: Night, questions: Questions, holdouts: list[Holdout]) -> Question:
+def night_question(night: RunContext, questions: EvaluationData, holdouts: list[Holdout]) -> Question:
     """The landed events, the labels of every measured week, and whose they are."""
     cuts: list[datetime] = [holdout.cut for holdout in holdouts]
     labels = [digest([*each.labels.offsets, *each.labels.item_rows, *each.labels.gains]) for each in holdouts]
     users = [digest(questions.user_ids[each.user_rows]) for each in holdouts]
     events = str(night.summary("events")["fingerprint"])
-    what = "night" if night.plan.publishes else f"backtest of {len(cuts)} weeks to"
-    return Question(f"{what} {night.plan.as_of}", events, digest([*cuts, *labels]), digest(users), K)
+    what = "night" if night.splits.publishes else f"backtest of {len(cuts)} weeks to"
+    return Question(f"{what} {night.splits.as_of}", events, digest([*cuts, *labels]), digest(users), K)
 
 
-def marks_of(questions: Questions, week: Week, method: Measured) -> pl.DataFrame:
+def marks_of(questions: EvaluationData, week: WeekMetrics, method: Measured) -> pl.DataFrame:
     """One method's week, with each person's groups."""
     user_ids = pl.Series(questions.user_ids[week.users], dtype=pl.String)
     return week_marks(user_ids, method.per_user, users=week.groups, items={})

@@ -8,9 +8,9 @@ from evaluation import Holdout, Lists
 from evaluation.measured import FINAL, RERANKED, RETRIEVAL
 from evaluation.metrics import mean, recall_at_k
 from models.two_tower import TrainedTwoTower
-from pipeline.evaluation_data import DEEP, Questions, lists_of, user_rows_in
-from pipeline.feature_assembly import Landed, View, read_view
-from pipeline.run_context import Night
+from pipeline.evaluation_data import DEEP, EvaluationData, catalogue_lists, user_rows_in
+from pipeline.feature_assembly import CatalogSnapshot, FeatureSnapshot, read_snapshot
+from pipeline.run_context import RunContext
 from pipeline.stages.candidates import offered
 from ranking.candidates import BITS, taken
 from ranking.config import RankingConfig
@@ -25,7 +25,7 @@ BY_SCORE = SlateConfig(per_creator=0, per_category=0, diversity=0)
 
 
 @dataclass(frozen=True)
-class Models:
+class ModelBundle:
     """Everything that decides a list."""
 
     tower: TrainedTwoTower
@@ -35,7 +35,7 @@ class Models:
 
 
 @dataclass(frozen=True)
-class Answers:
+class Predictions:
     """Lists [U, DEEP] of the holdout's users by step, in rows of the landed catalogue."""
 
     lists: dict[str, Lists]
@@ -43,9 +43,11 @@ class Answers:
     """The share of labels that the candidates hold."""
 
 
-def answers(night: Night, landed: Landed, questions: Questions, holdout: Holdout, models: Models) -> Answers:
+def predict(
+    night: RunContext, landed: CatalogSnapshot, questions: EvaluationData, holdout: Holdout, models: ModelBundle
+) -> Predictions:
     """Answer from what was known at the holdout's cut."""
-    view = read_view(night, landed, holdout.cut, models.tower)
+    view = read_snapshot(night, landed, holdout.cut, models.tower)
     asked = user_rows_in(view, questions, holdout)
     pairs = offered(view, asked[asked >= 0], models.ranking.candidates, models.index)
     scores = models.reranker.score(pair_features(view.users, view.items, pairs, view.hours))
@@ -56,14 +58,16 @@ def answers(night: Night, landed: Landed, questions: Questions, holdout: Holdout
         FINAL: ranked(view, pairs, scores, models.ranking.slate, asked),
     }
     everything = ranked(view, pairs, scores, BY_SCORE, asked, k=len(view.items.ids))
-    return Answers(lists, mean(recall_at_k(everything, holdout.labels, len(view.items.ids))))
+    return Predictions(lists, mean(recall_at_k(everything, holdout.labels, len(view.items.ids))))
 
 
-def ranked(view: View, pairs: Candidates, scores: Floats, config: SlateConfig, asked: Rows, k: int = DEEP) -> Lists:
+def ranked(
+    view: FeatureSnapshot, pairs: Candidates, scores: Floats, config: SlateConfig, asked: Rows, k: int = DEEP
+) -> Lists:
     """[U, k] the lists of the asked users, rows of the landed catalogue; empty for who has no vector."""
     chosen = slates(view.items, pairs, scores, config, k=k)
     place = np.full(len(view.users.ids) + 1, -1)
     place[asked] = np.arange(len(asked))  # -1, who is not in the view, writes to the last place, which nobody reads
     rows = np.full((len(asked), k), -1, np.int32)
     rows[place[pairs.user_rows[chosen.pairs]], chosen.places] = pairs.item_rows[chosen.pairs]
-    return lists_of(view, rows)
+    return catalogue_lists(view, rows)

@@ -14,7 +14,7 @@ from pipeline.stages import STAGES
 from serving.releases import publish
 
 if TYPE_CHECKING:
-    from pipeline.run_context import Night
+    from pipeline.run_context import RunContext
 
 REFUSALS = (UntrainableInput, GateRefused)
 """What ends the work on models, and no more than that."""
@@ -30,7 +30,7 @@ WEEKS = ("holdout_days", "label_weeks")
 """The settings that say which weeks teach and measure."""
 
 
-def profiled_release_serves(night: "Night") -> bool:
+def profiled_release_serves(night: "RunContext") -> bool:
     """Whether the release that serves has models; one that cannot be read counts as such, and is left alone."""
     try:
         return publish.show(night.releases).profiled
@@ -40,9 +40,9 @@ def profiled_release_serves(night: "Night") -> bool:
         return True
 
 
-def keep_refusal(night: "Night", stage: str, refusal: TastefeedError) -> None:
+def keep_refusal(night: "RunContext", stage: str, refusal: TastefeedError) -> None:
     """Note why the night goes on without models. Raises the refusal where it must end instead."""
-    if not night.plan.publishes or profiled_release_serves(night):
+    if not night.splits.publishes or profiled_release_serves(night):
         raise refusal
     by_gates = isinstance(refusal, GateRefused)
     message = "the gates refuse the models of this night" if by_gates else str(refusal)
@@ -50,10 +50,10 @@ def keep_refusal(night: "Night", stage: str, refusal: TastefeedError) -> None:
     night.write_summary(
         SUMMARY, {"stage": stage, "error": type(refusal).__name__, "message": message, "controls": controls}
     )
-    night.tracking.tags(night.run, {"refused_by": stage})
+    night.mlflow.tags(night.mlflow_run, {"refused_by": stage})
 
 
-def refused_before(night: "Night", stage: str) -> str | None:
+def refused_before(night: "RunContext", stage: str) -> str | None:
     """The stage that refused, if it comes before this one. What this stage said in an earlier try is forgotten."""
     refused = night.summary(SUMMARY).get("stage")
     if refused == stage:
@@ -62,7 +62,7 @@ def refused_before(night: "Night", stage: str) -> str | None:
     return refused if comes_before else None
 
 
-def gate_controls(night: "Night") -> list[str]:
+def gate_controls(night: "RunContext") -> list[str]:
     """One line a gate that refused: what it saw, and the settings that control it."""
     verdicts = night.summary("gates")["verdicts"]
     return [
@@ -82,7 +82,7 @@ def controlled_by(gate: str, config: GateConfig) -> str:
     return _settings({f"GATES__{field}": values[field] for field in fields}) if fields else "no setting controls it"
 
 
-def stage_controls(night: "Night", stage: str) -> list[str]:
+def stage_controls(night: "RunContext", stage: str) -> list[str]:
     """What decides whether a stage has anything to train on."""
     return [f"stage {stage}: {_settings({name: getattr(night.settings, name) for name in WEEKS})}"]
 

@@ -1,12 +1,10 @@
-"""What every stage is handed: the lake, the plan, the settings. And how one stage is run, timed and summed up."""
+"""The context of one run, which every stage receives: lakes, time splits, settings, configs and stores."""
 
 import json
-import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date
 from functools import cached_property
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,14 +13,10 @@ import pyarrow as pa
 from contracts import Flag, Settings, SubjectType
 from contracts import columns as c
 from contracts.opt_outs import UNREADABLE
-from pipeline.console import say
 from pipeline.lake import Lake
 from pipeline.landed import opted_out
 from pipeline.night_config import NightConfig
-from pipeline.refusals import REFUSALS, keep_refusal, refused_before
-from pipeline.refusals import SUMMARY as NOT_PROFILED
-from pipeline.stages import STAGES
-from pipeline.time_splits import Plan, night_plan
+from pipeline.time_splits import TimeSplits, night_splits
 from serving import places
 from serving.event_store import PendingEvents
 from serving.privacy.opt_out_service import Wishes
@@ -31,21 +25,20 @@ from serving.privacy.opt_out_store import OptOutStore
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
-    from pipeline.experiments.mlflow_logger import Tracking
+    from pipeline.experiments.mlflow_logger import MlflowLogger
 
-LAST = STAGES[-1]
 Summary = dict[str, Any]
 """What a stage tells of its work: counts, figures, names. Never a user."""
 
 
 @dataclass(frozen=True)
-class Night:
+class RunContext:
     """One run over one lake. `home` holds landing zone, opt-outs and releases; `lake` the derived tables, which a
     backtest keeps in a scratch lake."""
 
     home: Lake
     lake: Lake
-    plan: Plan
+    splits: TimeSplits
     settings: Settings
     config: NightConfig
 
@@ -77,28 +70,28 @@ class Night:
         return places.release_root(self.settings)
 
     @cached_property
-    def tracking(self) -> "Tracking":
+    def mlflow(self) -> "MlflowLogger":
         """The night's runs in MLflow."""
-        from pipeline.experiments.mlflow_logger import Tracking  # noqa: PLC0415  slow to import, and few stages track
+        from pipeline.experiments.mlflow_logger import MlflowLogger  # noqa: PLC0415  slow to import, and few stages track
 
-        return Tracking(self.settings, self.home)
+        return MlflowLogger(self.settings, self.home)
 
     def read(self, table: str) -> "DataFrame":
         """A derived table of this run as a Spark frame."""
-        return self.lake.read(self.spark, table, self.plan.as_of)
+        return self.lake.read(self.spark, table, self.splits.as_of)
 
     def overwrite(self, table: str, rows: Any) -> None:
         """Replace this run's partition of a derived table."""
-        self.lake.overwrite(table, self.plan.as_of, rows)
+        self.lake.overwrite(table, self.splits.as_of, rows)
 
     @property
-    def run(self) -> str:
+    def mlflow_run(self) -> str:
         """The night's parent run in MLflow, opened by the first stage."""
         return str(self.summary("forget")["mlflow_run"])
 
     def count(self, table: str) -> int:
         """Rows of a derived table of this run."""
-        return int(self.lake.dataset(table, self.plan.as_of).count_rows())
+        return int(self.lake.dataset(table, self.splits.as_of).count_rows())
 
     def unreadable_users(self) -> "DataFrame":
         """Users of whom nothing may be read."""
@@ -121,7 +114,7 @@ class Night:
 
     def clear_summaries(self) -> None:
         """Begin anew: what an earlier run of this night said is not said of this one."""
-        folder = self.lake.partition("nights", self.plan.as_of)
+        folder = self.lake.partition("nights", self.splits.as_of)
         if self.lake.fs.exists(folder):
             self.lake.fs.rm(folder, recursive=True)
 
@@ -137,43 +130,16 @@ class Night:
         self.lake.fs.rm(self._summary_path(stage))
 
     def _summary_path(self, stage: str) -> str:
-        return f"{self.lake.partition('nights', self.plan.as_of)}/{stage}.json"
+        return f"{self.lake.partition('nights', self.splits.as_of)}/{stage}.json"
 
 
-def open_night(lake: str, as_of: date, settings: Settings | None = None) -> Night:
+def open_run_context(lake: str, as_of: date, settings: Settings | None = None) -> RunContext:
     """The night of a day on a lake, with settings from the environment."""
     settings, home = (settings or Settings()).model_copy(update={"lake": lake}), Lake(lake)
-    plan = night_plan(
+    plan = night_splits(
         as_of,
         holdout_days=settings.holdout_days,
         label_weeks=settings.label_weeks,
-        rehearsal_weeks=settings.rehearsal_weeks,
+        validation_weeks=settings.rehearsal_weeks,
     )
-    return Night(home, home, plan, settings, NightConfig())
-
-
-def run_stage(night: Night, stage: str) -> Summary:
-    """Run one stage by its name, time it, keep and print its summary.
-
-    Where an earlier stage refused and the night goes on without models, only `release` still has something to do.
-    """
-    started = time.perf_counter()
-    refused = refused_before(night, stage)
-    if refused and stage != LAST:
-        summary: Summary = {"skipped": f"{refused} refused"}
-    else:
-        summary = _summary_of(night, stage)
-    summary = {"seconds": round(time.perf_counter() - started, 2), **summary}
-    night.write_summary(stage, summary)
-    say(stage, summary)
-    return summary
-
-
-def _summary_of(night: Night, stage: str) -> Summary:
-    function = getattr(import_module(f"pipeline.stages.{stage}"), stage)
-    try:
-        return function(night) or {}
-    except REFUSALS as refusal:
-        keep_refusal(night, stage, refusal)
-        said = {name: value for name, value in night.summary(stage).items() if name != "seconds"}
-        return {**said, "refused": night.summary(NOT_PROFILED)["message"]}
+    return RunContext(home, home, plan, settings, NightConfig())

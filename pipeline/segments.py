@@ -6,11 +6,11 @@ import polars as pl
 from contracts import columns as c
 from evaluation import Holdout, user_slices
 from evaluation.slices import SMALLEST, Words, folded
-from pipeline.evaluation_data import Questions
-from pipeline.feature_assembly import Landed
+from pipeline.evaluation_data import EvaluationData
+from pipeline.feature_assembly import CatalogSnapshot
 
 
-def groups_of(landed: Landed, questions: Questions, holdout: Holdout) -> dict[str, Words]:
+def user_segments(landed: CatalogSnapshot, questions: EvaluationData, holdout: Holdout) -> dict[str, Words]:
     """The group [U] of each of the holdout's users, by the slice's name; small groups are together."""
     ids = pl.DataFrame({c.USER_ID: pl.Series(questions.user_ids[holdout.user_rows], dtype=pl.String)})
     people = ids.join(landed.users, on=c.USER_ID, how="left", maintain_order="left")
@@ -23,7 +23,7 @@ def groups_of(landed: Landed, questions: Questions, holdout: Holdout) -> dict[st
     return {name: folded(groups, SMALLEST) for name, groups in slices.items()}
 
 
-def languages_read(landed: Landed, holdout: Holdout) -> pl.Series:
+def languages_read(landed: CatalogSnapshot, holdout: Holdout) -> pl.Series:
     """[U] the language in which each user took up most items before the cut, of equals the first by name."""
     liked = holdout.history.where(holdout.history.gains > 0)
     taken_up = pl.DataFrame(

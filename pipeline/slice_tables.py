@@ -9,12 +9,12 @@ import polars as pl
 
 from evaluation import Catalogue, Holdout, Lists, item_groups, item_table, slice_table
 from pipeline.evaluation_data import K
-from pipeline.metrics_store import Week
+from pipeline.metrics_store import WeekMetrics
 
 SLICED = (f"ndcg_at_{K}", f"recall_at_{K}", f"hit_rate_at_{K}", f"mrr_at_{K}")
 
 
-def people_table(week: Week) -> pl.DataFrame:
+def people_table(week: WeekMetrics) -> pl.DataFrame:
     """One row a method, slice and group: tenure, history, language, region."""
     return pl.concat(
         slice_table({metric: method.per_user[metric] for metric in SLICED}, week.groups).select(

@@ -10,8 +10,8 @@ from contracts import __version__
 from evaluation import markdown, mean_interval
 from pipeline.commit import git_commit
 from pipeline.evaluation_data import DEEP, K
-from pipeline.metrics_store import Week
-from pipeline.run_context import Night, Summary
+from pipeline.metrics_store import WeekMetrics
+from pipeline.run_context import RunContext, Summary
 
 WITH_INTERVALS = (f"ndcg_at_{K}", f"recall_at_{K}", f"recall_at_{DEEP}")
 DECIDES = ("holdout_days", "label_weeks", "half_life_days", "session_gap_minutes", "max_bad_share", "seed")
@@ -40,7 +40,7 @@ class Tables:
         return {"metrics": self.means, "intervals": self.intervals, "people": self.people, "items": self.items}
 
 
-def intervals_table(weeks: Sequence[Week], night: Night) -> pl.DataFrame:
+def intervals_table(weeks: Sequence[WeekMetrics], night: RunContext) -> pl.DataFrame:
     """The main metrics of every method with their bootstrap intervals over people; none without measured people."""
     config, people = night.config.gates, [week.users for week in weeks]
     rows = []
@@ -55,10 +55,10 @@ def intervals_table(weeks: Sequence[Week], night: Night) -> pl.DataFrame:
     return table.with_columns(pl.when(pl.col(name).is_finite()).then(name).alias(name) for name in numbers)
 
 
-def tell(night: Night, tables: Tables, summary: Summary) -> None:
+def log_night(night: RunContext, tables: Tables, summary: Summary) -> None:
     """Log it all: figures by their name, tables as artifacts."""
-    counts, run, tracking = night.summary("events"), night.run, night.tracking
-    tracking.params(run, about(night))
+    counts, run, tracking = night.summary("events"), night.mlflow_run, night.mlflow
+    tracking.params(run, run_params(night))
     tracking.tags(run, {COMMIT: git_commit(), "champion": summary["champion"]})
     tracking.metrics(run, figures(tables))
     tracking.metrics(run, {name: summary[name] for name in ("index_recall_at_100", "candidate_recall")})
@@ -69,11 +69,11 @@ def tell(night: Night, tables: Tables, summary: Summary) -> None:
         tracking.artifact(run, f"{name}.json", table.write_json())
 
 
-def about(night: Night) -> Summary:
+def run_params(night: RunContext) -> Summary:
     """What ran on what."""
     settings = night.settings.model_dump()
     return {
-        "as_of": night.plan.as_of,
+        "as_of": night.splits.as_of,
         "data": night.summary("events")["fingerprint"],
         "code": __version__,
         "index": night.config.index.model_dump(),

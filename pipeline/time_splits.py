@@ -1,8 +1,8 @@
-"""Which instants a run looks from, so that nothing that is measured was trained on.
+"""The cutoffs of one run, chosen so that nothing that is measured was trained on.
 
-A *cut* is an instant; what is computed for it saw only events strictly before it. The label window of a cut are the
-`label_days` that follow. A ranker that is used at a cut learned from label windows that end at or before it, with
-candidates of a retrieval trained up to each label window's own cut.
+A *cutoff* is an instant: whatever is computed for it reads only events strictly before it. The label window of a
+cutoff is the `label_days` that follow it. A ranker that is used at a cutoff was trained on label windows that end at or
+before it, with candidates of a retrieval model that was trained up to each label window's own cutoff.
 """
 
 from dataclasses import dataclass
@@ -15,15 +15,17 @@ def midnight(day: date) -> datetime:
 
 
 @dataclass(frozen=True)
-class Plan:
-    """The cuts of one run, each list oldest first."""
+class TimeSplits:
+    """The cutoffs of one run, each tuple oldest first."""
 
     as_of: date
     label_days: int
     label_weeks: int
-    measured: tuple[datetime, ...]
+    eval_cutoffs: tuple[datetime, ...]
+    """The cutoffs whose label windows are held out and measured."""
     publishes: bool
-    rehearsal_weeks: int = 0
+    """Whether the run also trains models at the end of the data, for a release."""
+    validation_weeks: int = 0
 
     @property
     def end(self) -> datetime:
@@ -32,51 +34,52 @@ class Plan:
 
     @property
     def step(self) -> timedelta:
-        """The distance of two cuts, the length of a label window."""
+        """The distance between two cutoffs, which is the length of a label window."""
         return timedelta(days=self.label_days)
 
-    def label_cuts(self, cut: datetime) -> tuple[datetime, ...]:
-        """The cuts whose label windows teach a ranker that is used at `cut`."""
-        return tuple(cut - self.step * back for back in range(self.label_weeks, 0, -1))
+    def training_cutoffs(self, cutoff: datetime) -> tuple[datetime, ...]:
+        """The cutoffs whose label windows train the ranker that is used at `cutoff`."""
+        return tuple(cutoff - self.step * back for back in range(self.label_weeks, 0, -1))
 
     @property
-    def rehearsals(self) -> tuple[datetime, ...]:
-        """The last label cuts, at which every step is held against what it must beat as well.
+    def validation_cutoffs(self) -> tuple[datetime, ...]:
+        """The last label cutoffs before the held-out days; the gates judge every step on their weeks as well.
 
-        A week of few people says little of a small gain. These weeks need a re-ranker each, no features and no
+        One week with few users cannot show a small gain. These weeks need a re-ranker each, but no features and no
         retrieval of their own.
         """
-        taught = self.label_cuts(self.measured[-1])[1:]
-        return taught[-self.rehearsal_weeks :] if self.rehearsal_weeks else ()
+        candidates = self.training_cutoffs(self.eval_cutoffs[-1])[1:]
+        return candidates[-self.validation_weeks :] if self.validation_weeks else ()
 
-    def rehearsal_label_cuts(self, cut: datetime) -> tuple[datetime, ...]:
-        """The label cuts that teach the re-ranker of a rehearsal: those of the measured cut that end by then."""
-        return tuple(label for label in self.label_cuts(self.measured[-1]) if label + self.step <= cut)
-
-    @property
-    def ranked(self) -> tuple[datetime, ...]:
-        """Every instant that a ranker is used at."""
-        return (*self.measured, self.end) if self.publishes else self.measured
+    def validation_training_cutoffs(self, cutoff: datetime) -> tuple[datetime, ...]:
+        """The cutoffs whose label windows train the re-ranker of a validation cutoff: those that end by then."""
+        return tuple(label for label in self.training_cutoffs(self.eval_cutoffs[-1]) if label + self.step <= cutoff)
 
     @property
-    def labelled(self) -> tuple[datetime, ...]:
-        """Every cut with a label window: those that teach a ranker and those that are measured."""
-        return tuple(sorted({*self.measured, *(label for cut in self.ranked for label in self.label_cuts(cut))}))
+    def ranking_cutoffs(self) -> tuple[datetime, ...]:
+        """Every cutoff that a ranker is used at."""
+        return (*self.eval_cutoffs, self.end) if self.publishes else self.eval_cutoffs
 
     @property
-    def cuts(self) -> tuple[datetime, ...]:
-        """Every instant that features and a retrieval are needed for."""
-        return (*self.labelled, self.end) if self.publishes else self.labelled
+    def label_cutoffs(self) -> tuple[datetime, ...]:
+        """Every cutoff with a label window: those that train a ranker and those that are measured."""
+        training = (label for cutoff in self.ranking_cutoffs for label in self.training_cutoffs(cutoff))
+        return tuple(sorted({*self.eval_cutoffs, *training}))
+
+    @property
+    def cutoffs(self) -> tuple[datetime, ...]:
+        """Every cutoff that features and a retrieval model are computed for."""
+        return (*self.label_cutoffs, self.end) if self.publishes else self.label_cutoffs
 
 
-def night_plan(as_of: date, *, holdout_days: int, label_weeks: int, rehearsal_weeks: int = 0) -> Plan:
-    """One night: measure on the last days, then publish from everything."""
-    measured = (midnight(as_of) - timedelta(days=holdout_days),)
-    return Plan(as_of, holdout_days, label_weeks, measured, publishes=True, rehearsal_weeks=rehearsal_weeks)
+def night_splits(as_of: date, *, holdout_days: int, label_weeks: int, validation_weeks: int = 0) -> TimeSplits:
+    """The splits of one night: measure on the last days, then publish models that are trained on all days."""
+    held_out = (midnight(as_of) - timedelta(days=holdout_days),)
+    return TimeSplits(as_of, holdout_days, label_weeks, held_out, publishes=True, validation_weeks=validation_weeks)
 
 
-def backtest_plan(as_of: date, *, weeks: int, holdout_days: int, label_weeks: int) -> Plan:
-    """The honest part of `weeks` nights that end at `as_of`, a label window apart."""
+def backtest_splits(as_of: date, *, weeks: int, holdout_days: int, label_weeks: int) -> TimeSplits:
+    """The splits of `weeks` past nights that end at `as_of`, one label window apart; none of them publishes."""
     step = timedelta(days=holdout_days)
-    measured = tuple(midnight(as_of) - step * back for back in range(weeks, 0, -1))
-    return Plan(as_of, holdout_days, label_weeks, measured, publishes=False)
+    held_out = tuple(midnight(as_of) - step * back for back in range(weeks, 0, -1))
+    return TimeSplits(as_of, holdout_days, label_weeks, held_out, publishes=False)

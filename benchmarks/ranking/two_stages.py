@@ -24,8 +24,8 @@ from benchmarks.ranking.world import (
     top_of,
 )
 from contracts import columns as c
-from pipeline.feature_assembly import View
-from pipeline.run_context import run_stage
+from pipeline.feature_assembly import FeatureSnapshot
+from pipeline.stage_runner import run_stage
 from ranking.reranker import LabelledPairs
 from ranking.tables import Rows
 
@@ -52,7 +52,7 @@ def two_stages(job: Job) -> dict[str, Stage]:
     started = time.perf_counter()
     lessons, validation = taught(world)
     lessons_seconds = tables_seconds + time.perf_counter() - started
-    cut = job.plan.measured[-1]
+    cut = job.plan.eval_cutoffs[-1]
     started = time.perf_counter()
     view = world.view(cut)
     retrieval_seconds = tower_seconds + time.perf_counter() - started
@@ -78,20 +78,20 @@ def taught(world: World) -> tuple[dict[datetime, LabelledPairs], dict[str, float
     """The lesson of each window before the test; and NDCG@k on the validation of retrieval alone and of re-rankers that
     the earlier windows taught."""
     plan, lessons = world.job.plan, {}
-    for cut in (cut for cut in plan.labelled if cut <= plan.measured[0]):
+    for cut in (cut for cut in plan.label_cutoffs if cut <= plan.eval_cutoffs[0]):
         view = world.view(cut)
         asked = world.asked(view, world.teachers(view))
         lessons[cut] = world.lesson(asked)
     user_rows = world.teachers(view)
     tops = {RETRIEVAL: retrieved(world, view, asked.pairs, user_rows)}
     for name in KNOWN:
-        reranker = world.train(name, [lessons[cut] for cut in plan.label_cuts(view.cut)])
+        reranker = world.train(name, [lessons[cut] for cut in plan.training_cutoffs(view.cut)])
         tops[name] = top_of(world, asked, world.score(name, reranker, asked), user_rows)
     user_ids = pl.Series(view.users.ids[user_rows], dtype=pl.String)
     return lessons, {name: world.ndcg(top, view, user_ids, world.job.split.validation) for name, top in tops.items()}
 
 
-def listed_by_retrieval(world: World, view: View, fit_seconds: float) -> Fit:
+def listed_by_retrieval(world: World, view: FeatureSnapshot, fit_seconds: float) -> Fit:
     """The lists of the test's people without a re-ranker."""
     user_rows = asked_rows(world, view)
     started = time.perf_counter()
@@ -105,18 +105,18 @@ def listed(
     """Train one of the re-rankers that is used at the test's cut; and its lists of the test's people. `before` are the
     seconds that fit and lists have taken already."""
     started = time.perf_counter()
-    reranker = world.train(name, [lessons[cut] for cut in world.job.plan.label_cuts(asked.view.cut)])
+    reranker = world.train(name, [lessons[cut] for cut in world.job.plan.training_cutoffs(asked.view.cut)])
     fit_seconds = before[0] + time.perf_counter() - started
     started = time.perf_counter()
     top = top_of(world, asked, world.score(name, reranker, asked), asked_rows(world, asked.view))
     return Fit(top, ids_of(asked.view), fit_seconds, before[1] + time.perf_counter() - started, 0, 0)
 
 
-def asked_rows(world: World, view: View) -> Rows:
+def asked_rows(world: World, view: FeatureSnapshot) -> Rows:
     """The people of the test in a view."""
     return rows_in(view, world.job.split.test[c.USER_ID].unique().sort())
 
 
-def ids_of(view: View) -> pl.Series:
+def ids_of(view: FeatureSnapshot) -> pl.Series:
     """The items of a view."""
     return pl.Series(c.ITEM_ID, view.items.ids, dtype=pl.String)

@@ -14,7 +14,7 @@ from benchmarks.datasets import INTERACTIONS, Split
 from contracts import columns as c
 from contracts.errors import BadEvaluationInput, DataMissing
 from pipeline.importers import convert
-from pipeline.time_splits import Plan, midnight
+from pipeline.time_splits import TimeSplits, midnight
 
 K = 10
 CLOCKS = {
@@ -54,25 +54,26 @@ def read_events(folder: Path) -> pl.DataFrame:
     return events.select(c.USER_ID, c.ITEM_ID, c.TIMESTAMP).sort(c.TIMESTAMP, c.USER_ID, c.ITEM_ID)
 
 
-def plan_of(timestamps: pl.Series, config: WindowsConfig) -> Plan:
+def plan_of(timestamps: pl.Series, config: WindowsConfig) -> TimeSplits:
     """The cuts of validation and test, at midnights. Raises `BadEvaluationInput` where the days do not suffice."""
     ordered = timestamps.sort()
     first, last, start = ordered[0], ordered[-1], ordered[int((1 - config.share) * len(ordered))]
     as_of: date = last.date() + timedelta(days=1)
     days = max(1, round((midnight(as_of) - start) / timedelta(days=1)))
     cuts = tuple(midnight(as_of) - timedelta(days=days) * back for back in (2, 1))
-    plan = Plan(as_of, days, config.label_windows, cuts, publishes=False)
-    if plan.labelled[0] <= first:
+    plan = TimeSplits(as_of, days, config.label_windows, cuts, publishes=False)
+    if plan.label_cutoffs[0] <= first:
         raise BadEvaluationInput(
             f"{config.label_windows} label windows of {days} days before the validation begin at "
-            f"{plan.labelled[0]:%Y-%m-%d}, before any event; set a smaller windows.share or fewer windows.label_windows"
+            f"{plan.label_cutoffs[0]:%Y-%m-%d}, before any event; set a smaller windows.share or fewer "
+            "windows.label_windows"
         )
     return plan
 
 
-def split_of(events: pl.DataFrame, plan: Plan, dataset: str) -> Split:
+def split_of(events: pl.DataFrame, plan: TimeSplits, dataset: str) -> Split:
     """What peers learn from and everyone is asked for."""
-    validation, test = plan.measured
+    validation, test = plan.eval_cutoffs
     return Split(
         dataset,
         train=_before(events, test),
@@ -102,8 +103,8 @@ def _pairs(events: pl.DataFrame) -> pl.DataFrame:
     return events.select(c.USER_ID, c.ITEM_ID)
 
 
-def _protocol(plan: Plan, dataset: str, share: float) -> str:
-    validation, test = plan.measured
+def _protocol(plan: TimeSplits, dataset: str, share: float) -> str:
+    validation, test = plan.eval_cutoffs
     return (
         f"global split in time, windows of {plan.label_days} days: test from {test:%Y-%m-%d} on (the last "
         f"{1 - share:.1%} of the events), validation the window from {validation:%Y-%m-%d}, and the re-ranker used at "

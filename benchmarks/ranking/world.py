@@ -20,14 +20,14 @@ from evaluation import Lists
 from evaluation.protocols import full_ranking
 from evaluation.top_k import TopK
 from models.two_tower import TrainedTwoTower
-from pipeline.feature_assembly import Landed, View, read_landed, read_view, rows_of
+from pipeline.feature_assembly import CatalogSnapshot, FeatureSnapshot, read_catalog, read_snapshot, rows_of
 from pipeline.lake import Lake
 from pipeline.night_config import NightConfig
-from pipeline.run_context import Night
+from pipeline.run_context import RunContext
 from pipeline.stages.candidates import labelled_users, offered
 from pipeline.stages.reranker import labels_of as pair_labels
 from pipeline.stages.two_tower import use_threads, walk_forward
-from pipeline.time_splits import Plan
+from pipeline.time_splits import TimeSplits
 from ranking.candidates import BITS, taken
 from ranking.config import RankingConfig
 from ranking.feature_names import FEATURE_NAMES
@@ -58,7 +58,7 @@ class Job:
     """A lake into which the data has been imported, and what is asked of it."""
 
     lake: Path
-    plan: Plan
+    plan: TimeSplits
     split: Split
     ranking: RankingConfig
     teachers: int
@@ -69,7 +69,7 @@ class Job:
 class Asked:
     """What the second stage looks at for some users of a view."""
 
-    view: View
+    view: FeatureSnapshot
     pairs: Candidates
     features: Floats  # [P, F]
 
@@ -79,12 +79,12 @@ class World:
     """The derived tables of all cuts, and what is the same at each."""
 
     job: Job
-    night: Night
+    night: RunContext
 
     @cached_property
-    def landed(self) -> Landed:
+    def landed(self) -> CatalogSnapshot:
         """Items and users."""
-        return read_landed(self.night)
+        return read_catalog(self.night)
 
     @cached_property
     def towers(self) -> dict[datetime, TrainedTwoTower]:
@@ -92,15 +92,15 @@ class World:
         use_threads(self.night)
         return dict(walk_forward(self.night, self.landed))
 
-    def view(self, cut: datetime) -> View:
+    def view(self, cut: datetime) -> FeatureSnapshot:
         """Features and the night's retrieval as of a cut."""
-        return read_view(self.night, self.landed, cut, self.towers[cut])
+        return read_snapshot(self.night, self.landed, cut, self.towers[cut])
 
-    def candidates(self, view: View, user_rows: Rows) -> Candidates:
+    def candidates(self, view: FeatureSnapshot, user_rows: Rows) -> Candidates:
         """What the night would offer some users."""
         return offered(view, user_rows, self.night.config.ranking.candidates, self.night.config.index)
 
-    def asked(self, view: View, user_rows: Rows) -> Asked:
+    def asked(self, view: FeatureSnapshot, user_rows: Rows) -> Asked:
         """The night's candidates of some users, and their features as of the view's cut."""
         pairs = self.candidates(view, user_rows)
         features = (
@@ -109,7 +109,7 @@ class World:
         )
         return Asked(view, pairs, np.concatenate(features, axis=1))
 
-    def teachers(self, view: View) -> Rows:
+    def teachers(self, view: FeatureSnapshot) -> Rows:
         """At most so many of the people who took up something new after the cut."""
         rows = labelled_users(self.night, view)
         chosen = np.random.default_rng(self.job.settings.seed).permutation(len(rows))[: self.job.teachers]
@@ -131,23 +131,23 @@ class World:
         """[P] of what the re-ranker of this name looks at."""
         return reranker.score(asked.features[:, : len(KNOWN[name])], threads=self.job.settings.threads)
 
-    def ndcg(self, top: TopK, view: View, user_ids: pl.Series, wanted: pl.DataFrame) -> float:
+    def ndcg(self, top: TopK, view: FeatureSnapshot, user_ids: pl.Series, wanted: pl.DataFrame) -> float:
         """NDCG@k of lists for these users."""
         k, item_ids = self.job.split.k, pl.Series(view.items.ids, dtype=pl.String)
         measured = full_ranking("", Lists(top.rows), labels_of(wanted, user_ids, item_ids), k, item_count=len(item_ids))
         return measured.means[f"ndcg_at_{k}"]
 
 
-def open_lake(job: Job) -> Night:
+def open_lake(job: Job) -> RunContext:
     """The run over the lake, with no store of opt-outs or posted events but the lake's own."""
     own = {"lake": str(job.lake), "opt_out_url": "", "events_url": ""}
     home = Lake(job.lake)
-    night = Night(home, home, job.plan, job.settings.model_copy(update=own), NightConfig(ranking=job.ranking))
+    night = RunContext(home, home, job.plan, job.settings.model_copy(update=own), NightConfig(ranking=job.ranking))
     night.opt_outs.create()  # this lake is new, and nobody has opted out of it
     return night
 
 
-def retrieved(world: World, view: View, pairs: Candidates, user_rows: Rows) -> TopK:
+def retrieved(world: World, view: FeatureSnapshot, pairs: Candidates, user_rows: Rows) -> TopK:
     """The best of what retrieval brought, by its own score."""
     near = taken(pairs, (pairs.sources & BITS["two_tower"]) > 0)
     return top_of(world, Asked(view, near, np.zeros((0, 0), np.float32)), near.retrieval_scores, user_rows)
@@ -165,7 +165,7 @@ def top_of(world: World, asked: Asked, scores: Floats, user_rows: Rows) -> TopK:
     return TopK(rows, kept)
 
 
-def rows_in(view: View, user_ids: pl.Series) -> Rows:
+def rows_in(view: FeatureSnapshot, user_ids: pl.Series) -> Rows:
     """The row of each user in a view; everyone with a history has one."""
     rows: Rows = rows_of(user_ids, view.users.ids).to_numpy()
     return rows

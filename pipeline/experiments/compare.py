@@ -15,8 +15,8 @@ from evaluation import Comparison, Difference, compared, rich_table
 from evaluation.marks import ITEMS, USERS
 from evaluation.report import heading
 from pipeline.commit import short
-from pipeline.experiments.lookup import SHORT, find, marked_runs, started, stores
-from pipeline.experiments.run_log import COMMIT, MarkedRun
+from pipeline.experiments.lookup import SHORT, comparable_runs, find_run, started, stores
+from pipeline.experiments.run_log import COMMIT, LoggedRun
 
 FIGURES = ("coverage_at_", "fit_seconds", "users_per_second", "peak_rss_mb")
 """What a run has one of: no person's, so no interval."""
@@ -28,8 +28,8 @@ VERDICT = "◂"
 class Compared:
     """Two runs, and what differs."""
 
-    a: MarkedRun
-    b: MarkedRun
+    a: LoggedRun
+    b: LoggedRun
     differences: Comparison
 
     @property
@@ -51,17 +51,17 @@ def compare_runs(
 ) -> Compared:
     """Find two runs and pair their people. Raises `UnknownRun` and `NotComparable`."""
     clients = stores(lakes, uri, settings)
-    a, b = (find(word, clients) for word in (word_a, word_b))
+    a, b = (find_run(word, clients) for word in (word_a, word_b))
     unlike = a.question.unlike(b.question)
     if unlike:
         raise NotComparable(f"{word_a} and {word_b} answer different questions: {unlike}; run both on the same data")
     return Compared(a, b, compared(a.marks, b.marks, metric or a.metric, seed=settings.seed))
 
 
-def comparable_runs(lakes: Sequence[str], uri: str, settings: Settings) -> RenderableType:
+def comparable_runs_table(lakes: Sequence[str], uri: str, settings: Settings) -> RenderableType:
     """A table of the runs that can be compared."""
     return rich_table(
-        marked_runs(stores(lakes, uri, settings)), "Runs that can be compared where the question is the same"
+        comparable_runs(stores(lakes, uri, settings)), "Runs that can be compared where the question is the same"
     )
 
 
@@ -81,7 +81,7 @@ def screen(found: Compared) -> RenderableType:
     return Group(*[part for part in parts if part])
 
 
-def _title(letter: str, marked: MarkedRun) -> Text:
+def _title(letter: str, marked: LoggedRun) -> Text:
     commit = short(marked.run.data.tags[COMMIT])
     told = (marked.path, marked.run.info.run_id[:SHORT], started(marked.run), f"commit {commit}")
     return Text("  ".join([letter, *told]))

@@ -10,7 +10,7 @@ from mlflow.entities import Run
 from contracts import Settings
 from contracts.errors import NotComparable, UnknownRun
 from pipeline.experiments.mlflow_logger import tracking_uri
-from pipeline.experiments.run_log import FINGERPRINT, MarkedRun
+from pipeline.experiments.run_log import FINGERPRINT, LoggedRun
 from pipeline.lake import Lake
 
 LEAST_PREFIX, SHORT = 4, 8
@@ -31,9 +31,9 @@ def stores(lakes: Sequence[str], uri: str, settings: Settings) -> list[MlflowCli
     return [MlflowClient(uri)] if uri else [MlflowClient(tracking_uri(settings, home)) for home in homes]
 
 
-def find(word: str, clients: Sequence[MlflowClient]) -> MarkedRun:
+def find_run(word: str, clients: Sequence[MlflowClient]) -> LoggedRun:
     """The run that a word means; of several runs with one name, the newest. Raises `UnknownRun` and `NotComparable`."""
-    found = [MarkedRun(client, run) for client in clients for run in _meant(word, client)]
+    found = [LoggedRun(client, run) for client in clients for run in _meant(word, client)]
     if not found:
         raise UnknownRun(f"{word}: no such run; `tastefeed compare` without runs lists those that can be compared")
     if "/" not in word and len(found) > 1:
@@ -45,10 +45,10 @@ def find(word: str, clients: Sequence[MlflowClient]) -> MarkedRun:
     return chosen
 
 
-def marked_runs(clients: Sequence[MlflowClient], most: int = 30) -> pl.DataFrame:
+def comparable_runs(clients: Sequence[MlflowClient], most: int = 30) -> pl.DataFrame:
     """The newest runs that can be compared: `run, name, dataset,
     question, metric, mean, started`; only those with one question can be held against each other."""
-    found = [MarkedRun(client, run) for client in clients for run in _search(client, MARKED)]
+    found = [LoggedRun(client, run) for client in clients for run in _search(client, MARKED)]
     if not found:
         raise UnknownRun("no run here can be compared; run a night or `tastefeed bench retrieval --data …` first")
     return pl.DataFrame([_row(each) for each in found]).sort("started", descending=True).head(most)
@@ -59,7 +59,7 @@ def started(run: Run) -> str:
     return f"{datetime.fromtimestamp(run.info.start_time / 1000, UTC):%Y-%m-%d %H:%M}"
 
 
-def _row(marked: MarkedRun) -> dict[str, object]:
+def _row(marked: LoggedRun) -> dict[str, object]:
     return {
         "run": marked.run.info.run_id[:SHORT],
         "name": marked.path,
@@ -92,7 +92,7 @@ def _search(client: MlflowClient, condition: str, experiment: str = "") -> list[
     return list(client.search_runs(ids, condition, order_by=NEWEST))
 
 
-def _instead(parent: MarkedRun) -> str:
+def _instead(parent: LoggedRun) -> str:
     below = f"tags.`{PARENT}` = '{parent.run.info.run_id}' AND {MARKED}"
     children = _search(parent.client, below, parent.run.info.experiment_id)
     named = ", ".join(f"{run.info.run_name} {run.info.run_id[:SHORT]}" for run in children)

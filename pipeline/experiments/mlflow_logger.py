@@ -15,7 +15,7 @@ from mlflow.entities import Metric, Param
 from mlflow.exceptions import MlflowException
 
 from contracts import Settings
-from pipeline.curves import plotted
+from pipeline.curves import plot_curves
 from pipeline.lake import Lake
 
 EXPERIMENT = "nightly"
@@ -32,7 +32,7 @@ def tracking_uri(settings: Settings, home: Lake) -> str:
     return settings.mlflow_tracking_uri or f"sqlite:///{home.folder.absolute()}/mlflow.db"
 
 
-class Tracking:
+class MlflowLogger:
     """The night's runs in MLflow."""
 
     def __init__(self, settings: Settings, home: Lake, *, experiment: str = EXPERIMENT) -> None:
@@ -80,7 +80,7 @@ class Tracking:
         """Log figures that have one value a step, and keep them as the plot `curves.svg`."""
         for name, values in curves.items():
             self._log(run, [Metric(name, float(value), TIMELESS, place) for place, value in enumerate(values)])
-        self.client.log_figure(run, plotted(curves, step), "curves.svg")
+        self.client.log_figure(run, plot_curves(curves, step), "curves.svg")
 
     def _log(self, run: str, figures: Sequence[Metric]) -> None:
         known = [figure for figure in figures if math.isfinite(figure.value)]

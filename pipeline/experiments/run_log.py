@@ -24,7 +24,7 @@ from evaluation.question import Question
 from evaluation.report import HIGHER_IS_BETTER
 from evaluation.slices import slice_table
 from pipeline.commit import git_commit
-from pipeline.experiments.mlflow_logger import Tracking
+from pipeline.experiments.mlflow_logger import MlflowLogger
 
 MARKS, SLICES = "marks.parquet", "slices.csv"
 FINGERPRINT, METRIC = "tastefeed.fingerprint", "tastefeed.metric"
@@ -36,7 +36,7 @@ os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")  # one sm
 
 
 @dataclass(frozen=True)
-class Marked:
+class MethodRecord:
     """What a method's run keeps: its marks on a question, the metric a verdict reads, and a curve a name."""
 
     question: Question
@@ -46,7 +46,7 @@ class Marked:
 
 
 @dataclass(frozen=True)
-class MarkedRun:
+class LoggedRun:
     """A run that was found, and the store it lies in."""
 
     client: MlflowClient
@@ -92,7 +92,7 @@ class MarkedRun:
                 raise NotComparable(told) from gone
 
 
-def keep(tracking: Tracking, run: str, marked: Marked, *, seed: int) -> None:
+def log_method(tracking: MlflowLogger, run: str, marked: MethodRecord, *, seed: int) -> None:
     """Write it all to an open run."""
     tracking.params(run, {f"{QUESTION}{name}": value for name, value in marked.question.told.items()})
     tags = {FINGERPRINT: marked.question.fingerprint, METRIC: marked.metric, COMMIT: git_commit()}

@@ -5,8 +5,8 @@ import polars as pl
 
 from contracts import columns as c
 from contracts.schemas import CANDIDATES
-from pipeline.feature_assembly import View, at_cut, read_landed, read_view, rows_of
-from pipeline.run_context import Night, Summary
+from pipeline.feature_assembly import FeatureSnapshot, at_cutoff, read_catalog, read_snapshot, rows_of
+from pipeline.run_context import RunContext, Summary
 from pipeline.stages.two_tower import has_tower, load_tower
 from ranking.candidates import CandidateConfig, fresh_rows, popular_of, union_candidates
 from ranking.tables import Candidates, Rows
@@ -14,27 +14,27 @@ from serving.ann_index import IndexConfig, build
 from serving.profiled import untouched_neighbours
 
 
-def candidates(night: Night) -> Summary:
+def candidates(night: RunContext) -> Summary:
     """One row a labelled cut, user and candidate. A cut before anything could be learned has none."""
-    landed, frames = read_landed(night), [pl.DataFrame(schema=pl.Schema(CANDIDATES))]
+    landed, frames = read_catalog(night), [pl.DataFrame(schema=pl.Schema(CANDIDATES))]
     ranking, index = night.config.ranking, night.config.index
-    with night.lake.open_folder("two_tower", night.plan.as_of) as folder:
-        for cut in night.plan.labelled:
+    with night.lake.open_folder("two_tower", night.splits.as_of) as folder:
+        for cut in night.splits.label_cutoffs:
             if has_tower(folder, cut):
-                view = read_view(night, landed, cut, load_tower(folder, cut))
+                view = read_snapshot(night, landed, cut, load_tower(folder, cut))
                 frames.append(as_table(view, offered(view, labelled_users(night, view), ranking.candidates, index)))
     rows = pl.concat(frames)
     night.overwrite("candidates", rows)
     return {"rows": len(rows), "cuts": len(frames) - 1}
 
 
-def labelled_users(night: Night, view: View) -> Rows:
+def labelled_users(night: RunContext, view: FeatureSnapshot) -> Rows:
     """Rows of the view's users who took up something new after the cut."""
-    ids = at_cut(night, "ranking_examples", view.cut).select(c.USER_ID).unique().collect()[c.USER_ID]
+    ids = at_cutoff(night, "ranking_examples", view.cut).select(c.USER_ID).unique().collect()[c.USER_ID]
     return np.sort(rows_of(ids, view.users.ids).drop_nulls().to_numpy())
 
 
-def offered(view: View, user_rows: Rows, config: CandidateConfig, index_config: IndexConfig) -> Candidates:
+def offered(view: FeatureSnapshot, user_rows: Rows, config: CandidateConfig, index_config: IndexConfig) -> Candidates:
     """The union of all sources for some users, through the same index that would serve them."""
     items = view.items
     index = build(items.vectors, items.ids, index_config)
@@ -48,7 +48,7 @@ def offered(view: View, user_rows: Rows, config: CandidateConfig, index_config: 
     )
 
 
-def as_table(view: View, pairs: Candidates) -> pl.DataFrame:
+def as_table(view: FeatureSnapshot, pairs: Candidates) -> pl.DataFrame:
     """Candidates by id, in `schemas.CANDIDATES`."""
     return pl.DataFrame(
         {
@@ -60,9 +60,9 @@ def as_table(view: View, pairs: Candidates) -> pl.DataFrame:
     ).select(pl.lit(view.cut).cast(pl.Datetime("us", "UTC")).alias(c.CUT), pl.all())
 
 
-def read_candidates(night: Night, view: View) -> Candidates:
+def read_candidates(night: RunContext, view: FeatureSnapshot) -> Candidates:
     """The stored candidates of a cut, in rows of its view, users side by side."""
-    table = at_cut(night, "candidates", view.cut).collect()
+    table = at_cutoff(night, "candidates", view.cut).collect()
     users, items = rows_of(table[c.USER_ID], view.users.ids), rows_of(table[c.ITEM_ID], view.items.ids)
     order = np.lexsort((items.to_numpy(), users.to_numpy()))
     return Candidates(

@@ -12,7 +12,7 @@ from contracts import Reason
 from contracts import columns as c
 from pipeline.importers import land
 from pipeline.landed import event_files, fingerprint, read_landed_events, read_landed_items
-from pipeline.run_context import Night, Summary
+from pipeline.run_context import RunContext, Summary
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -39,7 +39,7 @@ def named(counts: Mapping[Reason, int]) -> str:
     return ", ".join(f"{count:,} {reason}" for reason, count in counts.items()) or "none"
 
 
-def events(night: Night) -> Summary:
+def events(night: RunContext) -> Summary:
     """Check what landed. Raises `TooManyBadRows` before anything is learned from it."""
     land_pending(night)
     checked = checked_events(night)
@@ -56,7 +56,7 @@ def events(night: Night) -> Summary:
     }
 
 
-def land_pending(night: Night) -> None:
+def land_pending(night: RunContext) -> None:
     """What was posted to the server joins what was imported."""
     while batch := night.pending_events.drain():
         rows = pl.DataFrame(batch.rows).drop(c.LANDED_AT)
@@ -64,14 +64,14 @@ def land_pending(night: Night) -> None:
         night.pending_events.landed(batch.name)
 
 
-def checked_events(night: Night) -> Checked:
+def checked_events(night: RunContext) -> Checked:
     """The landing zone, sorted into events and quarantine; opted-out users leave before anything looks at them."""
     unreadable = night.unreadable_users()
     # cached: the plan serves the count of each reason and both tables
     checked = features.with_reason(
         read_landed_events(night.spark, night.home),
         read_landed_items(night.spark, night.home, night.opt_outs),
-        as_of=night.plan.end,
+        as_of=night.splits.end,
         opted_out_users=unreadable,
     ).cache()
     found = features.split(checked)

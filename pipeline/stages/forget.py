@@ -18,14 +18,14 @@ from contracts.schemas import DERIVED
 from pipeline.forgotten_words import forget_words
 from pipeline.importers import erase, landed_creators, unname_creators
 from pipeline.opt_out_lake import OptOutLake
-from pipeline.run_context import Night, Summary
+from pipeline.run_context import RunContext, Summary
 from serving.privacy.release_erasure import scrub
 
 PERSONAL = tuple(table for table, schema in DERIVED.items() if c.USER_ID in schema.names)
 """The derived tables that name people."""
 
 
-def forget(night: Night) -> Summary:
+def forget(night: RunContext) -> Summary:
     """Take opted-out people out of everything that exists, and open the night's run in MLflow."""
     night.clear_summaries()
     night.home.sweep_scratch()
@@ -38,7 +38,7 @@ def forget(night: Night) -> Summary:
     made = landed_creators(night.home.url) if unreadable else {}
     named = made.keys() & unreadable
     opt_outs.withhold({creator: made[creator] for creator in named & erased})
-    models = forget_words(night.lake, night.tracking, named, unreadable)
+    models = forget_words(night.lake, night.mlflow, named, unreadable)
     revised = scrub(night.releases, unreadable, night.opt_outs.subjects(SubjectType.CREATOR, (Flag.RECOMMENDATION,)))
     landed = erase(night.home.url, erased) if erased else {}
     unnamed = unname_creators(night.home.url, named & erased)  # last: until then a killed night finds them again
@@ -49,11 +49,11 @@ def forget(night: Night) -> Summary:
         "revised_releases": len(revised),
         "revised_models": models,
         "unnamed_items": unnamed,
-        "mlflow_run": night.tracking.start(f"night {night.plan.as_of}"),
+        "mlflow_run": night.mlflow.start(f"night {night.splits.as_of}"),
     }
 
 
-def forget_in(night: Night, table: str, users: Iterable[str]) -> int:
+def forget_in(night: RunContext, table: str, users: Iterable[str]) -> int:
     """Remove people from every partition of a derived table; returns how many rows went."""
     # blanks around ids were kept once
     gone = pc.utf8_trim_whitespace(pc.field(c.USER_ID)).isin(pa.array(sorted(users), pa.string()))

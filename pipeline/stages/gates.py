@@ -7,35 +7,35 @@ from evaluation import MeasuredWeek, Verdicts, judge, markdown, mean_of_weeks, r
 from evaluation.measured import CHAMPION, FINAL
 from pipeline.metrics_store import REHEARSALS, read_weeks
 from pipeline.refusals import controlled_by
-from pipeline.run_context import Night, Summary
+from pipeline.run_context import RunContext, Summary
 from serving.releases.publish import load
 
 JUDGED = "judged"
 """The key of a release's metrics that says whether it was compared with enough people."""
 
 
-def gates(night: Night) -> Summary:
+def gates(night: RunContext) -> Summary:
     """Judge what was measured. Raises `GateRefused` with the sentence of each gate that failed."""
     verdicts = judged(night)
     summary = summed_up(night, verdicts)
     track(night, verdicts)
     if not verdicts.passed:
         night.write_summary("gates", {"seconds": 0.0, **summary})
-        night.tracking.end(night.run, "FAILED")
+        night.mlflow.end(night.mlflow_run, "FAILED")
     try:
         require(verdicts)
     except GateRefused as refused:
         raise GateRefused(f"{refused}; {settings_that_refuse(night, verdicts)}") from None
-    night.tracking.promote(("two_tower", "reranker"))
+    night.mlflow.promote(("two_tower", "reranker"))
     return summary
 
 
-def settings_that_refuse(night: Night, verdicts: Verdicts) -> str:
+def settings_that_refuse(night: RunContext, verdicts: Verdicts) -> str:
     """Each gate that failed with the settings that control it."""
     return "; ".join(f"{failed.gate} is {controlled_by(failed.gate, night.config.gates)}" for failed in verdicts.failed)
 
 
-def summed_up(night: Night, verdicts: Verdicts) -> Summary:
+def summed_up(night: RunContext, verdicts: Verdicts) -> Summary:
     """The verdicts as the release and the console tell them."""
     absent = night.summary("metrics")["champion"].get("absent")
     notes = ([f"no champion is compared: {absent}"] if absent else []) + list(verdicts.notes)
@@ -51,17 +51,19 @@ def summed_up(night: Night, verdicts: Verdicts) -> Summary:
     }
 
 
-def track(night: Night, verdicts: Verdicts) -> None:
+def track(night: RunContext, verdicts: Verdicts) -> None:
     """The thresholds and the verdicts in the night's run."""
-    night.tracking.tags(night.run, {"gates": night.config.gates.model_dump()})
-    night.tracking.metrics(night.run, {f"gate/{verdict.gate}": float(verdict.passed) for verdict in verdicts.verdicts})
-    night.tracking.artifact(night.run, "gates.json", verdicts_table(verdicts).write_json())
-    night.tracking.artifact(night.run, "gates.md", markdown(verdicts_table(verdicts)))
+    night.mlflow.tags(night.mlflow_run, {"gates": night.config.gates.model_dump()})
+    night.mlflow.metrics(
+        night.mlflow_run, {f"gate/{verdict.gate}": float(verdict.passed) for verdict in verdicts.verdicts}
+    )
+    night.mlflow.artifact(night.mlflow_run, "gates.json", verdicts_table(verdicts).write_json())
+    night.mlflow.artifact(night.mlflow_run, "gates.md", markdown(verdicts_table(verdicts)))
 
 
-def judged(night: Night) -> Verdicts:
+def judged(night: RunContext) -> Verdicts:
     """Hold the final ranking against every other method, on the same rows."""
-    with night.lake.open_folder("metrics", night.plan.as_of) as folder:
+    with night.lake.open_folder("metrics", night.splits.as_of) as folder:
         weeks, rehearsed = read_weeks(folder), read_weeks(folder / REHEARSALS)
     methods = [mean_of_weeks(method) for method in zip(*(week.methods for week in weeks), strict=True)]
     named = {method.name: method for method in methods}
@@ -78,7 +80,7 @@ def judged(night: Night) -> Verdicts:
     )
 
 
-def judged_release_serves(night: Night) -> bool:
+def judged_release_serves(night: RunContext) -> bool:
     """Whether the release that serves now was itself compared with enough people."""
     try:
         return bool(load(night.releases).metrics.get(JUDGED))

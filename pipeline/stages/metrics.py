@@ -14,17 +14,24 @@ from contracts.errors import ChampionAbsent
 from evaluation import mean_of_weeks, metrics_table
 from evaluation.measured import CHAMPION, FINAL
 from pipeline.champion import Champion, read_champion
-from pipeline.evaluation_data import K, Questions, baseline_lists, holdout_at, measured, read_questions
-from pipeline.feature_assembly import Landed, View, read_landed, read_view
-from pipeline.metrics_store import REHEARSALS, Week, write_weeks
+from pipeline.evaluation_data import (
+    EvaluationData,
+    K,
+    baseline_predictions,
+    holdout_at,
+    measure_method,
+    read_evaluation_data,
+)
+from pipeline.feature_assembly import CatalogSnapshot, FeatureSnapshot, read_catalog, read_snapshot
+from pipeline.metrics_store import REHEARSALS, WeekMetrics, write_weeks
 from pipeline.night_marks import track_methods
-from pipeline.offline_inference import Models, answers
-from pipeline.run_context import Night, Summary
-from pipeline.segments import groups_of
+from pipeline.offline_inference import ModelBundle, predict
+from pipeline.run_context import RunContext, Summary
+from pipeline.segments import user_segments
 from pipeline.slice_tables import items_table, people_table
 from pipeline.stages.reranker import file_name
 from pipeline.stages.two_tower import has_tower, load_tower
-from pipeline.telling import Tables, intervals_table, tell
+from pipeline.telling import Tables, intervals_table, log_night
 from ranking.reranker import Reranker
 from serving.ann_index import ExactIndex, build, recall_against_exact
 
@@ -36,19 +43,19 @@ REHEARSAL = "a champion is held to the nights' own week"
 class MeasuredCut:
     """What one cut gives: figures of each person, and what each method finds of which items."""
 
-    week: Week
+    week: WeekMetrics
     items: pl.DataFrame
 
 
-def metrics(night: Night) -> Summary:
+def metrics(night: RunContext) -> Summary:
     """Measure every method at every measured cut, and how well the index agrees with exact search."""
-    landed, last = read_landed(night), night.plan.measured[-1]
+    landed, last = read_catalog(night), night.splits.eval_cutoffs[-1]
     champion = champion_of(night)
-    with night.lake.open_folder("two_tower", night.plan.as_of) as towers:
+    with night.lake.open_folder("two_tower", night.splits.as_of) as towers:
         newest = load_tower(towers, last)
-        questions = read_questions(night, landed, newest.embed_text(landed.items))
-        cuts = [measure_cut(night, landed, questions, towers, cut, champion) for cut in night.plan.measured]
-        agreement = index_agreement(night, read_view(night, landed, last, newest))
+        questions = read_evaluation_data(night, landed, newest.embed_text(landed.items))
+        cuts = [measure_cut(night, landed, questions, towers, cut, champion) for cut in night.splits.eval_cutoffs]
+        agreement = index_agreement(night, read_snapshot(night, landed, last, newest))
         before = [measure_cut(night, landed, questions, towers, cut, REHEARSAL) for cut in rehearsed(night, towers)]
     weeks = [cut.week for cut in cuts]
     keep(night, weeks, [cut.week for cut in before])
@@ -56,7 +63,7 @@ def metrics(night: Night) -> Summary:
     tables = Tables(metrics_table(means), intervals_table(weeks, night), people_table(weeks[-1]), cuts[-1].items)
     summary = {
         "users": means[0].users,
-        "held_out": f"{night.plan.measured[0]:%Y-%m-%d} to {night.plan.as_of}",
+        "held_out": f"{night.splits.eval_cutoffs[0]:%Y-%m-%d} to {night.splits.as_of}",
         "ndcg_at_20": round(means[-1].means[f"ndcg_at_{K}"], 4),
         "candidate_recall": round(float(np.mean([week.candidate_recall for week in weeks])), 4),
         "index_recall_at_100": round(agreement, 4),
@@ -66,17 +73,17 @@ def metrics(night: Night) -> Summary:
         "people": of_lists_served(tables.people),
         "items": of_lists_served(tables.items),
     }
-    tell(night, tables, summary)
+    log_night(night, tables, summary)
     track_methods(night, questions, weeks)
     return summary
 
 
-def champion_of(night: Night) -> Champion | str:
+def champion_of(night: RunContext) -> Champion | str:
     """The serving release as of the first measured cut, or why it cannot be measured."""
-    if not night.plan.publishes:
+    if not night.splits.publishes:
         return "nothing is published, so nothing is compared with a champion"
     try:
-        return read_champion(night, night.plan.measured[0])
+        return read_champion(night, night.splits.eval_cutoffs[0])
     except ChampionAbsent as absent:
         return str(absent)
 
@@ -89,37 +96,44 @@ def told(champion: Champion | str) -> dict[str, str]:
 
 
 def measure_cut(
-    night: Night, landed: Landed, questions: Questions, towers: Path, cut: datetime, champion: Champion | str
+    night: RunContext,
+    landed: CatalogSnapshot,
+    questions: EvaluationData,
+    towers: Path,
+    cut: datetime,
+    champion: Champion | str,
 ) -> MeasuredCut:
     """Every method on the days after one cut."""
     holdout, config = holdout_at(night, questions, cut), night.config
-    models = Models(load_tower(towers, cut), reranker_at(night, cut), config.ranking, config.index)
-    ours = answers(night, landed, questions, holdout, models)
-    lists = baseline_lists(night, questions, holdout)
+    models = ModelBundle(load_tower(towers, cut), reranker_at(night, cut), config.ranking, config.index)
+    ours = predict(night, landed, questions, holdout, models)
+    lists = baseline_predictions(night, questions, holdout)
     if isinstance(champion, Champion):
-        lists[CHAMPION] = answers(night, landed, questions, holdout, champion.models).lists[FINAL]
+        lists[CHAMPION] = predict(night, landed, questions, holdout, champion.models).lists[FINAL]
     lists |= ours.lists
-    methods = [measured(name, answer, questions, holdout) for name, answer in lists.items()]
-    groups = groups_of(landed, questions, holdout)
-    week = Week(cut, holdout.user_rows, methods, ours.candidate_recall, groups)
+    methods = [measure_method(name, answer, questions, holdout) for name, answer in lists.items()]
+    groups = user_segments(landed, questions, holdout)
+    week = WeekMetrics(cut, holdout.user_rows, methods, ours.candidate_recall, groups)
     return MeasuredCut(week, items_table(lists, holdout, questions.catalogue))
 
 
-def rehearsed(night: Night, towers: Path) -> list[datetime]:
+def rehearsed(night: RunContext, towers: Path) -> list[datetime]:
     """The weeks before the holdout whose re-ranker had something to learn from."""
-    with night.lake.open_folder("reranker", night.plan.as_of) as rerankers:
+    with night.lake.open_folder("reranker", night.splits.as_of) as rerankers:
         return [
-            cut for cut in night.plan.rehearsals if has_tower(towers, cut) and (rerankers / file_name(cut)).exists()
+            cut
+            for cut in night.splits.validation_cutoffs
+            if has_tower(towers, cut) and (rerankers / file_name(cut)).exists()
         ]
 
 
-def reranker_at(night: Night, cut: datetime) -> Reranker:
+def reranker_at(night: RunContext, cut: datetime) -> Reranker:
     """The re-ranker that is used at a cut."""
-    with night.lake.open_folder("reranker", night.plan.as_of) as folder:
+    with night.lake.open_folder("reranker", night.splits.as_of) as folder:
         return Reranker.load(folder / file_name(cut))
 
 
-def index_agreement(night: Night, view: View) -> float:
+def index_agreement(night: RunContext, view: FeatureSnapshot) -> float:
     """Recall@100 of the index that would serve, against exact search."""
     items, queries = view.items, view.users.vectors[:AGREEMENT_USERS]
     exact = ExactIndex(items.vectors, items.ids, night.config.index.metric)
@@ -127,9 +141,9 @@ def index_agreement(night: Night, view: View) -> float:
     return recall_against_exact(served.search(queries, AGREEMENT_K), exact.search(queries, AGREEMENT_K))
 
 
-def keep(night: Night, weeks: list[Week], before: list[Week]) -> None:
+def keep(night: RunContext, weeks: list[WeekMetrics], before: list[WeekMetrics]) -> None:
     """Per-user figures, without ids, for the gates and for whoever compares nights."""
-    with night.lake.new_folder("metrics", night.plan.as_of) as folder:
+    with night.lake.new_folder("metrics", night.splits.as_of) as folder:
         write_weeks(weeks, folder)
         if before:
             write_weeks(before, folder / REHEARSALS)

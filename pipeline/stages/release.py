@@ -11,11 +11,11 @@ from contracts.errors import NightFailed
 from contracts.opt_outs import UNREADABLE
 from contracts.schemas import WINDOWS_DAYS
 from pipeline.champion import keep_models
-from pipeline.feature_assembly import View, read_items, read_landed, read_view
+from pipeline.feature_assembly import FeatureSnapshot, read_catalog, read_items, read_snapshot
 from pipeline.landed import opted_out
 from pipeline.refusals import SUMMARY as NOT_PROFILED
 from pipeline.refusals import profiled_release_serves
-from pipeline.run_context import Night, Summary
+from pipeline.run_context import RunContext, Summary
 from pipeline.stages.gates import JUDGED
 from pipeline.stages.reranker import file_name
 from pipeline.stages.two_tower import folder_name, load_tower
@@ -32,7 +32,7 @@ WIDER_DAYS = tuple(days for days in WINDOWS_DAYS if days > POPULAR_DAYS)
 NO_TOWER = "none"
 
 
-def release(night: Night) -> Summary:
+def release(night: RunContext) -> Summary:
     """Publish everything that one night made; where it made no models, the list of everyone.
 
     Raises `ReleaseCorrupt`, `PublishRunning`, and `NightFailed` where a night without models finds that a profiled
@@ -43,28 +43,28 @@ def release(night: Night) -> Summary:
         return release_without_models(night, refusal)
     with (
         TemporaryDirectory() as folder,
-        night.lake.open_folder("two_tower", night.plan.as_of) as towers,
-        night.lake.open_folder("reranker", night.plan.as_of) as rerankers,
+        night.lake.open_folder("two_tower", night.splits.as_of) as towers,
+        night.lake.open_folder("reranker", night.splits.as_of) as rerankers,
     ):
-        view = read_view(night, read_landed(night), night.plan.end, load_tower(towers, night.plan.end))
-        tower = fingerprint(towers / folder_name(night.plan.end))
-        contents = contents_of(night, view, tower, rerankers / file_name(night.plan.end))
+        view = read_snapshot(night, read_catalog(night), night.splits.end, load_tower(towers, night.splits.end))
+        tower = fingerprint(towers / folder_name(night.splits.end))
+        contents = contents_of(night, view, tower, rerankers / file_name(night.splits.end))
         write_release(contents, Path(folder) / "release")
         keep_models(night, towers, rerankers, tower)  # before the switch: whatever serves can be measured
         manifest = publish(Path(folder) / "release", night.releases)
-    night.pending_events.forget_before(night.plan.end)
-    night.tracking.end(night.run)
+    night.pending_events.forget_before(night.splits.end)
+    night.mlflow.end(night.mlflow_run)
     return {"version": manifest.version, "users": manifest.users, "items": manifest.items}
 
 
-def release_without_models(night: Night, refusal: Summary) -> Summary:
+def release_without_models(night: RunContext, refusal: Summary) -> Summary:
     """Publish fresh and popular items for everyone, and say why there is no more."""
     if profiled_release_serves(night):
         raise NightFailed(f"the release is refused, the old one keeps serving: {refusal['message']}")
-    landed = read_landed(night)
-    items, rows = read_items(night, landed, night.plan.end, None)
+    landed = read_catalog(night)
+    items, rows = read_items(night, landed, night.splits.end, None)
     contents = Contents(
-        as_of=night.plan.end,
+        as_of=night.splits.end,
         tower=NO_TOWER,
         items=items,
         users=no_users(),
@@ -79,8 +79,8 @@ def release_without_models(night: Night, refusal: Summary) -> Summary:
     with TemporaryDirectory() as folder:
         write_release(contents, Path(folder) / "release")
         manifest = publish(Path(folder) / "release", night.releases)
-    night.pending_events.forget_before(night.plan.end)
-    night.tracking.end(night.run, "FAILED")  # of models: none of this night serves
+    night.pending_events.forget_before(night.splits.end)
+    night.mlflow.end(night.mlflow_run, "FAILED")  # of models: none of this night serves
     return {"version": manifest.version, "users": 0, "items": manifest.items, "profiled": "no"}
 
 
@@ -106,12 +106,12 @@ def no_users() -> Users:
     )
 
 
-def contents_of(night: Night, view: View, tower: str, ranker: Path) -> Contents:
+def contents_of(night: RunContext, view: FeatureSnapshot, tower: str, ranker: Path) -> Contents:
     """The release in memory."""
     config, items = night.config.ranking, view.items
-    landed = read_landed(night).items[view.catalogue_rows]
+    landed = read_catalog(night).items[view.catalogue_rows]
     return Contents(
-        as_of=night.plan.end,
+        as_of=night.splits.end,
         tower=tower,
         items=items,
         users=still_readable(night, view.users),
@@ -125,13 +125,13 @@ def contents_of(night: Night, view: View, tower: str, ranker: Path) -> Contents:
     )
 
 
-def still_readable(night: Night, users: Users) -> Users:
+def still_readable(night: RunContext, users: Users) -> Users:
     """Without whoever opted out while the night ran."""
     gone = opted_out(night.opt_outs, SubjectType.USER, UNREADABLE)
     return without_users(users, marked(users.ids, gone))
 
 
-def told(night: Night) -> Summary:
+def told(night: RunContext) -> Summary:
     """What a release says of its quality."""
     measured, gates = night.summary("metrics"), night.summary("gates")
     return {

@@ -10,8 +10,8 @@ import polars as pl
 
 from contracts import columns as c
 from contracts.errors import UntrainableInput
-from pipeline.feature_assembly import Landed, View, at_cut, read_landed, read_view, rows_of
-from pipeline.run_context import Night, Summary
+from pipeline.feature_assembly import CatalogSnapshot, FeatureSnapshot, at_cutoff, read_catalog, read_snapshot, rows_of
+from pipeline.run_context import RunContext, Summary
 from pipeline.stages.candidates import read_candidates
 from pipeline.stages.two_tower import has_tower, load_tower
 from ranking.pair_features import pair_features
@@ -21,48 +21,48 @@ from ranking.tables import Candidates
 LABEL = "label"
 
 
-def reranker(night: Night) -> Summary:
+def reranker(night: RunContext) -> Summary:
     """Train and keep the re-rankers: of each measured cut, and the one that is published."""
-    landed = read_landed(night)
+    landed = read_catalog(night)
     config = night.config.ranking.reranker.model_copy(update={"threads": night.settings.threads})
-    with night.lake.open_folder("two_tower", night.plan.as_of) as towers:
-        pairs = {cut: labelled_pairs(night, landed, towers, cut) for cut in night.plan.labelled}
-    with night.lake.new_folder("reranker", night.plan.as_of) as folder:
-        for cut in night.plan.ranked:
-            trained = train([pairs[label] for label in night.plan.label_cuts(cut)], config)
+    with night.lake.open_folder("two_tower", night.splits.as_of) as towers:
+        pairs = {cut: labelled_pairs(night, landed, towers, cut) for cut in night.splits.label_cutoffs}
+    with night.lake.new_folder("reranker", night.splits.as_of) as folder:
+        for cut in night.splits.ranking_cutoffs:
+            trained = train([pairs[label] for label in night.splits.training_cutoffs(cut)], config)
             trained.reranker.save(folder / file_name(cut))
-        rehearsed = [cut for cut in night.plan.rehearsals if rehearse(night, pairs, cut, config, folder)]
+        rehearsed = [cut for cut in night.splits.validation_cutoffs if rehearse(night, pairs, cut, config, folder)]
     track(night, trained)
-    made = len(night.plan.ranked) + len(rehearsed)
+    made = len(night.splits.ranking_cutoffs) + len(rehearsed)
     return {"rerankers": made, "pairs": sum(len(cut.labels) for cut in pairs.values())}
 
 
 def rehearse(
-    night: Night, pairs: Mapping[datetime, LabelledPairs], cut: datetime, config: RerankerConfig, folder: Path
+    night: RunContext, pairs: Mapping[datetime, LabelledPairs], cut: datetime, config: RerankerConfig, folder: Path
 ) -> bool:
     """Train and keep the re-ranker of a rehearsal; false where the weeks before it teach nothing."""
     try:
-        trained = train([pairs[label] for label in night.plan.rehearsal_label_cuts(cut)], config)
+        trained = train([pairs[label] for label in night.splits.validation_training_cutoffs(cut)], config)
     except UntrainableInput:
         return False
     trained.reranker.save(folder / file_name(cut))
     return True
 
 
-def labelled_pairs(night: Night, landed: Landed, towers: Path, cut: datetime) -> LabelledPairs:
+def labelled_pairs(night: RunContext, landed: CatalogSnapshot, towers: Path, cut: datetime) -> LabelledPairs:
     """Features as of a cut, and what people then did; no pair where nothing could be retrieved yet."""
     if not has_tower(towers, cut):
         return NOTHING
-    view = read_view(night, landed, cut, load_tower(towers, cut))
+    view = read_snapshot(night, landed, cut, load_tower(towers, cut))
     pairs = read_candidates(night, view)
     return LabelledPairs(
         pair_features(view.users, view.items, pairs, view.hours), labels_of(night, view, pairs), pairs.user_rows
     )
 
 
-def labels_of(night: Night, view: View, pairs: Candidates) -> np.ndarray:
+def labels_of(night: RunContext, view: FeatureSnapshot, pairs: Candidates) -> np.ndarray:
     """[P] 2 for a save, 1 for a click, 0 for what the user let pass."""
-    labels = at_cut(night, "ranking_examples", view.cut).collect()
+    labels = at_cutoff(night, "ranking_examples", view.cut).collect()
     known = labels.select(
         rows_of(labels[c.USER_ID], view.users.ids).alias("user"),
         rows_of(labels[c.ITEM_ID], view.items.ids).alias("item"),
@@ -78,20 +78,20 @@ def file_name(cut: datetime) -> str:
     return f"cut={cut:%Y-%m-%dT%H}.txt"
 
 
-def track(night: Night, trained: TrainedReranker) -> None:
+def track(night: RunContext, trained: TrainedReranker) -> None:
     """The settings, the curve, what the model looks at, and the model as challenger."""
-    run = night.tracking.start("ranking", parent=night.run)
-    night.tracking.params(run, {"ranking": night.config.ranking.model_dump()})
+    run = night.mlflow.start("ranking", parent=night.mlflow_run)
+    night.mlflow.params(run, {"ranking": night.config.ranking.model_dump()})
     curve = {
         "ndcg_at_20_lessons": trained.curve,
         "learning_rate": [night.config.ranking.reranker.learning_rate] * len(trained.curve),
     }
-    night.tracking.curves(run, curve, "trees of a model")
-    night.tracking.metrics(run, {f"importance_{name}": share for name, share in trained.reranker.importances().items()})
+    night.mlflow.curves(run, curve, "trees of a model")
+    night.mlflow.metrics(run, {f"importance_{name}": share for name, share in trained.reranker.importances().items()})
     with TemporaryDirectory() as folder:
         trained.reranker.save(Path(folder) / "ranker.txt")
-        night.tracking.register(run, "reranker", Path(folder))
-    night.tracking.end(run)
+        night.mlflow.register(run, "reranker", Path(folder))
+    night.mlflow.end(run)
 
 
 NOTHING = LabelledPairs(np.zeros((0, 0), np.float32), np.zeros(0, np.int32), np.zeros(0, np.int32))

@@ -19,20 +19,20 @@ from contracts.errors import UntrainableInput
 from models.two_tower import Deadline, EpochResult, RunWith, TrainedTwoTower, train
 from models.two_tower.exported import export, load
 from pipeline.console import epochs_bar
-from pipeline.feature_assembly import Landed, at_cut, read_landed
-from pipeline.run_context import Night, Summary
+from pipeline.feature_assembly import CatalogSnapshot, at_cutoff, read_catalog
+from pipeline.run_context import RunContext, Summary
 
 FIRST_SHARE = 0.6
 """Of the minutes, for the first cutoff; the rest is for those that continue it."""
 CURVE = ("loss", "learning_rate", "validation_recall", "validation_ndcg")
 
 
-def two_tower(night: Night) -> Summary:
+def two_tower(night: RunContext) -> Summary:
     """Train and keep a two-tower for every cut. Raises `UntrainableInput` where the last one has nothing to learn."""
     use_threads(night)
-    landed, trained = read_landed(night), 0
+    landed, trained = read_catalog(night), 0
     epochs: list[EpochResult] = []
-    with night.lake.new_folder("two_tower", night.plan.as_of) as folder:
+    with night.lake.new_folder("two_tower", night.splits.as_of) as folder:
         for cut, tower in walk_forward(night, landed):
             export(tower, folder / folder_name(cut))
             epochs += tower.epochs
@@ -41,7 +41,7 @@ def two_tower(night: Night) -> Summary:
     return {"cuts": trained, "epochs": len(epochs), "vector_size": tower.vector_size, **selected(tower)}
 
 
-def use_threads(night: Night) -> None:
+def use_threads(night: RunContext) -> None:
     """Train with as many threads as the settings say; 0 is every core."""
     if night.settings.threads:
         torch.set_num_threads(night.settings.threads)
@@ -53,17 +53,17 @@ def selected(tower: TrainedTwoTower) -> Summary:
     return {"encoder": tower.encoder_name} | ({"beaten_by": beaten_by} if beaten_by else {})
 
 
-def walk_forward(night: Night, landed: Landed) -> Iterator[tuple[datetime, TrainedTwoTower]]:
+def walk_forward(night: RunContext, landed: CatalogSnapshot) -> Iterator[tuple[datetime, TrainedTwoTower]]:
     """A model for each cut that has anything to learn from, oldest first."""
     tower, before, config = None, None, night.config.two_tower
     deadline = Deadline(60 * config.minutes)
     first = config.model_copy(update={"minutes": config.minutes * FIRST_SHARE})
-    with epochs_bar(len(night.plan.cuts)) as on_epoch:
-        for cut in night.plan.cuts:
+    with epochs_bar(len(night.splits.cutoffs)) as on_epoch:
+        for cut in night.splits.cutoffs:
             start: TrainedTwoTower | None = tower if tower is not None and tower.selection is not None else None
             try:
                 tower = train(
-                    at_cut(night, "retrieval_examples", cut).sort(c.USER_ID).collect(),
+                    at_cutoff(night, "retrieval_examples", cut).sort(c.USER_ID).collect(),
                     existing(landed.items, cut),
                     landed.users,
                     config=first if start is None else night.config.continued,
@@ -74,7 +74,7 @@ def walk_forward(night: Night, landed: Landed) -> Iterator[tuple[datetime, Train
                     run_with=RunWith(on_epoch=on_epoch, deadline=deadline),
                 )
             except UntrainableInput:
-                if tower is None and cut == night.plan.cuts[-1]:
+                if tower is None and cut == night.splits.cutoffs[-1]:
                     raise
             if tower is not None:
                 before = cut
@@ -101,15 +101,15 @@ def load_tower(folder: Path, cut: datetime) -> TrainedTwoTower:
     return load(folder / folder_name(cut))
 
 
-def track(night: Night, epochs: list[EpochResult], published: TrainedTwoTower) -> None:
+def track(night: RunContext, epochs: list[EpochResult], published: TrainedTwoTower) -> None:
     """The settings, the curve, and the latest model as challenger."""
-    run = night.tracking.start("retrieval", parent=night.run)
-    night.tracking.params(run, {"two_tower": night.config.two_tower.model_dump(), "seed": night.settings.seed})
+    run = night.mlflow.start("retrieval", parent=night.mlflow_run)
+    night.mlflow.params(run, {"two_tower": night.config.two_tower.model_dump(), "seed": night.settings.seed})
     if published.selection is not None:
-        night.tracking.params(run, {"selection": published.selection.as_json()})
+        night.mlflow.params(run, {"selection": published.selection.as_json()})
     curves = {name: [getattr(epoch, name) for epoch in epochs] for name in CURVE}
-    night.tracking.curves(run, curves, "epochs of all cuts, one after the other")
+    night.mlflow.curves(run, curves, "epochs of all cuts, one after the other")
     with TemporaryDirectory() as folder:
         export(published, Path(folder) / "two_tower")
-        night.tracking.register(run, "two_tower", Path(folder) / "two_tower")
-    night.tracking.end(run)
+        night.mlflow.register(run, "two_tower", Path(folder) / "two_tower")
+    night.mlflow.end(run)

@@ -31,8 +31,10 @@ def daily(days: int) -> pl.DataFrame:
 def test_windows_of_whole_days_end_with_the_last_day() -> None:
     plan = plan_of(daily(30)["timestamp"], ONE_WINDOW)  # a tenth of 30 daily events: 3 days
     assert (plan.as_of, plan.label_days) == ((START + timedelta(days=30)).date(), 3)
-    assert plan.measured == (START + timedelta(days=24), START + timedelta(days=27))
-    assert plan.label_cuts(plan.measured[1]) == (plan.measured[0],)  # the test's re-ranker learns up to its own cut
+    assert plan.eval_cutoffs == (START + timedelta(days=24), START + timedelta(days=27))
+    assert plan.training_cutoffs(plan.eval_cutoffs[1]) == (
+        plan.eval_cutoffs[0],
+    )  # the test's re-ranker learns up to its own cut
 
 
 def test_no_part_holds_anything_of_a_later_one() -> None:

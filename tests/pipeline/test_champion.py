@@ -10,9 +10,9 @@ import pytest
 
 from contracts.errors import ChampionAbsent
 from pipeline.champion import KEPT, TABLE, read_champion
-from pipeline.feature_assembly import read_landed, read_view
+from pipeline.feature_assembly import read_catalog, read_snapshot
 from pipeline.lake import Lake
-from pipeline.run_context import Night, open_night
+from pipeline.run_context import RunContext, open_run_context
 from pipeline.time_splits import midnight
 from serving.releases import publish
 from tests import tiny
@@ -29,13 +29,13 @@ def lake(crossed: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(crossed, tmp_path / "lake"))
 
 
-def night(lake: Path) -> Night:
-    return open_night(str(lake), tiny.day())
+def night(lake: Path) -> RunContext:
+    return open_run_context(str(lake), tiny.day())
 
 
-def tomorrow(lake: Path) -> Night:
+def tomorrow(lake: Path) -> RunContext:
     """The night after the one whose release serves."""
-    return open_night(str(lake), tiny.day(-1))
+    return open_run_context(str(lake), tiny.day(-1))
 
 
 def kept(lake: Path) -> Path:
@@ -57,7 +57,7 @@ def test_a_night_that_runs_again_is_not_held_against_itself(crossed: Path) -> No
 def test_a_week_later_the_release_itself_answers(crossed: Path) -> None:
     champion, release = read_champion(tomorrow(crossed), END), publish.load(crossed / "releases")
     assert champion.cut == END
-    view = read_view(night(crossed), read_landed(night(crossed)), END, champion.models.tower)
+    view = read_snapshot(night(crossed), read_catalog(night(crossed)), END, champion.models.tower)
     np.testing.assert_allclose(view.items.vectors, release.items.vectors, atol=1e-6)
     assert champion.models.ranking == release.ranking
 

@@ -20,10 +20,11 @@ from pipeline.airflow_tasks import run_task
 from pipeline.champion import read_champion
 from pipeline.importers import import_files
 from pipeline.refusals import controlled_by
-from pipeline.run_context import Night, open_night, run_stage
+from pipeline.run_context import RunContext, open_run_context
+from pipeline.stage_runner import run_stage
 from pipeline.stages import STAGES
 from pipeline.stages.gates import judged_release_serves
-from pipeline.time_splits import backtest_plan
+from pipeline.time_splits import backtest_splits
 from serving.app import create_app
 from serving.privacy.release_erasure import scrub
 from serving.releases import publish
@@ -143,9 +144,9 @@ def test_recommend_writes_the_list_for_everyone_who_has_landed(lake: Path, tmp_p
 
 
 def test_it_is_no_champion_and_was_not_judged(refused: Path) -> None:
-    tomorrow = open_night(str(refused), tiny.day(-1))
+    tomorrow = open_run_context(str(refused), tiny.day(-1))
     with pytest.raises(ChampionAbsent, match="the release that serves is not profiled"):
-        read_champion(tomorrow, tomorrow.plan.end)
+        read_champion(tomorrow, tomorrow.splits.end)
     assert not judged_release_serves(tomorrow)
 
 
@@ -167,8 +168,8 @@ def test_a_creator_who_asks_to_be_forgotten_leaves_it(lake: Path) -> None:
 
 
 def test_the_run_in_mlflow_says_which_stage_refused(refused: Path) -> None:
-    night = open_night(str(refused), tiny.day())
-    run = night.tracking.client.get_run(night.run)
+    night = open_run_context(str(refused), tiny.day())
+    run = night.mlflow.client.get_run(night.mlflow_run)
     assert run.info.status == "FAILED"
     assert run.data.tags["refused_by"] == "gates"
 
@@ -227,7 +228,7 @@ def test_a_lake_with_too_little_to_train_on_gets_the_list(
     as_of = land(lake, *rows).isoformat()
     for each in STAGES:
         run_task(each, str(lake), as_of)
-    night = open_night(str(lake), date.fromisoformat(as_of))
+    night = open_run_context(str(lake), date.fromisoformat(as_of))
     refusal = night.summary("not_profiled")
     assert (refusal["stage"], refusal["error"]) == (stage, "UntrainableInput")
     assert "TASTEFEED_LABEL_WEEKS" in " ".join(refusal["controls"])
@@ -251,7 +252,7 @@ def test_a_second_such_night_brings_a_newer_list(tmp_path: Path, fast: None, spa
 def test_nobody_may_be_read_and_nothing_is_left_to_show(tmp_path: Path, fast: None, spark: object) -> None:
     lake = tmp_path / "lake"
     day = land(lake, ("u1", "i1", "click", 1))
-    night = open_night(str(lake), day)
+    night = open_run_context(str(lake), day)
     night.opt_outs.create()
     night.opt_outs.set("user", "u1", "personalization")
     for stage in STAGES:
@@ -261,11 +262,11 @@ def test_nobody_may_be_read_and_nothing_is_left_to_show(tmp_path: Path, fast: No
 
 def test_a_backtest_measures_or_fails(tmp_path: Path, fast: None, spark: object) -> None:
     lake = tmp_path / "lake"
-    published = open_night(str(lake), land(lake, ("u1", "i1", "click", 1)))
+    published = open_run_context(str(lake), land(lake, ("u1", "i1", "click", 1)))
     published.opt_outs.create()
-    plan = backtest_plan(published.plan.as_of, weeks=1, holdout_days=7, label_weeks=2)
-    night = Night(published.home, published.home, plan, published.settings, published.config)
-    night.write_summary("forget", {"mlflow_run": night.tracking.start("backtest")})
+    splits = backtest_splits(published.splits.as_of, weeks=1, holdout_days=7, label_weeks=2)
+    night = RunContext(published.home, published.home, splits, published.settings, published.config)
+    night.write_summary("forget", {"mlflow_run": night.mlflow.start("backtest")})
     for stage in STAGES[1 : STAGES.index("two_tower")]:
         run_stage(night, stage)
     with pytest.raises(UntrainableInput):

@@ -11,7 +11,7 @@ from contracts import Settings
 from models.two_tower import TrainedTwoTower, TwoTowerConfig, load, train
 from models.two_tower.exported import export
 from models.two_tower.vocabulary import Vocabularies
-from pipeline.experiments.mlflow_logger import Tracking
+from pipeline.experiments.mlflow_logger import MlflowLogger
 from pipeline.forgotten_words import forget_words
 from pipeline.lake import Lake
 from tests import tiny
@@ -47,7 +47,7 @@ def test_in_the_lake_and_in_the_artifacts(
     monkeypatch.chdir(tmp_path)  # a tracking database of one's own keeps artifacts in the working directory
     home = Lake(tmp_path / "lake")
     home.folder.mkdir()
-    tracking = Tracking(Settings(mlflow_tracking_uri=f"sqlite:///{tmp_path}/other.db" if remote else ""), home)
+    tracking = MlflowLogger(Settings(mlflow_tracking_uri=f"sqlite:///{tmp_path}/other.db" if remote else ""), home)
     export(tower, tmp_path / "two_tower")
     for _ in range(2):
         tracking.register(tracking.start("retrieval"), "two_tower", tmp_path / "two_tower")

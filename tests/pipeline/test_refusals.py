@@ -11,7 +11,7 @@ from filelock import FileLock
 
 from pipeline.airflow_tasks import run_task
 from pipeline.lake import Lake
-from pipeline.run_context import open_night
+from pipeline.run_context import open_run_context
 from serving.releases import publish
 from tests import tiny
 
@@ -36,7 +36,7 @@ def test_a_ranking_that_does_not_beat_its_baselines_is_refused(
     monkeypatch.setenv("TASTEFEED_GATES__MIN_GAIN", "0.9")
     with pytest.raises(AirflowFailException, match=r"refused, the old one keeps serving.*of newest_first"):
         run_task("gates", str(lake), tiny.day().isoformat())
-    refusal = open_night(str(lake), tiny.day()).summary("refusal")
+    refusal = open_run_context(str(lake), tiny.day()).summary("refusal")
     assert (refusal["stage"], refusal["error"]) == ("gates", "GateRefused")
     assert publish.current(lake / "releases") == publish.current(crossed / "releases")
     assert publish.verify(lake / "releases")
@@ -58,7 +58,7 @@ def test_a_re_ranker_that_ranks_worse_than_retrieval_is_refused_and_the_old_rele
     assert_one_line(night.stderr, "the old one keeps serving", "of reranked against", "the champion has")
     assert publish.current(lake / "releases") == served
     assert publish.verify(lake / "releases").version == served
-    said = open_night(str(lake), tiny.day(-1))
+    said = open_run_context(str(lake), tiny.day(-1))
     assert said.summary("metrics")["champion"] == {"version": served, "cut": f"{tiny.day(7)}"}
     refused = {each["gate"] for each in said.summary("gates")["verdicts"] if not each["passed"]}
     assert {"reranked_beats_two_tower", "keeps_up_with_champion"} <= refused

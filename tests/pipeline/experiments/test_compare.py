@@ -9,8 +9,8 @@ import pytest
 from contracts import Settings
 from evaluation.marks import nameless, week_marks
 from evaluation.question import Question
-from pipeline.experiments.mlflow_logger import Tracking
-from pipeline.experiments.run_log import Marked, keep
+from pipeline.experiments.mlflow_logger import MlflowLogger
+from pipeline.experiments.run_log import MethodRecord, log_method
 from pipeline.lake import Lake
 from tests import tiny
 
@@ -50,9 +50,11 @@ def test_marks_name_nobody(crossed: Path) -> None:
 def test_a_night_that_measured_nobody_keeps_empty_marks(tmp_path: Path) -> None:
     nobody, none = pl.Series([], dtype=pl.String), np.zeros(0)
     week = week_marks(nobody, {"ndcg_at_20": none}, users={"region": np.array([], np.str_)}, items={})
-    tracking = Tracking(Settings(), Lake(tmp_path))
+    tracking = MlflowLogger(Settings(), Lake(tmp_path))
     run = tracking.start("final")
-    keep(tracking, run, Marked(Question("night", "a", "b", "c", 20), nameless([week]), "ndcg_at_20"), seed=7)
+    log_method(
+        tracking, run, MethodRecord(Question("night", "a", "b", "c", 20), nameless([week]), "ndcg_at_20"), seed=7
+    )
     kept = pl.read_parquet(tmp_path / "mlartifacts" / run / "artifacts" / "marks.parquet")
     assert kept.columns == ["week", "person", "ndcg_at_20", "users/region"]
     assert kept.height == 0
