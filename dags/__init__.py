@@ -1,1 +1,1 @@
-"""Airflow: which stages run in which order, and when. Parsing it imports neither torch, pyspark nor pandas."""
+"""Airflow: the order and schedule of the stages. Parsing this package imports neither torch, pyspark nor pandas."""

@@ -1,30 +1,29 @@
-"""The night: what people did until midnight becomes a release that the home feed serves.
+"""The night as an Airflow DAG: one task a stage, built from the table of stages, each writing the asset of its name.
 
-A backfill of a day, or a second run of it, overwrites that day's partitions and nothing else.
+A backfill of a day, or a second run of it, overwrites the partitions of that day and nothing else.
 """
 
 from datetime import UTC, datetime, timedelta
 
-from airflow.sdk import chain, dag, task
+from airflow.sdk import Asset, dag, task
 from airflow.sdk.definitions.xcom_arg import XComArg
+from pipeline.stages import STAGES, Stage
 
-from dags.assets import ASSETS
-
-# The day that begins where the run's data end. A timetable of intervals has its logical date at their start; a run that
-# an asset or a person triggers may have neither interval nor logical date; every run has `run_after`.
+# The day that begins where the run's data end. A timetable of intervals has its logical date at their start. A run that
+# an asset or a user triggers may have neither interval nor logical date, but every run has `run_after`.
 AS_OF = "{{ (dag_run.data_interval_end or dag_run.run_after) | ds }}"
 LAKE = "{{ params.lake }}"
-HOURS = {"two_tower": 6, "reranker": 2}
 
 
-def stage(name: str) -> XComArg:
-    """One stage of the night as a task that writes the asset of the same name."""
+def task_of(stage: Stage) -> XComArg:
+    """One stage as a task that writes the asset of the same name."""
+    asset = Asset(name=stage.name, uri=f"tastefeed://lake/{stage.name}", group="tastefeed")
 
-    @task(task_id=name, outlets=[ASSETS[name]], execution_timeout=timedelta(hours=HOURS.get(name, 1)))
+    @task(task_id=stage.name, outlets=[asset], execution_timeout=timedelta(hours=stage.timeout_hours))
     def run(lake: str, as_of: str) -> None:
         from pipeline.airflow_tasks import run_task
 
-        run_task(name, lake, as_of)
+        run_task(stage.name, lake, as_of)
 
     return run(LAKE, AS_OF)
 
@@ -44,13 +43,10 @@ def stage(name: str) -> XComArg:
     tags=["tastefeed"],
 )
 def nightly() -> None:
-    """Forget, read, learn, measure, gate, publish."""
-    made = {name: stage(name) for name in ASSETS}
-    chain(made["forget"], made["events"], made["sessions"], made["interactions"])
-    chain(made["interactions"], [made["user_features"], made["item_features"]], made["candidates"])
-    chain(made["sessions"], made["retrieval_examples"], made["two_tower"], made["candidates"])
-    chain(made["sessions"], made["ranking_examples"], made["candidates"])
-    chain(made["candidates"], made["reranker"], made["metrics"], made["gates"], made["release"])
+    """Every stage runs after those that its row of the table names."""
+    tasks = {name: task_of(stage) for name, stage in STAGES.items()}
+    for name, stage in STAGES.items():
+        tasks[name].set_upstream([tasks[before] for before in stage.upstream])
 
 
 nightly_dag = nightly()

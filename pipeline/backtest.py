@@ -28,7 +28,6 @@ from pipeline.stage_runner import run_stage
 from pipeline.stages import STAGES
 from pipeline.time_splits import backtest_splits
 
-HONEST = tuple(stage for stage in STAGES if stage not in ("forget", "gates", "release"))
 METRIC = "ndcg_at_20"
 
 
@@ -62,8 +61,9 @@ def run_backtest(lake: str, as_of: date | None, *, weeks: int, settings: Setting
     with home.scratch() as scratch:
         night = RunContext(home, scratch, plan, settings.model_copy(update={"lake": lake}), NightConfig())
         night.write_summary("forget", {"mlflow_run": night.mlflow.start(f"backtest {day}, {weeks} weeks")})
-        for stage in HONEST:
-            run_stage(night, stage)
+        for stage in STAGES.values():
+            if stage.in_backtest:
+                run_stage(night, stage.name)
         with scratch.open_folder("metrics", day) as folder:
             found = summed_up(read_weeks(folder))
         night.mlflow.end(night.mlflow_run)

@@ -9,7 +9,7 @@ from evaluation import rich_table
 from pipeline.console import console
 from pipeline.refusals import SUMMARY as NOT_PROFILED
 from pipeline.run_context import RunContext, Summary
-from pipeline.stages import STAGES
+from pipeline.stages import STAGE_NAMES
 from serving.feed import Feed, HomeFeed
 from serving.privacy.consent import Doorkeeper
 from serving.releases import publish
@@ -77,7 +77,7 @@ def shown(table: pl.DataFrame, *more: str) -> pl.DataFrame:
 def stage_times(night: RunContext) -> Table:
     """One row a stage."""
     table = Table("stage", "seconds", title=f"night of {night.splits.as_of}", box=None)
-    for stage in STAGES:
+    for stage in STAGE_NAMES:
         if summary := night.summary(stage):
             table.add_row(stage, f"{summary['seconds']:.1f}")
     return table

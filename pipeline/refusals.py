@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from contracts.errors import GateRefused, ReleaseCorrupt, ReleaseMissing, TastefeedError, UntrainableInput
 from evaluation.gate_config import GateConfig
-from pipeline.stages import STAGES
+from pipeline.stages import STAGE_NAMES
 from serving.releases import publish
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def refused_before(night: "RunContext", stage: str) -> str | None:
     refused = night.summary(SUMMARY).get("stage")
     if refused == stage:
         night.clear_summary(SUMMARY)
-    comes_before = refused is not None and STAGES.index(refused) < STAGES.index(stage)
+    comes_before = refused is not None and STAGE_NAMES.index(refused) < STAGE_NAMES.index(stage)
     return refused if comes_before else None
 
 

@@ -1,7 +1,6 @@
-"""Run one stage of the night: time it, keep its summary, print it, and record a refusal."""
+"""Run one stage of the night: time it, write and print its summary, and record a refusal."""
 
 import time
-from importlib import import_module
 
 from pipeline.console import say
 from pipeline.refusals import REFUSALS, keep_refusal, refused_before
@@ -9,31 +8,29 @@ from pipeline.refusals import SUMMARY as NOT_PROFILED
 from pipeline.run_context import RunContext, Summary
 from pipeline.stages import STAGES
 
-LAST = STAGES[-1]
 
+def run_stage(night: RunContext, name: str) -> Summary:
+    """Run one stage by its name and return its summary.
 
-def run_stage(night: RunContext, stage: str) -> Summary:
-    """Run one stage by its name, time it, keep and print its summary.
-
-    Where an earlier stage refused and the night goes on without models, only `release` still has something to do.
+    After an earlier stage refused the models of a night that goes on, only stages that need no models still run.
     """
     started = time.perf_counter()
-    refused = refused_before(night, stage)
-    if refused and stage != LAST:
+    refused = refused_before(night, name)
+    if refused and STAGES[name].needs_models:
         summary: Summary = {"skipped": f"{refused} refused"}
     else:
-        summary = _summary_of(night, stage)
+        summary = _summary_of(night, name)
     summary = {"seconds": round(time.perf_counter() - started, 2), **summary}
-    night.write_summary(stage, summary)
-    say(stage, summary)
+    night.write_summary(name, summary)
+    say(name, summary)
     return summary
 
 
-def _summary_of(night: RunContext, stage: str) -> Summary:
-    function = getattr(import_module(f"pipeline.stages.{stage}"), stage)
+def _summary_of(night: RunContext, name: str) -> Summary:
+    stage = STAGES[name].load()
     try:
-        return function(night) or {}
+        return stage(night)
     except REFUSALS as refusal:
-        keep_refusal(night, stage, refusal)
-        said = {name: value for name, value in night.summary(stage).items() if name != "seconds"}
-        return {**said, "refused": night.summary(NOT_PROFILED)["message"]}
+        keep_refusal(night, name, refusal)
+        written = {figure: value for figure, value in night.summary(name).items() if figure != "seconds"}
+        return {**written, "refused": night.summary(NOT_PROFILED)["message"]}

@@ -22,7 +22,7 @@ from pipeline.importers import import_files
 from pipeline.refusals import controlled_by
 from pipeline.run_context import RunContext, open_run_context
 from pipeline.stage_runner import run_stage
-from pipeline.stages import STAGES
+from pipeline.stages import STAGE_NAMES
 from pipeline.stages.gates import judged_release_serves
 from pipeline.time_splits import backtest_splits
 from serving.app import create_app
@@ -178,7 +178,7 @@ def test_the_next_night_that_passes_replaces_it_and_a_refused_one_then_leaves_it
     lake: Path, monkeypatch: pytest.MonkeyPatch, fast: None, spark: object
 ) -> None:
     first = publish.current(lake / "releases")
-    for stage in STAGES[STAGES.index("gates") :]:
+    for stage in STAGE_NAMES[STAGE_NAMES.index("gates") :]:
         run_task(stage, str(lake), tiny.day().isoformat())  # the gate's setting was changed, the task cleared
     served = publish.show(lake / "releases")
     assert served.profiled
@@ -226,7 +226,7 @@ def test_a_lake_with_too_little_to_train_on_gets_the_list(
 ) -> None:
     lake = tmp_path / "lake"
     as_of = land(lake, *rows).isoformat()
-    for each in STAGES:
+    for each in STAGE_NAMES:
         run_task(each, str(lake), as_of)
     night = open_run_context(str(lake), date.fromisoformat(as_of))
     refusal = night.summary("not_profiled")
@@ -242,7 +242,7 @@ def test_a_second_such_night_brings_a_newer_list(tmp_path: Path, fast: None, spa
     lake = tmp_path / "lake"
     days = [land(lake, ("u1", "i1", "click", 1)), land(lake, ("u2", "i2", "save", 30))]
     for day in days:
-        for stage in STAGES:
+        for stage in STAGE_NAMES:
             run_task(stage, str(lake), day.isoformat())
     release = publish.load(lake / "releases")
     assert (release.profiled, release.manifest.as_of.date()) == (False, days[1])
@@ -255,7 +255,7 @@ def test_nobody_may_be_read_and_nothing_is_left_to_show(tmp_path: Path, fast: No
     night = open_run_context(str(lake), day)
     night.opt_outs.create()
     night.opt_outs.set("user", "u1", "personalization")
-    for stage in STAGES:
+    for stage in STAGE_NAMES:
         run_stage(night, stage)
     assert len(publish.load(night.releases).items.ids) == 0
 
@@ -267,7 +267,7 @@ def test_a_backtest_measures_or_fails(tmp_path: Path, fast: None, spark: object)
     splits = backtest_splits(published.splits.as_of, weeks=1, holdout_days=7, label_weeks=2)
     night = RunContext(published.home, published.home, splits, published.settings, published.config)
     night.write_summary("forget", {"mlflow_run": night.mlflow.start("backtest")})
-    for stage in STAGES[1 : STAGES.index("two_tower")]:
+    for stage in STAGE_NAMES[1 : STAGE_NAMES.index("two_tower")]:
         run_stage(night, stage)
     with pytest.raises(UntrainableInput):
         run_stage(night, "two_tower")

@@ -13,7 +13,7 @@ from mlflow.entities import Run
 from contracts.schemas import DERIVED
 from pipeline.commit import git_commit
 from pipeline.lake import Lake
-from pipeline.stages import STAGES
+from pipeline.stages import STAGE_NAMES
 from serving.releases import publish
 from tests import tiny
 
@@ -38,7 +38,7 @@ def test_every_table_has_its_schema(crossed: Path) -> None:
 
 def test_it_says_what_it_made(crossed: Path) -> None:
     said = (crossed / "said.txt").read_text()
-    for word in (*STAGES, *BASELINES, *OURS, "release", "feed 5", "futebol number"):
+    for word in (*STAGE_NAMES, *BASELINES, *OURS, "release", "feed 5", "futebol number"):
         assert word in said, word
     assert "-zq" not in said, "a user id was printed"
 
