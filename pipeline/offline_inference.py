@@ -65,9 +65,5 @@ def ranked(
     view: FeatureSnapshot, pairs: Candidates, scores: Floats, config: SlateConfig, asked: Rows, k: int = DEEP
 ) -> Lists:
     """[U, k] the lists of the asked users, rows of the landed catalogue; empty for who has no vector."""
-    chosen = slates(view.items, pairs, scores, config, k=k)
-    place = np.full(len(view.users.ids) + 1, -1)
-    place[asked] = np.arange(len(asked))  # -1, who is not in the view, writes to the last place, which nobody reads
-    rows = np.full((len(asked), k), -1, np.int32)
-    rows[place[pairs.user_rows[chosen.pairs]], chosen.places] = pairs.item_rows[chosen.pairs]
-    return catalogue_lists(view, rows)
+    positions = slates(view.items, pairs, scores, config, k=k).matrix(pairs, asked, k)
+    return catalogue_lists(view, np.append(pairs.item_rows, np.int32(-1))[positions])

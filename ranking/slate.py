@@ -39,6 +39,17 @@ class Slates:
     places: Rows  # [S] 0 for the first of each list
     relaxed: NDArray[np.bool_]  # [S] a limit could not be kept here
 
+    def matrix(self, candidates: Candidates, user_rows: Rows, k: int) -> Longs:
+        """[U, k] positions in the candidates, a row for each of `user_rows`, best first; -1 in empty places.
+
+        Every user of the candidates must be one of `user_rows`; -1 there stands for a user without candidates.
+        """
+        line_of = np.full(max(user_rows.max(initial=-1), candidates.user_rows.max(initial=-1)) + 2, -1)
+        line_of[user_rows] = np.arange(len(user_rows))  # -1 writes to the last element, which is never read
+        positions = np.full((len(user_rows), k), -1, np.int64)
+        positions[line_of[candidates.user_rows[self.pairs]], self.places] = self.pairs
+        return positions
+
 
 def slates(items: Items, candidates: Candidates, scores: Floats, config: SlateConfig, *, k: int) -> Slates:
     """At most `k` pairs for each user; fewer where the user has fewer candidates.

@@ -126,3 +126,18 @@ def test_users_do_not_see_each_other(seed):
     half = replace(pairs(*[(1, 0)] * 10), item_rows=np.arange(10, 20, dtype=np.int32))
     alone = slates(things, half, scores[10:], config, k=6)
     assert (found.pairs[both.user_rows[found.pairs] == 1] - 10).tolist() == alone.pairs.tolist()
+
+
+def test_a_matrix_has_a_row_for_each_user_and_ends_with_empty_places():
+    candidates = pairs((0, 2), (0, 4), (2, 1))
+    found = slates(items(), candidates, np.array([1, 2, 3], np.float32), FREE, k=2)
+    user_rows = np.array([2, -1, 0, 5], np.int32)  # the second has no row, the last has no candidates
+    assert found.matrix(candidates, user_rows, 2).tolist() == [[2, -1], [-1, -1], [1, 0], [-1, -1]]
+    assert found.matrix(candidates, user_rows, 3)[:, 2].tolist() == [-1] * 4
+
+
+def test_a_matrix_of_no_candidates_is_empty():
+    candidates = pairs()
+    found = slates(items(), candidates, np.zeros(0, np.float32), FREE, k=2)
+    assert found.matrix(candidates, np.array([0, -1], np.int32), 2).tolist() == [[-1, -1], [-1, -1]]
+    assert found.matrix(candidates, np.zeros(0, np.int32), 2).shape == (0, 2)
