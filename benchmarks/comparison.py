@@ -19,9 +19,9 @@ from benchmarks.tuning import Search, Tuned, search_log, tune
 from contracts import Settings
 from contracts import columns as c
 from contracts.errors import PeerFailed, UnknownMethod
-from evaluation import Lists, Measured, paired_interval
+from evaluation import MethodMetrics, RankedLists, paired_interval
+from evaluation.fingerprint import EvaluationFingerprint
 from evaluation.protocols import full_ranking
-from evaluation.question import Question
 from pipeline.console import console
 from pipeline.experiments.run_log import MethodRecord
 
@@ -47,7 +47,7 @@ class Plan:
 class Row:
     """One method of the table."""
 
-    measured: Measured
+    measured: MethodMetrics
     fit: Fit
     tuned: Tuned
     config: dict[str, Any]
@@ -64,7 +64,7 @@ class Row:
         """Quality and costs."""
         return {**self.measured.means, **self.fit.costs}
 
-    def marked(self, asked: Question, metric: str) -> MethodRecord:
+    def marked(self, asked: EvaluationFingerprint, metric: str) -> MethodRecord:
         """What its run in MLflow keeps."""
         return MethodRecord(asked, self.marks, metric, self.curves)
 
@@ -111,7 +111,7 @@ def compared(name: str, plan: Plan, search: Search) -> Row:
     job = Job(name, tuned.params, split.train, user_ids, split.k, seed=search.seed, threads=search.threads)
     done = in_fresh_process(fit, job)
     labels = labels_of(split.test, user_ids, done.item_ids)
-    lists = Lists(done.top.rows)
+    lists = RankedLists(done.top.rows)
     measured = full_ranking(name, lists, labels, split.k, item_count=len(done.item_ids))
     config = build(name, tuned.params, seed=search.seed, threads=search.threads).config.model_dump(mode="json")
     console.print(f"{name}: {search.metric} {measured.means[search.metric]:.4f}, fit {done.fit_seconds:.1f} s")

@@ -7,19 +7,23 @@ from numpy.typing import NDArray
 from benchmarks.datasets import Split
 from benchmarks.pairs import liked
 from contracts import columns as c
-from evaluation import Labels, Lists, Measured
-from evaluation.lists import Mask
-from evaluation.marks import history_words, nameless, recall_by_items, week_marks
-from evaluation.question import Question, digest, digest_rows
-from evaluation.slices import popular_items
+from evaluation import Labels, MethodMetrics, RankedLists
+from evaluation.anonymized_metrics import history_words, nameless, recall_by_items, week_marks
+from evaluation.fingerprint import EvaluationFingerprint, digest, digest_rows
+from evaluation.rankings import Mask
+from evaluation.segment_metrics import popular_items
 
 
-def question(split: Split, user_ids: pl.Series) -> Question:
+def question(split: Split, user_ids: pl.Series) -> EvaluationFingerprint:
     """What every method of the benchmark is asked: train and test rows in their order, users, and depth."""
-    return Question(split.name, digest_rows(split.train), digest_rows(split.test), digest(user_ids), split.k)
+    return EvaluationFingerprint(
+        split.name, digest_rows(split.train), digest_rows(split.test), digest(user_ids), split.k
+    )
 
 
-def bench_marks(split: Split, user_ids: pl.Series, measured: Measured, lists: Lists, labels: Labels) -> pl.DataFrame:
+def bench_marks(
+    split: Split, user_ids: pl.Series, measured: MethodMetrics, lists: RankedLists, labels: Labels
+) -> pl.DataFrame:
     """`nameless` marks: users by their number of distinct training items, recall on the popular fifth and the tail."""
     users = {"history": history_words(touches(split, user_ids))}
     items = recall_by_items(lists, labels, popularity_groups(split, labels), split.k)

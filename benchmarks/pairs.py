@@ -15,7 +15,7 @@ from contracts import columns as c
 from contracts.errors import SchemaMismatch, UnreadableInput
 from contracts.instants import EPOCH_UNITS
 from evaluation import item_sets
-from evaluation.lists import Labels, Rows
+from evaluation.rankings import Labels, Rows
 from pipeline.importers.casts import to_instant, to_text
 
 Cast = Callable[[str, pl.DataType], pl.Expr | None]

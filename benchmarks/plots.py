@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from benchmarks.methods import OURS
-from evaluation.report import heading
+from evaluation.metrics_tables import heading
 
 OUR_COLOUR, PEER_COLOUR = "#c8553d", "#7a8b99"
 FIXED: dict[Any, Any] = {"svg.hashsalt": "tastefeed", "svg.fonttype": "none"}

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from evaluation.report import heading
+from evaluation.metrics_tables import heading
 
 BARS, DROSS = "BARS leaderboard", "Klenitskiy & Vasilev 2023"
 HSTU = "HSTU-large in RecTools, which reads the target's own timestamp; other time ties"

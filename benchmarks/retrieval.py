@@ -13,7 +13,7 @@ from benchmarks.methods import OURS, Params
 from benchmarks.pairs import labels_of, read_named, read_train
 from contracts import Settings
 from contracts import columns as c
-from evaluation import Lists
+from evaluation import RankedLists
 from evaluation.protocols import full_ranking
 from evaluation.top_k import TopK
 
@@ -32,7 +32,7 @@ def run(
     user_ids = test[c.USER_ID].unique().sort()
     done = fit(Job(OURS, params, history, user_ids, k, settings.seed, settings.threads))
     labels = labels_of(test, user_ids, done.item_ids)
-    measured = full_ranking(OURS, Lists(done.top.rows), labels, k, item_count=len(done.item_ids))
+    measured = full_ranking(OURS, RankedLists(done.top.rows), labels, k, item_count=len(done.item_ids))
     metrics = {**measured.means, "users": measured.users, "fit_seconds": round(done.fit_seconds, 2)}
     out.mkdir(parents=True, exist_ok=True)
     as_table(done.top, user_ids, done.item_ids).write_parquet(out / "top_k.parquet")

@@ -15,7 +15,7 @@ from scipy.sparse import csr_matrix
 from benchmarks.datasets import Split
 from benchmarks.pairs import Liked
 from evaluation import item_sets
-from evaluation.lists import Rows
+from evaluation.rankings import Rows
 from evaluation.top_k import Scores, TopK, best_unseen
 
 if TYPE_CHECKING:

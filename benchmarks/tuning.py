@@ -20,9 +20,9 @@ from benchmarks.methods import Params, build, method
 from benchmarks.pairs import labels_of
 from contracts import columns as c
 from contracts.errors import PeerFailed
-from evaluation import Lists, Measured
+from evaluation import MethodMetrics, RankedLists
+from evaluation.fingerprint import digest_rows
 from evaluation.protocols import full_ranking
-from evaluation.question import digest_rows
 
 STUDIES, PARAMS = "search.db", "params"
 LEARNED = (optuna.trial.TrialState.COMPLETE,)
@@ -118,12 +118,12 @@ def _trial(trial: optuna.Trial, *, name: str, fixed: Params, search: Search) -> 
     return measured.means[search.metric]
 
 
-def validated(name: str, params: Params, search: Search) -> tuple[Measured, float]:
+def validated(name: str, params: Params, search: Search) -> tuple[MethodMetrics, float]:
     """The method fitted on `validation_train` and measured on `validation`, and how many seconds the fit took."""
     split, user_ids = search.split, search.split.validation[c.USER_ID].unique().sort()
     done = fit(Job(name, params, split.validation_train, user_ids, split.k, search.seed, search.threads))
     labels = labels_of(split.validation, user_ids, done.item_ids)
-    measured = full_ranking(name, Lists(done.top.rows), labels, split.k, item_count=len(done.item_ids))
+    measured = full_ranking(name, RankedLists(done.top.rows), labels, split.k, item_count=len(done.item_ids))
     return measured, done.fit_seconds
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from benchmarks.methods import OURS
 from benchmarks.published import beside_published
-from evaluation.report import heading
+from evaluation.metrics_tables import heading
 
 Found = Mapping[str, Any]
 

@@ -1,19 +1,18 @@
-"""Metrics, splits, slices, baselines, gates and statistics of experiments: whether a ranking is any good, and for whom.
+"""Metrics, splits, segments, gates and statistics of experiments.
 
-Works on arrays and knows contracts alone: neither Spark nor torch nor HTTP nor a disk. The way through it:
-`hold_out` asks an honest question, any method answers with `Lists`, `measure` marks the answer, `judge` and `require`
-decide whether it may serve, and `metrics_table` shows it; `compared` pairs two experiments that answered one question.
-The baselines are in `evaluation.baselines`.
+Works on arrays; imports `contracts` alone, and neither Spark nor torch nor HTTP nor a disk. The flow: `hold_out` builds
+the evaluation split, methods return `RankedLists`, `measure` computes their metrics, `judge` and `require` apply the
+gates, and `metrics_table` tabulates the means. `compared` pairs two experiments on the same evaluation data.
 """
 
 from evaluation.bootstrap import Interval, interval_over_weeks, mean_interval, paired_interval
-from evaluation.differences import Comparison, Difference, compared
 from evaluation.gate_config import GateConfig
 from evaluation.gates import judge
-from evaluation.lists import ItemSets, Labels, Lists, item_sets
-from evaluation.measured import Measured, MeasuredWeek, mean_of_weeks, measure
-from evaluation.report import markdown, metrics_table, rich_table, verdicts_table
-from evaluation.slices import item_groups, item_table, slice_table, user_slices
+from evaluation.metrics_tables import markdown, metrics_table, rich_table, verdicts_table
+from evaluation.paired_comparison import Comparison, Difference, compared
+from evaluation.rankings import ItemSets, Labels, RankedLists, item_sets
+from evaluation.results import MethodMetrics, WeekMetrics, macro_average, measure
+from evaluation.segment_metrics import item_groups, item_table, slice_table, user_slices
 from evaluation.splits import Catalogue, Events, Holdout, catalogue_from, events_from, hold_out, weekly_cuts
 from evaluation.verdicts import Verdict, Verdicts, require
 
@@ -27,11 +26,11 @@ __all__ = [
     "Interval",
     "ItemSets",
     "Labels",
-    "Lists",
-    "Measured",
-    "MeasuredWeek",
+    "MethodMetrics",
+    "RankedLists",
     "Verdict",
     "Verdicts",
+    "WeekMetrics",
     "catalogue_from",
     "compared",
     "events_from",
@@ -41,9 +40,9 @@ __all__ = [
     "item_sets",
     "item_table",
     "judge",
+    "macro_average",
     "markdown",
     "mean_interval",
-    "mean_of_weeks",
     "measure",
     "metrics_table",
     "paired_interval",

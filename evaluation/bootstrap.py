@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 
 from contracts.errors import BadEvaluationInput
-from evaluation.lists import Floats, Rows
+from evaluation.rankings import Floats, Rows
 
 Method = Literal["percentile", "basic", "BCa"]
 

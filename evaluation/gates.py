@@ -16,23 +16,23 @@ import numpy as np
 
 from evaluation.bootstrap import interval_over_weeks, paired_interval
 from evaluation.gate_config import GateConfig
-from evaluation.lists import Rows
-from evaluation.measured import FINAL, RERANKED, RETRIEVAL, Measured, MeasuredWeek
-from evaluation.metrics import mean
+from evaluation.ranking_metrics import mean
+from evaluation.rankings import Rows
+from evaluation.results import FINAL, RERANKED, RETRIEVAL, MethodMetrics, WeekMetrics
+from evaluation.segment_metrics import GroupLabels
 from evaluation.slice_gates import slice_verdict
-from evaluation.slices import Words
 from evaluation.verdicts import Verdict, Verdicts
 
 
 def judge(
-    final: Measured,
-    others: Sequence[Measured],
+    final: MethodMetrics,
+    others: Sequence[MethodMetrics],
     *,
     index_recall: float | None = None,
-    champion: Measured | None = None,
-    slices: Mapping[str, Words] | None = None,
+    champion: MethodMetrics | None = None,
+    slices: Mapping[str, GroupLabels] | None = None,
     users: Rows | None = None,
-    earlier: Sequence[MeasuredWeek] = (),
+    earlier: Sequence[WeekMetrics] = (),
     judged_release_serves: bool = False,
     config: GateConfig | None = None,
 ) -> Verdicts:
@@ -44,7 +44,7 @@ def judge(
     `judged_release_serves` says whether the release that serves now was itself judged on enough users.
     """
     config = config or GateConfig()
-    week = MeasuredWeek(np.arange(final.users, dtype=np.int32) if users is None else users, [*others, final])
+    week = WeekMetrics(np.arange(final.users, dtype=np.int32) if users is None else users, [*others, final])
     verdicts = [_finite(final)] if final.users else []  # without anyone to measure, every mean is rightly NaN
     if index_recall is not None:
         verdicts.append(_index(index_recall, config))
@@ -79,7 +79,7 @@ def _unjudged(by_slice: Mapping[str, Verdict | None], config: GateConfig) -> tup
     )
 
 
-def _finite(final: Measured) -> Verdict:
+def _finite(final: MethodMetrics) -> Verdict:
     broken = sorted(name for name, value in final.means.items() if not math.isfinite(value))
     told = f"{len(broken)} metrics are no numbers: {', '.join(broken)}" if broken else "every metric is a number"
     return Verdict("finite_metrics", not broken, len(broken), 0, told)
@@ -97,7 +97,7 @@ def _too_few(users: int, config: GateConfig, *, judged_release_serves: bool) -> 
     return Verdict("enough_users", not judged_release_serves, users, config.min_users, f"{told}, {why}")
 
 
-def _beats(name: str, other: str, weeks: Sequence[MeasuredWeek], config: GateConfig) -> Verdict:
+def _beats(name: str, other: str, weeks: Sequence[WeekMetrics], config: GateConfig) -> Verdict:
     """On every week on which both were measured, the night's own among them; each week counts the same."""
     gate = f"{name}_beats_{other}"
     for needed in (name, other):
@@ -120,7 +120,7 @@ def _setting(name: str) -> str:
     return {RETRIEVAL: "retrieval_must_beat", RERANKED: "reranked_must_beat"}.get(name, "must_beat")
 
 
-def _keeps_up(final: Measured, champion: Measured, config: GateConfig) -> Verdict:
+def _keeps_up(final: MethodMetrics, champion: MethodMetrics, config: GateConfig) -> Verdict:
     ours, theirs = final.values(config.metric), champion.values(config.metric)
     floor = mean(theirs) * (1 - config.max_champion_loss)
     gain = paired_interval(ours, theirs, confidence=config.confidence, seed=config.seed)

@@ -10,9 +10,9 @@ import polars as pl
 
 from contracts import columns as c
 from contracts.errors import BadEvaluationInput
-from evaluation import metrics
-from evaluation.lists import Labels, Lists
-from evaluation.measured import Measured
+from evaluation import ranking_metrics
+from evaluation.rankings import Labels, RankedLists
+from evaluation.results import MethodMetrics
 
 LEAST_ROWS = 3
 """A user with fewer rows has nothing left to learn from once a test and a validation row are gone."""
@@ -51,17 +51,17 @@ def random_out(pairs: pl.DataFrame, *, share: float, seed: int) -> Cut:
     return Cut(pairs.filter(~held_out), pairs.filter(held_out))
 
 
-def full_ranking(name: str, lists: Lists, labels: Labels, k: int, *, item_count: int) -> Measured:
+def full_ranking(name: str, lists: RankedLists, labels: Labels, k: int, *, item_count: int) -> MethodMetrics:
     """Binary metrics of lists [U, K] that were ranked out of every item (Krichene & Rendle 2020,
     doi:10.1145/3394486.3403226), means over users with a label. A label outside the catalogue counts as missed.
     """
     per_user = {
-        f"recall_at_{k}": metrics.recall_at_k(lists, labels, k),
-        f"ndcg_at_{k}": metrics.ndcg_at_k(lists, labels, k),
-        f"hit_rate_at_{k}": metrics.hit_rate_at_k(lists, labels, k),
-        f"mrr_at_{k}": metrics.mrr_at_k(lists, labels, k),
+        f"recall_at_{k}": ranking_metrics.recall_at_k(lists, labels, k),
+        f"ndcg_at_{k}": ranking_metrics.ndcg_at_k(lists, labels, k),
+        f"hit_rate_at_{k}": ranking_metrics.hit_rate_at_k(lists, labels, k),
+        f"mrr_at_{k}": ranking_metrics.mrr_at_k(lists, labels, k),
     }
-    means = {metric: metrics.mean(values) for metric, values in per_user.items()}
+    means = {metric: ranking_metrics.mean(values) for metric, values in per_user.items()}
     rankable = np.ones(item_count, dtype=bool)
-    means[f"coverage_at_{k}"] = metrics.catalogue_coverage_at_k(lists, rankable, k)
-    return Measured(name, len(lists.rows), per_user, means)
+    means[f"coverage_at_{k}"] = ranking_metrics.catalogue_coverage_at_k(lists, rankable, k)
+    return MethodMetrics(name, len(lists.rows), per_user, means)

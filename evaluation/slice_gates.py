@@ -13,10 +13,10 @@ import numpy as np
 
 from evaluation.bootstrap import Interval, paired_interval
 from evaluation.gate_config import GateConfig
-from evaluation.lists import Floats
-from evaluation.measured import Measured
-from evaluation.metrics import mean
-from evaluation.slices import Words, group_sizes, pooled
+from evaluation.ranking_metrics import mean
+from evaluation.rankings import Floats
+from evaluation.results import MethodMetrics
+from evaluation.segment_metrics import GroupLabels, group_sizes, pooled
 from evaluation.verdicts import Verdict
 
 
@@ -40,7 +40,7 @@ class _Group:
 
 
 def slice_verdict(
-    final: Measured, champion: Measured, name: str, groups: Words | None, config: GateConfig
+    final: MethodMetrics, champion: MethodMetrics, name: str, groups: GroupLabels | None, config: GateConfig
 ) -> Verdict | None:
     """One slice, its `groups` [U] row for row as the measured users; none where no group is large enough."""
     ours, theirs = final.values(config.metric), champion.values(config.metric)
@@ -55,7 +55,7 @@ def slice_verdict(
     )
 
 
-def _groups(ours: Floats, theirs: Floats, groups: Words, config: GateConfig) -> list[_Group]:
+def _groups(ours: Floats, theirs: Floats, groups: GroupLabels, config: GateConfig) -> list[_Group]:
     joined = pooled(groups, config.min_slice_users)
     sizes = {name: users for name, users in group_sizes(joined).items() if users >= config.min_slice_users}
     confidence = 1 - (1 - config.confidence) / max(len(sizes), 1)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from contracts import columns as c
 from contracts.actions import GAIN
 from contracts.errors import BadEvaluationInput
-from evaluation.lists import Gains, ItemSets, Labels, Mask, Rows, item_sets, pair_keys
+from evaluation.rankings import Gains, ItemSets, Labels, Mask, Rows, item_sets, pair_keys
 
 Instants = NDArray[np.datetime64]
 Ids = NDArray[np.object_]

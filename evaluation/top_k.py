@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluation.lists import NOBODY, ItemSets, Lists, Mask, Rows
+from evaluation.rankings import PADDING, ItemSets, Mask, RankedLists, Rows
 
 CHUNK_SCORES = 8_000_000
 """Scores held at once: 32 MB of float32."""
@@ -27,7 +27,7 @@ class TopK:
     scores: Scores  # [U, K]
 
 
-def first_unseen(order: Rows, user_rows: Rows, k: int, seen: ItemSets) -> Lists:
+def first_unseen(order: Rows, user_rows: Rows, k: int, seen: ItemSets) -> RankedLists:
     """The first `k` items of one order [R] for everyone, without what each user has seen (`seen` [all users])."""
     # a user who saw s items finds k others among the first k + s
     width = min(len(order), k + int(seen.counts[user_rows].max(initial=0)))
@@ -42,7 +42,7 @@ def _first_unseen(order: Rows, user_rows: Rows, k: int, seen: ItemSets) -> Rows:
     sets = seen.take(user_rows)
     free[sets.owners, place[sets.item_rows]] = False
     free = free[:, :-1]
-    rows = np.full((len(user_rows), k), NOBODY, dtype=np.int32)
+    rows = np.full((len(user_rows), k), PADDING, dtype=np.int32)
     rank = free.cumsum(axis=1) - 1
     users, columns = np.nonzero(free & (rank < k))
     rows[users, rank[users, columns]] = order[columns]
@@ -72,8 +72,8 @@ def _best_unseen(scores: Scores, user_rows: Rows, k: int, rankable: Mask, seen: 
     values = np.take_along_axis(scores, best, axis=1)
     order = np.argsort(-values, axis=1, kind="stable")
     best, values = np.take_along_axis(best, order, axis=1), np.take_along_axis(values, order, axis=1)
-    rows, kept = np.full((len(user_rows), k), NOBODY, np.int32), np.full((len(user_rows), k), NOT_RANKED)
-    rows[:, :width], kept[:, :width] = np.where(values > NOT_RANKED, best, NOBODY), values
+    rows, kept = np.full((len(user_rows), k), PADDING, np.int32), np.full((len(user_rows), k), NOT_RANKED)
+    rows[:, :width], kept[:, :width] = np.where(values > NOT_RANKED, best, PADDING), values
     return rows, kept
 
 
@@ -106,5 +106,5 @@ def _chunks(user_rows: Rows, width: int) -> Iterator[Rows]:
     return (user_rows[start : start + size] for start in range(0, len(user_rows), size))
 
 
-def _stacked(chunks: Iterator[Rows], k: int) -> Lists:
-    return Lists(np.concatenate([np.zeros((0, k), dtype=np.int32), *chunks]))
+def _stacked(chunks: Iterator[Rows], k: int) -> RankedLists:
+    return RankedLists(np.concatenate([np.zeros((0, k), dtype=np.int32), *chunks]))

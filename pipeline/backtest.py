@@ -9,14 +9,14 @@ import polars as pl
 from contracts import Settings
 from evaluation import (
     Interval,
-    Measured,
+    MethodMetrics,
     interval_over_weeks,
+    macro_average,
     markdown,
-    mean_of_weeks,
     metrics_table,
     rich_table,
 )
-from evaluation.measured import FINAL
+from evaluation.results import FINAL
 from pipeline.console import console
 from pipeline.console_report import shown
 from pipeline.lake import Lake
@@ -36,7 +36,7 @@ class Backtest:
     """What the measured weeks say."""
 
     weeks: list[WeekMetrics]
-    means: list[Measured]
+    means: list[MethodMetrics]
     gains: dict[str, Interval]
     """The final ranking's gain in NDCG@20 over each other method, paired over people."""
 
@@ -84,7 +84,7 @@ def summed_up(weeks: list[WeekMetrics]) -> Backtest:
         for weekly in methods
         if weekly is not final
     }
-    return Backtest(weeks, [mean_of_weeks(weekly) for weekly in methods], gains)
+    return Backtest(weeks, [macro_average(weekly) for weekly in methods], gains)
 
 
 def show(found: Backtest, day: date) -> None:

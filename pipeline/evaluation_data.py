@@ -13,8 +13,8 @@ from evaluation import (
     Catalogue,
     Events,
     Holdout,
-    Lists,
-    Measured,
+    MethodMetrics,
+    RankedLists,
     catalogue_from,
     events_from,
     hold_out,
@@ -59,7 +59,7 @@ def holdout_at(night: RunContext, questions: EvaluationData, cut: datetime) -> H
     return hold_out(questions.events, questions.catalogue, cut, days=night.splits.label_days)
 
 
-def baseline_predictions(night: RunContext, questions: EvaluationData, holdout: Holdout) -> dict[str, Lists]:
+def baseline_predictions(night: RunContext, questions: EvaluationData, holdout: Holdout) -> dict[str, RankedLists]:
     """What the six baselines answer, by name."""
     found = {}
     for baseline in night_baselines(night.settings.seed):
@@ -70,7 +70,7 @@ def baseline_predictions(night: RunContext, questions: EvaluationData, holdout: 
     return found
 
 
-def measure_method(name: str, lists: Lists, questions: EvaluationData, holdout: Holdout) -> Measured:
+def measure_method(name: str, lists: RankedLists, questions: EvaluationData, holdout: Holdout) -> MethodMetrics:
     """One method on a holdout."""
     deep = (DEEP,) if lists.rows.shape[1] >= DEEP else ()
     return measure(name, lists, holdout, questions.catalogue, k=K, recall_ks=deep, item_vectors=questions.text_vectors)
@@ -83,6 +83,6 @@ def user_rows_in(view: FeatureSnapshot, questions: EvaluationData, holdout: Hold
     return rows
 
 
-def catalogue_lists(view: FeatureSnapshot, rows: Rows) -> Lists:
+def catalogue_lists(view: FeatureSnapshot, rows: Rows) -> RankedLists:
     """Lists in rows of a view `[U, K]`, as rows of the landed catalogue; -1 stays -1."""
-    return Lists(np.where(rows >= 0, np.append(view.catalogue_rows, -1)[rows], -1).astype(np.int32))
+    return RankedLists(np.where(rows >= 0, np.append(view.catalogue_rows, -1)[rows], -1).astype(np.int32))

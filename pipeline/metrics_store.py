@@ -7,8 +7,8 @@ from pathlib import Path
 
 import polars as pl
 
-from evaluation import Measured
-from evaluation.slices import Words
+from evaluation import MethodMetrics
+from evaluation.segment_metrics import GroupLabels
 from ranking.tables import Rows
 
 REHEARSALS = "rehearsals"
@@ -22,9 +22,9 @@ class WeekMetrics:
 
     cut: datetime
     users: Rows  # [U] numbers of the people within this run: who is who over several weeks
-    methods: list[Measured]
+    methods: list[MethodMetrics]
     candidate_recall: float
-    groups: dict[str, Words]
+    groups: dict[str, GroupLabels]
     """The group [U] of each person by the slice's name; small groups are together."""
 
 
@@ -81,11 +81,11 @@ def read_weeks(folder: Path) -> list[WeekMetrics]:
     ]
 
 
-def _measured(rows: pl.DataFrame, name: str, means: dict[str, float]) -> Measured:
+def _measured(rows: pl.DataFrame, name: str, means: dict[str, float]) -> MethodMetrics:
     figures = rows.drop("week", "method", "person")
     per_user = {
         column: figures[column].to_numpy()
         for column in figures.columns
         if figures[column].null_count() < len(figures) or not len(figures)
     }
-    return Measured(name, len(rows), per_user, means)
+    return MethodMetrics(name, len(rows), per_user, means)

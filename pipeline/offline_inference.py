@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from evaluation import Holdout, Lists
-from evaluation.measured import FINAL, RERANKED, RETRIEVAL
-from evaluation.metrics import mean, recall_at_k
+from evaluation import Holdout, RankedLists
+from evaluation.ranking_metrics import mean, recall_at_k
+from evaluation.results import FINAL, RERANKED, RETRIEVAL
 from models.two_tower import TrainedTwoTower
 from pipeline.evaluation_data import DEEP, EvaluationData, catalogue_lists, user_rows_in
 from pipeline.feature_assembly import CatalogSnapshot, FeatureSnapshot, read_snapshot
@@ -38,7 +38,7 @@ class ModelBundle:
 class Predictions:
     """Lists [U, DEEP] of the holdout's users by step, in rows of the landed catalogue."""
 
-    lists: dict[str, Lists]
+    lists: dict[str, RankedLists]
     candidate_recall: float
     """The share of labels that the candidates hold."""
 
@@ -63,7 +63,7 @@ def predict(
 
 def ranked(
     view: FeatureSnapshot, pairs: Candidates, scores: Floats, config: SlateConfig, asked: Rows, k: int = DEEP
-) -> Lists:
+) -> RankedLists:
     """[U, k] the lists of the asked users, rows of the landed catalogue; empty for who has no vector."""
     positions = slates(view.items, pairs, scores, config, k=k).matrix(pairs, asked, k)
     return catalogue_lists(view, np.append(pairs.item_rows, np.int32(-1))[positions])

@@ -5,12 +5,12 @@ import polars as pl
 
 from contracts import columns as c
 from evaluation import Holdout, user_slices
-from evaluation.slices import SMALLEST, Words, folded
+from evaluation.segment_metrics import SMALLEST, GroupLabels, folded
 from pipeline.evaluation_data import EvaluationData
 from pipeline.feature_assembly import CatalogSnapshot
 
 
-def user_segments(landed: CatalogSnapshot, questions: EvaluationData, holdout: Holdout) -> dict[str, Words]:
+def user_segments(landed: CatalogSnapshot, questions: EvaluationData, holdout: Holdout) -> dict[str, GroupLabels]:
     """The group [U] of each of the holdout's users, by the slice's name; small groups are together."""
     ids = pl.DataFrame({c.USER_ID: pl.Series(questions.user_ids[holdout.user_rows], dtype=pl.String)})
     people = ids.join(landed.users, on=c.USER_ID, how="left", maintain_order="left")

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import polars as pl
 
-from evaluation import Catalogue, Holdout, Lists, item_groups, item_table, slice_table
+from evaluation import Catalogue, Holdout, RankedLists, item_groups, item_table, slice_table
 from pipeline.evaluation_data import K
 from pipeline.metrics_store import WeekMetrics
 
@@ -24,7 +24,7 @@ def people_table(week: WeekMetrics) -> pl.DataFrame:
     )
 
 
-def items_table(lists: Mapping[str, Lists], holdout: Holdout, catalogue: Catalogue) -> pl.DataFrame:
+def items_table(lists: Mapping[str, RankedLists], holdout: Holdout, catalogue: Catalogue) -> pl.DataFrame:
     """One row a method and group of items: new, older, popular, tail."""
     groups = item_groups(holdout, catalogue)
     return pl.concat(

@@ -23,7 +23,7 @@ from benchmarks.peers.peer import Peer
 from contracts import Settings
 from contracts import columns as c
 from contracts.errors import PeerFailed
-from evaluation.lists import NOBODY
+from evaluation.rankings import PADDING
 from evaluation.top_k import TopK
 
 if TYPE_CHECKING:
@@ -140,7 +140,7 @@ def top_of(lists: pl.DataFrame, user_ids: pl.Series, item_ids: pl.Series, k: int
     items = pl.DataFrame({c.ITEM_ID: item_ids}).with_row_index("item")
     named = lists.join(users, on=c.USER_ID).join(items, on=c.ITEM_ID)
     shape = (len(user_ids), min(k, len(item_ids)))
-    rows, scores = np.full(shape, NOBODY, np.int32), np.full(shape, -np.inf, np.float32)
+    rows, scores = np.full(shape, PADDING, np.int32), np.full(shape, -np.inf, np.float32)
     places = named["user"].to_numpy(), named["rank"].to_numpy() - 1
     rows[places], scores[places] = named["item"].to_numpy(), named["score"].to_numpy()
     return TopK(rows, scores)

@@ -24,8 +24,8 @@ from benchmarks.tuning import Search, Tuned
 from contracts import Settings
 from contracts import columns as c
 from contracts.errors import UnknownMethod
-from evaluation import Lists
-from evaluation.marks import history_words, nameless, week_marks
+from evaluation import RankedLists
+from evaluation.anonymized_metrics import history_words, nameless, week_marks
 from evaluation.protocols import full_ranking
 from pipeline.importers import import_files
 from ranking.config import RankingConfig
@@ -116,7 +116,7 @@ def row_of(name: str, stage: Stage, split: Split, params: Params) -> Row:
     """One of ours as a row of the table; `params` are what was set."""
     user_ids, item_ids = asked_users(split), stage.fit.item_ids
     labels = labels_of(split.test, user_ids, item_ids)
-    measured = full_ranking(name, Lists(stage.fit.top.rows), labels, split.k, item_count=len(item_ids))
+    measured = full_ranking(name, RankedLists(stage.fit.top.rows), labels, split.k, item_count=len(item_ids))
     tuned = Tuned(dict(params), 0, stage.validation)
     users = {"history": history_words(touches(split, user_ids))}
     marks = nameless([week_marks(user_ids, measured.per_user, users=users, items={})])

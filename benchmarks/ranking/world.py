@@ -16,7 +16,7 @@ from benchmarks.datasets import Split
 from benchmarks.pairs import labels_of
 from benchmarks.ranking.companions import NAMES, companions
 from contracts import Settings
-from evaluation import Lists
+from evaluation import RankedLists
 from evaluation.protocols import full_ranking
 from evaluation.top_k import TopK
 from models.two_tower import TrainedTwoTower
@@ -134,7 +134,9 @@ class World:
     def ndcg(self, top: TopK, view: FeatureSnapshot, user_ids: pl.Series, wanted: pl.DataFrame) -> float:
         """NDCG@k of lists for these users."""
         k, item_ids = self.job.split.k, pl.Series(view.items.ids, dtype=pl.String)
-        measured = full_ranking("", Lists(top.rows), labels_of(wanted, user_ids, item_ids), k, item_count=len(item_ids))
+        measured = full_ranking(
+            "", RankedLists(top.rows), labels_of(wanted, user_ids, item_ids), k, item_count=len(item_ids)
+        )
         return measured.means[f"ndcg_at_{k}"]
 
 

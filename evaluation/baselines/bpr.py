@@ -7,7 +7,7 @@ from scipy.sparse import csr_matrix
 
 from contracts.errors import PeerFailed
 from evaluation.baselines.recommender import ScoresOf
-from evaluation.lists import Rows
+from evaluation.rankings import Rows
 from evaluation.top_k import Scores
 
 

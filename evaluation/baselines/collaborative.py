@@ -10,7 +10,7 @@ from evaluation.baselines.ials import IalsConfig, ials_scores
 from evaluation.baselines.item_knn import ItemKnnConfig, item_knn_scores
 from evaluation.baselines.popularity import MostPopular
 from evaluation.baselines.recommender import Recommender, ScoresOf
-from evaluation.lists import ItemSets, Lists, Mask, Rows
+from evaluation.rankings import ItemSets, Mask, RankedLists, Rows
 from evaluation.splits import Catalogue, Events
 from evaluation.top_k import NOT_RANKED, Scores, best_unseen
 
@@ -26,12 +26,12 @@ class WithFallback:
     has_taste: Mask  # [all users]
     fallback: Recommender
 
-    def recommend(self, user_rows: Rows, k: int, *, rankable: Mask, seen: ItemSets) -> Lists:
+    def recommend(self, user_rows: Rows, k: int, *, rankable: Mask, seen: ItemSets) -> RankedLists:
         """Lists [U, k]; an item without any score is not listed."""
         rows = self.fallback.recommend(user_rows, k, rankable=rankable, seen=seen).rows.copy()
         tasteful = self.has_taste[user_rows]
         rows[tasteful] = best_unseen(self.scores_of, user_rows[tasteful], k, rankable=rankable, seen=seen).rows
-        return Lists(rows)
+        return RankedLists(rows)
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from scipy.sparse import csr_matrix
 from threadpoolctl import threadpool_limits
 
 from evaluation.baselines.recommender import ScoresOf
-from evaluation.lists import Rows
+from evaluation.rankings import Rows
 from evaluation.top_k import Scores
 
 

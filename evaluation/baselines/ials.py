@@ -11,7 +11,7 @@ from threadpoolctl import threadpool_limits
 
 from contracts.errors import PeerFailed
 from evaluation.baselines.recommender import ScoresOf
-from evaluation.lists import Rows
+from evaluation.rankings import Rows
 from evaluation.top_k import Scores
 
 

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from scipy.sparse import csr_matrix
 
 from evaluation.baselines.recommender import ScoresOf
-from evaluation.lists import Rows
+from evaluation.rankings import Rows
 from evaluation.top_k import Scores
 
 

@@ -7,7 +7,7 @@ import numpy as np
 from scipy.sparse import csr_matrix
 
 from evaluation.baselines.recommender import ScoresOf
-from evaluation.lists import ItemSets, Lists, Mask, Rows
+from evaluation.rankings import ItemSets, Mask, RankedLists, Rows
 from evaluation.splits import Catalogue, Events, Instants
 from evaluation.top_k import first_unseen
 
@@ -24,7 +24,7 @@ class SameOrder:
 
     order: Rows
 
-    def recommend(self, user_rows: Rows, k: int, *, rankable: Mask, seen: ItemSets) -> Lists:
+    def recommend(self, user_rows: Rows, k: int, *, rankable: Mask, seen: ItemSets) -> RankedLists:
         """The first `k` rankable items of the order that each user has not seen."""
         return first_unseen(self.order[rankable[self.order]], user_rows, k, seen)
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Protocol
 
-from evaluation.lists import ItemSets, Lists, Mask, Rows
+from evaluation.rankings import ItemSets, Mask, RankedLists, Rows
 from evaluation.splits import Catalogue, Events
 from evaluation.top_k import Scores
 
@@ -15,7 +15,7 @@ ScoresOf = Callable[[Rows], Scores]
 class Recommender(Protocol):
     """A fitted baseline."""
 
-    def recommend(self, user_rows: Rows, k: int, *, rankable: Mask, seen: ItemSets) -> Lists:
+    def recommend(self, user_rows: Rows, k: int, *, rankable: Mask, seen: ItemSets) -> RankedLists:
         """Lists [U, k] of rankable items that each user has not seen; shorter ones are padded with -1.
 
         `rankable` [I]; `seen` holds a set for every user of the log, not of `user_rows` alone.

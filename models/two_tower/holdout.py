@@ -9,9 +9,9 @@ from typing import Protocol
 
 import numpy as np
 
-from evaluation import Labels, Lists, item_sets
-from evaluation.lists import ItemSets, Rows
-from evaluation.metrics import mean, ndcg_at_k, recall_at_k
+from evaluation import Labels, RankedLists, item_sets
+from evaluation.ranking_metrics import mean, ndcg_at_k, recall_at_k
+from evaluation.rankings import ItemSets, Rows
 from evaluation.top_k import Scores, best_unseen
 from models.two_tower.catalogue import Catalogue
 from models.two_tower.config import TwoTowerConfig
@@ -74,7 +74,7 @@ class HeldOut:
     def measure_scores(self, scores_of: Callable[[Rows], Scores], k: int) -> tuple[float, float]:
         """The same of any scores [A, I], for methods that are no encoders."""
         rows = np.arange(len(self.users), dtype=np.int32)
-        lists = Lists(best_unseen(scores_of, rows, k, rankable=self.rankable, seen=self.seen).rows)
+        lists = RankedLists(best_unseen(scores_of, rows, k, rankable=self.rankable, seen=self.seen).rows)
         return mean(recall_at_k(lists, self.wanted, k)), mean(ndcg_at_k(lists, self.wanted, k))
 
 

@@ -12,8 +12,8 @@ from rich.text import Text
 from contracts import Settings
 from contracts.errors import NotComparable
 from evaluation import Comparison, Difference, compared, rich_table
-from evaluation.marks import ITEMS, USERS
-from evaluation.report import heading
+from evaluation.anonymized_metrics import ITEMS, USERS
+from evaluation.metrics_tables import heading
 from pipeline.commit import short
 from pipeline.experiments.lookup import SHORT, comparable_runs, find_run, started, stores
 from pipeline.experiments.run_log import COMMIT, LoggedRun

@@ -1,7 +1,7 @@
 """Runs that can be compared: a method's marks in MLflow, with the question they answer and the code they came from.
 
-What is kept: the marks of `evaluation.marks` (no id, in an order that says nothing), the question's digests,
-each mean with its bootstrap interval, a table of slices, curves, and the commit of the checkout.
+What is kept: the metrics of `evaluation.anonymized_metrics` (no id, in an order that says nothing), the
+question's digests, each mean with its bootstrap interval, a table of slices, curves, and the commit of the checkout.
 """
 
 import os
@@ -18,11 +18,11 @@ from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 
 from contracts.errors import NotComparable
-from evaluation import marks as m
+from evaluation import anonymized_metrics as m
 from evaluation import paired_interval
-from evaluation.question import Question
-from evaluation.report import HIGHER_IS_BETTER
-from evaluation.slices import slice_table
+from evaluation.fingerprint import EvaluationFingerprint
+from evaluation.metrics_tables import HIGHER_IS_BETTER
+from evaluation.segment_metrics import slice_table
 from pipeline.commit import git_commit
 from pipeline.experiments.mlflow_logger import MlflowLogger
 
@@ -39,7 +39,7 @@ os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")  # one sm
 class MethodRecord:
     """What a method's run keeps: its marks on a question, the metric a verdict reads, and a curve a name."""
 
-    question: Question
+    question: EvaluationFingerprint
     marks: pl.DataFrame
     metric: str
     curves: Mapping[str, Sequence[float]] = field(default_factory=dict)
@@ -68,10 +68,10 @@ class LoggedRun:
         return str(self.run.data.tags[METRIC])
 
     @cached_property
-    def question(self) -> Question:
+    def question(self) -> EvaluationFingerprint:
         """What it was asked."""
         params = self.run.data.params
-        return Question.read({name.removeprefix(QUESTION): value for name, value in params.items()})
+        return EvaluationFingerprint.read({name.removeprefix(QUESTION): value for name, value in params.items()})
 
     @cached_property
     def settings(self) -> dict[str, str]:

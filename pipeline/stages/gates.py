@@ -3,8 +3,8 @@
 import numpy as np
 
 from contracts.errors import GateRefused, ReleaseCorrupt, ReleaseMissing
-from evaluation import MeasuredWeek, Verdicts, judge, markdown, mean_of_weeks, require, verdicts_table
-from evaluation.measured import CHAMPION, FINAL
+from evaluation import Verdicts, WeekMetrics, judge, macro_average, markdown, require, verdicts_table
+from evaluation.results import CHAMPION, FINAL
 from pipeline.metrics_store import REHEARSALS, read_weeks
 from pipeline.refusals import controlled_by
 from pipeline.run_context import RunContext, Summary
@@ -65,14 +65,14 @@ def judged(night: RunContext) -> Verdicts:
     """Hold the final ranking against every other method, on the same rows."""
     with night.lake.open_folder("metrics", night.splits.as_of) as folder:
         weeks, rehearsed = read_weeks(folder), read_weeks(folder / REHEARSALS)
-    methods = [mean_of_weeks(method) for method in zip(*(week.methods for week in weeks), strict=True)]
+    methods = [macro_average(method) for method in zip(*(week.methods for week in weeks), strict=True)]
     named = {method.name: method for method in methods}
     return judge(
         named.pop(FINAL),
         list(named.values()),
         champion=named.get(CHAMPION),
         users=np.concatenate([week.users for week in weeks]),
-        earlier=[MeasuredWeek(week.users, week.methods) for week in rehearsed],
+        earlier=[WeekMetrics(week.users, week.methods) for week in rehearsed],
         slices={name: np.concatenate([week.groups[name] for week in weeks]) for name in weeks[0].groups},
         index_recall=night.summary("metrics")["index_recall_at_100"],
         judged_release_serves=judged_release_serves(night),

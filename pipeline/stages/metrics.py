@@ -11,8 +11,8 @@ import numpy as np
 import polars as pl
 
 from contracts.errors import ChampionAbsent
-from evaluation import mean_of_weeks, metrics_table
-from evaluation.measured import CHAMPION, FINAL
+from evaluation import macro_average, metrics_table
+from evaluation.results import CHAMPION, FINAL
 from pipeline.champion import Champion, read_champion
 from pipeline.evaluation_data import (
     EvaluationData,
@@ -59,7 +59,7 @@ def metrics(night: RunContext) -> Summary:
         before = [measure_cut(night, landed, questions, towers, cut, REHEARSAL) for cut in rehearsed(night, towers)]
     weeks = [cut.week for cut in cuts]
     keep(night, weeks, [cut.week for cut in before])
-    means = [mean_of_weeks(method) for method in zip(*(week.methods for week in weeks), strict=True)]
+    means = [macro_average(method) for method in zip(*(week.methods for week in weeks), strict=True)]
     tables = Tables(metrics_table(means), intervals_table(weeks, night), people_table(weeks[-1]), cuts[-1].items)
     summary = {
         "users": means[0].users,

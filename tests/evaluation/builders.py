@@ -5,13 +5,13 @@ from datetime import UTC, datetime, timedelta
 
 import numpy as np
 
-from evaluation import Catalogue, Events, Labels, Lists, Measured
+from evaluation import Catalogue, Events, Labels, MethodMetrics, RankedLists
 
 CUT = datetime(2017, 2, 21, tzinfo=UTC)
 
 
-def lists(*rows: Sequence[int]) -> Lists:
-    return Lists(np.array(rows, dtype=np.int32))
+def lists(*rows: Sequence[int]) -> RankedLists:
+    return RankedLists(np.array(rows, dtype=np.int32))
 
 
 def labels(*users: Mapping[int, float]) -> Labels:
@@ -50,6 +50,6 @@ def catalogue(created_days: Sequence[float | None], removed_days: Mapping[int, f
     )
 
 
-def measured(name: str, ndcg: Sequence[float], **means: float) -> Measured:
+def measured(name: str, ndcg: Sequence[float], **means: float) -> MethodMetrics:
     values = np.array(ndcg, dtype=np.float64)
-    return Measured(name, len(values), {"ndcg_at_20": values}, {"ndcg_at_20": float(np.mean(values)), **means})
+    return MethodMetrics(name, len(values), {"ndcg_at_20": values}, {"ndcg_at_20": float(np.mean(values)), **means})

@@ -3,7 +3,7 @@ from datetime import timedelta
 import numpy as np
 import pytest
 
-from evaluation import Lists, hold_out, item_sets, top_k
+from evaluation import RankedLists, hold_out, item_sets, top_k
 from evaluation.baselines import (
     Ials,
     IalsConfig,
@@ -149,7 +149,7 @@ def test_nothing_after_the_cut_changes_a_list():
         assert (answers[0].rows == answers[1].rows).all()
 
 
-def answer(baseline, holdout, items) -> Lists:
+def answer(baseline, holdout, items) -> RankedLists:
     model = baseline.fit(holdout.history, items, holdout.cut)
     everyone = np.arange(40, dtype=np.int32)
     return model.recommend(everyone, 10, rankable=holdout.rankable, seen=holdout.history.touched)

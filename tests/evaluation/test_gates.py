@@ -5,7 +5,7 @@ import pytest
 from pydantic import ValidationError
 
 from contracts.errors import BadEvaluationInput, GateRefused
-from evaluation import GateConfig, MeasuredWeek, judge, require
+from evaluation import GateConfig, WeekMetrics, judge, require
 from tests.evaluation.builders import measured
 
 USERS = 40
@@ -115,7 +115,7 @@ class TestEachStepIsHeldToAccount:
         worse = [*OTHERS[:-1], measured("reranked", WEAK + 0.01)]
         assert failed(judge(BETTER, worse)) == ["reranked_beats_two_tower"]
         weeks = [
-            MeasuredWeek(
+            WeekMetrics(
                 np.arange(100 * number, 100 * number + 10),
                 [measured("two_tower", np.full(10, 0.2)), measured("reranked", np.full(10, 0.2 + gain))],
             )

@@ -7,9 +7,9 @@ import polars as pl
 import pytest
 
 from contracts.errors import BadEvaluationInput
-from evaluation import Lists, item_sets
-from evaluation.lists import Labels
+from evaluation import RankedLists, item_sets
 from evaluation.protocols import full_ranking, leave_one_out, random_out
+from evaluation.rankings import Labels
 
 
 def pairs(*rows: str) -> pl.DataFrame:
@@ -68,7 +68,7 @@ def test_a_share_that_leaves_nothing_is_refused() -> None:
 
 def test_full_ranking_by_hand() -> None:
     # three users, five items; the second finds nothing, the third's label 7 is outside the catalogue
-    lists = Lists(np.array([[0, 1, 2], [0, 1, 2], [3, 0, -1]], dtype=np.int32))
+    lists = RankedLists(np.array([[0, 1, 2], [0, 1, 2], [3, 0, -1]], dtype=np.int32))
     means = full_ranking("hand", lists, labels([1, 4], [3], [3, 7]), 3, item_count=5).means
     assert means["recall_at_3"] == pytest.approx((1 / 2 + 0 + 1 / 2) / 3)
     assert means["hit_rate_at_3"] == pytest.approx(2 / 3)
@@ -101,7 +101,7 @@ def random_lists() -> tuple[np.ndarray, list[set[int]]]:
 @pytest.mark.parametrize("k", [1, 5, 20])
 def test_every_user_agrees_with_the_definitions(random_lists: tuple[np.ndarray, list[set[int]]], k: int) -> None:
     rows, own = random_lists
-    measured = full_ranking("ours", Lists(rows), labels(*map(sorted, own)), k, item_count=60)
+    measured = full_ranking("ours", RankedLists(rows), labels(*map(sorted, own)), k, item_count=60)
     theirs = [naive(each.tolist(), items, k) for each, items in zip(rows, own, strict=True)]
     for metric, values in measured.per_user.items():
         np.testing.assert_allclose(values, [each[metric] for each in theirs], rtol=1e-12, err_msg=metric)
@@ -116,7 +116,7 @@ def test_every_user_agrees_with_ranx(random_lists: tuple[np.ndarray, list[set[in
     qrels = ranx.Qrels({f"u{user}": {f"i{item}": 1 for item in items} for user, items in enumerate(own)})
     theirs = {"recall": "recall", "ndcg": "ndcg", "hit_rate": "hit_rate", "mrr": "mrr"}
     ranx.evaluate(qrels, run, [f"{metric}@{k}" for metric in theirs.values()])
-    measured = full_ranking("ours", Lists(rows), labels(*map(sorted, own)), k, item_count=60)
+    measured = full_ranking("ours", RankedLists(rows), labels(*map(sorted, own)), k, item_count=60)
     for ours, metric in theirs.items():
         scores = run.scores[f"{metric}@{k}"]
         by_user = [scores[f"u{user}"] for user in range(len(rows))]

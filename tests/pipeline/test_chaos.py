@@ -13,7 +13,7 @@ import polars as pl
 import pytest
 
 from contracts.schemas import DERIVED
-from evaluation.measured import CHAMPION
+from evaluation.results import CHAMPION
 from serving.releases import publish
 from tests import tiny
 

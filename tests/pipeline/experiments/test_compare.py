@@ -7,8 +7,8 @@ import polars as pl
 import pytest
 
 from contracts import Settings
-from evaluation.marks import nameless, week_marks
-from evaluation.question import Question
+from evaluation.anonymized_metrics import nameless, week_marks
+from evaluation.fingerprint import EvaluationFingerprint
 from pipeline.experiments.mlflow_logger import MlflowLogger
 from pipeline.experiments.run_log import MethodRecord, log_method
 from pipeline.lake import Lake
@@ -53,7 +53,10 @@ def test_a_night_that_measured_nobody_keeps_empty_marks(tmp_path: Path) -> None:
     tracking = MlflowLogger(Settings(), Lake(tmp_path))
     run = tracking.start("final")
     log_method(
-        tracking, run, MethodRecord(Question("night", "a", "b", "c", 20), nameless([week]), "ndcg_at_20"), seed=7
+        tracking,
+        run,
+        MethodRecord(EvaluationFingerprint("night", "a", "b", "c", 20), nameless([week]), "ndcg_at_20"),
+        seed=7,
     )
     kept = pl.read_parquet(tmp_path / "mlartifacts" / run / "artifacts" / "marks.parquet")
     assert kept.columns == ["week", "person", "ndcg_at_20", "users/region"]

@@ -14,10 +14,10 @@ import numpy as np
 import polars as pl
 
 from contracts.errors import BadEvaluationInput
-from evaluation.lists import Floats, Labels, Lists, Mask
-from evaluation.metrics import recall_at_k
-from evaluation.question import digest
-from evaluation.slices import OTHER, Words
+from evaluation.fingerprint import digest
+from evaluation.ranking_metrics import recall_at_k
+from evaluation.rankings import Floats, Labels, Mask, RankedLists
+from evaluation.segment_metrics import OTHER, GroupLabels
 
 WEEK, PERSON = "week", "person"
 USERS, ITEMS = "users/", "items/"
@@ -25,7 +25,11 @@ MIN_USERS = 5
 
 
 def week_marks(
-    user_ids: pl.Series, per_user: Mapping[str, Floats], *, users: Mapping[str, Words], items: Mapping[str, Floats]
+    user_ids: pl.Series,
+    per_user: Mapping[str, Floats],
+    *,
+    users: Mapping[str, GroupLabels],
+    items: Mapping[str, Floats],
 ) -> pl.DataFrame:
     """One week with the ids still in it, for `nameless`: metrics, groups of people, recall by items, each [U]."""
     groups = {f"{USERS}{name}": pl.Series(words, dtype=pl.String) for name, words in users.items()}
@@ -65,12 +69,12 @@ def items_in(marks: pl.DataFrame) -> list[str]:
     return [name for name in marks.columns if name.startswith(ITEMS)]
 
 
-def recall_by_items(lists: Lists, labels: Labels, groups: Mapping[str, Mask], k: int) -> dict[str, Floats]:
+def recall_by_items(lists: RankedLists, labels: Labels, groups: Mapping[str, Mask], k: int) -> dict[str, Floats]:
     """[U] recall at `k` on the labels of each group of items [I] alone; NaN for who has none there."""
     return {name: recall_at_k(lists, labels.only(mask), k) for name, mask in groups.items()}
 
 
-def history_words(touches: np.ndarray) -> Words:
+def history_words(touches: np.ndarray) -> GroupLabels:
     """[U] `new` for who has no touch in training, `light` up to the median of the others, `heavy` above it."""
     known = touches[touches > 0]
     middle = np.median(known) if len(known) else 0

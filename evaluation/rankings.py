@@ -17,7 +17,7 @@ Gains = NDArray[np.float32]
 Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
-NOBODY = -1
+PADDING = -1
 """What fills a list that is shorter than K."""
 
 
@@ -27,7 +27,7 @@ def _check(what: str, *, holds: bool) -> None:
 
 
 @dataclass(frozen=True)
-class Lists:
+class RankedLists:
     """Recommended items, best first: rows of the catalogue, padded with -1 at the end.
 
     Raises `BadEvaluationInput` if the shape, the padding or the items are not so, or an item comes twice.
@@ -41,16 +41,16 @@ class Lists:
         _check(f"lists have shape {rows.shape}; give [users, places]", holds=rows.ndim == 2)
         _check(f"lists hold {rows.dtype}; give int32 item rows", holds=rows.dtype == np.int32)
         _check(f"lists hold item row {rows.min(initial=0)}; use -1 for an empty place", holds=bool((rows >= -1).all()))
-        gaps = ((rows[:, :-1] == NOBODY) & (rows[:, 1:] != NOBODY)).any(axis=1)
+        gaps = ((rows[:, :-1] == PADDING) & (rows[:, 1:] != PADDING)).any(axis=1)
         _check(f"{gaps.sum()} lists have an empty place before an item; pad at the end", holds=not gaps.any())
         ordered = np.sort(rows, axis=1)
-        twice = ((ordered[:, :-1] == ordered[:, 1:]) & (ordered[:, 1:] != NOBODY)).any(axis=1)
+        twice = ((ordered[:, :-1] == ordered[:, 1:]) & (ordered[:, 1:] != PADDING)).any(axis=1)
         _check(f"{twice.sum()} lists hold an item twice; keep its best place", holds=not twice.any())
 
     @property
     def filled(self) -> Mask:
         """[U, K] where a place holds an item."""
-        filled: Mask = self.rows != NOBODY
+        filled: Mask = self.rows != PADDING
         return filled
 
     def top(self, k: int) -> Self:
@@ -128,7 +128,7 @@ class Labels(ItemSets):
         offsets = np.concatenate([[0], np.cumsum(kept)])[self.offsets]
         return Labels(offsets, self.item_rows[kept], self.gains[kept])
 
-    def found(self, lists: Lists) -> Gains:
+    def found(self, lists: RankedLists) -> Gains:
         """[U, K] the gain of each recommended item, 0 where it is none of the user's labels."""
         rows = lists.rows
         _check(f"{len(rows)} lists for {len(self.counts)} labelled users", holds=len(rows) == len(self.counts))

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from evaluation import hold_out
-from evaluation.slices import folded, item_groups, item_table, slice_table, user_slices
+from evaluation.segment_metrics import folded, item_groups, item_table, slice_table, user_slices
 from tests.evaluation.builders import CUT, catalogue, events, labels, lists
 
 

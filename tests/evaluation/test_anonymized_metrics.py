@@ -3,8 +3,8 @@
 import numpy as np
 import polars as pl
 
-from evaluation.marks import history_words, nameless, places, week_marks
-from evaluation.question import Question
+from evaluation.anonymized_metrics import history_words, nameless, places, week_marks
+from evaluation.fingerprint import EvaluationFingerprint
 from tests.evaluation.builders import labels, lists
 
 IDS = [f"person-{row:02}-zq" for row in range(12)]
@@ -51,7 +51,7 @@ def test_users_by_what_they_touched() -> None:
 
 
 def test_recall_by_items_asks_only_who_has_such_a_label() -> None:
-    from evaluation.marks import recall_by_items
+    from evaluation.anonymized_metrics import recall_by_items
 
     tail = np.array([False, True, True])
     found = recall_by_items(lists([0, 1], [0, 1]), labels({1: 1, 2: 1}, {0: 1}), {"tail": tail}, 2)
@@ -60,8 +60,8 @@ def test_recall_by_items_asks_only_who_has_such_a_label() -> None:
 
 
 def test_questions_say_what_differs() -> None:
-    asked = Question("deskdrop", "aa", "bb", "cc", 20)
-    assert asked.unlike(Question("deskdrop", "aa", "bb", "cc", 20)) == ""
-    assert asked.unlike(Question("deskdrop", "aa", "dd", "cc", 10)) == "test (bb and dd), k (20 and 10)"
-    assert Question.read(asked.told) == asked
-    assert asked.fingerprint != Question("deskdrop", "aa", "bb", "cc", 10).fingerprint
+    asked = EvaluationFingerprint("deskdrop", "aa", "bb", "cc", 20)
+    assert asked.unlike(EvaluationFingerprint("deskdrop", "aa", "bb", "cc", 20)) == ""
+    assert asked.unlike(EvaluationFingerprint("deskdrop", "aa", "dd", "cc", 10)) == "test (bb and dd), k (20 and 10)"
+    assert EvaluationFingerprint.read(asked.told) == asked
+    assert asked.fingerprint != EvaluationFingerprint("deskdrop", "aa", "bb", "cc", 10).fingerprint

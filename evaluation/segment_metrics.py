@@ -11,11 +11,11 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from evaluation import metrics
-from evaluation.lists import Floats, Labels, Lists, Mask
+from evaluation import ranking_metrics
+from evaluation.rankings import Floats, Labels, Mask, RankedLists
 from evaluation.splits import Catalogue, Holdout, instant
 
-Words = NDArray[np.object_]
+GroupLabels = NDArray[np.object_]
 """Python text: a region or a language comes from a table, and in fixed-width text one long word makes all as long."""
 
 SMALLEST = 5
@@ -26,7 +26,7 @@ OTHER = "other"
 
 
 def slice_table(
-    per_user: Mapping[str, Floats], slices: Mapping[str, Words], *, min_users: int = SMALLEST
+    per_user: Mapping[str, Floats], slices: Mapping[str, GroupLabels], *, min_users: int = SMALLEST
 ) -> pl.DataFrame:
     """One row a slice and group: `slice, group, users`, and the mean of every metric.
 
@@ -39,14 +39,14 @@ def slice_table(
     return pl.concat([empty, *tables])
 
 
-def pooled(groups: Words, min_users: int) -> Words:
+def pooled(groups: GroupLabels, min_users: int) -> GroupLabels:
     """The groups [U] with those below `min_users` together as `other`, and the unknown named."""
     named = [UNKNOWN if group is None else str(group) for group in groups]
     small = {name for name, users in Counter(named).items() if users < min_users}
     return np.array([OTHER if name in small else name for name in named], dtype=object)
 
 
-def folded(groups: Words, min_users: int) -> Words:
+def folded(groups: GroupLabels, min_users: int) -> GroupLabels:
     """The groups [U], pooled so that a table of them tells of nobody.
 
     What a table hides is what it shows taken from the mean of all. So while `other` is small itself, the smallest
@@ -61,13 +61,13 @@ def folded(groups: Words, min_users: int) -> Words:
     return told
 
 
-def group_sizes(groups: Words) -> dict[str, int]:
+def group_sizes(groups: GroupLabels) -> dict[str, int]:
     """How many users each group has, by name."""
     names, sizes = np.unique(groups, return_counts=True)
     return dict(zip(names.tolist(), sizes.tolist(), strict=True))
 
 
-def _one_slice(values: pl.DataFrame, name: str, groups: Words, min_users: int) -> pl.DataFrame:
+def _one_slice(values: pl.DataFrame, name: str, groups: GroupLabels, min_users: int) -> pl.DataFrame:
     return (
         values.with_columns(group=pl.Series(groups, dtype=pl.String))
         .group_by("group")
@@ -78,7 +78,7 @@ def _one_slice(values: pl.DataFrame, name: str, groups: Words, min_users: int) -
     )
 
 
-def user_slices(holdout: Holdout, *, new_days: int = 28, light_below: int = 10) -> dict[str, Words]:
+def user_slices(holdout: Holdout, *, new_days: int = 28, light_below: int = 10) -> dict[str, GroupLabels]:
     """The holdout's users [U] by tenure (`new`: first event in the `new_days` before the cut) and by history
     (`light`: fewer than `light_below` distinct items)."""
     history = holdout.history
@@ -109,7 +109,7 @@ def popular_items(counts: NDArray[np.int64], head: float = 0.2) -> Mask:
 
 
 def item_table(
-    lists: Lists, labels: Labels, groups: Mapping[str, Mask], k: int, *, min_users: int = SMALLEST
+    lists: RankedLists, labels: Labels, groups: Mapping[str, Mask], k: int, *, min_users: int = SMALLEST
 ) -> pl.DataFrame:
     """One row a group of items: `group, labels, users`, and recall at `k` on the labels of that group alone.
 
@@ -117,7 +117,7 @@ def item_table(
     """
     parts = {name: labels.only(mask) for name, mask in groups.items()}
     parts = {name: part for name, part in parts.items() if (part.counts > 0).sum() >= min_users}
-    figures = [metrics.mean(metrics.recall_at_k(lists, part, k)) for part in parts.values()]
+    figures = [ranking_metrics.mean(ranking_metrics.recall_at_k(lists, part, k)) for part in parts.values()]
     return pl.DataFrame(
         {
             "group": list(parts),

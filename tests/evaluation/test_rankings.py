@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from contracts.errors import BadEvaluationInput
-from evaluation import ItemSets, Labels, Lists, item_sets
+from evaluation import ItemSets, Labels, RankedLists, item_sets
 from tests.evaluation.builders import labels, lists
 
 
@@ -20,12 +20,12 @@ from tests.evaluation.builders import labels, lists
 )
 def test_refuses_what_no_metric_can_measure(rows, message):
     with pytest.raises(BadEvaluationInput, match=re.escape(message)):
-        Lists(rows)
+        RankedLists(rows)
 
 
 def test_padding_may_repeat_and_lists_may_be_empty():
     assert lists([3, -1, -1]).filled.tolist() == [[True, False, False]]
-    assert Lists(np.zeros((0, 5), dtype=np.int32)).top(2).rows.shape == (0, 2)
+    assert RankedLists(np.zeros((0, 5), dtype=np.int32)).top(2).rows.shape == (0, 2)
 
 
 def test_top_beyond_the_list_is_the_list_and_below_one_an_error():

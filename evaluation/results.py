@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contracts.errors import BadEvaluationInput
-from evaluation import metrics
-from evaluation.lists import Floats, Lists, Rows
+from evaluation import ranking_metrics
+from evaluation.rankings import Floats, RankedLists, Rows
 from evaluation.splits import Catalogue, Holdout
 
 RETRIEVAL, RERANKED, FINAL = "two_tower", "reranked", "final"
@@ -18,7 +18,7 @@ CHAMPION = "champion"
 
 
 @dataclass(frozen=True)
-class Measured:
+class MethodMetrics:
     """A method's metrics. `means` holds every number of a table: the means over users, and those of all lists."""
 
     name: str
@@ -35,28 +35,28 @@ class Measured:
 
 
 @dataclass(frozen=True)
-class MeasuredWeek:
+class WeekMetrics:
     """Methods on one week. `users` number its people within a run: who is who over several weeks."""
 
     users: Rows  # [U]
-    methods: Sequence[Measured]
+    methods: Sequence[MethodMetrics]
 
     @property
-    def named(self) -> dict[str, Measured]:
+    def named(self) -> dict[str, MethodMetrics]:
         """The methods by name."""
         return {method.name: method for method in self.methods}
 
 
 def measure(
     name: str,
-    lists: Lists,
+    lists: RankedLists,
     holdout: Holdout,
     catalogue: Catalogue,
     *,
     k: int = 20,
     recall_ks: Sequence[int] = (),
     item_vectors: NDArray[np.float32] | None = None,
-) -> Measured:
+) -> MethodMetrics:
     """Measure `lists` [U, K] of the holdout's users at `k`, and recall at each of `recall_ks` too.
 
     Every method of one table needs the same `item_vectors` [I, D], or its distances say nothing beside the others'.
@@ -65,23 +65,23 @@ def measure(
     """
     labels, creators = holdout.labels, catalogue.creators
     per_user = {
-        f"ndcg_at_{k}": metrics.ndcg_at_k(lists, labels, k),
-        f"recall_at_{k}": metrics.recall_at_k(lists, labels, k),
-        f"hit_rate_at_{k}": metrics.hit_rate_at_k(lists, labels, k),
-        f"mrr_at_{k}": metrics.mrr_at_k(lists, labels, k),
-        **{f"recall_at_{deep}": metrics.recall_at_k(lists, labels, deep) for deep in recall_ks},
+        f"ndcg_at_{k}": ranking_metrics.ndcg_at_k(lists, labels, k),
+        f"recall_at_{k}": ranking_metrics.recall_at_k(lists, labels, k),
+        f"hit_rate_at_{k}": ranking_metrics.hit_rate_at_k(lists, labels, k),
+        f"mrr_at_{k}": ranking_metrics.mrr_at_k(lists, labels, k),
+        **{f"recall_at_{deep}": ranking_metrics.recall_at_k(lists, labels, deep) for deep in recall_ks},
     }
-    of_all = {f"coverage_at_{k}": metrics.catalogue_coverage_at_k(lists, holdout.rankable, k)}
+    of_all = {f"coverage_at_{k}": ranking_metrics.catalogue_coverage_at_k(lists, holdout.rankable, k)}
     if (creators >= 0).any():
-        per_user[f"top_creator_share_at_{k}"] = metrics.top_creator_share_at_k(lists, creators, k)
-        of_all[f"creator_coverage_at_{k}"] = metrics.creator_coverage_at_k(lists, creators, holdout.rankable, k)
+        per_user[f"top_creator_share_at_{k}"] = ranking_metrics.top_creator_share_at_k(lists, creators, k)
+        of_all[f"creator_coverage_at_{k}"] = ranking_metrics.creator_coverage_at_k(lists, creators, holdout.rankable, k)
     if item_vectors is not None and item_vectors.any():
-        per_user[f"intra_list_distance_at_{k}"] = metrics.intra_list_distance_at_k(lists, item_vectors, k)
-    means = {metric: metrics.mean(values) for metric, values in per_user.items()}
-    return Measured(name, len(lists.rows), per_user, {**means, **of_all})
+        per_user[f"intra_list_distance_at_{k}"] = ranking_metrics.intra_list_distance_at_k(lists, item_vectors, k)
+    means = {metric: ranking_metrics.mean(values) for metric, values in per_user.items()}
+    return MethodMetrics(name, len(lists.rows), per_user, {**means, **of_all})
 
 
-def mean_of_weeks(weeks: Sequence[Measured]) -> Measured:
+def macro_average(weeks: Sequence[MethodMetrics]) -> MethodMetrics:
     """One method over several holdouts: each week counts the same, however many users it had."""
     if not weeks:
         raise BadEvaluationInput("no week was measured; give at least one")
@@ -90,5 +90,5 @@ def mean_of_weeks(weeks: Sequence[Measured]) -> Measured:
         raise BadEvaluationInput(f"weeks of different methods ({', '.join(sorted(names))}); average one at a time")
     first = weeks[0]
     per_user = {metric: np.concatenate([week.per_user[metric] for week in weeks]) for metric in first.per_user}
-    means = {metric: metrics.mean(np.array([week.means[metric] for week in weeks])) for metric in first.means}
-    return Measured(first.name, sum(week.users for week in weeks), per_user, means)
+    means = {metric: ranking_metrics.mean(np.array([week.means[metric] for week in weeks])) for metric in first.means}
+    return MethodMetrics(first.name, sum(week.users for week in weeks), per_user, means)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import polars as pl
 from rich.table import Table
 
-from evaluation.measured import Measured
+from evaluation.results import MethodMetrics
 from evaluation.verdicts import Verdicts
 
 METHOD = "method"
@@ -14,7 +14,7 @@ HIGHER_IS_BETTER = ("ndcg", "recall", "hit_rate", "mrr")
 """Metrics whose best is marked. Coverage and distance have no best: random lists win both."""
 
 
-def metrics_table(methods: Sequence[Measured], metrics: Sequence[str] | None = None) -> pl.DataFrame:
+def metrics_table(methods: Sequence[MethodMetrics], metrics: Sequence[str] | None = None) -> pl.DataFrame:
     """One row a method: `method, users`, and its means; `metrics` picks and orders columns (default all, as measured).
 
     A metric that a method lacks is null.

@@ -13,7 +13,7 @@ DIGEST, SHOWN = 64, 12
 
 
 @dataclass(frozen=True)
-class Question:
+class EvaluationFingerprint:
     """The data that was learned from, the rows that were asked for, of whom, and how deep. Texts are sha256 digests,
     but for `dataset`, which is a name."""
 
@@ -38,7 +38,7 @@ class Question:
         """Of what `told` said. Raises `KeyError` where a part is missing."""
         return cls(told["dataset"], told["train"], told["test"], told["users"], int(told["k"]))
 
-    def unlike(self, other: "Question") -> str:
+    def unlike(self, other: "EvaluationFingerprint") -> str:
         """What differs, in words; empty where the questions are the same."""
         theirs = other.told
         pairs = {name: (value, theirs[name]) for name, value in self.told.items() if value != theirs[name]}

@@ -7,7 +7,7 @@ Shapes: U users, K places, I items, D size of an item vector.
 import numpy as np
 from numpy.typing import ArrayLike
 
-from evaluation.lists import NOBODY, Floats, Labels, Lists, Mask, Rows
+from evaluation.rankings import PADDING, Floats, Labels, Mask, RankedLists, Rows
 
 CHUNK_USERS = 4096
 
@@ -38,7 +38,7 @@ def _share(part: ArrayLike, whole: ArrayLike) -> Floats:
     return share
 
 
-def ndcg_at_k(lists: Lists, labels: Labels, k: int, *, graded: bool = False) -> Floats:
+def ndcg_at_k(lists: RankedLists, labels: Labels, k: int, *, graded: bool = False) -> Floats:
     """[U] normalised discounted cumulative gain (Järvelin & Kekäläinen 2002, doi:10.1145/582415.582418).
 
     A label is worth 1, or its gain where `graded`; place i counts 1 / log2(i + 2); 1 is the best list of `k`.
@@ -48,51 +48,51 @@ def ndcg_at_k(lists: Lists, labels: Labels, k: int, *, graded: bool = False) -> 
     return _share(worth @ _discounts(worth.shape[1]), _ideal_dcg(labels, k, graded=graded))
 
 
-def recall_at_k(lists: Lists, labels: Labels, k: int) -> Floats:
+def recall_at_k(lists: RankedLists, labels: Labels, k: int) -> Floats:
     """[U] share of a user's labels among the first `k`, over all of them (not over at most `k`)."""
     return _share((labels.found(lists.top(k)) > 0).sum(axis=1), labels.counts)
 
 
-def hit_rate_at_k(lists: Lists, labels: Labels, k: int) -> Floats:
+def hit_rate_at_k(lists: RankedLists, labels: Labels, k: int) -> Floats:
     """[U] 1 where at least one of the first `k` is a label, else 0."""
     hits = (labels.found(lists.top(k)) > 0).any(axis=1)
     return np.where(labels.counts > 0, hits.astype(np.float64), np.nan)
 
 
-def mrr_at_k(lists: Lists, labels: Labels, k: int) -> Floats:
+def mrr_at_k(lists: RankedLists, labels: Labels, k: int) -> Floats:
     """[U] 1 over the place (from 1) of the first label among the first `k`, 0 without one (Voorhees, TREC-8 1999)."""
     hits = labels.found(lists.top(k)) > 0
     reciprocal = np.where(hits.any(axis=1), 1 / (hits.argmax(axis=1) + 1), 0.0)
     return np.where(labels.counts > 0, reciprocal, np.nan)
 
 
-def catalogue_coverage_at_k(lists: Lists, rankable: Mask, k: int) -> float:
+def catalogue_coverage_at_k(lists: RankedLists, rankable: Mask, k: int) -> float:
     """Share of the rankable items [I] that someone is shown (Ge et al. 2010, doi:10.1145/1864708.1864761)."""
     shown = np.unique(lists.top(k).rows)
-    return _of((shown != NOBODY).sum(), rankable.sum())
+    return _of((shown != PADDING).sum(), rankable.sum())
 
 
-def creator_coverage_at_k(lists: Lists, creators: Rows, rankable: Mask, k: int) -> float:
+def creator_coverage_at_k(lists: RankedLists, creators: Rows, rankable: Mask, k: int) -> float:
     """Share of creators with a rankable item whose work someone is shown. `creators` [I], -1 unknown."""
     rows = lists.top(k).rows
-    shown = np.unique(creators[rows[rows != NOBODY]])
+    shown = np.unique(creators[rows[rows != PADDING]])
     there = np.unique(creators[rankable])
     return _of((shown >= 0).sum(), (there >= 0).sum())
 
 
-def top_creator_share_at_k(lists: Lists, creators: Rows, k: int) -> Floats:
+def top_creator_share_at_k(lists: RankedLists, creators: Rows, k: int) -> Floats:
     """[U] share of a list's places that its most frequent creator holds; an unknown creator stands alone."""
     rows = lists.top(k).rows
-    users, places = np.nonzero(rows != NOBODY)
+    users, places = np.nonzero(rows != PADDING)
     makers = creators[rows[users, places]].astype(np.int64)
     makers = np.where(makers >= 0, makers, -1 - rows[users, places])  # a name of their own
     pairs, counts = np.unique((users << 32) + (makers + (1 << 31)), return_counts=True)
     most = np.zeros(len(rows))
     np.maximum.at(most, pairs >> 32, counts)
-    return _share(most, (rows != NOBODY).sum(axis=1))
+    return _share(most, (rows != PADDING).sum(axis=1))
 
 
-def intra_list_distance_at_k(lists: Lists, item_vectors: np.ndarray, k: int) -> Floats:
+def intra_list_distance_at_k(lists: RankedLists, item_vectors: np.ndarray, k: int) -> Floats:
     """[U] mean cosine distance over the pairs of a list (Ziegler et al. 2005, doi:10.1145/1060745.1060754).
 
     `item_vectors` [I, D]. Items with a zero vector are left out; a list of fewer than two others has NaN.
@@ -105,7 +105,7 @@ def intra_list_distance_at_k(lists: Lists, item_vectors: np.ndarray, k: int) -> 
 def _mean_pair_distance(rows: Rows, item_vectors: np.ndarray) -> Floats:
     vectors = item_vectors[rows].astype(np.float64)  # [U, K, D]; -1 reads some item, and is silenced below
     lengths = np.linalg.norm(vectors, axis=2, keepdims=True)
-    there = (lengths > 0) & (rows != NOBODY)[:, :, None]
+    there = (lengths > 0) & (rows != PADDING)[:, :, None]
     unit = np.divide(vectors, lengths, out=np.zeros_like(vectors), where=there)
     n = there.sum(axis=(1, 2))
     # |sum of v|^2 counts every ordered pair and each vector with itself

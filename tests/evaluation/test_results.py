@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from contracts.errors import BadEvaluationInput
-from evaluation import hold_out, mean_of_weeks, measure
+from evaluation import hold_out, macro_average, measure
 from tests.evaluation.builders import CUT, catalogue, events, lists, measured
 
 ITEMS = catalogue([-9, -9, -9])
@@ -42,7 +42,7 @@ def test_what_the_catalogue_cannot_tell_is_not_measured():
 
 
 def test_weeks_count_the_same():
-    both = mean_of_weeks([measured("final", [1.0]), measured("final", [0.0, 0.5])])
+    both = macro_average([measured("final", [1.0]), measured("final", [0.0, 0.5])])
     assert both.means["ndcg_at_20"] == pytest.approx((1 + 0.25) / 2)
     assert both.users == 3
     assert both.per_user["ndcg_at_20"].tolist() == [1, 0, 0.5]
@@ -50,6 +50,6 @@ def test_weeks_count_the_same():
 
 def test_no_week_and_unlike_methods_are_errors():
     with pytest.raises(BadEvaluationInput, match="no week was measured"):
-        mean_of_weeks([])
+        macro_average([])
     with pytest.raises(BadEvaluationInput, match=r"weeks of different methods \(a, b\)"):
-        mean_of_weeks([measured("a", [1.0]), measured("b", [1.0])])
+        macro_average([measured("a", [1.0]), measured("b", [1.0])])

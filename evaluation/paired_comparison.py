@@ -7,9 +7,9 @@ import numpy as np
 import polars as pl
 
 from contracts.errors import BadEvaluationInput
+from evaluation.anonymized_metrics import MIN_USERS, PERSON, WEEK, items_in, metrics_in, words_in
 from evaluation.bootstrap import Interval, paired_interval
-from evaluation.marks import MIN_USERS, PERSON, WEEK, items_in, metrics_in, words_in
-from evaluation.report import HIGHER_IS_BETTER, heading
+from evaluation.metrics_tables import HIGHER_IS_BETTER, heading
 
 CONFIDENCE, POWER = 0.95, 0.8
 EVERYONE = ""

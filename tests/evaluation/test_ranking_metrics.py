@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import ndcg_score
 
-from evaluation import Lists, metrics
+from evaluation import RankedLists, ranking_metrics
 from tests.evaluation.builders import labels, lists
 
 LOG3 = math.log2(3)
@@ -14,45 +14,55 @@ LISTS, LABELS = lists([0, 3, 2]), labels({1: 1, 3: 2})
 
 def test_ndcg_by_hand():
     # found in place 2: 1 / log2(3); the best list has both first: 1 + 1 / log2(3)
-    assert metrics.ndcg_at_k(LISTS, LABELS, 3) == pytest.approx([(1 / LOG3) / (1 + 1 / LOG3)])
+    assert ranking_metrics.ndcg_at_k(LISTS, LABELS, 3) == pytest.approx([(1 / LOG3) / (1 + 1 / LOG3)])
 
 
 def test_graded_ndcg_by_hand():
-    assert metrics.ndcg_at_k(LISTS, LABELS, 3, graded=True) == pytest.approx([(2 / LOG3) / (2 + 1 / LOG3)])
+    assert ranking_metrics.ndcg_at_k(LISTS, LABELS, 3, graded=True) == pytest.approx([(2 / LOG3) / (2 + 1 / LOG3)])
 
 
 def test_the_best_list_of_k_has_ndcg_one_though_k_cannot_hold_all_labels():
     many = labels({0: 1, 1: 1, 2: 1})
-    assert metrics.ndcg_at_k(lists([2, 0]), many, 2) == pytest.approx([1])
-    assert metrics.recall_at_k(lists([2, 0]), many, 2) == pytest.approx([2 / 3])
+    assert ranking_metrics.ndcg_at_k(lists([2, 0]), many, 2) == pytest.approx([1])
+    assert ranking_metrics.recall_at_k(lists([2, 0]), many, 2) == pytest.approx([2 / 3])
 
 
 def test_recall_hit_rate_and_mrr_by_hand():
-    assert metrics.recall_at_k(LISTS, LABELS, 3).tolist() == [0.5]
-    assert metrics.hit_rate_at_k(LISTS, LABELS, 3).tolist() == [1]
-    assert metrics.mrr_at_k(LISTS, LABELS, 3).tolist() == [0.5]
+    assert ranking_metrics.recall_at_k(LISTS, LABELS, 3).tolist() == [0.5]
+    assert ranking_metrics.hit_rate_at_k(LISTS, LABELS, 3).tolist() == [1]
+    assert ranking_metrics.mrr_at_k(LISTS, LABELS, 3).tolist() == [0.5]
 
 
 def test_nothing_below_place_k_counts():
-    for metric in (metrics.ndcg_at_k, metrics.recall_at_k, metrics.hit_rate_at_k, metrics.mrr_at_k):
+    for metric in (
+        ranking_metrics.ndcg_at_k,
+        ranking_metrics.recall_at_k,
+        ranking_metrics.hit_rate_at_k,
+        ranking_metrics.mrr_at_k,
+    ):
         assert metric(LISTS, LABELS, 1).tolist() == [0]
 
 
 def test_users_without_labels_are_nan_and_left_out_of_the_mean():
     two = labels({3: 1}, {})
-    for metric in (metrics.ndcg_at_k, metrics.recall_at_k, metrics.hit_rate_at_k, metrics.mrr_at_k):
+    for metric in (
+        ranking_metrics.ndcg_at_k,
+        ranking_metrics.recall_at_k,
+        ranking_metrics.hit_rate_at_k,
+        ranking_metrics.mrr_at_k,
+    ):
         values = metric(lists([3], [3]), two, 1)
         assert values[0] == 1
         assert math.isnan(values[1])
-        assert metrics.mean(values) == 1
-    assert math.isnan(metrics.mean(np.array([np.nan])))
-    assert math.isnan(metrics.mean(np.zeros(0)))
+        assert ranking_metrics.mean(values) == 1
+    assert math.isnan(ranking_metrics.mean(np.array([np.nan])))
+    assert math.isnan(ranking_metrics.mean(np.zeros(0)))
 
 
 def test_no_users_at_all():
-    empty = Lists(np.zeros((0, 3), dtype=np.int32))
-    assert metrics.ndcg_at_k(empty, labels(), 3).shape == (0,)
-    assert metrics.intra_list_distance_at_k(empty, np.ones((2, 2)), 3).shape == (0,)
+    empty = RankedLists(np.zeros((0, 3), dtype=np.int32))
+    assert ranking_metrics.ndcg_at_k(empty, labels(), 3).shape == (0,)
+    assert ranking_metrics.intra_list_distance_at_k(empty, np.ones((2, 2)), 3).shape == (0,)
 
 
 def random_case(users=60, items=40, k=10, seed=0):
@@ -71,7 +81,7 @@ def test_ndcg_agrees_with_scikit_learn(graded, k):
     for user, gains in enumerate(wanted):
         truth[user, list(gains)] = list(gains.values()) if graded else 1
         scores[user, rows[user]] = np.arange(10, 0, -1)
-    ours = metrics.ndcg_at_k(lists(*rows), labels(*wanted), k, graded=graded)
+    ours = ranking_metrics.ndcg_at_k(lists(*rows), labels(*wanted), k, graded=graded)
     theirs = [ndcg_score(truth[[user]], scores[[user]], k=k) for user in range(60)]
     assert ours == pytest.approx(theirs, abs=1e-12)
 
@@ -82,25 +92,25 @@ def test_the_others_agree_with_a_slow_loop(k):
     for user, gains in enumerate(wanted):
         hits = [place for place, item in enumerate(rows[user][:k]) if int(item) in gains]
         one, own = lists(rows[user]), labels(gains)
-        assert metrics.recall_at_k(one, own, k)[0] == pytest.approx(len(hits) / len(gains))
-        assert metrics.mrr_at_k(one, own, k)[0] == (1 / (hits[0] + 1) if hits else 0)
+        assert ranking_metrics.recall_at_k(one, own, k)[0] == pytest.approx(len(hits) / len(gains))
+        assert ranking_metrics.mrr_at_k(one, own, k)[0] == (1 / (hits[0] + 1) if hits else 0)
 
 
 def test_catalogue_coverage_counts_distinct_items_of_those_that_can_be_shown():
     # items 0 and 1 are shown of the four rankable ones
     rankable = np.array([True, True, True, True, False])
-    assert metrics.catalogue_coverage_at_k(lists([0, 1], [1, -1]), rankable, 2) == 0.5
-    assert math.isnan(metrics.catalogue_coverage_at_k(lists([-1]), np.zeros(5, dtype=bool), 1))
+    assert ranking_metrics.catalogue_coverage_at_k(lists([0, 1], [1, -1]), rankable, 2) == 0.5
+    assert math.isnan(ranking_metrics.catalogue_coverage_at_k(lists([-1]), np.zeros(5, dtype=bool), 1))
 
 
 def test_creator_coverage_counts_creators_and_no_unknown_one():
     creators = np.array([7, 7, 8, -1], dtype=np.int32)
-    assert metrics.creator_coverage_at_k(lists([0, 1, 3]), creators, np.ones(4, dtype=bool), 3) == 0.5
+    assert ranking_metrics.creator_coverage_at_k(lists([0, 1, 3]), creators, np.ones(4, dtype=bool), 3) == 0.5
 
 
 def test_top_creator_share_and_unknown_creators_stand_alone():
     creators = np.array([7, 7, 8, -1, -1], dtype=np.int32)
-    shares = metrics.top_creator_share_at_k(lists([0, 1, 2, -1], [3, 4, 2, 0], [-1, -1, -1, -1]), creators, 4)
+    shares = ranking_metrics.top_creator_share_at_k(lists([0, 1, 2, -1], [3, 4, 2, 0], [-1, -1, -1, -1]), creators, 4)
     assert shares[:2].tolist() == [2 / 3, 1 / 4]
     assert math.isnan(shares[2])
 
@@ -109,15 +119,15 @@ def test_intra_list_distance_by_hand():
     east, north, zero = [2, 0], [0, 5], [0, 0]
     vectors = np.array([east, north, zero, east])
     # east-north 1, east-east 0, north-east 1: mean 2/3; the zero vector and the padding are nobody
-    values = metrics.intra_list_distance_at_k(lists([0, 1, 3, 2], [0, 1, -1, -1], [0, -1, -1, -1]), vectors, 4)
+    values = ranking_metrics.intra_list_distance_at_k(lists([0, 1, 3, 2], [0, 1, -1, -1], [0, -1, -1, -1]), vectors, 4)
     assert values[:2] == pytest.approx([2 / 3, 1])
     assert math.isnan(values[2])
 
 
 def test_intra_list_distance_agrees_with_a_slow_loop_over_chunks(monkeypatch):
-    monkeypatch.setattr(metrics, "CHUNK_USERS", 7)
+    monkeypatch.setattr(ranking_metrics, "CHUNK_USERS", 7)
     rows, _ = random_case(seed=2)
     vectors = np.random.default_rng(3).normal(size=(40, 6))
     unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
     slow = [np.mean([1 - unit[a] @ unit[b] for n, a in enumerate(row) for b in row[:n]]) for row in rows]
-    assert metrics.intra_list_distance_at_k(lists(*rows), vectors, 10) == pytest.approx(slow)
+    assert ranking_metrics.intra_list_distance_at_k(lists(*rows), vectors, 10) == pytest.approx(slow)
