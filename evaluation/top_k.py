@@ -17,6 +17,8 @@ BLOCK = 64
 """Columns of a block, whose maximum is compared first."""
 NOT_RANKED = np.float32(-np.inf)
 Scores = NDArray[np.float32]
+ScoresOf = Callable[[Rows], Scores]
+"""[U, I] scores of some users, which may be overwritten."""
 
 
 @dataclass(frozen=True)
@@ -49,9 +51,7 @@ def _first_unseen(order: Rows, user_rows: Rows, k: int, seen: ItemSets) -> Rows:
     return rows
 
 
-def best_unseen(
-    scores_of: Callable[[Rows], Scores], user_rows: Rows, k: int, *, rankable: Mask, seen: ItemSets
-) -> TopK:
+def best_unseen(scores_of: ScoresOf, user_rows: Rows, k: int, *, rankable: Mask, seen: ItemSets) -> TopK:
     """The `k` rankable unseen items of the highest score; an item of score -inf is never listed.
 
     `scores_of(user_rows)` gives [U, I] that may be overwritten, and is called for a chunk of users at a time. `seen`

@@ -20,7 +20,7 @@ from evaluation import (
     hold_out,
     measure,
 )
-from evaluation.baselines import night_baselines
+from models.baselines import night_baselines
 from pipeline.feature_assembly import CatalogSnapshot, FeatureSnapshot, rows_of
 from pipeline.landed import opted_out
 from pipeline.run_context import RunContext

@@ -34,7 +34,6 @@ PACKAGES = [
     "ranking",
     "serving",
 ]
-BENCHMARK_BASELINES = {"evaluation.baselines.bpr", "evaluation.baselines.ease"}
 
 
 def modules() -> dict[str, Path]:
@@ -84,11 +83,6 @@ def test_every_module_of_models_and_ranking_is_reached_from_the_night() -> None:
     ours = {name for name in MODULES if name.startswith(("models", "ranking"))}
     assert ours - NIGHT == {"ranking.explanations"}, "the server reads it at a request"
     assert ours - NIGHT <= closure({"serving.app"})
-
-
-def test_every_baseline_is_reached_but_those_that_only_benchmarks_use() -> None:
-    ours = {name for name in MODULES if name.startswith("evaluation.baselines")}
-    assert ours - NIGHT == BENCHMARK_BASELINES
 
 
 def test_the_closure_follows_imports_by_name() -> None:

@@ -9,7 +9,7 @@ from benchmarks.datasets import Split
 from benchmarks.pairs import liked
 from benchmarks.peers.peer import Peer
 from benchmarks.retriever import Scored
-from evaluation.baselines.ease import EaseConfig, ease_scores
+from models.baselines.ease import EaseConfig, ease_scores
 
 if TYPE_CHECKING:
     from optuna import Trial

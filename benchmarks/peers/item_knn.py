@@ -8,7 +8,7 @@ from pydantic import BaseModel
 from benchmarks.pairs import liked
 from benchmarks.peers.peer import Peer
 from benchmarks.retriever import Scored
-from evaluation.baselines.item_knn import ItemKnnConfig, item_knn_scores
+from models.baselines.item_knn import ItemKnnConfig, item_knn_scores
 
 if TYPE_CHECKING:
     from optuna import Trial

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict
 from benchmarks.pairs import liked
 from benchmarks.peers.peer import Peer
 from benchmarks.retriever import Scored
-from evaluation.baselines.popularity import popularity_scores
+from models.baselines.popularity import popularity_scores
 
 if TYPE_CHECKING:
     from optuna import Trial

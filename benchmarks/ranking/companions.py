@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 from threadpoolctl import threadpool_limits
 
-from evaluation.baselines.ease import EaseConfig, ease_weights
+from models.baselines.ease import EaseConfig, ease_weights
 from ranking.ragged import Longs, ranks_within, spread
 from ranking.tables import Candidates, Floats, Rows, Users
 

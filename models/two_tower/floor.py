@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from evaluation.baselines.ials import IalsConfig, ials_scores
-from evaluation.baselines.item_knn import ItemKnnConfig, item_knn_scores
-from evaluation.baselines.popularity import popularity_scores
-from evaluation.baselines.recommender import ScoresOf
+from evaluation.top_k import ScoresOf
+from models.baselines.ials import IalsConfig, ials_scores
+from models.baselines.item_knn import ItemKnnConfig, item_knn_scores
+from models.baselines.popularity import popularity_scores
 from models.two_tower.holdout import HeldOut
 
 

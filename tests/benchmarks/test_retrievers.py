@@ -13,7 +13,7 @@ from benchmarks.methods import METHODS, build, parsed
 from benchmarks.pairs import dated
 from benchmarks.peers.sasrec import top_of
 from contracts.errors import PeerFailed, UnknownMethod
-from evaluation.baselines.ease import ease_weights
+from models.baselines.ease import ease_weights
 
 PEERS = [name for name in METHODS if name not in ("two_tower", "sasrec")]
 FAST = {"ials": {"embedding_size": 2}, "bpr": {"embedding_size": 8}}

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from contracts.errors import UntrainableInput
-from evaluation.baselines.ials import IalsConfig, ials_factors
+from models.baselines.ials import IalsConfig, ials_factors
 from models.two_tower.collaborative.bag import train_bag
 from models.two_tower.collaborative.config import CollaborativeConfig
 from models.two_tower.collaborative.encoder import CollaborativeEncoder, Sums, of_transformer

@@ -7,24 +7,24 @@ from implicit.nearest_neighbours import ItemItemRecommender, bm25_weight, normal
 from pydantic import BaseModel, ConfigDict, Field
 from scipy.sparse import csr_matrix
 
-from evaluation.baselines.recommender import ScoresOf
 from evaluation.rankings import Rows
-from evaluation.top_k import Scores
+from evaluation.top_k import Scores, ScoresOf
 
 
 class ItemKnnConfig(BaseModel):
-    """What item-kNN is."""
+    """Settings of item-kNN."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     neighbours: int = Field(100, ge=1, description="nearest items kept for each item")
-    weighting: Literal["cosine", "tfidf", "bm25"] = Field("tfidf", description="what a like weighs")
-    k1: float = Field(1.2, gt=0, description="of bm25: how soon more likes stop counting")
+    weighting: Literal["cosine", "tfidf", "bm25"] = Field("tfidf", description="weight of a positive")
+    k1: float = Field(1.2, gt=0, description="of bm25: how soon more positives stop counting")
     b: float = Field(0.75, ge=0, le=1, description="of bm25: how much popular items are held down")
 
 
-def item_knn_scores(liked: csr_matrix, config: ItemKnnConfig, *, threads: int = 1) -> ScoresOf:
-    """The sums of the similarities to what the users of `liked` [U, I] liked."""
+def item_knn_scores(liked: csr_matrix, config: ItemKnnConfig, *, seed: int = 0, threads: int = 1) -> ScoresOf:
+    """The sums of the similarities to what the users of `liked` [U, I] liked. Nothing is random."""
+    del seed
     model = ItemItemRecommender(K=config.neighbours, num_threads=threads)
     model.fit(_weighted(liked, config), show_progress=False)
 

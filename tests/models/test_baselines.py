@@ -4,15 +4,11 @@ import numpy as np
 import pytest
 
 from evaluation import RankedLists, hold_out, item_sets, top_k
-from evaluation.baselines import (
-    Ials,
-    IalsConfig,
-    ItemKnn,
-    ItemKnnConfig,
-    MostPopular,
-    NewestFirst,
-    night_baselines,
-)
+from models.baselines import SCORERS, night_baselines
+from models.baselines.baseline_registry import NightScorer
+from models.baselines.ials import IalsConfig
+from models.baselines.item_knn import ItemKnnConfig
+from models.baselines.popularity import MostPopular, NewestFirst
 from tests.evaluation.builders import CUT, catalogue, events
 
 
@@ -109,7 +105,15 @@ class TestEveryBaseline:
         assert model.recommend(rows(0, 2), 2, rankable=ALL, seen=empty.touched).rows.tolist() == [[3, 2], [3, 2]]
 
 
-@pytest.mark.parametrize("learner", [ItemKnn(ItemKnnConfig(neighbours=5)), Ials(IalsConfig(embedding_size=4))])
+SCORED = [
+    NightScorer("item_knn", ItemKnnConfig(neighbours=5), keep_zeros=False),
+    NightScorer("ials", IalsConfig(embedding_size=4)),
+    NightScorer("bpr", SCORERS["bpr"].config(embedding_size=4)),
+    NightScorer("ease", SCORERS["ease"].config(regularization=1.0)),
+]
+
+
+@pytest.mark.parametrize("learner", SCORED, ids=lambda scorer: scorer.name)
 def test_learners_find_the_other_half_of_a_taste(learner):
     # users like either the items 0-3 or 4-7; user 0 has not seen 3, user 10 not 7
     cold = {(0, 3), (10, 7)}
@@ -122,7 +126,7 @@ def test_learners_find_the_other_half_of_a_taste(learner):
 
 def test_item_knn_lists_only_what_something_speaks_for():
     log = events([(0, 0, -1, 1), (1, 0, -1, 1), (1, 1, -1, 1), (2, 2, -1, 1), (2, 3, -1, 1)], users=3, items=4)
-    model = ItemKnn().fit(log, catalogue([-5] * 4), CUT)
+    model = NightScorer("item_knn", ItemKnnConfig(), keep_zeros=False).fit(log, catalogue([-5] * 4), CUT)
     assert model.recommend(rows(0), 3, rankable=ALL, seen=log.touched).rows.tolist() == [[1, -1, -1]]
 
 

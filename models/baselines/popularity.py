@@ -1,20 +1,29 @@
-"""Baselines that show everyone the same order: the newest first, and the most popular of some days."""
+"""Baselines with one order for all users: newest first, and most popular within some days."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import numpy as np
+from pydantic import BaseModel, ConfigDict
 from scipy.sparse import csr_matrix
 
-from evaluation.baselines.recommender import ScoresOf
 from evaluation.rankings import ItemSets, Mask, RankedLists, Rows
 from evaluation.splits import Catalogue, Events, Instants
-from evaluation.top_k import first_unseen
+from evaluation.top_k import ScoresOf, first_unseen
 
 
-def popularity_scores(liked: csr_matrix) -> ScoresOf:
-    """How many users of `liked` [U, I] liked each item, the same for everyone."""
-    counts = np.bincount(liked.indices, minlength=liked.shape[1]).astype(np.float32)
+class MostPopularConfig(BaseModel):
+    """It has no settings."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+def popularity_scores(
+    matrix: csr_matrix, config: MostPopularConfig | None = None, *, seed: int = 0, threads: int = 0
+) -> ScoresOf:
+    """The number of users of each item of `matrix` [U, I], the same for all users. Nothing is random or parallel."""
+    del config, seed, threads
+    counts = np.bincount(matrix.indices, minlength=matrix.shape[1]).astype(np.float32)
     return lambda user_rows: np.tile(counts, (len(user_rows), 1))
 
 

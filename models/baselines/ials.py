@@ -10,19 +10,18 @@ from scipy.sparse import csr_matrix
 from threadpoolctl import threadpool_limits
 
 from contracts.errors import PeerFailed
-from evaluation.baselines.recommender import ScoresOf
 from evaluation.rankings import Rows
-from evaluation.top_k import Scores
+from evaluation.top_k import Scores, ScoresOf
 
 
 class IalsConfig(BaseModel):
-    """What iALS is."""
+    """Settings of iALS."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     embedding_size: int = Field(64, ge=1, description="length of a user and an item vector")
     regularization: float = Field(0.01, ge=0, description="weight of the vectors' squared length")
-    alpha: float = Field(1.0, gt=0, description="confidence of a like, or that a unit of log strength adds")
+    alpha: float = Field(1.0, gt=0, description="confidence of a positive, or what a unit of log strength adds")
     epochs: int = Field(15, ge=1, description="times that users and items are solved in turn")
     confidence: Literal["linear", "log"] = Field(
         "linear", description="alpha * strength, or 1 + alpha * log(1 + strength), the paper's second form"

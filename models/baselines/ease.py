@@ -7,22 +7,22 @@ from scipy.linalg import inv
 from scipy.sparse import csr_matrix
 from threadpoolctl import threadpool_limits
 
-from evaluation.baselines.recommender import ScoresOf
 from evaluation.rankings import Rows
-from evaluation.top_k import Scores
+from evaluation.top_k import Scores, ScoresOf
 
 
 class EaseConfig(BaseModel):
-    """What EASE is."""
+    """Settings of EASE."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     regularization: float = Field(500.0, gt=0, description="added to each item's count on the diagonal")
-    most_items: int = Field(20_000, ge=1, description="catalogues above this are left out: an inverse costs items^3")
+    most_items: int = Field(20_000, ge=1, description="a larger catalogue is refused: an inverse costs items^3")
 
 
-def ease_scores(liked: csr_matrix, config: EaseConfig, *, threads: int = 0) -> ScoresOf:
-    """Items as weighted sums of the other items of the users of `liked` [U, I]."""
+def ease_scores(liked: csr_matrix, config: EaseConfig, *, seed: int = 0, threads: int = 0) -> ScoresOf:
+    """Items as weighted sums of the other items of the users of `liked` [U, I]. Nothing is random."""
+    del seed
     with threadpool_limits(threads or None, "blas"):
         weights_II = ease_weights(liked, config.regularization)
 
