@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from benchmarks.pairs import dated, named
+from benchmarks.interaction_matrix import dated, named
 from contracts import Action
 from contracts import columns as c
 from contracts.errors import DataMissing

@@ -15,9 +15,9 @@ import optuna
 import polars as pl
 
 from benchmarks.datasets import Split
-from benchmarks.measured_fit import Job, fit
-from benchmarks.methods import Params, build, method
-from benchmarks.pairs import labels_of
+from benchmarks.interaction_matrix import labels_of
+from benchmarks.method_registry import Params, build, method
+from benchmarks.profiling import Job, fit
 from contracts import columns as c
 from contracts.errors import PeerFailed
 from evaluation import MethodMetrics, RankedLists

@@ -24,7 +24,7 @@ HELD = "benchmarks.held"
 def _from_file(context: typer.Context, path: Path | None) -> Path | None:
     """The file's fields become the defaults of the flags."""
     if path is not None:
-        from benchmarks.config import read_config
+        from benchmarks.benchmark_config import read_config
 
         config = read_config(path)
         context.default_map, context.meta[HELD] = config.flags, config.settings
@@ -69,8 +69,8 @@ def retrieval(
 
 
 def _alone(train: Path, test: Path, k: int, settings: list[str], out: Path, *, ordered: bool) -> None:
-    from benchmarks.methods import OURS, parsed
-    from benchmarks.retrieval import run
+    from benchmarks.method_registry import OURS, parsed
+    from benchmarks.retrieval_benchmark import run
     from contracts import Settings
 
     params = parsed(settings, names=[OURS]).get(OURS, {})
@@ -81,7 +81,7 @@ def _alone(train: Path, test: Path, k: int, settings: list[str], out: Path, *, o
 
 def _plan(data: Path, dataset: str, methods: str, trials: int, settings: list[str], out: Path) -> "Plan":
     from benchmarks.comparison import Plan
-    from benchmarks.methods import METHODS, parsed
+    from benchmarks.method_registry import METHODS, parsed
 
     chosen = methods.split(",") if methods else list(METHODS)
     asked = {"--data": _shown(data), "--dataset": dataset, "--methods": ",".join(chosen), "--trials": trials}
@@ -100,7 +100,7 @@ def _shown(path: Path) -> str:
 
 def _compare(plan: "Plan") -> None:
     from benchmarks.comparison import compare
-    from benchmarks.tables import quality_table
+    from benchmarks.summary_text import quality_table
     from contracts import Settings
     from evaluation import rich_table
     from pipeline.console import console
@@ -122,8 +122,8 @@ def ranking(
     out: Annotated[Path, typer.Option(help="Folder for metrics.json and the raw outputs.")],
 ) -> None:
     """The night's two stages on a global split in time, beside retrieval alone and tuned peers."""
-    from benchmarks.ranking.benchmark import PEERS, Plan, parsed_parts, rank
-    from benchmarks.ranking.report import ranking_table
+    from benchmarks.ranking_benchmark import PEERS, Plan, parsed_parts, rank
+    from benchmarks.ranking_report import ranking_table
     from contracts import Settings
     from evaluation import rich_table
     from pipeline.console import console
@@ -143,7 +143,7 @@ def report(
     out: Annotated[Path, typer.Option(help="Folder for benchmarks.md and its plots.")] = Path("docs"),
 ) -> None:
     """Make benchmarks.md and its plots of earlier runs."""
-    from benchmarks.report import write_report
+    from benchmarks.benchmark_report import write_report
 
     typer.echo(f"wrote {write_report(runs, out)}")
 

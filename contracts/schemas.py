@@ -171,7 +171,7 @@ CANDIDATES = pa.schema(
         pa.field("retrieval_score", pa.float32()),
     ]
 )
-"""One row a labelled cut, user and candidate. `sources` is a bit set over `ranking.tables.SOURCES`."""
+"""One row a labelled cut, user and candidate. `sources` is a bit set over `ranking.feature_arrays.SOURCES`."""
 
 DERIVED = {
     "events": EVENTS,

@@ -24,7 +24,7 @@ from models.baselines import night_baselines
 from pipeline.feature_assembly import CatalogSnapshot, FeatureSnapshot, rows_of
 from pipeline.landed import opted_out
 from pipeline.run_context import RunContext
-from ranking.tables import Ids, Rows, ids_of
+from ranking.feature_arrays import Ids, Rows, ids_of
 
 K = 20
 DEEP = 200

@@ -18,8 +18,8 @@ from contracts import columns as c
 from pipeline.importers import landed_users
 from pipeline.landed import known_items, opted_out, without_opted_out_creators
 from pipeline.run_context import RunContext
+from ranking.feature_arrays import Floats, Hours, Ids, Items, Rows, Users, ids_of
 from ranking.feature_names import ITEM_FEATURE_NAMES, USER_FEATURE_NAMES
-from ranking.tables import Floats, Hours, Ids, Items, Rows, Users, ids_of
 
 SECONDS_AN_HOUR = 3600
 

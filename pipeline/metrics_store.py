@@ -9,7 +9,7 @@ import polars as pl
 
 from evaluation import MethodMetrics
 from evaluation.segment_metrics import GroupLabels
-from ranking.tables import Rows
+from ranking.feature_arrays import Rows
 
 REHEARSALS = "rehearsals"
 """The folder, beside the measured weeks, of those before them."""

@@ -14,10 +14,10 @@ from pipeline.run_context import RunContext
 from pipeline.stages.candidates import offered
 from ranking.candidates import BITS, taken
 from ranking.config import RankingConfig
+from ranking.feature_arrays import Candidates, Floats, Rows
 from ranking.pair_features import pair_features
 from ranking.reranker import Reranker
 from ranking.slate import SlateConfig, slates
-from ranking.tables import Candidates, Floats, Rows
 from serving.ann_index import IndexConfig
 
 BY_SCORE = SlateConfig(per_creator=0, per_category=0, diversity=0)

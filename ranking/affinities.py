@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ranking.feature_arrays import Items, Rows
 from ranking.feature_names import ITEM_FEATURE_NAMES
 from ranking.history import History
 from ranking.ragged import Doubles, Longs, keys, lookup_sums, spread
-from ranking.tables import Items, Rows
 
 CREATOR_ITEMS = ITEM_FEATURE_NAMES.index("creator_items")
 

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from contracts.schemas import WINDOWS_DAYS
+from ranking.feature_arrays import SOURCES, Candidates, Floats, Items, Rows, Users
 from ranking.feature_names import ITEM_FEATURE_NAMES
 from ranking.ragged import KEY_SHIFT, Longs, keys, spread
-from ranking.tables import SOURCES, Candidates, Floats, Items, Rows, Users
 
 BITS = {source: np.uint8(1 << place) for place, source in enumerate(SOURCES)}
 Bits = NDArray[np.uint8]

@@ -8,8 +8,8 @@ from functools import cached_property
 
 import numpy as np
 
+from ranking.feature_arrays import Items, Rows, Users
 from ranking.ragged import Doubles, Longs, spread
-from ranking.tables import Items, Rows, Users
 
 SAVE_WEIGHT = 2.0
 """What a save's strength weighs beside a click's."""

@@ -7,6 +7,7 @@ import numpy as np
 
 from ranking.affinities import Columns, affinities
 from ranking.candidates import BITS
+from ranking.feature_arrays import Candidates, Floats, Items, Users
 from ranking.feature_names import (
     FEATURE_NAMES,
     ITEM_FEATURE_NAMES,
@@ -17,7 +18,6 @@ from ranking.feature_names import (
 from ranking.history import History, history_of
 from ranking.ragged import Doubles, Longs, medians, ranks_within
 from ranking.similarity import nearest_liked, profile_cosines
-from ranking.tables import Candidates, Floats, Items, Users
 
 RECENT, LATEST = 50, 5
 """How many of the last liked items similarity looks back on: at length, and in the current mood."""

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from ranking.tables import Rows
+from ranking.feature_arrays import Rows
 
 Longs = NDArray[np.int64]
 Doubles = NDArray[np.float64]

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from contracts.errors import ReleaseCorrupt, UntrainableInput
+from ranking.feature_arrays import Floats, Rows
 from ranking.feature_names import FEATURE_NAMES
 from ranking.ragged import Longs
-from ranking.tables import Floats, Rows
 
 if TYPE_CHECKING:
     import lightgbm as lgb

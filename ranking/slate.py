@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
+from ranking.feature_arrays import Candidates, Floats, Items, Rows
 from ranking.ragged import Longs, spread
 from ranking.similarity import unit
-from ranking.tables import Candidates, Floats, Items, Rows
 
 USERS_AT_ONCE = 256
 

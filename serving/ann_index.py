@@ -13,8 +13,8 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from contracts.errors import ReleaseCorrupt
+from ranking.feature_arrays import Floats, Ids, Rows
 from ranking.similarity import unit
-from ranking.tables import Floats, Ids, Rows
 
 
 class Metric(StrEnum):

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from contracts import Flag, OptOutReader, SubjectType
 from contracts import columns as c
 from contracts.opt_outs import UNREADABLE
-from ranking.tables import ids_of
+from ranking.feature_arrays import ids_of
 from serving import profiled
 from serving.event_store import PendingEvents
 from serving.privacy.consent import not_shown, rows_of

@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 
 from contracts import Action
 from contracts import columns as c
+from ranking.attribution import Signal, reasons
 from ranking.candidates import taken
-from ranking.explanations import Signal, reasons
-from ranking.tables import Rows
+from ranking.feature_arrays import Rows
 from serving.popularity_fallback import FRESH
 from serving.profiled import Scored
 from serving.releases.loaded_release import Release

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contracts import columns as c
-from ranking.tables import Rows
+from ranking.feature_arrays import Rows
 from serving import profiled
 from serving.cursor import Cursor, CursorExpired, decoded
 from serving.event_store import Touch

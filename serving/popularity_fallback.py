@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ranking.tables import Floats, Rows
+from ranking.feature_arrays import Floats, Rows
 
 FRESH, POPULAR = "fresh", "popular"
 

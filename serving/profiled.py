@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ranking.candidates import BITS, taken, union_candidates
+from ranking.feature_arrays import SOURCES, Candidates, Floats, Rows, Users
 from ranking.pair_features import pair_features
 from ranking.ragged import keys, spread
 from ranking.slate import Slates, slates
-from ranking.tables import SOURCES, Candidates, Floats, Rows, Users
 from serving.ann_index import Index
 from serving.popularity_fallback import Ranked
 from serving.releases.loaded_release import Release

@@ -10,13 +10,13 @@ import polars as pl
 import pyarrow as pa
 import pytest
 
-from benchmarks.pairs import dated
-from benchmarks.two_tower import TwoTower, after, asked, catalogue_of
+from benchmarks.interaction_matrix import dated
+from benchmarks.two_tower_method import TwoTower, after, asked, catalogue_of
 from contracts.schemas import ITEMS
 from models.two_tower import TwoTowerConfig, trained
 from pipeline.stages import two_tower as stage
+from ranking.feature_arrays import Items, Users
 from ranking.feature_names import ITEM_FEATURE_NAMES, USER_FEATURE_NAMES
-from ranking.tables import Items, Users
 from serving.profiled import untouched_neighbours
 from serving.releases.loaded_release import load_release, write_release
 from tests.serving.tiny import contents
@@ -81,14 +81,14 @@ NIGHT = closure({name for name in MODULES if name.startswith(("dags", "pipeline.
 
 def test_every_module_of_models_and_ranking_is_reached_from_the_night() -> None:
     ours = {name for name in MODULES if name.startswith(("models", "ranking"))}
-    assert ours - NIGHT == {"ranking.explanations"}, "the server reads it at a request"
+    assert ours - NIGHT == {"ranking.attribution"}, "the server reads it at a request"
     assert ours - NIGHT <= closure({"serving.app"})
 
 
 def test_the_closure_follows_imports_by_name() -> None:
     assert "models.two_tower.exported" in closure({"models.two_tower"})
-    assert "benchmarks.peers.bpr" in closure({"benchmarks.methods"})
-    assert "benchmarks.two_tower" not in NIGHT
+    assert "benchmarks.baseline_methods" in closure({"benchmarks.method_registry"})
+    assert "benchmarks.two_tower_method" not in NIGHT
 
 
 def rows() -> pl.DataFrame:
@@ -134,7 +134,7 @@ def released(fitted, user_ids: pl.Series, folder: Path):
     """A night's contents with the vectors and histories of a fit."""
     items, as_of = catalogue_of(fitted.item_ids), after(fitted.history)
     count, table = len(items), contents(folder)
-    history = fitted.liked.matrix[fitted.liked.rows_of(user_ids)]
+    history = fitted.interactions.matrix[fitted.interactions.rows_of(user_ids)]
     zeros, ids = np.zeros(count, np.int32), items["item_id"].to_numpy().astype(str)
     return replace(
         table,

@@ -9,7 +9,7 @@ from pipeline.feature_assembly import FeatureSnapshot, at_cutoff, read_catalog, 
 from pipeline.run_context import RunContext, Summary
 from pipeline.stages.two_tower import has_tower, load_tower
 from ranking.candidates import CandidateConfig, fresh_rows, popular_of, union_candidates
-from ranking.tables import Candidates, Rows
+from ranking.feature_arrays import Candidates, Rows
 from serving.ann_index import IndexConfig, build
 from serving.profiled import untouched_neighbours
 

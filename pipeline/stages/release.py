@@ -20,8 +20,8 @@ from pipeline.stages.gates import JUDGED
 from pipeline.stages.reranker import file_name
 from pipeline.stages.two_tower import folder_name, load_tower
 from ranking.candidates import fresh_rows, popular_rows
+from ranking.feature_arrays import Items, Rows, Users, ids_of, marked
 from ranking.feature_names import USER_FEATURE_NAMES
-from ranking.tables import Items, Rows, Users, ids_of, marked
 from serving.releases.loaded_release import Contents, write_release
 from serving.releases.publish import publish
 from serving.releases.serialization import without_users

@@ -14,9 +14,9 @@ from pipeline.feature_assembly import CatalogSnapshot, FeatureSnapshot, at_cutof
 from pipeline.run_context import RunContext, Summary
 from pipeline.stages.candidates import read_candidates
 from pipeline.stages.two_tower import has_tower, load_tower
+from ranking.feature_arrays import Candidates
 from ranking.pair_features import pair_features
 from ranking.reranker import LabelledPairs, RerankerConfig, TrainedReranker, train
-from ranking.tables import Candidates
 
 LABEL = "label"
 

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 
 from contracts import columns as c
 from contracts.errors import ReleaseCorrupt
-from ranking.tables import Users, marked
+from ranking.feature_arrays import Users, marked
 from serving.releases.manifest import MANIFEST, Manifest, verify_folder, write_manifest
 from serving.releases.publish import STAGING, current_or_none, discard, install, point, publishing, remove
 from serving.releases.serialization import read_arrays, read_ids, without_users, write_arrays

@@ -1,7 +1,7 @@
 """A release: everything that one night publishes, in one folder that explains and proves itself.
 
-items.safetensors   items.parquet    ranking.tables.Items
-users.safetensors   users.parquet    ranking.tables.Users
+items.safetensors   items.parquet    ranking.feature_arrays.Items
+users.safetensors   users.parquet    ranking.feature_arrays.Users
 index.faiss                          over the item vectors
 ranker.txt          ranking.json     the re-ranker's own text; how candidates, slate and reasons are made
 catalogue.parquet                    what is shown of an item, row for row as in items
@@ -34,8 +34,8 @@ from contracts.ids import spellings
 from contracts.schemas import ITEMS
 from ranking.candidates import fresh_rows, popular_of
 from ranking.config import RankingConfig
+from ranking.feature_arrays import Items, Rows, Users
 from ranking.reranker import Reranker
-from ranking.tables import Items, Rows, Users
 from serving.accept_language import primary
 from serving.ann_index import FaissIndex, IndexConfig, build, comparable, load
 from serving.cursor import item_hashes

@@ -1,4 +1,4 @@
-"""The tables of `ranking.tables` as files: arrays in safetensors, ids in parquet. No pickle anywhere."""
+"""The tables of `ranking.feature_arrays` as files: arrays in safetensors, ids in parquet. No pickle anywhere."""
 
 from dataclasses import fields
 from pathlib import Path
@@ -13,7 +13,7 @@ from safetensors.numpy import save_file
 
 from contracts import columns as c
 from contracts.errors import ReleaseCorrupt
-from ranking.tables import Ids, Items, Users, ids_of
+from ranking.feature_arrays import Ids, Items, Users, ids_of
 
 TOWER = "tower"
 """The safetensors metadata key that names the towers which made the vectors."""

@@ -8,10 +8,9 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
-from benchmarks.comparison import Plan, compare
+from benchmarks.comparison import Plan, compare, popularity_groups, touches
 from benchmarks.datasets import load
-from benchmarks.marks import popularity_groups, touches
-from benchmarks.pairs import labels_of
+from benchmarks.interaction_matrix import labels_of
 from contracts import Settings
 from contracts.errors import NotComparable, UnknownRun
 from pipeline.commit import git_commit

@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 from mlflow import MlflowClient
 
-from benchmarks.report import write_report
+from benchmarks.benchmark_report import write_report
 from contracts.errors import UnreadableInput
 from tests import tiny
 

@@ -1,6 +1,6 @@
 """What the page of the ranking benchmark says of a target missed."""
 
-from benchmarks.ranking.report import percent, verdicts
+from benchmarks.ranking_report import percent, verdicts
 
 
 def run(**ndcg: float) -> dict:

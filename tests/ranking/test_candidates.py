@@ -10,7 +10,7 @@ from ranking.candidates import (
     taken,
     union_candidates,
 )
-from ranking.tables import SOURCES
+from ranking.feature_arrays import SOURCES
 from tests.ranking.worlds import ANN, HIDER, NEWCOMER, items, users
 
 NONE = np.zeros(0, np.int32)

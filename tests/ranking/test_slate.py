@@ -4,8 +4,8 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ranking.feature_arrays import Candidates
 from ranking.slate import SlateConfig, slates
-from ranking.tables import Candidates
 from tests.ranking.worlds import items, pairs, random_world
 
 FREE = SlateConfig(per_creator=0)

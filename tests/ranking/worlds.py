@@ -2,8 +2,8 @@
 
 import numpy as np
 
+from ranking.feature_arrays import Candidates, Items, Users, ids_of
 from ranking.feature_names import ITEM_FEATURE_NAMES, USER_FEATURE_NAMES
-from ranking.tables import Candidates, Items, Users, ids_of
 
 NOW = 40.0
 """Hours since 1970 at which everyone asks."""

@@ -9,7 +9,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from contracts.schemas import ITEMS
-from ranking.tables import ids_of
+from ranking.feature_arrays import ids_of
 from serving.app import create_app
 from serving.privacy.release_erasure import scrub
 from serving.releases.serialization import without_users

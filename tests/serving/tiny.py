@@ -13,9 +13,9 @@ import pyarrow as pa
 
 from contracts.schemas import ITEMS
 from ranking.config import RankingConfig
+from ranking.feature_arrays import Items, Users, ids_of
 from ranking.feature_names import FEATURE_NAMES, ITEM_FEATURE_NAMES, USER_FEATURE_NAMES
 from ranking.reranker import LabelledPairs, RerankerConfig, train
-from ranking.tables import Items, Users, ids_of
 from serving.ann_index import IndexConfig
 from serving.releases.loaded_release import Contents, write_release
 from serving.releases.manifest import Manifest

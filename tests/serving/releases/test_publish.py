@@ -15,7 +15,7 @@ import pytest
 from filelock import FileLock
 
 from contracts.errors import PublishRunning, ReleaseCorrupt, ReleaseMissing
-from ranking.tables import ids_of
+from ranking.feature_arrays import ids_of
 from serving import publish as p
 from serving.releases.loaded_release import write_release
 from serving.releases.manifest import MANIFEST

@@ -1,0 +1,123 @@
+"""Both stages through the command line, on a made-up data set where fashion matters: and that no window leaks."""
+
+import json
+from pathlib import Path
+
+import polars as pl
+import pytest
+from mlflow import MlflowClient
+
+from benchmarks.benchmark_report import write_report
+from benchmarks.benchmark_splits import WindowsConfig, plan_of, read_events
+from tests import tiny
+from tests.benchmarks import ranking_world
+
+LABEL_WINDOWS = 2
+
+
+def bench(data: Path, out: Path, *arguments: object):
+    asked = ("--data", data, "--dataset", "ml-100k", "--trials", 1, "--set", f"windows.label_windows={LABEL_WINDOWS}")
+    return tiny.tastefeed_here("bench", "ranking", *asked, "--out", out, *arguments)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run beside two peers."""
+    folder = tmp_path_factory.mktemp("ranking")
+    done = bench(ranking_world.write(folder / "data"), folder / "out", "--peers", "most_popular,item_knn")
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+def found_in(run: Path) -> dict:
+    return json.loads((run / "out" / "metrics.json").read_text())
+
+
+def test_the_re_ranker_beats_retrieval_where_fashion_matters(run: Path) -> None:
+    found = found_in(run)
+    for peer in ("two_tower", "most_popular", "item_knn"):
+        assert found["gains"][peer]["ndcg_at_10"]["low"] > 0
+    figures = {name: method["figures"]["ndcg_at_10"] for name, method in found["methods"].items()}
+    assert figures["night"] > 1.1 * figures["two_tower"]
+    assert figures["final"] > 1.1 * figures["two_tower"]
+
+
+def test_metrics_hold_quality_and_costs_of_everyone_and_name_nobody(run: Path) -> None:
+    text = (run / "out" / "metrics.json").read_text()
+    found = json.loads(text)
+    assert list(found["methods"]) == ["most_popular", "item_knn", "two_tower", "night", "final"]
+    for method in found["methods"].values():
+        assert {"hit_rate_at_10", "recall_at_10", "fit_seconds", "peak_rss_mb"} <= set(method["figures"])
+        assert method["figures"]["users_per_second"] > 0
+    assert found["methods"]["final"]["figures"]["fit_seconds"] > found["methods"]["two_tower"]["figures"]["fit_seconds"]
+    assert found["command"].startswith("tastefeed bench ranking --data data --dataset ml-100k")
+    assert str(run) not in text
+
+
+def test_lists_leave_out_what_was_rated_before_and_rank_from_one(run: Path) -> None:
+    log = read_events(run / "data" / "ml-100k")
+    cut = plan_of(log["timestamp"], WindowsConfig(label_windows=LABEL_WINDOWS)).measured[1]
+    for name in ("final", "two_tower", "item_knn"):
+        lists = pl.read_parquet(run / "out" / "lists" / f"{name}.parquet")
+        assert lists.join(log.filter(pl.col("timestamp") < cut), on=["user_id", "item_id"]).is_empty()
+        assert lists["rank"].unique().sort().to_list() == list(range(1, 11))
+
+
+@pytest.mark.filterwarnings("ignore:The ``noload``")  # MLflow's own
+def test_mlflow_has_a_row_a_method(run: Path) -> None:
+    client = MlflowClient(f"sqlite:///{run / 'out' / 'mlflow.db'}")
+    runs = client.search_runs([client.get_experiment_by_name("bench").experiment_id])
+    names = sorted(each.info.run_name for each in runs)
+    assert names == ["final", "item_knn", "most_popular", "night", "ranking ml-100k", "two_tower"]
+
+
+def test_the_page_is_made_of_the_run(run: Path) -> None:
+    page = write_report([run / "out"], run / "docs")
+    assert page.name == "benchmarks-ranking.md"
+    assert "Reached over `two_tower`" in page.read_text()
+    assert not (run / "docs" / "benchmarks.md").exists()
+
+
+def test_nothing_of_the_test_window_reaches_a_list(run: Path) -> None:
+    """The same log with other films and ratings from the test's cut on gives everyone the same lists."""
+    log = pl.read_parquet(run / "data" / "ml-100k" / "interactions.parquet")
+    cut = plan_of(read_events(run / "data" / "ml-100k")["timestamp"], WindowsConfig(label_windows=LABEL_WINDOWS))
+    later = pl.col("timestamp") >= int(cut.measured[1].timestamp())
+    other = {"item_id": (pl.col("item_id") * 7 + 3) % ranking_world.ITEMS, "rating": 6 - pl.col("rating")}
+    changed = log.with_columns(
+        pl.when(later).then(value).otherwise(pl.col(name)).alias(name) for name, value in other.items()
+    )
+    assert not changed.equals(log)
+    data = ranking_world.write(run / "changed", changed)
+    done = bench(data, run / "changed-out", "--peers", "most_popular")
+    assert done.returncode == 0, done.stderr
+    for name in ("final", "night", "two_tower", "most_popular"):
+        before, after = (pl.read_parquet(run / out / "lists" / f"{name}.parquet") for out in ("out", "changed-out"))
+        both = before.join(after, on=["user_id", "rank"], suffix="_after")
+        assert both.height > 500
+        assert both["item_id"].equals(both["item_id_after"].rename("item_id"))
+
+
+def test_a_wrong_setting_is_one_line(tmp_path: Path) -> None:
+    ranking_world.write(tmp_path / "data")
+    done = bench(tmp_path / "data", tmp_path / "out", "--set", "reranker.rounds=0")
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1
+    assert "--set reranker.rounds: Input should be greater than or equal to 1; see the fields" in done.stderr
+    assert "write PART.FIELD=VALUE" in bench(tmp_path / "data", tmp_path / "out", "--set", "rerank.rounds=9").stderr
+
+
+def test_retrieval_alone_is_no_peer(tmp_path: Path) -> None:
+    done = bench(ranking_world.write(tmp_path / "data"), tmp_path / "out", "--peers", "two_tower")
+    assert done.returncode == 1
+    assert "two_tower is retrieval alone" in done.stderr
+
+
+def test_the_lake_of_a_run_is_gone(run: Path) -> None:
+    assert not list((run / "out").glob("lake*"))
+
+
+def test_absent_data_is_one_line(tmp_path: Path) -> None:
+    done = bench(tmp_path, tmp_path / "out")
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1

@@ -1,0 +1,145 @@
+"""The door through which anyone can hold us against a peer."""
+
+import json
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from benchmarks.interaction_matrix import in_order, read_train
+from tests import tiny
+
+
+@pytest.fixture
+def blocks(tmp_path: Path) -> Path:
+    """Thirty people who like five even items, thirty who like five odd ones; the last like of each is the test."""
+    rows = [
+        (f"u{person}", f"i{2 * ((person + step) % 5) + person % 2}") for person in range(60) for step in (0, 1, 2, 3)
+    ]
+    pairs = pl.DataFrame(rows, schema=["user_id", "item_id"], orient="row").with_columns(row=pl.int_range(240) % 4)
+    pairs.filter(pl.col("row") < 3).drop("row").write_parquet(tmp_path / "train.parquet")
+    pairs.filter(pl.col("row") == 3).drop("row").write_parquet(tmp_path / "test.parquet")
+    return tmp_path
+
+
+def bench(folder: Path, k: int = 3, *arguments: object):
+    return tiny.tastefeed_here(
+        "bench",
+        "retrieval",
+        "--train",
+        folder / "train.parquet",
+        "--test",
+        folder / "test.parquet",
+        "--k",
+        k,
+        "--out",
+        folder / "out",
+        *arguments,
+    )
+
+
+def test_it_finds_the_block_that_a_person_is_of(blocks: Path) -> None:
+    done = bench(blocks, 3, "--ordered", "--set", "two_tower.minutes=0.05")
+    assert done.returncode == 0, done.stderr
+    metrics = json.loads((blocks / "out" / "metrics.json").read_text())
+    assert metrics["users"] == 60
+    assert set(metrics["chosen"]["selection"]["encoders"]) >= {"ridge", "sequence"}
+    assert metrics["recall_at_3"] > 0.6  # 3 of 7 unseen items by chance: 0.43
+    top = pl.read_parquet(blocks / "out" / "top_k.parquet")
+    assert top.columns == ["user_id", "item_id", "rank", "score"]
+    assert top.group_by("user_id").len()["len"].unique().to_list() == [3]
+
+
+def test_items_of_the_training_rows_are_masked(blocks: Path) -> None:
+    assert bench(blocks, 50, "--set", "two_tower.encoder=svd").returncode == 0
+    top, train = pl.read_parquet(blocks / "out" / "top_k.parquet"), pl.read_parquet(blocks / "train.parquet")
+    assert top.join(train, on=["user_id", "item_id"]).is_empty()
+    assert top.group_by("user_id").len()["len"].unique().to_list() == [7]  # k beyond the catalogue: what is left
+
+
+def test_a_file_s_settings_count_here_too(blocks: Path) -> None:
+    (blocks / "bench.toml").write_text("[set.two_tower]\nencoder = 'ease'\n")
+    assert bench(blocks, 3, "--config", blocks / "bench.toml").returncode == 0
+    assert json.loads((blocks / "out" / "metrics.json").read_text())["chosen"]["encoder"] == "ease"
+
+
+@pytest.mark.parametrize(
+    ("columns", "said"),
+    [
+        ({"user_id": ["a", None], "item_id": ["x", "y"]}, "1 rows have no readable user_id"),
+        ({"user_id": ["a", "b"], "item_id": ["x", ""]}, "1 rows have no readable item_id"),
+        ({"user_id": [1.0, 2.0], "item_id": ["x", "y"]}, "user_id: want text or whole numbers, have Float64"),
+        ({"user_id": ["a"], "item_id": ["x"], "timestamp": ["soon"]}, "1 rows have no readable timestamp"),
+        ({"user_id": ["a"], "item_id": ["x"], "timestamp": [True]}, "timestamp: want instants or Unix time"),
+        ({"user_id": [], "item_id": []}, "no rows"),
+        ({"user": ["a"], "item_id": ["x"]}, "lacks user_id"),
+    ],
+)
+def test_rows_that_say_nothing_are_refused_in_one_line(tmp_path: Path, columns: dict, said: str) -> None:
+    kinds = {name: pl.String for name, values in columns.items() if not values}
+    pl.DataFrame(columns, schema_overrides=kinds).write_parquet(tmp_path / "train.parquet")
+    pl.DataFrame({"user_id": ["a"], "item_id": ["x"]}).write_parquet(tmp_path / "test.parquet")
+    done = bench(tmp_path)
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert said in done.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_file_that_is_no_parquet_is_refused_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "train.parquet").write_text("user_id,item_id\n1,2\n")
+    done = bench(tmp_path)
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert "is no whole parquet file" in done.stderr
+
+
+@pytest.mark.parametrize("unit", [1, 1_000, 1_000_000, 1_000_000_000])
+def test_unix_time_of_any_unit_keeps_its_order(tmp_path: Path, unit: int) -> None:
+    seconds = [1_600_000_000, 1_500_000_000, 1_700_000_000]
+    times = {"timestamp": [second * unit for second in seconds]}
+    pl.DataFrame({"user_id": [1, 1, 1], "item_id": [1, 2, 3], **times}).write_parquet(tmp_path / "pairs.parquet")
+    pairs = read_train(tmp_path / "pairs.parquet", ordered=False, seed=7)
+    assert pairs["timestamp"].dt.epoch("s").to_list() == sorted(seconds)
+    assert pairs["item_id"].to_list() == ["2", "1", "3"]
+    assert pairs["user_id"].to_list() == ["1"] * 3
+
+
+SORTED = pl.DataFrame({"user_id": ["a"] * 40, "item_id": [f"{item:02}" for item in range(40)]})
+
+
+def test_rows_without_a_timestamp_have_no_order_however_the_file_is_sorted() -> None:
+    rows = in_order(SORTED, ordered=False, seed=7)
+    assert rows.columns == ["user_id", "item_id"]
+    assert not rows["item_id"].is_sorted()
+    assert rows.equals(in_order(SORTED, ordered=False, seed=7))
+
+
+def test_rows_that_the_caller_knows_to_be_ordered_keep_their_order() -> None:
+    rows = in_order(SORTED, ordered=True, seed=7)
+    assert rows["item_id"].is_sorted()
+    assert rows["timestamp"].is_sorted()
+
+
+@pytest.mark.parametrize("ordered", [False, True])
+def test_equal_timestamps_are_in_random_order_unless_the_caller_knows_better(*, ordered: bool) -> None:
+    """Items that a file sorts by id within a day were not taken up in that order."""
+    days = SORTED.with_columns(timestamp=pl.int_range(40) // 20 + 1_600_000_000)
+    rows = in_order(days.reverse() if ordered else days, ordered=ordered, seed=7)
+    early = rows.head(20)["item_id"]
+    assert sorted(early) == SORTED.head(20)["item_id"].to_list()
+    assert early.is_sorted(descending=True) == ordered
+    assert not early.is_sorted()
+
+
+def test_rows_without_order_are_read_by_an_encoder_that_needs_none(blocks: Path) -> None:
+    assert bench(blocks, 3).returncode == 0
+    assert json.loads((blocks / "out" / "metrics.json").read_text())["chosen"]["encoder"] in ("svd", "ease", "bag")
+    wrong = bench(blocks, 3, "--set", "ials.alpha=1")
+    assert wrong.returncode == 1
+    assert "with a METHOD of two_tower" in wrong.stderr
+
+
+def test_a_missing_column_is_named(blocks: Path) -> None:
+    pl.DataFrame({"user": ["a"]}).write_parquet(blocks / "train.parquet")
+    done = bench(blocks)
+    assert done.returncode == 1
+    assert "lacks user_id, item_id; have user" in done.stderr
