@@ -15,7 +15,9 @@ def test_the_notebook_runs(tmp_path: Path, monkeypatch) -> None:
     NotebookClient(notebook, timeout=240, resources={"metadata": {"path": str(ROOT / "notebooks")}}).execute()
     outputs = [out for cell in notebook.cells for out in cell.get("outputs", [])]
     assert sum("image/png" in out.get("data", {}) for out in outputs) == 4
-    said = "".join(out.get("text", "") + out.get("data", {}).get("text/plain", "") for out in outputs)
-    assert "One question: deskdrop, k 20, 70 people" in said
-    assert said.count("A and B cannot be told apart") + said.count("B is better") + said.count("B is worse") == 2
-    assert "people are served better" in said
+    printed = "".join(out.get("text", "") + out.get("data", {}).get("text/plain", "") for out in outputs)
+    assert "One question: deskdrop, k 20, 70 people" in printed
+    assert (
+        printed.count("A and B cannot be told apart") + printed.count("B is better") + printed.count("B is worse") == 2
+    )
+    assert "users have a better list" in printed
