@@ -1,16 +1,16 @@
-# tastefeed: `make nightly` builds everything from a fresh checkout; `make help` lists the rest.
+# tastefeed: `make nightly` builds everything from a fresh checkout; `make help` lists all commands.
 PYTHON ?= python3.11
 LAKE ?= lake
-# the midnight that ends the last bundled day; what is posted since belongs to later nights
+# the midnight that ends the last bundled day; events posted later belong to later nights
 AS_OF ?= 2017-03-01
-# public data sets for `make bench` and `make bench-full`; their terms keep them out of this repository
+# folder of public data sets for `make bench` and `make bench-full`; their terms forbid including them here
 DATA ?= ../shared/data
 TRIALS ?= 20
-# of each of the six fuzzing tests
+# examples of each of the six fuzzing tests
 FUZZ_EXAMPLES ?= 8000
-# the methods of the small version
+# methods of `make bench`
 QUICK := most_popular,item_knn,ials,two_tower
-# ours with one encoder or without a part, each a run; single precision makes all passes of a training in 21 minutes
+# ablations of the two-tower, one run each; in single precision, 21 minutes suffice for all epochs of a training
 VARIANTS := gowalla:encoder=svd gowalla:encoder=ease gowalla:bag.item_init=random ml-1m:encoder=svd ml-1m:encoder=ridge \
   ml-1m:sequence.item_init=random ml-1m:sequence.relative_positions=false ml-1m:minutes=21 \
   ml-1m:minutes=21+sequence.dropout=0
@@ -18,7 +18,7 @@ ALONE = $(BIN)/tastefeed bench retrieval --data $(DATA) --methods two_tower --tr
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/ready
-# phrases that code and docs avoid (docs/vocabulary); single words are codespell's
+# refused phrases are in docs/vocabulary/phrases.txt; codespell finds refused words
 PHRASES := grep -rnIiE --include='*.py' --include='*.md' --include='*.html' --include='*.ipynb' --include='*.toml' --include=Makefile \
   --exclude-dir='.[a-z]*' --exclude-dir=vocabulary --exclude-dir='lake*' --exclude-dir=bench-out --exclude-dir='benchmarks-small'
 
@@ -35,34 +35,34 @@ $(READY): requirements.lock pyproject.toml
 	@echo "building $(VENV) from requirements.lock …"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --requirement requirements.lock
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
-	@# all modules at once on every core: where PYTHONDONTWRITEBYTECODE is set, each process would else compile torch anew
+	@# compile all modules now, on every core: with PYTHONDONTWRITEBYTECODE set, every process would compile torch again
 	-@$(BIN)/python -m compileall -q -j 0 $(VENV)/lib >/dev/null 2>&1
 	@touch $@
 
-nightly: $(READY)  ## land the bundled data and run the night of its last day
+nightly: $(READY)  ## ingest the bundled data and run the night of its last day
 	@$(BIN)/tastefeed import --lake $(LAKE) --events data/deskdrop/events.parquet --items data/deskdrop/items.parquet --users data/deskdrop/users.parquet
 	@$(BIN)/tastefeed nightly --lake $(LAKE) --as-of $(AS_OF)
 
-serve: $(READY)  ## serve the current release on loopback, port 8000
+serve: $(READY)  ## serve the current release on 127.0.0.1:8000
 	@$(BIN)/tastefeed serve --lake $(LAKE)
 
-backtest: $(READY)  ## the honest part of eight past nights
+backtest: $(READY)  ## evaluate the night at eight past weekly cutoffs
 	@$(BIN)/tastefeed backtest --weeks 8 --lake $(LAKE)
 
-bench: $(READY)  ## a small version of every benchmark (minutes), with its tables in docs/benchmarks-small
+bench: $(READY)  ## run a small version of each benchmark (minutes); writes docs/benchmarks-small
 	@rm -rf bench-out/small
 	@$(BIN)/tastefeed bench retrieval --data data --dataset deskdrop --methods $(QUICK) --trials 3 \
 	  --set two_tower.encoder=ridge --out bench-out/small/deskdrop
 	@TASTEFEED_SEED=8 $(BIN)/tastefeed bench retrieval --data data --dataset deskdrop --methods two_tower --trials 0 \
 	  --set two_tower.encoder=ridge --out bench-out/small/deskdrop-seed-8
-	@test -d $(DATA) || echo "skipped the rest: $(DATA) is absent; give the folder of public data sets with DATA=…"
+	@test -d $(DATA) || echo "skipped the rest: $(DATA) does not exist; set DATA to the folder of public data sets"
 	@test ! -d $(DATA) || $(BIN)/tastefeed bench retrieval --data $(DATA) --dataset ml-1m --methods $(QUICK) --trials 1 \
 	  --set two_tower.encoder=ridge --out bench-out/small/ml-1m
 	@test ! -d $(DATA) || $(BIN)/tastefeed bench ranking --data $(DATA) --dataset ml-100k --trials 3 --out bench-out/small/ranking-ml-100k
 	@$(BIN)/tastefeed bench report bench-out/small/* --out docs/benchmarks-small
 
-bench-full: $(READY)  ## ours beside tuned peers on public data (hours), then docs/benchmarks.md and docs/benchmarks-ranking.md
-	@test -d $(DATA) || echo "skipped: $(DATA) is absent; give the folder of public data sets with DATA=…"
+bench-full: $(READY)  ## run all benchmarks on public data (hours); writes docs/benchmarks.md and docs/benchmarks-ranking.md
+	@test -d $(DATA) || echo "skipped: $(DATA) does not exist; set DATA to the folder of public data sets"
 	@for set in gowalla ml-1m citeulike-t amazon-beauty; do test ! -d $(DATA)/$$set || \
 	  $(BIN)/tastefeed bench retrieval --data $(DATA) --dataset $$set --trials $(TRIALS) --out bench-out/$$set || exit 1; done
 	@for one in $(VARIANTS); do set=$${one%%:*}; settings=$${one#*:}; test ! -d $(DATA)/$$set || \
@@ -74,35 +74,35 @@ bench-full: $(READY)  ## ours beside tuned peers on public data (hours), then do
 	@test ! -d $(DATA) || $(BIN)/tastefeed bench report $$(ls -d bench-out/gowalla* bench-out/ml-1m* bench-out/ranking-* 2>/dev/null) --out docs
 
 test: $(READY)  ## run the whole test suite
-	@# databases and releases wait for the disk at every commit: the suite is shorter in memory, where that has much room
-	@room=$$(df -Pk /dev/shm 2>/dev/null | awk 'NR == 2 {print $$4}'); \
-	if [ -z "$$TMPDIR" ] && [ "$${room:-0}" -gt 8000000 ]; then \
+	@# databases and releases sync at every commit: temporary files in memory make the suite faster, if there is enough
+	@free=$$(df -Pk /dev/shm 2>/dev/null | awk 'NR == 2 {print $$4}'); \
+	if [ -z "$$TMPDIR" ] && [ "$${free:-0}" -gt 8000000 ]; then \
 	  TMPDIR=$$(mktemp -d /dev/shm/tastefeed.XXXXXX); export TMPDIR; trap 'rm -rf "$$TMPDIR"' EXIT; fi; \
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder --cov --cov-report=term:skip-covered --cov-fail-under=85
 
-chaos: $(READY)  ## kill the night thirty times, and see it recover
+chaos: $(READY)  ## kill a night thirty times and check that it recovers
 	@TASTEFEED_CHAOS_KILLS=30 $(BIN)/python -m pytest tests/pipeline/test_chaos.py --timeout 3600 -s
 
-fuzz: $(READY)  ## thousands of mutated files and requests: no traceback, no 5xx, no row lost or counted twice
+fuzz: $(READY)  ## send thousands of mutated files and requests: no traceback, no 5xx, no row lost or counted twice
 	@TASTEFEED_FUZZ_EXAMPLES=$(FUZZ_EXAMPLES) OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/fuzz --numprocesses 2 --dist loadfile --timeout 3600 --hypothesis-show-statistics
 
-check: $(READY)  ## lint, types, import rules, spelling and vocabulary
+check: $(READY)  ## run the linter, type checker, import rules, spelling and vocabulary
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports
 	@$(BIN)/codespell && ! $(PHRASES) -f docs/vocabulary/phrases.txt .
 
-words: $(READY)  ## (temporary) what the full vocabulary still finds
+words: $(READY)  ## (temporary) list what the full vocabulary finds
 	@-$(BIN)/codespell -D docs/vocabulary/words-later.txt
 	@-$(PHRASES) -f docs/vocabulary/phrases-later.txt .
 
-airflow: $(READY)  ## Airflow with its scheduler and web page
+airflow: $(READY)  ## start Airflow with scheduler and web page
 	@PATH="$(abspath $(BIN)):$$PATH" AIRFLOW_HOME=$(abspath $(LAKE))/.airflow AIRFLOW__CORE__DAGS_FOLDER=$(CURDIR)/dags AIRFLOW__CORE__LOAD_EXAMPLES=False \
 	  AIRFLOW__API__HOST=127.0.0.1 \
 	  PYTHONPATH=$(CURDIR) $(BIN)/airflow standalone
 
-mlflow: $(READY)  ## MLflow's page over the lake's runs
+mlflow: $(READY)  ## start MLflow's web page for the runs of the lake
 	@$(BIN)/mlflow ui --backend-store-uri sqlite:///$(abspath $(LAKE))/mlflow.db
 
-lock: ## resolve pyproject.toml anew into requirements.lock
+lock: ## resolve pyproject.toml again into requirements.lock
 	@rm -rf .venv-lock && $(PYTHON) -m venv .venv-lock && .venv-lock/bin/pip install --quiet '.[dev]'
 	@.venv-lock/bin/pip freeze --all --exclude tastefeed --exclude pip | sed -E 's/\+cpu$$//' > requirements.lock
 	@rm -rf .venv-lock

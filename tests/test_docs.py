@@ -12,6 +12,7 @@ PAGES = (
     "CONTRIBUTING.md",
     "CHANGELOG.md",
     "SECURITY.md",
+    "data/deskdrop/README.md",
     *sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "docs").glob("*.md")),
 )
 GENERATED = ("docs/benchmarks.md", "docs/benchmarks-ranking.md")
@@ -27,7 +28,8 @@ def text_of(page: str) -> str:
 def prose(text: str) -> list[str]:
     """Paragraphs, list items and table cells, without code and comments."""
     text = re.sub(r"(?ms)^ *```.*?^ *```|<!--.*?-->", "\n\n", text)
-    text = re.sub(r"(?m)^\s*([-*>]|\d+\.|#+)\s+", "\n\n", text)
+    text = re.sub(r"(?m)^#+ (.*)$", r"\n\n\1\n\n", text)
+    text = re.sub(r"(?m)^\s*([-*>]|\d+\.)\s+", "\n\n", text)
     text = re.sub(r"(?m)^\|(.*)\|$", lambda row: "\n\n" + row[1].replace(" | ", "\n\n") + "\n\n", text)
     text = re.sub(r"`[^`]*`", "CODE", re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", text))
     return re.split(r"\n\s*\n", text)
