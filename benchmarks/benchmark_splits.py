@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from benchmarks.datasets import INTERACTIONS, Split
 from contracts import columns as c
 from contracts.errors import BadEvaluationInput, DataMissing
-from pipeline.importers import convert
+from pipeline.ingestion import convert
 from pipeline.time_splits import TimeSplits, midnight
 
 K = 10

@@ -5,7 +5,7 @@ import platform
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from pipeline.commit import UNKNOWN, git_commit, short
+from pipeline.code_version import UNKNOWN, git_commit, short
 
 PACKAGES = ("tastefeed", "numpy", "scipy", "polars", "torch", "lightgbm", "implicit", "optuna")
 

@@ -26,7 +26,7 @@ from contracts.errors import UnknownMethod
 from evaluation import RankedLists
 from evaluation.anonymized_metrics import history_words, nameless, week_marks
 from evaluation.protocols import full_ranking
-from pipeline.importers import import_files
+from pipeline.ingestion import import_files
 from ranking.config import RankingConfig
 
 KIND, TARGET = "ranking", 1.1

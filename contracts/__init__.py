@@ -5,9 +5,9 @@ Imports nothing of ours, and no engine: neither Spark nor torch nor pandas.
 
 from importlib.metadata import version
 
-from contracts.actions import GAIN, POSITIVE, Action
 from contracts.columns import ItemId, ItemRow, UserId, UserRow
-from contracts.opt_outs import Flag, OptOut, OptOutReader, SubjectType
+from contracts.event_rules import GAIN, POSITIVE, Action
+from contracts.opt_out_flags import Flag, OptOut, OptOutReader, SubjectType
 from contracts.quarantine import HARMLESS, Reason
 from contracts.settings import Settings
 

@@ -2,7 +2,7 @@
 
 An id is text of 1 to 512 characters. Surrounding blanks are stripped. Control characters and lone surrogates are
 refused. Integers are read as their digits; so is text such as `42.0`, which is how pandas writes an integer column that
-holds a null. In a file that holds for a column whose every value is written so (`pipeline.importers.casts`); a value
+holds a null. In a file that holds for a column whose every value is written so (`pipeline.ingestion.casts`); a value
 that comes alone is a column of one.
 """
 

@@ -1,4 +1,4 @@
-"""What an instant may look like: one rule for files and HTTP (`pipeline.importers.casts` has it for whole columns).
+"""What an instant may look like: one rule for files and HTTP (`pipeline.ingestion.casts` has it for whole columns).
 
 Read are ISO 8601 (without a zone: UTC), its compact forms (`20170301`, `20170301T120000Z`, `20170301120000`) and Unix
 time as a number or its text, scientific notation included. Anything else is refused, above all numbers that could only

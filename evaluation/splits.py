@@ -12,8 +12,8 @@ import polars as pl
 from numpy.typing import NDArray
 
 from contracts import columns as c
-from contracts.actions import GAIN
 from contracts.errors import BadEvaluationInput
+from contracts.event_rules import GAIN
 from evaluation.rankings import Gains, ItemSets, Labels, Mask, Rows, item_sets, pair_keys
 
 Instants = NDArray[np.datetime64]

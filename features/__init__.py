@@ -5,7 +5,6 @@ Every function checks its frames against `contracts.schemas` on the way in and o
 """
 
 from features.conform import conform, spark_schema
-from features.cuts import before_cuts
 from features.events import Validated, split, validate, with_reason
 from features.interactions import interactions
 from features.item_features import item_features
@@ -14,7 +13,8 @@ from features.quarantine import accept, bad_share, quarantine_counts
 from features.ranking_examples import ranking_examples
 from features.retrieval_examples import retrieval_examples
 from features.sessions import sessions
-from features.spark import spark, warm_up
+from features.spark_session import spark, warm_up
+from features.time_cutoffs import before_cuts
 from features.user_features import user_features
 
 __all__ = [

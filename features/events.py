@@ -11,8 +11,8 @@ from contracts import columns as c
 from contracts.ids import BLANKS, CONTROL, MAX_ID_LENGTH, WRITTEN_AS_FLOAT
 from contracts.schemas import EVENTS, ITEMS, LANDED_EVENTS, QUARANTINE
 from features.conform import conform
-from features.cuts import days_long, instant
 from features.opt_outs import without_users
+from features.time_cutoffs import days_long, instant
 
 _1990 = datetime(1990, 1, 1, tzinfo=UTC)
 _CONTENT = tuple(name for name in EVENTS.names if name != c.EVENT_ID)

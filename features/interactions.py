@@ -9,9 +9,9 @@ from pyspark.sql import functions as F
 from contracts import Action
 from contracts import columns as c
 from contracts.schemas import EVENTS, INTERACTIONS
-from features.actions import is_action
 from features.conform import conform
-from features.cuts import before_cuts, hours_between
+from features.event_filters import is_action
+from features.time_cutoffs import before_cuts, hours_between
 
 _UNIT = 2**40
 """Strengths are summed in whole multiples of 1 / _UNIT (1e-12): a sum of doubles depends on the order in which tasks

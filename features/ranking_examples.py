@@ -8,10 +8,10 @@ from pyspark.sql import functions as F
 
 from contracts import columns as c
 from contracts.schemas import EVENTS, ITEMS, RANKING_EXAMPLES
-from features.actions import gain, is_positive, is_touch
 from features.conform import conform
-from features.cuts import after_cuts, existed
+from features.event_filters import gain, is_positive, is_touch
 from features.opt_outs import without_users
+from features.time_cutoffs import after_cuts, existed
 
 
 def ranking_examples(

@@ -9,10 +9,10 @@ from pyspark.sql import functions as F
 from contracts import Action
 from contracts import columns as c
 from contracts.schemas import EVENTS, RETRIEVAL_EXAMPLES
-from features.actions import is_action, is_positive
 from features.conform import conform
-from features.cuts import before_cuts
+from features.event_filters import is_action, is_positive
 from features.opt_outs import OPTED_OUT_USERS
+from features.time_cutoffs import before_cuts
 
 _RUN = "_run"
 _SAVED_AT = "_saved_at"

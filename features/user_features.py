@@ -9,9 +9,9 @@ from pyspark.sql import functions as F
 from contracts import Action
 from contracts import columns as c
 from contracts.schemas import ITEMS, SESSIONS, USER_FEATURES, WINDOWS_DAYS
-from features.actions import is_action, is_positive
 from features.conform import conform
-from features.cuts import before_cuts, hours_between, recent_counts, within
+from features.event_filters import is_action, is_positive
+from features.time_cutoffs import before_cuts, hours_between, recent_counts, within
 
 SESSION_WINDOW_DAYS = 28
 """What `sessions_28d` looks back."""

@@ -17,10 +17,10 @@ from evaluation import (
     rich_table,
 )
 from evaluation.results import FINAL
+from pipeline.as_of_day import day_of_backtest
 from pipeline.console import console
 from pipeline.console_report import shown
 from pipeline.lake import Lake
-from pipeline.last_day import day_of_backtest
 from pipeline.metrics_store import WeekMetrics, read_weeks
 from pipeline.night_config import NightConfig
 from pipeline.run_context import RunContext

@@ -7,7 +7,7 @@ from rich.table import Table
 
 from evaluation import rich_table
 from pipeline.console import console
-from pipeline.refusals import SUMMARY as NOT_PROFILED
+from pipeline.model_refusals import SUMMARY as NOT_PROFILED
 from pipeline.run_context import RunContext, Summary
 from pipeline.stages import STAGE_NAMES
 from serving.feed import Feed, HomeFeed

@@ -22,7 +22,7 @@ from evaluation import (
 )
 from models.baselines import night_baselines
 from pipeline.feature_assembly import CatalogSnapshot, FeatureSnapshot, rows_of
-from pipeline.landed import opted_out
+from pipeline.ingestion.landed import opted_out
 from pipeline.run_context import RunContext
 from ranking.feature_arrays import Ids, Rows, ids_of
 

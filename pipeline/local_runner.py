@@ -13,10 +13,10 @@ from filelock import FileLock, Timeout
 from contracts import Settings
 from contracts.errors import NightFailed, NightRunning
 from features import warm_up
+from pipeline.as_of_day import day_of_night
 from pipeline.console_report import show_measured
 from pipeline.interruption import ending_at_ctrl_c
 from pipeline.lake import Lake
-from pipeline.last_day import day_of_night
 from pipeline.os_errors import require_writable
 from pipeline.run_context import RunContext, open_run_context
 from pipeline.time_splits import midnight

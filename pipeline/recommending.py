@@ -11,10 +11,10 @@ import pyarrow.parquet as pq
 from contracts import Settings
 from contracts import columns as c
 from contracts.ids import read_id
-from pipeline.importers.lost_ids import check_ids
-from pipeline.importers.readers import read_table
+from pipeline.ingestion.landed import usable_events
+from pipeline.ingestion.lost_ids import check_ids
+from pipeline.ingestion.readers import read_table
 from pipeline.lake import Lake
-from pipeline.landed import usable_events
 from pipeline.os_errors import naming, remove_leftover
 from serving import places
 from serving.batch_inference import recommend

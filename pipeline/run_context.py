@@ -12,9 +12,9 @@ import pyarrow as pa
 
 from contracts import Flag, Settings, SubjectType
 from contracts import columns as c
-from contracts.opt_outs import UNREADABLE
+from contracts.opt_out_flags import UNREADABLE
+from pipeline.ingestion.landed import opted_out
 from pipeline.lake import Lake
-from pipeline.landed import opted_out
 from pipeline.night_config import NightConfig
 from pipeline.time_splits import TimeSplits, night_splits
 from serving import places

@@ -3,8 +3,8 @@
 import time
 
 from pipeline.console import say
-from pipeline.refusals import REFUSALS, keep_refusal, refused_before
-from pipeline.refusals import SUMMARY as NOT_PROFILED
+from pipeline.model_refusals import REFUSALS, keep_refusal, refused_before
+from pipeline.model_refusals import SUMMARY as NOT_PROFILED
 from pipeline.run_context import RunContext, Summary
 from pipeline.stages import STAGES
 

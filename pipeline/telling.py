@@ -8,7 +8,7 @@ import polars as pl
 
 from contracts import __version__
 from evaluation import markdown, mean_interval
-from pipeline.commit import git_commit
+from pipeline.code_version import git_commit
 from pipeline.evaluation_data import DEEP, K
 from pipeline.metrics_store import WeekMetrics
 from pipeline.run_context import RunContext, Summary

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from contracts import Flag, OptOutReader, SubjectType
 from contracts import columns as c
-from contracts.opt_outs import UNREADABLE
+from contracts.opt_out_flags import UNREADABLE
 from ranking.feature_arrays import ids_of
 from serving import profiled
 from serving.event_store import PendingEvents

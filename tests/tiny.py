@@ -15,7 +15,7 @@ import polars as pl
 import pytest
 
 from cli import main
-from pipeline.importers import import_files
+from pipeline.ingestion import import_files
 
 START = datetime(2017, 1, 1, tzinfo=UTC)
 DAYS = 63

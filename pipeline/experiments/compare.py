@@ -14,7 +14,7 @@ from contracts.errors import NotComparable
 from evaluation import Comparison, Difference, compared, rich_table
 from evaluation.anonymized_metrics import ITEMS, USERS
 from evaluation.metrics_tables import heading
-from pipeline.commit import short
+from pipeline.code_version import short
 from pipeline.experiments.lookup import SHORT, comparable_runs, find_run, started, stores
 from pipeline.experiments.run_log import COMMIT, LoggedRun
 

@@ -23,7 +23,7 @@ from evaluation import paired_interval
 from evaluation.fingerprint import EvaluationFingerprint
 from evaluation.metrics_tables import HIGHER_IS_BETTER
 from evaluation.segment_metrics import slice_table
-from pipeline.commit import git_commit
+from pipeline.code_version import git_commit
 from pipeline.experiments.mlflow_logger import MlflowLogger
 
 MARKS, SLICES = "marks.parquet", "slices.csv"

@@ -10,8 +10,8 @@ import polars as pl
 import features
 from contracts import Reason
 from contracts import columns as c
-from pipeline.importers import land
-from pipeline.landed import event_files, fingerprint, read_landed_events, read_landed_items
+from pipeline.ingestion import land
+from pipeline.ingestion.landed import event_files, fingerprint, read_landed_events, read_landed_items
 from pipeline.run_context import RunContext, Summary
 
 if TYPE_CHECKING:

@@ -13,11 +13,11 @@ import pyarrow.dataset as ds
 
 from contracts import Flag, SubjectType
 from contracts import columns as c
-from contracts.opt_outs import UNREADABLE
+from contracts.opt_out_flags import UNREADABLE
 from contracts.schemas import DERIVED
-from pipeline.forgotten_words import forget_words
-from pipeline.importers import erase, landed_creators, unname_creators
-from pipeline.opt_out_lake import OptOutLake
+from pipeline.ingestion import erase, landed_creators, unname_creators
+from pipeline.privacy.lake_erasure import forget_words
+from pipeline.privacy.opt_out_lake import OptOutLake
 from pipeline.run_context import RunContext, Summary
 from serving.privacy.release_erasure import scrub
 

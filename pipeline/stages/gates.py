@@ -6,7 +6,7 @@ from contracts.errors import GateRefused, ReleaseCorrupt, ReleaseMissing
 from evaluation import Verdicts, WeekMetrics, judge, macro_average, markdown, require, verdicts_table
 from evaluation.results import CHAMPION, FINAL
 from pipeline.metrics_store import REHEARSALS, read_weeks
-from pipeline.refusals import controlled_by
+from pipeline.model_refusals import controlled_by
 from pipeline.run_context import RunContext, Summary
 from serving.releases.publish import load
 

@@ -8,13 +8,13 @@ import numpy as np
 
 from contracts import SubjectType
 from contracts.errors import NightFailed
-from contracts.opt_outs import UNREADABLE
+from contracts.opt_out_flags import UNREADABLE
 from contracts.schemas import WINDOWS_DAYS
 from pipeline.champion import keep_models
 from pipeline.feature_assembly import FeatureSnapshot, read_catalog, read_items, read_snapshot
-from pipeline.landed import opted_out
-from pipeline.refusals import SUMMARY as NOT_PROFILED
-from pipeline.refusals import profiled_release_serves
+from pipeline.ingestion.landed import opted_out
+from pipeline.model_refusals import SUMMARY as NOT_PROFILED
+from pipeline.model_refusals import profiled_release_serves
 from pipeline.run_context import RunContext, Summary
 from pipeline.stages.gates import JUDGED
 from pipeline.stages.reranker import file_name

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from contracts import Settings
 from contracts.ids import spellings
-from contracts.opt_outs import Flag, OptOut, SubjectType
+from contracts.opt_out_flags import Flag, OptOut, SubjectType
 from serving import places
 from serving.event_store import PendingEvents, user_hash
 from serving.privacy.opt_out_store import OptOutStore

@@ -26,7 +26,7 @@ from sqlalchemy import (
 
 from contracts import Settings
 from contracts.errors import OptOutStoreUnavailable
-from contracts.opt_outs import UNREADABLE, Flag, OptOut, SubjectType, checked
+from contracts.opt_out_flags import UNREADABLE, Flag, OptOut, SubjectType, checked
 from serving import places
 from serving.privacy import store_identity
 from serving.privacy.last_known import LastKnown

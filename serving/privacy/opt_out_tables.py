@@ -24,7 +24,7 @@ from contracts import columns as c
 from contracts.errors import BadId
 from contracts.ids import read_id, spellings
 from contracts.instants import CLOCK_SKEW
-from contracts.opt_outs import Flag, SubjectType, checked
+from contracts.opt_out_flags import Flag, SubjectType, checked
 from serving.privacy import store_identity
 from serving.privacy.last_known import Withheld
 from serving.privacy.store_identity import Identity

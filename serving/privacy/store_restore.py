@@ -13,7 +13,7 @@ from sqlalchemy import Engine, delete, inspect, make_url, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from contracts.errors import OptOutStoreUnavailable
-from contracts.opt_outs import OptOut
+from contracts.opt_out_flags import OptOut
 from serving.privacy import store_identity
 from serving.privacy.opt_out_tables import IDENTITY, METADATA, OPT_OUTS, insert_words, row_of
 from serving.privacy.store_marker import Marker

@@ -6,7 +6,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Path, Request
 from pydantic import BaseModel, ConfigDict
 
-from contracts.opt_outs import Flag, OptOut, SubjectType, checked
+from contracts.opt_out_flags import Flag, OptOut, SubjectType, checked
 from serving.auth import BEARER, may_administer
 from serving.id_parameters import PathId
 from serving.privacy.opt_out_service import Wishes

@@ -8,7 +8,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
-from contracts.opt_outs import Flag, SubjectType
+from contracts.opt_out_flags import Flag, SubjectType
 from serving.auth import NotAuthenticated, Role, check_same_origin, may_administer, may_read
 from serving.cursor import BadCursor, CursorExpired
 from serving.feed import HomeFeed

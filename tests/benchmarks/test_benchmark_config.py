@@ -7,7 +7,7 @@ from typer.main import get_command
 
 from benchmarks.benchmark_config import RetrievalConfig, read_config
 from benchmarks.method_registry import METHODS, build
-from cli.bench import bench
+from cli.bench_commands import bench
 from contracts.errors import UnreadableInput
 from tests import tiny
 

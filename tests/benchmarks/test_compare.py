@@ -13,7 +13,7 @@ from benchmarks.datasets import load
 from benchmarks.interaction_matrix import labels_of
 from contracts import Settings
 from contracts.errors import NotComparable, UnknownRun
-from pipeline.commit import git_commit
+from pipeline.code_version import git_commit
 from pipeline.experiments.compare import compare_runs
 from tests import tiny
 

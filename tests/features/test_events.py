@@ -6,7 +6,7 @@ import pytest
 from contracts.ids import is_id, read_id
 from contracts.schemas import EVENTS, LANDED_EVENTS, QUARANTINE
 from features import validate
-from pipeline.importers.readers import conform
+from pipeline.ingestion.readers import conform
 from serving.event_store import PendingEvents
 
 

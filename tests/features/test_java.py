@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from contracts.errors import JavaMissing
-from features.java import java_home, java_version, usual_homes
+from features.java_home import java_home, java_version, usual_homes
 
 
 def a_home(folder: Path, version: str) -> Path:

@@ -12,7 +12,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from contracts.errors import TastefeedError
-from pipeline.importers import import_files, landed_files
+from pipeline.ingestion import import_files, landed_files
 from tests.fuzz.examples import many
 from tests.strategies import Row, as_csv, rows
 

@@ -18,8 +18,8 @@ from contracts.ids import read_id
 from contracts.schemas import ITEMS, LANDED_EVENTS, USERS
 from features import with_reason
 from features.conform import spark_schema
-from pipeline.importers import convert
-from pipeline.importers.readers import conform, to_arrow
+from pipeline.ingestion import convert
+from pipeline.ingestion.readers import conform, to_arrow
 from serving.app import create_app
 from serving.privacy.opt_out_store import OptOutStore
 from tests.strategies import Reading, Row, as_csv, as_json, reading, rows

@@ -18,8 +18,8 @@ from contracts.errors import ChampionAbsent, ReleaseNotProfiled, UntrainableInpu
 from evaluation.gate_config import GateConfig
 from pipeline.airflow_tasks import run_task
 from pipeline.champion import read_champion
-from pipeline.importers import import_files
-from pipeline.refusals import controlled_by
+from pipeline.ingestion import import_files
+from pipeline.model_refusals import controlled_by
 from pipeline.run_context import RunContext, open_run_context
 from pipeline.stage_runner import run_stage
 from pipeline.stages import STAGE_NAMES

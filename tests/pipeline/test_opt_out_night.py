@@ -20,7 +20,7 @@ from contracts.schemas import DERIVED
 from models.two_tower import load as load_tower_folder
 from models.two_tower.exported import FORMAT
 from models.two_tower.vocabulary import Vocabularies
-from pipeline.importers import land, landed_items
+from pipeline.ingestion import land, landed_items
 from serving.privacy.consent import not_shown
 from serving.privacy.opt_out_service import Wishes
 from serving.privacy.opt_out_store import OptOutStore

@@ -1,0 +1,148 @@
+"""`tastefeed bench …`, the benchmarks."""
+
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from benchmarks.comparison import Plan
+
+bench = typer.Typer(help="Benchmarks that anyone can rerun.", no_args_is_help=True)
+
+
+@bench.callback()
+def options() -> None:
+    """Benchmarks that anyone can rerun; each writes metrics.json and its raw outputs under --out."""
+
+
+HELD = "benchmarks.held"
+"""Where a command's context keeps the settings of methods that its file holds fixed."""
+
+
+def _from_file(context: typer.Context, path: Path | None) -> Path | None:
+    """The file's fields become the defaults of the flags."""
+    if path is not None:
+        from benchmarks.benchmark_config import read_config
+
+        config = read_config(path)
+        context.default_map, context.meta[HELD] = config.flags, config.settings
+    return path
+
+
+@bench.command()
+def retrieval(
+    context: typer.Context,
+    *,
+    config: Annotated[  # noqa: ARG001  its callback has read it
+        Path | None,
+        typer.Option(
+            is_eager=True, callback=_from_file, help="TOML with the fields of these flags; flags count before it."
+        ),
+    ] = None,
+    train: Annotated[
+        Path | None, typer.Option(help="Parquet: user_id, item_id, optional timestamp; without it rows have no order.")
+    ] = None,
+    test: Annotated[Path | None, typer.Option(help="Parquet: user_id, item_id.")] = None,
+    ordered: Annotated[bool, typer.Option("--ordered", help="The rows of --train are in order of time.")] = False,
+    k: Annotated[int, typer.Option(min=1, help="Depth of the lists with --train and --test.")] = 20,
+    data: Annotated[
+        Path | None, typer.Option(help="Folder of public data sets, instead of --train and --test.")
+    ] = None,
+    dataset: Annotated[
+        str, typer.Option(help="gowalla, ml-1m, citeulike-t, amazon-beauty or the bundled deskdrop.")
+    ] = "",
+    methods: Annotated[str, typer.Option(help="Comma-separated methods; empty: ours and every peer.")] = "",
+    trials: Annotated[int, typer.Option(min=0, help="Trials of each method's tuning; 0: defaults.")] = 20,
+    settings: Annotated[list[str], typer.Option("--set", help="METHOD.FIELD=VALUE, held fixed.")] = [],  # noqa: B006  typer copies
+    out: Annotated[Path, typer.Option(help="Folder for metrics.json and the raw outputs.")],
+) -> None:
+    """The two-tower on data it has never seen: alone, or beside tuned peers on a public data set."""
+    held = [*context.meta.get(HELD, []), *settings]  # of two values for one setting the later counts
+    if data is not None and not (train or test):
+        _compare(_plan(data, dataset, methods, trials, held, out))
+    elif train and test and not data:
+        _alone(train, test, k, held, out, ordered=ordered)
+    else:
+        raise typer.BadParameter("give either --train and --test, or --data and --dataset")
+
+
+def _alone(train: Path, test: Path, k: int, settings: list[str], out: Path, *, ordered: bool) -> None:
+    from benchmarks.method_registry import OURS, parsed
+    from benchmarks.retrieval_benchmark import run
+    from contracts import Settings
+
+    params = parsed(settings, names=[OURS]).get(OURS, {})
+    found = run(train, test, k=k, out=out, settings=Settings(), params=params, ordered=ordered)
+    for name, value in found.items():
+        typer.echo(f"{name:<16} {value:,.4f}" if isinstance(value, float) else f"{name:<16} {value:,}")
+
+
+def _plan(data: Path, dataset: str, methods: str, trials: int, settings: list[str], out: Path) -> "Plan":
+    from benchmarks.comparison import Plan
+    from benchmarks.method_registry import METHODS, parsed
+
+    chosen = methods.split(",") if methods else list(METHODS)
+    asked = {"--data": _shown(data), "--dataset": dataset, "--methods": ",".join(chosen), "--trials": trials}
+    command = _command("retrieval", asked, settings, out)
+    return Plan(data, dataset, chosen, trials, parsed(settings), out, command)
+
+
+def _command(kind: str, asked: dict[str, Any], settings: list[str], out: Path) -> str:
+    words = [str(word) for pair in [*asked.items(), *(("--set", each) for each in settings)] for word in pair]
+    return shlex.join(["tastefeed", "bench", kind, *words, "--out", _shown(out)])
+
+
+def _shown(path: Path) -> str:
+    return path.name if path.is_absolute() else str(path)  # where a folder lies on this disk is nobody's business
+
+
+def _compare(plan: "Plan") -> None:
+    from benchmarks.comparison import compare
+    from benchmarks.summary_text import quality_table
+    from contracts import Settings
+    from evaluation import rich_table
+    from pipeline.console import console
+
+    found: dict[str, Any] = compare(plan, Settings())
+    console.print(rich_table(quality_table(found), title=f"{found['dataset']}, {found['counts']['users']:,} users"))
+
+
+@bench.command()
+def ranking(
+    *,
+    data: Annotated[Path, typer.Option(help="Folder of public data sets.")],
+    dataset: Annotated[str, typer.Option(help="ml-100k or ml-1m.")],
+    peers: Annotated[str, typer.Option(help="Comma-separated peers; empty: popularity, item-kNN, iALS, EASE.")] = "",
+    trials: Annotated[int, typer.Option(min=0, help="Trials of each peer's tuning; 0: defaults.")] = 20,
+    settings: Annotated[
+        list[str], typer.Option("--set", help="PART.FIELD=VALUE: of reranker, candidates, slate, windows or a peer.")
+    ] = [],  # noqa: B006  typer copies
+    out: Annotated[Path, typer.Option(help="Folder for metrics.json and the raw outputs.")],
+) -> None:
+    """The night's two stages on a global split in time, beside retrieval alone and tuned peers."""
+    from benchmarks.ranking_benchmark import PEERS, Plan, parsed_parts, rank
+    from benchmarks.ranking_report import ranking_table
+    from contracts import Settings
+    from evaluation import rich_table
+    from pipeline.console import console
+
+    chosen = peers.split(",") if peers else list(PEERS)
+    ours, fixed = parsed_parts(settings)
+    asked = {"--data": _shown(data), "--dataset": dataset, "--peers": ",".join(chosen), "--trials": trials}
+    command = _command("ranking", asked, settings, out)
+    found = rank(Plan(data, dataset, chosen, trials, ours, fixed, out, command), Settings())
+    console.print(rich_table(ranking_table(found), title=f"{dataset}, {found['methods']['final']['users']:,} people"))
+
+
+@bench.command()
+def report(
+    *,
+    runs: Annotated[list[Path], typer.Argument(help="Folders with a metrics.json, the --out of earlier runs.")],
+    out: Annotated[Path, typer.Option(help="Folder for benchmarks.md and its plots.")] = Path("docs"),
+) -> None:
+    """Make benchmarks.md and its plots of earlier runs."""
+    from benchmarks.benchmark_report import write_report
+
+    typer.echo(f"wrote {write_report(runs, out)}")

@@ -1,0 +1,86 @@
+"""`tastefeed`: exit status 0 done, 1 the work failed (one line; `--debug` for the traceback), 2 wrong usage, 130 Ctrl-C
+(one line)."""
+
+import sys
+from collections.abc import Callable
+from typing import Annotated
+
+import typer
+from pydantic import ValidationError
+
+from cli.bench_commands import bench
+from cli.import_commands import import_, init
+from cli.nightly_commands import backtest, compare, nightly
+from cli.privacy_commands import opt_outs
+from cli.release_commands import releases
+from cli.serving_commands import recommend, serve
+from cli.settings_commands import settings
+from contracts import __version__
+from contracts.errors import TastefeedError
+from pipeline.os_errors import one_line
+
+INTERRUPTED = 130
+app = typer.Typer(
+    name="tastefeed",
+    help="Every night, what people saved, clicked and did becomes a home feed; opt-outs hold at every door.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+COMMANDS: dict[str, Callable[..., None]] = {
+    "init": init,
+    "import": import_,
+    "nightly": nightly,
+    "recommend": recommend,
+    "serve": serve,
+    "backtest": backtest,
+    "compare": compare,
+    "settings": settings,
+}
+for name, command in COMMANDS.items():
+    app.command(name)(command)
+for name, group in {"opt-out": opt_outs, "releases": releases, "bench": bench}.items():
+    app.add_typer(group, name=name)
+
+
+def _version(*, asked: bool) -> None:
+    if asked:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    *,
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of a failure.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=lambda asked: _version(asked=asked), is_eager=True)
+    ] = False,
+) -> None:
+    """Options of every command."""
+    del debug, version  # `--debug` is read by `nightly` and where a failure is caught, `--version` by its callback
+
+
+def main() -> None:
+    """Run the command line; what the work fails with becomes one line and status 1, Ctrl-C one line and status 130."""
+    try:
+        app()
+    except SystemExit as ended:
+        if ended.code == INTERRUPTED:  # typer's own word for Ctrl-C
+            typer.echo("tastefeed: interrupted; nothing half-written counts, run the command again", err=True)
+        raise
+    except (TastefeedError, ValidationError, OSError) as failure:
+        if "--debug" in sys.argv:
+            raise
+        typer.echo(f"tastefeed: {' '.join(_readable(failure).split())}", err=True)
+        raise SystemExit(1) from None
+
+
+def _readable(failure: TastefeedError | ValidationError | OSError) -> str:
+    if isinstance(failure, TastefeedError):
+        return str(failure)
+    if isinstance(failure, OSError):
+        return one_line(failure)
+    # A bad setting: pydantic's own text would repeat the value, which may be a secret
+    wrong = (f"{'.'.join(map(str, error['loc']))}: {error['msg']}" for error in failure.errors(include_input=False))
+    return f"settings {failure.title}: {'; '.join(wrong)}; see `tastefeed settings`"

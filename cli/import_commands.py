@@ -1,0 +1,66 @@
+"""`tastefeed import`: files into the landing zone."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cli import options
+
+
+class Source(StrEnum):
+    """Whose layout the files have."""
+
+    DESKDROP = "deskdrop"
+    MOVIELENS = "movielens"
+
+
+def import_(
+    *,
+    events: Annotated[list[Path], typer.Option("--events", help="Files (or a source's folder) with events.")] = [],  # noqa: B006  typer copies
+    items: options.Existing = None,
+    users: options.Existing = None,
+    opt_outs: options.Existing = None,
+    source: Annotated[
+        Source | None, typer.Option("--from", help="Whose layout the files have; default: the contract's.")
+    ] = None,
+    columns: Annotated[
+        list[str], typer.Option("--map", metavar="THEIRS=OURS", help="Your name of a column, and the contract's.")
+    ] = [],  # noqa: B006  typer copies
+    actions: Annotated[
+        list[str], typer.Option("--action", metavar="THEIRS=OURS", help="Your name of an action, and the contract's.")
+    ] = [],  # noqa: B006  typer copies
+    mapping: Annotated[
+        Path | None, typer.Option("--mapping", help="A TOML file with such names: tables [columns] and [actions].")
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show what would land and what would be refused; keep nothing.")
+    ] = False,
+    lake: options.Lake = options.LAKE,
+) -> None:
+    """Land events, items, users and opt-outs; report what came in and what the next night will refuse."""
+    from pipeline.ingestion import read_mapping
+    from pipeline.ingestion.dry_run import preview_files
+    from pipeline.ingestion.import_command import land_files
+
+    if not (events or items or users or opt_outs):
+        raise typer.BadParameter("name at least one file: --events, --items, --users or --opt-outs")
+    import_or_preview = preview_files if dry_run else land_files
+    import_or_preview(
+        source,
+        events=events,
+        items=items,
+        users=users,
+        opt_outs=opt_outs,
+        lake=lake,
+        mapping=read_mapping(columns, actions, mapping),
+    )
+
+
+def init(*, lake: options.Lake = options.LAKE) -> None:
+    """Make a lake with an opt-out store; one that is there stays as it is."""
+    from pipeline.privacy.opt_out_lake import OptOutLake
+
+    OptOutLake.of(lake).create()
+    typer.echo(f"{lake}: ready")

@@ -1,0 +1,56 @@
+"""`tastefeed nightly`, `backtest` and `compare`: train, evaluate and compare runs."""
+
+from typing import Annotated
+
+import typer
+
+from cli import options
+
+
+def nightly(context: typer.Context, *, lake: options.Lake = options.LAKE, as_of: options.AsOf = None) -> None:
+    """Run the Airflow DAG `nightly` in this process and show what it made."""
+    from contracts import Settings
+    from pipeline.console_report import show_night
+    from pipeline.local_runner import run_nightly
+
+    show_night(run_nightly(lake, as_of, Settings(), debug=context.find_root().params["debug"]))
+
+
+def backtest(
+    *,
+    weeks: Annotated[int, typer.Option(min=1, help="How many past weekly cuts.")] = 8,
+    lake: options.Lake = options.LAKE,
+    as_of: options.AsOf = None,
+    out: Annotated[str, typer.Option(help="Folder for metrics.parquet and backtest.md; empty: print only.")] = "",
+) -> None:
+    """Measure the night honestly at past cuts: mean and intervals beside every baseline."""
+    from contracts import Settings
+    from pipeline.backtest import run_backtest
+
+    run_backtest(lake, as_of, weeks=weeks, settings=Settings(), out=out)
+
+
+def compare(
+    *,
+    run_a: Annotated[
+        str, typer.Argument(metavar="RUN_A", help="A run's id, the beginning of one, or experiment/name.")
+    ] = "",
+    run_b: Annotated[str, typer.Argument(metavar="RUN_B", help="The run that is held against it.")] = "",
+    lake: Annotated[
+        list[str], typer.Option(help="Folder that holds the runs: a lake or a benchmark's --out; may be repeated.")
+    ] = [],  # noqa: B006  typer copies
+    tracking_uri: Annotated[str, typer.Option(help="MLflow tracking URI instead of a folder.")] = "",
+    metric: Annotated[str, typer.Option(help="Metric that the verdict reads; empty: that of RUN_A.")] = "",
+) -> None:
+    """Paired differences of two runs with intervals, and a verdict; without runs: those that can be compared."""
+    from contracts import Settings
+    from pipeline.console import console
+    from pipeline.experiments.compare import comparable_runs_table, compare_runs, screen
+
+    settings = Settings()
+    if not run_a:
+        console.print(comparable_runs_table(lake, tracking_uri, settings))
+        return
+    if not run_b:
+        raise typer.BadParameter("give two runs, or none to list them")
+    console.print(screen(compare_runs(run_a, run_b, lakes=lake, uri=tracking_uri, metric=metric, settings=settings)))

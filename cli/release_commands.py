@@ -1,0 +1,58 @@
+"""`tastefeed releases`: what is published, whether it is whole, and the way back."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cli import options
+
+releases = typer.Typer(help="Published releases.", no_args_is_help=True)
+Version = Annotated[str | None, typer.Argument(help="A release; default: the current one.")]
+Previous = Annotated[str | None, typer.Argument(help="A release; default: the one before the current.")]
+
+
+@releases.command("list")
+def list_(*, lake: options.Lake = options.LAKE) -> None:
+    """Every release, newest first; the current one is marked."""
+    from serving.releases import publish
+
+    root = _root(lake)
+    current = publish.current_or_none(root)
+    for manifest in reversed(publish.list_releases(root)):
+        mark = "*" if manifest.version == current else " "
+        what = f"{manifest.users:,} people" if manifest.profiled else "not profiled"
+        typer.echo(f"{mark} {manifest.version}  as of {manifest.as_of:%Y-%m-%d}, {what}")
+
+
+@releases.command("show")
+def show(version: Version = None, *, lake: options.Lake = options.LAKE) -> None:
+    """A release's manifest: what belongs together."""
+    from serving.releases import publish
+
+    typer.echo(publish.show(_root(lake), version).model_dump_json(indent=1))
+
+
+@releases.command("verify")
+def verify(version: Version = None, *, lake: options.Lake = options.LAKE) -> None:
+    """Check every file of a release against its manifest."""
+    from serving.releases import publish
+
+    typer.echo(f"{publish.verify(_root(lake), version).version} is whole")
+
+
+@releases.command("rollback")
+def rollback(version: Previous = None, *, lake: options.Lake = options.LAKE) -> None:
+    """Serve an earlier release again."""
+    from serving.releases import publish
+
+    typer.echo(f"{publish.rollback(_root(lake), version).version} serves now")
+
+
+def _root(lake: str) -> Path:
+    from contracts import Settings
+    from serving.places import existing_lake_folder, release_root
+
+    settings = Settings(lake=lake)
+    existing_lake_folder(settings)
+    return release_root(settings)

@@ -1,0 +1,43 @@
+"""`tastefeed settings`: every setting, its value and where it came from, secrets masked."""
+
+import os
+
+from pydantic import BaseModel, SecretStr
+from pydantic_settings import BaseSettings
+
+MASK = "********"
+
+
+def rows(model: BaseModel, prefix: str) -> list[tuple[str, str, str]]:
+    """`(variable, value, source)` of each field, nested ones joined by two underscores."""
+    found: list[tuple[str, str, str]] = []
+    for name, value in model:
+        variable = f"{prefix}{name}".upper()
+        if isinstance(value, BaseModel):
+            found += rows(value, f"{variable}__")
+        else:
+            found.append((variable, shown(value), "environment" if variable in os.environ else "default"))
+    return found
+
+
+def shown(value: object) -> str:
+    """A value as text; a secret only whether it is set."""
+    if isinstance(value, SecretStr):
+        return MASK if value.get_secret_value() else ""
+    return str(value)
+
+
+def settings() -> None:
+    """Print every setting with where it came from, secrets masked."""
+    from rich.table import Table
+
+    from contracts import Settings
+    from pipeline.console import console
+    from pipeline.night_config import NightConfig
+
+    table = Table("setting", "value", "from", box=None)
+    models: tuple[BaseSettings, ...] = (Settings(), NightConfig())
+    for model in models:
+        for variable, value, source in rows(model, "TASTEFEED_"):
+            table.add_row(variable, value, source)
+    console.print(table)

@@ -1,0 +1,120 @@
+"""Which day a night is of, and whether the last day with an event is a day like others.
+
+One event of a wrong year moves the last day away from all others. The days that such a night holds out are then empty,
+and it trains and measures for nothing; this is found by counting events, before anything starts.
+"""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from statistics import median
+
+import polars as pl
+
+from contracts import Settings
+from contracts import columns as c
+from contracts.errors import OutlierDay, UnreadableInput
+from pipeline.ingestion.landed import last_day, last_midnight, usable_events
+from pipeline.lake import Lake
+from serving import places
+from serving.event_store import PendingEvents
+
+TYPICAL_DAYS = 28
+"""A typical day has the median count of the last so many days with an event before the held-out ones."""
+FEWEST_DAYS = 7
+"""With fewer days nothing can be said of what is typical."""
+OUTLIER_SHARE = 0.25
+"""Where the held-out days together have less than this share of one typical day, the last day is an outlier."""
+ONE_DAY = timedelta(days=1)
+
+
+@dataclass(frozen=True)
+class Outlier:
+    """A last day that is unlike the days before it."""
+
+    day: date
+    events: int
+    held_out: int
+    """Events of the days that a night of this day would hold out."""
+    typical_events: float
+    typical_day: date
+    """The last day with a count near the typical one."""
+    holdout_days: int
+
+    def told(self) -> str:
+        """What is wrong, and both ways on."""
+        return (
+            f"the last day with an event, {self.day}, is an outlier: {self.events:,} events against "
+            f"{self.typical_events:,.0f} on a typical day, and {self.held_out:,} in the {self.holdout_days} days that "
+            "its night would hold out. "
+            f"The last typical day is {self.typical_day}: run with --as-of {self.typical_day + ONE_DAY}, or with "
+            f"--as-of {self.day + ONE_DAY} if the date is right"
+        )
+
+
+def outlier_of(counts: Mapping[date, int], holdout_days: int) -> Outlier | None:
+    """The last day as an outlier, from the events of each day that has any; none where too few days are known."""
+    day = max(counts)
+    first_held_out = day - timedelta(days=holdout_days - 1)
+    before = sorted(other for other in counts if other < first_held_out)[-TYPICAL_DAYS:]
+    if len(before) < FEWEST_DAYS:
+        return None
+    typical = median(counts[other] for other in before)
+    held_out = sum(count for other, count in counts.items() if other >= first_held_out)
+    if held_out >= OUTLIER_SHARE * typical:
+        return None
+    like_others = max(other for other in before if counts[other] >= OUTLIER_SHARE * typical)
+    return Outlier(day, counts[day], held_out, typical, like_others, holdout_days)
+
+
+def outlier_in(home: Lake, settings: Settings) -> Outlier | None:
+    """The last landed day as an outlier. Raises `UnreadableInput` where no usable event has landed.
+
+    Posted events that no night has landed yet count for their days: a day may have landed by its first minutes alone.
+    """
+    counts = landed_counts(home)
+    if not outlier_of(counts, settings.holdout_days):
+        return None
+    pending, last = PendingEvents(places.events_url(settings)).rows()[c.TIMESTAMP].to_pylist(), max(counts)
+    posted = Counter(instant.astimezone(UTC).date() for instant in pending if instant)
+    return outlier_of(
+        Counter(counts) + Counter({day: n for day, n in posted.items() if day <= last}), settings.holdout_days
+    )
+
+
+def day_of_night(home: Lake, as_of: date | None, settings: Settings) -> date:
+    """The asked day, else the one that ends the last day with an event.
+
+    Raises `LakeMissing`, `OutlierDay` where no day was asked for and the last one is unlike all others, and
+    `UnreadableInput` for a day with no event before it or in the future.
+    """
+    home.require()
+    return _checked(home, as_of, last_day(home).date(), settings)
+
+
+def day_of_backtest(home: Lake, as_of: date | None, settings: Settings) -> date:
+    """The asked day, else the last midnight that the events reach. Raises what `day_of_night` raises."""
+    home.require()
+    return _checked(home, as_of, last_midnight(home).date(), settings)
+
+
+def _checked(home: Lake, as_of: date | None, default: date, settings: Settings) -> date:
+    counts = landed_counts(home)
+    if as_of is None:
+        if outlier := outlier_in(home, settings):
+            raise OutlierDay(f"{home.url}: {outlier.told()}")
+        return default
+    first, last = min(counts) + ONE_DAY, max(max(counts), datetime.now(UTC).date()) + ONE_DAY
+    if not first <= as_of <= last:
+        problem = "has no event before it" if as_of < first else "is in the future"
+        raise UnreadableInput(f"--as-of {as_of} {problem}; give a day from {first} to {last}")
+    return as_of
+
+
+def landed_counts(home: Lake) -> dict[date, int]:
+    """Usable events of each day that has any. Raises `UnreadableInput` where none has."""
+    days = usable_events(home).group_by(pl.col(c.TIMESTAMP).dt.date().alias("day")).len().collect()
+    if days.is_empty():
+        last_day(home)  # raises, with what a usable event is
+    return dict(days.iter_rows())

@@ -1,0 +1,98 @@
+"""CI&T Deskdrop (`--from deskdrop`): `interactions.parquet` and `items.parquet` as contract tables.
+
+A view is a click; a bookmark, like, comment or follow is a save, for each says more than a click. What authors do with
+their own articles is no taste and stays out; an article of an unknown author is nobody's own. A row that repeats
+another one to the second (a view logged twice, a comment that also follows) is one event.
+"""
+
+from pathlib import Path
+
+import polars as pl
+
+from contracts import Action, Reason
+from contracts import columns as c
+from contracts.errors import SchemaMismatch, UnreadableInput
+from pipeline.ingestion.file_formats import read_file
+from pipeline.ingestion.incoming import Incoming, Paths, in_folder
+from pipeline.ingestion.readers import conform, names_of
+
+FILES = {"events": "interactions.parquet", "items": "items.parquet"}
+EVENT_COLUMNS = (c.USER_ID, c.ITEM_ID, c.ACTION, c.TIMESTAMP, c.SESSION_ID, c.REGION)
+ITEM_COLUMNS = (c.ITEM_ID, c.TITLE, "lang", "author_id", "shared_at", "url", "removed_after", "removed_before")
+ACTIONS = {
+    "VIEW": Action.CLICK,
+    "BOOKMARK": Action.SAVE,
+    "LIKE": Action.SAVE,
+    "COMMENT CREATED": Action.SAVE,
+    "FOLLOW": Action.SAVE,
+}
+HOST = r"^[a-z]+://(?:www\.)?([^/:?#]+)"
+UNKNOWN_REGION = "?"
+NOTES = (
+    "categories are the host of each article's url: the source has no topics, and where a text stands tells some",
+    "removals are known only as an interval: removed_at is its beginning, so nothing is shown that may be gone",
+    "users: region is the most frequent of their events; language stays empty, the night finds what people read",
+)
+
+
+def from_deskdrop(paths: Paths) -> Incoming:
+    """Events, items and users of Deskdrop, sorted. Raises `UnreadableInput` and `SchemaMismatch`."""
+    files = in_folder(paths, "deskdrop", FILES)
+    for table in FILES:
+        if table not in files:
+            raise UnreadableInput(f"deskdrop: {FILES[table]} is not beside {paths.events[0]}; name it with --{table}")
+    raw_events, raw_items = _read(files["events"], EVENT_COLUMNS), _read(files["items"], ITEM_COLUMNS)
+    tastes, items = _tastes(raw_events, raw_items), _items(raw_items)
+    events = tastes.unique(maintain_order=True)
+    tables = (
+        conform(items, "items", str(files["items"])),
+        conform(_users(raw_events), "users", str(files["events"])),
+        conform(events, "events", str(files["events"])),
+    )
+    return Incoming(
+        tables=tables,
+        rows_read={"items": len(raw_items), "users": len(tables[1].frame), "events": len(raw_events)},
+        dropped={
+            Reason.OWN_ITEM: len(raw_events) - len(tastes),
+            Reason.DUPLICATE_EVENT_ID: len(tastes) - len(events),
+        },
+        notes=NOTES,
+    )
+
+
+def _read(path: Path, columns: tuple[str, ...]) -> pl.DataFrame:
+    raw = read_file(path)
+    missing = [column for column in columns if column not in raw.columns]
+    if missing:
+        raise SchemaMismatch(f"{path}: no Deskdrop table, it lacks {', '.join(missing)}; have {names_of(raw.columns)}")
+    return raw.select(columns)
+
+
+def _tastes(raw_events: pl.DataFrame, raw_items: pl.DataFrame) -> pl.DataFrame:
+    own_items = raw_items.select(c.ITEM_ID, pl.col("author_id").alias(c.USER_ID)).drop_nulls()
+    tastes = raw_events.join(own_items, on=[c.ITEM_ID, c.USER_ID], how="anti")
+    actions = pl.col(c.ACTION).replace(ACTIONS)
+    return tastes.drop(c.REGION).with_columns(actions).sort(c.TIMESTAMP, c.USER_ID, c.ITEM_ID, c.ACTION, c.SESSION_ID)
+
+
+def _items(raw_items: pl.DataFrame) -> pl.DataFrame:
+    return raw_items.select(
+        c.ITEM_ID,
+        c.TITLE,
+        pl.col("author_id").alias(c.CREATOR_ID),
+        pl.col("url").str.to_lowercase().str.extract(HOST).alias(c.CATEGORIES),
+        pl.col("lang").alias(c.LANGUAGE),
+        pl.col("shared_at").alias(c.CREATED_AT),
+        pl.coalesce("removed_after", "removed_before").alias(c.REMOVED_AT),
+        pl.col("url").alias(c.URL),
+    ).sort(c.ITEM_ID)
+
+
+def _users(raw_events: pl.DataFrame) -> pl.DataFrame:
+    """Everyone who did anything; equally frequent regions go by the alphabet."""
+    known = pl.col(c.REGION).is_not_null() & (pl.col(c.REGION) != UNKNOWN_REGION)
+    per_region = raw_events.filter(known).group_by(c.USER_ID, c.REGION).len()
+    most = per_region.sort("len", c.REGION, descending=[True, False]).unique(
+        c.USER_ID, keep="first", maintain_order=True
+    )
+    return raw_events.select(c.USER_ID).unique().join(most.drop("len"), on=c.USER_ID, how="left").sort(c.USER_ID)

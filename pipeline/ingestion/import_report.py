@@ -1,0 +1,157 @@
+"""What a person should know about the columns of a file: values lost and why, and values that look like another format.
+
+Values of a file are shown as patterns (`99/99/9999`), those of ids not at all; actions are words, and shown where they
+are.
+"""
+
+import polars as pl
+
+from contracts import Action
+from contracts import columns as c
+from contracts.ids import BLANKS
+from contracts.schemas import INCOMING
+from pipeline.ingestion.casts import Kind
+from pipeline.ingestion.id_casts import ID_COLUMNS, is_placeholder, note_of
+
+KEYS = {"items": c.ITEM_ID, "users": c.USER_ID}
+"""What a row of these tables is known by."""
+PATTERNS_SHOWN, PATTERN_LENGTH = 3, 30
+ACTIONS_SHOWN = 5
+WORD = r"^\pL[\pL_ .:/-]{0,30}$"
+"""What an action looks like; a value with digits may be an id in the wrong column."""
+TEXTS_THAT_MAY_BE_JSON = (c.TITLE, c.LANGUAGE, c.REGION, c.URL, c.IMAGE_URL)
+SEPARATORS = (", ", ";", " > ", "/", ",")
+"""What other systems write between categories."""
+
+
+def names_of(columns: list[str]) -> str:
+    """The columns that look like names; the others are values of a file without a header, and may be ids."""
+    names = [column for column in columns if column.isidentifier()]
+    rest = f"{len(columns) - len(names)} that are no names (has it a header line?)" if len(names) < len(columns) else ""
+    return ", ".join([*names, rest] if rest else names)
+
+
+def lost_values(given: pl.Series, read: pl.Series, kind: Kind) -> pl.DataFrame:
+    """The values of a column that could not be read, as `value, reason`. Blank texts and NaN count as absent."""
+    if given.dtype == pl.String:
+        absent = given.is_null() | (given.str.strip_chars(BLANKS) == "")
+    else:
+        absent = (given.fill_nan(None) if given.dtype.is_float() else given).is_null()
+    values = given.filter(~absent & read.is_null()).rename("value")
+    reasons = kind.reasons(values) if len(values) else pl.Series([], dtype=pl.String)
+    return pl.DataFrame([values, reasons.rename("reason")]).filter(pl.col("reason").is_not_null())
+
+
+def warnings_of(raw: pl.DataFrame, frame: pl.DataFrame, table: str, lost: dict[str, pl.DataFrame]) -> list[str]:
+    """Everything that was lost or looks wrong, a line each."""
+    return [
+        *_unknown(raw, table),
+        *(f"{column}: {_unreadable(column, values)}" for column, values in lost.items() if len(values)),
+        *_unusable(frame, table),
+        *_placeholders(frame),
+        *_unknown_actions(frame),
+        *_other_formats(frame),
+    ]
+
+
+def notes_of(raw: pl.DataFrame, frame: pl.DataFrame) -> list[str]:
+    """How columns were read that were not written as the contract has it."""
+    found = {column: note_of(raw[column], frame[column]) for column in ID_COLUMNS if _in_both(column, raw, frame)}
+    return [f"{column}: {note}" for column, note in found.items() if note]
+
+
+def _in_both(column: str, raw: pl.DataFrame, frame: pl.DataFrame) -> bool:
+    return column in raw.columns and column in frame.columns
+
+
+def _unknown(raw: pl.DataFrame, table: str) -> list[str]:
+    unknown = [column for column in raw.columns if column not in INCOMING[table].names]
+    return [f"unknown columns left out: {names_of(unknown)}"] if unknown else []
+
+
+def _unreadable(column: str, lost: pl.DataFrame) -> str:
+    by_reason = lost.group_by("reason", maintain_order=True).agg("value", pl.len().alias("count"))
+    parts = [
+        f"{count:,} {reason}{'' if column in ID_COLUMNS else _patterns(pl.Series(values))}"
+        for reason, values, count in by_reason.sort("count", descending=True, maintain_order=True).rows()
+    ]
+    return f"{len(lost):,} values cannot be read and count as null: {', '.join(parts)}"
+
+
+def _patterns(values: pl.Series) -> str:
+    if isinstance(values.dtype, pl.List | pl.Array | pl.Struct):
+        return ""
+    shape = values.cast(pl.String, strict=False).str.strip_chars(BLANKS).str.slice(0, PATTERN_LENGTH)
+    shape = shape.str.replace_all(r"\d", "9").str.replace_all(r"\pL", "a").str.replace_all(r"[^\x20-\x7e]", "?")
+    return f" (such as {' or '.join(value for value, _ in most_frequent(shape, PATTERNS_SHOWN))})"
+
+
+def most_frequent(values: pl.Series, k: int) -> list[tuple[str, int]]:
+    """The `k` most frequent values with their counts; equally frequent ones by the alphabet."""
+    counts = values.rename("value").value_counts().sort("count", "value", descending=[True, False])
+    return counts.head(k).rows()
+
+
+def _unusable(frame: pl.DataFrame, table: str) -> list[str]:
+    """Rows of items and users that nobody will see; those of events go to quarantine with a reason instead."""
+    if table not in KEYS:
+        return []
+    ids = frame[KEYS[table]]
+    nameless, repeated = ids.null_count(), len(ids.drop_nulls()) - ids.drop_nulls().n_unique()
+    return [
+        *([f"{nameless:,} rows without {KEYS[table]} count for nothing"] if nameless else []),
+        *([f"{repeated:,} rows repeat an {KEYS[table]}; the last row of each counts"] if repeated else []),
+    ]
+
+
+def _placeholders(frame: pl.DataFrame) -> list[str]:
+    found = []
+    for column in ID_COLUMNS:
+        held = frame[column].filter(is_placeholder(frame[column])) if column in frame.columns else pl.Series([])
+        if len(held):
+            counts = ", ".join(f"{value} {count:,}" for value, count in most_frequent(held, len(held)))
+            found.append(f"{column}: {len(held):,} values stand for a missing value ({counts}); export them as empty")
+    return found
+
+
+def _unknown_actions(frame: pl.DataFrame) -> list[str]:
+    if c.ACTION not in frame.columns:
+        return []
+    unknown = frame[c.ACTION].filter(~frame[c.ACTION].is_in(list(Action)))
+    if unknown.is_empty():
+        return []
+    words = [word for word, _ in most_frequent(unknown.filter(unknown.str.contains(WORD)), ACTIONS_SHOWN)]
+    shown = f" ({', '.join(words)})" if words else ""
+    theirs = words[0] if words else "theirs"
+    ours = theirs.lower() if theirs.lower() in list(Action) else Action.CLICK
+    return [
+        f"action: {len(unknown):,} rows have an action that the contract does not know{shown}; known are "
+        f"{', '.join(Action)}; map others, as in --action '{theirs}={ours}'"
+    ]
+
+
+def _other_formats(frame: pl.DataFrame) -> list[str]:
+    texts = {column: frame[column].drop_nulls() for column in TEXTS_THAT_MAY_BE_JSON if column in frame.columns}
+    found = [
+        f"{column}: most values look like JSON; export plain text"
+        for column, values in texts.items()
+        if _most(values.str.contains(r"^(?:\{.*\}|\[.*\])$"))
+    ]
+    if c.CATEGORIES in frame.columns:
+        found.extend(_other_separator(frame[c.CATEGORIES].drop_nulls()))
+    return found
+
+
+def _other_separator(categories: pl.Series) -> list[str]:
+    single = categories.filter(categories.list.len() == 1).list.first()
+    for separator in SEPARATORS:
+        if 2 * int(single.str.contains(separator, literal=True).sum()) > len(categories):
+            return [
+                f"categories: most values hold {separator.strip()!r} and count as one category; "
+                "write | between categories, or a JSON list"
+            ]
+    return []
+
+
+def _most(found: pl.Series) -> bool:
+    return 2 * int(found.sum()) > len(found)

@@ -1,0 +1,221 @@
+"""The landing zone: `<lake>/landing/{events,items,users}/<sha>.parquet`, one file a batch, never half-written.
+
+A batch is named by what it holds, so the same content lands once, whoever sends it and how often. Files appear whole
+(written aside, synced, renamed); whatever a killed writer left behind starts with a dot and is read by nobody.
+"""
+
+import hashlib
+import io
+import os
+import time
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from uuid import uuid4
+
+import fsspec
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+from fsspec import AbstractFileSystem
+
+from contracts import columns as c
+from contracts.ids import BLANKS, CONTROL, MAX_ID_LENGTH
+from contracts.schemas import INCOMING, INSTANT
+from pipeline.ingestion.readers import to_arrow
+from pipeline.os_errors import naming, remove_leftover
+
+LANDED = ("events", "items", "users")
+PERSON = {"events": c.USER_ID, "items": c.CREATOR_ID, "users": c.USER_ID}
+"""The column of each table that names a person."""
+NAME_LENGTH = 16
+LEFTOVER_AGE_S = 3600
+"""A file aside that is older than this belongs to a writer that was killed."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One landed file. `is_new` is false where the same content had landed before; `erased` counts the rows that are
+    left out, or lost their creator's name, for people who asked for erasure."""
+
+    table: str
+    path: str
+    rows: int
+    is_new: bool
+    erased: int = 0
+
+
+def landed_schema(table: str) -> pa.Schema:
+    """A contract table's schema with `landed_at`, as it lies in the landing zone."""
+    return INCOMING[table].append(pa.field(c.LANDED_AT, INSTANT))
+
+
+def land(
+    table: str,
+    frame: pl.DataFrame,
+    lake_root: str | Path,
+    landed_at: datetime,
+    erased: Collection[str] = (),
+) -> Batch:
+    """Write one batch of a contract table. Content that had landed before adds no file.
+
+    Events keep the instant they first landed; items and users take the new one, for of them the last word counts.
+    Nothing of the users `erased` is written, also where they are an item's creator. The file is named by the content as
+    it was handed in, so that the same content is known again.
+    """
+    fs, folder = _folder(lake_root, table)
+    path = f"{folder}/{_content_name(frame)}.parquet"
+    is_new = not fs.exists(path)
+    named = _naming(frame, table, erased)
+    kept = _without(frame, table, named) if named.any() else frame
+    if is_new or table != "events":
+        stamped = kept.with_columns(pl.lit(landed_at, pl.Datetime("us", "UTC")).alias(c.LANDED_AT))
+        _write_whole(fs, path, to_arrow(stamped, landed_schema(table)))
+    return Batch(table, path, len(kept), is_new, int(named.sum()))
+
+
+def landed_files(lake_root: str | Path, table: str) -> list[str]:
+    """The whole files of a table."""
+    fs, folder = _folder(lake_root, table)
+    return sorted(path for path in fs.glob(f"{folder}/*.parquet") if not _name(path).startswith("."))
+
+
+def landed_items(lake_root: str | Path) -> pl.DataFrame:
+    """The catalogue: for each `item_id` its row in the batch that landed last. Columns of `schemas.ITEMS`."""
+    return _newest(lake_root, "items", c.ITEM_ID)
+
+
+def landed_users(lake_root: str | Path) -> pl.DataFrame:
+    """What is known of users: for each `user_id` its row in the batch that landed last. Columns of `schemas.USERS`."""
+    return _newest(lake_root, "users", c.USER_ID)
+
+
+def erase(lake_root: str | Path, user_ids: Iterable[str]) -> dict[str, int]:
+    """Rewrite each file that holds rows of these users without them; rows removed, by table.
+
+    A rewritten file keeps its name, so that importing the same file again does not bring anybody back.
+    """
+    gone = sorted(set(user_ids))
+    return {table: _erase_table(lake_root, table, gone) for table in ("events", "users")}
+
+
+def unname_creators(lake_root: str | Path, user_ids: Iterable[str]) -> int:
+    """Take the names of these users out of the landed items that they created. Returns how many rows named them."""
+    return _erase_table(lake_root, "items", sorted(set(user_ids)))
+
+
+def landed_creators(lake_root: str | Path) -> dict[str, set[str]]:
+    """The items of each creator that any landed batch names, also one that a later batch replaces."""
+    fs, _ = _folder(lake_root, "items")
+    made: dict[str, set[str]] = {}
+    for path in landed_files(lake_root, "items"):
+        for creator, items in items_of(pl.DataFrame(_read(fs, path, [c.ITEM_ID, c.CREATOR_ID]))).items():
+            made.setdefault(creator, set()).update(items)
+    return made
+
+
+def items_of(items: pl.DataFrame, creators: Collection[str] | None = None) -> dict[str, list[str]]:
+    """The items of each creator that a table names, or of some of them."""
+    named = items.select(valid_id(c.CREATOR_ID), valid_id(c.ITEM_ID)).drop_nulls()
+    if creators is not None:
+        named = named.filter(pl.col(c.CREATOR_ID).is_in(sorted(creators)))
+    return dict(named.group_by(c.CREATOR_ID).agg(pl.col(c.ITEM_ID).unique()).iter_rows())
+
+
+def _erase_table(lake_root: str | Path, table: str, gone: list[str]) -> int:
+    fs, folder = _folder(lake_root, table)
+    _sweep(fs, folder)
+    return sum(_erase_file(fs, path, table, gone) for path in landed_files(lake_root, table))
+
+
+def _erase_file(fs: AbstractFileSystem, path: str, table: str, gone: list[str]) -> int:
+    hits = _naming(pl.DataFrame(_read(fs, path, [PERSON[table]])), table, gone)
+    if hits.any():
+        kept = _without(pl.DataFrame(_read(fs, path)), table, hits)
+        _write_whole(fs, path, to_arrow(kept, landed_schema(table)))
+    return int(hits.sum())
+
+
+def _naming(frame: pl.DataFrame, table: str, people: Collection[str]) -> pl.Series:
+    """[N] whether each row names one of these people, also where blanks around the id were kept."""
+    return frame.select(valid_id(PERSON[table])).to_series().is_in(sorted(people)).fill_null(value=False)
+
+
+def _without(frame: pl.DataFrame, table: str, named: pl.Series) -> pl.DataFrame:
+    """The rows without the people that `named` marks: their own rows go, an item loses its creator's name."""
+    if table != "items":
+        return frame.filter(~named)
+    return frame.with_columns(pl.when(~named).then(c.CREATOR_ID).alias(c.CREATOR_ID))
+
+
+def valid_id(name: str) -> pl.Expr:
+    """A landed column's ids as the night reads them: stripped of blanks, null where the value is no id. Rows may have
+    landed before the importers knew the rule of `contracts.ids`."""
+    stripped = pl.col(name).str.strip_chars(BLANKS)
+    whole = stripped.str.len_chars().is_between(1, MAX_ID_LENGTH) & ~stripped.str.contains(CONTROL)
+    return pl.when(whole).then(stripped).alias(name)
+
+
+def _newest(lake_root: str | Path, table: str, key: str) -> pl.DataFrame:
+    fs, _ = _folder(lake_root, table)
+    wanted = landed_schema(table)
+    batches = [pl.DataFrame(_read(fs, path)) for path in landed_files(lake_root, table)]
+    rows = pl.concat([pl.DataFrame(schema=pl.Schema(wanted)), *batches]).with_columns(valid_id(key))
+    last = rows.sort(c.LANDED_AT, maintain_order=True).unique(key, keep="last", maintain_order=True)
+    return last.filter(pl.col(key).is_not_null()).drop(c.LANDED_AT).sort(key)
+
+
+def _folder(lake_root: str | Path, table: str) -> tuple[AbstractFileSystem, str]:
+    fs, root = fsspec.core.url_to_fs(str(lake_root))
+    return fs, f"{root}/landing/{table}"
+
+
+def _content_name(frame: pl.DataFrame) -> str:
+    # of the values, not of the file's bytes: those change with the version of the parquet writer
+    return hashlib.sha256(frame.write_ndjson().encode()).hexdigest()[:NAME_LENGTH]
+
+
+def _read(fs: AbstractFileSystem, path: str, columns: list[str] | None = None) -> pa.Table:
+    return pq.read_table(io.BytesIO(fs.cat_file(path)), columns=columns)
+
+
+def _write_whole(fs: AbstractFileSystem, path: str, rows: pa.Table) -> None:
+    content = io.BytesIO()
+    pq.write_table(rows, content, compression="zstd")
+    folder = path.rsplit("/", 1)[0]
+    fs.makedirs(folder, exist_ok=True)
+    if "file" not in fs.protocol:
+        fs.pipe_file(path, content.getvalue())  # object stores show an object once it is whole
+        return
+    _replace_local(Path(path), content.getvalue())
+
+
+def _replace_local(path: Path, content: bytes) -> None:
+    aside = path.with_name(f".{path.stem}.{uuid4().hex}")
+    try:
+        with naming(path.parent), aside.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        aside.replace(path)
+    finally:
+        remove_leftover(aside)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)  # the rename itself, so that a power cut does not undo it
+    finally:
+        os.close(folder)
+
+
+def _sweep(fs: AbstractFileSystem, folder: str) -> None:
+    """Remove what killed writers left aside: it may hold the rows that are to go."""
+    if "file" not in fs.protocol or not fs.exists(folder):
+        return
+    for aside in Path(folder).glob(".*"):
+        if aside.is_file() and time.time() - aside.stat().st_mtime > LEFTOVER_AGE_S:
+            aside.unlink(missing_ok=True)
+
+
+def _name(path: str) -> str:
+    return path.rsplit("/", 1)[-1]

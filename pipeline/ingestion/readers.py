@@ -1,0 +1,122 @@
+"""A file as one of the contract's tables: `read_table` reads everything that is not a known data set."""
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import polars as pl
+import pyarrow as pa
+
+from contracts import columns as c
+from contracts.errors import SchemaMismatch, UnreadableInput
+from contracts.schemas import INCOMING, REQUIRED
+from pipeline.ingestion.casts import kind_of
+from pipeline.ingestion.file_formats import read_file
+from pipeline.ingestion.import_report import lost_values, most_frequent, names_of, notes_of, warnings_of
+from pipeline.ingestion.name_mapping import NO_MAPPING, NameMapping, actions_of, mapped, renames
+
+__all__ = ["ReadTable", "conform", "names_of", "read_table", "to_arrow"]
+
+MAY_BE_EMPTY = ("opt_outs",)
+"""Tables without rows are a failed export, except this one: it may be that nobody has opted out."""
+
+
+@dataclass(frozen=True)
+class ReadTable:
+    """A file's rows with exactly the contract's columns, and what a person should know about the file.
+
+    `warnings` report what was lost or looks wrong, `notes` how something was read. `columns` and `actions` are the
+    file's own names, `actions` only where they are mapped; `used` is the file's name of each contract column it has.
+    """
+
+    table: str
+    frame: pl.DataFrame
+    warnings: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    source: str = ""
+    columns: tuple[str, ...] = ()
+    actions: frozenset[str] = frozenset()
+    used: dict[str, str] = field(default_factory=dict)
+
+
+def read_table(path: Path, table: str, mapping: NameMapping = NO_MAPPING) -> ReadTable:
+    """The file as a contract table. Raises `UnreadableInput` and `SchemaMismatch`, each naming the file."""
+    raw = read_file(path, known={*INCOMING[table].names, *mapping.their_columns})
+    if raw.is_empty() and table not in MAY_BE_EMPTY:
+        raise UnreadableInput(f"{path}: has columns but no rows; export it again")
+    read = conform(mapped(raw, table, mapping, str(path)), table, str(path))
+    theirs = {ours: theirs for theirs, ours in renames(raw.columns, table, mapping)}
+    used = {ours: theirs.get(ours, ours) for ours in read.used}
+    return replace(read, columns=tuple(raw.columns), actions=actions_of(raw, table, mapping), used=used)
+
+
+def conform(raw: pl.DataFrame, table: str, source: str) -> ReadTable:
+    """`raw` with the contract's columns and types, absent optional columns null, unknown ones left out and named.
+
+    Raises `SchemaMismatch` for a missing required column, a type that cannot be what the contract wants, and a column
+    of which no value at all can be read.
+    """
+    schema = INCOMING[table]
+    _check_required(raw, table, source)
+    frame = raw.select(_cast(raw, field, source) for field in schema)
+    lost = {field.name: _lost(raw, frame, field, source) for field in schema if field.name in raw.columns}
+    if table == "items":
+        _check_one_length(frame, source)
+    warnings = (f"{source}: {warning}" for warning in warnings_of(raw, frame, table, lost))
+    notes = (f"{source}: {note}" for note in notes_of(raw, frame))
+    used = {name: name for name in schema.names if name in raw.columns}
+    return ReadTable(table, frame, tuple(warnings), tuple(notes), source, tuple(raw.columns), used=used)
+
+
+def to_arrow(frame: pl.DataFrame, schema: pa.Schema) -> pa.Table:
+    """The frame with exactly the contract's Arrow types (polars has large strings, which Spark and others lack)."""
+    return frame.to_arrow(compat_level=pl.CompatLevel.oldest()).cast(schema)
+
+
+def _check_required(raw: pl.DataFrame, table: str, source: str) -> None:
+    missing = [column for column in REQUIRED[table] if column not in raw.columns]
+    if missing:
+        raise SchemaMismatch(
+            f"{source}: {table} lack the required column{'s' * (len(missing) > 1)} {', '.join(missing)}; "
+            f"the file has {names_of(raw.columns)}; give other names with --map theirs={missing[0]}"
+        )
+
+
+def _cast(raw: pl.DataFrame, field: pa.Field, source: str) -> pl.Expr:
+    kind, dtype = kind_of(field), _polars_type(field)
+    if field.name not in raw.columns or _is_absent(raw[field.name]):
+        return pl.lit(None, dtype=dtype).alias(field.name)
+    value = kind.cast(field.name, raw.schema[field.name])
+    if value is None:
+        have = f"want {kind.want}, have {raw.schema[field.name]}"
+        raise SchemaMismatch(f"{source}: {field.name}: {have}; export it as such, or leave it out")
+    return value.cast(dtype).alias(field.name)
+
+
+def _is_absent(values: pl.Series) -> bool:
+    """Whether a column holds nothing at all; pandas writes such a column as doubles that are no numbers."""
+    return values.dtype == pl.Null or (values.dtype.is_float() and values.fill_nan(None).null_count() == len(values))
+
+
+def _polars_type(field: pa.Field) -> pl.DataType:
+    return pl.Schema(pa.schema([field]))[field.name]
+
+
+def _lost(raw: pl.DataFrame, frame: pl.DataFrame, field: pa.Field, source: str) -> pl.DataFrame:
+    """The values that could not be read, as `value, reason`. Raises `SchemaMismatch` where no value could be read."""
+    kind, given, read = kind_of(field), raw[field.name], frame[field.name]
+    lost = lost_values(given, read, kind)
+    if len(lost) and read.null_count() == len(read):
+        reasons = ", ".join(f"{count:,} {reason}" for reason, count in most_frequent(lost["reason"], len(lost)))
+        raise SchemaMismatch(
+            f"{source}: {field.name}: want {kind.want}, have {given.dtype} of which no value reads as such: {reasons}"
+        )
+    return lost
+
+
+def _check_one_length(frame: pl.DataFrame, source: str) -> None:
+    lengths = frame[c.EMBEDDING].list.len().drop_nulls().unique().sort().to_list()
+    if len(lengths) > 1:
+        raise SchemaMismatch(
+            f"{source}: {c.EMBEDDING}: want vectors of one length, have lengths {lengths[:5]}; "
+            "export the vectors of one model"
+        )

@@ -1,0 +1,184 @@
+"""The opt-outs of a lake, for commands, imports and nights: the only places that may make a store."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from contracts import Flag, OptOut, Settings, SubjectType
+from contracts import columns as c
+from contracts.errors import LakeMissing, OptOutStoreUnavailable
+from contracts.ids import spellings
+from pipeline.ingestion import landed_files
+from pipeline.lake import Lake
+from pipeline.privacy.opt_out_backup import Backup, backups, keep_backup, last_backup
+from serving import places
+from serving.event_store import user_hash
+from serving.privacy.opt_out_service import Wishes
+from serving.privacy.store_restore import found_identity, replace_store
+from serving.releases import publish
+
+
+@dataclass(frozen=True)
+class OptOutLake:
+    """A lake and its two stores."""
+
+    home: Lake
+    settings: Settings
+    wishes: Wishes
+
+    @classmethod
+    def of(cls, lake: str, settings: Settings | None = None) -> "OptOutLake":
+        """Those of a lake, which may not exist yet."""
+        settings = (settings or Settings()).model_copy(update={"lake": lake})
+        return cls(Lake(lake), settings, Wishes.of(settings))
+
+    @classmethod
+    def existing(cls, lake: str) -> "OptOutLake":
+        """Those of a lake that is there. Raises `LakeMissing`."""
+        found = cls.of(lake)
+        if not found.home.fs.exists(found.home.root):
+            raise LakeMissing(f"{lake}: there is no such lake; `tastefeed init --lake {lake}` or an import makes one")
+        return found
+
+    def create(self) -> None:
+        """Make the store where there has never been one, with a first backup. Raises `OptOutStoreUnavailable`."""
+        store = self.wishes.opt_outs
+        if not store.was_there() and not store.exists() and self._had_one():
+            raise OptOutStoreUnavailable(
+                f"{self.home.url}: this lake had an opt-out store and it is missing; run `tastefeed opt-out restore`"
+            )
+        store.create()
+        if not backups(self.home):
+            keep_backup(self.home, store)
+
+    def back_up(self) -> None:
+        """Keep a backup of this instant."""
+        keep_backup(self.home, self.wishes.opt_outs)
+
+    def load(self, opt_outs: Iterable[OptOut]) -> int:
+        """Keep many words at once, all or none; for an import, which may be the lake's first."""
+        self.create()
+        return self.wishes.load(opt_outs)
+
+    def erased(self) -> frozenset[str]:
+        """Every user who is erased; for an import, which may be the lake's first."""
+        self.create()
+        return self.wishes.erased()
+
+    def withhold(self, items_of: Mapping[str, Iterable[str]]) -> None:
+        """Opt the items of these creators out of recommendation where the creator has: their name is about to go."""
+        creators = self.wishes.opt_outs.among(SubjectType.CREATOR, items_of, [Flag.RECOMMENDATION])
+        items = {item for creator in creators for item in items_of[creator]}
+        new = items - self.wishes.opt_outs.among(SubjectType.ITEM, items, [Flag.RECOMMENDATION])
+        now = datetime.now(UTC)
+        if new:
+            self.load(OptOut(SubjectType.ITEM, item, Flag.RECOMMENDATION, True, now) for item in sorted(new))
+
+    def restore(self, *, force: bool = False) -> "Restored":
+        """Put the last backup in the place of the store. Raises `OptOutStoreUnavailable` where there is none, or where
+        the store is whole and `force` is not given."""
+        if not force:
+            self._refuse_to_overwrite()
+        backup = last_backup(self.home)
+        if backup is None and not force:
+            raise OptOutStoreUnavailable(
+                f"{self.home.url}: there is no backup of the opt-out store; with --force an empty one takes its place"
+            )
+        lost, tombstones = _lost(self.wishes, backup), self.wishes.pending.tombstones()
+        marker = replace_store(places.opt_out_url(self.settings), backup.words if backup else ())
+        withheld = self.wishes.opt_outs.adopt(marker)
+        since = backup.taken_at if backup else datetime.min.replace(tzinfo=UTC)
+        later = {key for key, at in tombstones.items() if at > since}
+        recovered = [*self._erasures_among(later), *_withheld_since(self.wishes, withheld)]
+        self.wishes.load(recovered)
+        self.back_up()
+        return Restored(backup, lost, len(recovered))
+
+    def _had_one(self) -> bool:
+        # every night makes the store, so a lake with a release had one
+        return bool(backups(self.home)) or publish.current_or_none(places.release_root(self.settings)) is not None
+
+    def _refuse_to_overwrite(self) -> None:
+        try:
+            self.wishes.opt_outs.check()
+        except OptOutStoreUnavailable:
+            found, known = found_identity(places.opt_out_url(self.settings)), self.wishes.opt_outs.marker_or_none()
+            if found and known and found[0] != known.identity and found[1]:
+                raise OptOutStoreUnavailable(
+                    "the database holds the opt-outs of another lake; correct TASTEFEED_OPT_OUT_URL, or overwrite them"
+                    " with `tastefeed opt-out restore --force`"
+                ) from None
+            return
+        raise OptOutStoreUnavailable(
+            "the opt-out store is whole, nothing was restored; `tastefeed opt-out restore --force` replaces it by the "
+            "last backup, and forgets what was said since"
+        )
+
+    def _erasures_among(self, tombstones: set[str]) -> list[OptOut]:
+        """People of this lake whose erasure the store of posted events still knows: they have a tombstone there."""
+        erased = self.wishes.erased()
+        missing = [user for user in self._landed_users() if user not in erased and _hashes(user) & tombstones]
+        now = datetime.now(UTC)
+        return [OptOut(SubjectType.USER, user, Flag.ERASURE, True, now) for user in missing]
+
+    def _landed_users(self) -> list[str]:
+        users: set[str] = set()
+        for table in ("events", "users"):
+            for path in landed_files(self.home.url, table):
+                with self.home.fs.open(path, "rb") as file:
+                    column = pq.read_table(file, columns=[c.USER_ID])[c.USER_ID]
+                users.update(pc.unique(column.drop_null()).cast(pa.string()).to_pylist())
+        return sorted(users)
+
+
+@dataclass(frozen=True)
+class Restored:
+    """What a restore did. `lost` words were kept after the backup; `None`: nobody knows."""
+
+    backup: Backup | None
+    lost: int | None
+    recovered: int
+
+    def lines(self) -> list[str]:
+        """For a person to read; no id."""
+        if self.backup is None:
+            return ["the opt-out store is empty now: there was no backup"]
+        taken = f"{self.backup.taken_at:%Y-%m-%d %H:%M:%S} UTC"
+        lines = [f"restored {len(self.backup.words):,} words of the backup of {taken}"]
+        if self.lost is None:
+            lines.append("how many were said since is not known")
+        elif self.lost:
+            lines.append(
+                f"{self.lost:,} words were said since, and {self.recovered:,} opt-outs of them were found elsewhere "
+                "(erasures by their tombstones, items and creators beside the releases); the others are lost: "
+                "set them again"
+            )
+        else:
+            lines.append("nothing was said since: nothing is lost")
+        return lines
+
+
+def _lost(wishes: Wishes, backup: Backup | None) -> int | None:
+    known = wishes.opt_outs.marker_or_none()
+    if backup is None or known is None or known.identity != backup.marker.identity:
+        return None
+    words: int = known.words - backup.marker.words
+    return words
+
+
+def _withheld_since(wishes: Wishes, before: dict[SubjectType, frozenset[str]]) -> list[OptOut]:
+    """Items and creators that were last known as opted out, and that the backup does not have."""
+    now = datetime.now(UTC)
+    return [
+        OptOut(kind, name, Flag.RECOMMENDATION, True, now)
+        for kind, names in before.items()
+        for name in sorted(names - wishes.opt_outs.subjects(kind, [Flag.RECOMMENDATION]))
+    ]
+
+
+def _hashes(user_id: str) -> set[str]:
+    return {user_hash(spelling) for spelling in spellings(user_id)}

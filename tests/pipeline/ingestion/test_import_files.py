@@ -1,0 +1,135 @@
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from contracts import Flag, OptOut, SubjectType
+from contracts.errors import SchemaMismatch, TastefeedError, UnknownOptOut, UnreadableInput
+from pipeline.ingestion import ImportSummary, convert, import_files, landed_files
+
+NOW = datetime(2017, 3, 1, tzinfo=UTC)
+EVENTS = "user_id,item_id,action,timestamp,mood\nu,i,save,2016-03-14,good\nu,j,click,2016-03-15,bad\n"
+OPT_OUTS = "subject_type,subject_id,flag,opted_out,effective_at\n"
+
+
+class Store:
+    def __init__(self) -> None:
+        self.kept: list[OptOut] = []
+
+    def load(self, opt_outs: Iterable[OptOut]) -> None:
+        self.kept += opt_outs
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> Path:
+    (tmp_path / "events.csv").write_text(EVENTS)
+    (tmp_path / "more.jsonl").write_text('{"user_id": 7, "item_id": 1, "action": "hide", "timestamp": 1457963676}\n')
+    (tmp_path / "items.csv").write_text("item_id\ni\nj\n")
+    (tmp_path / "users.csv").write_text("user_id,region\nu,SP\n")
+    return tmp_path
+
+
+def imported(files: Path) -> ImportSummary:
+    return import_files(
+        events=[files / "events.csv", files / "more.jsonl"],
+        items=str(files / "items.csv"),
+        users=files / "users.csv",
+        lake_root=files / "lake",
+        landed_at=NOW,
+    )
+
+
+def test_what_an_import_says(files: Path) -> None:
+    summary = imported(files)
+    assert summary.lines() == [
+        "items: 2 rows read, 2 landed",
+        "users: 1 rows read, 1 landed",
+        "events: 3 rows read, 3 landed",
+        f"warning: {files}/events.csv: unknown columns left out: mood",
+    ]
+    landed = pl.concat(pl.read_parquet(path) for path in landed_files(files / "lake", "events"))
+    assert sorted(landed["user_id"]) == ["7", "u", "u"]
+
+
+def test_a_second_import_of_the_same_files_lands_nothing_and_says_so(files: Path) -> None:
+    imported(files)
+    summary = imported(files)
+    assert summary.rows_landed == {"items": 0, "users": 0, "events": 0}
+    assert "events: 3 rows read, 0 landed; 2 of 2 files had landed before" in summary.lines()
+
+
+def test_a_refused_file_leaves_the_lake_as_it_was(files: Path) -> None:
+    (files / "users.csv").write_text("name\nu\n")
+    with pytest.raises(SchemaMismatch, match="users lack the required column user_id; the file has name"):
+        imported(files)
+    assert not (files / "lake").exists()
+
+
+def test_opt_outs_go_to_the_store(files: Path) -> None:
+    (files / "o.csv").write_text(f"{OPT_OUTS}user,007,erasure,true,2017-01-01\nitem,i,recommendation,0,2017-01-01\n")
+    store = Store()
+    summary = import_files(opt_outs=files / "o.csv", lake_root=files / "lake", landed_at=NOW, opt_out_store=store)
+    day = datetime(2017, 1, 1, tzinfo=UTC)
+    assert store.kept == [
+        OptOut(SubjectType.USER, "007", Flag.ERASURE, opted_out=True, effective_at=day),
+        OptOut(SubjectType.ITEM, "i", Flag.RECOMMENDATION, opted_out=False, effective_at=day),
+    ]
+    assert summary.lines() == ["opt_outs: 2 kept in the opt-out store"]
+    assert not (files / "lake").exists()
+
+
+@pytest.mark.parametrize(
+    ("row", "kind", "message"),
+    [
+        ("user,,erasure,true,2017-01-01", UnreadableInput, "row 2 has no readable subject_id; correct it"),
+        ("user,secret,erasure,perhaps,2017-01-01", UnreadableInput, "row 2 has no readable opted_out; correct it"),
+        ("user,secret,all,true,2017-01-01", UnknownOptOut, "row 2: a user has no flag 'all'; use one of"),
+        ("dog,secret,erasure,true,2017-01-01", UnknownOptOut, "row 2: unknown subject type 'dog'; use one of"),
+    ],
+)
+def test_one_opt_out_that_is_not_understood_stops_everything(
+    files: Path, row: str, kind: type[TastefeedError], message: str
+) -> None:
+    (files / "o.csv").write_text(f"{OPT_OUTS}user,u,training,true,2017-01-01\n{row}\n")
+    store = Store()
+    with pytest.raises(kind) as error:
+        import_files(
+            events=[files / "events.csv"],
+            opt_outs=files / "o.csv",
+            lake_root=files / "lake",
+            landed_at=NOW,
+            opt_out_store=store,
+        )
+    assert message in str(error.value)
+    assert "secret" not in str(error.value)
+    assert store.kept == []
+    assert not (files / "lake").exists()
+
+
+def test_opt_outs_need_a_store(files: Path) -> None:
+    (files / "o.csv").write_text(f"{OPT_OUTS}user,u,training,true,2017-01-01\n")
+    with pytest.raises(UnreadableInput, match="without a store"):
+        import_files(opt_outs=files / "o.csv", lake_root=files / "lake", landed_at=NOW)
+
+
+def test_an_unknown_source_names_the_known_ones() -> None:
+    with pytest.raises(UnreadableInput, match="unknown source 'netflix'; use one of files, deskdrop, movielens"):
+        convert("netflix", events=["x"])
+
+
+def test_deskdrop_says_what_it_left_out(files: Path) -> None:
+    acts = {
+        "timestamp": [10**9, 10**9 + 1],
+        "user_id": [1, 2],
+        "session_id": [1, 2],
+        "item_id": [9, 9],
+        "action": ["VIEW"] * 2,
+    }
+    pl.DataFrame(acts | {"region": ["SP", "SP"]}).write_parquet(files / "interactions.parquet")
+    article = {"item_id": 9, "title": "t", "lang": "en", "author_id": 1, "shared_at": 10**9, "url": "http://a.b/c"}
+    pl.DataFrame(article | {"removed_after": None, "removed_before": None}).write_parquet(files / "items.parquet")
+    lines = import_files("deskdrop", events=[files], lake_root=files / "lake", landed_at=NOW).lines()
+    assert "events: 2 rows read, 1 landed" in lines
+    assert "left out: 1 rows, own_item" in lines

@@ -1,0 +1,221 @@
+import os
+import signal
+import subprocess
+import sys
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import fsspec
+import polars as pl
+import pyarrow.parquet as pq
+import pytest
+
+from pipeline.ingestion import (
+    erase,
+    land,
+    landed_creators,
+    landed_files,
+    landed_items,
+    landed_users,
+    unname_creators,
+)
+from pipeline.ingestion.landing_zone import landed_schema
+from pipeline.ingestion.readers import conform
+
+MONDAY = datetime(2016, 3, 14, tzinfo=UTC)
+TUESDAY = MONDAY + timedelta(days=1)
+
+
+def events(*users: str | None) -> pl.DataFrame:
+    rows = pl.DataFrame({"user_id": users}, schema={"user_id": pl.String})
+    return conform(
+        rows.with_columns(item_id=pl.lit("i"), action=pl.lit("save"), timestamp=pl.lit(10**9)), "events", "F"
+    ).frame
+
+
+def items(**titles: str) -> pl.DataFrame:
+    return conform(pl.DataFrame({"item_id": list(titles), "title": list(titles.values())}), "items", "F").frame
+
+
+def users(**regions: str) -> pl.DataFrame:
+    return conform(pl.DataFrame({"user_id": list(regions), "region": list(regions.values())}), "users", "F").frame
+
+
+def test_a_batch_is_one_zstd_file_with_the_contracts_types(tmp_path: Path) -> None:
+    batch = land("events", events("u"), tmp_path, MONDAY)
+    assert Path(batch.path).parent == tmp_path / "landing" / "events"
+    assert (batch.rows, batch.is_new) == (1, True)
+    file = pq.ParquetFile(batch.path)
+    assert file.schema_arrow == landed_schema("events")
+    assert file.metadata.row_group(0).column(0).compression == "ZSTD"
+    assert pl.read_parquet(batch.path)["landed_at"].to_list() == [MONDAY]
+
+
+def test_the_same_events_land_once_and_keep_their_first_instant(tmp_path: Path) -> None:
+    first = land("events", events("u"), tmp_path, MONDAY)
+    again = land("events", events("u"), tmp_path, TUESDAY)
+    other = land("events", events("v"), tmp_path, TUESDAY)
+    assert (again.path, again.is_new) == (first.path, False)
+    assert landed_files(tmp_path, "events") == sorted([first.path, other.path])
+    assert pl.read_parquet(first.path)["landed_at"].to_list() == [MONDAY]
+
+
+def test_ids_that_landed_before_the_rule_are_read_by_it(tmp_path: Path) -> None:
+    land("items", items(**{" a ": "old", "b\0": "no id", "c" * 513: "no id", "d": "kept"}), tmp_path, MONDAY)
+    land("items", items(a="new"), tmp_path, TUESDAY)
+    assert landed_items(tmp_path).select("item_id", "title").rows() == [("a", "new"), ("d", "kept")]
+
+
+def test_the_batch_that_landed_last_has_the_last_word(tmp_path: Path) -> None:
+    land("items", items(a="old", b="kept"), tmp_path, MONDAY)
+    land("items", items(a="new"), tmp_path, TUESDAY)
+    assert landed_items(tmp_path).select("item_id", "title").rows() == [("a", "new"), ("b", "kept")]
+    land("items", items(a="old", b="kept"), tmp_path, TUESDAY + timedelta(days=1))
+    assert landed_items(tmp_path)["title"].to_list() == ["old", "kept"]
+    assert len(landed_files(tmp_path, "items")) == 2
+
+
+def test_in_one_batch_the_last_row_counts_and_rows_without_id_do_not(tmp_path: Path) -> None:
+    land("items", pl.concat([items(a="first"), items(a="second"), items(**{"": "nameless"})]), tmp_path, MONDAY)
+    assert landed_items(tmp_path)["title"].to_list() == ["second"]
+
+
+def test_users_and_an_empty_lake(tmp_path: Path) -> None:
+    assert landed_users(tmp_path).is_empty()
+    assert landed_items(tmp_path).columns == landed_schema("items").names[:-1]
+    land("users", users(u="SP"), tmp_path, MONDAY)
+    assert landed_users(tmp_path).rows() == [("u", None, "SP", None)]
+
+
+def test_a_killed_writers_leftover_is_read_by_nobody(tmp_path: Path) -> None:
+    batch = land("items", items(a="whole"), tmp_path, MONDAY)
+    (Path(batch.path).parent / ".0123.half").write_bytes(Path(batch.path).read_bytes()[:99])
+    (Path(batch.path).parent / ".0123.parquet").write_bytes(b"PAR1")
+    assert landed_files(tmp_path, "items") == [batch.path]
+    assert landed_items(tmp_path)["title"].to_list() == ["whole"]
+
+
+def test_a_write_that_fails_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    batch = land("items", items(a="whole"), tmp_path, MONDAY)
+    before = Path(batch.path).read_bytes()
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("os.fsync", killed)
+    with pytest.raises(KeyboardInterrupt):
+        land("items", items(a="whole"), tmp_path, TUESDAY)
+    assert Path(batch.path).read_bytes() == before
+    assert landed_files(tmp_path, "items") == [batch.path]
+
+
+LANDING_FOREVER = """
+import sys
+from datetime import datetime, UTC
+import polars as pl
+from pipeline.ingestion import land
+from pipeline.ingestion.readers import conform
+frame = conform(pl.DataFrame({"item_id": [str(n) for n in range(20_000)]}), "items", "F").frame
+while True:
+    land("items", frame, sys.argv[1], datetime.now(UTC))
+"""
+
+
+@pytest.mark.parametrize("delay_s", [0.0, 0.013])
+def test_a_writer_killed_at_any_moment_leaves_whole_files(tmp_path: Path, delay_s: float) -> None:
+    writer = subprocess.Popen([sys.executable, "-c", LANDING_FOREVER, str(tmp_path)])
+    try:
+        while not landed_files(tmp_path, "items") and writer.poll() is None:
+            time.sleep(0.005)
+        time.sleep(delay_s)
+    finally:
+        writer.kill()
+        writer.wait()
+    assert writer.returncode == -signal.SIGKILL
+    assert len(landed_items(tmp_path)) == 20_000
+
+
+def bytes_of(lake: Path) -> bytes:
+    """Everything that lies in the lake, as it is and decoded."""
+    files = [path for path in lake.rglob("*") if path.is_file()]
+    whole = (path.read_bytes() for path in files)
+    decoded = (pl.read_parquet(path).write_json().encode() for path in files if path.suffix == ".parquet")
+    return b"".join([*whole, *decoded])
+
+
+def test_erased_users_leave_every_byte(tmp_path: Path) -> None:
+    land("events", events("secret-ann", "bob", "secret-ann", None), tmp_path, MONDAY)
+    land("events", events("bob"), tmp_path, MONDAY)
+    land("users", users(**{"secret-ann": "SP", "bob": "MG"}), tmp_path, MONDAY)
+    assert b"secret-ann" in bytes_of(tmp_path)
+    assert erase(tmp_path, ["secret-ann", "nobody"]) == {"events": 2, "users": 1}
+    assert b"secret-ann" not in bytes_of(tmp_path)
+    left = pl.concat(pl.read_parquet(path) for path in landed_files(tmp_path, "events"))
+    assert sorted(left["user_id"].to_list(), key=str) == [None, "bob", "bob"]
+    assert erase(tmp_path, ["secret-ann"]) == {"events": 0, "users": 0}
+
+
+def test_importing_again_does_not_bring_anybody_back(tmp_path: Path) -> None:
+    land("events", events("secret-ann"), tmp_path, MONDAY)
+    erase(tmp_path, ["secret-ann"])
+    assert land("events", events("secret-ann"), tmp_path, TUESDAY).is_new is False
+    assert b"secret-ann" not in bytes_of(tmp_path)
+
+
+def test_an_id_whose_blanks_were_kept_is_erased_too(tmp_path: Path) -> None:
+    padded = events("secret-ann", "bob").with_columns(user_id=pl.format(" {}\u3000", "user_id"))
+    land("events", padded, tmp_path, MONDAY)
+    assert erase(tmp_path, ["secret-ann"])["events"] == 1
+    assert b"secret-ann" not in bytes_of(tmp_path)
+
+
+def made(**creators: str | None) -> pl.DataFrame:
+    rows = pl.DataFrame({"item_id": list(creators), "creator_id": list(creators.values())})
+    return conform(rows, "items", "F").frame
+
+
+def test_a_creator_leaves_the_landed_items_and_comes_back_with_no_import(tmp_path: Path) -> None:
+    table = made(a="secret-ann", b="bob", d=None)
+    land("items", table, tmp_path, MONDAY)
+    land("items", made(a="secret-ann", e="bob"), tmp_path, TUESDAY)
+    assert landed_creators(tmp_path) == {"secret-ann": {"a"}, "bob": {"b", "e"}}
+    assert unname_creators(tmp_path, ["secret-ann", "nobody"]) == 2
+    for frame in (table, made(f="secret-ann", g="bob")):
+        batch = land("items", frame, tmp_path, TUESDAY + timedelta(days=1), {"secret-ann"})
+        assert batch.erased == 1
+    assert b"secret-ann" not in bytes_of(tmp_path)
+    wanted = {"a": None, "b": "bob", "d": None, "e": "bob", "f": None, "g": "bob"}
+    assert dict(landed_items(tmp_path).select("item_id", "creator_id").iter_rows()) == wanted
+
+
+@pytest.mark.parametrize("table", ["events", "users"])
+def test_an_import_leaves_erased_people_out(tmp_path: Path, table: str) -> None:
+    frame = {"events": events("secret-ann", "bob"), "users": users(**{"secret-ann": "SP", "bob": "MG"})}[table]
+    land(table, frame, tmp_path, MONDAY)
+    erase(tmp_path, ["secret-ann"])
+    again = land(table, frame, tmp_path, TUESDAY, {"secret-ann"})
+    assert (again.rows, again.is_new, again.erased) == (1, False, 1)
+    more = land(table, frame.reverse(), tmp_path, TUESDAY, {"secret-ann"})
+    assert (more.rows, more.is_new) == (1, True)
+    assert b"secret-ann" not in bytes_of(tmp_path)
+
+
+def test_erasing_sweeps_old_leftovers_and_spares_a_living_writer(tmp_path: Path) -> None:
+    folder = Path(land("events", events("bob"), tmp_path, MONDAY).path).parent
+    old, living = folder / ".dead", folder / ".living"
+    old.write_text("secret-ann")
+    living.write_text("bob")
+    os.utime(old, (0, 0))
+    erase(tmp_path, ["secret-ann"])
+    assert (old.exists(), living.exists()) == (False, True)
+
+
+def test_an_object_store_works_as_well() -> None:
+    lake = "memory://tastefeed-landing-test"
+    try:
+        land("users", users(u="SP", v="MG"), lake, MONDAY)
+        assert erase(lake, ["u"]) == {"events": 0, "users": 1}
+        assert landed_users(lake)["user_id"].to_list() == ["v"]
+    finally:
+        fsspec.filesystem("memory").rm("/tastefeed-landing-test", recursive=True)

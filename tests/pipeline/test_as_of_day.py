@@ -1,0 +1,158 @@
+"""Which day a night is of; one event of a wrong year is found before anything starts."""
+
+import shutil
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from contracts import Settings
+from contracts.errors import OutlierDay, UnreadableInput
+from pipeline.as_of_day import day_of_backtest, day_of_night, outlier_of
+from pipeline.ingestion import import_files
+from pipeline.lake import Lake
+from serving.event_store import PendingEvents
+from tests import tiny
+
+# Spark warns about its own dependencies when it is imported
+pytestmark = pytest.mark.filterwarnings("ignore")
+MONDAY = date(2024, 4, 1)
+TODAY = datetime.now(UTC).date()
+
+
+def days(*counts: int, start: date = MONDAY) -> dict[date, int]:
+    """The events of consecutive days; a day without any is absent, as in the landing zone."""
+    return {start + timedelta(days=day): count for day, count in enumerate(counts) if count}
+
+
+def land(lake: Path, counts: dict[date, int], name: str = "events") -> Lake:
+    """So many clicks at noon of each day."""
+    instants = [
+        datetime(day.year, day.month, day.day, tzinfo=UTC) + timedelta(hours=1, seconds=n)
+        for day, count in counts.items()
+        for n in range(count)
+    ]
+    lake.mkdir(parents=True, exist_ok=True)
+    file = lake.parent / f"{name}.parquet"
+    rows = {"user_id": [f"u{n % 7}" for n in range(len(instants))], "item_id": "i", "action": "click"}
+    pl.DataFrame({**rows, "timestamp": instants}).write_parquet(file)
+    import_files(events=[file], lake_root=lake, landed_at=datetime.now(UTC))
+    return Lake(lake)
+
+
+def settings(lake: Lake, **changes: object) -> Settings:
+    return Settings(lake=str(lake.url), **changes)  # type: ignore[arg-type]
+
+
+def test_one_event_of_a_wrong_year_is_an_outlier() -> None:
+    found = outlier_of(days(*[12] * 30) | {TODAY: 1}, 7)
+    assert found is not None
+    assert (found.day, found.events, found.typical_events, found.typical_day) == (TODAY, 1, 12, date(2024, 4, 30))
+    assert f"{TODAY}, is an outlier: 1 events against 12 on a typical day" in found.told()
+    assert "--as-of 2024-05-01" in found.told()
+    assert f"--as-of {TODAY + timedelta(days=1)}" in found.told()
+
+
+@pytest.mark.parametrize(
+    "counts",
+    [
+        pytest.param(days(*[12] * 30), id="as always"),
+        pytest.param(days(*[12] * 30, 1), id="a day that has just begun"),
+        pytest.param(days(*[140, 150, 130, 160, 48, 4, 1] * 6), id="weekends"),
+        pytest.param(
+            days(*[100] * 30, 0, 0, 0, 0, 0, 1), id="some quiet days and one event: the held-out ones have others"
+        ),
+        pytest.param(days(*[12] * 30) | {TODAY: 12}, id="back after a long break"),
+        pytest.param(days(*[1] * 30) | {TODAY: 1}, id="so few events that none is odd"),
+        pytest.param(days(*[50] * 6) | {TODAY: 1}, id="too few days to say what is typical"),
+        pytest.param(days(40), id="a single day"),
+        pytest.param({MONDAY + timedelta(days=7 * week): 100 for week in range(12)}, id="a weekly letter"),
+        pytest.param(days(*[400] * 60, *[30] * 30), id="a site that has shrunk"),
+    ],
+)
+def test_other_days_are_not(counts: dict[date, int]) -> None:
+    assert outlier_of(counts, 7) is None
+
+
+def test_several_events_on_several_wrong_days_are_seen_too() -> None:
+    wrong = {TODAY - timedelta(days=days): 1 for days in (0, 3, 40, 90)}
+    found = outlier_of(days(*[40] * 60) | wrong, 7)
+    assert found is not None
+    assert found.typical_day == MONDAY + timedelta(days=59)
+    assert found.held_out == 2
+
+
+def test_an_outlier_long_before_the_others_is_no_matter() -> None:
+    assert outlier_of({date(1999, 1, 1): 1} | days(*[12] * 30), 7) is None
+
+
+def test_the_night_and_the_backtest_stop_unless_a_day_is_asked_for(tmp_path: Path) -> None:
+    lake = land(tmp_path / "lake", days(*[12] * 30) | {TODAY: 1})
+    for day_of in (day_of_night, day_of_backtest):
+        with pytest.raises(
+            OutlierDay, match=r"is an outlier: .*The last typical day is 2024-04-30: run with --as-of 2024"
+        ):
+            day_of(lake, None, settings(lake))
+        assert day_of(lake, date(2024, 5, 1), settings(lake)) == date(2024, 5, 1)
+        assert day_of(lake, TODAY + timedelta(days=1), settings(lake)) == TODAY + timedelta(days=1)
+
+
+def test_the_last_day_where_it_is_like_others(tmp_path: Path) -> None:
+    lake = land(tmp_path / "lake", days(*[12] * 30))
+    assert day_of_night(lake, None, settings(lake)) == date(2024, 5, 1)
+    assert day_of_backtest(lake, None, settings(lake)) == date(2024, 4, 30)
+
+
+def test_posted_events_of_the_last_day_count(tmp_path: Path) -> None:
+    lake = land(tmp_path / "lake", days(*[100] * 30, 1))  # the first minute of a day; the rest was posted
+    one_day = settings(lake, holdout_days=1)
+    with pytest.raises(OutlierDay):
+        day_of_night(lake, None, one_day)
+    posted = datetime(2024, 5, 1, 12, tzinfo=UTC)
+    PendingEvents(f"sqlite:///{tmp_path}/lake/pending_events.db").add(
+        [{"user_id": f"u{n}", "item_id": "i", "action": "click", "timestamp": posted} for n in range(60)]
+    )
+    assert day_of_night(lake, None, one_day) == date(2024, 5, 2)
+
+
+@pytest.mark.parametrize(
+    ("as_of", "problem"),
+    [
+        (date(1, 1, 1), "has no event before it; give a day from 2024-04-02 to "),
+        (MONDAY, "has no event before it"),
+        (TODAY + timedelta(days=2), "is in the future"),
+        (date(9999, 12, 31), "is in the future"),
+    ],
+)
+def test_a_day_that_no_night_can_be_of_is_refused(tmp_path: Path, as_of: date, problem: str) -> None:
+    lake = land(tmp_path / "lake", days(*[12] * 30))
+    for day_of in (day_of_night, day_of_backtest):
+        with pytest.raises(UnreadableInput, match=problem):
+            day_of(lake, as_of, settings(lake))
+
+
+def test_the_command_line_says_it_in_one_line_before_anything_starts(tmp_path: Path) -> None:
+    lake = land(tmp_path / "lake", days(*[12] * 30) | {TODAY: 1})
+    before = sorted(tmp_path.rglob("*"))
+    for command in ("nightly", "backtest"):
+        stopped = tiny.tastefeed_here(command, "--lake", lake.url)
+        assert stopped.returncode == 1
+        assert stopped.stderr.count("\n") == 1
+        assert "--as-of 2024-05-01" in stopped.stderr
+        assert "Traceback" not in stopped.stderr
+    refused = tiny.tastefeed_here("nightly", "--lake", lake.url, "--as-of", "0001-01-01")
+    assert (refused.returncode, refused.stderr.count("\n")) == (1, 1)
+    assert "--as-of 0001-01-01 has no event before it" in refused.stderr
+    assert {path.name for path in set(tmp_path.rglob("*")) - set(before)} <= {"pending_events.db"}
+
+
+@pytest.mark.usefixtures("spark")
+def test_the_import_warns_at_once(tmp_path: Path) -> None:
+    lake = land(tmp_path / "lake", days(*[12] * 30))
+    file = tmp_path / "today.csv"
+    file.write_text(f"user_id,item_id,action,timestamp\nu1,i,click,{TODAY}\n")
+    done = tiny.tastefeed_here("import", "--lake", lake.url, "--events", file)
+    assert done.returncode == 0
+    assert f"warning: the last day with an event, {TODAY}, is an outlier" in done.stdout
+    shutil.rmtree(lake.url)
