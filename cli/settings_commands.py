@@ -1,11 +1,14 @@
 """`tastefeed settings`: every setting, its value and where it came from, secrets masked."""
 
 import os
+import re
 
 from pydantic import BaseModel, SecretStr
 from pydantic_settings import BaseSettings
 
 MASK = "********"
+PASSWORD_IN_URL = re.compile(r"(?<=[?&]password=)[^&\s]+|(?P<user>://[^/@\s]*?:)[^/@\s]+(?=@)")
+"""The password of `postgresql://user:password@host/database` or of `…?user=user&password=password`."""
 
 
 def rows(model: BaseModel, prefix: str) -> list[tuple[str, str, str]]:
@@ -21,10 +24,10 @@ def rows(model: BaseModel, prefix: str) -> list[tuple[str, str, str]]:
 
 
 def shown(value: object) -> str:
-    """A value as text; a secret only whether it is set."""
+    """A value as text. A secret shows only whether it is set; a URL shows no password."""
     if isinstance(value, SecretStr):
         return MASK if value.get_secret_value() else ""
-    return str(value)
+    return PASSWORD_IN_URL.sub(lambda password: (password["user"] or "") + MASK, str(value))
 
 
 def settings() -> None:

@@ -1,3 +1,6 @@
+import pytest
+
+from cli.settings_commands import shown
 from tests import tiny
 
 
@@ -10,3 +13,18 @@ def test_every_setting_is_shown_with_its_source_and_secrets_are_masked():
     assert "environment" in rows["TASTEFEED_TWO_TOWER__EPOCHS"]
     assert "hush-hush" not in done.stdout
     assert "********" in rows["TASTEFEED_ADMIN_KEYS"]
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ("postgresql://feed:hush@db:5432/opt_outs", "postgresql://feed:********@db:5432/opt_outs"),
+        ("postgresql://db/opt_outs?user=feed&password=hush", "postgresql://db/opt_outs?user=feed&password=********"),
+        ("postgresql://db:5432/opt_outs", "postgresql://db:5432/opt_outs"),
+        ("sqlite:////var/lib/opt_outs.db", "sqlite:////var/lib/opt_outs.db"),
+        ("spark://master:7077", "spark://master:7077"),
+        (0.5, "0.5"),
+    ],
+)
+def test_a_url_shows_no_password(value: object, text: str) -> None:
+    assert shown(value) == text
