@@ -1,10 +1,19 @@
 """Pages name files that exist, their links lead somewhere, and their sentences stay short."""
 
 import re
+import shlex
 import tomllib
+from collections.abc import Iterator
+from itertools import takewhile
 from pathlib import Path
 
 import pytest
+from typer.main import get_command
+
+from cli.command_line import app
+from cli.settings_commands import rows as setting_rows
+from contracts import Settings
+from pipeline.night_config import NightConfig
 
 ROOT = Path(__file__).parents[1]
 PAGES = (
@@ -49,6 +58,35 @@ def test_links_lead_to_files_and_headings(page: str) -> None:
         if heading:
             headings = re.findall(r"(?m)^#+ (.*)$", path.read_text())
             assert heading in {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in headings}
+
+
+def documented_commands(text: str) -> Iterator[list[str]]:
+    """The arguments of each `tastefeed …` in a code block or between backticks, without comments and variables."""
+    text = text.replace("\\\n", " ")
+    lines = [line for block in re.findall(r"(?ms)^```\n(.*?)^```", text) for line in block.splitlines()]
+    for line in [*lines, *re.findall(r"`([^`\n]*)`", text)]:
+        if command := re.match(r"(?:\$ )?(?:[A-Z_]+=\S+ )*tastefeed (\S.*)", line):
+            yield list(takewhile(lambda word: word not in {"…", "|"}, shlex.split(command[1], comments=True)))
+
+
+@pytest.mark.parametrize("page", WRITTEN)
+def test_documented_commands_and_options_exist(page: str) -> None:
+    for words in documented_commands(text_of(page)):
+        command, rest = get_command(app), words
+        while rest and hasattr(command, "commands") and not rest[0].startswith("-"):
+            assert rest[0] in command.commands, words
+            command, rest = command.commands[rest[0]], rest[1:]
+        options = {option for parameter in command.params for option in parameter.opts} | {"--help"}
+        assert {word for word in rest if word.startswith("--")} <= options, words
+
+
+@pytest.mark.parametrize("page", WRITTEN)
+def test_documented_make_targets_and_settings_exist(page: str) -> None:
+    targets = set(re.findall(r"(?m)^([a-z-]+):", text_of("Makefile")))
+    assert set(re.findall(r"(?:`|^)make (?:-n )?([a-z-]+)", text_of(page), re.M)) <= targets
+    variables = {name for model in (Settings(), NightConfig()) for name, _, _ in setting_rows(model, "TASTEFEED_")}
+    mentioned = set(re.findall(r"TASTEFEED_\w*[A-Z]\b", text_of(page)))
+    assert {name for name in mentioned if name != "TASTEFEED_GATES__NAME"} <= variables
 
 
 @pytest.mark.parametrize("page", WRITTEN)
