@@ -51,8 +51,7 @@ def rollback(version: Previous = None, *, lake: options.Lake = options.LAKE) -> 
 
 def _root(lake: str) -> Path:
     from contracts import Settings
-    from serving.places import existing_lake_folder, release_root
 
     settings = Settings(lake=lake)
-    existing_lake_folder(settings)
-    return release_root(settings)
+    settings.require_lake_folder()
+    return settings.release_root

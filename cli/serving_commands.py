@@ -31,9 +31,8 @@ def serve(
 ) -> None:
     """Serve the home feed of the current release."""
     from contracts import Settings
-    from serving.places import existing_lake_folder
     from serving.server import serve as run_server
 
     settings = Settings(lake=lake)
-    existing_lake_folder(settings)
+    settings.require_lake_folder()
     run_server(settings, host=host, port=port, workers=workers)

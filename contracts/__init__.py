@@ -6,9 +6,8 @@ Imports nothing of ours, and no engine: neither Spark nor torch nor pandas.
 from importlib.metadata import version
 
 from contracts.columns import ItemId, ItemRow, UserId, UserRow
-from contracts.event_rules import GAIN, POSITIVE, Action
+from contracts.event_rules import GAIN, HARMLESS, POSITIVE, Action, Reason
 from contracts.opt_out_flags import Flag, OptOut, OptOutReader, SubjectType
-from contracts.quarantine import HARMLESS, Reason
 from contracts.settings import Settings
 
 __version__ = version("tastefeed")

@@ -1,9 +1,14 @@
-"""Where a thing runs: environment variables `TASTEFEED_*` (what a thing *is* belongs to its own config)."""
+"""Settings: where tastefeed runs, from environment variables `TASTEFEED_*`, with every path and URL derived from them.
+
+What a component is belongs to the config beside that component (`RerankerConfig`, `GateConfig`, ...).
+"""
 
 from pathlib import Path
 
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from contracts.errors import LakeMissing
 
 
 class Settings(BaseSettings):
@@ -54,3 +59,32 @@ class Settings(BaseSettings):
     )
     feed_keys: SecretStr = Field(SecretStr(""), description="comma-separated keys that read feeds and post events")
     admin_keys: SecretStr = Field(SecretStr(""), description="comma-separated keys that also set opt-outs, releases")
+
+    @property
+    def lake_folder(self) -> Path:
+        """The lake's local folder; for a remote lake, the folder `lake` in the working directory."""
+        local = self.lake.removeprefix("file://")
+        return Path("lake" if "://" in local else local).absolute()
+
+    @property
+    def release_root(self) -> Path:
+        """The folder of releases. It is always local, because publishing renames its pointer file."""
+        return self.lake_folder / "releases"
+
+    @property
+    def opt_out_dsn(self) -> str:
+        """The URL of the opt-out store."""
+        return self.opt_out_url or f"sqlite:///{self.lake_folder}/opt_outs.db"
+
+    @property
+    def events_dsn(self) -> str:
+        """The URL of the store of posted events."""
+        return self.events_url or f"sqlite:///{self.lake_folder}/pending_events.db"
+
+    def require_lake_folder(self) -> Path:
+        """The lake's local folder. Raises `LakeMissing` where it does not exist; this never creates a lake."""
+        folder = self.lake_folder
+        if not folder.is_dir():
+            problem = "is a file, not a lake" if folder.exists() else "no such lake"
+            raise LakeMissing(f"{folder}: {problem}; check --lake, or make one with `tastefeed import --events FILE`")
+        return folder

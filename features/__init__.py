@@ -5,11 +5,10 @@ Every function checks its frames against `contracts.schemas` on the way in and o
 """
 
 from features.conform import conform, spark_schema
-from features.events import Validated, split, validate, with_reason
+from features.event_filters import without_users
+from features.events import Validated, accept, bad_share, quarantine_counts, split, validate, with_reason
 from features.interactions import interactions
 from features.item_features import item_features
-from features.opt_outs import without_users
-from features.quarantine import accept, bad_share, quarantine_counts
 from features.ranking_examples import ranking_examples
 from features.retrieval_examples import retrieval_examples
 from features.sessions import sessions

@@ -1,10 +1,12 @@
-"""Conditions on an event's action."""
+"""Conditions on an event's action, and the removal of opted-out users from a frame."""
 
-from pyspark.sql import Column
+import pyarrow as pa
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from contracts import GAIN, POSITIVE, Action
 from contracts import columns as c
+from features.conform import conform
 
 
 def is_action(action: Action) -> Column:
@@ -17,7 +19,7 @@ def is_positive() -> Column:
     return F.col(c.ACTION).isin(*(action.value for action in POSITIVE))
 
 
-def is_touch() -> Column:
+def is_interaction() -> Column:
     """Whether the user did something with the item themselves: anything but being shown it."""
     return F.col(c.ACTION) != Action.IMPRESSION.value
 
@@ -28,3 +30,12 @@ def gain() -> Column:
     for action, value in GAIN.items():
         worth = F.when(is_action(action), value).otherwise(worth)
     return worth
+
+
+OPTED_OUT_USERS = pa.schema([pa.field(c.USER_ID, pa.string())])
+"""One row a user who has a flag in force; which flag is said by the argument's name."""
+
+
+def without_users(frame: DataFrame, users: DataFrame) -> DataFrame:
+    """The rows of everyone but `users`; rows without a user stay."""
+    return frame.join(conform(users, OPTED_OUT_USERS), c.USER_ID, "left_anti")

@@ -1,20 +1,22 @@
-"""Landed events become events that keep the contract; the others go to quarantine with a reason."""
+"""Ingested events become validated events; rows that break the contract go to quarantine with a reason."""
 
-from datetime import UTC, datetime
+from collections.abc import Mapping
+from datetime import datetime
 from typing import NamedTuple
 
 from pyspark.sql import Column, DataFrame, Window, WindowSpec
 from pyspark.sql import functions as F
 
-from contracts import Action, Reason
+from contracts import HARMLESS, Action, Reason
 from contracts import columns as c
+from contracts.errors import TooManyBadRows
 from contracts.ids import BLANKS, CONTROL, MAX_ID_LENGTH, WRITTEN_AS_FLOAT
+from contracts.instants import CLOCK_SKEW, EARLIEST
 from contracts.schemas import EVENTS, ITEMS, LANDED_EVENTS, QUARANTINE
 from features.conform import conform
-from features.opt_outs import without_users
-from features.time_cutoffs import days_long, instant
+from features.event_filters import without_users
+from features.time_cutoffs import instant
 
-_1990 = datetime(1990, 1, 1, tzinfo=UTC)
 _CONTENT = tuple(name for name in EVENTS.names if name != c.EVENT_ID)
 _SPELLING, _CATALOGUE_ID = "_spelling", "_catalogue_id"
 
@@ -93,8 +95,8 @@ def _own_reason(as_of: Column) -> Column:
         F.when(_no_id(c.USER_ID) | _no_id(c.ITEM_ID), Reason.NULL_ID.value)
         .when(~F.coalesce(F.col(c.ACTION).isin(*map(str, Action)), F.lit(False)), Reason.UNKNOWN_ACTION.value)
         .when(timestamp.isNull(), Reason.BAD_TIMESTAMP.value)
-        .when(timestamp < instant(_1990), Reason.BEFORE_1990.value)
-        .when(late & (timestamp > F.col(c.LANDED_AT) + days_long(1)), Reason.IN_THE_FUTURE.value)
+        .when(timestamp < instant(EARLIEST), Reason.BEFORE_1990.value)
+        .when(late & (timestamp > F.col(c.LANDED_AT) + F.lit(CLOCK_SKEW)), Reason.IN_THE_FUTURE.value)
         .when(late, Reason.AFTER_AS_OF.value)
     )
 
@@ -117,3 +119,29 @@ def _no_id(name: str) -> Column:
 
 def _blank(name: str) -> Column:
     return F.col(name).isNull() | (F.trim(name) == "")
+
+
+def quarantine_counts(quarantine: DataFrame) -> dict[Reason, int]:
+    """Refused rows by reason, in the order of `Reason`; a reason without rows is absent. Runs a Spark job."""
+    rows = conform(quarantine, QUARANTINE).groupBy(c.REASON).count().collect()
+    found = {row[c.REASON]: int(row["count"]) for row in rows}
+    return {reason: found[reason] for reason in Reason if reason in found}
+
+
+def bad_share(counts: Mapping[Reason, int], total: int) -> float:
+    """The share of broken rows among `total` landed ones; rows with a harmless reason count on neither side."""
+    harmless = sum(counts.get(reason, 0) for reason in HARMLESS)
+    considered = total - harmless
+    return (sum(counts.values()) - harmless) / considered if considered else 0.0
+
+
+def accept(counts: Mapping[Reason, int], total: int, *, max_bad_share: float) -> float:
+    """The bad share. Raises `TooManyBadRows` where it is above `max_bad_share`."""
+    share = bad_share(counts, total)
+    if share > max_bad_share:
+        reasons = ", ".join(f"{reason} {count}" for reason, count in counts.items() if reason not in HARMLESS)
+        raise TooManyBadRows(
+            f"{share:.2%} of the landed events are broken ({reasons}), accepted are {max_bad_share:.2%}; look at the "
+            "table quarantine, mend the source or raise TASTEFEED_MAX_BAD_SHARE"
+        )
+    return share

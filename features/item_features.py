@@ -14,8 +14,7 @@ from contracts import Action
 from contracts import columns as c
 from contracts.schemas import EVENTS, ITEM_FEATURES, ITEMS, WINDOWS_DAYS, WINDOWS_HOURS
 from features.conform import conform
-from features.event_filters import is_action, is_positive
-from features.opt_outs import without_users
+from features.event_filters import is_action, is_positive, without_users
 from features.time_cutoffs import before_cuts, hours_between, items_at_cuts, recent_counts, within_hours
 
 PRIOR_EVENTS = 10

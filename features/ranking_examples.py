@@ -9,8 +9,7 @@ from pyspark.sql import functions as F
 from contracts import columns as c
 from contracts.schemas import EVENTS, ITEMS, RANKING_EXAMPLES
 from features.conform import conform
-from features.event_filters import gain, is_positive, is_touch
-from features.opt_outs import without_users
+from features.event_filters import gain, is_interaction, is_positive, without_users
 from features.time_cutoffs import after_cuts, existed
 
 
@@ -40,7 +39,7 @@ def _with_firsts(events: DataFrame) -> DataFrame:
 
     Two instants say for every cut at once what the user knew before it.
     """
-    touched_at = F.when(is_touch(), F.col(c.TIMESTAMP))
+    touched_at = F.when(is_interaction(), F.col(c.TIMESTAMP))
     return events.withColumns(
         {
             "_known_since": F.min(c.TIMESTAMP).over(Window.partitionBy(c.USER_ID)),

@@ -10,8 +10,7 @@ from contracts import Action
 from contracts import columns as c
 from contracts.schemas import EVENTS, RETRIEVAL_EXAMPLES
 from features.conform import conform
-from features.event_filters import is_action, is_positive
-from features.opt_outs import OPTED_OUT_USERS
+from features.event_filters import OPTED_OUT_USERS, is_action, is_positive
 from features.time_cutoffs import before_cuts
 
 _RUN = "_run"

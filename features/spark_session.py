@@ -1,6 +1,9 @@
-"""One Spark session a process, with defaults for a laptop: UTC, loopback, quiet."""
+"""One Spark session per process with defaults for a laptop, and the Java home that it starts with."""
 
 import os
+import re
+import shutil
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from threading import Thread
@@ -8,7 +11,7 @@ from threading import Thread
 from pyspark.sql import SparkSession
 
 from contracts import Settings
-from features.java_home import java_home
+from contracts.errors import JavaMissing
 
 QUIET = Path(__file__).with_name("log4j2.properties")
 
@@ -60,3 +63,50 @@ def _java_options(settings: Settings) -> str:
 
 _LOOPBACK = {"spark.driver.bindAddress": "127.0.0.1", "spark.driver.host": "127.0.0.1"}
 """Works with no network, and nobody outside reaches the driver; executors on other machines must, so local only."""
+
+
+SUPPORTED = (17, 21)
+"""Java releases that Spark 4.3 is run with here."""
+
+_PLACES = (
+    (Path("/usr/lib/jvm"), "*"),
+    (Path("/opt"), "*jdk*"),
+    (Path("/Library/Java/JavaVirtualMachines"), "*/Contents/Home"),
+    (Path.home() / ".sdkman/candidates/java", "*"),
+)
+
+
+def java_home(homes: Iterable[Path] | None = None) -> Path:
+    """The first Java home that Spark can run with: JAVA_HOME, `java` on the PATH, then the usual places.
+
+    Raises `JavaMissing`, naming what was found instead and how to mend it.
+    """
+    found = {home: java_version(home) for home in (usual_homes() if homes is None else homes)}
+    for home, version in found.items():
+        if version in SUPPORTED:
+            return home
+    unfit = ", ".join(f"Java {version} in {home}" for home, version in found.items() if version) or "no Java at all"
+    raise JavaMissing(
+        f"Spark needs Java {' or '.join(map(str, SUPPORTED))}, found {unfit}; install one "
+        "(Debian: apt-get install openjdk-17-jre-headless) or point JAVA_HOME at it"
+    )
+
+
+def usual_homes() -> Iterator[Path]:
+    """Where a Java may be, the best guess first."""
+    if home := os.environ.get("JAVA_HOME"):
+        yield Path(home)
+    if java := shutil.which("java"):
+        yield Path(java).resolve().parents[1]
+    for folder, pattern in _PLACES:
+        yield from sorted(folder.glob(pattern))
+
+
+def java_version(home: Path) -> int | None:
+    """The feature release (17 for 17.0.15) that a Java home's `release` file names; None where it is no Java home."""
+    try:
+        release = (home / "release").read_text()
+    except OSError:
+        return None
+    version = re.search(r'^JAVA_VERSION="(\d+)', release, re.MULTILINE)
+    return int(version[1]) if version and (home / "bin" / "java").exists() else None

@@ -16,7 +16,6 @@ from pipeline.ingestion.lost_ids import check_ids
 from pipeline.ingestion.readers import read_table
 from pipeline.lake import Lake
 from pipeline.os_errors import naming, remove_leftover
-from serving import places
 from serving.batch_inference import recommend
 from serving.privacy.opt_out_service import Wishes
 from serving.releases import publish
@@ -25,10 +24,10 @@ from serving.releases import publish
 def recommend_to(lake: str, *, users: Path | None, k: int, out: Path) -> int:
     """Write `user_id, item_id, rank, score, source` for some users or everyone; returns the number of rows."""
     settings = Settings(lake=lake)
-    places.existing_lake_folder(settings)
+    settings.require_lake_folder()
     if out.is_dir():
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(out))
-    release, stores = publish.load(places.release_root(settings)), Wishes.of(settings)
+    release, stores = publish.load(settings.release_root), Wishes.of(settings)
     if users is not None:
         asked: list[str] | None = user_ids(users)
     else:

@@ -17,7 +17,6 @@ from pipeline.ingestion.landed import opted_out
 from pipeline.lake import Lake
 from pipeline.night_config import NightConfig
 from pipeline.time_splits import TimeSplits, night_splits
-from serving import places
 from serving.event_store import PendingEvents
 from serving.privacy.opt_out_service import Wishes
 from serving.privacy.opt_out_store import OptOutStore
@@ -67,7 +66,7 @@ class RunContext:
     @property
     def releases(self) -> Path:
         """The folder of releases."""
-        return places.release_root(self.settings)
+        return self.settings.release_root
 
     @cached_property
     def mlflow(self) -> "MlflowLogger":

@@ -17,7 +17,6 @@ from serving.error_handlers import add_problems
 from serving.feed import HomeFeed
 from serving.middleware import Doorway
 from serving.openapi import describe
-from serving.places import release_root
 from serving.privacy.consent import Doorkeeper
 from serving.privacy.opt_out_service import Wishes
 from serving.releases.release_loader import HeldRelease
@@ -38,7 +37,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.keys = Keys(settings)
     app.state.metrics = Metrics()
     app.state.wishes = Wishes.of(settings)
-    app.state.held = HeldRelease(release_root(settings))
+    app.state.held = HeldRelease(settings.release_root)
     app.state.home = HomeFeed(app.state.held, Doorkeeper(app.state.wishes.opt_outs, app.state.wishes.pending))
     app.add_middleware(
         Admission,

@@ -15,7 +15,6 @@ from contracts.ids import spellings
 from pipeline.ingestion import landed_files
 from pipeline.lake import Lake
 from pipeline.privacy.opt_out_backup import Backup, backups, keep_backup, last_backup
-from serving import places
 from serving.event_store import user_hash
 from serving.privacy.opt_out_service import Wishes
 from serving.privacy.store_restore import found_identity, replace_store
@@ -89,7 +88,7 @@ class OptOutLake:
                 f"{self.home.url}: there is no backup of the opt-out store; with --force an empty one takes its place"
             )
         lost, tombstones = _lost(self.wishes, backup), self.wishes.pending.tombstones()
-        marker = replace_store(places.opt_out_url(self.settings), backup.words if backup else ())
+        marker = replace_store(self.settings.opt_out_dsn, backup.words if backup else ())
         withheld = self.wishes.opt_outs.adopt(marker)
         since = backup.taken_at if backup else datetime.min.replace(tzinfo=UTC)
         later = {key for key, at in tombstones.items() if at > since}
@@ -100,13 +99,13 @@ class OptOutLake:
 
     def _had_one(self) -> bool:
         # every night makes the store, so a lake with a release had one
-        return bool(backups(self.home)) or publish.current_or_none(places.release_root(self.settings)) is not None
+        return bool(backups(self.home)) or publish.current_or_none(self.settings.release_root) is not None
 
     def _refuse_to_overwrite(self) -> None:
         try:
             self.wishes.opt_outs.check()
         except OptOutStoreUnavailable:
-            found, known = found_identity(places.opt_out_url(self.settings)), self.wishes.opt_outs.marker_or_none()
+            found, known = found_identity(self.settings.opt_out_dsn), self.wishes.opt_outs.marker_or_none()
             if found and known and found[0] != known.identity and found[1]:
                 raise OptOutStoreUnavailable(
                     "the database holds the opt-outs of another lake; correct TASTEFEED_OPT_OUT_URL, or overwrite them"

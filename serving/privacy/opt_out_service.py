@@ -8,7 +8,6 @@ from datetime import datetime
 from contracts import Settings
 from contracts.ids import spellings
 from contracts.opt_out_flags import Flag, OptOut, SubjectType
-from serving import places
 from serving.event_store import PendingEvents, user_hash
 from serving.privacy.opt_out_store import OptOutStore
 
@@ -23,7 +22,7 @@ class Wishes:
     @classmethod
     def of(cls, settings: Settings) -> "Wishes":
         """Those of a lake."""
-        return cls(OptOutStore.of(settings), PendingEvents(places.events_url(settings)))
+        return cls(OptOutStore.of(settings), PendingEvents(settings.events_dsn))
 
     def opt_out(self, subject_type: str, subject_id: str, flag: str) -> OptOut:
         """Opt out. The flag comes first, then the tombstone: from then on no event of an erased user is taken in.

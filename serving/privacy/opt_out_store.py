@@ -27,7 +27,6 @@ from sqlalchemy import (
 from contracts import Settings
 from contracts.errors import OptOutStoreUnavailable
 from contracts.opt_out_flags import UNREADABLE, Flag, OptOut, SubjectType, checked
-from serving import places
 from serving.privacy import store_identity
 from serving.privacy.last_known import LastKnown
 from serving.privacy.opt_out_tables import (
@@ -107,8 +106,8 @@ class OptOutStore(SqlStore):
     @classmethod
     def of(cls, settings: Settings) -> "OptOutStore":
         """The store of a lake."""
-        beside = places.lake_folder(settings), places.release_root(settings)
-        return cls(places.opt_out_url(settings), beside=beside)
+        beside = settings.lake_folder, settings.release_root
+        return cls(settings.opt_out_dsn, beside=beside)
 
     def create(self) -> bool:
         """Make the store where there has never been one, and give one of before an identity; true if it is new.

@@ -10,7 +10,7 @@ from pyspark.sql import SparkSession
 from contracts.opt_out_flags import OptOut, SubjectType
 from contracts.schemas import INCOMING, ITEMS
 from features import validate
-from features.opt_outs import OPTED_OUT_USERS
+from features.event_filters import OPTED_OUT_USERS
 from pipeline.ingestion import land
 from pipeline.ingestion.landed import (
     catalogue,

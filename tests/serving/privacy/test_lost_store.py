@@ -27,10 +27,9 @@ from contracts import Settings
 from serving.privacy.consent import Doorkeeper
 from serving.feed import HomeFeed
 from serving.releases.release_loader import HeldRelease
-from serving.places import release_root
 from serving.privacy.opt_out_service import Wishes
 settings = Settings(lake=sys.argv[1])
-stores, held = Wishes.of(settings), HeldRelease(release_root(settings))
+stores, held = Wishes.of(settings), HeldRelease(settings.release_root)
 held.read_first()
 feeds = HomeFeed(held, Doorkeeper(stores.opt_outs, stores.pending))
 found = [feeds.feed(user, limit=200) for user in ("user-1", "user-2", "nobody")]
