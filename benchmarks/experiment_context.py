@@ -24,15 +24,15 @@ from pipeline.feature_assembly import CatalogSnapshot, FeatureSnapshot, read_cat
 from pipeline.lake import Lake
 from pipeline.night_config import NightConfig
 from pipeline.run_context import RunContext
-from pipeline.stages.candidates import labelled_users, offered
+from pipeline.stages.candidates import labelled_users, ranking_snapshot
 from pipeline.stages.reranker import labels_of as pair_labels
 from pipeline.stages.two_tower import use_threads, walk_forward
 from pipeline.time_splits import TimeSplits
 from ranking.candidates import BITS, taken
-from ranking.config import RankingConfig
 from ranking.feature_arrays import Candidates, Floats, Rows
 from ranking.feature_names import FEATURE_NAMES
 from ranking.pair_features import pair_features
+from ranking.rank_users import RankingConfig
 from ranking.reranker import LabelledPairs, Reranker, train
 from ranking.slate import slates
 
@@ -98,7 +98,7 @@ class ExperimentContext:
 
     def candidates(self, view: FeatureSnapshot, user_rows: Rows) -> Candidates:
         """What the night would offer some users."""
-        return offered(view, user_rows, self.night.config.ranking.candidates, self.night.config.index)
+        return ranking_snapshot(view, self.night.config.ranking, self.night.config.index).candidates(user_rows)
 
     def asked(self, view: FeatureSnapshot, user_rows: Rows) -> Asked:
         """The night's candidates of some users, and their features as of the view's cut."""

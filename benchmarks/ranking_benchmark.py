@@ -27,7 +27,7 @@ from evaluation import RankedLists
 from evaluation.anonymized_metrics import history_words, nameless, week_marks
 from evaluation.protocols import full_ranking
 from pipeline.ingestion import import_files
-from ranking.config import RankingConfig
+from ranking.rank_users import RankingConfig
 
 KIND, TARGET = "ranking", 1.1
 PARTS = ("reranker", "candidates", "slate", "windows")

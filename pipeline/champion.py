@@ -18,7 +18,7 @@ from pipeline.offline_inference import ModelBundle
 from pipeline.run_context import RunContext
 from pipeline.stages.reranker import file_name
 from pipeline.stages.two_tower import folder_name, load_tower
-from ranking.config import RankingConfig
+from ranking.rank_users import RankingConfig
 from ranking.reranker import Reranker
 from serving.ann_index import IndexConfig
 from serving.releases.manifest import Manifest

@@ -5,7 +5,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from evaluation.gate_config import GateConfig
 from models.two_tower.config import TwoTowerConfig
-from ranking.config import RankingConfig
+from ranking.rank_users import RankingConfig
 from serving.ann_index import IndexConfig
 
 

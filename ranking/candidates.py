@@ -3,7 +3,7 @@
 Shapes: B asked users, N neighbours of each, I items, P pairs.
 """
 
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -64,12 +64,12 @@ def union_candidates(
     neighbours: Rows,
     fresh: Rows,
     popular: Rows,
-    hidden: NDArray[np.bool_] | None = None,
+    excluded: NDArray[np.bool_] | None = None,
 ) -> Candidates:
     """The pairs to be ranked, in the order of `user_rows`, those of a user by item row.
 
-    `neighbours` [B, N] are item rows with -1 where an index found fewer. `fresh` and `popular` are the same for
-    everyone. What a user's history holds is left out, and so is what `hidden`, [I] or [B, I], marks.
+    `neighbours` [B, N] are item rows with -1 where an index found fewer. `fresh` and `popular` are the same for all
+    users. The items of a user's history are left out, and so are those that `excluded`, [I] or [B, I], marks.
     """
     found, bits = _merged(
         [
@@ -80,10 +80,39 @@ def union_candidates(
     )
     owners, item_rows = found // KEY_SHIFT, (found % KEY_SHIFT).astype(np.int32)
     stay = ~_touched(users, user_rows, found)
-    if hidden is not None:
-        stay &= ~np.broadcast_to(hidden, (len(user_rows), len(items.ids)))[owners, item_rows]
+    if excluded is not None:
+        stay &= ~np.broadcast_to(excluded, (len(user_rows), len(items.ids)))[owners, item_rows]
     pair_users, item_rows = user_rows[owners[stay]].astype(np.int32), item_rows[stay]
     return Candidates(pair_users, item_rows, bits[stay], retrieval_scores(users, items, pair_users, item_rows))
+
+
+class RowsFound(Protocol):
+    """What an index finds."""
+
+    @property
+    def rows(self) -> Rows:
+        """[B, N] item rows, best first; -1 where there are fewer."""
+        ...
+
+
+class NearestItems(Protocol):
+    """An index over item vectors."""
+
+    def search(self, queries: Floats, k: int) -> RowsFound:
+        """The `k` nearest items of each query."""
+        ...
+
+
+def unseen_neighbours(index: NearestItems, users: Users, user_rows: Rows, count: int) -> Rows:
+    """[B, N] the `count` nearest items of each user outside their history, best first; -1 where there are fewer."""
+    owners, history = spread(users.history_offsets, user_rows)
+    most = int(np.bincount(owners, minlength=1).max())
+    nearest = index.search(users.vectors[user_rows], count + most).rows
+    owner_of = np.arange(len(user_rows)).repeat(nearest.shape[1])
+    pairs = keys(owner_of, nearest.ravel())
+    seen = np.isin(pairs, keys(owners, users.history_items[history])).reshape(nearest.shape)
+    order = np.argsort(seen, axis=1, kind="stable")[:, :count]
+    return np.take_along_axis(np.where(seen, np.int32(-1), nearest), order, axis=1)
 
 
 def retrieval_scores(users: Users, items: Items, user_rows: Rows, item_rows: Rows) -> Floats:

@@ -12,8 +12,9 @@ from contracts import Flag, OptOutReader, SubjectType
 from contracts import columns as c
 from contracts.opt_out_flags import UNREADABLE
 from ranking.feature_arrays import ids_of
-from serving import profiled
+from ranking.rank_users import rank_users
 from serving.event_store import PendingEvents
+from serving.popularity_fallback import ranked
 from serving.privacy.consent import not_shown, rows_of
 from serving.privacy.opt_out_store import Standing
 from serving.releases.loaded_release import Release
@@ -57,11 +58,11 @@ def recommend(
 
 
 def _own(release: Release, users: Sequence[str], k: int, hidden: NDArray[np.bool_]) -> pa.Table:
-    scored = profiled.score(release, np.array([release.user_row[user] for user in users], np.int32), hidden)
-    slates = profiled.lists(release, scored, k)
-    ranked = profiled.ranked(scored, slates.pairs)
-    user_ids = release.users.ids[scored.candidates.user_rows[slates.pairs]]
-    return _table(user_ids, release.items.ids[ranked.rows], slates.places + 1, ranked.scores, ranked.sources)
+    user_rows = np.array([release.user_row[user] for user in users], np.int32)
+    scored = rank_users(release.ranking_snapshot, release.reranker, user_rows, k, excluded=hidden)
+    lists = ranked(scored, scored.slates.pairs)
+    user_ids = release.users.ids[scored.candidates.user_rows[scored.slates.pairs]]
+    return _table(user_ids, release.items.ids[lists.rows], scored.slates.places + 1, lists.scores, lists.sources)
 
 
 def _everyones(release: Release, users: Sequence[str], k: int, hidden: NDArray[np.bool_]) -> pa.Table:

@@ -12,8 +12,8 @@ from contracts import columns as c
 from ranking.attribution import Signal, reasons
 from ranking.candidates import taken
 from ranking.feature_arrays import Rows
+from ranking.rank_users import RankedUsers
 from serving.popularity_fallback import FRESH
-from serving.profiled import Scored
 from serving.releases.loaded_release import Release
 
 SENTENCES = {
@@ -50,7 +50,7 @@ def explain_everyones(release: Release, rows: Rows, sources: NDArray[np.str_]) -
 
 
 def explain_own(
-    release: Release, scored: Scored, pairs: NDArray[np.int64], hidden: NDArray[np.bool_]
+    release: Release, scored: RankedUsers, pairs: NDArray[np.int64], hidden: NDArray[np.bool_]
 ) -> list[Explanation]:
     """Reasons of some pairs of one user, from the model's own accounts. An item that is `hidden`, [I], is not named."""
     candidates = taken(scored.candidates, pairs)

@@ -9,11 +9,11 @@ from numpy.typing import NDArray
 
 from contracts import columns as c
 from ranking.feature_arrays import Rows
-from serving import profiled
+from ranking.rank_users import rank_users
 from serving.cursor import Cursor, CursorExpired, decoded
 from serving.event_store import Touch
 from serving.explanation_text import Explanation, explain_everyones, explain_own
-from serving.popularity_fallback import Ranked
+from serving.popularity_fallback import Ranked, ranked
 from serving.privacy.consent import Audience, Doorkeeper, Reason, not_shown, rows_of
 from serving.releases.loaded_release import Release
 from serving.releases.release_loader import HeldRelease
@@ -95,9 +95,9 @@ class Page(Ranked):
 def _everyones(
     release: Release, hidden: NDArray[np.bool_], place: Cursor, limit: int
 ) -> tuple[Page, list[Explanation]]:
-    ranked = release.everyones
-    places, cursor = _cut(release, ranked.rows, hidden, place, limit, personalized=False)
-    page = Page(ranked.rows[places], ranked.scores[places], ranked.sources[places], cursor)
+    fallback = release.everyones
+    places, cursor = _cut(release, fallback.rows, hidden, place, limit, personalized=False)
+    page = Page(fallback.rows[places], fallback.scores[places], fallback.sources[places], cursor)
     return page, explain_everyones(release, page.rows, page.sources)
 
 
@@ -108,11 +108,13 @@ def _own(
     pages neither repeats nor skips an item."""
     early = _marked(release, [touch for touch in touches if touch.landed_at <= place.since])
     late = _marked(release, [touch for touch in touches if touch.landed_at > place.since])
-    scored = profiled.score(release, np.array([user_row], np.int32), hidden | early)
     passed = max(place.offset, place.rank)
-    pairs = profiled.lists(release, scored, passed + limit + len(touches) + 1).pairs
+    depth = passed + limit + len(touches) + 1
+    row = np.array([user_row], np.int32)
+    scored = rank_users(release.ranking_snapshot, release.reranker, row, depth, excluded=hidden | early)
+    pairs = scored.slates.pairs
     places, cursor = _cut(release, scored.candidates.item_rows[pairs], late, place, limit, personalized=True)
-    page = profiled.ranked(scored, pairs[places])
+    page = ranked(scored, pairs[places])
     return Page(page.rows, page.scores, page.sources, cursor), explain_own(release, scored, pairs[places], hidden)
 
 

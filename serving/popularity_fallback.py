@@ -5,7 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from ranking.candidates import taken
 from ranking.feature_arrays import Floats, Rows
+from ranking.rank_users import RankedUsers, first_sources
 
 FRESH, POPULAR = "fresh", "popular"
 
@@ -17,6 +19,12 @@ class Ranked:
     rows: Rows  # [L] rows of the release's items
     scores: Floats  # [L] comparable within the list only
     sources: NDArray[np.str_]  # [L] what brought the item
+
+
+def ranked(users: RankedUsers, pairs: NDArray[np.int64]) -> Ranked:
+    """Some pairs of `rank_users` as a list."""
+    candidates = taken(users.candidates, pairs)
+    return Ranked(candidates.item_rows, users.scores[pairs], first_sources(candidates.sources))
 
 
 def everyones(fresh: Rows, popular: Rows) -> Ranked:

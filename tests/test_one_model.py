@@ -15,9 +15,9 @@ from benchmarks.two_tower_method import TwoTower, after, asked, catalogue_of
 from contracts.schemas import ITEMS
 from models.two_tower import TwoTowerConfig, trained
 from pipeline.stages import two_tower as stage
+from ranking.candidates import unseen_neighbours
 from ranking.feature_arrays import Items, Users
 from ranking.feature_names import ITEM_FEATURE_NAMES, USER_FEATURE_NAMES
-from serving.profiled import untouched_neighbours
 from serving.releases.loaded_release import load_release, write_release
 from tests.serving.tiny import contents
 
@@ -124,7 +124,7 @@ def test_the_benchmark_s_lists_are_those_of_the_index_of_a_release(encoder: str,
     write_release(released(fitted, user_ids, tmp_path), tmp_path / "release")
     release = load_release(tmp_path / "release")
     users = np.arange(len(user_ids), dtype=np.int32)
-    near = untouched_neighbours(release.index, release.users, users, 3)
+    near = unseen_neighbours(release.index, release.users, users, 3)
     assert near.tolist() == top.rows.tolist()
     scores = np.einsum("ukv,uv->uk", release.items.vectors[near], release.users.vectors)
     np.testing.assert_allclose(scores, top.scores, rtol=1e-4, atol=1e-5)

@@ -8,10 +8,9 @@ from contracts.schemas import CANDIDATES
 from pipeline.feature_assembly import FeatureSnapshot, at_cutoff, read_catalog, read_snapshot, rows_of
 from pipeline.run_context import RunContext, Summary
 from pipeline.stages.two_tower import has_tower, load_tower
-from ranking.candidates import CandidateConfig, fresh_rows, popular_of, union_candidates
 from ranking.feature_arrays import Candidates, Rows
+from ranking.rank_users import RankingConfig, RankingSnapshot
 from serving.ann_index import IndexConfig, build
-from serving.profiled import untouched_neighbours
 
 
 def candidates(night: RunContext) -> Summary:
@@ -22,7 +21,8 @@ def candidates(night: RunContext) -> Summary:
         for cut in night.splits.label_cutoffs:
             if has_tower(folder, cut):
                 view = read_snapshot(night, landed, cut, load_tower(folder, cut))
-                frames.append(as_table(view, offered(view, labelled_users(night, view), ranking.candidates, index)))
+                pairs = ranking_snapshot(view, ranking, index).candidates(labelled_users(night, view))
+                frames.append(as_table(view, pairs))
     rows = pl.concat(frames)
     night.overwrite("candidates", rows)
     return {"rows": len(rows), "cuts": len(frames) - 1}
@@ -34,18 +34,10 @@ def labelled_users(night: RunContext, view: FeatureSnapshot) -> Rows:
     return np.sort(rows_of(ids, view.users.ids).drop_nulls().to_numpy())
 
 
-def offered(view: FeatureSnapshot, user_rows: Rows, config: CandidateConfig, index_config: IndexConfig) -> Candidates:
-    """The union of all sources for some users, through the same index that would serve them."""
-    items = view.items
-    index = build(items.vectors, items.ids, index_config)
-    return union_candidates(
-        view.users,
-        items,
-        user_rows,
-        neighbours=untouched_neighbours(index, view.users, user_rows, config.neighbours),
-        fresh=fresh_rows(items, config.fresh),
-        popular=popular_of(items, config),
-    )
+def ranking_snapshot(view: FeatureSnapshot, config: RankingConfig, index_config: IndexConfig) -> RankingSnapshot:
+    """The inputs of `rank_users` as of a cutoff, with the index that would serve them."""
+    index = build(view.items.vectors, view.items.ids, index_config)
+    return RankingSnapshot(view.users, view.items, index, config, view.hours)
 
 
 def as_table(view: FeatureSnapshot, pairs: Candidates) -> pl.DataFrame:

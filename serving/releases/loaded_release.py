@@ -32,9 +32,8 @@ from contracts import columns as c
 from contracts.errors import ReleaseCorrupt, ReleaseNotProfiled
 from contracts.ids import spellings
 from contracts.schemas import ITEMS
-from ranking.candidates import fresh_rows, popular_of
-from ranking.config import RankingConfig
 from ranking.feature_arrays import Items, Rows, Users
+from ranking.rank_users import RankingConfig, RankingSnapshot
 from ranking.reranker import Reranker
 from serving.accept_language import primary
 from serving.ann_index import FaissIndex, IndexConfig, build, comparable, load
@@ -176,21 +175,16 @@ class Release:
         return everyones(self.fresh, self.popular)
 
     @cached_property
-    def fresh_candidates(self) -> Rows:
-        """Fresh items as the night's own ranking took them."""
-        return fresh_rows(self.items, self.ranking.candidates.fresh)
-
-    @cached_property
-    def popular_candidates(self) -> Rows:
-        """Popular items as the night's own ranking took them."""
-        return popular_of(self.items, self.ranking.candidates)
+    def ranking_snapshot(self) -> RankingSnapshot:
+        """The inputs of `rank_users`, as of the release: a list is the same all day."""
+        return RankingSnapshot(self.users, self.items, self.index, self.ranking, self.as_of_hours)
 
     def warmed(self) -> "Release":
         """Itself, with every lookup made, so that the first request does not pay for them."""
         _ = (self.user_row, self.item_row, self.creator_rows, self.removed_hours, self.languages, self.item_hashes)
         _ = self.everyones
         if self.profiled:
-            _ = (self.fresh_candidates, self.popular_candidates)
+            _ = (self.ranking_snapshot.fresh, self.ranking_snapshot.popular)
         return self
 
 

@@ -24,7 +24,7 @@ def union(user_rows, neighbours, fresh=NONE, popular=NONE, hidden=None):
         neighbours=np.asarray(neighbours, np.int32),
         fresh=np.asarray(fresh, np.int32),
         popular=np.asarray(popular, np.int32),
-        hidden=hidden,
+        excluded=hidden,
     )
 
 

@@ -12,9 +12,9 @@ import numpy as np
 import pyarrow as pa
 
 from contracts.schemas import ITEMS
-from ranking.config import RankingConfig
 from ranking.feature_arrays import Items, Users, ids_of
 from ranking.feature_names import FEATURE_NAMES, ITEM_FEATURE_NAMES, USER_FEATURE_NAMES
+from ranking.rank_users import RankingConfig
 from ranking.reranker import LabelledPairs, RerankerConfig, train
 from serving.ann_index import IndexConfig
 from serving.releases.loaded_release import Contents, write_release

@@ -1,0 +1,117 @@
+"""`rank_users`: the one path from candidates to lists, for the night, batch inference, the server and the benchmarks.
+
+Shapes: B users to rank for, I items, P pairs, F features.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict
+
+from ranking.candidates import (
+    BITS,
+    CandidateConfig,
+    NearestItems,
+    fresh_rows,
+    popular_of,
+    union_candidates,
+    unseen_neighbours,
+)
+from ranking.feature_arrays import SOURCES, Candidates, Floats, Items, Rows, Users
+from ranking.pair_features import pair_features
+from ranking.reranker import RerankerConfig
+from ranking.slate import SlateConfig, Slates, slates
+
+
+class RankingConfig(BaseModel):
+    """One config a step; a release contains it, so that the server ranks as the night measured."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    candidates: CandidateConfig = CandidateConfig()
+    reranker: RerankerConfig = RerankerConfig()
+    slate: SlateConfig = SlateConfig()
+
+
+class Scores(Protocol):
+    """A fitted re-ranker."""
+
+    def score(self, features: Floats, *, threads: int = 1) -> Floats:
+        """[P] scores, comparable within one user's candidates."""
+        ...
+
+
+@dataclass(frozen=True)
+class RankingSnapshot:
+    """Users, items and the index over their vectors at one instant, and how lists are made of them."""
+
+    users: Users
+    items: Items
+    index: NearestItems
+    config: RankingConfig
+    as_of_hours: float
+    """The instant in hours since 1970."""
+
+    @cached_property
+    def fresh(self) -> Rows:
+        """The newest items that are candidates for all users."""
+        return fresh_rows(self.items, self.config.candidates.fresh)
+
+    @cached_property
+    def popular(self) -> Rows:
+        """The popular items that are candidates for all users."""
+        return popular_of(self.items, self.config.candidates)
+
+    def candidates(self, user_rows: Rows, excluded: NDArray[np.bool_] | None = None) -> Candidates:
+        """The union of all sources, without the users' histories and without `excluded`, [I] or [B, I]."""
+        return union_candidates(
+            self.users,
+            self.items,
+            user_rows,
+            neighbours=unseen_neighbours(self.index, self.users, user_rows, self.config.candidates.neighbours),
+            fresh=self.fresh,
+            popular=self.popular,
+            excluded=excluded,
+        )
+
+    def features(self, candidates: Candidates) -> Floats:
+        """[P, F] in the order of `FEATURE_NAMES`."""
+        return pair_features(self.users, self.items, candidates, self.as_of_hours)
+
+
+@dataclass(frozen=True)
+class RankedUsers:
+    """Candidates of some users with their features and scores, and the slates made of them."""
+
+    candidates: Candidates
+    features: Floats  # [P, F]
+    scores: Floats  # [P]
+    slates: Slates
+
+
+def rank_users(
+    snapshot: RankingSnapshot,
+    reranker: Scores,
+    user_rows: Rows,
+    k: int,
+    *,
+    excluded: NDArray[np.bool_] | None = None,
+    threads: int = 1,
+) -> RankedUsers:
+    """At most `k` items for each user: candidates, features, scores, slate. A longer slate begins with the shorter one.
+
+    `excluded` marks items that must not be shown, [I] or [B, I]. A user's list depends on no other user in the call.
+    """
+    candidates = snapshot.candidates(user_rows, excluded)
+    features = snapshot.features(candidates)
+    scores = reranker.score(features, threads=threads)
+    chosen = slates(snapshot.items, candidates, scores, snapshot.config.slate, k=k)
+    return RankedUsers(candidates, features, scores, chosen)
+
+
+def first_sources(bits: NDArray[np.uint8]) -> NDArray[np.str_]:
+    """The first source of each candidate."""
+    return np.select([(bits & BITS[source]) > 0 for source in SOURCES], SOURCES, default="")
