@@ -9,9 +9,10 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 from threadpoolctl import threadpool_limits
 
+from contracts.csr import Longs
 from models.baselines.ease import EaseConfig, ease_weights
 from ranking.feature_arrays import Candidates, Floats, Rows, Users
-from ranking.ragged import Longs, ranks_within, spread
+from ranking.ragged import ranks_within
 
 Square = NDArray[np.float32]
 NAMES = ("after_last", "after_near", "after_near_rank", "after_far", "after_long", "together", "together_rank")
@@ -58,7 +59,7 @@ def followers(users: Users, item_count: int, reach: int, half: float) -> Square:
 
 def memories(users: Users, user_rows: Rows | Longs, item_count: int, half_life: float) -> csr_matrix:
     """[B, I] what each user touched, halved after so many later touches."""
-    owners, at = spread(users.history_offsets, user_rows)
+    owners, at = users.history.where(user_rows)
     ages = users.history_offsets[np.asarray(user_rows) + 1][owners] - 1 - at
     weights = (0.5 ** (ages / half_life)).astype(np.float32)
     kept = weights > FAINT

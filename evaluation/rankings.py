@@ -9,10 +9,10 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
+from contracts.csr import KEY_SHIFT, CsrRows, Longs, offsets_of, pair_keys
+from contracts.csr import Rows as Rows
 from contracts.errors import BadEvaluationInput
 
-Rows = NDArray[np.int32]
-Offsets = NDArray[np.int64]
 Gains = NDArray[np.float32]
 Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -60,10 +60,9 @@ class RankedLists:
 
 
 @dataclass(frozen=True)
-class ItemSets:
+class ItemSets(CsrRows):
     """A set of items for each user, all users side by side (compressed sparse rows)."""
 
-    offsets: Offsets  # [U + 1] into item_rows
     item_rows: Rows  # [L]
 
     def __post_init__(self) -> None:
@@ -76,29 +75,13 @@ class ItemSets:
         _check("a set holds an item twice; keep one", holds=len(np.unique(self.keys)) == len(self.item_rows))
 
     @property
-    def counts(self) -> Offsets:
-        """[U] how many items each user has."""
-        return np.diff(self.offsets)
-
-    @property
-    def owners(self) -> Rows:
-        """[L] the user that each item belongs to."""
-        return np.repeat(np.arange(len(self.offsets) - 1, dtype=np.int32), self.counts)
-
-    @property
-    def keys(self) -> Offsets:
+    def keys(self) -> Longs:
         """[L] one number a pair of user and item."""
         return pair_keys(self.owners, self.item_rows)
 
-    def places(self, user_rows: Rows) -> tuple[Offsets, Offsets]:
-        """The offsets of a smaller table that holds these users, and where its items lie in this one."""
-        counts = self.counts[user_rows]
-        offsets = np.concatenate([[0], np.cumsum(counts)])
-        return offsets, np.arange(offsets[-1]) + np.repeat(self.offsets[user_rows] - offsets[:-1], counts)
-
     def take(self, user_rows: Rows) -> "ItemSets":
         """The sets of these users, in this order."""
-        offsets, places = self.places(user_rows)
+        offsets, places = self.select(user_rows)
         return ItemSets(offsets, self.item_rows[places])
 
 
@@ -119,13 +102,13 @@ class Labels(ItemSets):
 
     def take(self, user_rows: Rows) -> "Labels":
         """The labels of these users, in this order."""
-        offsets, places = self.places(user_rows)
+        offsets, places = self.select(user_rows)
         return Labels(offsets, self.item_rows[places], self.gains[places])
 
     def only(self, items: Mask) -> "Labels":
         """The labels on a part of the catalogue, `items` [I]; users may be left without any."""
         kept = items[self.item_rows]
-        offsets = np.concatenate([[0], np.cumsum(kept)])[self.offsets]
+        offsets = offsets_of(kept.astype(np.int64))[self.offsets]
         return Labels(offsets, self.item_rows[kept], self.gains[kept])
 
     def found(self, lists: RankedLists) -> Gains:
@@ -141,13 +124,8 @@ class Labels(ItemSets):
         return np.where((keys[places] == asked) & lists.filled, gains[places], np.float32(0))
 
 
-def pair_keys(user_rows: Rows, item_rows: Rows) -> Offsets:
-    """One int64 a pair of rows, ordered by user, then item."""
-    return (user_rows.astype(np.int64) << 32) + item_rows
-
-
 def item_sets(user_rows: Rows, item_rows: Rows, users: int) -> ItemSets:
     """The distinct items of each of `users` users, from pairs in any order."""
     keys = np.unique(pair_keys(user_rows, item_rows))
-    owners, items = keys >> 32, (keys & 0xFFFFFFFF).astype(np.int32)
+    owners, items = keys // KEY_SHIFT, (keys % KEY_SHIFT).astype(np.int32)
     return ItemSets(np.searchsorted(owners, np.arange(users + 1)), items)

@@ -12,9 +12,10 @@ import polars as pl
 from numpy.typing import NDArray
 
 from contracts import columns as c
+from contracts.csr import pair_keys
 from contracts.errors import BadEvaluationInput
 from contracts.event_rules import GAIN
-from evaluation.rankings import Gains, ItemSets, Labels, Mask, Rows, item_sets, pair_keys
+from evaluation.rankings import Gains, ItemSets, Labels, Mask, Rows, item_sets
 
 Instants = NDArray[np.datetime64]
 Ids = NDArray[np.object_]

@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from contracts.csr import Longs, pair_keys
 from ranking.feature_arrays import Items, Rows
 from ranking.feature_names import ITEM_FEATURE_NAMES
 from ranking.history import History
-from ranking.ragged import Doubles, Longs, keys, lookup_sums, spread
+from ranking.ragged import Doubles, lookup_sums
 
 CREATOR_ITEMS = ITEM_FEATURE_NAMES.index("creator_items")
 
@@ -45,16 +46,18 @@ def _share(part: Doubles, total: Doubles) -> Doubles:
 def _with_code(history: History, codes: Rows, weights: Doubles, owners: Longs, wanted: Rows) -> Doubles:
     held = codes[history.items]
     known = held >= 0
-    sums = lookup_sums(keys(history.owners[known], held[known]), weights[known], keys(owners, np.maximum(wanted, 0)))
+    sums = lookup_sums(
+        pair_keys(history.owners[known], held[known]), weights[known], pair_keys(owners, np.maximum(wanted, 0))
+    )
     return np.where(wanted >= 0, sums, 0.0)
 
 
 def _category_strength(items: Items, history: History, owners: Longs, item_rows: Rows) -> Doubles:
     """The strength on an item's categories, the mean over them; 0 for an item without any."""
-    touch, held = spread(items.category_offsets, history.items)
-    pair, wanted = spread(items.category_offsets, item_rows)
+    touch, held = items.categories.where(history.items)
+    pair, wanted = items.categories.where(item_rows)
     codes, asked = items.category_codes[held], items.category_codes[wanted]
-    have = keys(history.owners[touch], codes)
-    sums = lookup_sums(have, history.weights[touch], keys(owners[pair], asked))
+    have = pair_keys(history.owners[touch], codes)
+    sums = lookup_sums(have, history.weights[touch], pair_keys(owners[pair], asked))
     count = np.bincount(pair, minlength=len(item_rows))
     return np.bincount(pair, weights=sums, minlength=len(item_rows)) / np.maximum(count, 1)

@@ -9,12 +9,12 @@ from enum import StrEnum
 import numpy as np
 from numpy.typing import NDArray
 
+from contracts.csr import Longs
 from ranking.candidates import BITS
 from ranking.feature_arrays import Candidates, Floats, Items, Rows, Users
 from ranking.feature_names import FEATURE_NAMES
 from ranking.history import History, history_of
 from ranking.pair_features import RECENT
-from ranking.ragged import Longs
 from ranking.reranker import Reranker
 from ranking.similarity import Nearest, nearest_liked, unit
 

@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
+from contracts.csr import KEY_SHIFT, Longs, pair_keys
 from contracts.schemas import WINDOWS_DAYS
 from ranking.feature_arrays import SOURCES, Candidates, Floats, Items, Rows, Users
 from ranking.feature_names import ITEM_FEATURE_NAMES
-from ranking.ragged import KEY_SHIFT, Longs, keys, spread
 
 BITS = {source: np.uint8(1 << place) for place, source in enumerate(SOURCES)}
 Bits = NDArray[np.uint8]
@@ -105,12 +105,12 @@ class NearestItems(Protocol):
 
 def unseen_neighbours(index: NearestItems, users: Users, user_rows: Rows, count: int) -> Rows:
     """[B, N] the `count` nearest items of each user outside their history, best first; -1 where there are fewer."""
-    owners, history = spread(users.history_offsets, user_rows)
+    owners, history = users.history.where(user_rows)
     most = int(np.bincount(owners, minlength=1).max())
     nearest = index.search(users.vectors[user_rows], count + most).rows
     owner_of = np.arange(len(user_rows)).repeat(nearest.shape[1])
-    pairs = keys(owner_of, nearest.ravel())
-    seen = np.isin(pairs, keys(owners, users.history_items[history])).reshape(nearest.shape)
+    pairs = pair_keys(owner_of, nearest.ravel())
+    seen = np.isin(pairs, pair_keys(owners, users.history_items[history])).reshape(nearest.shape)
     order = np.argsort(seen, axis=1, kind="stable")[:, :count]
     return np.take_along_axis(np.where(seen, np.int32(-1), nearest), order, axis=1)
 
@@ -146,12 +146,12 @@ def _merged(sources: list[tuple[Longs, Rows, np.uint8]]) -> tuple[Longs, Bits]:
     rows = np.concatenate([rows for _, rows, _ in sources])
     bits = np.concatenate([np.full(len(rows), bit, np.uint8) for _, rows, bit in sources])
     real = rows >= 0
-    found, inverse = np.unique(keys(owners[real], rows[real]), return_inverse=True)
+    found, inverse = np.unique(pair_keys(owners[real], rows[real]), return_inverse=True)
     merged = np.zeros(len(found), np.uint8)
     np.bitwise_or.at(merged, inverse, bits[real])
     return found, merged
 
 
 def _touched(users: Users, user_rows: Rows, found: Longs) -> NDArray[np.bool_]:
-    owners, history = spread(users.history_offsets, user_rows)
-    return np.isin(found, keys(owners, users.history_items[history]))
+    owners, history = users.history.where(user_rows)
+    return np.isin(found, pair_keys(owners, users.history_items[history]))

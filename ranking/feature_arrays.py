@@ -9,8 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from contracts.csr import CsrRows
+from contracts.csr import Rows as Rows
+
 Floats = NDArray[np.float32]
-Rows = NDArray[np.int32]
 Hours = NDArray[np.float64]
 Ids = NDArray[np.object_]
 """Ids as Python text: in NumPy's fixed-width text one long id makes every id as long, and a trailing NUL is lost."""
@@ -43,6 +45,11 @@ class Items:
     text_vectors: Floats  # [I, T] unit length, zero where there is no title
     features: Floats  # [I, F] in the order of ITEM_FEATURE_NAMES
 
+    @property
+    def categories(self) -> CsrRows:
+        """Where the category codes of each item are."""
+        return CsrRows(self.category_offsets)
+
 
 @dataclass(frozen=True)
 class Users:
@@ -56,7 +63,12 @@ class Users:
     history_items: Rows  # [H] rows of Items
     history_saves: Floats  # [H] save_strength
     history_clicks: Floats  # [H] click_strength
-    history_hours: Hours  # [H] hours since 1970 of the last touch
+    history_hours: Hours  # [H] hours since 1970 of the last interaction
+
+    @property
+    def history(self) -> CsrRows:
+        """Where the history of each user is."""
+        return CsrRows(self.history_offsets)
 
 
 @dataclass(frozen=True)

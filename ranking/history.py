@@ -8,8 +8,9 @@ from functools import cached_property
 
 import numpy as np
 
+from contracts.csr import Longs
 from ranking.feature_arrays import Items, Rows, Users
-from ranking.ragged import Doubles, Longs, spread
+from ranking.ragged import Doubles
 
 SAVE_WEIGHT = 2.0
 """What a save's strength weighs beside a click's."""
@@ -57,7 +58,7 @@ class History:
 
 def history_of(users: Users, items: Items, user_rows: Rows) -> History:
     """The histories of some users, B = len(user_rows)."""
-    owners, at = spread(users.history_offsets, user_rows)
+    owners, at = users.history.where(user_rows)
     touched, hours = users.history_items[at], users.history_hours[at]
     weights = SAVE_WEIGHT * users.history_saves[at].astype(float) + users.history_clicks[at]
     return History(len(user_rows), owners, touched, weights, hours, hours - items.created_hours[touched])

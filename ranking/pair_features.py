@@ -5,6 +5,7 @@ Shapes: P pairs, B distinct users among them, F features.
 
 import numpy as np
 
+from contracts.csr import Longs
 from ranking.affinities import Columns, affinities
 from ranking.candidates import BITS
 from ranking.feature_arrays import Candidates, Floats, Items, Users
@@ -16,7 +17,7 @@ from ranking.feature_names import (
     USER_FEATURE_NAMES,
 )
 from ranking.history import History, history_of
-from ranking.ragged import Doubles, Longs, medians, ranks_within
+from ranking.ragged import Doubles, medians, ranks_within
 from ranking.similarity import nearest_liked, profile_cosines
 
 RECENT, LATEST = 50, 5

@@ -1,29 +1,11 @@
-"""Rows of different lengths side by side: the few array operations that the room is made of."""
+"""Operations on the values of many owners side by side: sums, ranks and medians within each owner."""
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ranking.feature_arrays import Rows
+from contracts.csr import Longs, Rows
 
-Longs = NDArray[np.int64]
 Doubles = NDArray[np.float64]
-KEY_SHIFT = np.int64(1) << np.int64(32)
-"""Two codes below 2**31 make one sortable key."""
-
-
-def spread(offsets: Longs, rows: Rows | Longs) -> tuple[Longs, Longs]:
-    """The elements of some rows of a ragged array: (position in `rows` of each element's row, the element's index)."""
-    starts = offsets[rows].astype(np.int64)
-    lengths = offsets[np.asarray(rows) + 1] - starts
-    before = np.cumsum(lengths) - lengths
-    owners = np.repeat(np.arange(len(rows)), lengths)
-    return owners, np.arange(len(owners)) - before[owners] + starts[owners]
-
-
-def keys(owners: Longs | Rows, codes: Longs | Rows) -> Longs:
-    """One sortable number for an (owner, code) pair; codes are not negative."""
-    made: Longs = owners.astype(np.int64) * KEY_SHIFT + codes
-    return made
 
 
 def lookup_sums(have: Longs, weights: Doubles, want: Longs) -> Doubles:

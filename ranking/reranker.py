@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
+from contracts.csr import Longs
 from contracts.errors import ReleaseCorrupt, UntrainableInput
 from ranking.feature_arrays import Floats, Rows
 from ranking.feature_names import FEATURE_NAMES
-from ranking.ragged import Longs
 
 if TYPE_CHECKING:
     import lightgbm as lgb

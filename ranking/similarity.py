@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from contracts.csr import Longs
 from ranking.feature_arrays import Floats, Rows
 from ranking.history import History
-from ranking.ragged import Longs
 
 CHUNK_CELLS = 4_000_000
 """Similarities held at once, so that a night of many users needs little memory."""

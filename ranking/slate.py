@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
+from contracts.csr import Longs
 from ranking.feature_arrays import Candidates, Floats, Items, Rows
-from ranking.ragged import Longs, spread
 from ranking.similarity import unit
 
 USERS_AT_ONCE = 256
@@ -167,7 +167,7 @@ def _relevance(scores: NDArray[np.float64], real: NDArray[np.bool_]) -> NDArray[
 
 def _categories(items: Items, rows: Rows) -> Longs:
     """[B, N, C] category codes of each candidate, -1 beyond its own."""
-    owners, at = spread(items.category_offsets, rows.ravel())
+    owners, at = items.categories.where(rows.ravel())
     column = np.arange(len(owners)) - np.searchsorted(owners, owners)
     table = np.full((rows.size, max(int(column.max(initial=-1)) + 1, 1)), -1, np.int64)
     table[owners, column] = items.category_codes[at]

@@ -57,12 +57,11 @@ def read_ids(path: Path, column: str) -> Ids:
 
 def without_users(users: Users, gone: NDArray[np.bool_]) -> Users:
     """The users whose place in `gone` [U] is false, with their histories."""
-    lengths = np.diff(users.history_offsets)
-    kept_touches = np.repeat(~gone, lengths)
-    offsets = np.concatenate([[0], np.cumsum(lengths[~gone])]).astype(users.history_offsets.dtype)
-    touches = {name: getattr(users, name)[kept_touches] for name in _HISTORY}
-    rows = {name: getattr(users, name)[~gone] for name in _ROWS}
-    return Users(**rows, **touches, history_offsets=offsets)
+    kept = np.flatnonzero(~gone)
+    offsets, positions = users.history.select(kept)
+    histories = {name: getattr(users, name)[positions] for name in _HISTORY}
+    rows = {name: getattr(users, name)[kept] for name in _ROWS}
+    return Users(**rows, **histories, history_offsets=offsets.astype(users.history_offsets.dtype))
 
 
 _HISTORY = ("history_items", "history_saves", "history_clicks", "history_hours")

@@ -3,13 +3,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from ranking.ragged import keys, lookup_sums, medians, ranks_within, spread
-
-
-def test_spread_names_each_element_and_its_owner():
-    owners, at = spread(np.array([0, 2, 2, 5]), np.array([2, 1, 0]))
-    assert owners.tolist() == [0, 0, 0, 2, 2]
-    assert at.tolist() == [2, 3, 4, 0, 1]
+from contracts.csr import pair_keys
+from ranking.ragged import lookup_sums, medians, ranks_within
 
 
 def test_ranks_share_the_better_place_and_put_unknown_last():
@@ -24,8 +19,8 @@ def test_ranks_count_the_larger_values_of_the_same_owner(owners, values):
 
 
 def test_sums_are_looked_up_by_key():
-    have = keys(np.array([0, 0, 1]), np.array([7, 7, 7]))
-    want = keys(np.array([0, 1, 1]), np.array([7, 7, 8]))
+    have = pair_keys(np.array([0, 0, 1]), np.array([7, 7, 7]))
+    want = pair_keys(np.array([0, 1, 1]), np.array([7, 7, 8]))
     assert lookup_sums(have, np.array([1.0, 2, 4]), want).tolist() == [3, 4, 0]
     assert lookup_sums(have[:0], np.zeros(0), want).tolist() == [0, 0, 0]
 
