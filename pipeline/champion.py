@@ -1,8 +1,9 @@
-"""The release that serves, held to tonight's question by models that have not seen the answer.
+"""The champion: the release that serves, measured on tonight's held-out days by models that were not trained on them.
 
-A release of yesterday has learned from six of tonight's seven held-out days: it would win by memory. So every release
-leaves in the table `champion` the models of each instant that its night ranked at: the end, which serves, and the
-measured cut before it, the same recipe a week younger. The latest of them that saw nothing after tonight's cut answers.
+A release of yesterday was trained on six of tonight's seven held-out days, so its own lists would be too good.
+Therefore every night stores, in the table `champion`, the models of each cutoff that it ranked at: the end of the data,
+which serves, and the evaluation cutoff one week before it, with the same settings. The latest of them that saw no event
+after tonight's cutoff is measured.
 """
 
 import hashlib
@@ -24,44 +25,45 @@ from serving.ann_index import IndexConfig
 from serving.releases.manifest import Manifest
 from serving.releases.publish import show
 
-TABLE, KEPT, RANKER = "champion", "kept.json", "ranker.txt"
+TABLE, DESCRIPTION, RANKER = "champion", "kept.json", "ranker.txt"
 
 
-class Kept(BaseModel):
-    """`kept.json`: which release the models are of, and what else decides its lists."""
+class StoredModels(BaseModel):
+    """`kept.json`: the release that the models belong to, and the settings that decide its lists."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     tower: str
     ranker: str
     cuts: tuple[datetime, ...]
+    """The cutoffs that there are models of."""
     ranking: RankingConfig
     index: IndexConfig
 
 
 @dataclass(frozen=True)
 class Champion:
-    """The serving release's own models as of a cut."""
+    """The serving release's own models as of a cutoff."""
 
     version: str
-    cut: datetime
+    cutoff: datetime
     models: ModelBundle
 
 
-def keep_models(night: RunContext, towers: Path, rerankers: Path, tower: str) -> None:
-    """Leave the models of the release that is about to be published; `tower` names its towers."""
+def store_models(night: RunContext, towers: Path, rerankers: Path, tower: str) -> None:
+    """Store the models of the release that is about to be published; `tower` is the checksum of its two-tower."""
     ranker = _sha256(rerankers / file_name(night.splits.end))
-    cuts = night.splits.ranking_cutoffs
-    kept = Kept(tower=tower, ranker=ranker, cuts=cuts, ranking=night.config.ranking, index=night.config.index)
+    cutoffs, config = night.splits.ranking_cutoffs, night.config
+    stored = StoredModels(tower=tower, ranker=ranker, cuts=cutoffs, ranking=config.ranking, index=config.index)
     with night.lake.new_folder(TABLE, night.splits.as_of) as folder:
-        for cut in cuts:
-            shutil.copytree(towers / folder_name(cut), folder / folder_name(cut))
-            shutil.copyfile(rerankers / file_name(cut), folder / file_name(cut))
-        (folder / KEPT).write_text(kept.model_dump_json(indent=1))
+        for cutoff in cutoffs:
+            shutil.copytree(towers / folder_name(cutoff), folder / folder_name(cutoff))
+            shutil.copyfile(rerankers / file_name(cutoff), folder / file_name(cutoff))
+        (folder / DESCRIPTION).write_text(stored.model_dump_json(indent=1))
 
 
-def read_champion(night: RunContext, cut: datetime) -> Champion:
-    """The models of the serving release, of an earlier day, as they were at `cut` or before.
+def read_champion(night: RunContext, cutoff: datetime) -> Champion:
+    """The models of the serving release, if it is of an earlier day, as of `cutoff` or before.
 
     Raises `ChampionAbsent` with the reason.
     """
@@ -72,26 +74,26 @@ def read_champion(night: RunContext, cut: datetime) -> Champion:
         if manifest.as_of >= night.splits.end:  # so that the second run of a day changes nothing
             raise ChampionAbsent("the release that serves is of this night, or of a later one")
         with night.home.open_folder(TABLE, manifest.as_of.date()) as folder:
-            return _read(folder, manifest, cut)
+            return _read(folder, manifest, cutoff)
     except ReleaseMissing:
         raise ChampionAbsent("no release serves yet") from None
     except MissingPartition:
         raise ChampionAbsent("the serving release left no models in this lake") from None
-    except (ReleaseCorrupt, ValidationError, OSError) as wrong:
-        why = str(wrong).splitlines()[0]
-        raise ChampionAbsent(f"this code cannot read the serving release's models ({why})") from None
+    except (ReleaseCorrupt, ValidationError, OSError) as error:
+        reason = str(error).splitlines()[0]
+        raise ChampionAbsent(f"this code cannot read the serving release's models ({reason})") from None
 
 
-def _read(folder: Path, manifest: Manifest, cut: datetime) -> Champion:
-    kept = Kept.model_validate_json((folder / KEPT).read_bytes())
-    if (kept.tower, kept.ranker) != (manifest.versions.tower, manifest.files[RANKER].sha256):
+def _read(folder: Path, manifest: Manifest, cutoff: datetime) -> Champion:
+    stored = StoredModels.model_validate_json((folder / DESCRIPTION).read_bytes())
+    if (stored.tower, stored.ranker) != (manifest.versions.tower, manifest.files[RANKER].sha256):
         raise ChampionAbsent(f"a later night of the same day has replaced the models of {manifest.version}")
-    honest = [known for known in kept.cuts if known <= cut]
-    if not honest:
+    usable = [each for each in stored.cuts if each <= cutoff]
+    if not usable:
         raise ChampionAbsent(f"{manifest.version} has learned from days that this night holds out")
-    latest = max(honest)
+    latest = max(usable)
     tower, reranker = load_tower(folder, latest), Reranker.load(folder / file_name(latest))
-    return Champion(manifest.version, latest, ModelBundle(tower, reranker, kept.ranking, kept.index))
+    return Champion(manifest.version, latest, ModelBundle(tower, reranker, stored.ranking, stored.index))
 
 
 def _sha256(path: Path) -> str:

@@ -1,4 +1,4 @@
-"""The held-out questions of a run, in rows of the landed catalogue, and what baselines answer."""
+"""The data that the methods of one run are measured on, in rows of the ingested catalogue, and their metrics."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -20,20 +20,19 @@ from evaluation import (
     hold_out,
     measure,
 )
-from models.baselines import night_baselines
 from pipeline.feature_assembly import CatalogSnapshot, FeatureSnapshot, rows_of
 from pipeline.ingestion.landed import opted_out
 from pipeline.run_context import RunContext
 from ranking.feature_arrays import Ids, Rows, ids_of
 
 K = 20
-DEEP = 200
-"""Depth at which retrieval is measured: what it hands to the re-ranker."""
+RETRIEVAL_K = 200
+"""The depth at which retrieval is measured: the re-ranker receives that many items."""
 
 
 @dataclass(frozen=True)
 class EvaluationData:
-    """Everything that methods of one run are measured on."""
+    """The events and items that every method of one run is measured on."""
 
     events: Events
     catalogue: Catalogue
@@ -42,47 +41,37 @@ class EvaluationData:
 
 
 def read_evaluation_data(
-    night: RunContext, landed: CatalogSnapshot, text_vectors: NDArray[np.float32]
+    night: RunContext, catalog: CatalogSnapshot, text_vectors: NDArray[np.float32]
 ) -> EvaluationData:
-    """The events of everyone who may be learned from."""
-    silent = list(opted_out(night.opt_outs, SubjectType.USER, (Flag.TRAINING,)))
-    wanted = [c.USER_ID, c.ITEM_ID, c.ACTION, c.TIMESTAMP]
-    events = (
-        night.lake.scan("events", night.splits.as_of).select(wanted).filter(~pl.col(c.USER_ID).is_in(silent)).collect()
+    """The events of all users who allow training."""
+    excluded = list(opted_out(night.opt_outs, SubjectType.USER, (Flag.TRAINING,)))
+    columns = [c.USER_ID, c.ITEM_ID, c.ACTION, c.TIMESTAMP]
+    scan = night.lake.scan("events", night.splits.as_of).select(columns)
+    events = scan.filter(~pl.col(c.USER_ID).is_in(excluded)).collect()
+    user_ids, item_ids = ids_of(events[c.USER_ID].unique().sort()), ids_of(catalog.items[c.ITEM_ID])
+    return EvaluationData(
+        events_from(events, user_ids, item_ids), catalogue_from(catalog.items), user_ids, text_vectors
     )
-    user_ids, item_ids = ids_of(events[c.USER_ID].unique().sort()), ids_of(landed.items[c.ITEM_ID])
-    return EvaluationData(events_from(events, user_ids, item_ids), catalogue_from(landed.items), user_ids, text_vectors)
 
 
-def holdout_at(night: RunContext, questions: EvaluationData, cut: datetime) -> Holdout:
-    """What known people took up in the days after `cut`."""
-    return hold_out(questions.events, questions.catalogue, cut, days=night.splits.label_days)
+def holdout_at(night: RunContext, data: EvaluationData, cutoff: datetime) -> Holdout:
+    """The clicks and saves of users with a history, in the label window after `cutoff`."""
+    return hold_out(data.events, data.catalogue, cutoff, days=night.splits.label_days)
 
 
-def baseline_predictions(night: RunContext, questions: EvaluationData, holdout: Holdout) -> dict[str, RankedLists]:
-    """What the six baselines answer, by name."""
-    found = {}
-    for baseline in night_baselines(night.settings.seed):
-        fitted = baseline.fit(holdout.history, questions.catalogue, holdout.cut)
-        found[baseline.name] = fitted.recommend(
-            holdout.user_rows, DEEP, rankable=holdout.rankable, seen=holdout.history.touched
-        )
-    return found
+def measure_method(name: str, lists: RankedLists, data: EvaluationData, holdout: Holdout) -> MethodMetrics:
+    """The metrics of one method on a holdout."""
+    deep = (RETRIEVAL_K,) if lists.rows.shape[1] >= RETRIEVAL_K else ()
+    return measure(name, lists, holdout, data.catalogue, k=K, recall_ks=deep, item_vectors=data.text_vectors)
 
 
-def measure_method(name: str, lists: RankedLists, questions: EvaluationData, holdout: Holdout) -> MethodMetrics:
-    """One method on a holdout."""
-    deep = (DEEP,) if lists.rows.shape[1] >= DEEP else ()
-    return measure(name, lists, holdout, questions.catalogue, k=K, recall_ks=deep, item_vectors=questions.text_vectors)
-
-
-def user_rows_in(view: FeatureSnapshot, questions: EvaluationData, holdout: Holdout) -> Rows:
-    """The rows of the holdout's users in a view; -1 for who has no vector there."""
-    ids = pl.Series(questions.user_ids[holdout.user_rows], dtype=pl.String)
-    rows: Rows = rows_of(ids, view.users.ids).fill_null(-1).to_numpy()
+def snapshot_user_rows(snapshot: FeatureSnapshot, data: EvaluationData, holdout: Holdout) -> Rows:
+    """[U] the rows of the holdout's users in a snapshot; -1 for a user without a vector there."""
+    ids = pl.Series(data.user_ids[holdout.user_rows], dtype=pl.String)
+    rows: Rows = rows_of(ids, snapshot.users.ids).fill_null(-1).to_numpy()
     return rows
 
 
-def catalogue_lists(view: FeatureSnapshot, rows: Rows) -> RankedLists:
-    """Lists in rows of a view `[U, K]`, as rows of the landed catalogue; -1 stays -1."""
-    return RankedLists(np.where(rows >= 0, np.append(view.catalogue_rows, -1)[rows], -1).astype(np.int32))
+def catalogue_lists(snapshot: FeatureSnapshot, rows: Rows) -> RankedLists:
+    """Lists in item rows of a snapshot `[U, K]`, as rows of the ingested catalogue; -1 stays -1."""
+    return RankedLists(np.where(rows >= 0, np.append(snapshot.catalogue_rows, -1)[rows], -1).astype(np.int32))

@@ -1,34 +1,33 @@
-"""What was measured, as files: one row a person and method, without a name, and the means of each week."""
+"""The metrics of one run: files with one row a user and method, without ids, and tables without any user."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 
-from evaluation import MethodMetrics
+from evaluation import MethodMetrics, WeekMetrics, mean_interval
 from evaluation.segment_metrics import GroupLabels
-from ranking.feature_arrays import Rows
 
-REHEARSALS = "rehearsals"
-"""The folder, beside the measured weeks, of those before them."""
+VALIDATION = "rehearsals"
+"""The folder, beside the files of the held-out weeks, for the weeks of the validation cutoffs."""
 PER_USER, GROUPS, MEANS = "per_user.parquet", "groups.parquet", "means.json"
 
 
 @dataclass(frozen=True)
-class WeekMetrics:
-    """The methods on the days after one cut."""
+class EvaluatedWeek(WeekMetrics):
+    """The metrics of every method on the label window of one cutoff, and what else a run stores of that week."""
 
-    cut: datetime
-    users: Rows  # [U] numbers of the people within this run: who is who over several weeks
-    methods: list[MethodMetrics]
+    cutoff: datetime
     candidate_recall: float
-    groups: dict[str, GroupLabels]
-    """The group [U] of each person by the slice's name; small groups are together."""
+    segments: dict[str, GroupLabels]
+    """The segment [U] of each user, by the name of the segmentation; small segments are merged."""
 
 
-def write_weeks(weeks: list[WeekMetrics], folder: Path) -> None:
+def write_weeks(weeks: Sequence[EvaluatedWeek], folder: Path) -> None:
     """Write `per_user.parquet`, `groups.parquet` and `means.json`."""
     folder.mkdir(exist_ok=True)
     rows = [
@@ -42,16 +41,16 @@ def write_weeks(weeks: list[WeekMetrics], folder: Path) -> None:
         for method in week.methods
     ]
     pl.concat(rows, how="diagonal").write_parquet(folder / PER_USER, compression="zstd")
-    groups = [
-        pl.DataFrame(week.groups, schema=dict.fromkeys(week.groups, pl.String)).select(
+    segments = [
+        pl.DataFrame(week.segments, schema=dict.fromkeys(week.segments, pl.String)).select(
             pl.lit(number, pl.Int32).alias("week"), pl.all()
         )
         for number, week in enumerate(weeks)
     ]
-    pl.concat(groups).write_parquet(folder / GROUPS, compression="zstd")
+    pl.concat(segments).write_parquet(folder / GROUPS, compression="zstd")
     means = [
         {
-            "cut": week.cut.isoformat(),
+            "cut": week.cutoff.isoformat(),
             "candidate_recall": week.candidate_recall,
             "methods": {method.name: dict(method.means) for method in week.methods},
         }
@@ -60,32 +59,85 @@ def write_weeks(weeks: list[WeekMetrics], folder: Path) -> None:
     (folder / MEANS).write_text(json.dumps(means, indent=1))
 
 
-def read_weeks(folder: Path) -> list[WeekMetrics]:
-    """Read them back; none where none were written."""
+def read_weeks(folder: Path) -> list[EvaluatedWeek]:
+    """Read what `write_weeks` wrote; an empty list where it wrote nothing."""
     if not (folder / MEANS).exists():
         return []
-    rows, groups = pl.read_parquet(folder / PER_USER), pl.read_parquet(folder / GROUPS)
-    means = json.loads((folder / MEANS).read_text())
+    rows, segments = pl.read_parquet(folder / PER_USER), pl.read_parquet(folder / GROUPS)
+    weeks = json.loads((folder / MEANS).read_text())
     return [
-        WeekMetrics(
-            datetime.fromisoformat(said["cut"]),
-            rows.filter(week=number, method=next(iter(said["methods"])))["person"].to_numpy(),
+        EvaluatedWeek(
+            rows.filter(week=number, method=next(iter(week["methods"])))["person"].to_numpy(),
             [
-                _measured(rows.filter(week=number, method=name), name, figures)
-                for name, figures in said["methods"].items()
+                _read_method(rows.filter(week=number, method=name), name, means)
+                for name, means in week["methods"].items()
             ],
-            said["candidate_recall"],
-            {name: column.to_numpy() for name, column in groups.filter(week=number).drop("week").to_dict().items()},
+            datetime.fromisoformat(week["cut"]),
+            week["candidate_recall"],
+            {name: column.to_numpy() for name, column in segments.filter(week=number).drop("week").to_dict().items()},
         )
-        for number, said in enumerate(means)
+        for number, week in enumerate(weeks)
     ]
 
 
-def _measured(rows: pl.DataFrame, name: str, means: dict[str, float]) -> MethodMetrics:
-    figures = rows.drop("week", "method", "person")
+def _read_method(rows: pl.DataFrame, name: str, means: dict[str, float]) -> MethodMetrics:
+    metrics = rows.drop("week", "method", "person")
     per_user = {
-        column: figures[column].to_numpy()
-        for column in figures.columns
-        if figures[column].null_count() < len(figures) or not len(figures)
+        column: metrics[column].to_numpy()
+        for column in metrics.columns
+        if metrics[column].null_count() < len(metrics) or not len(metrics)
     }
     return MethodMetrics(name, len(rows), per_user, means)
+
+
+@dataclass(frozen=True)
+class MetricsTables:
+    """The metrics of one run as tables that hold no user."""
+
+    means: pl.DataFrame
+    """`method, users`, then the metrics."""
+    intervals: pl.DataFrame
+    """`method, metric, mean, low, high`."""
+    people: pl.DataFrame
+    """`method, slice, group, users`, then metrics: the segments of users."""
+    items: pl.DataFrame
+    """`method, group, labels, users, recall_at_20`: the segments of items."""
+
+    @property
+    def named(self) -> dict[str, pl.DataFrame]:
+        """Each table by the name of its artifact."""
+        return {"metrics": self.means, "intervals": self.intervals, "people": self.people, "items": self.items}
+
+    @property
+    def flat(self) -> dict[str, float]:
+        """`final/ndcg_at_20`, with `_low` and `_high` where there is an interval."""
+        means = {
+            f"{row['method']}/{name}": row[name]
+            for row in self.means.to_dicts()
+            for name in self.means.columns[2:]
+            if row[name] is not None
+        }
+        bounds = {
+            f"{row['method']}/{row['metric']}_{bound}": row[bound]
+            for row in self.intervals.to_dicts()
+            for bound in ("low", "high")
+            if row[bound] is not None
+        }
+        return means | bounds
+
+
+def intervals_table(
+    weeks: Sequence[EvaluatedWeek], metrics: Sequence[str], *, confidence: float, seed: int
+) -> pl.DataFrame:
+    """`metrics` of every method with bootstrap intervals over users; no row where no user was measured."""
+    users = [week.users for week in weeks]
+    rows = []
+    for weekly in zip(*(week.methods for week in weeks), strict=True):
+        for metric in metrics:
+            values = [method.per_user[metric] for method in weekly if metric in method.per_user]
+            if len(values) == len(weeks) and any(np.isfinite(week).any() for week in values):
+                interval = mean_interval(values, users, confidence=confidence, seed=seed)
+                rows.append((weekly[0].name, metric, interval.mean, interval.low, interval.high))
+    numbers = dict.fromkeys(("mean", "low", "high"), pl.Float64)
+    table = pl.DataFrame(rows, schema={"method": pl.String, "metric": pl.String, **numbers}, orient="row")
+    return table.with_columns(pl.when(pl.col(name).is_finite()).then(name).alias(name) for name in numbers)

@@ -1,4 +1,4 @@
-"""What the models of one release answer to a held-out question: retrieval alone, re-ranked, and as served."""
+"""The lists of every method for the users of a holdout, from what was available at its cutoff."""
 
 from dataclasses import dataclass
 
@@ -7,8 +7,9 @@ import numpy as np
 from evaluation import Holdout, RankedLists
 from evaluation.ranking_metrics import mean, recall_at_k
 from evaluation.results import FINAL, RERANKED, RETRIEVAL
+from models.baselines import night_baselines
 from models.two_tower import TrainedTwoTower
-from pipeline.evaluation_data import DEEP, EvaluationData, catalogue_lists, user_rows_in
+from pipeline.evaluation_data import RETRIEVAL_K, EvaluationData, catalogue_lists, snapshot_user_rows
 from pipeline.feature_assembly import CatalogSnapshot, FeatureSnapshot, read_snapshot
 from pipeline.run_context import RunContext
 from pipeline.stages.candidates import ranking_snapshot
@@ -35,40 +36,50 @@ class ModelBundle:
 
 @dataclass(frozen=True)
 class Predictions:
-    """Lists [U, DEEP] of the holdout's users by step, in rows of the landed catalogue."""
+    """The lists [U, RETRIEVAL_K] of the holdout's users by step, in rows of the ingested catalogue."""
 
     lists: dict[str, RankedLists]
     candidate_recall: float
-    """The share of labels that the candidates hold."""
+    """The share of labels that are among the candidates."""
 
 
 def predict(
-    night: RunContext, landed: CatalogSnapshot, questions: EvaluationData, holdout: Holdout, models: ModelBundle
+    night: RunContext, catalog: CatalogSnapshot, data: EvaluationData, holdout: Holdout, models: ModelBundle
 ) -> Predictions:
-    """Answer from what was known at the holdout's cut."""
-    view = read_snapshot(night, landed, holdout.cut, models.tower)
-    asked = user_rows_in(view, questions, holdout)
-    snapshot = ranking_snapshot(view, models.ranking, models.index)
-    served = rank_users(snapshot, models.reranker, asked[asked >= 0], DEEP)
+    """The lists of a bundle: retrieval alone, re-ranked, and as served."""
+    snapshot = read_snapshot(night, catalog, holdout.cut, models.tower)
+    user_rows = snapshot_user_rows(snapshot, data, holdout)
+    inputs = ranking_snapshot(snapshot, models.ranking, models.index)
+    served = rank_users(inputs, models.reranker, user_rows[user_rows >= 0], RETRIEVAL_K)
     pairs, scores = served.candidates, served.scores
-    near = taken(pairs, (pairs.sources & BITS["two_tower"]) > 0)
+    retrieved = taken(pairs, (pairs.sources & BITS["two_tower"]) > 0)
     lists = {
-        RETRIEVAL: ranked(view, near, near.retrieval_scores, BY_SCORE, asked),
-        RERANKED: ranked(view, pairs, scores, BY_SCORE, asked),
-        FINAL: matrix(view, pairs, served.slates, asked, DEEP),
+        RETRIEVAL: ranked_by(retrieved.retrieval_scores, retrieved, snapshot, user_rows, RETRIEVAL_K),
+        RERANKED: ranked_by(scores, pairs, snapshot, user_rows, RETRIEVAL_K),
+        FINAL: lists_of(served.slates, pairs, snapshot, user_rows, RETRIEVAL_K),
     }
-    everything = ranked(view, pairs, scores, BY_SCORE, asked, k=len(view.items.ids))
-    return Predictions(lists, mean(recall_at_k(everything, holdout.labels, len(view.items.ids))))
+    items = len(snapshot.items.ids)
+    everything = ranked_by(scores, pairs, snapshot, user_rows, items)
+    return Predictions(lists, mean(recall_at_k(everything, holdout.labels, items)))
 
 
-def ranked(
-    view: FeatureSnapshot, pairs: Candidates, scores: Floats, config: SlateConfig, asked: Rows, k: int = DEEP
-) -> RankedLists:
-    """[U, k] the lists of the asked users, rows of the landed catalogue; empty for who has no vector."""
-    return matrix(view, pairs, slates(view.items, pairs, scores, config, k=k), asked, k)
+def ranked_by(scores: Floats, pairs: Candidates, snapshot: FeatureSnapshot, user_rows: Rows, k: int) -> RankedLists:
+    """[U, k] the candidates of some users by score alone."""
+    return lists_of(slates(snapshot.items, pairs, scores, BY_SCORE, k=k), pairs, snapshot, user_rows, k)
 
 
-def matrix(view: FeatureSnapshot, pairs: Candidates, slate: Slates, asked: Rows, k: int) -> RankedLists:
-    """[U, k] slates as rows of the landed catalogue."""
-    positions = slate.matrix(pairs, asked, k)
-    return catalogue_lists(view, np.append(pairs.item_rows, np.int32(-1))[positions])
+def lists_of(chosen: Slates, pairs: Candidates, snapshot: FeatureSnapshot, user_rows: Rows, k: int) -> RankedLists:
+    """[U, k] slates in rows of the ingested catalogue; empty for a user without a vector."""
+    positions = chosen.matrix(pairs, user_rows, k)
+    return catalogue_lists(snapshot, np.append(pairs.item_rows, np.int32(-1))[positions])
+
+
+def baseline_lists(night: RunContext, data: EvaluationData, holdout: Holdout) -> dict[str, RankedLists]:
+    """The lists of the six baselines, by name."""
+    lists = {}
+    for baseline in night_baselines(night.settings.seed):
+        fitted = baseline.fit(holdout.history, data.catalogue, holdout.cut)
+        lists[baseline.name] = fitted.recommend(
+            holdout.user_rows, RETRIEVAL_K, rankable=holdout.rankable, seen=holdout.history.touched
+        )
+    return lists

@@ -1,45 +1,71 @@
-"""Which groups the measured people belong to: tenure, history, language, region. Groups, never people, are told of."""
+"""Metrics by segment: tenure, history, language and region of users; novelty and popularity of items.
+
+The tables describe one held-out week: over several weeks one user would count several times.
+"""
+
+from collections.abc import Mapping
 
 import numpy as np
 import polars as pl
 
 from contracts import columns as c
-from evaluation import Holdout, user_slices
+from evaluation import Catalogue, Holdout, RankedLists, item_groups, item_table, slice_table, user_slices
 from evaluation.segment_metrics import SMALLEST, GroupLabels, folded
-from pipeline.evaluation_data import EvaluationData
+from pipeline.evaluation_data import EvaluationData, K
 from pipeline.feature_assembly import CatalogSnapshot
+from pipeline.metrics_store import EvaluatedWeek
+
+METRICS = (f"ndcg_at_{K}", f"recall_at_{K}", f"hit_rate_at_{K}", f"mrr_at_{K}")
 
 
-def user_segments(landed: CatalogSnapshot, questions: EvaluationData, holdout: Holdout) -> dict[str, GroupLabels]:
-    """The group [U] of each of the holdout's users, by the slice's name; small groups are together."""
-    ids = pl.DataFrame({c.USER_ID: pl.Series(questions.user_ids[holdout.user_rows], dtype=pl.String)})
-    people = ids.join(landed.users, on=c.USER_ID, how="left", maintain_order="left")
-    stated, read = _primary(people[c.LANGUAGE]), languages_read(landed, holdout)
-    slices = {
+def user_segments(catalog: CatalogSnapshot, data: EvaluationData, holdout: Holdout) -> dict[str, GroupLabels]:
+    """The segment [U] of each user of the holdout, by the name of the segmentation; small segments are merged."""
+    ids = pl.DataFrame({c.USER_ID: pl.Series(data.user_ids[holdout.user_rows], dtype=pl.String)})
+    users = ids.join(catalog.users, on=c.USER_ID, how="left", maintain_order="left")
+    stated, read = _primary(users[c.LANGUAGE]), languages_read(catalog, holdout)
+    segments = {
         **user_slices(holdout),
         "language": pl.select(pl.coalesce(stated, read)).to_series().to_numpy(),
-        "region": people[c.REGION].to_numpy(),
+        "region": users[c.REGION].to_numpy(),
     }
-    return {name: folded(groups, SMALLEST) for name, groups in slices.items()}
+    return {name: folded(words, SMALLEST) for name, words in segments.items()}
 
 
-def languages_read(landed: CatalogSnapshot, holdout: Holdout) -> pl.Series:
-    """[U] the language in which each user took up most items before the cut, of equals the first by name."""
+def languages_read(catalog: CatalogSnapshot, holdout: Holdout) -> pl.Series:
+    """[U] the language of most items that each user clicked or saved before the cutoff; of equals the first by name."""
     liked = holdout.history.where(holdout.history.gains > 0)
-    taken_up = pl.DataFrame(
-        {"user": liked.user_rows, "language": _primary(landed.items[c.LANGUAGE]).gather(liked.item_rows)}
-    )
+    languages = _primary(catalog.items[c.LANGUAGE]).gather(liked.item_rows)
     most = (
-        taken_up.drop_nulls()
+        pl.DataFrame({"user": liked.user_rows, "language": languages})
+        .drop_nulls()
         .group_by("user", "language")
         .len()
         .sort("len", "language", descending=[True, False])
         .unique("user", keep="first", maintain_order=True)
     )
-    asked = pl.DataFrame({"user": holdout.user_rows.astype(np.int32)})
-    return asked.join(most, on="user", how="left", maintain_order="left")["language"]
+    users = pl.DataFrame({"user": holdout.user_rows.astype(np.int32)})
+    return users.join(most, on="user", how="left", maintain_order="left")["language"]
 
 
 def _primary(languages: pl.Series) -> pl.Series:
     """`pt` of `pt-BR`."""
     return languages.cast(pl.String).str.split("-").list.first().str.to_lowercase()
+
+
+def user_segments_table(week: EvaluatedWeek) -> pl.DataFrame:
+    """One row a method, segmentation and segment: `method, slice, group, users` and the metrics."""
+    return pl.concat(
+        slice_table({metric: method.per_user[metric] for metric in METRICS}, week.segments).select(
+            pl.lit(method.name).alias("method"), pl.all()
+        )
+        for method in week.methods
+    )
+
+
+def item_segments_table(lists: Mapping[str, RankedLists], holdout: Holdout, catalogue: Catalogue) -> pl.DataFrame:
+    """One row a method and segment of items: new, older, popular, tail."""
+    groups = item_groups(holdout, catalogue)
+    return pl.concat(
+        item_table(ranked, holdout.labels, groups, K).select(pl.lit(name).alias("method"), pl.all())
+        for name, ranked in lists.items()
+    )

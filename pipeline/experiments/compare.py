@@ -1,4 +1,4 @@
-"""`tastefeed compare`: two runs of one question on one screen, and a verdict."""
+"""`tastefeed compare`: two runs on the same evaluation data, shown on one screen with a verdict."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,17 +16,18 @@ from evaluation.anonymized_metrics import ITEMS, USERS
 from evaluation.metrics_tables import heading
 from pipeline.code_version import short
 from pipeline.experiments.lookup import SHORT, comparable_runs, find_run, started, stores
-from pipeline.experiments.run_log import COMMIT, LoggedRun
+from pipeline.experiments.mlflow_logger import COMMIT
+from pipeline.experiments.run_log import LoggedRun
 
 FIGURES = ("coverage_at_", "fit_seconds", "users_per_second", "peak_rss_mb")
-"""What a run has one of: no person's, so no interval."""
-MOST_SETTINGS = 12
+"""Figures of a whole run. They have no value for each user, so no interval."""
+MAX_SETTINGS = 12
 VERDICT = "◂"
 
 
 @dataclass(frozen=True)
 class Compared:
-    """Two runs, and what differs."""
+    """Two runs and their differences."""
 
     a: LoggedRun
     b: LoggedRun
@@ -34,28 +35,28 @@ class Compared:
 
     @property
     def settings(self) -> list[tuple[str, str, str]]:
-        """Each setting that is not the same in both: its name, A's value and B's."""
+        """Each setting that differs: its name, the value of A and the value of B."""
         names = sorted({*self.a.settings, *self.b.settings})
         pairs = [(name, self.a.settings.get(name, "–"), self.b.settings.get(name, "–")) for name in names]
         return [pair for pair in pairs if pair[1] != pair[2]]
 
     @property
     def figures(self) -> list[tuple[str, float, float]]:
-        """Figures of the whole run, where both have them."""
+        """Figures of the whole run that both have."""
         a, b = self.a.run.data.metrics, self.b.run.data.metrics
         return [(name, a[name], b[name]) for name in sorted({*a} & {*b}) if name.startswith(FIGURES)]
 
 
 def compare_runs(
-    word_a: str, word_b: str, *, lakes: Sequence[str] = (), uri: str = "", metric: str = "", settings: Settings
+    name_a: str, name_b: str, *, lakes: Sequence[str] = (), uri: str = "", metric: str = "", settings: Settings
 ) -> Compared:
-    """Find two runs and pair their people. Raises `UnknownRun` and `NotComparable`."""
+    """Find two runs and pair their users. Raises `UnknownRun` and `NotComparable`."""
     clients = stores(lakes, uri, settings)
-    a, b = (find_run(word, clients) for word in (word_a, word_b))
-    unlike = a.question.unlike(b.question)
+    a, b = (find_run(name, clients) for name in (name_a, name_b))
+    unlike = a.fingerprint.unlike(b.fingerprint)
     if unlike:
-        raise NotComparable(f"{word_a} and {word_b} answer different questions: {unlike}; run both on the same data")
-    return Compared(a, b, compared(a.marks, b.marks, metric or a.metric, seed=settings.seed))
+        raise NotComparable(f"{name_a} and {name_b} answer different questions: {unlike}; run both on the same data")
+    return Compared(a, b, compared(a.per_user, b.per_user, metric or a.metric, seed=settings.seed))
 
 
 def comparable_runs_table(lakes: Sequence[str], uri: str, settings: Settings) -> RenderableType:
@@ -65,52 +66,51 @@ def comparable_runs_table(lakes: Sequence[str], uri: str, settings: Settings) ->
     )
 
 
-def screen(found: Compared) -> RenderableType:
-    """What differs, on one screen."""
-    question, main = found.a.question, found.differences.main
-    asked = f"One question: {question.dataset}, k {question.k}, {main.users:,} people, {question.fingerprint[:SHORT]}"
+def screen(runs: Compared) -> RenderableType:
+    """The differences on one screen."""
+    data, main = runs.a.fingerprint, runs.differences.main
+    heading_line = f"One question: {data.dataset}, k {data.k}, {main.users:,} users, {data.fingerprint[:SHORT]}"
     parts = [
-        _title("A", found.a),
-        _title("B", found.b),
-        Text(asked),
-        _settings_table(found),
-        _differences_table(found.differences),
-        _figures(found),
-        Text(found.differences.verdict, style="bold"),
+        _title("A", runs.a),
+        _title("B", runs.b),
+        Text(heading_line),
+        _settings_table(runs),
+        _differences_table(runs.differences),
+        _figures(runs),
+        Text(runs.differences.verdict, style="bold"),
     ]
     return Group(*[part for part in parts if part])
 
 
-def _title(letter: str, marked: LoggedRun) -> Text:
-    commit = short(marked.run.data.tags[COMMIT])
-    told = (marked.path, marked.run.info.run_id[:SHORT], started(marked.run), f"commit {commit}")
-    return Text("  ".join([letter, *told]))
+def _title(letter: str, logged: LoggedRun) -> Text:
+    commit = short(logged.run.data.tags[COMMIT])
+    return Text(
+        "  ".join([letter, logged.path, logged.run.info.run_id[:SHORT], started(logged.run), f"commit {commit}"])
+    )
 
 
-def _settings_table(found: Compared) -> RenderableType:
-    differ = found.settings
+def _settings_table(runs: Compared) -> RenderableType:
+    differ = runs.settings
     if not differ:
         return Text("No setting differs.")
     table = Table("setting", "A", "B")
-    for setting in differ[:MOST_SETTINGS]:
+    for setting in differ[:MAX_SETTINGS]:
         table.add_row(*map(Text, setting))
-    if len(differ) > MOST_SETTINGS:
-        table.add_row(f"and {len(differ) - MOST_SETTINGS} more", "", "")
+    if len(differ) > MAX_SETTINGS:
+        table.add_row(f"and {len(differ) - MAX_SETTINGS} more", "", "")
     return table
 
 
-def _differences_table(found: Comparison) -> Table:
-    numbers = [Column(name, justify="right") for name in ("people", "A", "B", "B − A", "95 % interval")]
+def _differences_table(comparison: Comparison) -> Table:
+    numbers = [Column(name, justify="right") for name in ("users", "A", "B", "B − A", "95 % interval")]
     table = Table("", *numbers, "together")
-    for part in [found.metrics, *(tuple(rows) for _, rows in groupby(found.groups, key=_kind))]:
+    for part in [comparison.metrics, *(tuple(rows) for _, rows in groupby(comparison.groups, key=_kind))]:
         table.add_section()
         for each in part:
-            name = f"{heading(each.metric)} {_group(each) or (VERDICT if each is found.main else '')}".strip()
-            table.add_row(*_cells(each, name), style="bold" if each is found.main else "")
-    tests = f"{len(found.metrics)} metrics and {len(found.groups)} groups"
-    table.caption = (
-        f"{VERDICT} what the verdict reads. Together: what holds once corrected for {tests} (Bonferroni, each table)."
-    )
+            name = f"{heading(each.metric)} {_group(each) or (VERDICT if each is comparison.main else '')}".strip()
+            table.add_row(*_cells(each, name), style="bold" if each is comparison.main else "")
+    tests = f"{len(comparison.metrics)} metrics and {len(comparison.groups)} groups"
+    table.caption = f"{VERDICT} the verdict reads this row. Together: still significant after correction for {tests} (Bonferroni, each table)."
     return table
 
 
@@ -129,16 +129,16 @@ def _cells(each: Difference, name: str) -> list[str]:
     return [name, *numbers, f"[{low}, {high}]", word]
 
 
-def _figures(found: Compared) -> Text:
-    told = [f"{heading(name)} {_short(a)} and {_short(b)}" for name, a, b in found.figures]
-    return Text(f"One a run, A and B: {'; '.join(told)}." if told else "")
+def _figures(runs: Compared) -> Text:
+    figures = [f"{heading(name)} {_short(a)} and {_short(b)}" for name, a, b in runs.figures]
+    return Text(f"One a run, A and B: {'; '.join(figures)}." if figures else "")
 
 
 def _short(value: float) -> str:
     return f"{value:,.4f}" if abs(value) < 1 else f"{value:,.1f}"
 
 
-def differences_frame(found: Comparison) -> pl.DataFrame:
+def differences_frame(comparison: Comparison) -> pl.DataFrame:
     """One row a metric or group, for plots: `metric, group, users, a, b, mean, low, high, together`."""
     return pl.DataFrame(
         [
@@ -153,6 +153,6 @@ def differences_frame(found: Comparison) -> pl.DataFrame:
                 "high": each.interval.high,
                 "together": each.corrected.excludes_zero,
             }
-            for each in (*found.metrics, *found.groups)
+            for each in (*comparison.metrics, *comparison.groups)
         ]
     )

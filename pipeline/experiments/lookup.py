@@ -1,4 +1,4 @@
-"""Runs by what people call them: an id, the beginning of one, or `experiment/name`; and which there are."""
+"""Look up runs by an id, by the first characters of an id or by `experiment/name`, and list the comparable ones."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -13,45 +13,52 @@ from pipeline.experiments.mlflow_logger import tracking_uri
 from pipeline.experiments.run_log import FINGERPRINT, LoggedRun
 from pipeline.lake import Lake
 
-LEAST_PREFIX, SHORT = 4, 8
+MIN_PREFIX, SHORT = 4, 8
 NEWEST = ["attributes.start_time DESC"]
 PARENT = "mlflow.parentRunId"
-MARKED = f"tags.`{FINGERPRINT}` LIKE '%'"
+COMPARABLE = f"tags.`{FINGERPRINT}` LIKE '%'"
 
 
 def stores(lakes: Sequence[str], uri: str, settings: Settings) -> list[MlflowClient]:
-    """The tracking stores to look in: `uri`, else that of the settings, else those in the folders (a lake, or the --out
-    of a benchmark). Raises `UnknownRun` where a folder holds none."""
+    """The tracking stores to search: `uri`, else that of the settings, else those in the folders.
+
+    A folder is a lake, or the --out of a benchmark. Raises `UnknownRun` where a folder holds no store.
+    """
     uri = uri or settings.mlflow_tracking_uri
     homes = [Lake(lake) for lake in lakes or [settings.lake]]
     for home in [] if uri else homes:
         if not (home.folder / "mlflow.db").exists():
-            told = "give the lake of a night or the --out of a benchmark with --lake, or --tracking-uri"
-            raise UnknownRun(f"{home.folder}: holds no mlflow.db; {told}")
+            remedy = "give the lake of a night or the --out of a benchmark with --lake, or --tracking-uri"
+            raise UnknownRun(f"{home.folder}: holds no mlflow.db; {remedy}")
     return [MlflowClient(uri)] if uri else [MlflowClient(tracking_uri(settings, home)) for home in homes]
 
 
-def find_run(word: str, clients: Sequence[MlflowClient]) -> LoggedRun:
-    """The run that a word means; of several runs with one name, the newest. Raises `UnknownRun` and `NotComparable`."""
-    found = [LoggedRun(client, run) for client in clients for run in _meant(word, client)]
-    if not found:
-        raise UnknownRun(f"{word}: no such run; `tastefeed compare` without runs lists those that can be compared")
-    if "/" not in word and len(found) > 1:
-        ids = ", ".join(each.run.info.run_id for each in found[:5])
-        raise UnknownRun(f"{word}: the beginning of {len(found)} runs ({ids}); give more of the id")
-    chosen = max(found, key=lambda each: each.run.info.start_time)
+def find_run(name: str, clients: Sequence[MlflowClient]) -> LoggedRun:
+    """The run of an id, of the first characters of one, or the newest of an `experiment/name`.
+
+    Raises `UnknownRun` and `NotComparable`.
+    """
+    runs = [LoggedRun(client, run) for client in clients for run in _matching(name, client)]
+    if not runs:
+        raise UnknownRun(f"{name}: no such run; `tastefeed compare` without runs lists those that can be compared")
+    if "/" not in name and len(runs) > 1:
+        ids = ", ".join(each.run.info.run_id for each in runs[:5])
+        raise UnknownRun(f"{name}: the beginning of {len(runs)} runs ({ids}); give more of the id")
+    chosen = max(runs, key=lambda each: each.run.info.start_time)
     if FINGERPRINT not in chosen.run.data.tags:
-        raise NotComparable(f"{word}: run {chosen.name!r} keeps no marks of people; {_instead(chosen)}")
+        raise NotComparable(f"{name}: run {chosen.name!r} holds no per-user metrics; {_alternatives(chosen)}")
     return chosen
 
 
 def comparable_runs(clients: Sequence[MlflowClient], most: int = 30) -> pl.DataFrame:
-    """The newest runs that can be compared: `run, name, dataset,
-    question, metric, mean, started`; only those with one question can be held against each other."""
-    found = [LoggedRun(client, run) for client in clients for run in _search(client, MARKED)]
-    if not found:
+    """The newest runs that can be compared: `run, name, dataset, question, metric, mean, started`.
+
+    Only runs with the same question, the fingerprint of their evaluation data, can be compared with each other.
+    """
+    runs = [LoggedRun(client, run) for client in clients for run in _search(client, COMPARABLE)]
+    if not runs:
         raise UnknownRun("no run here can be compared; run a night or `tastefeed bench retrieval --data …` first")
-    return pl.DataFrame([_row(each) for each in found]).sort("started", descending=True).head(most)
+    return pl.DataFrame([_row(each) for each in runs]).sort("started", descending=True).head(most)
 
 
 def started(run: Run) -> str:
@@ -59,26 +66,27 @@ def started(run: Run) -> str:
     return f"{datetime.fromtimestamp(run.info.start_time / 1000, UTC):%Y-%m-%d %H:%M}"
 
 
-def _row(marked: LoggedRun) -> dict[str, object]:
+def _row(logged: LoggedRun) -> dict[str, object]:
     return {
-        "run": marked.run.info.run_id[:SHORT],
-        "name": marked.path,
-        "dataset": marked.question.dataset,
-        "question": marked.question.fingerprint[:SHORT],
-        "metric": marked.metric,
-        "mean": marked.run.data.metrics.get(marked.metric),
-        "started": started(marked.run),
+        "run": logged.run.info.run_id[:SHORT],
+        "name": logged.path,
+        "dataset": logged.fingerprint.dataset,
+        "question": logged.fingerprint.fingerprint[:SHORT],
+        "metric": logged.metric,
+        "mean": logged.run.data.metrics.get(logged.metric),
+        "started": started(logged.run),
     }
 
 
-def _meant(word: str, client: MlflowClient) -> list[Run]:
-    experiment, slash, name = word.partition("/")
+def _matching(name: str, client: MlflowClient) -> list[Run]:
+    experiment, slash, run_name = name.partition("/")
     if slash:
-        found = client.get_experiment_by_name(experiment)
-        return [] if found is None else _search(client, f"attributes.run_name = {_quoted(name)}", found.experiment_id)
-    if len(word) < LEAST_PREFIX or not word.isalnum():
-        raise UnknownRun(f"{word}: give a run's id, at least {LEAST_PREFIX} characters of it, or experiment/name")
-    return _search(client, f"attributes.run_id LIKE '{word}%'")
+        match = client.get_experiment_by_name(experiment)
+        condition = f"attributes.run_name = {_quoted(run_name)}"
+        return [] if match is None else _search(client, condition, match.experiment_id)
+    if len(name) < MIN_PREFIX or not name.isalnum():
+        raise UnknownRun(f"{name}: give a run's id, at least {MIN_PREFIX} characters of it, or experiment/name")
+    return _search(client, f"attributes.run_id LIKE '{name}%'")
 
 
 def _quoted(name: str) -> str:
@@ -92,8 +100,8 @@ def _search(client: MlflowClient, condition: str, experiment: str = "") -> list[
     return list(client.search_runs(ids, condition, order_by=NEWEST))
 
 
-def _instead(parent: LoggedRun) -> str:
-    below = f"tags.`{PARENT}` = '{parent.run.info.run_id}' AND {MARKED}"
-    children = _search(parent.client, below, parent.run.info.experiment_id)
-    named = ", ".join(f"{run.info.run_name} {run.info.run_id[:SHORT]}" for run in children)
-    return f"compare one of its methods: {named}" if named else "run it again to have them"
+def _alternatives(parent: LoggedRun) -> str:
+    condition = f"tags.`{PARENT}` = '{parent.run.info.run_id}' AND {COMPARABLE}"
+    children = _search(parent.client, condition, parent.run.info.experiment_id)
+    names = ", ".join(f"{run.info.run_name} {run.info.run_id[:SHORT]}" for run in children)
+    return f"compare one of its methods: {names}" if names else "run it again to have them"

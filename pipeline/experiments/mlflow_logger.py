@@ -1,56 +1,67 @@
-"""MLflow: one parent run a night, child runs for retrieval and ranking, models as challenger and champion.
+"""MLflow: one parent run a night, child runs for retrieval, ranking and each method, models as challenger and champion.
 
-Nothing that names a person goes there: settings, counts, curves, metrics, and models without a user id. Models are
-registered as plain folders (safetensors, LightGBM text) so that no flavor wraps them in a pickle.
+No run holds anything that identifies a user: it holds settings, counts, curves, metrics, and models without user ids.
+Models are registered as plain folders (safetensors, LightGBM text), so that no MLflow flavor wraps them in a pickle.
 """
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from matplotlib.figure import Figure
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param
 from mlflow.exceptions import MlflowException
 
-from contracts import Settings
-from pipeline.curves import plot_curves
+from contracts import Settings, __version__
+from evaluation import markdown
+from pipeline.code_version import git_commit
 from pipeline.lake import Lake
+from pipeline.metrics_store import MetricsTables
+
+if TYPE_CHECKING:
+    from pipeline.run_context import RunContext, Summary
 
 EXPERIMENT = "nightly"
 CHALLENGER, CHAMPION = "challenger", "champion"
-LONGEST_PARAM = 500
-MOST_PARAMS, MOST_METRICS = 100, 1000
-"""What MLflow takes in one batch."""
-TIMELESS = 0
-"""MLflow wants a clock reading; a figure belongs to a step, and two runs of one night should look alike."""
+COMMIT = "mlflow.source.git.commit"
+"""MLflow's own tag: its page shows the value as the version of the run."""
+MAX_PARAM_LENGTH = 500
+MAX_PARAMS, MAX_METRICS = 100, 1000
+"""The limits of one MLflow batch."""
+NO_TIME = 0
+"""MLflow requires a timestamp; with a constant one, two runs of the same night have equal records."""
+LEARNING_SETTINGS = ("holdout_days", "label_weeks", "half_life_days", "session_gap_minutes", "max_bad_share", "seed")
+"""The settings that change what a night learns."""
+COLOUR = "#c8553d"
 
 
 def tracking_uri(settings: Settings, home: Lake) -> str:
-    """The setting, else SQLite in the lake's folder."""
+    """The tracking URI of the settings, else SQLite in the lake's folder."""
     return settings.mlflow_tracking_uri or f"sqlite:///{home.folder.absolute()}/mlflow.db"
 
 
 class MlflowLogger:
-    """The night's runs in MLflow."""
+    """Writes the runs of one lake, or of one benchmark, to MLflow."""
 
     def __init__(self, settings: Settings, home: Lake, *, experiment: str = EXPERIMENT) -> None:
-        """Of one lake; makes the tracking database where there is none."""
+        """Creates the tracking database where there is none."""
         self._experiment = experiment
         self.client = MlflowClient(tracking_uri(settings, home))
         self._artifacts = None if settings.mlflow_tracking_uri else f"{home.folder.absolute()}/mlartifacts"
 
     @property
     def artifact_folder(self) -> Path | None:
-        """The folder of all artifacts, where it is the lake's own; MLflow's own deletion leaves files in it."""
+        """The folder of all artifacts, where it is the lake's own; deleting a run in MLflow leaves its files there."""
         return Path(self._artifacts) if self._artifacts else None
 
     @cached_property
     def experiment_id(self) -> str:
-        """The experiment that holds the runs."""
-        found = self.client.get_experiment_by_name(self._experiment)
-        return found.experiment_id if found else self.client.create_experiment(self._experiment, self._artifacts)
+        """The experiment that holds the runs; created at the first use."""
+        existing = self.client.get_experiment_by_name(self._experiment)
+        return existing.experiment_id if existing else self.client.create_experiment(self._experiment, self._artifacts)
 
     def start(self, name: str, parent: str | None = None) -> str:
         """Open a run and return its id."""
@@ -62,37 +73,37 @@ class MlflowLogger:
         self.client.set_terminated(run, status)
 
     def params(self, run: str, values: Mapping[str, Any]) -> None:
-        """Log settings, flattened as `room.setting`."""
-        flat = [Param(name, str(value)[:LONGEST_PARAM]) for name, value in flattened(values)]
-        for first in range(0, len(flat), MOST_PARAMS):
-            self.client.log_batch(run, params=flat[first : first + MOST_PARAMS])
+        """Log settings under dotted names such as `ranking.slate.window`."""
+        flat = [Param(name, str(value)[:MAX_PARAM_LENGTH]) for name, value in flattened(values)]
+        for first in range(0, len(flat), MAX_PARAMS):
+            self.client.log_batch(run, params=flat[first : first + MAX_PARAMS])
 
     def tags(self, run: str, values: Mapping[str, Any]) -> None:
-        """Log what another try of the same stage may have otherwise; MLflow refuses to change a parameter."""
+        """Log values that a retry of the same stage may change; MLflow refuses to change a parameter."""
         for name, value in flattened(values):
             self.client.set_tag(run, name, str(value))
 
     def metrics(self, run: str, values: Mapping[str, float]) -> None:
-        """Log figures; what was not measured is left out."""
-        self._log(run, [Metric(name, float(value), TIMELESS, 0) for name, value in values.items()])
+        """Log one value a metric; values that are not finite are left out."""
+        self._log(run, [Metric(name, float(value), NO_TIME, 0) for name, value in values.items()])
 
     def curves(self, run: str, curves: Mapping[str, Sequence[float]], step: str) -> None:
-        """Log figures that have one value a step, and keep them as the plot `curves.svg`."""
+        """Log metrics that have one value a step, and plot them as the artifact `curves.svg`."""
         for name, values in curves.items():
-            self._log(run, [Metric(name, float(value), TIMELESS, place) for place, value in enumerate(values)])
+            self._log(run, [Metric(name, float(value), NO_TIME, position) for position, value in enumerate(values)])
         self.client.log_figure(run, plot_curves(curves, step), "curves.svg")
 
-    def _log(self, run: str, figures: Sequence[Metric]) -> None:
-        known = [figure for figure in figures if math.isfinite(figure.value)]
-        for first in range(0, len(known), MOST_METRICS):
-            self.client.log_batch(run, metrics=known[first : first + MOST_METRICS])
+    def _log(self, run: str, metrics: Sequence[Metric]) -> None:
+        finite = [metric for metric in metrics if math.isfinite(metric.value)]
+        for first in range(0, len(finite), MAX_METRICS):
+            self.client.log_batch(run, metrics=finite[first : first + MAX_METRICS])
 
     def artifact(self, run: str, name: str, content: str) -> None:
-        """Keep a text file with a run."""
+        """Store a text file with a run."""
         self.client.log_text(run, content, name)
 
     def register(self, run: str, model: str, folder: Path) -> None:
-        """Keep a model's folder with its run and make it the challenger."""
+        """Store a model's folder with its run and make it the challenger."""
         self.client.log_artifacts(run, str(folder), model)
         try:
             self.client.create_registered_model(model)
@@ -117,3 +128,41 @@ def flattened(values: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str
             yield from flattened(value, f"{prefix}{name}.")
         else:
             yield f"{prefix}{name}", value
+
+
+def plot_curves(panels: Mapping[str, Sequence[float]], step: str) -> Figure:
+    """One panel a curve, one below the other; `step` labels the common axis."""
+    page = Figure(figsize=(8, 2.4 * len(panels)), layout="constrained")
+    rows = page.subplots(len(panels), 1, sharex=True, squeeze=False)[:, 0]
+    for axes, (name, values) in zip(rows, panels.items(), strict=True):
+        axes.plot(range(1, len(values) + 1), values, color=COLOUR, marker="." if len(values) < 100 else "")
+        axes.set_ylabel(name.replace("_", " "))
+        axes.spines[["top", "right"]].set_visible(False)
+    rows[-1].set_xlabel(step)
+    return page
+
+
+def log_night(night: "RunContext", tables: MetricsTables, summary: "Summary") -> None:
+    """Log config, data, code, counts and the metrics of every method to the parent run of a night."""
+    counts, run, mlflow = night.summary("events"), night.mlflow_run, night.mlflow
+    mlflow.params(run, run_params(night))
+    mlflow.tags(run, {COMMIT: git_commit(), "champion": summary["champion"]})
+    mlflow.metrics(run, tables.flat)
+    mlflow.metrics(run, {name: summary[name] for name in ("index_recall_at_100", "candidate_recall")})
+    mlflow.metrics(run, {name: counts[name] for name in ("landed", "kept", "bad_share")})
+    mlflow.metrics(run, {f"quarantine/{reason}": rows for reason, rows in counts["quarantine"].items()})
+    for name, table in tables.named.items():
+        mlflow.artifact(run, f"{name}.md", markdown(table, marked=table is tables.means))
+        mlflow.artifact(run, f"{name}.json", table.write_json())
+
+
+def run_params(night: "RunContext") -> "Summary":
+    """The code, the data and the settings of a night."""
+    settings = night.settings.model_dump()
+    return {
+        "as_of": night.splits.as_of,
+        "data": night.summary("events")["fingerprint"],
+        "code": __version__,
+        "index": night.config.index.model_dump(),
+        **{name: settings[name] for name in LEARNING_SETTINGS},
+    }

@@ -1,7 +1,7 @@
-"""Runs that can be compared: a method's marks in MLflow, with the question they answer and the code they came from.
+"""The runs that can be compared: each method's per-user metrics in MLflow, with the fingerprint of its evaluation data.
 
-What is kept: the metrics of `evaluation.anonymized_metrics` (no id, in an order that says nothing), the
-question's digests, each mean with its bootstrap interval, a table of slices, curves, and the commit of the checkout.
+A method's run stores the rows of `evaluation.anonymized_metrics` (no id, in an order that identifies nobody), the
+fingerprint, each mean with its bootstrap interval, metrics by segment, curves, and the commit of the checkout.
 """
 
 import os
@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
@@ -18,43 +19,47 @@ from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 
 from contracts.errors import NotComparable
+from evaluation import Holdout, MethodMetrics, macro_average, paired_interval, slice_table
 from evaluation import anonymized_metrics as m
-from evaluation import paired_interval
-from evaluation.fingerprint import EvaluationFingerprint
+from evaluation.fingerprint import EvaluationFingerprint, digest
 from evaluation.metrics_tables import HIGHER_IS_BETTER
-from evaluation.segment_metrics import slice_table
 from pipeline.code_version import git_commit
-from pipeline.experiments.mlflow_logger import MlflowLogger
+from pipeline.experiments.mlflow_logger import COMMIT, MlflowLogger
 
-MARKS, SLICES = "marks.parquet", "slices.csv"
+if TYPE_CHECKING:
+    from pipeline.evaluation_data import EvaluationData
+    from pipeline.metrics_store import EvaluatedWeek
+    from pipeline.run_context import RunContext
+
+PER_USER, SEGMENTS = "marks.parquet", "slices.csv"
 FINGERPRINT, METRIC = "tastefeed.fingerprint", "tastefeed.metric"
-COMMIT = "mlflow.source.git.commit"
-QUESTION = "question."
-UNTOLD = ("command", "counts.", "skipped")
-"""Parameters that say nothing beside the others."""
+FINGERPRINT_PARAMS = "question."
+NO_SETTINGS = ("command", "counts.", "skipped")
+"""Parameters that are no settings of a method."""
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")  # one small file needs no bar
 
 
 @dataclass(frozen=True)
 class MethodRecord:
-    """What a method's run keeps: its marks on a question, the metric a verdict reads, and a curve a name."""
+    """What the run of a method stores, so that another run can be compared with it."""
 
-    question: EvaluationFingerprint
-    marks: pl.DataFrame
+    fingerprint: EvaluationFingerprint
+    per_user: pl.DataFrame
     metric: str
+    """The metric that a comparison decides by."""
     curves: Mapping[str, Sequence[float]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class LoggedRun:
-    """A run that was found, and the store it lies in."""
+    """A run of a method, and the store that holds it."""
 
     client: MlflowClient
     run: Run
 
     @property
     def name(self) -> str:
-        """What the run is called."""
+        """The name of the run."""
         return str(self.run.info.run_name)
 
     @property
@@ -64,85 +69,123 @@ class LoggedRun:
 
     @property
     def metric(self) -> str:
-        """What a verdict reads unless told otherwise."""
+        """The metric that a comparison decides by, unless the caller names another."""
         return str(self.run.data.tags[METRIC])
 
     @cached_property
-    def question(self) -> EvaluationFingerprint:
-        """What it was asked."""
+    def fingerprint(self) -> EvaluationFingerprint:
+        """The data that it was evaluated on."""
         params = self.run.data.params
-        return EvaluationFingerprint.read({name.removeprefix(QUESTION): value for name, value in params.items()})
+        return EvaluationFingerprint.read(
+            {name.removeprefix(FINGERPRINT_PARAMS): value for name, value in params.items()}
+        )
 
     @cached_property
     def settings(self) -> dict[str, str]:
         """Its own settings, those of its parent, and the commit of its code."""
-        above = self.run.data.tags.get("mlflow.parentRunId")
-        params = {**(self.client.get_run(above).data.params if above else {}), **self.run.data.params}
-        told = {name: value for name, value in params.items() if not name.startswith((QUESTION, *UNTOLD))}
-        return told | {"commit": self.run.data.tags[COMMIT]}
+        parent = self.run.data.tags.get("mlflow.parentRunId")
+        params = {**(self.client.get_run(parent).data.params if parent else {}), **self.run.data.params}
+        others = (FINGERPRINT_PARAMS, *NO_SETTINGS)
+        settings = {name: value for name, value in params.items() if not name.startswith(others)}
+        return settings | {"commit": self.run.data.tags[COMMIT]}
 
     @cached_property
-    def marks(self) -> pl.DataFrame:
-        """Its marks. Raises `NotComparable` where the file is gone."""
+    def per_user(self) -> pl.DataFrame:
+        """Its per-user metrics. Raises `NotComparable` where the file is missing."""
         with tempfile.TemporaryDirectory() as folder:
             try:
-                return pl.read_parquet(self.client.download_artifacts(self.run.info.run_id, MARKS, folder))
-            except (OSError, MlflowException) as gone:
-                told = f"run {self.run.info.run_id} has lost its {MARKS}; was the folder of artifacts moved?"
-                raise NotComparable(told) from gone
+                return pl.read_parquet(self.client.download_artifacts(self.run.info.run_id, PER_USER, folder))
+            except (OSError, MlflowException) as missing:
+                message = f"run {self.run.info.run_id} has lost its {PER_USER}; was the folder of artifacts moved?"
+                raise NotComparable(message) from missing
 
 
-def log_method(tracking: MlflowLogger, run: str, marked: MethodRecord, *, seed: int) -> None:
-    """Write it all to an open run."""
-    tracking.params(run, {f"{QUESTION}{name}": value for name, value in marked.question.told.items()})
-    tags = {FINGERPRINT: marked.question.fingerprint, METRIC: marked.metric, COMMIT: git_commit()}
-    for name, value in tags.items():
-        tracking.client.set_tag(run, name, value)
-    tracking.metrics(run, bounds(marked.marks, seed))
-    if marked.curves:
-        tracking.curves(run, marked.curves, "epoch or trial")
-    slices = sliced(marked.marks)
-    tracking.metrics(run, flat(slices))
-    tracking.artifact(run, SLICES, slices.write_csv())
+def log_method(mlflow: MlflowLogger, run: str, record: MethodRecord, *, seed: int) -> None:
+    """Write a record to an open run."""
+    fingerprint = record.fingerprint
+    mlflow.params(run, {f"{FINGERPRINT_PARAMS}{name}": value for name, value in fingerprint.told.items()})
+    mlflow.tags(run, {FINGERPRINT: fingerprint.fingerprint, METRIC: record.metric, COMMIT: git_commit()})
+    mlflow.metrics(run, interval_bounds(record.per_user, seed))
+    if record.curves:
+        mlflow.curves(run, record.curves, "epoch or trial")
+    segments = segment_means(record.per_user)
+    mlflow.metrics(run, segment_metrics(segments))
+    mlflow.artifact(run, SEGMENTS, segments.write_csv())
     with tempfile.TemporaryDirectory() as folder:
-        marked.marks.write_parquet(Path(folder) / MARKS, compression="zstd")
-        tracking.client.log_artifact(run, str(Path(folder) / MARKS))
+        record.per_user.write_parquet(Path(folder) / PER_USER, compression="zstd")
+        mlflow.client.log_artifact(run, str(Path(folder) / PER_USER))
 
 
-def bounds(marks: pl.DataFrame, seed: int) -> dict[str, float]:
-    """`ndcg_at_20.low` and `.high`: the 95 % bootstrap interval of each quality's mean, over people, weeks alike."""
-    found: dict[str, float] = {}
-    for name in filter(lambda each: each.startswith(HIGHER_IS_BETTER), m.metrics_in(marks)):
-        rows = marks.select(m.WEEK, m.PERSON, pl.col(name).fill_nan(None)).drop_nulls()
+def interval_bounds(per_user: pl.DataFrame, seed: int) -> dict[str, float]:
+    """`ndcg_at_20.low` and `.high`: the 95 % bootstrap interval of each mean over users; every week counts alike."""
+    bounds: dict[str, float] = {}
+    for name in filter(lambda each: each.startswith(HIGHER_IS_BETTER), m.metrics_in(per_user)):
+        rows = per_user.select(m.WEEK, m.PERSON, pl.col(name).fill_nan(None)).drop_nulls()
         if len(rows):
             weights = rows.select(1 / pl.len().over(m.WEEK)).to_series().to_numpy()
-            values, people = rows[name].to_numpy(), rows[m.PERSON].to_numpy()
-            interval = paired_interval(values, np.zeros(len(rows)), users=people, weights=weights, seed=seed)
-            found |= {f"{name}.low": interval.low, f"{name}.high": interval.high}
-    return found
+            values, users = rows[name].to_numpy(), rows[m.PERSON].to_numpy()
+            interval = paired_interval(values, np.zeros(len(rows)), users=users, weights=weights, seed=seed)
+            bounds |= {f"{name}.low": interval.low, f"{name}.high": interval.high}
+    return bounds
 
 
-def sliced(marks: pl.DataFrame) -> pl.DataFrame:
-    """One row a group of people, `slice, group, users` and the mean of every metric; then one a group of items, whose
-    one figure is recall on its labels alone."""
-    metrics = m.metrics_in(marks)
-    per_user = {name: marks[name].to_numpy() for name in metrics}
-    words = {name.removeprefix(m.USERS): marks[name].to_numpy() for name in m.words_in(marks)}
+def segment_means(per_user: pl.DataFrame) -> pl.DataFrame:
+    """One row a segment of users, `slice, group, users` and the mean of every metric; then one a segment of items, with
+    the recall on its labels alone."""
+    metrics = m.metrics_in(per_user)
+    values = {name: per_user[name].to_numpy() for name in metrics}
+    labels = {name.removeprefix(m.USERS): per_user[name].to_numpy() for name in m.words_in(per_user)}
     recall = next((name for name in metrics if name.startswith("recall")), "recall")
     items = [
-        {"slice": "items", "group": name.removeprefix(m.ITEMS), "users": len(known), recall: known.mean()}
-        for name in m.items_in(marks)
-        if len(known := marks[name].fill_nan(None).drop_nulls()) >= m.MIN_USERS
+        {"slice": "items", "group": name.removeprefix(m.ITEMS), "users": len(recalls), recall: recalls.mean()}
+        for name in m.items_in(per_user)
+        if len(recalls := per_user[name].fill_nan(None).drop_nulls()) >= m.MIN_USERS
     ]
-    kinds = {"slice": pl.String, "group": pl.String, "users": pl.UInt32, recall: pl.Float64}
-    return pl.concat([slice_table(per_user, words), pl.DataFrame(items, schema=kinds)], how="diagonal")
+    schema = {"slice": pl.String, "group": pl.String, "users": pl.UInt32, recall: pl.Float64}
+    return pl.concat([slice_table(values, labels), pl.DataFrame(items, schema=schema)], how="diagonal")
 
 
-def flat(slices: pl.DataFrame) -> dict[str, float]:
+def segment_metrics(segments: pl.DataFrame) -> dict[str, float]:
     """`slice/history.light/ndcg_at_20` and the like."""
     return {
         f"slice/{row['slice']}.{row['group']}/{name}": value
-        for row in slices.iter_rows(named=True)
+        for row in segments.iter_rows(named=True)
         for name, value in row.items()
         if name not in {"slice", "group"} and value is not None
     }
+
+
+def log_methods(
+    night: "RunContext", data: "EvaluationData", evaluated: "Sequence[tuple[EvaluatedWeek, Holdout]]", *, k: int
+) -> None:
+    """One child run a method: the config of the night, and the method's per-user metrics of every evaluated week."""
+    weeks = [week for week, _ in evaluated]
+    fingerprint = night_fingerprint(night, data, [holdout for _, holdout in evaluated], k)
+    for methods in zip(*(week.methods for week in weeks), strict=True):
+        name = methods[0].name
+        run = night.mlflow.start(name, parent=night.mlflow_run)
+        night.mlflow.params(run, {"method": name, "config": night.config.model_dump(mode="json")})
+        night.mlflow.metrics(run, macro_average(methods).means)
+        per_user = m.nameless([method_week(data, *each) for each in zip(weeks, methods, strict=True)])
+        record = MethodRecord(fingerprint, per_user, f"ndcg_at_{k}")
+        log_method(night.mlflow, run, record, seed=night.settings.seed)
+        night.mlflow.end(run)
+
+
+def night_fingerprint(
+    night: "RunContext", data: "EvaluationData", holdouts: Sequence[Holdout], k: int
+) -> EvaluationFingerprint:
+    """The fingerprint of the ingested events, of the labels of every evaluated week, and of their users."""
+    cutoffs = [holdout.cut for holdout in holdouts]
+    labels = [digest([*each.labels.offsets, *each.labels.item_rows, *each.labels.gains]) for each in holdouts]
+    users = [digest(data.user_ids[each.user_rows]) for each in holdouts]
+    events = str(night.summary("events")["fingerprint"])
+    kind = "night" if night.splits.publishes else f"backtest of {len(cutoffs)} weeks to"
+    dataset = f"{kind} {night.splits.as_of}"
+    return EvaluationFingerprint(dataset, events, digest([*cutoffs, *labels]), digest(users), k)
+
+
+def method_week(data: "EvaluationData", week: "EvaluatedWeek", method: MethodMetrics) -> pl.DataFrame:
+    """The per-user metrics of one method and week, with each user's segments; the ids are still in it."""
+    user_ids = pl.Series(data.user_ids[week.users], dtype=pl.String)
+    return m.week_marks(user_ids, method.per_user, users=week.segments, items={})

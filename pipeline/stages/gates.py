@@ -3,9 +3,9 @@
 import numpy as np
 
 from contracts.errors import GateRefused, ReleaseCorrupt, ReleaseMissing
-from evaluation import Verdicts, WeekMetrics, judge, macro_average, markdown, require, verdicts_table
+from evaluation import Verdicts, judge, macro_average, markdown, require, verdicts_table
 from evaluation.results import CHAMPION, FINAL
-from pipeline.metrics_store import REHEARSALS, read_weeks
+from pipeline.metrics_store import VALIDATION, read_weeks
 from pipeline.model_refusals import controlled_by
 from pipeline.run_context import RunContext, Summary
 from serving.releases.publish import load
@@ -64,7 +64,7 @@ def track(night: RunContext, verdicts: Verdicts) -> None:
 def judged(night: RunContext) -> Verdicts:
     """Hold the final ranking against every other method, on the same rows."""
     with night.lake.open_folder("metrics", night.splits.as_of) as folder:
-        weeks, rehearsed = read_weeks(folder), read_weeks(folder / REHEARSALS)
+        weeks, validation = read_weeks(folder), read_weeks(folder / VALIDATION)
     methods = [macro_average(method) for method in zip(*(week.methods for week in weeks), strict=True)]
     named = {method.name: method for method in methods}
     return judge(
@@ -72,8 +72,8 @@ def judged(night: RunContext) -> Verdicts:
         list(named.values()),
         champion=named.get(CHAMPION),
         users=np.concatenate([week.users for week in weeks]),
-        earlier=[WeekMetrics(week.users, week.methods) for week in rehearsed],
-        slices={name: np.concatenate([week.groups[name] for week in weeks]) for name in weeks[0].groups},
+        earlier=validation,
+        slices={name: np.concatenate([week.segments[name] for week in weeks]) for name in weeks[0].segments},
         index_recall=night.summary("metrics")["index_recall_at_100"],
         judged_release_serves=judged_release_serves(night),
         config=night.config.gates,

@@ -1,6 +1,8 @@
-"""The held-out days: retrieval, re-ranking, the final slate and the champion beside every baseline, on the same rows.
+"""The held-out weeks: retrieval, re-ranking, the final list and the champion beside every baseline, on the same rows.
 
-Nothing that is measured here was trained on them: features, retrieval and re-ranker are those of the cut.
+No model that is measured here was trained on them: features, retrieval and re-ranker are those of the cutoff. The flow:
+`evaluation_data` reads what methods are measured on, `offline_inference` gives each method's lists, and `segments` and
+`metrics_store` keep the metrics, which `experiments` logs to MLflow.
 """
 
 from dataclasses import dataclass
@@ -11,75 +13,69 @@ import numpy as np
 import polars as pl
 
 from contracts.errors import ChampionAbsent
-from evaluation import macro_average, metrics_table
+from evaluation import Holdout, macro_average, metrics_table
 from evaluation.results import CHAMPION, FINAL
 from pipeline.champion import Champion, read_champion
-from pipeline.evaluation_data import (
-    EvaluationData,
-    K,
-    baseline_predictions,
-    holdout_at,
-    measure_method,
-    read_evaluation_data,
-)
+from pipeline.evaluation_data import RETRIEVAL_K, EvaluationData, K, holdout_at, measure_method, read_evaluation_data
+from pipeline.experiments.mlflow_logger import log_night
+from pipeline.experiments.run_log import log_methods
 from pipeline.feature_assembly import CatalogSnapshot, FeatureSnapshot, read_catalog, read_snapshot
-from pipeline.metrics_store import REHEARSALS, WeekMetrics, write_weeks
-from pipeline.night_marks import track_methods
-from pipeline.offline_inference import ModelBundle, predict
+from pipeline.metrics_store import VALIDATION, EvaluatedWeek, MetricsTables, intervals_table, write_weeks
+from pipeline.offline_inference import ModelBundle, baseline_lists, predict
 from pipeline.run_context import RunContext, Summary
-from pipeline.segments import user_segments
-from pipeline.slice_tables import items_table, people_table
+from pipeline.segments import item_segments_table, user_segments, user_segments_table
 from pipeline.stages.reranker import file_name
 from pipeline.stages.two_tower import has_tower, load_tower
-from pipeline.telling import Tables, intervals_table, log_night
 from ranking.reranker import Reranker
 from serving.ann_index import ExactIndex, build, recall_against_exact
 
+INTERVAL_METRICS = (f"ndcg_at_{K}", f"recall_at_{K}", f"recall_at_{RETRIEVAL_K}")
 AGREEMENT_K, AGREEMENT_USERS = 100, 1000
-REHEARSAL = "a champion is held to the nights' own week"
+NO_CHAMPION = "a champion is compared on the held-out week alone"
 
 
 @dataclass(frozen=True)
-class MeasuredCut:
-    """What one cut gives: figures of each person, and what each method finds of which items."""
+class CutoffMetrics:
+    """The metrics of every method at one cutoff."""
 
-    week: WeekMetrics
+    holdout: Holdout
+    week: EvaluatedWeek
     items: pl.DataFrame
+    """The metrics by segment of items."""
 
 
 def metrics(night: RunContext) -> Summary:
-    """Measure every method at every measured cut, and how well the index agrees with exact search."""
-    landed, last = read_catalog(night), night.splits.eval_cutoffs[-1]
+    """Measure every method at every evaluation cutoff, and the agreement of the ANN index with exact search."""
+    catalog, splits = read_catalog(night), night.splits
     champion = champion_of(night)
-    with night.lake.open_folder("two_tower", night.splits.as_of) as towers:
-        newest = load_tower(towers, last)
-        questions = read_evaluation_data(night, landed, newest.embed_text(landed.items))
-        cuts = [measure_cut(night, landed, questions, towers, cut, champion) for cut in night.splits.eval_cutoffs]
-        agreement = index_agreement(night, read_snapshot(night, landed, last, newest))
-        before = [measure_cut(night, landed, questions, towers, cut, REHEARSAL) for cut in rehearsed(night, towers)]
-    weeks = [cut.week for cut in cuts]
-    keep(night, weeks, [cut.week for cut in before])
-    means = [macro_average(method) for method in zip(*(week.methods for week in weeks), strict=True)]
-    tables = Tables(metrics_table(means), intervals_table(weeks, night), people_table(weeks[-1]), cuts[-1].items)
+    with night.lake.open_folder("two_tower", splits.as_of) as towers:
+        newest = load_tower(towers, splits.eval_cutoffs[-1])
+        data = read_evaluation_data(night, catalog, newest.embed_text(catalog.items))
+        cutoffs = [measure_cutoff(night, catalog, data, towers, each, champion) for each in splits.eval_cutoffs]
+        agreement = index_agreement(night, read_snapshot(night, catalog, splits.eval_cutoffs[-1], newest))
+        validation = [
+            measure_cutoff(night, catalog, data, towers, each, NO_CHAMPION).week
+            for each in trained_validation_cutoffs(night, towers)
+        ]
+    weeks = [cutoff.week for cutoff in cutoffs]
+    store(night, weeks, validation)
+    tables = tables_of(night, weeks, cutoffs[-1].items)
     summary = {
-        "users": means[0].users,
-        "held_out": f"{night.splits.eval_cutoffs[0]:%Y-%m-%d} to {night.splits.as_of}",
-        "ndcg_at_20": round(means[-1].means[f"ndcg_at_{K}"], 4),
-        "candidate_recall": round(float(np.mean([week.candidate_recall for week in weeks])), 4),
+        **headline(night, weeks, tables),
         "index_recall_at_100": round(agreement, 4),
-        "champion": told(champion),
+        "champion": champion_summary(champion),
         "table": tables.means.to_dicts(),
         "intervals": tables.intervals.to_dicts(),
-        "people": of_lists_served(tables.people),
-        "items": of_lists_served(tables.items),
+        "people": served_lists(tables.people),
+        "items": served_lists(tables.items),
     }
     log_night(night, tables, summary)
-    track_methods(night, questions, weeks)
+    log_methods(night, data, [(cutoff.week, cutoff.holdout) for cutoff in cutoffs], k=K)
     return summary
 
 
 def champion_of(night: RunContext) -> Champion | str:
-    """The serving release as of the first measured cut, or why it cannot be measured."""
+    """The serving release as of the first evaluation cutoff, or the reason why it cannot be measured."""
     if not night.splits.publishes:
         return "nothing is published, so nothing is compared with a champion"
     try:
@@ -88,67 +84,86 @@ def champion_of(night: RunContext) -> Champion | str:
         return str(absent)
 
 
-def told(champion: Champion | str) -> dict[str, str]:
+def champion_summary(champion: Champion | str) -> dict[str, str]:
     """The champion in a summary: `version` and `cut`, or `absent` with the reason."""
     if isinstance(champion, str):
         return {"absent": champion}
-    return {"version": champion.version, "cut": f"{champion.cut:%Y-%m-%d}"}
+    return {"version": champion.version, "cut": f"{champion.cutoff:%Y-%m-%d}"}
 
 
-def measure_cut(
+def measure_cutoff(
     night: RunContext,
-    landed: CatalogSnapshot,
-    questions: EvaluationData,
+    catalog: CatalogSnapshot,
+    data: EvaluationData,
     towers: Path,
-    cut: datetime,
+    cutoff: datetime,
     champion: Champion | str,
-) -> MeasuredCut:
-    """Every method on the days after one cut."""
-    holdout, config = holdout_at(night, questions, cut), night.config
-    models = ModelBundle(load_tower(towers, cut), reranker_at(night, cut), config.ranking, config.index)
-    ours = predict(night, landed, questions, holdout, models)
-    lists = baseline_predictions(night, questions, holdout)
+) -> CutoffMetrics:
+    """Every method on the label window of one cutoff."""
+    holdout, config = holdout_at(night, data, cutoff), night.config
+    models = ModelBundle(load_tower(towers, cutoff), reranker_at(night, cutoff), config.ranking, config.index)
+    ours = predict(night, catalog, data, holdout, models)
+    lists = baseline_lists(night, data, holdout)
     if isinstance(champion, Champion):
-        lists[CHAMPION] = predict(night, landed, questions, holdout, champion.models).lists[FINAL]
+        lists[CHAMPION] = predict(night, catalog, data, holdout, champion.models).lists[FINAL]
     lists |= ours.lists
-    methods = [measure_method(name, answer, questions, holdout) for name, answer in lists.items()]
-    groups = user_segments(landed, questions, holdout)
-    week = WeekMetrics(cut, holdout.user_rows, methods, ours.candidate_recall, groups)
-    return MeasuredCut(week, items_table(lists, holdout, questions.catalogue))
+    methods = [measure_method(name, ranked, data, holdout) for name, ranked in lists.items()]
+    segments = user_segments(catalog, data, holdout)
+    week = EvaluatedWeek(holdout.user_rows, methods, cutoff, ours.candidate_recall, segments)
+    return CutoffMetrics(holdout, week, item_segments_table(lists, holdout, data.catalogue))
 
 
-def rehearsed(night: RunContext, towers: Path) -> list[datetime]:
-    """The weeks before the holdout whose re-ranker had something to learn from."""
+def trained_validation_cutoffs(night: RunContext, towers: Path) -> list[datetime]:
+    """The validation cutoffs that have a re-ranker: those with examples to train on."""
     with night.lake.open_folder("reranker", night.splits.as_of) as rerankers:
         return [
-            cut
-            for cut in night.splits.validation_cutoffs
-            if has_tower(towers, cut) and (rerankers / file_name(cut)).exists()
+            cutoff
+            for cutoff in night.splits.validation_cutoffs
+            if has_tower(towers, cutoff) and (rerankers / file_name(cutoff)).exists()
         ]
 
 
-def reranker_at(night: RunContext, cut: datetime) -> Reranker:
-    """The re-ranker that is used at a cut."""
+def reranker_at(night: RunContext, cutoff: datetime) -> Reranker:
+    """The re-ranker that is used at a cutoff."""
     with night.lake.open_folder("reranker", night.splits.as_of) as folder:
-        return Reranker.load(folder / file_name(cut))
+        return Reranker.load(folder / file_name(cutoff))
 
 
-def index_agreement(night: RunContext, view: FeatureSnapshot) -> float:
-    """Recall@100 of the index that would serve, against exact search."""
-    items, queries = view.items, view.users.vectors[:AGREEMENT_USERS]
+def index_agreement(night: RunContext, snapshot: FeatureSnapshot) -> float:
+    """Recall@100 of the ANN index that would serve, against exact search."""
+    items, queries = snapshot.items, snapshot.users.vectors[:AGREEMENT_USERS]
     exact = ExactIndex(items.vectors, items.ids, night.config.index.metric)
     served = build(items.vectors, items.ids, night.config.index)
     return recall_against_exact(served.search(queries, AGREEMENT_K), exact.search(queries, AGREEMENT_K))
 
 
-def keep(night: RunContext, weeks: list[WeekMetrics], before: list[WeekMetrics]) -> None:
-    """Per-user figures, without ids, for the gates and for whoever compares nights."""
+def store(night: RunContext, weeks: list[EvaluatedWeek], validation: list[EvaluatedWeek]) -> None:
+    """Store per-user metrics, without ids, for the gates and for comparisons of nights."""
     with night.lake.new_folder("metrics", night.splits.as_of) as folder:
         write_weeks(weeks, folder)
-        if before:
-            write_weeks(before, folder / REHEARSALS)
+        if validation:
+            write_weeks(validation, folder / VALIDATION)
 
 
-def of_lists_served(table: pl.DataFrame) -> list[dict[str, object]]:
+def tables_of(night: RunContext, weeks: list[EvaluatedWeek], items: pl.DataFrame) -> MetricsTables:
+    """The means, intervals and segments of all methods; segments describe the last week."""
+    gates = night.config.gates
+    intervals = intervals_table(weeks, INTERVAL_METRICS, confidence=gates.confidence, seed=gates.seed)
+    means = [macro_average(methods) for methods in zip(*(week.methods for week in weeks), strict=True)]
+    return MetricsTables(metrics_table(means), intervals, user_segments_table(weeks[-1]), items)
+
+
+def headline(night: RunContext, weeks: list[EvaluatedWeek], tables: MetricsTables) -> Summary:
+    """The figures of the night that the console prints in one line."""
+    final = tables.means.row(-1, named=True)
+    return {
+        "users": tables.means["users"][0],
+        "held_out": f"{night.splits.eval_cutoffs[0]:%Y-%m-%d} to {night.splits.as_of}",
+        "ndcg_at_20": round(final[f"ndcg_at_{K}"], 4),
+        "candidate_recall": round(float(np.mean([week.candidate_recall for week in weeks])), 4),
+    }
+
+
+def served_lists(table: pl.DataFrame) -> list[dict[str, object]]:
     """The rows of the final list and of the champion's."""
     return table.filter(pl.col("method").is_in([FINAL, CHAMPION])).to_dicts()

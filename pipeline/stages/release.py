@@ -10,7 +10,7 @@ from contracts import SubjectType
 from contracts.errors import NightFailed
 from contracts.opt_out_flags import UNREADABLE
 from contracts.schemas import WINDOWS_DAYS
-from pipeline.champion import keep_models
+from pipeline.champion import store_models
 from pipeline.feature_assembly import FeatureSnapshot, read_catalog, read_items, read_snapshot
 from pipeline.ingestion.landed import opted_out
 from pipeline.model_refusals import SUMMARY as NOT_PROFILED
@@ -50,7 +50,7 @@ def release(night: RunContext) -> Summary:
         tower = fingerprint(towers / folder_name(night.splits.end))
         contents = contents_of(night, view, tower, rerankers / file_name(night.splits.end))
         write_release(contents, Path(folder) / "release")
-        keep_models(night, towers, rerankers, tower)  # before the switch: whatever serves can be measured
+        store_models(night, towers, rerankers, tower)  # before the switch: whatever serves can be measured
         manifest = publish(Path(folder) / "release", night.releases)
     night.pending_events.forget_before(night.splits.end)
     night.mlflow.end(night.mlflow_run)

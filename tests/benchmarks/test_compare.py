@@ -112,7 +112,7 @@ def test_the_newest_of_a_name_is_meant(out: Path) -> None:
         ("deadbeef", UnknownRun, "deadbeef: no such run"),
         ("ab", UnknownRun, "ab: give a run's id, at least 4 characters of it, or experiment/name"),
         ("bench/it's", UnknownRun, "a name with a quote cannot be searched for"),
-        ("bench/retrieval ml-1m", NotComparable, "keeps no marks of people; compare one of its methods: item_knn"),
+        ("bench/retrieval ml-1m", NotComparable, "holds no per-user metrics; compare one of its methods: item_knn"),
     ],
 )
 def test_a_run_that_is_not_there_is_one_line(out: Path, word: str, kind: type[Exception], told: str) -> None:

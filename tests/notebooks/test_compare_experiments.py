@@ -16,7 +16,7 @@ def test_the_notebook_runs(tmp_path: Path, monkeypatch) -> None:
     outputs = [out for cell in notebook.cells for out in cell.get("outputs", [])]
     assert sum("image/png" in out.get("data", {}) for out in outputs) == 4
     printed = "".join(out.get("text", "") + out.get("data", {}).get("text/plain", "") for out in outputs)
-    assert "One question: deskdrop, k 20, 70 people" in printed
+    assert "One question: deskdrop, k 20, 70 users" in printed
     assert (
         printed.count("A and B cannot be told apart") + printed.count("B is better") + printed.count("B is worse") == 2
     )

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from contracts.errors import ChampionAbsent
-from pipeline.champion import KEPT, TABLE, read_champion
+from pipeline.champion import DESCRIPTION, TABLE, read_champion
 from pipeline.feature_assembly import read_catalog, read_snapshot
 from pipeline.lake import Lake
 from pipeline.run_context import RunContext, open_run_context
@@ -46,7 +46,7 @@ def test_the_next_nights_see_the_models_of_the_measured_cut(crossed: Path) -> No
     version = publish.current(crossed / "releases")
     for cut in (END - WEEK, END - WEEK + timedelta(days=1), END - timedelta(days=1)):
         champion = read_champion(tomorrow(crossed), cut)
-        assert (champion.version, champion.cut) == (version, END - WEEK)
+        assert (champion.version, champion.cutoff) == (version, END - WEEK)
 
 
 def test_a_night_that_runs_again_is_not_held_against_itself(crossed: Path) -> None:
@@ -56,7 +56,7 @@ def test_a_night_that_runs_again_is_not_held_against_itself(crossed: Path) -> No
 
 def test_a_week_later_the_release_itself_answers(crossed: Path) -> None:
     champion, release = read_champion(tomorrow(crossed), END), publish.load(crossed / "releases")
-    assert champion.cut == END
+    assert champion.cutoff == END
     view = read_snapshot(night(crossed), read_catalog(night(crossed)), END, champion.models.tower)
     np.testing.assert_allclose(view.items.vectors, release.items.vectors, atol=1e-6)
     assert champion.models.ranking == release.ranking
@@ -68,7 +68,7 @@ def test_an_earlier_night_has_no_champion(crossed: Path) -> None:
 
 
 def test_models_of_another_night_are_not_taken_for_the_releases(lake: Path) -> None:
-    path = kept(lake) / KEPT
+    path = kept(lake) / DESCRIPTION
     path.write_text(json.dumps(json.loads(path.read_text()) | {"ranker": "0" * 64}))
     with pytest.raises(ChampionAbsent, match="a later night of the same day has replaced the models"):
         read_champion(tomorrow(lake), END)
