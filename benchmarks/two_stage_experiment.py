@@ -85,7 +85,7 @@ def taught(world: ExperimentContext) -> tuple[dict[datetime, LabelledPairs], dic
     user_rows = world.teachers(view)
     tops = {RETRIEVAL: retrieved(world, view, asked.pairs, user_rows)}
     for name in KNOWN:
-        reranker = world.train(name, [lessons[cut] for cut in plan.training_cutoffs(view.cut)])
+        reranker = world.train(name, [lessons[cut] for cut in plan.training_cutoffs(view.cutoff)])
         tops[name] = top_of(world, asked, world.score(name, reranker, asked), user_rows)
     user_ids = pl.Series(view.users.ids[user_rows], dtype=pl.String)
     return lessons, {name: world.ndcg(top, view, user_ids, world.job.split.validation) for name, top in tops.items()}
@@ -109,7 +109,7 @@ def listed(
     """Train one of the re-rankers that is used at the test's cut; and its lists of the test's people. `before` are the
     seconds that fit and lists have taken already."""
     started = time.perf_counter()
-    reranker = world.train(name, [lessons[cut] for cut in world.job.plan.training_cutoffs(asked.view.cut)])
+    reranker = world.train(name, [lessons[cut] for cut in world.job.plan.training_cutoffs(asked.view.cutoff)])
     fit_seconds = before[0] + time.perf_counter() - started
     started = time.perf_counter()
     top = top_of(world, asked, world.score(name, reranker, asked), asked_rows(world, asked.view))

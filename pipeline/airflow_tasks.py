@@ -1,4 +1,4 @@
-"""How Airflow runs a stage: our refusals are final, everything else is tried again."""
+"""How Airflow runs a stage: a refusal of tastefeed is final, any other error is retried."""
 
 from contextlib import suppress
 from datetime import date
@@ -7,7 +7,7 @@ from airflow.sdk.exceptions import AirflowFailException
 
 from contracts import Settings
 from contracts.errors import TastefeedError
-from pipeline.interruption import asked_to_end
+from pipeline.interruption import interrupted
 from pipeline.os_errors import LASTING, one_line
 from pipeline.run_context import RunContext, open_run_context
 from pipeline.stage_runner import run_stage
@@ -16,8 +16,8 @@ INTERRUPTED = "interrupted"
 
 
 def run_task(stage: str, lake: str, as_of: str) -> None:
-    """Run one stage of one night. Raises `AirflowFailException`, which is not retried, for what a retry cannot mend."""
-    if asked_to_end():
+    """Run one stage of one night. Raises `AirflowFailException`, which is not retried, where a retry cannot help."""
+    if interrupted():
         raise AirflowFailException(INTERRUPTED)
     settings = Settings()
     night = open_run_context(lake or settings.lake, date.fromisoformat(as_of), settings)
@@ -34,6 +34,6 @@ def run_task(stage: str, lake: str, as_of: str) -> None:
 
 
 def _final(night: RunContext, stage: str, error: Exception, message: str) -> AirflowFailException:
-    with suppress(OSError):  # a disk that is full may not even take this note
+    with suppress(OSError):  # a full disk may not even hold this note
         night.write_summary("refusal", {"stage": stage, "error": type(error).__name__, "message": message})
     return AirflowFailException(message)

@@ -34,7 +34,7 @@ def show_night(night: RunContext) -> None:
     if refusal := night.summary(NOT_PROFILED):
         show_not_profiled(night, refusal)
         return
-    show_measured(night)
+    show_metrics(night)
     console.print(f"\nrelease [bold]{night.summary('release')['version']}[/] serves {night.home.url}/releases\n")
     show_feeds(night)
     console.print("next: make serve, make test, make mlflow; or read docs/")
@@ -42,7 +42,7 @@ def show_night(night: RunContext) -> None:
 
 def show_not_profiled(night: RunContext, refusal: Summary) -> None:
     """As far as the night came, the list of everyone, and why it is no more than that."""
-    show_measured(night)
+    show_metrics(night)
     console.print()
     show_feed(everyones_feed(night), "feed of everyone")
     console.print(f"no model of this night serves: {escape(refusal['message'])}")
@@ -53,7 +53,7 @@ def show_not_profiled(night: RunContext, refusal: Summary) -> None:
     console.print("everyone (fresh and popular items in turns), until a night with models passes its gates")
 
 
-def show_measured(night: RunContext) -> None:
+def show_metrics(night: RunContext) -> None:
     """Stage times, metrics beside the baselines, and what the gates say, as far as a night came."""
     console.print()
     console.print(stage_times(night))

@@ -1,7 +1,7 @@
-"""From the lake's tables to the arrays that ranking and releases work on.
+"""Assemble the arrays that ranking and releases use from the tables of the lake.
 
-A view holds what may be recommended at its cut: items that exist and nobody excluded. Its rows are its own; where views
-are measured side by side, `catalogue_rows` says which row of the whole landed catalogue each one is.
+A snapshot holds the items that may be recommended at its cutoff: they exist by then and no opt-out excludes them. Its
+rows are numbered within the snapshot; `catalogue_rows` maps them to rows of the whole ingested catalogue.
 """
 
 from collections.abc import Sequence
@@ -25,10 +25,10 @@ SECONDS_AN_HOUR = 3600
 
 
 class Tower(Protocol):
-    """A retrieval of any make, as of one cut: what gives items, titles and users their vectors."""
+    """A retrieval model as of one cutoff, which embeds items, texts and users."""
 
     def embed_items(self, items: pl.DataFrame, as_of: datetime) -> Floats:
-        """[I, D] one vector a row of the items table."""
+        """[I, D] one vector for each row of the items table."""
         ...
 
     def embed_text(self, items: pl.DataFrame) -> Floats:
@@ -38,28 +38,28 @@ class Tower(Protocol):
     def embed_users(
         self, examples: pl.DataFrame, items: pl.DataFrame, as_of: datetime, users: pl.DataFrame | None = None
     ) -> Floats:
-        """[U, D] one vector a row of retrieval_examples."""
+        """[U, D] one vector for each row of retrieval_examples."""
         ...
 
 
 @dataclass(frozen=True)
 class FeatureSnapshot:
-    """Everything the re-ranker may know at one cut."""
+    """The input of the re-ranker as of one cutoff."""
 
-    cut: datetime
+    cutoff: datetime
     items: Items
     users: Users
-    catalogue_rows: Rows  # [I] rows of the landed catalogue
+    catalogue_rows: Rows  # [I] rows of the ingested catalogue
 
     @property
     def hours(self) -> float:
-        """The cut in hours since 1970."""
-        return self.cut.timestamp() / SECONDS_AN_HOUR
+        """The cutoff in hours since 1970."""
+        return self.cutoff.timestamp() / SECONDS_AN_HOUR
 
 
 @dataclass(frozen=True)
 class CatalogSnapshot:
-    """The landed items, ordered by id, the landed users, and the vocabularies that codes refer to."""
+    """The ingested items, ordered by id, the ingested users, and the vocabularies that codes refer to."""
 
     items: pl.DataFrame
     users: pl.DataFrame
@@ -71,7 +71,7 @@ class CatalogSnapshot:
 
 
 def read_catalog(night: RunContext) -> CatalogSnapshot:
-    """The landed items and users of a lake."""
+    """The ingested items and users of a lake."""
     named, users = known_items(night.home, night.opt_outs), landed_users(night.home.url)
     items = without_opted_out_creators(named, night.opt_outs)
     return CatalogSnapshot(
@@ -85,23 +85,27 @@ def read_catalog(night: RunContext) -> CatalogSnapshot:
     )
 
 
-def read_snapshot(night: RunContext, landed: CatalogSnapshot, cut: datetime, tower: Tower) -> FeatureSnapshot:
-    """Features, vectors and histories as of `cut`."""
-    items, rows = read_items(night, landed, cut, tower)
-    return FeatureSnapshot(cut, items, _users(night, landed, items.ids, cut, tower), rows)
+def read_snapshot(night: RunContext, catalog: CatalogSnapshot, cutoff: datetime, tower: Tower) -> FeatureSnapshot:
+    """Features, vectors and histories as of `cutoff`."""
+    items, rows = read_items(night, catalog, cutoff, tower)
+    return FeatureSnapshot(cutoff, items, _users(night, catalog, items.ids, cutoff, tower), rows)
 
 
-def read_items(night: RunContext, landed: CatalogSnapshot, cut: datetime, tower: Tower | None) -> tuple[Items, Rows]:
-    """What may be recommended as of `cut`, with its rows [I] of the landed catalogue; vectors of no size without a
-    tower."""
-    features = at_cutoff(night, "item_features", cut).collect()
-    exists = landed.items[c.ITEM_ID].is_in(features[c.ITEM_ID].implode()).to_numpy()
-    rows = np.flatnonzero(exists & ~landed.excluded).astype(np.int32)
-    return _items(landed, landed.items[rows], features, cut, tower), rows
+def read_items(
+    night: RunContext, catalog: CatalogSnapshot, cutoff: datetime, tower: Tower | None
+) -> tuple[Items, Rows]:
+    """The items that may be recommended as of `cutoff`, and their rows [I] of the ingested catalogue.
+
+    Without a tower the vectors have no columns.
+    """
+    features = at_cutoff(night, "item_features", cutoff).collect()
+    exists = catalog.items[c.ITEM_ID].is_in(features[c.ITEM_ID].implode()).to_numpy()
+    rows = np.flatnonzero(exists & ~catalog.excluded).astype(np.int32)
+    return _items(catalog, catalog.items[rows], features, cutoff, tower), rows
 
 
 def _excluded(night: RunContext, named: pl.DataFrame) -> NDArray[np.bool_]:
-    """[I] whether each item or its creator opted out; `named` still has the creators who opted out as users."""
+    """[I] whether each item or its creator opted out; `named` still has the creators that opted out as users."""
     flag = (Flag.RECOMMENDATION,)
     items = list(opted_out(night.opt_outs, SubjectType.ITEM, flag))
     creators = list(opted_out(night.opt_outs, SubjectType.CREATOR, flag))
@@ -109,13 +113,13 @@ def _excluded(night: RunContext, named: pl.DataFrame) -> NDArray[np.bool_]:
     return named.select(out).to_series().to_numpy()
 
 
-def at_cutoff(night: RunContext, table: str, cut: datetime) -> pl.LazyFrame:
-    """The rows of a derived table that were computed for one cut."""
-    return night.lake.scan(table, night.splits.as_of).filter(pl.col(c.CUT) == cut)
+def at_cutoff(night: RunContext, table: str, cutoff: datetime) -> pl.LazyFrame:
+    """The rows of a derived table that were computed for one cutoff."""
+    return night.lake.scan(table, night.splits.as_of).filter(pl.col(c.CUT) == cutoff)
 
 
 def rows_of(ids: pl.Series, row_ids: Ids) -> pl.Series:
-    """The row of each id in `row_ids`; null where it has none."""
+    """The row of each id in `row_ids`; null for an id that is not among them."""
     lookup = pl.DataFrame(
         {"id": row_ids, "row": np.arange(len(row_ids), dtype=np.int32)}, schema_overrides={"id": pl.String}
     )
@@ -123,37 +127,37 @@ def rows_of(ids: pl.Series, row_ids: Ids) -> pl.Series:
 
 
 def _items(
-    landed: CatalogSnapshot, frame: pl.DataFrame, features: pl.DataFrame, cut: datetime, tower: Tower | None
+    catalog: CatalogSnapshot, frame: pl.DataFrame, features: pl.DataFrame, cutoff: datetime, tower: Tower | None
 ) -> Items:
     none = np.zeros((len(frame), 0), np.float32)
     features = frame.select(c.ITEM_ID).join(features, on=c.ITEM_ID, how="left", maintain_order="left")
     categories = frame[c.CATEGORIES].list.drop_nulls()
     return Items(
         ids=ids_of(frame[c.ITEM_ID]),
-        creator=_codes(frame[c.CREATOR_ID], landed.creators),
-        language=_codes(frame[c.LANGUAGE], landed.languages),
+        creator=_codes(frame[c.CREATOR_ID], catalog.creators),
+        language=_codes(frame[c.LANGUAGE], catalog.languages),
         category_offsets=_offsets(categories.list.len()),
-        category_codes=_codes(categories.explode().drop_nulls(), landed.categories),
+        category_codes=_codes(categories.explode().drop_nulls(), catalog.categories),
         created_hours=_hours(frame[c.CREATED_AT]),
-        vectors=tower.embed_items(frame, cut) if tower else none,
+        vectors=tower.embed_items(frame, cutoff) if tower else none,
         text_vectors=tower.embed_text(frame) if tower else none,
         features=_matrix(features, ITEM_FEATURE_NAMES),
     )
 
 
-def _users(night: RunContext, landed: CatalogSnapshot, item_ids: Ids, cut: datetime, tower: Tower) -> Users:
-    examples = at_cutoff(night, "retrieval_examples", cut).sort(c.USER_ID).collect()
+def _users(night: RunContext, catalog: CatalogSnapshot, item_ids: Ids, cutoff: datetime, tower: Tower) -> Users:
+    examples = at_cutoff(night, "retrieval_examples", cutoff).sort(c.USER_ID).collect()
     ids = examples.select(c.USER_ID)
     features = ids.join(
-        at_cutoff(night, "user_features", cut).collect(), on=c.USER_ID, how="left", maintain_order="left"
+        at_cutoff(night, "user_features", cutoff).collect(), on=c.USER_ID, how="left", maintain_order="left"
     )
-    regions = ids.join(landed.users, on=c.USER_ID, how="left", maintain_order="left")[c.REGION]
+    regions = ids.join(catalog.users, on=c.USER_ID, how="left", maintain_order="left")[c.REGION]
     user_ids = ids_of(ids[c.USER_ID])
-    history = _history(night, cut, user_ids, item_ids)
+    history = _history(night, cutoff, user_ids, item_ids)
     return Users(
         ids=user_ids,
-        region=_codes(regions, landed.regions),
-        vectors=tower.embed_users(examples, landed.items, cut, landed.users),
+        region=_codes(regions, catalog.regions),
+        vectors=tower.embed_users(examples, catalog.items, cutoff, catalog.users),
         features=_matrix(features, USER_FEATURE_NAMES),
         history_offsets=np.searchsorted(history["user"].to_numpy(), np.arange(len(user_ids) + 1)),
         history_items=history["item"].to_numpy(),
@@ -163,11 +167,11 @@ def _users(night: RunContext, landed: CatalogSnapshot, item_ids: Ids, cut: datet
     )
 
 
-def _history(night: RunContext, cut: datetime, user_ids: Ids, item_ids: Ids) -> pl.DataFrame:
+def _history(night: RunContext, cutoff: datetime, user_ids: Ids, item_ids: Ids) -> pl.DataFrame:
     """Clicked, saved and hidden items of the users, by user row, oldest first."""
-    touched = at_cutoff(night, "interactions", cut).filter(pl.sum_horizontal("clicks", "saves", "hides") > 0).collect()
+    rows = at_cutoff(night, "interactions", cutoff).filter(pl.sum_horizontal("clicks", "saves", "hides") > 0).collect()
     return (
-        touched.with_columns(user=rows_of(touched[c.USER_ID], user_ids), item=rows_of(touched[c.ITEM_ID], item_ids))
+        rows.with_columns(user=rows_of(rows[c.USER_ID], user_ids), item=rows_of(rows[c.ITEM_ID], item_ids))
         .drop_nulls(["user", "item"])
         .sort("user", "last_at", "item")
     )

@@ -1,4 +1,4 @@
-"""Ctrl-C in a night that runs in this process: Airflow takes it for a failed task, and would try that again."""
+"""Ctrl-C in a night that runs in this process: Airflow treats it as a failed task, which it would retry."""
 
 import signal
 from collections.abc import Iterator
@@ -6,32 +6,32 @@ from contextlib import contextmanager
 from threading import Event, current_thread, main_thread
 from types import FrameType
 
-_ASKED = Event()
+_PRESSED = Event()
 
 
-def asked_to_end() -> bool:
+def interrupted() -> bool:
     """Whether Ctrl-C was pressed in the night that is running."""
-    return _ASKED.is_set()
+    return _PRESSED.is_set()
 
 
 @contextmanager
 def ending_at_ctrl_c() -> Iterator[None]:
-    """Within this block Ctrl-C is remembered, whoever catches it. Raises `KeyboardInterrupt` at the end if it came."""
+    """Record Ctrl-C within this block, even if other code catches it; then raise `KeyboardInterrupt` at the end."""
     before = signal.getsignal(signal.SIGINT)
     if before is not signal.default_int_handler or current_thread() is not main_thread():
-        yield  # somebody else's to handle, or ignored as in a job of the background
+        yield  # another handler is installed, or the signal is ignored, as in a background job
         return
-    signal.signal(signal.SIGINT, _remember)
+    signal.signal(signal.SIGINT, _record)
     try:
         yield
     finally:
         signal.signal(signal.SIGINT, before)
-        asked = asked_to_end()
-        _ASKED.clear()
-        if asked:
+        pressed = interrupted()
+        _PRESSED.clear()
+        if pressed:
             raise KeyboardInterrupt
 
 
-def _remember(_number: int, _frame: FrameType | None) -> None:
-    _ASKED.set()
+def _record(_number: int, _frame: FrameType | None) -> None:
+    _PRESSED.set()
     raise KeyboardInterrupt

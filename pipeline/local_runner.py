@@ -1,4 +1,4 @@
-"""The night in this process: the very DAG that Airflow schedules, run with `dag.test`."""
+"""The night in this process: the DAG that Airflow schedules, run with `dag.test`."""
 
 import os
 import sys
@@ -14,7 +14,7 @@ from contracts import Settings
 from contracts.errors import NightFailed, NightRunning
 from features import warm_up
 from pipeline.as_of_day import day_of_night
-from pipeline.console_report import show_measured
+from pipeline.console_report import show_metrics
 from pipeline.interruption import ending_at_ctrl_c
 from pipeline.lake import Lake
 from pipeline.os_errors import require_writable
@@ -26,9 +26,11 @@ ROOT = Path(__file__).parents[1]
 
 
 @contextmanager
-def alone(lake: Lake) -> Iterator[None]:
-    """Hold the lake for one night. Raises `NightRunning` where another process holds it, `OSError` where its folder
-    cannot be written to."""
+def locked(lake: Lake) -> Iterator[None]:
+    """Lock the lake for one night.
+
+    Raises `NightRunning` where another process holds the lock, `OSError` where the folder cannot be written to.
+    """
     lake.folder.mkdir(parents=True, exist_ok=True)
     require_writable(lake.folder)
     lock = FileLock(lake.folder / ".night.lock")
@@ -43,7 +45,7 @@ def alone(lake: Lake) -> Iterator[None]:
 
 
 def airflow_environment(settings: Settings, home: Lake, *, debug: bool = False) -> dict[str, str]:
-    """Airflow's settings for one process: its home beside the lake, our DAGs, and no traceback unless asked for."""
+    """Airflow's settings for one process: its home in the lake, the folder of DAGs, tracebacks with `debug` alone."""
     airflow_home = settings.airflow_home or home.folder.absolute() / ".airflow"
     return {
         "AIRFLOW_HOME": str(airflow_home),
@@ -55,14 +57,14 @@ def airflow_environment(settings: Settings, home: Lake, *, debug: bool = False) 
 
 
 def run_nightly(lake: str, as_of: date | None, settings: Settings, *, debug: bool = False) -> RunContext:
-    """Run the night of a day and return it.
+    """Run the night of a day and return its context.
 
-    Raises `OutlierDay`, `UnreadableInput` and `NightRunning` before it starts, and `NightFailed`.
+    Raises `OutlierDay`, `UnreadableInput` and `NightRunning` before the night starts, and `NightFailed`.
     """
     home = Lake(lake)
     day = day_of_night(home, as_of, settings.model_copy(update={"lake": lake}))
     night = open_run_context(lake, day, settings)
-    with alone(home):
+    with locked(home):
         warm_up(night.settings)  # while Airflow starts
         with ending_at_ctrl_c():
             _run_dag(night, airflow_environment(settings, home, debug=debug))
@@ -74,7 +76,7 @@ def _run_dag(night: RunContext, airflow: dict[str, str]) -> None:
     if str(ROOT) not in sys.path:
         sys.path.insert(0, str(ROOT))
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Airflow's own deprecations are none of the reader's business
+        warnings.simplefilter("ignore")  # deprecations inside Airflow do not concern the user
         from airflow.utils.db import upgradedb  # noqa: PLC0415  Airflow reads its environment when imported
 
         upgradedb()
@@ -88,10 +90,10 @@ def _run_dag(night: RunContext, airflow: dict[str, str]) -> None:
 
 
 def _failure(night: RunContext, failed: str) -> NightFailed:
-    """What to tell of a night that failed; where the gates refused it, its figures are printed first."""
+    """The error of a night that failed; where the gates refused it, its metrics are printed first."""
     refusal = night.summary("refusal")
     if refusal.get("stage") == "gates":
-        show_measured(night)
+        show_metrics(night)
     return NightFailed(
         refusal.get("message")
         or f"night {night.splits.as_of}: {failed} failed; `tastefeed --debug nightly` shows the traceback"

@@ -1,4 +1,4 @@
-"""What each component of the night is: its own config, reachable as `TASTEFEED_<COMPONENT>__<FIELD>`."""
+"""The configs of the night's components. The environment variable `TASTEFEED_<COMPONENT>__<FIELD>` sets a field."""
 
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -10,7 +10,7 @@ from serving.ann_index import IndexConfig
 
 
 class NightConfig(BaseSettings):
-    """The components' configs; for example `TASTEFEED_TWO_TOWER__EPOCHS=5`."""
+    """The config of each component; for example `TASTEFEED_TWO_TOWER__EPOCHS=5`."""
 
     model_config = SettingsConfigDict(env_prefix="TASTEFEED_", env_nested_delimiter="__", frozen=True, extra="forbid")
 
@@ -24,5 +24,5 @@ class NightConfig(BaseSettings):
 
     @property
     def continued(self) -> TwoTowerConfig:
-        """The two-tower's config where it continues an earlier model: a few epochs over all there is by then."""
+        """The two-tower's config where it continues an earlier model: a few epochs over all examples, no validation."""
         return self.two_tower.model_copy(update={"epochs": self.epochs_a_cut, "validation_days": 0.0})

@@ -27,13 +27,16 @@ if TYPE_CHECKING:
     from pipeline.experiments.mlflow_logger import MlflowLogger
 
 Summary = dict[str, Any]
-"""What a stage tells of its work: counts, figures, names. Never a user."""
+"""The counts, figures and names that a stage reports; never a user id."""
 
 
 @dataclass(frozen=True)
 class RunContext:
-    """One run over one lake. `home` holds landing zone, opt-outs and releases; `lake` the derived tables, which a
-    backtest keeps in a scratch lake."""
+    """One run over one lake.
+
+    `home` holds the landing zone, the opt-outs and the releases. `lake` holds the derived tables; a backtest keeps
+    those in a scratch lake.
+    """
 
     home: Lake
     lake: Lake
@@ -43,7 +46,7 @@ class RunContext:
 
     @cached_property
     def spark(self) -> "SparkSession":
-        """The process's Spark session."""
+        """The Spark session of this process."""
         from features import spark  # noqa: PLC0415  half the stages need no JVM
 
         return spark(self.settings)
@@ -55,12 +58,12 @@ class RunContext:
 
     @property
     def opt_outs(self) -> OptOutStore:
-        """The opt-out store, read at each question."""
+        """The opt-out store, which is read at each call."""
         return self.wishes.opt_outs
 
     @property
     def pending_events(self) -> PendingEvents:
-        """The events that were posted to the server."""
+        """The events that were posted to the server and are not yet ingested."""
         return self.wishes.pending
 
     @property
@@ -70,7 +73,7 @@ class RunContext:
 
     @cached_property
     def mlflow(self) -> "MlflowLogger":
-        """The night's runs in MLflow."""
+        """The logger of the night's runs in MLflow."""
         from pipeline.experiments.mlflow_logger import MlflowLogger  # noqa: PLC0415  slow to import, and few stages track
 
         return MlflowLogger(self.settings, self.home)
@@ -85,19 +88,19 @@ class RunContext:
 
     @property
     def mlflow_run(self) -> str:
-        """The night's parent run in MLflow, opened by the first stage."""
+        """The id of the night's parent run in MLflow, which the first stage opens."""
         return str(self.summary("forget")["mlflow_run"])
 
     def count(self, table: str) -> int:
-        """Rows of a derived table of this run."""
+        """The number of rows of a derived table of this run."""
         return int(self.lake.dataset(table, self.splits.as_of).count_rows())
 
     def unreadable_users(self) -> "DataFrame":
-        """Users of whom nothing may be read."""
+        """The users whose data must not be read."""
         return self._users(UNREADABLE)
 
     def untrainable_users(self) -> "DataFrame":
-        """Users who may teach nothing that is shared."""
+        """The users whose data must not train a shared model."""
         return self._users((*UNREADABLE, Flag.TRAINING))
 
     def _users(self, flags: Iterable[Flag]) -> "DataFrame":
@@ -106,26 +109,26 @@ class RunContext:
         return self.spark.createDataFrame(pa.table({c.USER_ID: pa.array(sorted(users), pa.string())}))
 
     def write_summary(self, stage: str, summary: Summary) -> None:
-        """Keep what a stage said, replacing what it said before."""
+        """Write the summary of a stage, in place of an earlier one."""
         path = self._summary_path(stage)
         self.lake.fs.makedirs(path.rsplit("/", 1)[0], exist_ok=True)
         self.lake.replace_file(path, json.dumps(summary, indent=1, default=str).encode())
 
     def clear_summaries(self) -> None:
-        """Begin anew: what an earlier run of this night said is not said of this one."""
+        """Remove the summaries of an earlier run of this night."""
         folder = self.lake.partition("nights", self.splits.as_of)
         if self.lake.fs.exists(folder):
             self.lake.fs.rm(folder, recursive=True)
 
     def summary(self, stage: str) -> Summary:
-        """What a stage said last; empty where it has not run."""
+        """The last summary of a stage; empty where it has not run."""
         try:
             return dict(json.loads(self.lake.fs.cat_file(self._summary_path(stage))))
         except FileNotFoundError:
             return {}
 
     def clear_summary(self, stage: str) -> None:
-        """Forget what a stage said."""
+        """Remove the summary of a stage."""
         self.lake.fs.rm(self._summary_path(stage))
 
     def _summary_path(self, stage: str) -> str:
@@ -133,12 +136,12 @@ class RunContext:
 
 
 def open_run_context(lake: str, as_of: date, settings: Settings | None = None) -> RunContext:
-    """The night of a day on a lake, with settings from the environment."""
+    """The context of the night of a day on a lake, with settings from the environment unless they are given."""
     settings, home = (settings or Settings()).model_copy(update={"lake": lake}), Lake(lake)
-    plan = night_splits(
+    splits = night_splits(
         as_of,
         holdout_days=settings.holdout_days,
         label_weeks=settings.label_weeks,
         validation_weeks=settings.rehearsal_weeks,
     )
-    return RunContext(home, home, plan, settings, NightConfig())
+    return RunContext(home, home, splits, settings, NightConfig())

@@ -110,7 +110,10 @@ def _differences_table(comparison: Comparison) -> Table:
             name = f"{heading(each.metric)} {_group(each) or (VERDICT if each is comparison.main else '')}".strip()
             table.add_row(*_cells(each, name), style="bold" if each is comparison.main else "")
     tests = f"{len(comparison.metrics)} metrics and {len(comparison.groups)} groups"
-    table.caption = f"{VERDICT} the verdict reads this row. Together: still significant after correction for {tests} (Bonferroni, each table)."
+    table.caption = (
+        f"{VERDICT} the verdict reads this row. Together: still significant after correction for {tests} "
+        "(Bonferroni, each table)."
+    )
     return table
 
 

@@ -30,7 +30,7 @@ def candidates(night: RunContext) -> Summary:
 
 def labelled_users(night: RunContext, view: FeatureSnapshot) -> Rows:
     """Rows of the view's users who took up something new after the cut."""
-    ids = at_cutoff(night, "ranking_examples", view.cut).select(c.USER_ID).unique().collect()[c.USER_ID]
+    ids = at_cutoff(night, "ranking_examples", view.cutoff).select(c.USER_ID).unique().collect()[c.USER_ID]
     return np.sort(rows_of(ids, view.users.ids).drop_nulls().to_numpy())
 
 
@@ -49,12 +49,12 @@ def as_table(view: FeatureSnapshot, pairs: Candidates) -> pl.DataFrame:
             "sources": pairs.sources,
             "retrieval_score": pairs.retrieval_scores,
         }
-    ).select(pl.lit(view.cut).cast(pl.Datetime("us", "UTC")).alias(c.CUT), pl.all())
+    ).select(pl.lit(view.cutoff).cast(pl.Datetime("us", "UTC")).alias(c.CUT), pl.all())
 
 
 def read_candidates(night: RunContext, view: FeatureSnapshot) -> Candidates:
     """The stored candidates of a cut, in rows of its view, users side by side."""
-    table = at_cutoff(night, "candidates", view.cut).collect()
+    table = at_cutoff(night, "candidates", view.cutoff).collect()
     users, items = rows_of(table[c.USER_ID], view.users.ids), rows_of(table[c.ITEM_ID], view.items.ids)
     order = np.lexsort((items.to_numpy(), users.to_numpy()))
     return Candidates(

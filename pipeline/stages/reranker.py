@@ -62,7 +62,7 @@ def labelled_pairs(night: RunContext, landed: CatalogSnapshot, towers: Path, cut
 
 def labels_of(night: RunContext, view: FeatureSnapshot, pairs: Candidates) -> np.ndarray:
     """[P] 2 for a save, 1 for a click, 0 for what the user let pass."""
-    labels = at_cutoff(night, "ranking_examples", view.cut).collect()
+    labels = at_cutoff(night, "ranking_examples", view.cutoff).collect()
     known = labels.select(
         rows_of(labels[c.USER_ID], view.users.ids).alias("user"),
         rows_of(labels[c.ITEM_ID], view.items.ids).alias("item"),

@@ -9,7 +9,7 @@ import pytest
 from airflow.sdk.exceptions import AirflowFailException
 
 from pipeline.airflow_tasks import run_task
-from pipeline.interruption import asked_to_end, ending_at_ctrl_c
+from pipeline.interruption import ending_at_ctrl_c, interrupted
 
 # Airflow warns about its own dependencies when it is imported
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -28,14 +28,14 @@ def night(then: Callable[[], None] = lambda: None) -> None:
     with ending_at_ctrl_c():
         with pytest.raises(KeyboardInterrupt):
             os.kill(os.getpid(), signal.SIGINT)
-        assert asked_to_end()
+        assert interrupted()
         then()
 
 
 def test_a_swallowed_interrupt_ends_the_block() -> None:
     with pytest.raises(KeyboardInterrupt):
         night()
-    assert not asked_to_end()
+    assert not interrupted()
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
@@ -51,7 +51,7 @@ def test_no_task_begins_after_it(tmp_path: Path) -> None:
 
 def test_without_it_the_block_ends_as_it_does() -> None:
     with ending_at_ctrl_c():
-        assert not asked_to_end()
+        assert not interrupted()
 
 
 def test_ignored_stays_ignored() -> None:
@@ -59,4 +59,4 @@ def test_ignored_stays_ignored() -> None:
     with ending_at_ctrl_c():
         os.kill(os.getpid(), signal.SIGINT)
         assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
-        assert not asked_to_end()
+        assert not interrupted()
