@@ -1,4 +1,4 @@
-"""Values as other people's exports and clients hold them, valid and not, and the one reading of every entry point."""
+"""Values as exports and clients write them, valid and invalid, and the expected reading at every entry point."""
 
 import csv
 import io

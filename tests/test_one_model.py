@@ -38,11 +38,11 @@ PACKAGES = [
 
 def modules() -> dict[str, Path]:
     """Every module of the project by its name."""
-    found = {}
+    paths = {}
     for path in (path for package in PACKAGES for path in ROOT.glob(f"{package}/**/*.py")):
         name = ".".join(path.relative_to(ROOT).with_suffix("").parts)
-        found[name.removesuffix(".__init__")] = path
-    return found
+        paths[name.removesuffix(".__init__")] = path
+    return paths
 
 
 MODULES = modules()
@@ -66,14 +66,14 @@ def imported(name: str) -> Iterator[str]:
 
 def closure(roots: set[str]) -> set[str]:
     """Every module of the project that these reach."""
-    found: set[str] = set()
+    reached: set[str] = set()
     waiting = list(roots)
     while waiting:
         name = waiting.pop()
-        if name not in found and name in MODULES:
-            found.add(name)
+        if name not in reached and name in MODULES:
+            reached.add(name)
             waiting += [*imported(name), name.rpartition(".")[0]]
-    return found
+    return reached
 
 
 NIGHT = closure({name for name in MODULES if name.startswith(("dags", "pipeline.stages"))})

@@ -31,14 +31,14 @@ def lake(tmp_path_factory):
 
 
 def bring_in(lake: Path, path: Path, table: str) -> dict[str, int] | None:
-    """Rows read and landed; `None` where the file was refused, by an error of ours on one line that leaks no row."""
+    """Rows read and ingested; `None` if the file was refused, by an error of ours on one line that leaks no row."""
     named = {"events": [path]} if table == "events" else {table: path}
     try:
         summary = import_files(**named, lake_root=lake, landed_at=NOW)
     except TastefeedError as error:
         refusal = str(error)
     else:
-        return {"read": summary.rows_read[table], "landed": summary.rows_landed[table]}
+        return {"read": summary.rows_read[table], "ingested": summary.rows_landed[table]}
     assert "\n" not in refusal
     assert path.name in refusal
     return None
@@ -57,10 +57,10 @@ def test_no_row_of_a_whole_file_is_lost_or_counted_twice(lake, table, delimiter,
     path.write_bytes(gzip.compress(content) if zipped else content)
     came = bring_in(lake, path, "events")
     path.unlink()
-    assert came == {"read": len(table) + 1, "landed": len(table) + 1}
+    assert came == {"read": len(table) + 1, "ingested": len(table) + 1}
 
 
-def test_every_row_has_landed_once(lake):
+def test_every_row_is_ingested_once(lake):
     """After all of them: as many rows as ids."""
     ids = pl.concat([pl.read_parquet(file, columns=["event_id"]) for file in landed_files(lake, "events")])["event_id"]
     assert ids.null_count() == 0
@@ -114,4 +114,4 @@ def test_a_damaged_file_is_ingested_whole_or_refused_whole(lake, file, table):
     path.write_bytes(content)
     came = bring_in(lake / "damaged", path, table)
     path.unlink()
-    assert came is None or came["landed"] in {0, came["read"]}
+    assert came is None or came["ingested"] in {0, came["read"]}

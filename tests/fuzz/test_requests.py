@@ -65,7 +65,7 @@ class Server:
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
-    lake = Lake(tmp_path_factory.mktemp("fuzzed"), tmp_path_factory.mktemp("workshop"))
+    lake = Lake(tmp_path_factory.mktemp("fuzzed"), tmp_path_factory.mktemp("work"))
     lake.publish()
     with served(lake, lake.folder / "log.txt", workers=1) as url:
         yield Server(int(url.rsplit(":", 1)[1]), f"sqlite:///{lake.folder}/pending_events.db")
