@@ -2,7 +2,7 @@
 
 import time
 
-from pipeline.console import say
+from pipeline.console import print_stage
 from pipeline.model_refusals import REFUSALS, keep_refusal, refused_before
 from pipeline.model_refusals import SUMMARY as NOT_PROFILED
 from pipeline.run_context import RunContext, Summary
@@ -22,7 +22,7 @@ def run_stage(night: RunContext, name: str) -> Summary:
         summary = _summary_of(night, name)
     summary = {"seconds": round(time.perf_counter() - started, 2), **summary}
     night.write_summary(name, summary)
-    say(name, summary)
+    print_stage(name, summary)
     return summary
 
 

@@ -85,7 +85,7 @@ def foretell(home: Lake, landed_at: datetime, new: Sequence[str]) -> None:
     from pipeline.stages.events import checked_events, named  # noqa: PLC0415  see above
 
     checked = checked_events(open_run_context(home.url, day_to_check(home)))
-    console.print(checked.told())
+    console.print(checked.text())
     reasons = _all_refused(checked, landed_at)
     if reasons:
         for path in new:

@@ -1,4 +1,4 @@
-"""Landed events become valid events; what breaks the contract goes to quarantine with a reason."""
+"""Ingested events become valid events; rows that break the contract go to quarantine with a reason."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,27 +20,27 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Checked:
-    """What the night's check makes of the landing zone."""
+    """The landing zone after the night's check."""
 
     rows: "DataFrame"
-    """Every row with its `reason`, null for a good one; cached."""
+    """Every row with its `reason`, null for a valid one; cached."""
     events: "DataFrame"
     quarantine: "DataFrame"
     total: int
     counts: dict[Reason, int]
 
-    def told(self) -> str:
-        """The counts as a person reads them."""
+    def text(self) -> str:
+        """The counts as one line of text."""
         return f"of {self.total:,} landed events the night refuses {sum(self.counts.values()):,}: {named(self.counts)}"
 
 
 def named(counts: Mapping[Reason, int]) -> str:
-    """Counts by reason as a person reads them."""
+    """Counts by reason as text."""
     return ", ".join(f"{count:,} {reason}" for reason, count in counts.items()) or "none"
 
 
 def events(night: RunContext) -> Summary:
-    """Check what landed. Raises `TooManyBadRows` before anything is learned from it."""
+    """Check the ingested events. Raises `TooManyBadRows` before any model is trained on them."""
     land_pending(night)
     checked = checked_events(night)
     night.overwrite("quarantine", checked.quarantine)
@@ -57,7 +57,7 @@ def events(night: RunContext) -> Summary:
 
 
 def land_pending(night: RunContext) -> None:
-    """What was posted to the server joins what was imported."""
+    """Move the events that were posted to the server into the landing zone."""
     while batch := night.pending_events.drain():
         rows = pl.DataFrame(batch.rows).drop(c.LANDED_AT)
         land("events", rows, night.home.url, datetime.now(UTC))
@@ -65,15 +65,15 @@ def land_pending(night: RunContext) -> None:
 
 
 def checked_events(night: RunContext) -> Checked:
-    """The landing zone, sorted into events and quarantine; opted-out users leave before anything looks at them."""
+    """The landing zone split into events and quarantine; opted-out users are removed first."""
     unreadable = night.unreadable_users()
-    # cached: the plan serves the count of each reason and both tables
+    # cached: the counts and both tables are computed from it
     checked = features.with_reason(
         read_landed_events(night.spark, night.home),
         read_landed_items(night.spark, night.home, night.opt_outs),
         as_of=night.splits.end,
         opted_out_users=unreadable,
     ).cache()
-    found = features.split(checked)
-    counts = features.quarantine_counts(found.quarantine)
-    return Checked(checked, found.events, found.quarantine, checked.count(), counts)
+    split = features.split(checked)
+    counts = features.quarantine_counts(split.quarantine)
+    return Checked(checked, split.events, split.quarantine, checked.count(), counts)

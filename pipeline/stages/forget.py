@@ -1,8 +1,8 @@
-"""First of all: whoever asked to be forgotten leaves the lake, the older nights and every release.
+"""The first stage: remove users that opted out from the lake, from the tables of older nights and from every release.
 
-Erased people lose their landed rows too, and their name as the creator of an item. Who opted out of personalization
-stays landed, and nothing derived from them remains. This comes first, and does not depend on what the night then
-learns: a refused release must not keep anybody.
+For erased users it also removes the ingested rows, and their id as the creator of an item. The ingested rows of users
+that opted out of personalization stay, but no table derived from them does. The stage runs before any other, so that a
+night whose models are refused has removed them as well.
 """
 
 from collections.abc import Iterable
@@ -21,12 +21,12 @@ from pipeline.privacy.opt_out_lake import OptOutLake
 from pipeline.run_context import RunContext, Summary
 from serving.privacy.release_erasure import scrub
 
-PERSONAL = tuple(table for table, schema in DERIVED.items() if c.USER_ID in schema.names)
-"""The derived tables that name people."""
+USER_TABLES = tuple(table for table, schema in DERIVED.items() if c.USER_ID in schema.names)
+"""The derived tables that hold user ids."""
 
 
 def forget(night: RunContext) -> Summary:
-    """Take opted-out people out of everything that exists, and open the night's run in MLflow."""
+    """Remove opted-out users from all that exists, and open the night's run in MLflow."""
     night.clear_summaries()
     night.home.sweep_scratch()
     opt_outs = OptOutLake(night.home, night.settings, night.wishes)
@@ -41,11 +41,13 @@ def forget(night: RunContext) -> Summary:
     models = forget_words(night.lake, night.mlflow, named, unreadable)
     revised = scrub(night.releases, unreadable, night.opt_outs.subjects(SubjectType.CREATOR, (Flag.RECOMMENDATION,)))
     landed = erase(night.home.url, erased) if erased else {}
-    unnamed = unname_creators(night.home.url, named & erased)  # last: until then a killed night finds them again
+    unnamed = unname_creators(
+        night.home.url, named & erased
+    )  # last: a night that is killed before this line finds them again
     return {
         "forgotten_people": len(unreadable),
         "erased_rows": sum(landed.values()),
-        "derived_rows": sum(forget_in(night, table, unreadable) for table in PERSONAL),
+        "derived_rows": sum(remove_users(night, table, unreadable) for table in USER_TABLES),
         "revised_releases": len(revised),
         "revised_models": models,
         "unnamed_items": unnamed,
@@ -53,17 +55,17 @@ def forget(night: RunContext) -> Summary:
     }
 
 
-def forget_in(night: RunContext, table: str, users: Iterable[str]) -> int:
-    """Remove people from every partition of a derived table; returns how many rows went."""
-    # blanks around ids were kept once
-    gone = pc.utf8_trim_whitespace(pc.field(c.USER_ID)).isin(pa.array(sorted(users), pa.string()))
+def remove_users(night: RunContext, table: str, users: Iterable[str]) -> int:
+    """Remove users from every partition of a derived table, and return the number of removed rows."""
+    # earlier versions kept blanks around ids
+    removed = pc.utf8_trim_whitespace(pc.field(c.USER_ID)).isin(pa.array(sorted(users), pa.string()))
     rows = 0
     for as_of in night.lake.partitions(table):
         partition = night.lake.dataset(table, as_of)
-        count = partition.count_rows(filter=gone)
+        count = partition.count_rows(filter=removed)
         if count:
             with night.lake.generation(table, as_of) as path:
-                kept = partition.scanner(filter=~gone)
+                kept = partition.scanner(filter=~removed)
                 ds.write_dataset(kept, path, filesystem=night.lake.fs, format="parquet", file_options=ZSTD)
         rows += count
     return rows

@@ -1,4 +1,4 @@
-"""The gate: a ranking that does not beat its baselines is refused, and the old release keeps serving."""
+"""The gates: a ranking that does not beat its baselines is refused, and the old release keeps serving."""
 
 import numpy as np
 
@@ -11,32 +11,32 @@ from pipeline.run_context import RunContext, Summary
 from serving.releases.publish import load
 
 JUDGED = "judged"
-"""The key of a release's metrics that says whether it was compared with enough people."""
+"""The key of a release's metrics for whether it was compared with enough users."""
 
 
 def gates(night: RunContext) -> Summary:
-    """Judge what was measured. Raises `GateRefused` with the sentence of each gate that failed."""
-    verdicts = judged(night)
-    summary = summed_up(night, verdicts)
-    track(night, verdicts)
+    """Judge the metrics of the night. Raises `GateRefused` with the sentence of each gate that failed."""
+    verdicts = judge_night(night)
+    summary = verdicts_summary(night, verdicts)
+    log_verdicts(night, verdicts)
     if not verdicts.passed:
         night.write_summary("gates", {"seconds": 0.0, **summary})
         night.mlflow.end(night.mlflow_run, "FAILED")
     try:
         require(verdicts)
     except GateRefused as refused:
-        raise GateRefused(f"{refused}; {settings_that_refuse(night, verdicts)}") from None
+        raise GateRefused(f"{refused}; {failed_gates(night, verdicts)}") from None
     night.mlflow.promote(("two_tower", "reranker"))
     return summary
 
 
-def settings_that_refuse(night: RunContext, verdicts: Verdicts) -> str:
-    """Each gate that failed with the settings that control it."""
+def failed_gates(night: RunContext, verdicts: Verdicts) -> str:
+    """Each failed gate with the settings that control it."""
     return "; ".join(f"{failed.gate} is {controlled_by(failed.gate, night.config.gates)}" for failed in verdicts.failed)
 
 
-def summed_up(night: RunContext, verdicts: Verdicts) -> Summary:
-    """The verdicts as the release and the console tell them."""
+def verdicts_summary(night: RunContext, verdicts: Verdicts) -> Summary:
+    """The verdicts as the release and the console show them."""
     absent = night.summary("metrics")["champion"].get("absent")
     notes = ([f"no champion is compared: {absent}"] if absent else []) + list(verdicts.notes)
     return {
@@ -51,8 +51,8 @@ def summed_up(night: RunContext, verdicts: Verdicts) -> Summary:
     }
 
 
-def track(night: RunContext, verdicts: Verdicts) -> None:
-    """The thresholds and the verdicts in the night's run."""
+def log_verdicts(night: RunContext, verdicts: Verdicts) -> None:
+    """Log the thresholds and the verdicts to the night's run."""
     night.mlflow.tags(night.mlflow_run, {"gates": night.config.gates.model_dump()})
     night.mlflow.metrics(
         night.mlflow_run, {f"gate/{verdict.gate}": float(verdict.passed) for verdict in verdicts.verdicts}
@@ -61,16 +61,16 @@ def track(night: RunContext, verdicts: Verdicts) -> None:
     night.mlflow.artifact(night.mlflow_run, "gates.md", markdown(verdicts_table(verdicts)))
 
 
-def judged(night: RunContext) -> Verdicts:
-    """Hold the final ranking against every other method, on the same rows."""
+def judge_night(night: RunContext) -> Verdicts:
+    """Compare the final list with every other method, on the same users and labels."""
     with night.lake.open_folder("metrics", night.splits.as_of) as folder:
         weeks, validation = read_weeks(folder), read_weeks(folder / VALIDATION)
     methods = [macro_average(method) for method in zip(*(week.methods for week in weeks), strict=True)]
-    named = {method.name: method for method in methods}
+    by_name = {method.name: method for method in methods}
     return judge(
-        named.pop(FINAL),
-        list(named.values()),
-        champion=named.get(CHAMPION),
+        by_name.pop(FINAL),
+        list(by_name.values()),
+        champion=by_name.get(CHAMPION),
         users=np.concatenate([week.users for week in weeks]),
         earlier=validation,
         slices={name: np.concatenate([week.segments[name] for week in weeks]) for name in weeks[0].segments},
@@ -81,7 +81,7 @@ def judged(night: RunContext) -> Verdicts:
 
 
 def judged_release_serves(night: RunContext) -> bool:
-    """Whether the release that serves now was itself compared with enough people."""
+    """Whether the release that serves was itself compared with enough users."""
     try:
         return bool(load(night.releases).metrics.get(JUDGED))
     except (ReleaseMissing, ReleaseCorrupt):

@@ -1,4 +1,4 @@
-"""What the home feed serves: written elsewhere, proven, then switched to in one step."""
+"""The release that the home feed serves: written to a temporary folder, verified, then published in one step."""
 
 import hashlib
 from pathlib import Path
@@ -27,13 +27,13 @@ from serving.releases.publish import publish
 from serving.releases.serialization import without_users
 
 POPULAR_DAYS = 7
-"""The window of popularity that everyone's list shows."""
+"""The window of popularity for the non-personalised list."""
 WIDER_DAYS = tuple(days for days in WINDOWS_DAYS if days > POPULAR_DAYS)
 NO_TOWER = "none"
 
 
 def release(night: RunContext) -> Summary:
-    """Publish everything that one night made; where it made no models, the list of everyone.
+    """Publish the models and arrays of one night; without models, publish the non-personalised list.
 
     Raises `ReleaseCorrupt`, `PublishRunning`, and `NightFailed` where a night without models finds that a profiled
     release serves by now.
@@ -46,11 +46,13 @@ def release(night: RunContext) -> Summary:
         night.lake.open_folder("two_tower", night.splits.as_of) as towers,
         night.lake.open_folder("reranker", night.splits.as_of) as rerankers,
     ):
-        view = read_snapshot(night, read_catalog(night), night.splits.end, load_tower(towers, night.splits.end))
+        snapshot = read_snapshot(night, read_catalog(night), night.splits.end, load_tower(towers, night.splits.end))
         tower = fingerprint(towers / folder_name(night.splits.end))
-        contents = contents_of(night, view, tower, rerankers / file_name(night.splits.end))
+        contents = contents_of(night, snapshot, tower, rerankers / file_name(night.splits.end))
         write_release(contents, Path(folder) / "release")
-        store_models(night, towers, rerankers, tower)  # before the switch: whatever serves can be measured
+        store_models(
+            night, towers, rerankers, tower
+        )  # before the release is published: every serving release can be measured
         manifest = publish(Path(folder) / "release", night.releases)
     night.pending_events.forget_before(night.splits.end)
     night.mlflow.end(night.mlflow_run)
@@ -58,18 +60,18 @@ def release(night: RunContext) -> Summary:
 
 
 def release_without_models(night: RunContext, refusal: Summary) -> Summary:
-    """Publish fresh and popular items for everyone, and say why there is no more."""
+    """Publish fresh and popular items, the same for all users, with the reason why there are no models."""
     if profiled_release_serves(night):
         raise NightFailed(f"the release is refused, the old one keeps serving: {refusal['message']}")
-    landed = read_catalog(night)
-    items, rows = read_items(night, landed, night.splits.end, None)
+    catalog = read_catalog(night)
+    items, rows = read_items(night, catalog, night.splits.end, None)
     contents = Contents(
         as_of=night.splits.end,
         tower=NO_TOWER,
         items=items,
         users=no_users(),
-        catalogue=landed.items[rows].to_arrow(),
-        popular=popular_at_all(items),
+        catalogue=catalog.items[rows].to_arrow(),
+        popular=popular_in_any_window(items),
         fresh=fresh_rows(items, len(items.ids)),
         ranker=None,
         ranking=night.config.ranking,
@@ -80,18 +82,18 @@ def release_without_models(night: RunContext, refusal: Summary) -> Summary:
         write_release(contents, Path(folder) / "release")
         manifest = publish(Path(folder) / "release", night.releases)
     night.pending_events.forget_before(night.splits.end)
-    night.mlflow.end(night.mlflow_run, "FAILED")  # of models: none of this night serves
+    night.mlflow.end(night.mlflow_run, "FAILED")  # no model of this night serves
     return {"version": manifest.version, "users": 0, "items": manifest.items, "profiled": "no"}
 
 
-def popular_at_all(items: Items) -> Rows:
-    """The popular items of the window that everyone's list shows; of a wider one where nobody came in it."""
+def popular_in_any_window(items: Items) -> Rows:
+    """The popular items of the usual window, or of the first wider one that has any interaction."""
     windows = (popular_rows(items, len(items.ids), days) for days in (POPULAR_DAYS, *WIDER_DAYS, None))
     return next((rows for rows in windows if len(rows)), np.zeros(0, np.int32))
 
 
 def no_users() -> Users:
-    """Nobody has a vector."""
+    """The users of a release without models: none."""
     rows, floats = np.zeros(0, np.int32), np.zeros(0, np.float32)
     return Users(
         ids=ids_of(()),
@@ -106,33 +108,33 @@ def no_users() -> Users:
     )
 
 
-def contents_of(night: RunContext, view: FeatureSnapshot, tower: str, ranker: Path) -> Contents:
+def contents_of(night: RunContext, snapshot: FeatureSnapshot, tower: str, ranker: Path) -> Contents:
     """The release in memory."""
-    config, items = night.config.ranking, view.items
-    landed = read_catalog(night).items[view.catalogue_rows]
+    config, items = night.config.ranking, snapshot.items
+    catalogue = read_catalog(night).items[snapshot.catalogue_rows]
     return Contents(
         as_of=night.splits.end,
         tower=tower,
         items=items,
-        users=still_readable(night, view.users),
-        catalogue=landed.to_arrow(),
+        users=still_readable(night, snapshot.users),
+        catalogue=catalogue.to_arrow(),
         popular=popular_rows(items, len(items.ids), POPULAR_DAYS),
         fresh=fresh_rows(items, len(items.ids)),
         ranker=ranker,
         ranking=config,
         index=night.config.index,
-        metrics=told(night),
+        metrics=release_metrics(night),
     )
 
 
 def still_readable(night: RunContext, users: Users) -> Users:
-    """Without whoever opted out while the night ran."""
-    gone = opted_out(night.opt_outs, SubjectType.USER, UNREADABLE)
-    return without_users(users, marked(users.ids, gone))
+    """The users without those that opted out while the night ran."""
+    opted_out_users = opted_out(night.opt_outs, SubjectType.USER, UNREADABLE)
+    return without_users(users, marked(users.ids, opted_out_users))
 
 
-def told(night: RunContext) -> Summary:
-    """What a release says of its quality."""
+def release_metrics(night: RunContext) -> Summary:
+    """The metrics and verdicts that a release contains."""
     measured, gates = night.summary("metrics"), night.summary("gates")
     return {
         "held_out": measured["held_out"],
@@ -151,7 +153,7 @@ def told(night: RunContext) -> Summary:
 
 
 def fingerprint(folder: Path) -> str:
-    """The content of a model's folder, in twelve letters."""
+    """The first twelve characters of the checksum of a model's folder."""
     digest = hashlib.sha256()
     for path in sorted(folder.rglob("*.safetensors")):
         digest.update(path.read_bytes())

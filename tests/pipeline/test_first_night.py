@@ -70,7 +70,7 @@ def fast(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_last_lines_name_the_gate_its_setting_and_what_serves(refused: Path) -> None:
     said = (refused / "said.txt").read_text()
     version = publish.current(refused / "releases")
-    ending = said[said.index("feed of everyone") :]
+    ending = said[said.index("feed of all users") :]
     assert "gate final_beats_newest_first: " in ending
     assert 'TASTEFEED_GATES__MUST_BEAT (now ["newest_first", "popular_1d", "popular_7d", "popular_28d"])' in ending
     assert "TASTEFEED_GATES__MIN_GAIN (now 0.9)" in ending
