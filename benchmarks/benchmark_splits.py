@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from benchmarks.datasets import INTERACTIONS, Split
 from contracts import columns as c
 from contracts.errors import BadEvaluationInput, DataMissing
-from pipeline.ingestion import convert
+from pipeline.ingestion import ImportRequest, convert
 from pipeline.time_splits import TimeSplits, midnight
 
 K = 10
@@ -50,7 +50,7 @@ def folder_of(data: Path, dataset: str) -> Path:
 
 def read_events(folder: Path) -> pl.DataFrame:
     """`user_id, item_id, timestamp` as an import lands them, oldest first."""
-    events = pl.concat(convert("movielens", events=[folder]).frames("events"))
+    events = pl.concat(convert(ImportRequest("movielens", events=[folder])).frames("events"))
     return events.select(c.USER_ID, c.ITEM_ID, c.TIMESTAMP).sort(c.TIMESTAMP, c.USER_ID, c.ITEM_ID)
 
 

@@ -16,7 +16,8 @@ from contracts.errors import SchemaMismatch, UnreadableInput
 from contracts.instants import EPOCH_UNITS
 from evaluation import item_sets
 from evaluation.rankings import Labels, Rows
-from pipeline.ingestion.casts import to_instant, to_text
+from pipeline.ingestion.casts import to_text
+from pipeline.ingestion.instant_casts import to_instant
 
 Cast = Callable[[str, pl.DataType], pl.Expr | None]
 FIRST_UNIX_TIME = EPOCH_UNITS[0][0]

@@ -26,7 +26,7 @@ from contracts.errors import UnknownMethod
 from evaluation import RankedLists
 from evaluation.anonymized_metrics import history_words, nameless, week_marks
 from evaluation.protocols import full_ranking
-from pipeline.ingestion import import_files
+from pipeline.ingestion import ImportRequest, import_files
 from ranking.rank_users import RankingConfig
 
 KIND, TARGET = "ranking", 1.1
@@ -92,7 +92,7 @@ def rank(plan: Plan, settings: Settings) -> dict[str, Any]:
     skipped = refusals(asked, search)
     plan.out.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(prefix="lake-", dir=plan.out) as lake:
-        import_files("movielens", events=[folder], lake_root=Path(lake), landed_at=datetime.now(UTC))
+        import_files(ImportRequest("movielens", events=[folder]), lake_root=Path(lake), landed_at=datetime.now(UTC))
         job = Job(Path(lake), cuts, split, config.ranking, config.windows.teachers, settings)
         stages = in_fresh_process(two_stages, job)
     peers = [compared(name, asked, search) for name in plan.peers if name not in skipped]

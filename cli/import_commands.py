@@ -40,22 +40,20 @@ def import_(
     lake: options.Lake = options.LAKE,
 ) -> None:
     """Land events, items, users and opt-outs; report what came in and what the next night will refuse."""
-    from pipeline.ingestion import read_mapping
-    from pipeline.ingestion.dry_run import preview_files
-    from pipeline.ingestion.import_command import land_files
+    from pipeline.ingestion import ImportRequest, read_mapping
+    from pipeline.ingestion.import_command import import_and_report, preview_files
 
     if not (events or items or users or opt_outs):
         raise typer.BadParameter("name at least one file: --events, --items, --users or --opt-outs")
-    import_or_preview = preview_files if dry_run else land_files
-    import_or_preview(
-        source,
+    request = ImportRequest(
+        source=source or "files",
         events=events,
         items=items,
         users=users,
         opt_outs=opt_outs,
-        lake=lake,
         mapping=read_mapping(columns, actions, mapping),
     )
+    (preview_files if dry_run else import_and_report)(request, lake)
 
 
 def init(*, lake: options.Lake = options.LAKE) -> None:

@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import Protocol
 
 from contracts.errors import UnknownOptOut
+from contracts.ids import spellings
 
 
 class SubjectType(StrEnum):
@@ -68,3 +69,8 @@ class OptOutReader(Protocol):
     def subjects(self, subject_type: SubjectType, flags: Iterable[Flag]) -> frozenset[str]:
         """Every subject of a type that has at least one of `flags` in force."""
         ...
+
+
+def opted_out(opt_outs: OptOutReader, subject_type: SubjectType, flags: Iterable[Flag]) -> frozenset[str]:
+    """The subjects that have a flag in force, in every spelling of their ids."""
+    return frozenset(spelled for id_ in opt_outs.subjects(subject_type, flags) for spelled in spellings(id_))

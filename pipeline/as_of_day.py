@@ -12,10 +12,10 @@ from statistics import median
 
 import polars as pl
 
-from contracts import Settings
+from contracts import Action, Settings
 from contracts import columns as c
 from contracts.errors import OutlierDay, UnreadableInput
-from pipeline.ingestion.landed import last_day, last_midnight, usable_events
+from pipeline.ingestion.landing_zone import usable_events
 from pipeline.lake import Lake
 from serving.event_store import PendingEvents
 
@@ -117,3 +117,25 @@ def landed_counts(home: Lake) -> dict[date, int]:
     if days.is_empty():
         last_day(home)  # raises, with what a usable event is
     return dict(days.iter_rows())
+
+
+def last_day(home: Lake) -> datetime:
+    """The midnight that ends the last day with an event: the night that sees everything."""
+    return last_midnight(home) + timedelta(days=1)
+
+
+def last_midnight(home: Lake) -> datetime:
+    """The last midnight that the events reach: what comes after it is a day cut short."""
+    return latest_timestamp(home).replace(hour=0, minute=0, second=0, microsecond=0)
+
+
+def latest_timestamp(home: Lake) -> datetime:
+    """When the last usable event happened. Raises `UnreadableInput` where there is none."""
+    latest = usable_events(home).select(pl.col(c.TIMESTAMP).max()).collect().item()
+    if latest is None:
+        raise UnreadableInput(
+            f"{home.url}: no landed event is usable; import events that have a user, an item, one of the actions "
+            f"{', '.join(Action)} and a time from 1990 to now"
+        )
+    moment: datetime = latest
+    return moment

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from contracts import Flag, SubjectType
 from contracts import columns as c
+from contracts.opt_out_flags import opted_out
 from evaluation import (
     Catalogue,
     Events,
@@ -21,7 +22,6 @@ from evaluation import (
     measure,
 )
 from pipeline.feature_assembly import CatalogSnapshot, FeatureSnapshot, rows_of
-from pipeline.ingestion.landed import opted_out
 from pipeline.run_context import RunContext
 from ranking.feature_arrays import Ids, Rows, ids_of
 

@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 
 from contracts import Flag, SubjectType
 from contracts import columns as c
+from contracts.opt_out_flags import opted_out
 from pipeline.ingestion import landed_users
-from pipeline.ingestion.landed import known_items, opted_out, without_opted_out_creators
+from pipeline.ingestion.item_catalogue import known_items, without_opted_out_creators
 from pipeline.run_context import RunContext
 from ranking.feature_arrays import Floats, Hours, Ids, Items, Rows, Users, ids_of
 from ranking.feature_names import ITEM_FEATURE_NAMES, USER_FEATURE_NAMES

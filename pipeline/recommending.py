@@ -11,8 +11,8 @@ import pyarrow.parquet as pq
 from contracts import Settings
 from contracts import columns as c
 from contracts.ids import read_id
-from pipeline.ingestion.landed import usable_events
-from pipeline.ingestion.lost_ids import check_ids
+from pipeline.ingestion.landing_zone import usable_events
+from pipeline.ingestion.opt_out_file import check_ids
 from pipeline.ingestion.readers import read_table
 from pipeline.lake import Lake
 from pipeline.os_errors import naming, remove_leftover

@@ -12,8 +12,7 @@ import pyarrow as pa
 
 from contracts import Flag, Settings, SubjectType
 from contracts import columns as c
-from contracts.opt_out_flags import UNREADABLE
-from pipeline.ingestion.landed import opted_out
+from contracts.opt_out_flags import UNREADABLE, opted_out
 from pipeline.lake import Lake
 from pipeline.night_config import NightConfig
 from pipeline.time_splits import TimeSplits, night_splits

@@ -15,7 +15,7 @@ import polars as pl
 import pytest
 
 from cli import main
-from pipeline.ingestion import import_files
+from pipeline.ingestion import ImportRequest, import_files
 
 START = datetime(2017, 1, 1, tzinfo=UTC)
 DAYS = 63
@@ -94,9 +94,9 @@ def land(lake: Path, extra: pl.DataFrame | None = None) -> None:
     for table, frame in tables.items():
         frame.write_parquet(folder / f"{table}.parquet")
     import_files(
-        events=[folder / "events.parquet"],
-        items=folder / "items.parquet",
-        users=folder / "users.parquet",
+        ImportRequest(
+            events=[folder / "events.parquet"], items=folder / "items.parquet", users=folder / "users.parquet"
+        ),
         lake_root=lake,
         landed_at=datetime(2017, 4, 1, tzinfo=UTC),
     )

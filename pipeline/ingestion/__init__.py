@@ -6,7 +6,7 @@ writing must not import Spark.
 """
 
 from pipeline.ingestion.import_files import convert, import_files, read_import, write_tables
-from pipeline.ingestion.incoming import Incoming
+from pipeline.ingestion.import_report import ImportSummary
 from pipeline.ingestion.landing_zone import (
     erase,
     land,
@@ -18,10 +18,11 @@ from pipeline.ingestion.landing_zone import (
     valid_id,
 )
 from pipeline.ingestion.name_mapping import NO_MAPPING, NameMapping, read_mapping
-from pipeline.ingestion.summary import ImportSummary
+from pipeline.ingestion.readers import ImportRequest, Incoming
 
 __all__ = [
     "NO_MAPPING",
+    "ImportRequest",
     "ImportSummary",
     "Incoming",
     "NameMapping",

@@ -13,8 +13,7 @@ from contracts import Action, Reason
 from contracts import columns as c
 from contracts.errors import SchemaMismatch, UnreadableInput
 from pipeline.ingestion.file_formats import read_file
-from pipeline.ingestion.incoming import Incoming, Paths, in_folder
-from pipeline.ingestion.readers import conform, names_of
+from pipeline.ingestion.readers import ImportRequest, Incoming, conform, in_folder, names_of
 
 FILES = {"events": "interactions.parquet", "items": "items.parquet"}
 EVENT_COLUMNS = (c.USER_ID, c.ITEM_ID, c.ACTION, c.TIMESTAMP, c.SESSION_ID, c.REGION)
@@ -35,12 +34,12 @@ NOTES = (
 )
 
 
-def from_deskdrop(paths: Paths) -> Incoming:
+def from_deskdrop(request: ImportRequest) -> Incoming:
     """Events, items and users of Deskdrop, sorted. Raises `UnreadableInput` and `SchemaMismatch`."""
-    files = in_folder(paths, "deskdrop", FILES)
+    files = in_folder(request, FILES)
     for table in FILES:
         if table not in files:
-            raise UnreadableInput(f"deskdrop: {FILES[table]} is not beside {paths.events[0]}; name it with --{table}")
+            raise UnreadableInput(f"deskdrop: {FILES[table]} is not beside {request.events[0]}; name it with --{table}")
     raw_events, raw_items = _read(files["events"], EVENT_COLUMNS), _read(files["items"], ITEM_COLUMNS)
     tastes, items = _tastes(raw_events, raw_items), _items(raw_items)
     events = tastes.unique(maintain_order=True)

@@ -1,10 +1,13 @@
-"""One file into a frame, as it is: parquet, CSV (every column as text) and JSON lines, the last two also gzipped."""
+"""Read one file into a frame: parquet, CSV (every column as text) or JSON lines; text may be gzipped."""
 
+import csv
+import io
 import json
 import re
 import tempfile
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import polars as pl
@@ -12,9 +15,48 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from polars.exceptions import PanicException, PolarsError
 
-from contracts.errors import UnreadableInput
-from pipeline.ingestion.csv_dialect import dialect_of
-from pipeline.ingestion.text_encoding import as_utf8, encoding_fault
+from contracts.errors import SchemaMismatch, UnreadableInput
+from contracts.ids import BLANKS
+from pipeline.ingestion.text_encoding import as_utf8, encoding_fault, head_of
+
+DELIMITERS = (",", ";", "\t", "|")
+EXCEL_LINE = re.compile(r'"?sep=(.)"?\r?\n', re.IGNORECASE)
+"""How a first line names the delimiter to Excel."""
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """How a file is laid out; `names` are its columns without surrounding blanks."""
+
+    delimiter: str
+    skip_lines: int
+    names: tuple[str, ...]
+
+
+def dialect_of(path: Path, known: Collection[str], source: str) -> Dialect:
+    """The delimiter with which the header holds the most known columns, then the most columns at all.
+
+    Raises `SchemaMismatch` where the header has a known column twice.
+    """
+    text = head_of(path).decode("utf-8", errors="replace")
+    named = EXCEL_LINE.match(text)
+    rest = text[named.end() :] if named else text
+    headers = {delimiter: _header(rest, delimiter) for delimiter in ([named[1]] if named else DELIMITERS)}
+    best = max(headers, key=lambda delimiter: (len(set(headers[delimiter]) & set(known)), len(headers[delimiter])))
+    names = headers[best]
+    twice = [name for name in known if names.count(name) > 1]
+    if twice:
+        raise SchemaMismatch(f"{source}: the header has {', '.join(sorted(twice))} twice; drop or rename one")
+    return Dialect(best, 1 if named else 0, names)
+
+
+def _header(text: str, delimiter: str) -> tuple[str, ...]:
+    try:
+        row = next((row for row in csv.reader(io.StringIO(text, newline=""), delimiter=delimiter) if row), [])
+    except csv.Error:
+        return ()
+    return tuple(name.strip(BLANKS) for name in row)
+
 
 GZIP = ".gz"
 PARQUET = ".parquet"

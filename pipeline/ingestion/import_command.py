@@ -1,22 +1,41 @@
-"""`tastefeed import` behind its door: land the files, then say what the night would refuse of them."""
+"""`tastefeed import` and its dry run: import the files, then print how many events the next night will quarantine."""
 
+import re
+import tempfile
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING
+
+import polars as pl
+from rich.table import Table
+from rich.text import Text
 
 from contracts import Action, Reason, Settings
 from contracts import columns as c
 from contracts.errors import UnreadableInput
-from pipeline.as_of_day import outlier_in
+from contracts.ids import CONTROL
+from contracts.instants import CLOCK_SKEW
+from contracts.schemas import INCOMING, ITEMS
+from pipeline.as_of_day import last_day, outlier_in
 from pipeline.console import console
-from pipeline.ingestion import NO_MAPPING, ImportSummary, NameMapping, import_files
-from pipeline.ingestion.landed import last_day
+from pipeline.ingestion import (
+    ImportRequest,
+    ImportSummary,
+    Incoming,
+    import_files,
+    land,
+    landed_files,
+    landed_items,
+    read_import,
+)
+from pipeline.ingestion.readers import ReadTable
 from pipeline.lake import Lake
 from pipeline.os_errors import require_room
 from pipeline.privacy.opt_out_lake import OptOutLake
 
 if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
+
     from pipeline.stages.events import Checked
 
 REMEDIES = {
@@ -30,40 +49,26 @@ REMEDIES = {
 """What to do where every event is refused, most of them for one reason."""
 
 
-def land_files(
-    source: str | None,
-    *,
-    events: list[Path],
-    items: Path | None,
-    users: Path | None,
-    opt_outs: Path | None,
-    lake: str,
-    mapping: NameMapping = NO_MAPPING,
-) -> ImportSummary:
-    """Land the files and print the summary; where events are new, also what the next night will quarantine.
+def import_and_report(request: ImportRequest, lake: str) -> ImportSummary:
+    """Import the files and print the summary; where events are new, also how many the next night will quarantine.
 
     Raises `OSError` where the lake cannot be written to, before a file is read.
     """
-    home, kept, landed_at = Lake(lake), OptOutLake.of(lake), datetime.now(UTC)
+    home, opt_outs, landed_at = Lake(lake), OptOutLake.of(lake), datetime.now(UTC)
     if not home.remote:
         require_room(home.folder)
     summary = import_files(
-        source or "files",
-        events=events,
-        items=items,
-        users=users,
-        opt_outs=opt_outs,
+        request,
         lake_root=home.url,
         landed_at=landed_at,
-        opt_out_store=kept,
-        mapping=mapping,
+        opt_out_store=opt_outs,
         max_placeholder_share=Settings().max_placeholder_share,
-        erasures=kept,
+        erasures=opt_outs,
     )
     for line in summary.lines():
         console.print(line, markup=False)
     if new := [batch.path for batch in summary.batches if batch.table == "events" and batch.is_new]:
-        foretell(home, landed_at, new)
+        report_refusals(home, landed_at, new)
         warn_of_outlier(home)
     return summary
 
@@ -75,7 +80,7 @@ def warn_of_outlier(home: Lake) -> None:
         console.print(f"warning: {outlier.told()}")
 
 
-def foretell(home: Lake, landed_at: datetime, new: Sequence[str]) -> None:
+def report_refusals(home: Lake, landed_at: datetime, new: Sequence[str]) -> None:
     """Run the night's own check over the landing zone and print its counts.
 
     `new` are the event files that this import landed, at `landed_at`. Raises `UnreadableInput` where the night would
@@ -110,3 +115,79 @@ def _all_refused(checked: "Checked", landed_at: datetime) -> dict[Reason, int]:
     rows = checked.rows.where(checked.rows[c.LANDED_AT] == landed_at).groupBy(c.REASON).count().collect()
     found = {row[c.REASON]: int(row["count"]) for row in rows}
     return {Reason(reason): count for reason, count in found.items()} if found.keys() <= REMEDIES.keys() else {}
+
+
+FIRST_ROWS = 5
+LONGEST_SHOWN = 60
+
+
+def preview_files(request: ImportRequest, lake: str) -> None:
+    """Print each file's columns and first rows as parsed, the warnings, and the events that the night would quarantine.
+
+    Raises what the import would raise. The rows, with their ids, are shown to the owner of the files.
+    """
+    read = read_import(request, Lake(lake).url, Settings().max_placeholder_share)
+    for table in read.tables:
+        _print_table(table)
+    for kind, lines in (("warning", read.warnings), ("note", read.notes)):
+        for line in lines:
+            console.print(f"{kind}: {line}", markup=False)
+    if frames := read.incoming.frames("events"):
+        refused = refused_events(read.incoming, Lake(lake))
+        total = sum(map(len, frames))
+        reasons = ", ".join(f"{count:,} {reason}" for reason, count in refused.items()) or "none"
+        console.print(f"of {total:,} events the night would refuse {sum(refused.values()):,}: {reasons}")
+    console.print("dry run: nothing was kept")
+
+
+def refused_events(incoming: Incoming, home: Lake) -> dict[Reason, int]:
+    """What the night's own check refuses of these events, beside what has landed. Opt-outs are not looked at.
+
+    The catalogue is that of the lake and the import together; where neither has items, the events' own.
+    """
+    import features  # noqa: PLC0415  loads Spark, which the rest needs not
+
+    now = datetime.now(UTC)
+    spark = features.spark(Settings())
+    with tempfile.TemporaryDirectory(prefix="tastefeed-") as folder:
+        new = [land("events", frame, folder, now).path for frame in incoming.frames("events")]
+        landed = [home.address(path) for path in landed_files(home.url, "events")]
+        rows = spark.read.parquet(*new, *landed)
+        checked = features.with_reason(
+            rows, _items(spark, incoming, home), as_of=now + CLOCK_SKEW, opted_out_users=_nobody(spark)
+        )
+        of_import = checked.where(checked[c.LANDED_AT] == now)
+        return features.quarantine_counts(features.split(of_import).quarantine)
+
+
+def _items(spark: "SparkSession", incoming: Incoming, home: Lake) -> "DataFrame":
+    items = pl.concat([landed_items(home.url), *incoming.frames("items")])
+    if items.is_empty():
+        ids = pl.concat([frame.select(c.ITEM_ID) for frame in incoming.frames("events")]).drop_nulls().unique()
+        items = pl.concat([pl.DataFrame(schema=pl.Schema(ITEMS)), ids], how="diagonal")
+    return spark.createDataFrame(items.to_arrow())
+
+
+def _nobody(spark: "SparkSession") -> "DataFrame":
+    return spark.createDataFrame([], f"{c.USER_ID} string")
+
+
+def _print_table(read: ReadTable) -> None:
+    used = [ours if theirs == ours else f"{ours} (from {theirs})" for ours, theirs in read.used.items()]
+    unknown = [column for column in read.columns if column not in read.used.values()]
+    absent = [column for column in INCOMING[read.table].names if column not in read.used]
+    console.print(f"{read.table}: {len(read.frame):,} rows of {read.source}", markup=False)
+    for kind, names in (("used", used), ("left out", unknown), ("absent", absent)):
+        console.print(f"  columns {kind}: {', '.join(names) or 'none'}", markup=False)
+    shown = Table(*read.used, title="first rows as parsed", title_justify="left")
+    for row in read.frame.select(list(read.used)).head(FIRST_ROWS).rows():
+        shown.add_row(*(Text(_shown(value)) for value in row))
+    console.print(shown)
+
+
+def _shown(value: object) -> str:
+    if value is None:
+        return "(none)"
+    text = value.isoformat() if isinstance(value, datetime) else str(value)
+    text = re.sub(CONTROL, "?", text)  # a title may hold what a terminal obeys
+    return text if len(text) <= LONGEST_SHOWN else f"{text[: LONGEST_SHOWN - 1]}…"

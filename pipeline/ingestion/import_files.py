@@ -1,8 +1,8 @@
-"""Files into the landing zone: read, checked against the contract, landed once.
+"""Import: read files, check them against the contract, store each once in the landing zone.
 
-`import_files` is what `tastefeed import` calls; `convert` stops before landing. What lands is whole and has the
-contract's columns and types, and no more is promised: rows that break the contract are for the night to refuse, with a
-reason each. Nothing here needs Spark.
+`import_files` is what `tastefeed import` calls; `convert` stops before the landing zone. Stored tables have the
+contract's columns and types, and no more is promised: the night quarantines rows that break the contract. Nothing here
+needs Spark.
 """
 
 from collections.abc import Callable, Collection, Iterable, Sequence
@@ -14,82 +14,58 @@ import polars as pl
 import pyarrow.parquet as pq
 
 from contracts import OptOut
-from contracts.errors import BadMapping, UnreadableInput
+from contracts import columns as c
+from contracts.errors import BadMapping, SchemaMismatch, UnreadableInput
 from contracts.schemas import INCOMING
 from pipeline.ingestion.deskdrop import from_deskdrop
-from pipeline.ingestion.import_checks import check_import
-from pipeline.ingestion.incoming import Incoming, Paths, from_files
-from pipeline.ingestion.landing_zone import items_of, land
+from pipeline.ingestion.id_casts import is_placeholder
+from pipeline.ingestion.import_report import ImportSummary
+from pipeline.ingestion.landing_zone import items_of, land, landed_items
 from pipeline.ingestion.movielens import from_movielens
 from pipeline.ingestion.name_mapping import NO_MAPPING, NameMapping
 from pipeline.ingestion.opt_out_file import Erasures, OptOutWriter, read_opt_outs
-from pipeline.ingestion.readers import ReadTable, to_arrow
-from pipeline.ingestion.summary import ImportSummary
+from pipeline.ingestion.readers import ImportRequest, Incoming, ReadTable, from_files, to_arrow
 
-SOURCES: dict[str, Callable[[Paths], Incoming]] = {
+SOURCES: dict[str, Callable[[ImportRequest], Incoming]] = {
     "files": from_files,
     "deskdrop": from_deskdrop,
     "movielens": from_movielens,
 }
-"""Whose layout the files have; `files` is the contract's own."""
-
-Named = str | Path
+"""The reader of each layout; `files` is the contract's own."""
 
 
-def convert(
-    source: str,
-    *,
-    events: Sequence[Named] = (),
-    items: Named | None = None,
-    users: Named | None = None,
-    mapping: NameMapping = NO_MAPPING,
-) -> Incoming:
-    """The files as contract tables, nothing landed. Raises `UnreadableInput`, `SchemaMismatch` and `BadMapping`."""
-    if source not in SOURCES:
-        raise UnreadableInput(f"unknown source {source!r}; use one of {', '.join(SOURCES)}")
-    if mapping != NO_MAPPING and source != "files":
-        raise BadMapping(f"the columns and actions of {source} are known; leave the mapping out, or --from")
-    of_items, of_users = (Path(path) if path else None for path in (items, users))
-    paths = Paths(tuple(map(Path, events)), of_items, of_users, mapping=mapping)
-    return SOURCES[source](paths)
+def convert(request: ImportRequest) -> Incoming:
+    """The files as contract tables; nothing is stored. Raises `UnreadableInput`, `SchemaMismatch` and `BadMapping`."""
+    if request.source not in SOURCES:
+        raise UnreadableInput(f"unknown source {request.source!r}; use one of {', '.join(SOURCES)}")
+    if request.mapping != NO_MAPPING and request.source != "files":
+        raise BadMapping(f"the columns and actions of {request.source} are known; leave the mapping out, or --from")
+    return SOURCES[request.source](request)
 
 
 def import_files(
-    source: str = "files",
+    request: ImportRequest,
     *,
-    events: Sequence[Named] = (),
-    items: Named | None = None,
-    users: Named | None = None,
-    opt_outs: Named | None = None,
-    lake_root: Named,
+    lake_root: str | Path,
     landed_at: datetime,
     opt_out_store: OptOutWriter | None = None,
-    mapping: NameMapping = NO_MAPPING,
     max_placeholder_share: float = 1.0,
     erasures: Erasures | None = None,
 ) -> ImportSummary:
-    """Read everything, then keep the opt-outs, then land the rest: a file that is refused leaves the lake as it was.
+    """Read every file, then store the opt-outs, then the tables: a file that is refused leaves the lake as it was.
 
-    Nothing lands of those whom `erasures` names, asked after the opt-outs are kept. Raises `UnreadableInput`,
-    `SchemaMismatch`, `BadMapping`, `BadId` and `UnknownOptOut`, each with one line that names file and remedy.
+    No row of the users that `erasures` names is stored; it is read after the opt-outs are stored. Raises
+    `UnreadableInput`, `SchemaMismatch`, `BadMapping`, `BadId` and `UnknownOptOut`, each with one line that names the
+    file and the remedy.
     """
-    read = read_import(
-        source,
-        events=events,
-        items=items,
-        users=users,
-        opt_outs=opt_outs,
-        lake_root=lake_root,
-        mapping=mapping,
-        max_placeholder_share=max_placeholder_share,
-    )
+    read = read_import(request, lake_root, max_placeholder_share)
     if read.opt_outs:
-        _store(opt_out_store).load(read.opt_outs)
+        _required(opt_out_store).load(read.opt_outs)
     incoming = read.incoming
-    gone = _erased(erasures, incoming)
-    batches = tuple(land(table.table, table.frame, lake_root, landed_at, gone) for table in incoming.tables)
+    erased = _erased(erasures, incoming)
+    batches = tuple(land(table.table, table.frame, lake_root, landed_at, erased) for table in incoming.tables)
     return ImportSummary(
-        source,
+        request.source,
         incoming.rows_read,
         batches,
         incoming.dropped,
@@ -119,40 +95,26 @@ class ReadImport:
         return (*(note for table in self.tables for note in table.notes), *self.incoming.notes)
 
 
-def read_import(
-    source: str,
-    *,
-    events: Sequence[Named],
-    items: Named | None,
-    users: Named | None,
-    opt_outs: Named | None,
-    lake_root: Named,
-    mapping: NameMapping,
-    max_placeholder_share: float,
-) -> ReadImport:
-    """Read and check every file of an import into this lake, and keep nothing. Raises as `import_files` does."""
-    said, of_opt_outs = read_opt_outs(Path(opt_outs), mapping) if opt_outs else ((), None)
-    incoming = (
-        convert(source, events=events, items=items, users=users, mapping=mapping)
-        if events or items or users
-        else Incoming((), {})
-    )
-    tables = (*incoming.tables, *([of_opt_outs] if of_opt_outs else []))
-    check_import(tables, lake_root, mapping, max_placeholder_share)
-    return ReadImport(incoming, said, tables)
+def read_import(request: ImportRequest, lake_root: str | Path, max_placeholder_share: float) -> ReadImport:
+    """Read and check every file of an import into this lake; store nothing. Raises as `import_files` does."""
+    opt_outs, opt_out_table = read_opt_outs(Path(request.opt_outs), request.mapping) if request.opt_outs else ((), None)
+    incoming = convert(request) if request.tables else Incoming((), {})
+    tables = (*incoming.tables, *([opt_out_table] if opt_out_table else []))
+    check_import(tables, lake_root, request.mapping, max_placeholder_share)
+    return ReadImport(incoming, opt_outs, tables)
 
 
 def _erased(erasures: Erasures | None, incoming: Incoming) -> Collection[str]:
-    """The erased users. Items that they created, and that are about to lose their name, stay withheld if they were."""
+    """The erased users. Their own items lose the creator's name, so an opt-out of the creator moves to those items."""
     if erasures is None:
         return ()
-    gone = erasures.erased()
+    erased = erasures.erased()
     for frame in incoming.frames("items"):
-        erasures.withhold(items_of(frame, gone))
-    return gone
+        erasures.withhold(items_of(frame, erased))
+    return erased
 
 
-def write_tables(incoming: Incoming, folder: Named) -> list[Path]:
+def write_tables(incoming: Incoming, folder: str | Path) -> list[Path]:
     """Write the tables as `<folder>/<table>.parquet` with the contract's columns: how bundled data is made."""
     Path(folder).mkdir(parents=True, exist_ok=True)
     return [_write(incoming.frames(table), table, Path(folder)) for table in incoming.rows_read]
@@ -164,7 +126,63 @@ def _write(frames: Iterable[pl.DataFrame], table: str, folder: Path) -> Path:
     return path
 
 
-def _store(store: OptOutWriter | None) -> OptOutWriter:
+def _required(store: OptOutWriter | None) -> OptOutWriter:
     if store is None:
         raise UnreadableInput("opt-outs were handed in without a store to keep them; pass opt_out_store")
     return store
+
+
+def check_import(
+    tables: Sequence[ReadTable], lake_root: str | Path, mapping: NameMapping, max_placeholder_share: float
+) -> None:
+    """Raises `BadMapping`, `UnreadableInput` or `SchemaMismatch` for files that must not land in this lake."""
+    check_mapping(tables, mapping)
+    for column in (c.USER_ID, c.ITEM_ID):
+        check_placeholders([read for read in tables if read.table == "events"], column, max_placeholder_share)
+    check_embeddings([read for read in tables if read.table == "items"], lake_root)
+
+
+def check_mapping(tables: Sequence[ReadTable], mapping: NameMapping) -> None:
+    """Each name of theirs is in one of the files at least."""
+    columns = {column for read in tables for column in read.columns}
+    actions = {action for read in tables for action in read.actions}
+    for kind, pairs, found in (("column", mapping.columns, columns), ("action", mapping.actions, actions)):
+        absent = [theirs for theirs, _ in pairs if theirs not in found]
+        if absent:
+            raise BadMapping(
+                f"no file has the {kind}{'s' * (len(absent) > 1)} {', '.join(absent)}; correct the mapping, "
+                "or leave that part out"
+            )
+
+
+def check_placeholders(events: Sequence[ReadTable], column: str, max_share: float) -> None:
+    """No id that stands for a missing value is in more than `max_share` of the events: they would all be one user."""
+    rows = sum(len(read.frame) for read in events)
+    ids = pl.concat([read.frame[column] for read in events]) if events else pl.Series([], dtype=pl.String)
+    for value, count in ids.filter(is_placeholder(ids)).value_counts(sort=True).head(1).rows():
+        if count > max_share * rows:
+            raise UnreadableInput(
+                f"{events[0].source}: {count:,} of {rows:,} events have the {column} {value}, which stands for a "
+                "missing value; leave such events out or give them ids, or raise TASTEFEED_MAX_PLACEHOLDER_SHARE "
+                f"({max_share:g})"
+            )
+
+
+def check_embeddings(items: Sequence[ReadTable], lake_root: str | Path) -> None:
+    """The catalogue after this import has embeddings of one length."""
+    for read in items:
+        new = _lengths(read.frame)
+        if new.is_empty():
+            continue
+        kept = _lengths(landed_items(lake_root)).join(new, on=c.ITEM_ID, how="anti")
+        length, other = new["length"][0], kept.filter(pl.col("length") != new["length"][0])
+        if len(other):
+            raise SchemaMismatch(
+                f"{read.source}: {c.EMBEDDING}: vectors have length {length}, those of {len(other):,} items in the "
+                f"lake have length {other['length'][0]}; use the same model, or import every item again in one file"
+            )
+
+
+def _lengths(items: pl.DataFrame) -> pl.DataFrame:
+    """`item_id, length` of the items that have an embedding."""
+    return items.select(c.ITEM_ID, pl.col(c.EMBEDDING).list.len().alias("length")).drop_nulls()

@@ -1,17 +1,99 @@
-"""What a person should know about the columns of a file: values lost and why, and values that look like another format.
+"""What an import reports: rows read and stored, values lost and why, and values that look like another format.
 
-Values of a file are shown as patterns (`99/99/9999`), those of ids not at all; actions are words, and shown where they
-are.
+Values of a file are shown as patterns (`99/99/9999`), ids not at all; actions are words, and shown as they are.
 """
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING
 
 import polars as pl
 
-from contracts import Action
+from contracts import Action, OptOut, Reason
 from contracts import columns as c
 from contracts.ids import BLANKS
+from contracts.instants import CLOCK_SKEW
 from contracts.schemas import INCOMING
 from pipeline.ingestion.casts import Kind
 from pipeline.ingestion.id_casts import ID_COLUMNS, is_placeholder, note_of
+
+READ_AS = "an instant without a time zone is read as UTC"
+LATER_SHOWN = 20
+
+
+if TYPE_CHECKING:
+    from pipeline.ingestion.landing_zone import Batch
+
+
+@dataclass(frozen=True)
+class ImportSummary:
+    """Rows read and landed by table, what the importer left out and why, and the files that landed.
+
+    `warnings` speak of the files (unknown columns, values that became null), `notes` of what the importer chose.
+    """
+
+    source: str
+    rows_read: Mapping[str, int]
+    batches: tuple["Batch", ...]
+    dropped: Mapping[Reason, int]
+    warnings: tuple[str, ...]
+    notes: tuple[str, ...]
+    opt_outs: Sequence[OptOut]
+    imported_at: datetime
+
+    @property
+    def rows_landed(self) -> dict[str, int]:
+        """Rows that this import added to each table; content that had landed before adds none."""
+        tables = dict.fromkeys(batch.table for batch in self.batches)
+        return {
+            name: sum(batch.rows for batch in self.batches if batch.table == name and batch.is_new) for name in tables
+        }
+
+    def lines(self) -> list[str]:
+        """The summary as the command line prints it."""
+        erased = sum(batch.erased for batch in self.batches)
+        return [
+            *(f"{table}: {self._told(table)}" for table in self.rows_landed),
+            *(f"left out: {count:,} rows, {reason}" for reason, count in self.dropped.items() if count),
+            *([f"left out: {erased:,} rows or names of people who asked for erasure"] if erased else []),
+            *opt_out_lines(self.opt_outs, self.imported_at),
+            *(f"warning: {warning}" for warning in self.warnings),
+            *(f"note: {note}" for note in self.notes),
+        ]
+
+    def _told(self, table: str) -> str:
+        batches = [batch for batch in self.batches if batch.table == table]
+        again = sum(not batch.is_new for batch in batches)
+        known = f"; {again} of {len(batches)} files had landed before" if again else ""
+        return f"{self.rows_read[table]:,} rows read, {self.rows_landed[table]:,} landed{known}"
+
+
+def opt_out_lines(opt_outs: Sequence[OptOut], now: datetime) -> list[str]:
+    """What an import says of them: how many were kept, and which of them hold when. It names nobody."""
+    ahead = [word for word in opt_outs if word.opted_out and now < word.effective_at < now + CLOCK_SKEW]
+    at_once = set(ahead)
+    later = Counter(
+        (word.effective_at, word.flag, word.subject_type, word.opted_out)
+        for word in opt_outs
+        if word.effective_at > now and word not in at_once
+    )
+    return [
+        *([f"opt_outs: {len(opt_outs):,} kept in the opt-out store"] if opt_outs else []),
+        *(
+            [f"opt_outs: {len(ahead):,} of them lay ahead, by less than a day, and hold at once; {READ_AS}"]
+            if ahead
+            else []
+        ),
+        *(
+            f"opt_outs: {count:,} {kind}{'s' * (count > 1)} will be {'opted out of' if out else 'opted in to'} {flag} "
+            f"from {at:%Y-%m-%d %H:%M:%S} UTC"
+            for (at, flag, kind, out), count in sorted(later.items())[:LATER_SHOWN]
+        ),
+        *([f"opt_outs: and at {len(later) - LATER_SHOWN:,} later instants"] if len(later) > LATER_SHOWN else []),
+    ]
+
 
 KEYS = {"items": c.ITEM_ID, "users": c.USER_ID}
 """What a row of these tables is known by."""

@@ -8,10 +8,11 @@ import hashlib
 import io
 import os
 import time
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import fsspec
@@ -20,11 +21,18 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from fsspec import AbstractFileSystem
 
+from contracts import Action
 from contracts import columns as c
+from contracts.errors import UnreadableInput
 from contracts.ids import BLANKS, CONTROL, MAX_ID_LENGTH
+from contracts.instants import CLOCK_SKEW, EARLIEST
 from contracts.schemas import INCOMING, INSTANT
 from pipeline.ingestion.readers import to_arrow
+from pipeline.lake import Lake
 from pipeline.os_errors import naming, remove_leftover
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
 
 LANDED = ("events", "items", "users")
 PERSON = {"events": c.USER_ID, "items": c.CREATOR_ID, "users": c.USER_ID}
@@ -89,6 +97,36 @@ def landed_items(lake_root: str | Path) -> pl.DataFrame:
 def landed_users(lake_root: str | Path) -> pl.DataFrame:
     """What is known of users: for each `user_id` its row in the batch that landed last. Columns of `schemas.USERS`."""
     return _newest(lake_root, "users", c.USER_ID)
+
+
+def event_files(home: Lake) -> list[str]:
+    """The landed event files. Raises `UnreadableInput` on an empty landing zone."""
+    files = landed_files(home.url, "events")
+    if not files:
+        raise UnreadableInput(f"{home.url}: no events have landed; run `tastefeed import --events FILE` first")
+    return files
+
+
+def read_landed_events(spark: "SparkSession", home: Lake) -> "DataFrame":
+    """Every landed event, as it came."""
+    return spark.read.parquet(*(home.address(file) for file in event_files(home)))
+
+
+def usable_events(home: Lake) -> pl.LazyFrame:
+    """The landed events that have nothing wrong on their own, as `features.events` checks it: ids stripped, a known
+    action, and a time that is neither before 1990 nor in the future. Raises `UnreadableInput` on an empty landing zone.
+    """
+    landed = pl.scan_parquet([home.address(file) for file in event_files(home)])
+    known = landed.with_columns(
+        valid_id(c.USER_ID), valid_id(c.ITEM_ID), pl.col(c.ACTION).str.strip_chars(BLANKS)
+    ).drop_nulls([c.USER_ID, c.ITEM_ID])
+    in_time = pl.col(c.TIMESTAMP).is_between(EARLIEST, pl.col(c.LANDED_AT) + CLOCK_SKEW)
+    return known.filter(pl.col(c.ACTION).is_in(list(map(str, Action))) & in_time)
+
+
+def fingerprint(files: Sequence[str]) -> str:
+    """What landed, in twelve letters: each file is named after its content."""
+    return hashlib.sha256("\n".join(sorted(file.rsplit("/", 1)[-1] for file in files)).encode()).hexdigest()[:12]
 
 
 def erase(lake_root: str | Path, user_ids: Iterable[str]) -> dict[str, int]:

@@ -1,31 +1,47 @@
 """MovieLens (`--from movielens`): each release of GroupLens as its folder is unpacked, and two of them as parquet.
 
-100K has `u.data`; 1M and 10M have `ratings.dat`; 20M, 25M, 32M, latest and latest-small have `ratings.csv`.
+100K has `u.data`; 1M and 10M have `ratings.dat`; 20M, 25M, 32M, latest and latest-small have `ratings.csv`. The text
+files of 10M are in UTF-8, those of 100K and 1M are in Latin-1.
 
-A rating of 4 or more is a save, any other a click. Age, gender, occupation and zip code stay out: no taste is read from
-who people are. Films have no `created_at`: all of them stood in the catalogue before anyone rated.
+A rating of 4 or more becomes a save, any other a click. Age, gender, occupation and zip code are left out, because no
+feature reads who users are. Films have no `created_at`: all of them were in the catalogue before the first rating.
 """
 
-from collections.abc import Callable, Mapping
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import polars as pl
+from polars.exceptions import PolarsError
 
 from contracts import Action
 from contracts import columns as c
 from contracts.errors import SchemaMismatch, UnreadableInput
 from pipeline.ingestion.file_formats import read_file
-from pipeline.ingestion.incoming import Incoming, Paths, count_rows, in_folder
-from pipeline.ingestion.movielens_text import read_100k_items, read_fields
-from pipeline.ingestion.readers import conform, names_of
-from pipeline.ingestion.synthetic_time import ORDER, ORDER_NOTE, with_synthetic_time
+from pipeline.ingestion.readers import ImportRequest, Incoming, conform, count_rows, in_folder, names_of
 
 RATING = "rating"
 SAVE_FROM = 4
 RATING_COLUMNS = (c.USER_ID, c.ITEM_ID, RATING, c.TIMESTAMP)
 CSV_NAMES = {"userId": c.USER_ID, "movieId": c.ITEM_ID}
 NO_GENRE = ("unknown", "(no genres listed)", "")
+GENRES_100K = (
+    "unknown", "Action", "Adventure", "Animation", "Children's", "Comedy", "Crime", "Documentary", "Drama", "Fantasy",
+    "Film-Noir", "Horror", "Musical", "Mystery", "Romance", "Sci-Fi", "Thriller", "War", "Western",
+)  # fmt: skip
+"""The flags that end a line of u.item, in their order (u.genre)."""
+ORDER = "time_pos"
+"""A user's n-th event, from 1 on; null where even that is not known."""
+
+START = datetime(2000, 1, 1, tzinfo=UTC)
+SPAN = timedelta(weeks=52)
+ORDER_NOTE = (
+    "only each user's order is known: timestamps are made up, strictly increasing for each user and spread evenly "
+    f"over {START:%Y-%m-%d} to {START + SPAN:%Y-%m-%d}; rows without an order come first; times of day, sessions and "
+    "who came before whom mean nothing"
+)
 Reader = Callable[[Path], pl.DataFrame]
 
 
@@ -35,6 +51,41 @@ class Layout:
 
     files: Mapping[str, str]
     readers: Mapping[str, Reader]
+
+
+def read_fields(path: Path, separator: str, names: Sequence[str]) -> pl.DataFrame:
+    """Every field as text. Raises `UnreadableInput` naming the first line with another number of fields."""
+    if not path.is_file():
+        raise UnreadableInput(f"{path}: {'is a folder' if path.is_dir() else 'no such file'}; unpack it again")
+    if path.stat().st_size == 0:
+        raise UnreadableInput(f"{path}: is empty (0 bytes); unpack it again")
+    lines = _lines(path).str.strip_chars_end("\r")
+    wrong = lines.str.count_matches(separator, literal=True) != len(names) - 1
+    if wrong.any():
+        number = int(wrong.arg_max() or 0) + 1
+        raise UnreadableInput(
+            f"{path}: line {number} has not {len(names)} fields with {separator!r} between; unpack it again"
+        )
+    return lines.str.split_exact(separator, len(names) - 1).struct.rename_fields(list(names)).struct.unnest()
+
+
+def _lines(path: Path) -> pl.Series:
+    """The lines of a file in UTF-8, or in Latin-1 where it is no UTF-8."""
+    try:
+        return pl.read_lines(path).to_series()
+    except PolarsError:
+        with tempfile.TemporaryDirectory(prefix="tastefeed-") as folder:
+            copy = Path(folder) / "lines"
+            with path.open("rb") as latin, copy.open("wb") as out:
+                out.writelines(line.decode("latin-1").encode("utf-8") for line in latin)
+            return pl.read_lines(copy).to_series()
+
+
+def read_100k_items(path: Path) -> pl.DataFrame:
+    """The films of u.item, genre flags folded into one text with `|` between."""
+    films = read_fields(path, "|", (c.ITEM_ID, c.TITLE, "released", "video", "imdb", *GENRES_100K))
+    names = [pl.when(pl.col(genre) == "1").then(pl.lit(genre)) for genre in GENRES_100K]
+    return films.select(c.ITEM_ID, c.TITLE, pl.concat_str(names, separator="|", ignore_nulls=True).alias("genres"))
 
 
 def _read_csv(path: Path) -> pl.DataFrame:
@@ -67,18 +118,18 @@ LAYOUTS = (
 )
 
 
-def from_movielens(paths: Paths) -> Incoming:
+def from_movielens(request: ImportRequest) -> Incoming:
     """Events, items and users of MovieLens. Raises `UnreadableInput` and `SchemaMismatch`."""
-    layout = _layout(paths)
-    files = in_folder(paths, "movielens", layout.files)
+    layout = _layout(request)
+    files = in_folder(request, layout.files)
     to_contract = {"items": _items, "users": _users, "events": _events}
     raw = {table: layout.readers[table](files[table]) for table in to_contract if table in files}
     tables = tuple(conform(to_contract[table](raw[table], files[table]), table, str(files[table])) for table in raw)
     return Incoming(tables, count_rows(tables), notes=(ORDER_NOTE,) if ORDER in raw["events"].columns else ())
 
 
-def _layout(paths: Paths) -> Layout:
-    for path in paths.events:
+def _layout(request: ImportRequest) -> Layout:
+    for path in map(Path, request.events):
         for layout in LAYOUTS:
             if path.name == layout.files["events"] or (path / layout.files["events"]).exists():
                 return layout
@@ -121,3 +172,18 @@ def _check(raw: pl.DataFrame, path: Path, *columns: str) -> None:
     missing = [column for column in columns if column not in raw.columns]
     if missing:
         raise SchemaMismatch(f"{path}: no MovieLens table, it lacks {', '.join(missing)}; have {names_of(raw.columns)}")
+
+
+def with_synthetic_time(ordered: pl.DataFrame) -> pl.DataFrame:
+    """`timestamp` in the order of `time_pos` for each user, everyone's events spread over the same 52 weeks.
+
+    Over a common span a cut in time takes the same share of everyone's history, so that a holdout of the last days
+    is the last events of each user, as the leave-one-out protocols mean it. Rows without an order come first, by
+    item, where they leave the last ones alone.
+    """
+    rows = ordered.sort(c.USER_ID, ORDER, c.ITEM_ID, nulls_last=False)
+    place = (pl.int_range(pl.len()) + 0.5).over(c.USER_ID) / pl.len().over(c.USER_ID)
+    microseconds = (place * (SPAN / timedelta(microseconds=1))).cast(pl.Int64)
+    return rows.with_columns(
+        (pl.lit(START, pl.Datetime("us", "UTC")) + pl.duration(microseconds=microseconds)).alias(c.TIMESTAMP)
+    )

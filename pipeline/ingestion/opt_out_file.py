@@ -1,24 +1,21 @@
-"""Opt-outs handed in as a file go to the opt-out store, not to the landing zone. A row that cannot be understood stops
-the import before anything lands: an opt-out that is passed over in silence is a broken promise."""
+"""A file of opt-outs, which goes to the opt-out store, not to the landing zone.
 
-from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from datetime import datetime
+A row that cannot be read stops the import before anything is stored: an opt-out must never be skipped in silence.
+"""
+
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
 from contracts import OptOut
 from contracts import columns as c
-from contracts.errors import UnknownOptOut, UnreadableInput
+from contracts.errors import BadId, UnknownOptOut, UnreadableInput
 from contracts.ids import read_id
-from contracts.instants import CLOCK_SKEW
 from contracts.opt_out_flags import checked
-from pipeline.ingestion.lost_ids import why_unreadable
+from contracts.schemas import INCOMING
+from pipeline.ingestion.file_formats import read_file
 from pipeline.ingestion.name_mapping import NO_MAPPING, NameMapping
 from pipeline.ingestion.readers import ReadTable, read_table
-
-READ_AS = "an instant without a time zone is read as UTC"
-LATER_SHOWN = 20
 
 
 class OptOutWriter(Protocol):
@@ -48,31 +45,6 @@ def read_opt_outs(path: Path, mapping: NameMapping = NO_MAPPING) -> tuple[tuple[
     return tuple(_opt_out(path, read, number, row) for number, row in rows), read
 
 
-def opt_out_lines(opt_outs: Sequence[OptOut], now: datetime) -> list[str]:
-    """What an import says of them: how many were kept, and which of them hold when. It names nobody."""
-    ahead = [word for word in opt_outs if word.opted_out and now < word.effective_at < now + CLOCK_SKEW]
-    at_once = set(ahead)
-    later = Counter(
-        (word.effective_at, word.flag, word.subject_type, word.opted_out)
-        for word in opt_outs
-        if word.effective_at > now and word not in at_once
-    )
-    return [
-        *([f"opt_outs: {len(opt_outs):,} kept in the opt-out store"] if opt_outs else []),
-        *(
-            [f"opt_outs: {len(ahead):,} of them lay ahead, by less than a day, and hold at once; {READ_AS}"]
-            if ahead
-            else []
-        ),
-        *(
-            f"opt_outs: {count:,} {kind}{'s' * (count > 1)} will be {'opted out of' if out else 'opted in to'} {flag} "
-            f"from {at:%Y-%m-%d %H:%M:%S} UTC"
-            for (at, flag, kind, out), count in sorted(later.items())[:LATER_SHOWN]
-        ),
-        *([f"opt_outs: and at {len(later) - LATER_SHOWN:,} later instants"] if len(later) > LATER_SHOWN else []),
-    ]
-
-
 def _opt_out(path: Path, read: ReadTable, number: int, row: dict[str, Any]) -> OptOut:
     missing = [column for column, value in row.items() if value is None]
     if missing:
@@ -87,3 +59,22 @@ def _opt_out(path: Path, read: ReadTable, number: int, row: dict[str, Any]) -> O
     except UnknownOptOut as error:
         raise UnknownOptOut(f"{path}: row {number}: {error}") from None
     return OptOut(subject_type, subject_id, flag, bool(row[c.OPTED_OUT]), row[c.EFFECTIVE_AT])
+
+
+def check_ids(path: Path, read: ReadTable, column: str) -> None:
+    """Raises `BadId` where a row of the table lacks a readable id: the first such row, and why."""
+    missing = read.frame[column].is_null().arg_true()
+    if len(missing):
+        row = int(missing[0])
+        raise BadId(f"{path}: row {row + 1}: {column} {why_unreadable(path, read, column, row)}")
+
+
+def why_unreadable(path: Path, read: ReadTable, column: str, row: int) -> str:
+    """Why the value of a row, counted from 0, is no id, as `BadId` says it."""
+    theirs = read.used.get(column, column)
+    value = read_file(path, known={*INCOMING[read.table].names, theirs})[theirs][row]
+    try:
+        read_id("" if value is None else value)
+    except BadId as error:
+        return str(error)
+    return "cannot be read; send it as text"

@@ -1,11 +1,13 @@
-"""A file as one of the contract's tables: `read_table` reads everything that is not a known data set."""
+"""Read an input file as one of the contract's tables, and the tables of one import together."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import polars as pl
 import pyarrow as pa
 
+from contracts import Reason
 from contracts import columns as c
 from contracts.errors import SchemaMismatch, UnreadableInput
 from contracts.schemas import INCOMING, REQUIRED
@@ -120,3 +122,65 @@ def _check_one_length(frame: pl.DataFrame, source: str) -> None:
             f"{source}: {c.EMBEDDING}: want vectors of one length, have lengths {lengths[:5]}; "
             "export the vectors of one model"
         )
+
+
+@dataclass(frozen=True)
+class ImportRequest:
+    """The files of one import, whose layout they have, and other names of columns or actions."""
+
+    source: str = "files"
+    events: Sequence[str | Path] = ()
+    items: str | Path | None = None
+    users: str | Path | None = None
+    opt_outs: str | Path | None = None
+    mapping: NameMapping = NO_MAPPING
+
+    @property
+    def tables(self) -> list[tuple[str, Path]]:
+        """Each named file of the landing zone's tables, the events last."""
+        named = [("items", self.items), ("users", self.users), *(("events", path) for path in self.events)]
+        return [(table, Path(path)) for table, path in named if path]
+
+
+@dataclass(frozen=True)
+class Incoming:
+    """Contract tables, in the order read: one entry a file, each to become one landed batch.
+
+    `dropped` counts what the importer itself left out, by reason; `notes` say what it made up or chose.
+    """
+
+    tables: tuple[ReadTable, ...]
+    rows_read: Mapping[str, int]
+    dropped: Mapping[Reason, int] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    def frames(self, table: str) -> list[pl.DataFrame]:
+        """The frames of one table."""
+        return [read.frame for read in self.tables if read.table == table]
+
+
+def from_files(request: ImportRequest) -> Incoming:
+    """Files that have the contract's layout. Raises `UnreadableInput` and `SchemaMismatch`."""
+    tables = tuple(read_table(path, table, request.mapping) for table, path in request.tables)
+    return Incoming(tables, count_rows(tables))
+
+
+def count_rows(tables: tuple[ReadTable, ...]) -> dict[str, int]:
+    """Rows of each table that is there."""
+    names = [table for table in INCOMING if any(read.table == table for read in tables)]
+    return {name: sum(len(read.frame) for read in tables if read.table == name) for name in names}
+
+
+def in_folder(request: ImportRequest, names: Mapping[str, str]) -> dict[str, Path]:
+    """The files of a data set: `events` is its folder or its events file, `names` the file of each table.
+
+    Tables that the request does not name lie beside the events; those that do not exist are left out.
+    """
+    if len(request.events) != 1:
+        raise UnreadableInput(
+            f"{request.source}: want one --events (its folder or its events file), have {len(request.events)}"
+        )
+    given = Path(request.events[0])
+    folder = given if given.is_dir() else given.parent
+    found = {table: folder / name for table, name in names.items() if (folder / name).exists()}
+    return found | {table: path for table, path in request.tables if path != given or not given.is_dir()}

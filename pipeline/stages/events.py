@@ -11,7 +11,8 @@ import features
 from contracts import Reason
 from contracts import columns as c
 from pipeline.ingestion import land
-from pipeline.ingestion.landed import event_files, fingerprint, read_landed_events, read_landed_items
+from pipeline.ingestion.item_catalogue import read_landed_items
+from pipeline.ingestion.landing_zone import event_files, fingerprint, read_landed_events
 from pipeline.run_context import RunContext, Summary
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import features
 from contracts import columns as c
-from pipeline.ingestion.landed import read_landed_items
+from pipeline.ingestion.item_catalogue import read_landed_items
 from pipeline.run_context import RunContext, Summary
 
 if TYPE_CHECKING:

@@ -8,11 +8,10 @@ import numpy as np
 
 from contracts import SubjectType
 from contracts.errors import NightFailed
-from contracts.opt_out_flags import UNREADABLE
+from contracts.opt_out_flags import UNREADABLE, opted_out
 from contracts.schemas import WINDOWS_DAYS
 from pipeline.champion import store_models
 from pipeline.feature_assembly import FeatureSnapshot, read_catalog, read_items, read_snapshot
-from pipeline.ingestion.landed import opted_out
 from pipeline.model_refusals import SUMMARY as NOT_PROFILED
 from pipeline.model_refusals import profiled_release_serves
 from pipeline.run_context import RunContext, Summary

@@ -12,7 +12,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from contracts.errors import TastefeedError
-from pipeline.ingestion import import_files, landed_files
+from pipeline.ingestion import ImportRequest, import_files, landed_files
 from tests.fuzz.examples import many
 from tests.strategies import Row, as_csv, rows
 
@@ -34,7 +34,7 @@ def bring_in(lake: Path, path: Path, table: str) -> dict[str, int] | None:
     """Rows read and ingested; `None` if the file was refused, by an error of ours on one line that leaks no row."""
     named = {"events": [path]} if table == "events" else {table: path}
     try:
-        summary = import_files(**named, lake_root=lake, landed_at=NOW)
+        summary = import_files(ImportRequest(**named), lake_root=lake, landed_at=NOW)
     except TastefeedError as error:
         refusal = str(error)
     else:

@@ -10,7 +10,7 @@ import pytest
 from contracts import Settings
 from contracts.errors import OutlierDay, UnreadableInput
 from pipeline.as_of_day import day_of_backtest, day_of_night, outlier_of
-from pipeline.ingestion import import_files
+from pipeline.ingestion import ImportRequest, import_files
 from pipeline.lake import Lake
 from serving.event_store import PendingEvents
 from tests import tiny
@@ -37,7 +37,7 @@ def land(lake: Path, counts: dict[date, int], name: str = "events") -> Lake:
     file = lake.parent / f"{name}.parquet"
     rows = {"user_id": [f"u{n % 7}" for n in range(len(instants))], "item_id": "i", "action": "click"}
     pl.DataFrame({**rows, "timestamp": instants}).write_parquet(file)
-    import_files(events=[file], lake_root=lake, landed_at=datetime.now(UTC))
+    import_files(ImportRequest(events=[file]), lake_root=lake, landed_at=datetime.now(UTC))
     return Lake(lake)
 
 

@@ -18,7 +18,7 @@ from contracts.ids import read_id
 from contracts.schemas import ITEMS, LANDED_EVENTS, USERS
 from features import with_reason
 from features.conform import spark_schema
-from pipeline.ingestion import convert
+from pipeline.ingestion import ImportRequest, convert
 from pipeline.ingestion.readers import conform, to_arrow
 from serving.app import create_app
 from serving.privacy.opt_out_store import OptOutStore
@@ -46,7 +46,7 @@ def imported(table: list[Row]) -> pl.DataFrame:
     with TemporaryDirectory() as folder:
         path = Path(folder) / "events.csv"
         path.write_text(as_csv(table), encoding="utf-8")
-        (frame,) = convert("files", events=[path]).frames("events")
+        (frame,) = convert(ImportRequest("files", events=[path])).frames("events")
     return frame
 
 

@@ -18,7 +18,7 @@ from contracts.errors import ChampionAbsent, ReleaseNotProfiled, UntrainableInpu
 from evaluation.gate_config import GateConfig
 from pipeline.airflow_tasks import run_task
 from pipeline.champion import read_champion
-from pipeline.ingestion import import_files
+from pipeline.ingestion import ImportRequest, import_files
 from pipeline.model_refusals import controlled_by
 from pipeline.run_context import RunContext, open_run_context
 from pipeline.stage_runner import run_stage
@@ -200,7 +200,7 @@ def land(lake: Path, *rows: tuple[str, str, str, float]) -> date:
     )
     lake.parent.mkdir(parents=True, exist_ok=True)
     frame.write_parquet(lake.parent / "events.parquet")
-    import_files(events=[lake.parent / "events.parquet"], lake_root=lake, landed_at=datetime.now(UTC))
+    import_files(ImportRequest(events=[lake.parent / "events.parquet"]), lake_root=lake, landed_at=datetime.now(UTC))
     last: datetime = frame["timestamp"].max()  # type: ignore[assignment]
     return (last + timedelta(days=1)).date()
 

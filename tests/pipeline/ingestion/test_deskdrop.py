@@ -7,7 +7,7 @@ import pytest
 from contracts import Reason
 from contracts.errors import SchemaMismatch, UnreadableInput
 from contracts.schemas import INCOMING
-from pipeline.ingestion import convert, write_tables
+from pipeline.ingestion import ImportRequest, convert, write_tables
 
 BUNDLED = Path(__file__).parents[3] / "data" / "deskdrop"
 
@@ -46,7 +46,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_events(folder: Path) -> None:
-    incoming = convert("deskdrop", events=[folder])
+    incoming = convert(ImportRequest("deskdrop", events=[folder]))
     events = incoming.frames("events")[0]
     assert events["action"].to_list() == ["click", "save", "save", "save", "save", "click", "SHRUG"]
     assert events.row(0)[1:6] == ("2", "10", "click", at(101), "6")
@@ -55,43 +55,50 @@ def test_events(folder: Path) -> None:
 
 
 def test_an_article_of_an_unknown_author_is_nobodys_own(folder: Path) -> None:
-    events = convert("deskdrop", events=[folder]).frames("events")[0]
+    events = convert(ImportRequest("deskdrop", events=[folder])).frames("events")[0]
     assert events.filter(pl.col("item_id") == "20").height == 2
 
 
 def test_items(folder: Path) -> None:
-    known, unknown = convert("deskdrop", events=[folder]).frames("items")[0].iter_rows(named=True)
+    known, unknown = convert(ImportRequest("deskdrop", events=[folder])).frames("items")[0].iter_rows(named=True)
     assert (known["creator_id"], known["categories"], known["created_at"]) == ("1", ["blog.example.com"], at(90))
     assert known["removed_at"] == at(200)  # the beginning of the interval
     assert (unknown["creator_id"], unknown["categories"], unknown["removed_at"]) == (None, None, at(400))
 
 
 def test_users_have_their_most_frequent_region(folder: Path) -> None:
-    users = convert("deskdrop", events=[folder]).frames("users")[0]
+    users = convert(ImportRequest("deskdrop", events=[folder])).frames("users")[0]
     assert users.select("user_id", "region").rows() == [("1", "MG"), ("2", "MG"), ("3", None)]
 
 
 def test_files_may_be_named_one_by_one(folder: Path) -> None:
     items = (folder / "items.parquet").rename(folder / "articles.parquet")
-    assert len(convert("deskdrop", events=[folder / "interactions.parquet"], items=items).frames("events")[0]) == 7
+    assert (
+        len(
+            convert(ImportRequest("deskdrop", events=[folder / "interactions.parquet"], items=items)).frames("events")[
+                0
+            ]
+        )
+        == 7
+    )
     with pytest.raises(UnreadableInput, match=r"items.parquet is not beside .*; name it with --items"):
-        convert("deskdrop", events=[folder / "interactions.parquet"])
+        convert(ImportRequest("deskdrop", events=[folder / "interactions.parquet"]))
 
 
 def test_another_table_is_refused(folder: Path) -> None:
     pl.DataFrame({"item_id": [1]}).write_parquet(folder / "items.parquet")
     with pytest.raises(SchemaMismatch, match=r"items.parquet: no Deskdrop table, it lacks title, .*; have item_id"):
-        convert("deskdrop", events=[folder])
+        convert(ImportRequest("deskdrop", events=[folder]))
 
 
 def test_one_events_path(folder: Path) -> None:
     with pytest.raises(UnreadableInput, match=r"deskdrop: want one --events .*, have 2"):
-        convert("deskdrop", events=[folder, folder])
+        convert(ImportRequest("deskdrop", events=[folder, folder]))
 
 
 def test_converting_twice_gives_the_same_bytes(folder: Path) -> None:
     first, second = (
-        [path.read_bytes() for path in write_tables(convert("deskdrop", events=[folder]), folder / name)]
+        [path.read_bytes() for path in write_tables(convert(ImportRequest("deskdrop", events=[folder])), folder / name)]
         for name in ("first", "second")
     )
     assert first == second
@@ -99,10 +106,12 @@ def test_converting_twice_gives_the_same_bytes(folder: Path) -> None:
 
 def test_the_bundled_copy_is_what_its_readme_says() -> None:
     incoming = convert(
-        "files",
-        events=[BUNDLED / "events.parquet"],
-        items=BUNDLED / "items.parquet",
-        users=BUNDLED / "users.parquet",
+        ImportRequest(
+            "files",
+            events=[BUNDLED / "events.parquet"],
+            items=BUNDLED / "items.parquet",
+            users=BUNDLED / "users.parquet",
+        )
     )
     assert incoming.rows_read == {"events": 62_617, "items": 3_057, "users": 1_895}
     assert [warning for read in incoming.tables for warning in read.warnings] == []

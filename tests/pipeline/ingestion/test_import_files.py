@@ -7,7 +7,7 @@ import pytest
 
 from contracts import Flag, OptOut, SubjectType
 from contracts.errors import SchemaMismatch, TastefeedError, UnknownOptOut, UnreadableInput
-from pipeline.ingestion import ImportSummary, convert, import_files, landed_files
+from pipeline.ingestion import ImportRequest, ImportSummary, convert, import_files, landed_files
 
 NOW = datetime(2017, 3, 1, tzinfo=UTC)
 EVENTS = "user_id,item_id,action,timestamp,mood\nu,i,save,2016-03-14,good\nu,j,click,2016-03-15,bad\n"
@@ -33,9 +33,11 @@ def files(tmp_path: Path) -> Path:
 
 def imported(files: Path) -> ImportSummary:
     return import_files(
-        events=[files / "events.csv", files / "more.jsonl"],
-        items=str(files / "items.csv"),
-        users=files / "users.csv",
+        ImportRequest(
+            events=[files / "events.csv", files / "more.jsonl"],
+            items=str(files / "items.csv"),
+            users=files / "users.csv",
+        ),
         lake_root=files / "lake",
         landed_at=NOW,
     )
@@ -70,7 +72,9 @@ def test_a_refused_file_leaves_the_lake_as_it_was(files: Path) -> None:
 def test_opt_outs_go_to_the_store(files: Path) -> None:
     (files / "o.csv").write_text(f"{OPT_OUTS}user,007,erasure,true,2017-01-01\nitem,i,recommendation,0,2017-01-01\n")
     store = Store()
-    summary = import_files(opt_outs=files / "o.csv", lake_root=files / "lake", landed_at=NOW, opt_out_store=store)
+    summary = import_files(
+        ImportRequest(opt_outs=files / "o.csv"), lake_root=files / "lake", landed_at=NOW, opt_out_store=store
+    )
     day = datetime(2017, 1, 1, tzinfo=UTC)
     assert store.kept == [
         OptOut(SubjectType.USER, "007", Flag.ERASURE, opted_out=True, effective_at=day),
@@ -96,8 +100,7 @@ def test_one_opt_out_that_is_not_understood_stops_everything(
     store = Store()
     with pytest.raises(kind) as error:
         import_files(
-            events=[files / "events.csv"],
-            opt_outs=files / "o.csv",
+            ImportRequest(events=[files / "events.csv"], opt_outs=files / "o.csv"),
             lake_root=files / "lake",
             landed_at=NOW,
             opt_out_store=store,
@@ -111,12 +114,12 @@ def test_one_opt_out_that_is_not_understood_stops_everything(
 def test_opt_outs_need_a_store(files: Path) -> None:
     (files / "o.csv").write_text(f"{OPT_OUTS}user,u,training,true,2017-01-01\n")
     with pytest.raises(UnreadableInput, match="without a store"):
-        import_files(opt_outs=files / "o.csv", lake_root=files / "lake", landed_at=NOW)
+        import_files(ImportRequest(opt_outs=files / "o.csv"), lake_root=files / "lake", landed_at=NOW)
 
 
 def test_an_unknown_source_names_the_known_ones() -> None:
     with pytest.raises(UnreadableInput, match="unknown source 'netflix'; use one of files, deskdrop, movielens"):
-        convert("netflix", events=["x"])
+        convert(ImportRequest("netflix", events=["x"]))
 
 
 def test_deskdrop_says_what_it_left_out(files: Path) -> None:
@@ -130,6 +133,6 @@ def test_deskdrop_says_what_it_left_out(files: Path) -> None:
     pl.DataFrame(acts | {"region": ["SP", "SP"]}).write_parquet(files / "interactions.parquet")
     article = {"item_id": 9, "title": "t", "lang": "en", "author_id": 1, "shared_at": 10**9, "url": "http://a.b/c"}
     pl.DataFrame(article | {"removed_after": None, "removed_before": None}).write_parquet(files / "items.parquet")
-    lines = import_files("deskdrop", events=[files], lake_root=files / "lake", landed_at=NOW).lines()
+    lines = import_files(ImportRequest("deskdrop", events=[files]), lake_root=files / "lake", landed_at=NOW).lines()
     assert "events: 2 rows read, 1 landed" in lines
     assert "left out: 1 rows, own_item" in lines

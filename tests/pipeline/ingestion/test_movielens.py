@@ -5,9 +5,8 @@ import polars as pl
 import pytest
 
 from contracts.errors import SchemaMismatch, UnreadableInput
-from pipeline.ingestion import convert
-from pipeline.ingestion.movielens_text import read_fields
-from pipeline.ingestion.synthetic_time import SPAN, START
+from pipeline.ingestion import ImportRequest, convert
+from pipeline.ingestion.movielens import SPAN, START, read_fields
 
 NOON_1997 = datetime(1997, 9, 20, 12, tzinfo=UTC)
 SECONDS = int(NOON_1997.timestamp())
@@ -35,7 +34,7 @@ def folder_1m(tmp_path: Path) -> Path:
 
 
 def test_100k(folder_100k: Path) -> None:
-    incoming = convert("movielens", events=[folder_100k])
+    incoming = convert(ImportRequest("movielens", events=[folder_100k]))
     events, items, users = (incoming.frames(table)[0] for table in ("events", "items", "users"))
     assert events.select("user_id", "item_id", "action", "timestamp").rows() == [
         ("7", "2", "save", NOON_1997),  # 4 is a save
@@ -50,7 +49,7 @@ def test_100k(folder_100k: Path) -> None:
 
 
 def test_1m_and_its_duplicates_stay(folder_1m: Path) -> None:
-    incoming = convert("movielens", events=[folder_1m / "ratings.dat"])
+    incoming = convert(ImportRequest("movielens", events=[folder_1m / "ratings.dat"]))
     assert incoming.frames("events")[0]["action"].to_list() == ["save", "save"]
     assert incoming.frames("items")[0].row(0)[:4] == ("2", "Café\x85au Lait (1993)", None, ["Comedy", "Children's"])
     assert incoming.rows_read == {"events": 2, "items": 1, "users": 1}
@@ -61,7 +60,7 @@ def test_10m_is_in_utf8_and_has_half_stars(tmp_path: Path) -> None:
     (tmp_path / "movies.dat").write_text(
         "122::Léon: The Professional (1994)::Crime|Drama\n185::Net, The (1995)::(no genres listed)\n", "utf-8"
     )
-    incoming = convert("movielens", events=[tmp_path])
+    incoming = convert(ImportRequest("movielens", events=[tmp_path]))
     assert incoming.frames("events")[0]["action"].to_list() == ["save", "click", "save"]
     assert incoming.frames("items")[0].select("title", "categories").rows() == [
         ("Léon: The Professional (1994)", ["Crime", "Drama"]),
@@ -78,7 +77,7 @@ def test_20m_25m_32m_and_latest_have_a_header(tmp_path: Path, named: str) -> Non
         "utf-8",
     )
     (tmp_path / "links.csv").write_text("movieId,imdbId,tmdbId\n17,1,2\n")
-    incoming = convert("movielens", events=[tmp_path / named])
+    incoming = convert(ImportRequest("movielens", events=[tmp_path / named]))
     assert incoming.frames("events")[0].select("user_id", "item_id", "action", "timestamp").rows() == [
         ("1", "31", "click", NOON_1997),
         ("1", "17", "save", NOON_1997),
@@ -100,7 +99,7 @@ def test_parquet_with_seconds_and_blanks_between_genres(tmp_path: Path) -> None:
         "genres": ["Film-Noir Comedy", "unknown"],
     }
     pl.DataFrame(films).write_parquet(tmp_path / "items.parquet")
-    incoming = convert("movielens", events=[tmp_path])
+    incoming = convert(ImportRequest("movielens", events=[tmp_path]))
     assert incoming.frames("events")[0]["timestamp"].to_list() == [NOON_1997]
     assert incoming.frames("items")[0].select("title", "categories").rows() == [
         ("Café (1995)", ["Film-Noir", "Comedy"]),
@@ -117,7 +116,7 @@ def test_an_order_becomes_timestamps_and_the_importer_says_so(tmp_path: Path) ->
         "time_pos": [2, None, 1, 3, 1],  # without an order: first
     }
     pl.DataFrame(ratings).write_parquet(tmp_path / "interactions.parquet")
-    incoming = convert("movielens", events=[tmp_path])
+    incoming = convert(ImportRequest("movielens", events=[tmp_path]))
     events = incoming.frames("events")[0]
     eighth = SPAN / 8  # four events: in the middle of each quarter
     assert events.select("user_id", "item_id", "timestamp").rows() == [
@@ -134,7 +133,7 @@ def test_synthetic_timestamps_are_strictly_increasing_for_the_longest_history(tm
     count = 2_314  # the most that anyone rated in MovieLens-1M
     ratings = {"user_id": [1] * count, "item_id": range(count), "rating": [1] * count, "time_pos": range(1, count + 1)}
     pl.DataFrame(ratings).write_parquet(tmp_path / "interactions.parquet")
-    times = convert("movielens", events=[tmp_path]).frames("events")[0]["timestamp"]
+    times = convert(ImportRequest("movielens", events=[tmp_path])).frames("events")[0]["timestamp"]
     assert times.diff().drop_nulls().min() > timedelta(hours=3)
     assert START < times[0] < times[-1] < START + SPAN
 
@@ -144,13 +143,13 @@ def test_no_layout(tmp_path: Path) -> None:
         UnreadableInput,
         match=r"neither a folder with one of u\.data, ratings\.dat, ratings\.csv, interactions\.parquet",
     ):
-        convert("movielens", events=[tmp_path])
+        convert(ImportRequest("movielens", events=[tmp_path]))
 
 
 def test_another_parquet_is_refused(tmp_path: Path) -> None:
     pl.DataFrame({"user_id": [1], "item_id": [1]}).write_parquet(tmp_path / "interactions.parquet")
     with pytest.raises(SchemaMismatch, match="no MovieLens table, it lacks rating; have user_id, item_id"):
-        convert("movielens", events=[tmp_path])
+        convert(ImportRequest("movielens", events=[tmp_path]))
 
 
 def test_a_line_with_other_fields_is_numbered(tmp_path: Path) -> None:
@@ -158,13 +157,13 @@ def test_a_line_with_other_fields_is_numbered(tmp_path: Path) -> None:
     with pytest.raises(
         UnreadableInput, match=r"ratings.dat: line 2 has not 4 fields with '::' between; unpack it again"
     ):
-        convert("movielens", events=[tmp_path])
+        convert(ImportRequest("movielens", events=[tmp_path]))
 
 
 def test_empty_and_missing_text_files(tmp_path: Path) -> None:
     (tmp_path / "u.data").touch()
     with pytest.raises(UnreadableInput, match=r"u.data: is empty \(0 bytes\)"):
-        convert("movielens", events=[tmp_path])
+        convert(ImportRequest("movielens", events=[tmp_path]))
     (tmp_path / "u.user").mkdir()
     with pytest.raises(UnreadableInput, match=r"u\.user: is a folder"):
         read_fields(tmp_path / "u.user", "|", ("user_id",))

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from contracts.errors import BadMapping, SchemaMismatch, TastefeedError
-from pipeline.ingestion import NameMapping, convert, import_files, read_mapping
+from pipeline.ingestion import ImportRequest, NameMapping, convert, import_files, read_mapping
 
 NOW = datetime(2017, 3, 1, tzinfo=UTC)
 RETAILROCKET = read_mapping(
@@ -21,12 +21,12 @@ def events(tmp_path: Path) -> Path:
 
 def refusal(mapping: NameMapping, **files: object) -> str:
     with pytest.raises(TastefeedError) as error:
-        import_files(**files, lake_root="nowhere", landed_at=NOW, mapping=mapping)  # type: ignore[arg-type]
+        import_files(ImportRequest(**files, mapping=mapping), lake_root="nowhere", landed_at=NOW)  # type: ignore[arg-type]
     return str(error.value)
 
 
 def test_columns_and_actions_get_our_names(events: Path) -> None:
-    (read,) = convert("files", events=[events], mapping=RETAILROCKET).tables
+    (read,) = convert(ImportRequest("files", events=[events], mapping=RETAILROCKET)).tables
     assert read.frame.select("user_id", "item_id", "action").rows() == [
         ("1", "10", "click"),
         ("2", "11", "save"),
@@ -44,21 +44,28 @@ def test_columns_and_actions_get_our_names(events: Path) -> None:
 
 def test_codes_of_actions_are_mapped(tmp_path: Path) -> None:
     (tmp_path / "e.jsonl").write_text('{"user_id": 1, "item_id": 2, "action": 4, "timestamp": 1433221332}\n')
-    (read,) = convert("files", events=[tmp_path / "e.jsonl"], mapping=read_mapping(actions=["4=save"])).tables
+    (read,) = convert(
+        ImportRequest("files", events=[tmp_path / "e.jsonl"], mapping=read_mapping(actions=["4=save"]))
+    ).tables
     assert read.frame["action"].to_list() == ["save"]
 
 
 def test_two_columns_may_swap_their_names(tmp_path: Path) -> None:
     (tmp_path / "i.csv").write_text("item_id,title\nOne,i1\n")
     mapping = read_mapping(["title=item_id", "item_id=title"])
-    assert convert("files", items=tmp_path / "i.csv", mapping=mapping).tables[0].frame.row(0)[:2] == ("i1", "One")
+    assert convert(ImportRequest("files", items=tmp_path / "i.csv", mapping=mapping)).tables[0].frame.row(0)[:2] == (
+        "i1",
+        "One",
+    )
 
 
 def test_one_name_may_mean_something_else_in_each_table(tmp_path: Path) -> None:
     (tmp_path / "i.csv").write_text("id,name\ni1,One\n")
     (tmp_path / "u.csv").write_text("id,name\nu1,Ann\n")
     mapping = read_mapping(["id=item_id", "id=user_id", "name=title"])
-    items, users = convert("files", items=tmp_path / "i.csv", users=tmp_path / "u.csv", mapping=mapping).tables
+    items, users = convert(
+        ImportRequest("files", items=tmp_path / "i.csv", users=tmp_path / "u.csv", mapping=mapping)
+    ).tables
     assert (items.frame.row(0)[:2], users.frame["user_id"][0]) == (("i1", "One"), "u1")
     assert users.warnings == (f"{tmp_path}/u.csv: unknown columns left out: name",)
 
@@ -132,7 +139,7 @@ def test_two_columns_onto_one(events: Path, tmp_path: Path) -> None:
     )
     (tmp_path / "u.csv").write_text("user_id,visitorid\na,b\n")
     with pytest.raises(SchemaMismatch, match="user_id and visitorid would both be user_id"):
-        convert("files", users=tmp_path / "u.csv", mapping=read_mapping(["visitorid=user_id"]))
+        convert(ImportRequest("files", users=tmp_path / "u.csv", mapping=read_mapping(["visitorid=user_id"])))
 
 
 def test_one_column_onto_two_of_one_table(events: Path) -> None:
@@ -142,4 +149,4 @@ def test_one_column_onto_two_of_one_table(events: Path) -> None:
 
 def test_a_known_data_set_needs_no_mapping(events: Path) -> None:
     with pytest.raises(BadMapping, match="the columns and actions of movielens are known; leave the mapping out"):
-        convert("movielens", events=[events], mapping=RETAILROCKET)
+        convert(ImportRequest("movielens", events=[events], mapping=RETAILROCKET))

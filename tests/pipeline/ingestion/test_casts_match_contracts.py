@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from contracts.errors import BadId
 from contracts.ids import WRITTEN_AS_FLOAT, read_id
 from contracts.instants import read_instant
-from pipeline.ingestion.casts import Cast, to_id, to_instant
-from pipeline.ingestion.id_casts import PLACEHOLDERS
+from pipeline.ingestion.casts import Cast
+from pipeline.ingestion.id_casts import PLACEHOLDERS, to_id
+from pipeline.ingestion.instant_casts import to_instant
 
 BLANK_OR_ODD = st.sampled_from(list(" \t\n\x00\x1f\x7f\x85\xa0\u2003\u3000\u200b\ufeff|/%.0"))
 INTEGERS = st.integers(-(2**63), 2**63 - 1)

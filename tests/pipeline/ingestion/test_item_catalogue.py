@@ -11,15 +11,10 @@ from contracts.opt_out_flags import OptOut, SubjectType
 from contracts.schemas import INCOMING, ITEMS
 from features import validate
 from features.event_filters import OPTED_OUT_USERS
+from pipeline.as_of_day import last_day
 from pipeline.ingestion import land
-from pipeline.ingestion.landed import (
-    catalogue,
-    items_of_events,
-    known_items,
-    last_day,
-    read_landed_events,
-    usable_events,
-)
+from pipeline.ingestion.item_catalogue import catalogue, items_of_events, known_items
+from pipeline.ingestion.landing_zone import read_landed_events, usable_events
 from pipeline.lake import Lake
 from serving.privacy.opt_out_store import OptOutStore
 

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from contracts.errors import SchemaMismatch, UnreadableInput
-from pipeline.ingestion import ImportSummary, import_files, landed_items
+from pipeline.ingestion import ImportRequest, ImportSummary, import_files, landed_items
 
 NOW = datetime(2017, 3, 1, tzinfo=UTC)
 HEADER = "user_id,item_id,action,timestamp\n"
@@ -12,13 +12,15 @@ HEADER = "user_id,item_id,action,timestamp\n"
 
 def import_items(folder: Path, *lines: str, day: int = 1) -> ImportSummary:
     (folder / "items.jsonl").write_text("\n".join(lines) + "\n")
-    return import_files(items=folder / "items.jsonl", lake_root=folder / "lake", landed_at=NOW.replace(day=day))
+    return import_files(
+        ImportRequest(items=folder / "items.jsonl"), lake_root=folder / "lake", landed_at=NOW.replace(day=day)
+    )
 
 
 def import_events(folder: Path, *users: str, share: float = 0.05, item: str = "i") -> ImportSummary:
     (folder / "e.csv").write_text(HEADER + "".join(f"{user},{item},click,2016-03-14\n" for user in users))
     return import_files(
-        events=[folder / "e.csv"], lake_root=folder / "lake", landed_at=NOW, max_placeholder_share=share
+        ImportRequest(events=[folder / "e.csv"]), lake_root=folder / "lake", landed_at=NOW, max_placeholder_share=share
     )
 
 
