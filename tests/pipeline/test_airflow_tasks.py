@@ -1,0 +1,73 @@
+"""Which errors of a stage Airflow retries, and what is left of the others for the console."""
+
+import errno
+from datetime import date
+from pathlib import Path
+
+import pytest
+from airflow.sdk.exceptions import AirflowFailException
+
+from contracts.errors import TooManyBadRows
+from pipeline import airflow_tasks
+from pipeline.airflow_tasks import run_task
+from pipeline.run_context import open_run_context
+
+# Airflow warns about its own dependencies when it is imported
+pytestmark = pytest.mark.filterwarnings("ignore")
+DAY = "2017-03-05"
+
+
+def failing(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
+    def run_stage(night, name):
+        raise error
+
+    monkeypatch.setattr(airflow_tasks, "run_stage", run_stage)
+
+
+def refusal(lake: Path) -> dict:
+    return open_run_context(str(lake), date.fromisoformat(DAY)).summary("refusal")
+
+
+def test_a_task_runs_its_stage_on_the_lake_and_day_that_it_is_given(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ran = []
+    monkeypatch.setattr(airflow_tasks, "run_stage", lambda night, name: ran.append((night, name)))
+    run_task("events", str(tmp_path), DAY)
+    monkeypatch.setenv("TASTEFEED_LAKE", str(tmp_path / "of-settings"))
+    run_task("events", "", DAY)
+    lakes = [night.settings.lake for night, _ in ran]
+    assert lakes == [str(tmp_path), str(tmp_path / "of-settings")]
+    assert {(night.splits.as_of.isoformat(), name) for night, name in ran} == {(DAY, "events")}
+
+
+def test_a_refusal_is_final_and_noted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    failing(monkeypatch, TooManyBadRows("9 of 10 rows are bad"))
+    with pytest.raises(AirflowFailException, match="9 of 10 rows are bad"):
+        run_task("events", str(tmp_path), DAY)
+    assert refusal(tmp_path) == {"stage": "events", "error": "TooManyBadRows", "message": "9 of 10 rows are bad"}
+
+
+def test_a_full_disk_is_final_and_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    failing(monkeypatch, OSError(errno.ENOSPC, "No space left on device", "/lake/events"))
+    with pytest.raises(AirflowFailException, match="No space left"):
+        run_task("events", str(tmp_path), DAY)
+    assert "\n" not in refusal(tmp_path)["message"]
+
+
+def test_other_errors_are_left_to_airflow_to_retry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for error in (OSError(errno.ETIMEDOUT, "timed out"), ValueError("a fault of ours")):
+        failing(monkeypatch, error)
+        with pytest.raises(type(error)):
+            run_task("events", str(tmp_path), DAY)
+    assert refusal(tmp_path) == {}
+
+
+def test_ctrl_c_is_final_now_and_for_the_tasks_that_follow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    failing(monkeypatch, KeyboardInterrupt())
+    with pytest.raises(AirflowFailException, match="interrupted"):
+        run_task("events", str(tmp_path), DAY)
+    monkeypatch.setattr(airflow_tasks, "interrupted", lambda: True)
+    monkeypatch.setattr(airflow_tasks, "run_stage", lambda night, name: pytest.fail("the stage ran"))
+    with pytest.raises(AirflowFailException, match="interrupted"):
+        run_task("sessions", str(tmp_path), DAY)
