@@ -22,7 +22,7 @@ def set_flag(subject_type: Subject, subject_id: SubjectId, flag: Flag, *, lake: 
 
     found = OptOutLake.existing(lake)
     found.create()
-    found.wishes.opt_out(subject_type, subject_id, flag)
+    found.opt_out_service.opt_out(subject_type, subject_id, flag)
     show(subject_type, subject_id, lake=lake)
 
 
@@ -31,7 +31,7 @@ def clear_flag(subject_type: Subject, subject_id: SubjectId, flag: Flag, *, lake
     """Take an opt-out back."""
     from pipeline.privacy.opt_out_lake import OptOutLake
 
-    OptOutLake.existing(lake).wishes.opt_in(subject_type, subject_id, flag)
+    OptOutLake.existing(lake).opt_out_service.opt_in(subject_type, subject_id, flag)
     show(subject_type, subject_id, lake=lake)
 
 
@@ -42,7 +42,7 @@ def show(subject_type: Subject, subject_id: SubjectId, *, lake: options.Lake = o
 
     from pipeline.privacy.opt_out_lake import OptOutLake
 
-    store, now = OptOutLake.existing(lake).wishes.opt_outs, datetime.now(UTC)
+    store, now = OptOutLake.existing(lake).opt_out_service.opt_outs, datetime.now(UTC)
     for word in store.show(subject_type, subject_id):
         ahead = " (it lies ahead, and holds already)" if word.effective_at > now else ""
         typer.echo(f"{word.flag:<16} {STATES[word.opted_out]:<14} since {word.effective_at:{INSTANT}}{ahead}")

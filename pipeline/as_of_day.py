@@ -17,7 +17,7 @@ from contracts import columns as c
 from contracts.errors import OutlierDay, UnreadableInput
 from pipeline.ingestion.landing_zone import usable_events
 from pipeline.lake import Lake
-from serving.event_store import PendingEvents
+from serving.event_store import EventStore
 
 TYPICAL_DAYS = 28
 """A typical day has the median count of the last so many days with an event before the held-out ones."""
@@ -75,7 +75,7 @@ def outlier_in(home: Lake, settings: Settings) -> Outlier | None:
     counts = landed_counts(home)
     if not outlier_of(counts, settings.holdout_days):
         return None
-    pending, last = PendingEvents(settings.events_dsn).rows()[c.TIMESTAMP].to_pylist(), max(counts)
+    pending, last = EventStore(settings.events_dsn).rows()[c.TIMESTAMP].to_pylist(), max(counts)
     posted = Counter(instant.astimezone(UTC).date() for instant in pending if instant)
     return outlier_of(
         Counter(counts) + Counter({day: n for day, n in posted.items() if day <= last}), settings.holdout_days

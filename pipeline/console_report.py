@@ -11,10 +11,10 @@ from pipeline.model_refusals import SUMMARY as NOT_PROFILED
 from pipeline.run_context import RunContext, Summary
 from pipeline.stages import STAGE_NAMES
 from serving.feed import Feed, HomeFeed
-from serving.privacy.consent import Doorkeeper
+from serving.privacy.consent import ConsentGate
 from serving.releases import publish
 from serving.releases.loaded_release import Release
-from serving.releases.release_loader import HeldRelease
+from serving.releases.release_loader import ReloadingRelease
 
 SHOWN_METRICS = (
     "ndcg_at_20",
@@ -105,9 +105,9 @@ def fallback_feed(night: RunContext) -> Feed:
 
 def home_feed(night: RunContext) -> HomeFeed:
     """The feed of the serving release."""
-    held = HeldRelease(night.releases)
-    held.read_first()
-    return HomeFeed(held, Doorkeeper(night.opt_outs, night.pending_events))
+    held = ReloadingRelease(night.releases)
+    held.load_first()
+    return HomeFeed(held, ConsentGate(night.opt_outs, night.pending_events))
 
 
 def sample_users(release: Release) -> list[str]:

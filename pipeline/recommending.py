@@ -17,7 +17,7 @@ from pipeline.ingestion.readers import read_table
 from pipeline.lake import Lake
 from pipeline.os_errors import naming, remove_leftover
 from serving.batch_inference import recommend
-from serving.privacy.opt_out_service import Wishes
+from serving.privacy.opt_out_service import OptOutService
 from serving.releases import publish
 
 
@@ -27,7 +27,7 @@ def recommend_to(lake: str, *, users: Path | None, k: int, out: Path) -> int:
     settings.require_lake_folder()
     if out.is_dir():
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(out))
-    release, stores = publish.load(settings.release_root), Wishes.of(settings)
+    release, stores = publish.load(settings.release_root), OptOutService.of(settings)
     if users is not None:
         asked: list[str] | None = user_ids(users)
     else:
@@ -37,7 +37,7 @@ def recommend_to(lake: str, *, users: Path | None, k: int, out: Path) -> int:
         asked,
         k,
         stores.opt_outs,
-        pending=stores.pending,
+        events=stores.events,
     )
     out.parent.mkdir(parents=True, exist_ok=True)
     aside = out.with_name(f".{out.name}.{uuid4().hex}")

@@ -16,8 +16,8 @@ from contracts.opt_out_flags import UNREADABLE, opted_out
 from pipeline.lake import Lake
 from pipeline.night_config import NightConfig
 from pipeline.time_splits import TimeSplits, night_splits
-from serving.event_store import PendingEvents
-from serving.privacy.opt_out_service import Wishes
+from serving.event_store import EventStore
+from serving.privacy.opt_out_service import OptOutService
 from serving.privacy.opt_out_store import OptOutStore
 
 if TYPE_CHECKING:
@@ -51,19 +51,19 @@ class RunContext:
         return spark(self.settings)
 
     @cached_property
-    def wishes(self) -> Wishes:
+    def opt_out_service(self) -> OptOutService:
         """The two stores, kept in line with each other."""
-        return Wishes.of(self.settings)
+        return OptOutService.of(self.settings)
 
     @property
     def opt_outs(self) -> OptOutStore:
         """The opt-out store, which is read at each call."""
-        return self.wishes.opt_outs
+        return self.opt_out_service.opt_outs
 
     @property
-    def pending_events(self) -> PendingEvents:
+    def pending_events(self) -> EventStore:
         """The events that were posted to the server and are not yet ingested."""
-        return self.wishes.pending
+        return self.opt_out_service.events
 
     @property
     def releases(self) -> Path:

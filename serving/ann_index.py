@@ -1,6 +1,6 @@
-"""Nearest items of a vector: FAISS, and its exact twin in numpy behind the same protocol.
+"""Approximate nearest neighbours: FAISS, and its exact twin in numpy behind the same protocol.
 
-Shapes: N items, D embedding size, Q queries, K asked neighbours (never more than N come back).
+Shapes: N items, D embedding size, Q queries, K requested neighbours (at most N are returned).
 """
 
 from dataclasses import dataclass
@@ -18,14 +18,14 @@ from ranking.similarity import unit
 
 
 class Metric(StrEnum):
-    """What a score is."""
+    """The meaning of a score."""
 
     INNER_PRODUCT = "inner_product"
     COSINE = "cosine"
 
 
-class Kind(StrEnum):
-    """How neighbours are found; all but `FLAT` and `EXACT` are approximate."""
+class IndexKind(StrEnum):
+    """The search method; all but `FLAT` and `EXACT` are approximate."""
 
     FLAT = "flat"
     HNSW = "hnsw"
@@ -40,16 +40,16 @@ class IndexConfig(BaseModel):
 
     metric: Metric = Field(Metric.INNER_PRODUCT, description="inner_product or cosine")
     flat_up_to: int = Field(50_000, ge=0, description="items up to which search is exact")
-    large: Kind = Field(Kind.HNSW, description="hnsw or ivf above that")
+    large: IndexKind = Field(IndexKind.HNSW, description="hnsw or ivf above that")
     hnsw_links: int = Field(32, ge=2, description="links of a node")
-    hnsw_build_effort: int = Field(200, ge=1, description="candidates looked at when a node is linked")
-    hnsw_search_effort: int = Field(256, ge=1, description="candidates looked at in a search, at least 2 k")
+    hnsw_build_effort: int = Field(200, ge=1, description="candidates examined when a node is linked")
+    hnsw_search_effort: int = Field(256, ge=1, description="candidates examined in a search, at least 2 k")
     ivf_cells_per_root: float = Field(4.0, gt=0, description="cells = this times the root of the number of items")
-    ivf_probed_share: float = Field(0.1, gt=0, le=1, description="share of cells that a search looks into")
+    ivf_probed_share: float = Field(0.1, gt=0, le=1, description="share of cells that a search examines")
 
-    def kind(self, items: int) -> Kind:
-        """The kind of index that so many items get."""
-        return Kind.FLAT if items <= self.flat_up_to else self.large
+    def kind(self, items: int) -> IndexKind:
+        """The kind of index for this number of items."""
+        return IndexKind.FLAT if items <= self.flat_up_to else self.large
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ class Index(Protocol):
 
 
 class ExactIndex:
-    """Every score computed. The yardstick of the others."""
+    """Computes every score; the reference for the approximate ones."""
 
     def __init__(self, vectors: Floats, ids: Ids, metric: Metric) -> None:
         """`vectors` [N, D], `ids` [N]."""
@@ -87,20 +87,20 @@ class ExactIndex:
 
 
 class FaissIndex:
-    """Flat, HNSW or IVF; each keeps the vectors as they are, so that scores are exact where rows are found."""
+    """Flat, HNSW or IVF. Each stores the vectors uncompressed, so that the scores of found rows are exact."""
 
     def __init__(self, index: Any, ids: Ids, metric: Metric, config: IndexConfig) -> None:
-        """`index` is FAISS's own, over vectors made `comparable`."""
+        """`index` is a FAISS index over `comparable` vectors."""
         self.metric, self._index, self._ids, self._config = metric, index, ids, config
 
     def search(self, queries: Floats, k: int) -> Neighbors:
-        """See `Index.search`. A query that the approximate search leaves short is answered exactly."""
-        asked = comparable(queries, self.metric)
+        """See `Index.search`. A query with fewer than k approximate results is answered exactly."""
+        vectors = comparable(queries, self.metric)
         k = min(k, len(self._ids))
-        if k == 0 or not len(asked):
-            return _none(len(asked), self._ids)
-        scores, found = self._index.search(asked, k, params=self._effort(k))
-        rows = found.astype(np.int32)
+        if k == 0 or not len(vectors):
+            return _no_neighbors(len(vectors), self._ids)
+        scores, rows = self._index.search(vectors, k, params=self._effort(k))
+        rows = rows.astype(np.int32)
         short = (rows < 0).any(axis=1)
         if short.any():
             exact = self._exact().search(queries[short], k)
@@ -108,14 +108,14 @@ class FaissIndex:
         return Neighbors(self._ids[rows], rows, scores)
 
     @property
-    def kind(self) -> Kind:
-        """How this index finds neighbours."""
+    def kind(self) -> IndexKind:
+        """The search method of this index."""
         return _KINDS[type(self._index)]
 
     def vectors(self, start: int, count: int) -> Floats:
-        """Vectors as the index holds them."""
-        held: Floats = self._index.reconstruct_n(start, count)
-        return held
+        """Vectors as the index stores them."""
+        vectors: Floats = self._index.reconstruct_n(start, count)
+        return vectors
 
     def save(self, path: Path) -> None:
         """Write FAISS's own file."""
@@ -125,29 +125,29 @@ class FaissIndex:
         return ExactIndex(self.vectors(0, len(self._ids)), self._ids, self.metric)
 
     def _effort(self, k: int) -> Any:
-        if self.kind is Kind.HNSW:
+        if self.kind is IndexKind.HNSW:
             return faiss.SearchParametersHNSW(efSearch=max(self._config.hnsw_search_effort, 2 * k))
-        if self.kind is Kind.IVF:
+        if self.kind is IndexKind.IVF:
             probed = int(np.ceil(self._index.nlist * self._config.ivf_probed_share))
             return faiss.SearchParametersIVF(nprobe=probed)
         return None
 
 
-_KINDS = {faiss.IndexFlat: Kind.FLAT, faiss.IndexFlatIP: Kind.FLAT, faiss.IndexHNSWFlat: Kind.HNSW,
-          faiss.IndexIVFFlat: Kind.IVF}  # fmt: skip
+_KINDS = {faiss.IndexFlat: IndexKind.FLAT, faiss.IndexFlatIP: IndexKind.FLAT, faiss.IndexHNSWFlat: IndexKind.HNSW,
+          faiss.IndexIVFFlat: IndexKind.IVF}  # fmt: skip
 
 
 def build(vectors: Floats, ids: Ids, config: IndexConfig) -> FaissIndex:
     """The index of a catalogue: `vectors` [N, D] with their `ids` [N]."""
-    held = comparable(vectors, config.metric)
-    index = _empty(config.kind(len(held)), held, config)
-    if len(held):
-        index.add(held)
+    vectors = comparable(vectors, config.metric)
+    index = _empty(config.kind(len(vectors)), vectors, config)
+    if len(vectors):
+        index.add(vectors)
     return FaissIndex(index, ids, config.metric, config)
 
 
 def load(path: Path, ids: Ids, config: IndexConfig) -> FaissIndex:
-    """Read what `save` wrote. Raises `ReleaseCorrupt` where it cannot be, or holds another number of vectors."""
+    """Read what `save` wrote. Raises `ReleaseCorrupt` for an unreadable file or another number of vectors."""
     try:
         index = faiss.read_index(str(path))
     except RuntimeError:
@@ -166,20 +166,20 @@ def comparable(vectors: Floats, metric: Metric) -> Floats:
 
 
 def recall_against_exact(approximate: Neighbors, exact: Neighbors) -> float:
-    """The share of the exact neighbours that the approximate search found; 1 where there are none to find."""
+    """The share of the exact neighbours that the approximate search found; 1 where there are none."""
     if not exact.rows.size:
         return 1.0
     pairs = zip(approximate.rows, exact.rows, strict=True)
-    return float(np.mean([np.isin(best, found).mean() for found, best in pairs]))
+    return float(np.mean([np.isin(best, rows).mean() for rows, best in pairs]))
 
 
-def _empty(kind: Kind, vectors: Floats, config: IndexConfig) -> Any:
+def _empty(kind: IndexKind, vectors: Floats, config: IndexConfig) -> Any:
     size = vectors.shape[1]
-    if kind is Kind.HNSW:
+    if kind is IndexKind.HNSW:
         index = faiss.IndexHNSWFlat(size, config.hnsw_links, faiss.METRIC_INNER_PRODUCT)
         index.hnsw.efConstruction = config.hnsw_build_effort
         return index
-    if kind is Kind.IVF:
+    if kind is IndexKind.IVF:
         cells = max(1, min(len(vectors), int(config.ivf_cells_per_root * len(vectors) ** 0.5)))
         index = faiss.IndexIVFFlat(faiss.IndexFlatIP(size), size, cells, faiss.METRIC_INNER_PRODUCT)
         index.train(vectors)
@@ -188,6 +188,6 @@ def _empty(kind: Kind, vectors: Floats, config: IndexConfig) -> Any:
     return faiss.IndexFlatIP(size)
 
 
-def _none(queries: int, ids: Ids) -> Neighbors:
+def _no_neighbors(queries: int, ids: Ids) -> Neighbors:
     return Neighbors(ids[:0].repeat(queries).reshape(queries, 0), np.empty((queries, 0), np.int32),
                      np.empty((queries, 0), np.float32))  # fmt: skip

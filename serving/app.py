@@ -1,27 +1,34 @@
-"""The HTTP application: `create_app` builds, its lifespan loads."""
+"""The HTTP application: `create_app` builds it, its lifespan loads the release, `openapi_document` describes it."""
 
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
+from typing import Any
 
 import anyio.to_thread
 import faiss
 from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
 
 from contracts import Settings, __version__
-from serving.admission import Admission
-from serving.auth import Keys
-from serving.cors import add_cors, origins_of
-from serving.error_handlers import add_problems
+from serving.auth import ApiKeys
+from serving.error_handlers import MEDIA_TYPE, Problem, add_error_handlers
 from serving.feed import HomeFeed
-from serving.middleware import Doorway
-from serving.openapi import describe
-from serving.privacy.consent import Doorkeeper
-from serving.privacy.opt_out_service import Wishes
-from serving.releases.release_loader import HeldRelease
-from serving.request_metrics import Metrics
-from serving.routes import events, feed, health, opt_outs, page
+from serving.middleware import AdmissionMiddleware, RequestMiddleware, add_cors, origins_of
+from serving.privacy.consent import ConsentGate
+from serving.privacy.opt_out_service import OptOutService
+from serving.releases.release_loader import ReloadingRelease
+from serving.request_metrics import METRICS, RequestMetrics
+from serving.routes import api_routes, health_routes, page_routes
+
+SCHEMAS = "#/components/schemas/"
+INLINED = "#/$defs/"
+UNUSED_SCHEMAS = ("HTTPValidationError", "ValidationError")
+ERRORS = {
+    "4XX": "the request is refused: an RFC 9457 problem document says why",
+    "5XX": "the server cannot answer: an RFC 9457 problem document says why",
+}
 
 
 def create_app(settings: Settings) -> FastAPI:
@@ -30,34 +37,87 @@ def create_app(settings: Settings) -> FastAPI:
         title="tastefeed",
         version=__version__,
         lifespan=_lifespan,
-        docs_url=None,  # FastAPI's own pages load scripts from elsewhere; routes.page has one that does not
+        docs_url=None,  # FastAPI's pages load scripts from other hosts; `page_routes` has one that does not
         redoc_url=None,
-        redirect_slashes=False,  # the redirect would lose the percent-encoding of an id
+        redirect_slashes=False,  # a redirect would lose the percent-encoding of an id
     )
-    app.state.keys = Keys(settings)
-    app.state.metrics = Metrics()
-    app.state.wishes = Wishes.of(settings)
-    app.state.held = HeldRelease(settings.release_root)
-    app.state.home = HomeFeed(app.state.held, Doorkeeper(app.state.wishes.opt_outs, app.state.wishes.pending))
+    service = OptOutService.of(settings)
+    app.state.api_keys = ApiKeys(settings)
+    app.state.metrics = RequestMetrics()
+    app.state.opt_out_service, app.state.event_store = service, service.events
+    app.state.release_loader = ReloadingRelease(settings.release_root)
+    app.state.home_feed = HomeFeed(app.state.release_loader, ConsentGate(service.opt_outs, service.events))
     app.add_middleware(
-        Admission,
-        keys=app.state.keys,
+        AdmissionMiddleware,
+        keys=app.state.api_keys,
         max_body_bytes=settings.max_body_bytes,
         body_timeout_s=settings.body_timeout_s,
     )
     add_cors(app, origins_of(settings))
-    app.add_middleware(Doorway, metrics=app.state.metrics)  # the last one added is the first one asked
-    add_problems(app)
-    for routes in (feed, opt_outs, events, health, page):
+    app.add_middleware(RequestMiddleware, metrics=app.state.metrics)  # the last one added is called first
+    add_error_handlers(app)
+    for routes in (api_routes, health_routes, page_routes):
         app.include_router(routes.router)
-    app.openapi = partial(describe, app)  # type: ignore[method-assign]  # as FastAPI documents it
+    app.openapi = partial(openapi_document, app)  # type: ignore[method-assign]  # as FastAPI documents it
     return app
 
 
 @asynccontextmanager
-async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
-    logging.getLogger("uvicorn.access").disabled = True  # it would print every path, and with it user ids
-    faiss.omp_set_num_threads(1)  # requests run side by side already
-    await anyio.to_thread.run_sync(app.state.held.read_first)
-    yield
-    app.state.wishes.close()
+async def _lifespan(app: FastAPI) -> AsyncIterator[dict[str, object]]:
+    logging.getLogger("uvicorn.access").disabled = True  # it would log every path, and with it user ids
+    faiss.omp_set_num_threads(1)  # requests already run in parallel
+    await anyio.to_thread.run_sync(app.state.release_loader.load_first)
+    yield {METRICS: app.state.metrics}
+    app.state.opt_out_service.close()
+
+
+def openapi_document(app: FastAPI) -> dict[str, Any]:
+    """FastAPI's document with our errors, where every reference resolves; built once."""
+    if app.openapi_schema is None:
+        document = get_openapi(title=app.title, version=app.version, routes=app.routes)
+        schemas = document.setdefault("components", {}).setdefault("schemas", {})
+        for name in UNUSED_SCHEMAS:
+            schemas.pop(name, None)
+        schemas["Problem"] = Problem.model_json_schema(ref_template=f"{SCHEMAS}{{model}}")
+        for methods in document["paths"].values():
+            for call in methods.values():
+                call["responses"] = {**_successes(call["responses"]), **_errors()}
+                if not app.state.api_keys.any:
+                    call.pop("security", None)
+        app.openapi_schema = with_shared_schemas(document)
+    return app.openapi_schema
+
+
+def with_shared_schemas(document: dict[str, Any]) -> dict[str, Any]:
+    """The document with inlined schemas (`Model.model_json_schema()`) moved to its components. Their references are
+    relative to themselves and do not resolve where they are inlined."""
+    shared: dict[str, Any] = {}
+    rewritten: dict[str, Any] = _shared(document, shared)
+    rewritten["components"]["schemas"] = {**shared, **rewritten["components"]["schemas"]}
+    return rewritten
+
+
+def _shared(node: Any, shared: dict[str, Any]) -> Any:
+    if isinstance(node, list):
+        return [_shared(part, shared) for part in node]
+    if not isinstance(node, dict):
+        return node
+    if str(node.get("$ref", "")).startswith(INLINED):
+        return {**node, "$ref": SCHEMAS + node["$ref"].removeprefix(INLINED)}
+    rewritten = {name: _shared(part, shared) for name, part in node.items() if name != "$defs"}
+    if "$defs" not in node:
+        return rewritten
+    shared.update({name: _shared(part, shared) for name, part in node["$defs"].items()})
+    if "title" not in node:
+        return rewritten
+    shared[node["title"]] = rewritten
+    return {"$ref": SCHEMAS + node["title"]}
+
+
+def _successes(responses: dict[str, Any]) -> dict[str, Any]:
+    return {status: response for status, response in responses.items() if status < "4"}
+
+
+def _errors() -> dict[str, Any]:
+    content = {MEDIA_TYPE: {"schema": {"$ref": f"{SCHEMAS}Problem"}}}
+    return {status: {"description": text, "content": content} for status, text in ERRORS.items()}

@@ -1,4 +1,5 @@
-"""Who may do what: `Authorization: Bearer KEY`, two roles. Without keys, the server is for its own machine alone."""
+"""Authentication by API key (`Authorization: Bearer KEY`) with two roles. Without keys, only requests of the same
+machine are allowed."""
 
 import base64
 import binascii
@@ -17,27 +18,27 @@ BEARER = HTTPBearer(auto_error=False, description="a feed key or an admin key; n
 
 
 class NotAuthenticated(TastefeedError):
-    """No key came, or none that the server knows."""
+    """The request has no key, or an unknown one."""
 
 
 class NotAllowed(TastefeedError):
-    """The key is known and may not do this."""
+    """The key is valid, but its role does not allow the request."""
 
 
 class NotLocal(TastefeedError):
-    """A server without keys was reached from elsewhere, or under another name."""
+    """A server without keys was called from another machine, or under a name that is not local."""
 
 
 class Role(IntEnum):
-    """What a key may do; admin may do all."""
+    """What a key allows; admin allows everything."""
 
     NONE = 0
     FEED = 1
     ADMIN = 2
 
 
-class Keys:
-    """The keys of the settings."""
+class ApiKeys:
+    """The API keys of the settings."""
 
     def __init__(self, settings: Settings) -> None:
         """Comma-separated keys of each role."""
@@ -48,23 +49,24 @@ class Keys:
 
     @property
     def any(self) -> bool:
-        """Whether a single key is set."""
+        """Whether at least one key is set."""
         return any(self._keys.values())
 
-    def role(self, given: str) -> Role:
+    def role(self, key: str) -> Role:
         """The role of a key. Every key is compared, each in constant time."""
-        found = [role for role, keys in self._keys.items() for key in keys if hmac.compare_digest(key, given.encode())]
-        return max(found, default=Role.NONE)
+        given = key.encode()
+        roles = [role for role, keys in self._keys.items() for valid in keys if hmac.compare_digest(valid, given)]
+        return max(roles, default=Role.NONE)
 
     def allows(self, request: Request, needed: Role) -> bool:
-        """Whether `check` lets the request pass."""
-        return not self.any or self.role(_given(request)) >= needed
+        """Whether the request may do what `needed` allows."""
+        return not self.any or self.role(_key_of(request)) >= needed
 
     def check(self, request: Request, needed: Role) -> None:
-        """Let the request pass. Raises `NotAuthenticated`, `NotAllowed`."""
+        """Raise `NotAuthenticated` or `NotAllowed` unless the request is allowed."""
         if self.allows(request, needed):
             return
-        role = self.role(_given(request))
+        role = self.role(_key_of(request))
         if role is Role.NONE:
             raise NotAuthenticated("send a key that this server knows as `Authorization: Bearer KEY`")
         raise NotAllowed(f"this takes an {needed.name.lower()} key, the request came with a {role.name.lower()} key")
@@ -73,8 +75,8 @@ class Keys:
 def check_same_origin(request: Request) -> None:
     """Refuse a form that another site's page sent (cross-site request forgery). Raises `NotAllowed`.
 
-    The rule of Go's `http.CrossOriginProtection`: `Sec-Fetch-Site` decides where the browser sends it; else `Origin`
-    must be this server's; a client that sends neither is no browser, and no page can make it send a key.
+    The rule is that of Go's `http.CrossOriginProtection`. `Sec-Fetch-Site` decides where the browser sends it. In other
+    browsers `Origin` must be this server's. A client that sends neither is no browser, so no page controls it.
     """
     site, origin = request.headers.get("sec-fetch-site"), request.headers.get("origin")
     own = origin is None or _host_of(origin) == request.headers.get("host")
@@ -83,26 +85,26 @@ def check_same_origin(request: Request) -> None:
 
 
 def may_read(request: Request) -> None:
-    """Pass feed and admin keys."""
-    request.app.state.keys.check(request, Role.FEED)
+    """Require a feed key or an admin key."""
+    request.app.state.api_keys.check(request, Role.FEED)
 
 
 def may_administer(request: Request) -> None:
-    """Pass admin keys."""
-    request.app.state.keys.check(request, Role.ADMIN)
+    """Require an admin key."""
+    request.app.state.api_keys.check(request, Role.ADMIN)
 
 
 def check_binding(settings: Settings, host: str) -> None:
     """Refuse to listen beyond loopback without keys. Raises `UnsafeBinding`."""
-    if not Keys(settings).any and not is_loopback(host):
+    if not ApiKeys(settings).any and not is_loopback(host):
         raise UnsafeBinding(
             f"without keys the server listens on loopback only, not on {host!r}; {HOW_TO_SET_KEYS}, or leave out --host"
         )
 
 
 def check_local(request_host: str, client: str | None) -> None:
-    """Without keys: pass only this machine, asked for by a loopback name. A web page elsewhere that makes its own name
-    point to 127.0.0.1 (DNS rebinding) still sends its own name. Raises `NotLocal`."""
+    """Without keys, require a local client and a loopback name. With DNS rebinding, another site's name points to
+    127.0.0.1, but the browser still sends that name as `Host`. Raises `NotLocal`."""
     if not is_loopback(hostname(request_host)):
         raise NotLocal(f"this server has no keys and answers only to localhost and 127.0.0.1; {HOW_TO_SET_KEYS}")
     if client is not None and _is_address(client) and not is_loopback(client):
@@ -135,11 +137,11 @@ def _split(keys: str) -> list[bytes]:
     return [key.strip().encode() for key in keys.split(",") if key.strip()]
 
 
-def _given(request: Request) -> str:
+def _key_of(request: Request) -> str:
     scheme, _, value = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() == "bearer":
         return value.strip()
-    if scheme.lower() == "basic":  # a browser that opens the page asks for a password: that is the key
+    if scheme.lower() == "basic":  # a browser sends the key as the password
         try:
             return base64.b64decode(value, validate=True).decode().partition(":")[2]
         except (binascii.Error, UnicodeDecodeError):

@@ -1,7 +1,7 @@
-"""Where the next page of a feed begins: opaque to clients, without a word about the user.
+"""Cursors: where the next page of a feed begins. They are opaque to clients and contain nothing about the user.
 
-A cursor carries hashes of the items that its pages have shown, so that the list goes on whatever becomes of the ranking
-in between: a new release, an opt-out, an erasure. It holds nothing that the pages themselves did not.
+A cursor contains hashes of the items that its pages have shown. So the list continues after a new release, an opt-out
+or an erasure. It reveals nothing that the pages did not show.
 """
 
 import base64
@@ -18,14 +18,14 @@ from contracts.errors import TastefeedError
 
 HASH = np.dtype("<u4")
 MAX_SHOWN = 1000
-"""Items that a cursor names; a list that went on for longer continues in its own release alone."""
+"""Items in a cursor; a longer list continues only within its own release."""
 MAX_CURSOR_LENGTH = 6000
-"""Characters of a cursor that names so many."""
-_END = b"\0"  # no JSON holds it
+"""Characters of a cursor with that many items."""
+_END = b"\0"  # JSON cannot contain it
 
 
 class BadCursor(TastefeedError):
-    """A cursor that no feed has given out."""
+    """A cursor that no feed has issued."""
 
 
 class CursorExpired(TastefeedError):
@@ -33,14 +33,14 @@ class CursorExpired(TastefeedError):
 
 
 class Cursor(BaseModel):
-    """A place in one list. Within a release, pages are cut from one ranking: that of `since`, when it began."""
+    """A position in one list. Within a release, all pages come from one ranking, as of `since`."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     release: str = Field(max_length=64, description="the release that ranked every page; empty where several did")
-    personalized: bool = Field(description="whether the last page was of somebody's own list")
-    since: datetime = Field(description="what the user did later only leaves out, and does not rank anew")
-    offset: int = Field(ge=0, le=10_000_000, description="places of that ranking passed by")
+    personalized: bool = Field(description="whether the last page was personalized")
+    since: datetime = Field(description="later interactions only remove items; they do not change the ranking")
+    offset: int = Field(ge=0, le=10_000_000, description="places of that ranking that are behind")
     rank: int = Field(ge=0, le=10_000_000, description="items shown")
     shown: bytes = Field(b"", exclude=True, description="hashes of the items shown, while they are few enough")
 

@@ -1,4 +1,4 @@
-"""Errors as RFC 9457 problem documents: one table from our errors to status codes."""
+"""Errors as RFC 9457 problem documents, with one table from tastefeed's errors to status codes."""
 
 from collections.abc import Sequence
 from http import HTTPStatus
@@ -14,8 +14,8 @@ from starlette.routing import Match
 from contracts import errors
 from serving.auth import NotAllowed, NotAuthenticated, NotLocal
 from serving.cursor import BadCursor, CursorExpired
-from serving.middleware import REQUEST_ID
 
+REQUEST_ID = "X-Request-Id"
 MEDIA_TYPE = "application/problem+json"
 STATUS: dict[type[Exception], HTTPStatus] = {
     BadCursor: HTTPStatus.BAD_REQUEST,
@@ -31,25 +31,25 @@ STATUS: dict[type[Exception], HTTPStatus] = {
     errors.ReleaseCorrupt: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.TastefeedError: HTTPStatus.INTERNAL_SERVER_ERROR,
 }
-"""What an error means over HTTP; the nearest base class counts."""
+"""The status of each error; the nearest base class counts."""
 CLOSE = {"Connection": "close"}
-"""Headers of an answer to a request that is not read to its end."""
+"""Headers of an answer that is sent before the request was read to its end."""
 MAX_PARTS, MAX_NAME_LENGTH = 100, 64
 CHALLENGE = {HTTPStatus.UNAUTHORIZED: {"WWW-Authenticate": 'Bearer realm="tastefeed"'}}
 
 
 class Problem(BaseModel):
-    """RFC 9457. `type` names the kind of error, `detail` this one."""
+    """RFC 9457. `type` names the kind of error, `detail` describes this one."""
 
-    type: str = Field(description="urn:tastefeed:problem:…, or about:blank where the status says it all")
+    type: str = Field(description="urn:tastefeed:problem:…, or about:blank where the status is enough")
     title: str
     status: int
     detail: str
-    errors: list[dict[str, Any]] | None = Field(None, description="each broken part of the request: where, and why")
+    errors: list[dict[str, Any]] | None = Field(None, description="each invalid part of the request: where, and why")
 
 
-def add_problems(app: FastAPI) -> None:
-    """Make the application answer every error this way."""
+def add_error_handlers(app: FastAPI) -> None:
+    """Make the application answer every error with a problem document."""
     app.add_exception_handler(errors.TastefeedError, _domain)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
@@ -57,18 +57,18 @@ def add_problems(app: FastAPI) -> None:
 
 
 def problem_of(error: Exception) -> JSONResponse:
-    """The answer to one of our errors."""
+    """The answer to one of tastefeed's errors."""
     status = next(STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)
     return _answer(status, str(error), kind=_slug(type(error).__name__), headers=CHALLENGE.get(status))
 
 
 def problem_of_http(error: HTTPException) -> JSONResponse:
-    """The answer to an error that is a status by itself."""
+    """The answer to an error that carries its own status."""
     return _answer(HTTPStatus(error.status_code), error.detail, headers=error.headers)
 
 
 def problem_text(status: HTTPStatus, detail: str) -> str:
-    """A problem document, for where no application answers."""
+    """A problem document as text, for the protocol, which answers without the application."""
     return _answer(status, detail).body.decode()  # type: ignore[union-attr]
 
 
@@ -77,15 +77,15 @@ async def _domain(_: Request, error: Exception) -> JSONResponse:
 
 
 async def _invalid(_: Request, error: Exception) -> JSONResponse:
-    broken = error.errors() if isinstance(error, RequestValidationError) else []
-    # what was sent stays out: it may be an id
-    parts = [{"where": _where(part["loc"]), "why": part["msg"]} for part in broken[:MAX_PARTS]]
+    invalid = error.errors() if isinstance(error, RequestValidationError) else []
+    # the invalid value stays out, because it may be an id
+    parts = [{"where": _where(part["loc"]), "why": part["msg"]} for part in invalid[:MAX_PARTS]]
     detail = "; ".join(f"{part['where']}: {part['why']}" for part in parts[:3])
     return _answer(HTTPStatus.UNPROCESSABLE_ENTITY, detail, kind="invalid-request", parts=parts)
 
 
 def _where(steps: Sequence[Any]) -> str:
-    """The place of a broken part. The name of an unknown field is the client's own: any text of any length."""
+    """The place of an invalid part. The name of an unknown field is any text of the client, so it is shortened."""
     names = [str(step).encode("utf-8", "backslashreplace").decode()[:MAX_NAME_LENGTH] for step in steps]
     return ".".join(names)
 
@@ -100,15 +100,15 @@ async def _http(request: Request, error: Exception) -> JSONResponse:
 
 
 def _allowed(request: Request) -> list[str]:
-    """The methods of every route of this path; a path whose methods are functions of their own is several routes."""
+    """The methods of all routes with this path; each method may have a route of its own."""
     routes = [route for route in request.app.routes if route.matches(request.scope)[0] is not Match.NONE]
     return sorted({method for route in routes for method in getattr(route, "methods", ())})
 
 
 async def _unexpected(request: Request, error: Exception) -> JSONResponse:
-    # this answer goes out around the middleware that names all others
+    # this answer bypasses the middleware that adds the header to all others
     headers = {REQUEST_ID: getattr(request.state, "request_id", "")}
-    detail = f"{type(error).__name__}; the server's log tells more"
+    detail = f"{type(error).__name__}; the server's log has the details"
     return _answer(HTTPStatus.INTERNAL_SERVER_ERROR, detail, headers=headers)
 
 

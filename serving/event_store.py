@@ -1,17 +1,17 @@
-"""Events that were posted and that no published release includes yet: durable before the answer, one row an id.
+"""Posted events that no published release includes yet: durable before the answer, one row for each event id.
 
-An erased user has a tombstone here. It is inserted, and the user's rows are deleted, in one transaction; every insert
-of events is one transaction that leaves out users with a tombstone. The two kinds of transaction exclude each other, so
-that in no order of commits a row outlives an acknowledged erasure. A tombstone is a hash: this file names nobody.
+An erased user has a tombstone here. One transaction inserts it and deletes the user's rows; every insert of events is
+one transaction that leaves out users with a tombstone. The two kinds of transaction exclude each other, so no row
+outlives an acknowledged erasure, whatever the order of commits. A tombstone is a hash and names no user.
 
-The rows serve twice. The feed reads them at each request, so that what a user clicked, saved or hid a second ago is not
-shown again. The night drains them into the landing zone, batch by batch:
+The rows serve twice. The feed reads them at each request and leaves out what a user has just clicked, saved or hidden.
+The night drains them into the landing zone, batch by batch:
 
-    while batch := pending.drain():  # of bounded size
+    while batch := events.drain():  # of bounded size
         lake.land(batch.rows, name=f"pending-{batch.name}")  # the same name holds the same rows, also after a kill
-        pending.landed(batch.name)
+        events.mark_ingested(batch.name)
     …
-    pending.forget_before(as_of)  # once a release that includes them is published
+    events.delete_before(as_of)  # once a release that includes them is published
 """
 
 import hashlib
@@ -66,7 +66,7 @@ PENDING = Table(
     Column(c.LANDED_AT, Instant, nullable=False),
     Column("batch", String),
     Column("in_landing_zone", Boolean, nullable=False, default=False),
-    Index("ix_pending_events_user_action", c.USER_ID, c.ACTION),  # a feed asks for few of a user's actions
+    Index("ix_pending_events_user_action", c.USER_ID, c.ACTION),  # a feed reads a user's actions of a few kinds
     Index("ix_pending_events_drain", "in_landing_zone", "batch"),
 )
 ERASED = Table(
@@ -75,18 +75,16 @@ ERASED = Table(
     Column("user_hash", String, primary_key=True),
     Column("erased_at", Instant, nullable=False),
 )
-TOUCHES = (Action.CLICK, Action.SAVE, Action.HIDE)
+SEEN_ACTIONS = (Action.CLICK, Action.SAVE, Action.HIDE)
 """Actions after which an item is not shown to the user again."""
-
-
-AT_ONCE = 1000
-"""Rows of one statement: databases limit its variables (SQLite: 32,766)."""
-DRAINED_AT_ONCE = 50_000
-"""Rows of one batch for the landing zone: some tens of megabytes, however many are waiting."""
+ROWS_PER_STATEMENT = 1000
+"""Databases limit the number of variables of a statement (SQLite: 32,766)."""
+ROWS_PER_BATCH = 50_000
+"""Some tens of megabytes, however many rows are waiting."""
 
 
 @dataclass(frozen=True)
-class Batch:
+class PendingBatch:
     """Rows that go to the landing zone together, in `contracts.schemas.LANDED_EVENTS`."""
 
     name: str
@@ -95,22 +93,22 @@ class Batch:
 
 @dataclass(frozen=True)
 class Added:
-    """What became of posted rows. `new` counts those with an id that was not there; the rows of `erased` users were
-    not stored."""
+    """The result of `add`. `new` counts the rows whose id was not stored before; rows of `erased` users were not
+    stored."""
 
     new: int
     erased: frozenset[str]
 
 
 @dataclass(frozen=True)
-class Touch:
-    """An item that the user clicked, saved or hid, and when the server was told."""
+class RecentInteraction:
+    """An item that the user clicked, saved or hid, and when the event was posted."""
 
     item_id: str
     landed_at: datetime
 
 
-class PendingEvents(SqlStore):
+class EventStore(SqlStore):
     """The store behind one SQLAlchemy URL. Every method raises `EventStoreUnavailable`."""
 
     metadata = METADATA
@@ -119,40 +117,43 @@ class PendingEvents(SqlStore):
     remedy = "check the file or TASTEFEED_EVENTS_URL, then post again"
 
     def add(self, events: Sequence[Mapping[str, Any]]) -> Added:
-        """Store rows of the events table, but those of erased users; durable on return."""
+        """Store rows of the events table, except those of erased users; durable on return."""
         landed_at = datetime.now(UTC)
         rows = [{**dict.fromkeys(EVENTS.names), **event, c.LANDED_AT: landed_at} for event in events]
         for row in rows:
             row[c.EVENT_ID] = row[c.EVENT_ID] or content_key(row)
-        rows.sort(key=lambda row: str(row[c.EVENT_ID]))  # in one order, so that two posts never wait for each other
+        rows.sort(key=lambda row: str(row[c.EVENT_ID]))  # in one order, so that two posts cannot deadlock
         with self._transaction(writes=True) as connection:
-            _keep_erasures_out(connection)
+            _exclude_erasures(connection)
             erased = _erased(connection, {str(row[c.USER_ID]) for row in rows})
             kept = [row for row in rows if row[c.USER_ID] not in erased]
-            return Added(sum(_insert(connection, some) for some in batched(kept, AT_ONCE)), frozenset(erased))
+            return Added(
+                sum(_insert(connection, some) for some in batched(kept, ROWS_PER_STATEMENT)), frozenset(erased)
+            )
 
-    def touched(self, user_id: str) -> list[Touch]:
-        """What the user clicked, saved or hid and no release knows yet."""
+    def recent_interactions(self, user_id: str) -> list[RecentInteraction]:
+        """What the user clicked, saved or hid since the release."""
         p = PENDING.c
-        asked = select(p.item_id, p.landed_at).where(p.user_id.in_(spellings(user_id)), p.action.in_(TOUCHES))
+        query = select(p.item_id, p.landed_at).where(p.user_id.in_(spellings(user_id)), p.action.in_(SEEN_ACTIONS))
         with self._transaction() as connection:
-            return [Touch(item_id, landed_at) for item_id, landed_at in connection.execute(asked)]
+            return [RecentInteraction(item_id, landed_at) for item_id, landed_at in connection.execute(query)]
 
-    def touches(self) -> dict[str, list[str]]:
-        """The items that each user clicked, saved or hid and no release knows yet."""
+    def recent_items_by_user(self) -> dict[str, list[str]]:
+        """The items that each user clicked, saved or hid since the release."""
         p = PENDING.c
-        found: dict[str, list[str]] = {}
+        query = select(p.user_id, p.item_id).where(p.action.in_(SEEN_ACTIONS))
+        items: dict[str, list[str]] = {}
         with self._transaction() as connection:
-            for user_id, item_id in connection.execute(select(p.user_id, p.item_id).where(p.action.in_(TOUCHES))):
-                found.setdefault(user_id, []).append(item_id)
-        return found
+            for user_id, item_id in connection.execute(query):
+                items.setdefault(user_id, []).append(item_id)
+        return items
 
     def erase(self, user_ids: Iterable[str]) -> int:
-        """Drop every event of these users and take in no more. Returns how many there were."""
+        """Delete every event of these users and store no more. Returns how many were deleted."""
         users = sorted({spelling for user in user_ids for spelling in spellings(user)})
         now = datetime.now(UTC)
         rows = 0
-        for some in batched(users, AT_ONCE):
+        for some in batched(users, ROWS_PER_STATEMENT):
             tombstones = upsert(self._opened(), ERASED).values([_tombstone(user, now) for user in some])
             renewed = tombstones.on_conflict_do_update(
                 ERASED.primary_key, set_={"erased_at": tombstones.excluded.erased_at}
@@ -163,7 +164,7 @@ class PendingEvents(SqlStore):
         return rows
 
     def tombstones(self, user_ids: Iterable[str] | None = None) -> dict[str, datetime]:
-        """When each user was erased, by `user_hash`; by default of everyone who was."""
+        """When each user was erased, by `user_hash`; by default all of them."""
         hashes = None if user_ids is None else _hashes(user_ids)
         with self._transaction() as connection:
             if hashes is None:
@@ -171,8 +172,8 @@ class PendingEvents(SqlStore):
             return _tombstones(connection, list(hashes))
 
     def readmit(self, tombstones: Mapping[str, datetime]) -> None:
-        """Take events again of those whose tombstone is still the one that was read: none who was erased again."""
-        for some in batched(list(tombstones.items()), AT_ONCE):
+        """Accept events of users whose tombstone is unchanged. A user who was erased again has a newer tombstone."""
+        for some in batched(list(tombstones.items()), ROWS_PER_STATEMENT):
             same = or_(*((ERASED.c.user_hash == key) & (ERASED.c.erased_at == at) for key, at in some))
             with self._transaction(writes=True) as connection:
                 connection.execute(delete(ERASED).where(same))
@@ -181,9 +182,9 @@ class PendingEvents(SqlStore):
         """Everything stored, oldest first."""
         return self._table(true())
 
-    def drain(self, limit: int = DRAINED_AT_ONCE) -> Batch | None:
-        """At most `limit` rows that are not in the landing zone yet: a batch sealed before, else some of the open ones;
-        `None`: nothing."""
+    def drain(self, limit: int = ROWS_PER_BATCH) -> PendingBatch | None:
+        """At most `limit` rows that are not in the landing zone yet; `None` where there are none. An unfinished
+        batch comes first, with the same rows."""
         p = PENDING.c
         waiting = ~p.in_landing_zone
         with self._transaction(writes=True) as connection:
@@ -193,41 +194,41 @@ class PendingEvents(SqlStore):
                 some = select(p.event_id).where(waiting, p.batch.is_(None)).limit(limit)
                 if not connection.execute(update(PENDING).where(p.event_id.in_(some)).values(batch=name)).rowcount:
                     return None
-        return Batch(name, self._table(waiting & (p.batch == name)))
+        return PendingBatch(name, self._table(waiting & (p.batch == name)))
 
-    def landed(self, batch: str) -> None:
-        """The batch lies in the landing zone; it is not drained again."""
-        sealed = ~PENDING.c.in_landing_zone & (PENDING.c.batch == batch)
+    def mark_ingested(self, batch: str) -> None:
+        """Record that the batch is in the landing zone; it is not drained again."""
+        in_batch = ~PENDING.c.in_landing_zone & (PENDING.c.batch == batch)
         with self._transaction(writes=True) as connection:
-            connection.execute(update(PENDING).where(sealed).values(in_landing_zone=True))
+            connection.execute(update(PENDING).where(in_batch).values(in_landing_zone=True))
 
-    def forget_before(self, as_of: datetime) -> int:
-        """Drop what lies in the landing zone and happened before `as_of`: the release of that instant includes it."""
+    def delete_before(self, as_of: datetime) -> int:
+        """Delete ingested events from before `as_of`; the release of that instant includes them."""
         included = (PENDING.c.in_landing_zone) & (PENDING.c.timestamp < as_of)
         with self._transaction(writes=True) as connection:
             return connection.execute(delete(PENDING).where(included)).rowcount
 
-    def _table(self, asked: ColumnElement[bool]) -> pa.Table:
-        wanted = select(*(PENDING.c[name] for name in LANDED_EVENTS.names)).where(asked)
+    def _table(self, condition: ColumnElement[bool]) -> pa.Table:
+        query = select(*(PENDING.c[name] for name in LANDED_EVENTS.names)).where(condition)
         with self._transaction() as connection:
-            found = connection.execute(wanted.order_by(PENDING.c.landed_at, PENDING.c.event_id)).mappings().all()
-        return pa.Table.from_pylist([_without_key(row) for row in found], schema=LANDED_EVENTS)
+            rows = connection.execute(query.order_by(PENDING.c.landed_at, PENDING.c.event_id)).mappings().all()
+        return pa.Table.from_pylist([_without_key(row) for row in rows], schema=LANDED_EVENTS)
 
 
 WITHOUT_ID = "\x01"
-"""Begins the key of an event that came without an id; no id can hold this character."""
+"""The first character of the key of an event without an id; no id can contain it."""
 
 
 def content_key(event: Mapping[str, Any]) -> str:
-    """What tells events without an id apart in this store, so that the same event posted twice is stored once. It is no
-    event id: `features.events` derives that, by one function for posted and imported events."""
+    """The key of an event without an id in this store, so that the same event posted twice is stored once. It is not
+    the event id: `features.events` derives that, by one function for posted and imported events."""
     content = [event.get(name) for name in EVENTS.names if name != c.EVENT_ID]
     return WITHOUT_ID + hashlib.sha256(json.dumps(content, default=str).encode()).hexdigest()
 
 
 def _without_key(row: RowMapping) -> dict[str, Any]:
-    came_with_id = not row[c.EVENT_ID].startswith(WITHOUT_ID)
-    return {**row, c.EVENT_ID: row[c.EVENT_ID] if came_with_id else None}
+    has_id = not row[c.EVENT_ID].startswith(WITHOUT_ID)
+    return {**row, c.EVENT_ID: row[c.EVENT_ID] if has_id else None}
 
 
 def _insert(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> int:
@@ -236,7 +237,7 @@ def _insert(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> int:
 
 
 def user_hash(user_id: str) -> str:
-    """What a tombstone names a user by."""
+    """The hash that stands for a user in a tombstone."""
     return hashlib.sha256(user_id.encode()).hexdigest()
 
 
@@ -248,8 +249,8 @@ def _tombstone(user_id: str, erased_at: datetime) -> dict[str, Any]:
     return {"user_hash": user_hash(user_id), "erased_at": erased_at}
 
 
-def _keep_erasures_out(connection: Connection) -> None:
-    """Let no erasure run beside this transaction; other posts may. SQLite has one writer at a time anyway."""
+def _exclude_erasures(connection: Connection) -> None:
+    """Let no erasure run at the same time; other posts may. SQLite has one writer at a time anyway."""
     if connection.dialect.name == "postgresql":
         connection.execute(text(f"LOCK TABLE {ERASED.name} IN SHARE MODE"))
 
@@ -260,5 +261,5 @@ def _erased(connection: Connection, user_ids: Collection[str]) -> set[str]:
 
 
 def _tombstones(connection: Connection, hashes: Sequence[str]) -> dict[str, datetime]:
-    asked = (select(ERASED).where(ERASED.c.user_hash.in_(some)) for some in batched(hashes, AT_ONCE))
-    return {key: at for each in asked for key, at in connection.execute(each)}
+    queries = (select(ERASED).where(ERASED.c.user_hash.in_(some)) for some in batched(hashes, ROWS_PER_STATEMENT))
+    return {key: at for query in queries for key, at in connection.execute(query)}

@@ -1,7 +1,7 @@
-"""Posted events, row by row: valid rows are stored, each invalid one comes back with its place and a reason.
+"""Validation of posted events, row by row: valid rows are stored; each invalid row is reported with a reason.
 
-A row is read as the import reads a line of a file: the same ids, instants and limits, and an optional id that cannot be
-read becomes null with a warning. So an event that is posted and imported is one event.
+A row is read as the import reads a line of a file, with the same ids, instants and limits. An optional id that is not
+valid becomes null with a warning. So an event that is both posted and imported is one event.
 """
 
 import re
@@ -18,12 +18,12 @@ from contracts import columns as c
 from contracts.errors import BadId
 from contracts.ids import BLANKS, is_id, read_id
 from contracts.instants import CLOCK_SKEW, EARLIEST, NUMBER, read_instant
-from serving.event_store import PendingEvents
+from serving.event_store import EventStore
 from serving.privacy.opt_out_store import OptOutStore
 
 ERASED = "erased"
-NAMES_SHOWN, NAME_LENGTH = 10, 64
-"""Unknown columns that a warning names, and the characters of each."""
+MAX_NAMES, MAX_NAME_LENGTH = 10, 64
+"""How many unknown columns a warning names, and with how many characters of each."""
 OPTIONAL_IDS = (c.EVENT_ID, c.SESSION_ID, c.REQUEST_ID)
 
 
@@ -92,7 +92,7 @@ class RowError:
 
 @dataclass(frozen=True)
 class Receipt:
-    """What became of a batch. `accepted` rows are durable; `duplicates` of them were stored before."""
+    """The result of a batch. `accepted` rows are durable; `duplicates` of them were stored before."""
 
     accepted: int
     duplicates: int
@@ -100,30 +100,30 @@ class Receipt:
     warnings: list[str]
 
 
-def take_in(rows: Sequence[object], pending: PendingEvents, opt_outs: OptOutStore) -> Receipt:
-    """Check and store a batch. Raises `EventStoreUnavailable` and `OptOutStoreUnavailable`, with nothing stored."""
+def store_valid_events(rows: Sequence[object], events: EventStore, opt_outs: OptOutStore) -> Receipt:
+    """Validate and store a batch. Raises `EventStoreUnavailable` and `OptOutStoreUnavailable`, with nothing stored."""
     latest = datetime.now(UTC) + CLOCK_SKEW
-    read = [_read(index, row, latest) for index, row in enumerate(rows)]
-    users = {row.user_id for row in read if isinstance(row, Event)}
-    read = _without(read, opt_outs.among(SubjectType.USER, users, [Flag.ERASURE]))
-    added = pending.add([row.model_dump() for row in read if isinstance(row, Event)])
-    read = _without(read, added.erased)  # the store's own answer: a user may be erased while the events are on the way
-    errors = [row for row in read if isinstance(row, RowError)]
-    accepted = len(read) - len(errors)
-    return Receipt(accepted, accepted - added.new, errors, [*_unknown_columns(rows), *_lost_ids(rows, read)])
+    results = [_validated(index, row, latest) for index, row in enumerate(rows)]
+    users = {row.user_id for row in results if isinstance(row, Event)}
+    results = _without_erased(results, opt_outs.among(SubjectType.USER, users, [Flag.ERASURE]))
+    added = events.add([row.model_dump() for row in results if isinstance(row, Event)])
+    results = _without_erased(results, added.erased)  # an erasure may have arrived since the opt-outs were read
+    errors = [row for row in results if isinstance(row, RowError)]
+    accepted = len(results) - len(errors)
+    return Receipt(accepted, accepted - added.new, errors, [*_unknown_columns(rows), *_invalid_ids(rows, results)])
 
 
-def _without(read: Sequence[Event | RowError], erased: Collection[str]) -> list[Event | RowError]:
-    """The rows, those of erased users refused."""
+def _without_erased(results: Sequence[Event | RowError], erased: Collection[str]) -> list[Event | RowError]:
+    """The results, with an error for each row of an erased user."""
     return [
         RowError(index, ERASED, "user_id: asked for erasure; nothing of this user is stored")
         if isinstance(row, Event) and row.user_id in erased
         else row
-        for index, row in enumerate(read)
+        for index, row in enumerate(results)
     ]
 
 
-def _read(index: int, row: object, latest: datetime) -> Event | RowError:
+def _validated(index: int, row: object, latest: datetime) -> Event | RowError:
     try:
         event = Event.model_validate(row)
     except ValidationError as error:
@@ -144,25 +144,25 @@ REASONS = {
     c.ACTION: Reason.UNKNOWN_ACTION,
     c.TIMESTAMP: Reason.BAD_TIMESTAMP,
 }
-"""Why a row without a readable value of a required column is refused."""
+"""The reason code of a row without a valid value in a required column."""
 
 
 def _unknown_columns(rows: Sequence[object]) -> list[str]:
     unknown = {str(name) for row in rows if isinstance(row, dict) for name in row} - set(Event.model_fields)
-    names = ", ".join(printable(name) for name in sorted(unknown)[:NAMES_SHOWN])
+    names = ", ".join(printable(name) for name in sorted(unknown)[:MAX_NAMES])
     return [f"unknown columns were kept out: {names}"] if unknown else []
 
 
-def _lost_ids(rows: Sequence[object], read: Sequence[Event | RowError]) -> list[str]:
-    """One warning for each column of which optional ids became null."""
-    lost = Counter(
+def _invalid_ids(rows: Sequence[object], results: Sequence[Event | RowError]) -> list[str]:
+    """One warning for each column in which optional ids became null."""
+    invalid = Counter(
         name
-        for row, event in zip(rows, read, strict=True)
+        for row, event in zip(rows, results, strict=True)
         if isinstance(event, Event) and isinstance(row, dict)
         for name in OPTIONAL_IDS
         if _is_given(row.get(name)) and getattr(event, name) is None
     )
-    return [f"{name}: {count:,} values are no ids and count as null" for name, count in lost.items()]
+    return [f"{name}: {count:,} values are no ids and count as null" for name, count in invalid.items()]
 
 
 def _is_given(value: object) -> bool:
@@ -170,7 +170,8 @@ def _is_given(value: object) -> bool:
 
 
 def printable(name: str) -> str:
-    """A client's own text in an answer: cut, and with what cannot be printed or encoded escaped."""
+    """A client's own text for an answer: shortened, with unprintable characters escaped."""
     return "".join(
-        letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in name[:NAME_LENGTH]
+        letter if letter.isprintable() else letter.encode("unicode_escape").decode()
+        for letter in name[:MAX_NAME_LENGTH]
     )

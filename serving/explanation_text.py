@@ -1,4 +1,4 @@
-"""Why an item is shown, in data first, and in one sentence that says the same."""
+"""Explanations: why an item is shown, as data and as one sentence."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,8 +13,7 @@ from ranking.attribution import Signal, reasons
 from ranking.candidates import taken
 from ranking.feature_arrays import Rows
 from ranking.rank_users import RankedUsers
-from serving.popularity_fallback import FRESH
-from serving.releases.loaded_release import Release
+from serving.releases.loaded_release import FRESH, Release
 
 SENTENCES = {
     Signal.SIMILAR: "Close to what you read and save",
@@ -26,13 +25,13 @@ SENTENCES = {
 }
 BECAUSE = {Action.SAVE: "Because you saved", Action.CLICK: "Because you read"}
 NEAR = 0.3
-"""Cosine from which an item of the user's own is named as the reason; a reader would not see the likeness below it."""
+"""Cosine from which an item of the user's history is named as the reason. Below it, users see no similarity."""
 
 
 @dataclass(frozen=True)
 class Explanation:
-    """`kind` is the signal that moved the score most. Where it rests on one item of the user's own, that is `item_id`,
-    with its `title`, what they did with it, and how near it is (cosine)."""
+    """`kind` is the signal that moved the score most. Where it rests on one item of the user's history, `item_id` and
+    `title` name that item, with the user's action on it and its cosine similarity."""
 
     kind: str
     text: str
@@ -42,23 +41,23 @@ class Explanation:
     similarity: float | None = None
 
 
-def explain_everyones(release: Release, rows: Rows, sources: NDArray[np.str_]) -> list[Explanation]:
-    """Reasons of items in everyone's list: they speak of the item alone."""
+def explain_fallback(release: Release, rows: Rows, sources: NDArray[np.str_]) -> list[Explanation]:
+    """Explanations of items in the non-personalized list; they use data of the item alone."""
     created = release.catalogue[c.CREATED_AT].take(rows).to_pylist()
     signals = np.where(sources == FRESH, Signal.FRESH, Signal.TRENDING).tolist()
     return [Explanation(signal, sentence(signal, at)) for signal, at in zip(signals, created, strict=True)]
 
 
-def explain_own(
-    release: Release, scored: RankedUsers, pairs: NDArray[np.int64], hidden: NDArray[np.bool_]
+def explain_personalized(
+    release: Release, ranked: RankedUsers, pairs: NDArray[np.int64], hidden: NDArray[np.bool_]
 ) -> list[Explanation]:
-    """Reasons of some pairs of one user, from the model's own accounts. An item that is `hidden`, [I], is not named."""
-    candidates = taken(scored.candidates, pairs)
-    why = reasons(release.users, release.items, candidates, scored.features[pairs], release.reranker)
+    """Explanations of some pairs of one user, from the model's attributions. No text names a `hidden` item, [I]."""
+    candidates = taken(ranked.candidates, pairs)
+    why = reasons(release.users, release.items, candidates, ranked.features[pairs], release.reranker)
     named = (why.similarities >= NEAR) & (why.evidence >= 0) & ~hidden[why.evidence]
     shown = release.catalogue.select([c.ITEM_ID, c.TITLE]).take(np.where(named, why.evidence, 0)).to_pylist()
     created = release.catalogue[c.CREATED_AT].take(candidates.item_rows).to_pylist()
-    saved = np.isin(why.evidence, _saved(release, candidates.user_rows[:1]))
+    saved = np.isin(why.evidence, _saved_items(release, candidates.user_rows[:1]))
     facts = zip(why.signals.tolist(), created, named, shown, saved, why.similarities.tolist(), strict=True)
     return [
         _with_evidence(signal, item, Action.SAVE if was_saved else Action.CLICK, similarity)
@@ -69,7 +68,7 @@ def explain_own(
 
 
 def sentence(signal: str, created_at: datetime | None) -> str:
-    """What a signal says without an item of the user's own."""
+    """The text of a signal that rests on no item of the user's history."""
     if signal == Signal.FRESH:
         return f"New, from {created_at.day} {created_at:%B %Y}" if created_at else "New"
     return SENTENCES[Signal(signal)]
@@ -81,9 +80,9 @@ def _with_evidence(signal: str, item: dict[str, Any], action: Action, similarity
     return Explanation(signal, text, item[c.ITEM_ID], item[c.TITLE], action, round(similarity, 3))
 
 
-def _saved(release: Release, user_rows: Rows) -> Rows:
+def _saved_items(release: Release, user_rows: Rows) -> Rows:
     users = release.users
-    mine = [slice(users.history_offsets[row], users.history_offsets[row + 1]) for row in user_rows]
+    histories = [slice(users.history_offsets[row], users.history_offsets[row + 1]) for row in user_rows]
     return np.concatenate(
-        [users.history_items[own][users.history_saves[own] > 0] for own in mine] or [np.zeros(0, int)]
+        [users.history_items[own][users.history_saves[own] > 0] for own in histories] or [np.zeros(0, int)]
     )

@@ -1,4 +1,4 @@
-"""The home feed: who asks, what may be read of them, one ranking, one page of it."""
+"""The home feed of a request: the consent check, one ranking, one page of it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,12 +11,11 @@ from contracts import columns as c
 from ranking.feature_arrays import Rows
 from ranking.rank_users import rank_users
 from serving.cursor import Cursor, CursorExpired, decoded
-from serving.event_store import Touch
-from serving.explanation_text import Explanation, explain_everyones, explain_own
-from serving.popularity_fallback import Ranked, ranked
-from serving.privacy.consent import Audience, Doorkeeper, Reason, not_shown, rows_of
-from serving.releases.loaded_release import Release
-from serving.releases.release_loader import HeldRelease
+from serving.event_store import RecentInteraction
+from serving.explanation_text import Explanation, explain_fallback, explain_personalized
+from serving.privacy.consent import ConsentGate, NotPersonalized, UserContext, excluded_items, rows_of
+from serving.releases.loaded_release import RankedList, Release
+from serving.releases.release_loader import ReloadingRelease
 
 
 @dataclass(frozen=True)
@@ -36,7 +35,7 @@ class FeedItem:
 
 @dataclass(frozen=True)
 class Feed:
-    """One page. `reason` says why it is not personalized; `cursor` asks for the next page, `null` on the last;
+    """One page. `reason` is why it is not personalized; `cursor` requests the next page, `null` on the last;
     `request_id` is the header `X-Request-Id` of the answer, for the events that follow."""
 
     user_id: str | None
@@ -49,11 +48,11 @@ class Feed:
 
 
 class HomeFeed:
-    """Feeds from whatever release is held."""
+    """Feeds from the current release."""
 
-    def __init__(self, held: HeldRelease, doorkeeper: Doorkeeper) -> None:
-        """The release and the stores, each asked anew at each request."""
-        self._held, self._doorkeeper = held, doorkeeper
+    def __init__(self, loader: ReloadingRelease, gate: ConsentGate) -> None:
+        """The release and the stores are read anew at each request."""
+        self._loader, self._gate = loader, gate
 
     def feed(
         self,
@@ -67,87 +66,95 @@ class HomeFeed:
     ) -> Feed:
         """A page of at most `limit` items. Raises `ReleaseMissing`, `BadCursor`, `CursorExpired`.
 
-        `languages` restricts the list of everyone. A cursor of another release goes on without the items it has shown;
-        one of a personalized list that may no longer be personalized starts everyone's list at its top.
+        `languages` restricts the non-personalized list. With a cursor of another release, the list continues without
+        the items that it has shown. A personalized list that may no longer be personalized starts anew, as the
+        non-personalized list.
         """
-        asked = decoded(cursor) if cursor else None
-        release = self._held.get()
-        audience = self._doorkeeper.admit(release, user_id, gpc=gpc)
-        place = _place(asked, release, audience)
-        now = datetime.now(UTC)
-        hidden = not_shown(release, audience.standing, now)
-        if audience.user_row is None:
-            page, explained = _everyones(release, hidden | _foreign(release, languages), place, limit)
+        given = decoded(cursor) if cursor else None
+        release = self._loader.get()
+        context = self._gate.user_context(release, user_id, gpc=gpc)
+        position = _position(given, release, context)
+        excluded = excluded_items(release, context.opt_outs, datetime.now(UTC))
+        if context.user_row is None:
+            excluded = excluded | _in_other_languages(release, languages)
+            page, explanations = _fallback_page(release, excluded, position, limit)
         else:
-            page, explained = _own(release, audience.user_row, audience.touches, hidden, place, limit)
-        items = _shown(release, page, explained, place.rank)
-        personalized = audience.reason is None
-        return Feed(user_id, request_id, release.version, personalized, audience.reason, items, page.cursor)
+            page, explanations = _personalized_page(release, context, context.user_row, excluded, position, limit)
+        items = _feed_items(release, page, explanations, position.rank)
+        personalized = context.reason is None
+        return Feed(user_id, request_id, release.version, personalized, context.reason, items, page.cursor)
 
 
 @dataclass(frozen=True)
-class Page(Ranked):
-    """A run of a list, and where the next one begins."""
+class Page(RankedList):
+    """A part of a list, and the cursor of the next one."""
 
     cursor: str | None
 
 
-def _everyones(
-    release: Release, hidden: NDArray[np.bool_], place: Cursor, limit: int
+def _fallback_page(
+    release: Release, excluded: NDArray[np.bool_], position: Cursor, limit: int
 ) -> tuple[Page, list[Explanation]]:
-    fallback = release.everyones
-    places, cursor = _cut(release, fallback.rows, hidden, place, limit, personalized=False)
-    page = Page(fallback.rows[places], fallback.scores[places], fallback.sources[places], cursor)
-    return page, explain_everyones(release, page.rows, page.sources)
+    ranked = release.fallback
+    places, cursor = _page_places(release, ranked.rows, excluded, position, limit, personalized=False)
+    page = Page(ranked.rows[places], ranked.scores[places], ranked.sources[places], cursor)
+    return page, explain_fallback(release, page.rows, page.sources)
 
 
-def _own(
-    release: Release, user_row: int, touches: Sequence[Touch], hidden: NDArray[np.bool_], place: Cursor, limit: int
+def _personalized_page(
+    release: Release, context: UserContext, user_row: int, excluded: NDArray[np.bool_], position: Cursor, limit: int
 ) -> tuple[Page, list[Explanation]]:
-    """The user's list as of `place.since`; what they touched later is only left out of it, so that a click between two
-    pages neither repeats nor skips an item."""
-    early = _marked(release, [touch for touch in touches if touch.landed_at <= place.since])
-    late = _marked(release, [touch for touch in touches if touch.landed_at > place.since])
-    passed = max(place.offset, place.rank)
-    depth = passed + limit + len(touches) + 1
+    """The user's list as of `position.since`. Items of later interactions are only left out of it, so that a click
+    between two pages neither repeats nor skips an item."""
+    recent = context.recent_interactions
+    before = _item_mask(release, [event for event in recent if event.landed_at <= position.since])
+    later = _item_mask(release, [event for event in recent if event.landed_at > position.since])
+    depth = max(position.offset, position.rank) + limit + len(recent) + 1
     row = np.array([user_row], np.int32)
-    scored = rank_users(release.ranking_snapshot, release.reranker, row, depth, excluded=hidden | early)
-    pairs = scored.slates.pairs
-    places, cursor = _cut(release, scored.candidates.item_rows[pairs], late, place, limit, personalized=True)
-    page = ranked(scored, pairs[places])
-    return Page(page.rows, page.scores, page.sources, cursor), explain_own(release, scored, pairs[places], hidden)
+    ranked = rank_users(release.ranking_snapshot, release.reranker, row, depth, excluded=excluded | before)
+    pairs = ranked.slates.pairs
+    item_rows = ranked.candidates.item_rows[pairs]
+    places, cursor = _page_places(release, item_rows, later, position, limit, personalized=True)
+    page = RankedList.of(ranked, pairs[places])
+    explanations = explain_personalized(release, ranked, pairs[places], excluded)
+    return Page(page.rows, page.scores, page.sources, cursor), explanations
 
 
-def _marked(release: Release, touches: Sequence[Touch]) -> NDArray[np.bool_]:
-    marked = np.zeros(len(release.items.ids), bool)
-    marked[rows_of(release, (touch.item_id for touch in touches))] = True
-    return marked
+def _item_mask(release: Release, interactions: Sequence[RecentInteraction]) -> NDArray[np.bool_]:
+    mask = np.zeros(len(release.items.ids), bool)
+    mask[rows_of(release, (interaction.item_id for interaction in interactions))] = True
+    return mask
 
 
-CONTINUES = {None, Reason.UNKNOWN_USER, Reason.RELEASE_NOT_PROFILED, Reason.EVENT_STORE_UNAVAILABLE}
-"""Reasons with which a personalized list goes on; with any other, leaving out what it showed would use the profile."""
+CONTINUES = {
+    None,
+    NotPersonalized.UNKNOWN_USER,
+    NotPersonalized.RELEASE_NOT_PROFILED,
+    NotPersonalized.EVENT_STORE_UNAVAILABLE,
+}
+"""Reasons with which a personalized list continues. With others, leaving out the shown items would use the profile."""
 
 
-def _place(asked: Cursor | None, release: Release, audience: Audience) -> Cursor:
+def _position(given: Cursor | None, release: Release, context: UserContext) -> Cursor:
     """Where the page begins. Raises `CursorExpired`."""
-    personalized = audience.reason is None
-    if asked is None or (asked.personalized and audience.reason not in CONTINUES):
+    personalized = context.reason is None
+    if given is None or (given.personalized and context.reason not in CONTINUES):
         return Cursor(release=release.version, personalized=personalized, since=datetime.now(UTC), offset=0, rank=0)
-    if not asked.complete and (asked.release, asked.personalized) != (release.version, personalized):
+    if not given.complete and (given.release, given.personalized) != (release.version, personalized):
         raise CursorExpired("this cursor is of an earlier list and too far down to go on; leave it out to start anew")
-    return asked
+    return given
 
 
-def _cut(
-    release: Release, rows: Rows, hidden: NDArray[np.bool_], place: Cursor, limit: int, *, personalized: bool
+def _page_places(
+    release: Release, rows: Rows, excluded: NDArray[np.bool_], position: Cursor, limit: int, *, personalized: bool
 ) -> tuple[NDArray[np.int64], str | None]:
-    """The places of a list that make one page, and where the next one begins."""
-    left = _not_shown_yet(release, rows, np.flatnonzero(~hidden[rows]), place, limit)
-    page = left[:limit]
-    if len(left) <= limit:
+    """The places of a list that make one page, and the cursor of the next page."""
+    remaining = _not_shown_yet(release, rows, np.flatnonzero(~excluded[rows]), position, limit)
+    page = remaining[:limit]
+    if len(remaining) <= limit:
         return page, None
     hashes, offset = release.item_hashes[rows[page]], int(page[-1]) + 1
-    following = place.after(hashes, release=release.version, personalized=personalized, offset=offset)
+    following = position.after(hashes, release=release.version, personalized=personalized, offset=offset)
     return page, following.encoded()
 
 
@@ -157,23 +164,23 @@ def _not_shown_yet(
     """The first of these places that no page has shown, more than `limit` where there are more."""
     if not cursor.complete:
         return places[places >= cursor.offset]
-    # the list of everyone is as long as the catalogue; beyond this place, enough are left whatever was shown
+    # the non-personalized list is as long as the catalogue; this many places suffice whatever was shown
     enough = places[: 2 * (limit + len(cursor.hashes))]
     return enough[~np.isin(release.item_hashes[rows[enough]], cursor.hashes)]
 
 
-def _foreign(release: Release, languages: frozenset[str] | None) -> NDArray[np.bool_]:
-    """[I] items in a language that was not asked for; an item of unknown language may be in any."""
+def _in_other_languages(release: Release, languages: frozenset[str] | None) -> NDArray[np.bool_]:
+    """[I] items in languages that were not requested; an item of unknown language may be in any."""
     if languages is None:
         return np.zeros(len(release.languages), bool)
     return ~np.isin(release.languages, ["", *sorted(languages)])
 
 
-def _shown(release: Release, page: Page, explained: list[Explanation], rank: int) -> list[FeedItem]:
+def _feed_items(release: Release, page: Page, explanations: list[Explanation], rank: int) -> list[FeedItem]:
     columns = [c.ITEM_ID, c.TITLE, c.CREATOR_ID, c.URL, c.IMAGE_URL]
     display = release.catalogue.select(columns).take(page.rows).to_pylist()
-    facts = zip(display, page.scores.tolist(), page.sources.tolist(), explained, strict=True)
+    rows = zip(display, page.scores.tolist(), page.sources.tolist(), explanations, strict=True)
     return [
         FeedItem(rank=rank + place, score=score, source=source, explanation=explanation, **item)
-        for place, (item, score, source, explanation) in enumerate(facts, start=1)
+        for place, (item, score, source, explanation) in enumerate(rows, start=1)
     ]

@@ -1,7 +1,7 @@
-"""uvicorn's HTTP protocol with limits where it has none: the size of a head, the time it takes, a body nobody reads.
+"""uvicorn's HTTP protocol with the limits that it lacks: on the size and duration of a head, and on an unread body.
 
-States of a connection: idle, in the head of a request (until its headers are complete), in its body. A head that is too
-long or too late is refused. After an answer that goes out before the body has come, the client has `LINGER_S` to end.
+A connection is idle, in the head of a request (until its headers are complete), or in its body. A head that is too long
+or too late is refused. After an answer that is sent before the body has arrived, the client has `LINGER_S` to end.
 """
 
 import asyncio
@@ -14,17 +14,18 @@ from typing import Any
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from contracts import Settings
-from serving.admission import MAX_HEADER_BYTES, MAX_URL_BYTES
 from serving.error_handlers import MEDIA_TYPE, problem_text
+from serving.middleware import MAX_HEADER_BYTES, MAX_URL_BYTES
+from serving.request_metrics import METRICS
 
 LOG = logging.getLogger("tastefeed.requests")
 MAX_HEAD_BYTES = MAX_HEADER_BYTES + MAX_URL_BYTES
-"""Of a head that is still incomplete; a complete one is measured by `admission`, which has answers for each part."""
+"""Of an incomplete head; `middleware` checks a complete one, with an answer for each part."""
 LINGER_S = 2.0
 
 
 class State(Enum):
-    """Where in a request the client is."""
+    """The part of a request that the client is sending."""
 
     IDLE = auto()
     HEAD = auto()
@@ -35,18 +36,18 @@ class LimitedProtocol(HttpToolsProtocol):
     """One connection."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
-        """As uvicorn makes it."""
+        """As uvicorn creates it."""
         super().__init__(*arguments, **options)
         self._state, self._head_bytes, self._leaving = State.IDLE, 0, False
         self._timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Start the time of the first head."""
+        """Start the timer of the first head."""
         super().connection_made(_Lingering(transport, self))  # type: ignore[arg-type]  # a transport in all but its class
         self._await_head()
 
     def data_received(self, data: bytes) -> None:
-        """Parse what came, unless the connection is being left."""
+        """Parse the data, unless the connection is closing."""
         if self._leaving:
             return
         if self._state is State.IDLE:
@@ -58,7 +59,7 @@ class LimitedProtocol(HttpToolsProtocol):
             self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, text)
 
     def on_headers_complete(self) -> None:
-        """From here on the application is asked; it limits the body."""
+        """From here on the application limits the body."""
         super().on_headers_complete()
         self._state, self._head_bytes = State.BODY, 0
         self._cancel_timer()
@@ -75,18 +76,18 @@ class LimitedProtocol(HttpToolsProtocol):
             )
 
     def on_response_complete(self) -> None:
-        """Give a client whose body nobody read a moment to end it."""
+        """Give a client whose body was not read a moment to end it."""
         super().on_response_complete()
         if self._state is State.BODY and self.cycle.response_complete and not self.transport.is_closing():
             self._unset_keepalive_if_required()
             self._start_timer(LINGER_S, self.transport.close)
 
     def send_400_response(self, msg: str) -> None:
-        """Refuse what is not HTTP."""
+        """Refuse data that is not HTTP."""
         self._refuse(HTTPStatus.BAD_REQUEST, f"{msg} Send HTTP/1.1.")
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Let go of the timer."""
+        """Cancel the timer."""
         self._state = State.IDLE
         self._cancel_timer()
         super().connection_lost(exc)
@@ -96,8 +97,8 @@ class LimitedProtocol(HttpToolsProtocol):
         return self._state is not State.IDLE and (self._state is State.BODY or self._head_bytes > 0)
 
     def leave(self, transport: asyncio.Transport) -> None:
-        """Close after the client has seen the answer: closed at once, the kernel resets the connection where bytes are
-        left unread, and an answer under way is lost."""
+        """Close after the client has received the answer. Closed at once, the kernel resets a connection with unread
+        bytes, and the answer is lost."""
         self._leaving = True
         self.flow.resume_reading()
         transport.write_eof()
@@ -128,6 +129,8 @@ class LimitedProtocol(HttpToolsProtocol):
         self.transport.write(STATUS_LINE[status] + "\r\n".join(head).encode() + body)
         self.transport.close()
         LOG.info("unparsed %d", status)
+        if metrics := self.app_state.get(METRICS):
+            metrics.observe_unparsed(status)
 
     def _start_timer(self, seconds: float, then: Any) -> None:
         self._cancel_timer()

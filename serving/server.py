@@ -1,7 +1,10 @@
-"""Running the application under uvicorn, with as many workers as asked."""
+"""Runs the application under uvicorn, with as many workers as configured."""
 
 import os
+import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from copy import deepcopy
 from importlib import import_module
 from typing import Any
@@ -13,10 +16,13 @@ from uvicorn.config import LOGGING_CONFIG
 
 from contracts import Settings
 from serving.auth import check_binding
-from serving.cors import origins_of
-from serving.light import without_heavy_imports
+from serving.middleware import origins_of
 from serving.protocol import LimitedProtocol
 from serving.request_metrics import MULTIPROCESS
+
+UNUSED = ("pandas", "sklearn", "matplotlib", "dask", "graphviz")
+"""Optional dependencies of LightGBM, which it imports wherever they are installed. Serving uses none of them. Measured
+per worker: importing LightGBM takes 0.6 s and 55 MB without them, 3.2 s and 190 MB with them."""
 
 
 def serve(settings: Settings, *, host: str = "127.0.0.1", port: int = 8000, workers: int = 1) -> None:
@@ -24,40 +30,52 @@ def serve(settings: Settings, *, host: str = "127.0.0.1", port: int = 8000, work
     check_binding(settings, host)
     origins_of(settings)
     os.environ.update(environment(settings))
-    with tempfile.TemporaryDirectory() as figures:
+    with tempfile.TemporaryDirectory() as metrics_folder:
         if workers > 1:
-            os.environ[MULTIPROCESS] = figures
+            os.environ[MULTIPROCESS] = metrics_folder
         uvicorn.run(
             "serving.server:application",
             factory=True,
             host=host,
             port=port,
             workers=workers,
-            access_log=False,  # its lines hold paths, and those hold user ids
+            access_log=False,  # its lines contain paths, and paths contain user ids
             log_config=logging_config(),
             http=LimitedProtocol,
-            ws="none",  # there are no WebSockets here, and their protocol would be outside the limits
+            ws="none",  # the server has no WebSockets, and their protocol would bypass the limits
             server_header=False,
         )
 
 
 def application() -> FastAPI:
-    """What each worker calls: the application over the settings of the environment."""
-    with without_heavy_imports():
-        import_module("lightgbm")  # reading a release would import it, with everything it finds
-        from serving.app import create_app  # noqa: PLC0415  inside the block, that is its point
+    """The factory that each worker calls: the application with the settings of the environment."""
+    with without_unused_imports():
+        import_module("lightgbm")  # a release needs it later; here its optional imports are blocked
+        from serving.app import create_app  # noqa: PLC0415  the block must cover this import
     return create_app(Settings())
 
 
 def environment(settings: Settings) -> dict[str, str]:
     """Settings as the environment variables that workers read."""
-    said = {name: getattr(settings, name) for name in settings.model_fields_set}
-    plain = {name: value.get_secret_value() if isinstance(value, SecretStr) else value for name, value in said.items()}
+    given = {name: getattr(settings, name) for name in settings.model_fields_set}
+    plain = {name: value.get_secret_value() if isinstance(value, SecretStr) else value for name, value in given.items()}
     return {f"TASTEFEED_{name.upper()}": str(value) for name, value in plain.items() if value is not None}
 
 
 def logging_config() -> dict[str, Any]:
-    """uvicorn's own, with our lines beside it."""
+    """uvicorn's logging, with the loggers of tastefeed added."""
     config: dict[str, Any] = deepcopy(LOGGING_CONFIG)
     config["loggers"]["tastefeed"] = {"handlers": ["default"], "level": "INFO", "propagate": False}
     return config
+
+
+@contextmanager
+def without_unused_imports() -> Iterator[None]:
+    """Within this block, the packages of `UNUSED` count as not installed."""
+    blocked = [name for name in UNUSED if name not in sys.modules]
+    sys.modules.update(dict.fromkeys(blocked))  # type: ignore[arg-type]  # None marks a module as not importable
+    try:
+        yield
+    finally:
+        for name in blocked:
+            del sys.modules[name]

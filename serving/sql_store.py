@@ -1,4 +1,4 @@
-"""What the two SQL stores share: an engine that is durable and safe with many workers, and instants as integers."""
+"""The base of the two SQL stores: an engine that is durable and safe with many workers, and instants as integers."""
 
 import threading
 from collections.abc import Iterator, Sequence
@@ -33,7 +33,7 @@ from contracts.errors import TastefeedError
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 BUSY_TIMEOUT_S = 10
 CREATION_LOCK = 7_461_737_465
-"""The advisory lock under which tables are made in PostgreSQL; a number of our own."""
+"""The advisory lock under which tables are created in PostgreSQL; an arbitrary number."""
 WRITES = "tastefeed_writes"
 """The execution option of a connection that will write."""
 
@@ -59,15 +59,15 @@ class Instant(TypeDecorator[datetime]):
 
 
 def open_engine(url: str, *, create: bool = True) -> Engine:
-    """An engine whose messages never carry a value (they are ids). SQLite runs in WAL, synced at each commit, and
-    overwrites what it deletes. Without `create`, a missing SQLite file is an error and is not made."""
+    """An engine whose messages never contain a value, because values are ids. SQLite runs in WAL mode, syncs at each
+    commit and overwrites deleted rows. Without `create`, a missing SQLite file is an error."""
     if make_url(url).get_backend_name() != "sqlite":
         return create_engine(url, hide_parameters=True, pool_pre_ping=True)
     if create and (database := make_url(url).database):
         Path(database).parent.mkdir(parents=True, exist_ok=True)
-    # no pool: a kept connection would go on answering from its cache after the file was lost or replaced
+    # no pool: a pooled connection would continue to answer from its cache after the file was lost or replaced
     engine = create_engine(url, hide_parameters=True, poolclass=NullPool, connect_args={"timeout": BUSY_TIMEOUT_S})
-    event.listen(engine, "connect", _durable_and_forgetful)
+    event.listen(engine, "connect", _durable_with_secure_delete)
     event.listen(engine, "begin", _begin)
     if not create:
         event.listen(engine, "do_connect", _existing_only)
@@ -75,15 +75,15 @@ def open_engine(url: str, *, create: bool = True) -> Engine:
 
 
 def create_tables(engine: Engine, metadata: MetaData) -> None:
-    """Make what is missing; two processes may do so at once."""
+    """Create missing tables and indexes; two processes may do so at once."""
     if engine.dialect.name == "sqlite":
-        raw = engine.raw_connection()  # in a transaction the mode cannot change
+        raw = engine.raw_connection()  # the mode cannot change within a transaction
         try:
             raw.cursor().execute("PRAGMA journal_mode=WAL")
         finally:
             raw.close()
     with engine.connect() as connection, connection.execution_options(**{WRITES: True}).begin():
-        if engine.dialect.name == "postgresql":  # where "if not exists" alone fails when two do so at once
+        if engine.dialect.name == "postgresql":  # "if not exists" alone fails when two processes run at once
             connection.execute(select(func.pg_advisory_xact_lock(CREATION_LOCK)))
         for table in metadata.sorted_tables:
             connection.execute(CreateTable(table, if_not_exists=True))
@@ -92,7 +92,7 @@ def create_tables(engine: Engine, metadata: MetaData) -> None:
 
 
 def upsert(engine: Engine, table: Table) -> postgresql.Insert | sqlite.Insert:
-    """An insert that knows `on_conflict_do_nothing` and `on_conflict_do_update`."""
+    """An insert with `on_conflict_do_nothing` and `on_conflict_do_update`."""
     return postgresql.insert(table) if engine.dialect.name == "postgresql" else sqlite.insert(table)
 
 
@@ -102,31 +102,31 @@ def batched(values: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:
 
 
 class SqlStore:
-    """Tables behind one SQLAlchemy URL. Nothing is opened before the first question, so that a server starts also while
-    the database is away. Whatever the database refuses becomes the store's own error, without a value of any row."""
+    """Tables behind one SQLAlchemy URL. Nothing is opened before the first query, so that a server starts while the
+    database is unavailable. Every error of the database becomes the store's own error, without a value of any row."""
 
     metadata: ClassVar[MetaData]
     name: ClassVar[str]
     unavailable: ClassVar[type[TastefeedError]]
     remedy: ClassVar[str]
     creates: ClassVar[bool] = True
-    """Whether opening the store makes what is missing."""
+    """Whether opening the store creates missing tables."""
 
     def __init__(self, url: str) -> None:
-        """Remember where; touch nothing yet."""
+        """Opens nothing yet."""
         self._url = url
         self._engine: Engine | None = None
         self._opening = threading.Lock()  # requests come in threads, and a second engine would never be closed
 
     def close(self) -> None:
-        """Give connections back to the database; the next question opens new ones."""
+        """Close the connections; the next query opens new ones."""
         if self._engine is not None:
             self._engine.dispose()
 
     @contextmanager
     def _transaction(self, *, writes: bool = False) -> Iterator[Connection]:
-        """One transaction. With `writes`, SQLite takes its write lock at once, so that nothing read in it is outdated
-        when it is written."""
+        """One transaction. With `writes`, SQLite takes its write lock at once, so that what it reads is still
+        current when it writes."""
         with (
             self._named_errors(),
             self._opened().connect() as connection,
@@ -142,7 +142,7 @@ class SqlStore:
             raise self._cannot_be_used(f"cannot be used ({cause(error)})") from None
 
     def _cannot_be_used(self, problem: str) -> TastefeedError:
-        return self.unavailable(f"{self.name} {shown(self._url)} {problem}; {self.remedy}")
+        return self.unavailable(f"{self.name} {without_password(self._url)} {problem}; {self.remedy}")
 
     def _opened(self) -> Engine:
         with self._opening:
@@ -154,19 +154,19 @@ class SqlStore:
             return self._engine
 
 
-def shown(url: str) -> str:
+def without_password(url: str) -> str:
     """A database's URL without its password."""
     return make_url(url).render_as_string()
 
 
 def cause(error: Exception) -> str:
-    """What went wrong, without the values: only errors of the connection itself are quoted."""
+    """The cause of an error, without values: only errors of the connection itself are quoted."""
     origin = error.orig if isinstance(error, DBAPIError) and error.orig else error
     quotable = isinstance(error, OSError | OperationalError) or type(origin).__module__ == "sqlite3"
     return " ".join(str(origin).split()) if quotable else type(origin).__name__
 
 
-def _durable_and_forgetful(connection: DBAPIConnection, _record: ConnectionPoolEntry) -> None:
+def _durable_with_secure_delete(connection: DBAPIConnection, _record: ConnectionPoolEntry) -> None:
     connection.cursor().execute("PRAGMA synchronous=FULL")
     connection.cursor().execute("PRAGMA secure_delete=ON")
     connection.isolation_level = None  # sqlite3 would begin only at the first write

@@ -18,7 +18,7 @@ from pipeline.stages import two_tower as stage
 from ranking.candidates import unseen_neighbours
 from ranking.feature_arrays import Items, Users
 from ranking.feature_names import ITEM_FEATURE_NAMES, USER_FEATURE_NAMES
-from serving.releases.loaded_release import load_release, write_release
+from serving.releases.serialization import load_release, write_release
 from tests.serving.tiny import contents
 
 ROOT = Path(__file__).parent.parent

@@ -11,7 +11,7 @@ from mlflow.exceptions import MlflowException
 from models.two_tower.exported import MANIFEST, WORDS, forgotten
 from pipeline.experiments.mlflow_logger import MlflowLogger
 from pipeline.lake import Lake
-from serving.privacy.store_marker import replace_file
+from serving.privacy.opt_out_recovery import replace_file
 
 TABLES = ("two_tower", "champion")
 """The tables whose partitions hold models."""

@@ -16,7 +16,7 @@ from contracts.errors import OptOutStoreUnavailable
 from contracts.schemas import OPT_OUTS
 from pipeline.lake import Lake
 from serving.privacy.opt_out_store import OptOutStore
-from serving.privacy.store_marker import Marker
+from serving.privacy.opt_out_tables import Marker
 
 FOLDER = "opt_out_backups"
 KEPT = 7
@@ -47,7 +47,7 @@ def keep_backup(home: Lake, store: OptOutStore) -> str:
         raise OptOutStoreUnavailable("the opt-out store has no identity yet; run `tastefeed init`")
     schema = OPT_OUTS.with_metadata({MARKER: held.marker.model_dump_json()})
     content = pa.BufferOutputStream()
-    pq.write_table(pa.Table.from_pylist([_row(word) for word in held.words], schema), content, compression="zstd")
+    pq.write_table(pa.Table.from_pylist([_row(word) for word in held.records], schema), content, compression="zstd")
     path = f"{home.root}/{FOLDER}/{datetime.now(UTC):{NAMED}}.parquet"
     home.fs.makedirs(f"{home.root}/{FOLDER}", exist_ok=True)
     home.replace_file(path, content.getvalue().to_pybytes())

@@ -16,8 +16,8 @@ from pipeline.ingestion import landed_files
 from pipeline.lake import Lake
 from pipeline.privacy.opt_out_backup import Backup, backups, keep_backup, last_backup
 from serving.event_store import user_hash
-from serving.privacy.opt_out_service import Wishes
-from serving.privacy.store_restore import found_identity, replace_store
+from serving.privacy.opt_out_recovery import identity_behind, replace_store
+from serving.privacy.opt_out_service import OptOutService
 from serving.releases import publish
 
 
@@ -27,13 +27,13 @@ class OptOutLake:
 
     home: Lake
     settings: Settings
-    wishes: Wishes
+    opt_out_service: OptOutService
 
     @classmethod
     def of(cls, lake: str, settings: Settings | None = None) -> "OptOutLake":
         """Those of a lake, which may not exist yet."""
         settings = (settings or Settings()).model_copy(update={"lake": lake})
-        return cls(Lake(lake), settings, Wishes.of(settings))
+        return cls(Lake(lake), settings, OptOutService.of(settings))
 
     @classmethod
     def existing(cls, lake: str) -> "OptOutLake":
@@ -45,8 +45,8 @@ class OptOutLake:
 
     def create(self) -> None:
         """Make the store where there has never been one, with a first backup. Raises `OptOutStoreUnavailable`."""
-        store = self.wishes.opt_outs
-        if not store.was_there() and not store.exists() and self._had_one():
+        store = self.opt_out_service.opt_outs
+        if not store.existed() and not store.exists() and self._had_one():
             raise OptOutStoreUnavailable(
                 f"{self.home.url}: this lake had an opt-out store and it is missing; run `tastefeed opt-out restore`"
             )
@@ -56,23 +56,23 @@ class OptOutLake:
 
     def back_up(self) -> None:
         """Keep a backup of this instant."""
-        keep_backup(self.home, self.wishes.opt_outs)
+        keep_backup(self.home, self.opt_out_service.opt_outs)
 
     def load(self, opt_outs: Iterable[OptOut]) -> int:
         """Keep many words at once, all or none; for an import, which may be the lake's first."""
         self.create()
-        return self.wishes.load(opt_outs)
+        return self.opt_out_service.load(opt_outs)
 
     def erased(self) -> frozenset[str]:
         """Every user who is erased; for an import, which may be the lake's first."""
         self.create()
-        return self.wishes.erased()
+        return self.opt_out_service.erased()
 
     def withhold(self, items_of: Mapping[str, Iterable[str]]) -> None:
         """Opt the items of these creators out of recommendation where the creator has: their name is about to go."""
-        creators = self.wishes.opt_outs.among(SubjectType.CREATOR, items_of, [Flag.RECOMMENDATION])
+        creators = self.opt_out_service.opt_outs.among(SubjectType.CREATOR, items_of, [Flag.RECOMMENDATION])
         items = {item for creator in creators for item in items_of[creator]}
-        new = items - self.wishes.opt_outs.among(SubjectType.ITEM, items, [Flag.RECOMMENDATION])
+        new = items - self.opt_out_service.opt_outs.among(SubjectType.ITEM, items, [Flag.RECOMMENDATION])
         now = datetime.now(UTC)
         if new:
             self.load(OptOut(SubjectType.ITEM, item, Flag.RECOMMENDATION, True, now) for item in sorted(new))
@@ -87,13 +87,13 @@ class OptOutLake:
             raise OptOutStoreUnavailable(
                 f"{self.home.url}: there is no backup of the opt-out store; with --force an empty one takes its place"
             )
-        lost, tombstones = _lost(self.wishes, backup), self.wishes.pending.tombstones()
+        lost, tombstones = _lost(self.opt_out_service, backup), self.opt_out_service.events.tombstones()
         marker = replace_store(self.settings.opt_out_dsn, backup.words if backup else ())
-        withheld = self.wishes.opt_outs.adopt(marker)
+        withheld = self.opt_out_service.opt_outs.adopt(marker)
         since = backup.taken_at if backup else datetime.min.replace(tzinfo=UTC)
         later = {key for key, at in tombstones.items() if at > since}
-        recovered = [*self._erasures_among(later), *_withheld_since(self.wishes, withheld)]
-        self.wishes.load(recovered)
+        recovered = [*self._erasures_among(later), *_withheld_since(self.opt_out_service, withheld)]
+        self.opt_out_service.load(recovered)
         self.back_up()
         return Restored(backup, lost, len(recovered))
 
@@ -103,9 +103,9 @@ class OptOutLake:
 
     def _refuse_to_overwrite(self) -> None:
         try:
-            self.wishes.opt_outs.check()
+            self.opt_out_service.opt_outs.check()
         except OptOutStoreUnavailable:
-            found, known = found_identity(self.settings.opt_out_dsn), self.wishes.opt_outs.marker_or_none()
+            found, known = identity_behind(self.settings.opt_out_dsn), self.opt_out_service.opt_outs.marker_or_none()
             if found and known and found[0] != known.identity and found[1]:
                 raise OptOutStoreUnavailable(
                     "the database holds the opt-outs of another lake; correct TASTEFEED_OPT_OUT_URL, or overwrite them"
@@ -119,7 +119,7 @@ class OptOutLake:
 
     def _erasures_among(self, tombstones: set[str]) -> list[OptOut]:
         """People of this lake whose erasure the store of posted events still knows: they have a tombstone there."""
-        erased = self.wishes.erased()
+        erased = self.opt_out_service.erased()
         missing = [user for user in self._landed_users() if user not in erased and _hashes(user) & tombstones]
         now = datetime.now(UTC)
         return [OptOut(SubjectType.USER, user, Flag.ERASURE, True, now) for user in missing]
@@ -161,21 +161,21 @@ class Restored:
         return lines
 
 
-def _lost(wishes: Wishes, backup: Backup | None) -> int | None:
-    known = wishes.opt_outs.marker_or_none()
+def _lost(opt_out_service: OptOutService, backup: Backup | None) -> int | None:
+    known = opt_out_service.opt_outs.marker_or_none()
     if backup is None or known is None or known.identity != backup.marker.identity:
         return None
-    words: int = known.words - backup.marker.words
+    words: int = known.changes - backup.marker.changes
     return words
 
 
-def _withheld_since(wishes: Wishes, before: dict[SubjectType, frozenset[str]]) -> list[OptOut]:
+def _withheld_since(opt_out_service: OptOutService, before: dict[SubjectType, frozenset[str]]) -> list[OptOut]:
     """Items and creators that were last known as opted out, and that the backup does not have."""
     now = datetime.now(UTC)
     return [
         OptOut(kind, name, Flag.RECOMMENDATION, True, now)
         for kind, names in before.items()
-        for name in sorted(names - wishes.opt_outs.subjects(kind, [Flag.RECOMMENDATION]))
+        for name in sorted(names - opt_out_service.opt_outs.subjects(kind, [Flag.RECOMMENDATION]))
     ]
 
 

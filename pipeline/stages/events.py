@@ -62,7 +62,7 @@ def land_pending(night: RunContext) -> None:
     while batch := night.pending_events.drain():
         rows = pl.DataFrame(batch.rows).drop(c.LANDED_AT)
         land("events", rows, night.home.url, datetime.now(UTC))
-        night.pending_events.landed(batch.name)
+        night.pending_events.mark_ingested(batch.name)
 
 
 def checked_events(night: RunContext) -> Checked:

@@ -19,7 +19,7 @@ from pipeline.ingestion import erase, landed_creators, unname_creators
 from pipeline.privacy.lake_erasure import forget_words
 from pipeline.privacy.opt_out_lake import OptOutLake
 from pipeline.run_context import RunContext, Summary
-from serving.privacy.release_erasure import scrub
+from serving.privacy.release_erasure import erase_users
 
 USER_TABLES = tuple(table for table, schema in DERIVED.items() if c.USER_ID in schema.names)
 """The derived tables that hold user ids."""
@@ -29,17 +29,19 @@ def forget(night: RunContext) -> Summary:
     """Remove opted-out users from all that exists, and open the night's run in MLflow."""
     night.clear_summaries()
     night.home.sweep_scratch()
-    opt_outs = OptOutLake(night.home, night.settings, night.wishes)
+    opt_outs = OptOutLake(night.home, night.settings, night.opt_out_service)
     opt_outs.create()
     opt_outs.back_up()
     unreadable = night.opt_outs.subjects(SubjectType.USER, UNREADABLE)
     erased = night.opt_outs.subjects(SubjectType.USER, (Flag.ERASURE,))
-    night.wishes.settle()
+    night.opt_out_service.reconcile()
     made = landed_creators(night.home.url) if unreadable else {}
     named = made.keys() & unreadable
     opt_outs.withhold({creator: made[creator] for creator in named & erased})
     models = forget_words(night.lake, night.mlflow, named, unreadable)
-    revised = scrub(night.releases, unreadable, night.opt_outs.subjects(SubjectType.CREATOR, (Flag.RECOMMENDATION,)))
+    revised = erase_users(
+        night.releases, unreadable, night.opt_outs.subjects(SubjectType.CREATOR, (Flag.RECOMMENDATION,))
+    )
     landed = erase(night.home.url, erased) if erased else {}
     unnamed = unname_creators(
         night.home.url, named & erased

@@ -21,9 +21,8 @@ from pipeline.stages.two_tower import folder_name, load_tower
 from ranking.candidates import fresh_rows, popular_rows
 from ranking.feature_arrays import Items, Rows, Users, ids_of, marked
 from ranking.feature_names import USER_FEATURE_NAMES
-from serving.releases.loaded_release import Contents, write_release
 from serving.releases.publish import publish
-from serving.releases.serialization import without_users
+from serving.releases.serialization import ReleaseContents, without_users, write_release
 
 POPULAR_DAYS = 7
 """The window of popularity for the non-personalised list."""
@@ -53,7 +52,7 @@ def release(night: RunContext) -> Summary:
             night, towers, rerankers, tower
         )  # before the release is published: every serving release can be measured
         manifest = publish(Path(folder) / "release", night.releases)
-    night.pending_events.forget_before(night.splits.end)
+    night.pending_events.delete_before(night.splits.end)
     night.mlflow.end(night.mlflow_run)
     return {"version": manifest.version, "users": manifest.users, "items": manifest.items}
 
@@ -64,7 +63,7 @@ def release_without_models(night: RunContext, refusal: Summary) -> Summary:
         raise NightFailed(f"the release is refused, the old one keeps serving: {refusal['message']}")
     catalog = read_catalog(night)
     items, rows = read_items(night, catalog, night.splits.end, None)
-    contents = Contents(
+    contents = ReleaseContents(
         as_of=night.splits.end,
         tower=NO_TOWER,
         items=items,
@@ -80,7 +79,7 @@ def release_without_models(night: RunContext, refusal: Summary) -> Summary:
     with TemporaryDirectory() as folder:
         write_release(contents, Path(folder) / "release")
         manifest = publish(Path(folder) / "release", night.releases)
-    night.pending_events.forget_before(night.splits.end)
+    night.pending_events.delete_before(night.splits.end)
     night.mlflow.end(night.mlflow_run, "FAILED")  # no model of this night serves
     return {"version": manifest.version, "users": 0, "items": manifest.items, "profiled": "no"}
 
@@ -107,11 +106,11 @@ def no_users() -> Users:
     )
 
 
-def contents_of(night: RunContext, snapshot: FeatureSnapshot, tower: str, ranker: Path) -> Contents:
+def contents_of(night: RunContext, snapshot: FeatureSnapshot, tower: str, ranker: Path) -> ReleaseContents:
     """The release in memory."""
     config, items = night.config.ranking, snapshot.items
     catalogue = read_catalog(night).items[snapshot.catalogue_rows]
-    return Contents(
+    return ReleaseContents(
         as_of=night.splits.end,
         tower=tower,
         items=items,

@@ -1,4 +1,4 @@
-"""Whom a feed is for: asked before anything of a user is read."""
+"""The consent check of each request: what a feed may read of a user, and which items it must leave out."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 
 from contracts.errors import EventStoreUnavailable, OptOutStoreUnavailable
 from contracts.ids import spellings
-from serving.event_store import PendingEvents, Touch
-from serving.privacy.opt_out_store import OptOutStore, Standing
+from serving.event_store import EventStore, RecentInteraction
+from serving.privacy.opt_out_store import ActiveOptOuts, OptOutStore
 from serving.releases.loaded_release import SECONDS_AN_HOUR, Release
 
 
-class Reason(StrEnum):
-    """Why a feed is not profiled."""
+class NotPersonalized(StrEnum):
+    """Why a feed is not personalized."""
 
     OPTED_OUT = "opted_out"
     GLOBAL_PRIVACY_CONTROL = "global_privacy_control"
@@ -29,37 +29,37 @@ class Reason(StrEnum):
 
 
 @dataclass(frozen=True)
-class Audience:
-    """Everything about the asker that ranking may use. With a `reason`, that is nothing."""
+class UserContext:
+    """All that ranking may use of a user. With a `reason` there is no user row and there are no interactions."""
 
     user_row: int | None
-    reason: Reason | None
-    standing: Standing
-    touches: tuple[Touch, ...] = ()
+    reason: NotPersonalized | None
+    opt_outs: ActiveOptOuts
+    recent_interactions: tuple[RecentInteraction, ...] = ()
 
 
-class Doorkeeper:
-    """Reads the stores at each request, the opt-outs first."""
+class ConsentGate:
+    """Reads the two stores for each request, the opt-outs first."""
 
-    def __init__(self, opt_outs: OptOutStore, pending: PendingEvents) -> None:
-        """The two stores that a feed must not answer without."""
-        self._opt_outs, self._pending = opt_outs, pending
+    def __init__(self, opt_outs: OptOutStore, events: EventStore) -> None:
+        """A personalized feed needs both stores."""
+        self._opt_outs, self._events = opt_outs, events
 
-    def admit(self, release: Release, user_id: str | None, *, gpc: bool) -> Audience:
-        """Decide what may be read of a user; it fails closed."""
+    def user_context(self, release: Release, user_id: str | None, *, gpc: bool) -> UserContext:
+        """Decide what may be read of a user, and read it. Where a store is unavailable, nothing is read."""
         try:
-            standing = self._opt_outs.standing(user_id)
+            active = self._opt_outs.active(user_id)
         except OptOutStoreUnavailable:
-            return Audience(None, Reason.OPT_OUT_STORE_UNAVAILABLE, self._opt_outs.last_known())
-        reason = _refusal(standing, user_id, gpc=gpc)
+            return UserContext(None, NotPersonalized.OPT_OUT_STORE_UNAVAILABLE, self._opt_outs.last_known())
+        reason = _refusal(active, user_id, gpc=gpc)
         row = _user_row(release, user_id) if user_id is not None and reason is None else None
         if user_id is None or row is None:
-            unknown = Reason.UNKNOWN_USER if release.profiled else Reason.RELEASE_NOT_PROFILED
-            return Audience(None, reason or unknown, standing)
+            unknown = NotPersonalized.UNKNOWN_USER if release.profiled else NotPersonalized.RELEASE_NOT_PROFILED
+            return UserContext(None, reason or unknown, active)
         try:
-            return Audience(row, None, standing, tuple(self._pending.touched(user_id)))
+            return UserContext(row, None, active, tuple(self._events.recent_interactions(user_id)))
         except EventStoreUnavailable:
-            return Audience(None, Reason.EVENT_STORE_UNAVAILABLE, standing)
+            return UserContext(None, NotPersonalized.EVENT_STORE_UNAVAILABLE, active)
 
 
 def _user_row(release: Release, user_id: str) -> int | None:
@@ -67,23 +67,23 @@ def _user_row(release: Release, user_id: str) -> int | None:
     return next((row for row in rows if row is not None), None)
 
 
-def _refusal(standing: Standing, user_id: str | None, *, gpc: bool) -> Reason | None:
+def _refusal(active: ActiveOptOuts, user_id: str | None, *, gpc: bool) -> NotPersonalized | None:
     if user_id is None:
-        return Reason.NO_USER
-    if standing.unreadable:
-        return Reason.OPTED_OUT
-    return Reason.GLOBAL_PRIVACY_CONTROL if gpc else None
+        return NotPersonalized.NO_USER
+    if active.forbids_profile:
+        return NotPersonalized.OPTED_OUT
+    return NotPersonalized.GLOBAL_PRIVACY_CONTROL if gpc else None
 
 
-def not_shown(release: Release, standing: Standing, now: datetime) -> NDArray[np.bool_]:
-    """[I] items that nobody is shown: opted out, by an opted-out creator, or removed."""
+def excluded_items(release: Release, active: ActiveOptOuts, now: datetime) -> NDArray[np.bool_]:
+    """[I] items that no feed shows: opted out, by an opted-out creator, or removed from the catalogue."""
     removed: NDArray[np.bool_] = release.removed_hours <= now.timestamp() / SECONDS_AN_HOUR
-    return removed | _withheld(_Same(release), standing.items, standing.creators)
+    return removed | _opted_out_items(_Same(release), active.items, active.creators)
 
 
 @dataclass(frozen=True)
 class _Same:
-    """A release as the key of a cache: the same object."""
+    """A release as the key of a cache: equal only to the same object."""
 
     release: Release
 
@@ -94,17 +94,17 @@ class _Same:
         return isinstance(other, _Same) and other.release is self.release
 
 
-@lru_cache(maxsize=1)  # one, so that no more than the release that is served is held
-def _withheld(same: _Same, items: frozenset[str], creators: frozenset[str]) -> NDArray[np.bool_]:
-    """[I] items that opted out, themselves or through their creator; many flags are looked up once a change."""
+@lru_cache(maxsize=1)  # one entry, so that the cache keeps only the served release in memory
+def _opted_out_items(same: _Same, items: frozenset[str], creators: frozenset[str]) -> NDArray[np.bool_]:
+    """[I] items that opted out, themselves or through their creator; computed once for each change of the opt-outs."""
     release = same.release
-    gone = np.zeros(len(release.removed_hours), bool)
-    gone[rows_of(release, items)] = True
+    excluded = np.zeros(len(release.removed_hours), bool)
+    excluded[rows_of(release, items)] = True
     for creator in creators & release.creator_rows.keys():
-        gone[release.creator_rows[creator]] = True
-    return gone
+        excluded[release.creator_rows[creator]] = True
+    return excluded
 
 
 def rows_of(release: Release, item_ids: Iterable[str]) -> list[int]:
-    """Rows of the items that the release knows."""
+    """The rows of those items that are in the release."""
     return [release.item_row[item] for item in item_ids if item in release.item_row]

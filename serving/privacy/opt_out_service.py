@@ -1,5 +1,7 @@
-"""What follows at once from an opt-out, beyond its row in the store: one service for HTTP, page, command line, import
-and night."""
+"""The opt-out service: sets and clears flags, and keeps the posted events consistent with them.
+
+HTTP, page, command line, import and night all change opt-outs through this one service.
+"""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -8,67 +10,67 @@ from datetime import datetime
 from contracts import Settings
 from contracts.ids import spellings
 from contracts.opt_out_flags import Flag, OptOut, SubjectType
-from serving.event_store import PendingEvents, user_hash
+from serving.event_store import EventStore, user_hash
 from serving.privacy.opt_out_store import OptOutStore
 
 
 @dataclass(frozen=True)
-class Wishes:
-    """Sets and clears flags, and keeps the posted events in line with them."""
+class OptOutService:
+    """The opt-out store and the event store of one lake."""
 
     opt_outs: OptOutStore
-    pending: PendingEvents
+    events: EventStore
 
     @classmethod
-    def of(cls, settings: Settings) -> "Wishes":
-        """Those of a lake."""
-        return cls(OptOutStore.of(settings), PendingEvents(settings.events_dsn))
+    def of(cls, settings: Settings) -> "OptOutService":
+        """The service of a lake."""
+        return cls(OptOutStore.of(settings), EventStore(settings.events_dsn))
 
     def opt_out(self, subject_type: str, subject_id: str, flag: str) -> OptOut:
-        """Opt out. The flag comes first, then the tombstone: from then on no event of an erased user is taken in.
-        Asked again after a failure in between, it finishes."""
-        said = self.opt_outs.set(subject_type, subject_id, flag)
-        if said.flag is Flag.ERASURE:
-            self.pending.erase([said.subject_id])
-        return said
+        """Opt out. The flag is written first, then the tombstone; from then on no event of an erased user is stored.
+        After a failure in between, a repeated call completes the erasure."""
+        record = self.opt_outs.set(subject_type, subject_id, flag)
+        if record.flag is Flag.ERASURE:
+            self.events.erase([record.subject_id])
+        return record
 
     def opt_in(self, subject_type: str, subject_id: str, flag: str) -> OptOut:
-        """Take an opt-out back; what was erased stays erased."""
-        said = self.opt_outs.clear(subject_type, subject_id, flag)
-        if said.flag is Flag.ERASURE:
-            self._settle([said.subject_id])
-        return said
+        """Withdraw an opt-out; erased data stays erased."""
+        record = self.opt_outs.clear(subject_type, subject_id, flag)
+        if record.flag is Flag.ERASURE:
+            self._reconcile([record.subject_id])
+        return record
 
     def load(self, opt_outs: Iterable[OptOut]) -> int:
-        """Keep many words at once, all or none. Returns how many there were."""
-        words = list(opt_outs)
-        kept = self.opt_outs.load(words)
-        self._settle({word.subject_id for word in words if word.flag == Flag.ERASURE})
-        return kept
+        """Insert many records, all or none. Returns how many were given."""
+        records = list(opt_outs)
+        count = self.opt_outs.load(records)
+        self._reconcile({record.subject_id for record in records if record.flag == Flag.ERASURE})
+        return count
 
     def erased(self) -> frozenset[str]:
-        """Every user who is erased, in every spelling."""
+        """Every erased user, in every spelling of the id."""
         return self.opt_outs.subjects(SubjectType.USER, [Flag.ERASURE])
 
-    def settle(self) -> int:
-        """Bring the posted events in line with every flag, also with those that came into force since. Returns how many
+    def reconcile(self) -> int:
+        """Make the posted events consistent with every flag, also with flags that became active since. Returns how many
         events were dropped."""
-        before = self.pending.tombstones()
-        return self._in_line(self.erased(), before)
+        tombstones = self.events.tombstones()
+        return self._apply(self.erased(), tombstones)
 
-    def _settle(self, user_ids: Iterable[str]) -> None:
+    def _reconcile(self, user_ids: Iterable[str]) -> None:
         users = {spelling for user in user_ids for spelling in spellings(user)}
         if users:
-            before = self.pending.tombstones(users)
-            self._in_line(self.opt_outs.among(SubjectType.USER, users, [Flag.ERASURE]), before)
+            tombstones = self.events.tombstones(users)
+            self._apply(self.opt_outs.among(SubjectType.USER, users, [Flag.ERASURE]), tombstones)
 
-    def _in_line(self, erased: frozenset[str], before: dict[str, datetime]) -> int:
-        """`before` was read before the flags: who has a tombstone there and no flag now has taken the erasure back."""
+    def _apply(self, erased: frozenset[str], tombstones: dict[str, datetime]) -> int:
+        """`tombstones` were read before the flags: a user with a tombstone and without a flag withdrew the erasure."""
         kept = {user_hash(user) for user in erased}
-        self.pending.readmit({key: at for key, at in before.items() if key not in kept})
-        return self.pending.erase(erased)
+        self.events.readmit({key: at for key, at in tombstones.items() if key not in kept})
+        return self.events.erase(erased)
 
     def close(self) -> None:
-        """Let go of both databases."""
+        """Close the connections to both databases."""
         self.opt_outs.close()
-        self.pending.close()
+        self.events.close()

@@ -1,14 +1,23 @@
-"""The words of the opt-out store as SQL: which of them hold, and which are in force."""
+"""The two tables of the opt-out store, and the queries on them: which records are active, and which store this is.
 
-from collections.abc import Iterable
+`opt_outs` holds a record for each change of a flag. A record is active once its `effective_at` has passed; of several,
+the newest counts. `opt_out_store` holds one row: the identity of the store and how much it holds, updated with every
+change. Compared with the marker outside the store (`opt_out_recovery`), that row exposes a store that was emptied,
+replaced by another database, or restored from an older copy.
+"""
+
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from uuid import uuid4
 
+from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import (
     Boolean,
     Column,
     ColumnElement,
     Connection,
+    Integer,
     MetaData,
     String,
     Table,
@@ -18,6 +27,7 @@ from sqlalchemy import (
     func,
     or_,
     select,
+    update,
 )
 
 from contracts import columns as c
@@ -25,9 +35,6 @@ from contracts.errors import BadId
 from contracts.ids import read_id, spellings
 from contracts.instants import CLOCK_SKEW
 from contracts.opt_out_flags import Flag, SubjectType, checked
-from serving.privacy import store_identity
-from serving.privacy.last_known import Withheld
-from serving.privacy.store_identity import Identity
 from serving.sql_store import Instant, upsert
 
 METADATA = MetaData()
@@ -40,23 +47,84 @@ OPT_OUTS = Table(
     Column(c.EFFECTIVE_AT, Instant, primary_key=True),
     Column(c.OPTED_OUT, Boolean, nullable=False),
 )
-IDENTITY = store_identity.identity_table(METADATA)
+IDENTITY = Table(
+    "opt_out_store",
+    METADATA,
+    Column("only", Integer, primary_key=True, autoincrement=False),
+    Column("identity", String, nullable=False),
+    Column("words", Integer, nullable=False),
+    Column("withheld", Integer, nullable=False),
+    Column("held", Integer, nullable=False),
+    Column("at", Instant, nullable=False),
+)
+ONLY = 1
 Key = tuple[str, str, str]
+"""Subject type, subject id and flag."""
+
+
+class Marker(BaseModel):
+    """One state of the store, as files outside the store record it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, serialize_by_alias=True)
+
+    identity: str
+    changes: int = Field(alias="words", description="every change that was ever written; it never decreases")
+    at: datetime = Field(description="when the last change was written")
 
 
 @dataclass(frozen=True)
-class WithheldRead:
-    """The withheld items and creators of one state of the store, until the next word of it comes to hold."""
+class StoreIdentity:
+    """The row of `opt_out_store`, read together with the number of records."""
 
     identity: str
-    words: int
-    until: datetime | None
-    withheld: Withheld
+    changes: int
+    """Every change that was ever written."""
+    exclusion_changes: int
+    """The changes that concern items and creators."""
+    expected_rows: int
+    at: datetime
+    rows: int
+    """Records that exist; where they were not counted, 1 for any number."""
 
-    def holds(self, now: Identity | None) -> bool:
-        """Whether nothing was said of an item or creator since, and no word has come to hold."""
-        same = now is not None and (now.identity, now.withheld) == (self.identity, self.words)
-        return same and (self.until is None or datetime.now(UTC) < self.until)
+    @property
+    def marker(self) -> Marker:
+        """The state that is recorded outside the store."""
+        return Marker(identity=self.identity, changes=self.changes, at=self.at)
+
+    def problem(self, marker: Marker | None, *, counted: bool) -> str | None:
+        """Why this is not the store of the marker, or not all of it."""
+        if marker and marker.identity != self.identity:
+            return "is another store than the one this lake had"
+        if marker and marker.changes > self.changes:
+            return (
+                f"is older than what was written to it (it has {self.changes:,} changes, {marker.changes:,} were "
+                f"written until {marker.at:%Y-%m-%d %H:%M:%S} UTC)"
+            )
+        expected = self.expected_rows if counted else min(self.expected_rows, 1)
+        return f"lacks rows (it had {self.expected_rows:,})" if self.rows < expected else None
+
+
+@dataclass(frozen=True)
+class Exclusions:
+    """Items, and creators of items, that no feed may show."""
+
+    items: frozenset[str] = frozenset()
+    creators: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class CachedExclusions:
+    """The exclusions of one state of the store, valid until another record becomes active."""
+
+    identity: str
+    changes: int
+    valid_until: datetime | None
+    exclusions: Exclusions
+
+    def is_valid(self, store: StoreIdentity | None) -> bool:
+        """Whether no item or creator changed since, and no further record became active."""
+        same = store is not None and (store.identity, store.exclusion_changes) == (self.identity, self.changes)
+        return same and (self.valid_until is None or datetime.now(UTC) < self.valid_until)
 
 
 def canonical(subject_id: str) -> str:
@@ -64,86 +132,9 @@ def canonical(subject_id: str) -> str:
     return min(spellings(subject_id), key=len)
 
 
-def spelled(ids: Iterable[str]) -> frozenset[str]:
+def all_spellings(ids: Iterable[str]) -> frozenset[str]:
     """Every id in all of its spellings."""
     return frozenset(spelling for subject in ids for spelling in spellings(subject))
-
-
-def subject_of(subject_type: str) -> SubjectType:
-    """The word as a type. Raises `UnknownOptOut`."""
-    return SubjectType(subject_type) if subject_type in set(SubjectType) else checked(subject_type, "")[0]
-
-
-def flags_of(keys: Iterable[Key]) -> frozenset[Flag]:
-    """The flags of some keys."""
-    return frozenset(Flag(flag) for _, _, flag in keys)
-
-
-def about(subject_type: SubjectType, ids: Iterable[str]) -> ColumnElement[bool]:
-    """The words about these subjects, in whichever spelling."""
-    return and_(OPT_OUTS.c.subject_type == subject_type, OPT_OUTS.c.subject_id.in_(sorted(spelled(ids))))
-
-
-def holds(now: datetime) -> ColumnElement[bool]:
-    """Whether a word holds: its time has come, or it is an opt-out and a clock in another zone may read so."""
-    t = OPT_OUTS.c
-    return or_(t.effective_at <= now, and_(t.opted_out, t.effective_at < now + CLOCK_SKEW))
-
-
-def in_force(connection: Connection, asked: ColumnElement[bool]) -> list[Key]:
-    """The subjects and flags that are opted out now."""
-    return [key for key, (said, _) in newest(connection, asked).items() if said]
-
-
-def newest(connection: Connection, asked: ColumnElement[bool]) -> dict[Key, tuple[bool, datetime]]:
-    """The word in force on each subject and flag; where two spellings say both at one instant, it is out."""
-    t = OPT_OUTS.c
-    words = select(t.subject_type, t.subject_id, t.flag, t.opted_out, t.effective_at)
-    words = words.where(asked, holds(datetime.now(UTC))).order_by(t.effective_at, t.opted_out)
-    rows = connection.execute(words)
-    return {(kind, canonical(subject), flag): (said, at) for kind, subject, flag, said, at in rows}
-
-
-def read_withheld(connection: Connection, identity: Identity | None) -> WithheldRead:
-    """The items and creators that are in no feed, and the next instant at which that changes by itself."""
-    t = OPT_OUTS.c
-    asked = t.flag == Flag.RECOMMENDATION
-    keys = in_force(connection, asked)
-    later = select(t.opted_out, func.min(t.effective_at)).where(asked, ~holds(datetime.now(UTC))).group_by(t.opted_out)
-    starts = [at - CLOCK_SKEW if said else at for said, at in connection.execute(later)]
-    of = {kind: spelled(subject for which, subject, _ in keys if which == kind) for kind in SubjectType}
-    withheld = Withheld(of[SubjectType.ITEM], of[SubjectType.CREATOR])
-    return WithheldRead(
-        identity.identity if identity else "", identity.withheld if identity else 0, min(starts, default=None), withheld
-    )
-
-
-def count_rows(connection: Connection) -> int:
-    """How many words are kept."""
-    return connection.scalar(select(func.count()).select_from(OPT_OUTS)) or 0
-
-
-def insert_words(connection: Connection, rows: list[dict[str, object]]) -> None:
-    """Keep words; one of the same instant stays opted out where either says so."""
-    if rows:
-        insert = upsert(connection.engine, OPT_OUTS)
-        out = or_(OPT_OUTS.c.opted_out, insert.excluded.opted_out)
-        connection.execute(insert.on_conflict_do_update(OPT_OUTS.primary_key, set_={c.OPTED_OUT: out}), rows)
-
-
-def row_of(key: Key, at: datetime, *, opted_out: bool) -> dict[str, object]:
-    """A word as a row."""
-    return {c.SUBJECT_TYPE: key[0], c.SUBJECT_ID: key[1], c.FLAG: key[2], c.EFFECTIVE_AT: at, c.OPTED_OUT: opted_out}
-
-
-def prune(connection: Connection) -> None:
-    """Drop words that can never hold again, so that a question is as cheap as in a store without a past."""
-    store_identity.count(connection, IDENTITY, 0, withheld=0)  # takes its turn among the writers
-    newer, now = OPT_OUTS.alias(), datetime.now(UTC)
-    same = and_(*(newer.c[name] == OPT_OUTS.c[name] for name in (c.SUBJECT_TYPE, c.SUBJECT_ID, c.FLAG)))
-    later = and_(newer.c.effective_at > OPT_OUTS.c.effective_at, newer.c.effective_at <= now)
-    gone = connection.execute(delete(OPT_OUTS).where(exists().where(same, later))).rowcount
-    store_identity.hold(connection, IDENTITY, -gone)
 
 
 def stored_id(subject: SubjectType, subject_id: str) -> str:
@@ -152,3 +143,106 @@ def stored_id(subject: SubjectType, subject_id: str) -> str:
         return canonical(read_id(subject_id))
     except BadId as error:
         raise BadId(f"the id of the {subject} {error}") from None
+
+
+def subject_type_of(text: str) -> SubjectType:
+    """The subject type with this name. Raises `UnknownOptOut`."""
+    return SubjectType(text) if text in set(SubjectType) else checked(text, "")[0]
+
+
+def concerns(subject_type: SubjectType, ids: Iterable[str]) -> ColumnElement[bool]:
+    """The records of these subjects, in whichever spelling."""
+    return and_(OPT_OUTS.c.subject_type == subject_type, OPT_OUTS.c.subject_id.in_(sorted(all_spellings(ids))))
+
+
+def is_active(now: datetime) -> ColumnElement[bool]:
+    """Whether a record is active: its time has come, or it is an opt-out that a clock in another zone may mean now."""
+    t = OPT_OUTS.c
+    return or_(t.effective_at <= now, and_(t.opted_out, t.effective_at < now + CLOCK_SKEW))
+
+
+def opted_out_now(connection: Connection, condition: ColumnElement[bool]) -> list[Key]:
+    """The subjects and flags that are opted out now."""
+    return [key for key, (opted_out, _) in newest_active(connection, condition).items() if opted_out]
+
+
+def active_flags(connection: Connection, subject_type: SubjectType, subject_id: str) -> frozenset[Flag]:
+    """The flags of one subject that are opted out now."""
+    return frozenset(Flag(flag) for _, _, flag in opted_out_now(connection, concerns(subject_type, [subject_id])))
+
+
+def newest_active(connection: Connection, condition: ColumnElement[bool]) -> dict[Key, tuple[bool, datetime]]:
+    """The record that counts for each subject and flag; where two spellings disagree at one instant, the opt-out."""
+    t = OPT_OUTS.c
+    records = select(t.subject_type, t.subject_id, t.flag, t.opted_out, t.effective_at)
+    records = records.where(condition, is_active(datetime.now(UTC))).order_by(t.effective_at, t.opted_out)
+    rows = connection.execute(records)
+    return {(kind, canonical(subject), flag): (opted_out, at) for kind, subject, flag, opted_out, at in rows}
+
+
+def read_exclusions(connection: Connection, store: StoreIdentity | None) -> CachedExclusions:
+    """The items and creators that no feed may show, and the next instant at which that changes by itself."""
+    t = OPT_OUTS.c
+    condition = t.flag == Flag.RECOMMENDATION
+    keys = opted_out_now(connection, condition)
+    later = select(t.opted_out, func.min(t.effective_at)).where(condition, ~is_active(datetime.now(UTC)))
+    starts = [at - CLOCK_SKEW if out else at for out, at in connection.execute(later.group_by(t.opted_out))]
+    of = {kind: all_spellings(subject for which, subject, _ in keys if which == kind) for kind in SubjectType}
+    exclusions = Exclusions(of[SubjectType.ITEM], of[SubjectType.CREATOR])
+    identity, changes = (store.identity, store.exclusion_changes) if store else ("", 0)
+    return CachedExclusions(identity, changes, min(starts, default=None), exclusions)
+
+
+def count_records(connection: Connection) -> int:
+    """The number of records."""
+    return connection.scalar(select(func.count()).select_from(OPT_OUTS)) or 0
+
+
+def insert_records(connection: Connection, records: Mapping[tuple[Key, datetime], bool]) -> None:
+    """Insert whether a flag is opted out from an instant on; of two records with the same instant, an opt-out wins."""
+    if rows := [_row(key, at, opted_out=opted_out) for (key, at), opted_out in records.items()]:
+        insert = upsert(connection.engine, OPT_OUTS)
+        either = or_(OPT_OUTS.c.opted_out, insert.excluded.opted_out)
+        connection.execute(insert.on_conflict_do_update(OPT_OUTS.primary_key, set_={c.OPTED_OUT: either}), rows)
+
+
+def _row(key: Key, at: datetime, *, opted_out: bool) -> dict[str, object]:
+    return {c.SUBJECT_TYPE: key[0], c.SUBJECT_ID: key[1], c.FLAG: key[2], c.EFFECTIVE_AT: at, c.OPTED_OUT: opted_out}
+
+
+def prune(connection: Connection) -> None:
+    """Delete records that can never become active again, so that queries stay as cheap as in a new store."""
+    add_changes(connection, 0, exclusions=0)  # waits for its turn among the writers
+    newer, now = OPT_OUTS.alias(), datetime.now(UTC)
+    same = and_(*(newer.c[name] == OPT_OUTS.c[name] for name in (c.SUBJECT_TYPE, c.SUBJECT_ID, c.FLAG)))
+    later = and_(newer.c.effective_at > OPT_OUTS.c.effective_at, newer.c.effective_at <= now)
+    deleted = connection.execute(delete(OPT_OUTS).where(exists().where(same, later))).rowcount
+    add_expected_rows(connection, -deleted)
+
+
+def read_identity(connection: Connection, *, counted: bool) -> StoreIdentity | None:
+    """The identity of the store and the number of records, in one statement: of one snapshot."""
+    t = IDENTITY.c
+    rows = select(func.count()).select_from(OPT_OUTS if counted else select(OPT_OUTS).limit(1).subquery())
+    row = connection.execute(
+        select(t.identity, t.words, t.withheld, t.held, t.at, rows.scalar_subquery())
+    ).one_or_none()
+    return StoreIdentity(*row) if row else None
+
+
+def create_identity(connection: Connection) -> None:
+    """Give the store an identity, unless it has one."""
+    rows = count_records(connection)
+    row = {"only": ONLY, "identity": uuid4().hex, "words": rows, "withheld": 0, "held": rows, "at": datetime.now(UTC)}
+    connection.execute(upsert(connection.engine, IDENTITY).values(row).on_conflict_do_nothing())
+
+
+def add_changes(connection: Connection, changes: int, *, exclusions: int) -> None:
+    """Count changes that are about to be written. The writers of PostgreSQL wait here for each other."""
+    counts = {"words": IDENTITY.c.words + changes, "withheld": IDENTITY.c.withheld + exclusions}
+    connection.execute(update(IDENTITY).values(**counts, at=datetime.now(UTC)))
+
+
+def add_expected_rows(connection: Connection, rows: int) -> None:
+    """Count how many rows were inserted or deleted."""
+    connection.execute(update(IDENTITY).values(held=IDENTITY.c.held + rows))

@@ -1,4 +1,4 @@
-"""Forgetting people in what is published: a revision of each release without their rows, and the original is gone."""
+"""Erasure from releases: a revision of each release without the erased users replaces the original."""
 
 import shutil
 from collections.abc import Iterable
@@ -20,53 +20,55 @@ CATALOGUE_FILE = "catalogue.parquet"
 USER_FILES = ("users.safetensors", "users.parquet")
 
 
-def scrub(root: Path, user_ids: Iterable[str], withheld_creators: Iterable[str] = ()) -> dict[str, str]:
-    """Take users out of every release: id, vector, features and history, and their name where they are an item's
-    creator. Returns old version to new.
+def erase_users(root: Path, user_ids: Iterable[str], excluded_creators: Iterable[str] = ()) -> dict[str, str]:
+    """Remove users from every release: id, vector, features and history, and their name where they created an item.
+    Returns old version to new.
 
-    The items of withheld creators who lose their name count as removed: nobody could tell any more whose they are.
+    An item loses its creator's name. Where that creator is among `excluded_creators`, the item counts as removed,
+    because the creator's opt-out could no longer be matched to it.
 
-    Each revision is published like any release; the pointer follows if the original was current. Killed in the middle,
-    it is finished by the next call. Raises `PublishRunning`, `ReleaseCorrupt`.
+    Each revision is published like any release; the pointer follows if the original was current. After a kill in the
+    middle, the next call completes the erasure. Raises `PublishRunning`, `ReleaseCorrupt`.
     """
-    gone = frozenset(user_ids)
-    if not gone or not root.is_dir():
+    erased = frozenset(user_ids)
+    if not erased or not root.is_dir():
         return {}
-    withheld = frozenset(withheld_creators)
+    excluded = frozenset(excluded_creators)
     with publishing(root):
-        holding = [manifest for manifest in _proven(root) if _holds(root / manifest.version, gone)]
-        return {manifest.version: _revise(root, manifest, gone, withheld) for manifest in holding}
+        affected = [manifest for manifest in _verified(root) if _contains(root / manifest.version, erased)]
+        return {manifest.version: _revise(root, manifest, erased, excluded) for manifest in affected}
 
 
-def _proven(root: Path) -> list[Manifest]:
-    """Every whole release. A broken one could hide a user: it is removed, unless it is current; that is for people."""
-    proven = []
+def _verified(root: Path) -> list[Manifest]:
+    """Every whole release. A corrupt release could contain a user: it is deleted, unless it is current. The current one
+    needs an operator's decision."""
+    verified = []
     for folder in sorted(root.glob("[!.]*/")):
         try:
-            proven.append(verify_folder(folder))
+            verified.append(verify_folder(folder))
         except ReleaseCorrupt:
             if folder.name == current_or_none(root):
                 raise
             discard(root, folder.name)
-    return proven
+    return verified
 
 
-def _holds(folder: Path, gone: frozenset[str]) -> bool:
-    named = pq.read_table(folder / CATALOGUE_FILE, columns=[c.CREATOR_ID])[c.CREATOR_ID]
-    as_creators = pc.any(pc.is_in(named, pa.array(sorted(gone), pa.string()))).as_py()
-    return bool(as_creators or marked(read_ids(folder / "users.parquet", c.USER_ID), gone).any())
+def _contains(folder: Path, erased: frozenset[str]) -> bool:
+    creators = pq.read_table(folder / CATALOGUE_FILE, columns=[c.CREATOR_ID])[c.CREATOR_ID]
+    as_creators = pc.any(pc.is_in(creators, pa.array(sorted(erased), pa.string()))).as_py()
+    return bool(as_creators or marked(read_ids(folder / "users.parquet", c.USER_ID), erased).any())
 
 
-def _revise(root: Path, manifest: Manifest, gone: frozenset[str], withheld: frozenset[str]) -> str:
+def _revise(root: Path, manifest: Manifest, erased: frozenset[str], excluded: frozenset[str]) -> str:
     original = root / manifest.version
     revision = root / f"{STAGING}{uuid4().hex}"
     shutil.copytree(original, revision, ignore=shutil.ignore_patterns(MANIFEST, CATALOGUE_FILE, *USER_FILES))
     users: Users = read_arrays(Users, original, "users", tower=manifest.versions.tower)
-    kept = without_users(users, marked(users.ids, gone))
+    kept = without_users(users, marked(users.ids, erased))
     write_arrays(kept, revision, "users", tower=manifest.versions.tower)
     catalogue = pq.read_table(original / CATALOGUE_FILE)
-    unnamed = without_creators(removed_since_ever(catalogue, gone & withheld), gone)
-    pq.write_table(unnamed, revision / CATALOGUE_FILE, compression="zstd")
+    anonymous = without_creators(with_items_removed(catalogue, erased & excluded), erased)
+    pq.write_table(anonymous, revision / CATALOGUE_FILE, compression="zstd")
     version = write_manifest(revision, manifest.model_copy(update={"users": len(kept.ids)})).version
     install(revision, root)
     if current_or_none(root) == manifest.version:
@@ -76,16 +78,16 @@ def _revise(root: Path, manifest: Manifest, gone: frozenset[str], withheld: froz
     return version
 
 
-def removed_since_ever(catalogue: pa.Table, creators: frozenset[str]) -> pa.Table:
-    """The catalogue with the items of these creators removed long ago."""
+def with_items_removed(catalogue: pa.Table, creators: frozenset[str]) -> pa.Table:
+    """The catalogue, with the items of these creators removed since 1970."""
     theirs = pc.is_in(catalogue[c.CREATOR_ID], pa.array(sorted(creators), pa.string()))
     at = catalogue.schema.get_field_index(c.REMOVED_AT)
-    long_ago = pa.scalar(0, pa.int64()).cast(catalogue.schema.field(at).type)
-    return catalogue.set_column(at, c.REMOVED_AT, pc.if_else(theirs, long_ago, catalogue[c.REMOVED_AT]))
+    epoch = pa.scalar(0, pa.int64()).cast(catalogue.schema.field(at).type)
+    return catalogue.set_column(at, c.REMOVED_AT, pc.if_else(theirs, epoch, catalogue[c.REMOVED_AT]))
 
 
-def without_creators(catalogue: pa.Table, gone: frozenset[str]) -> pa.Table:
-    """The catalogue with these creators no longer named."""
+def without_creators(catalogue: pa.Table, erased: frozenset[str]) -> pa.Table:
+    """The catalogue without the names of these creators."""
     creators = catalogue[c.CREATOR_ID]
-    unnamed = pc.if_else(pc.is_in(creators, pa.array(sorted(gone), pa.string())), None, creators)
-    return catalogue.set_column(catalogue.schema.get_field_index(c.CREATOR_ID), c.CREATOR_ID, unnamed)
+    anonymous = pc.if_else(pc.is_in(creators, pa.array(sorted(erased), pa.string())), None, creators)
+    return catalogue.set_column(catalogue.schema.get_field_index(c.CREATOR_ID), c.CREATOR_ID, anonymous)

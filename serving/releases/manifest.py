@@ -1,4 +1,4 @@
-"""What a release says of itself, and the proof that it is so."""
+"""The manifest of a release: its version, its parts, and a checksum of every file, with the verification of all."""
 
 import hashlib
 import json
@@ -16,8 +16,8 @@ FORMAT = 2
 MANIFEST = "manifest.json"
 REMEDY = "publish again or roll back"
 DERIVED = ("index.faiss", "metrics.json")
-"""Files that do not name the version: an index is built from the vectors, and building it twice may differ in bytes;
-metrics hold how long things took."""
+"""Files outside the version's hash: two builds of an index from the same vectors may differ in bytes, and metrics
+contain durations."""
 
 
 class File(BaseModel):
@@ -30,14 +30,14 @@ class File(BaseModel):
 
 
 class Versions(BaseModel):
-    """What belongs together. Tower, index and ranker carry one version; a mixture is refused."""
+    """The versions of the parts. Tower, index and ranker carry one version; a mixture is refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    tower: str = Field(description="the towers that made every vector")
+    tower: str = Field(description="the towers that computed every vector")
     index: str = Field(description="the towers whose item vectors are in the index")
     ranker: str = Field(description="the towers whose candidates the re-ranker ranks")
-    code: str = Field(description="tastefeed's own")
+    code: str = Field(description="of tastefeed")
 
 
 class Manifest(BaseModel):
@@ -53,13 +53,18 @@ class Manifest(BaseModel):
     index: IndexConfig = Field(description="how the index was built")
     users: int = Field(description="users with a vector")
     items: int = Field(description="items in the catalogue")
-    profiled: bool = Field(True, description="false: no model, only the list that is the same for everyone")
+    profiled: bool = Field(True, description="false: no model, only the non-personalized list")
     files: dict[str, File] = Field(default={}, description="every other file of the folder")
 
-    def named(self) -> "Manifest":
-        """The same with its version: equal content gives an equal name, and names sort by day."""
-        named = {name: file.sha256 for name, file in self.files.items() if name not in DERIVED}
-        content: list[Any] = [self.format, self.versions.model_dump(), self.index.model_dump(), sorted(named.items())]
+    def with_version(self) -> "Manifest":
+        """The manifest with its version: equal content gives an equal name, and names sort by day."""
+        checksums = {name: file.sha256 for name, file in self.files.items() if name not in DERIVED}
+        content: list[Any] = [
+            self.format,
+            self.versions.model_dump(),
+            self.index.model_dump(),
+            sorted(checksums.items()),
+        ]
         if not self.profiled:
             content.append("not profiled")
         digest = hashlib.sha256(json.dumps(content).encode()).hexdigest()
@@ -69,7 +74,7 @@ class Manifest(BaseModel):
 def read_manifest(folder: Path) -> Manifest:
     """The manifest of a release. Raises `ReleaseMissing` without a folder, `ReleaseCorrupt` where it is not one."""
     if not folder.is_dir():
-        raise ReleaseMissing(f"{folder}: no such release; `tastefeed releases list` names those there are")
+        raise ReleaseMissing(f"{folder}: no such release; `tastefeed releases list` lists the existing ones")
     try:
         return Manifest.model_validate_json((folder / MANIFEST).read_bytes())
     except FileNotFoundError:
@@ -82,15 +87,15 @@ def read_manifest(folder: Path) -> Manifest:
 def write_manifest(folder: Path, manifest: Manifest) -> Manifest:
     """List and hash every file of the folder, name the version, write `manifest.json`."""
     files = {path.name: _described(path) for path in sorted(folder.iterdir()) if path.name != MANIFEST}
-    named = manifest.model_copy(update={"files": files}).named()
-    (folder / MANIFEST).write_text(named.model_dump_json(indent=1) + "\n")
-    return named
+    complete = manifest.model_copy(update={"files": files}).with_version()
+    (folder / MANIFEST).write_text(complete.model_dump_json(indent=1) + "\n")
+    return complete
 
 
 def verify_folder(folder: Path) -> Manifest:
-    """The manifest, once every file is proven to be what it says. Raises `ReleaseCorrupt` naming file and values."""
+    """The manifest, after every file was checked against it. Raises `ReleaseCorrupt` naming file and values."""
     manifest = read_manifest(folder)
-    _same_format_and_parts(folder, manifest)
+    _check_format_and_versions(folder, manifest)
     present = {path.name for path in folder.iterdir()} - {MANIFEST}
     for name in sorted(manifest.files.keys() - present):
         raise ReleaseCorrupt(f"{folder / name}: is missing, the manifest lists it; {REMEDY}")
@@ -103,12 +108,12 @@ def verify_folder(folder: Path) -> Manifest:
             raise ReleaseCorrupt(
                 f"{folder / name}: sha256 is {have[:12]}…, the manifest says {want.sha256[:12]}…; {REMEDY}"
             )
-    if (want_version := manifest.named().version) != manifest.version:
+    if (want_version := manifest.with_version().version) != manifest.version:
         raise ReleaseCorrupt(f"{folder}: the content is {want_version}, the manifest says {manifest.version}; {REMEDY}")
     return manifest
 
 
-def _same_format_and_parts(folder: Path, manifest: Manifest) -> None:
+def _check_format_and_versions(folder: Path, manifest: Manifest) -> None:
     if manifest.format != FORMAT:
         raise ReleaseCorrupt(f"{folder}: format is {manifest.format}, this code reads {FORMAT}; {REMEDY}")
     versions = manifest.versions

@@ -1,10 +1,10 @@
-"""Publishing: written elsewhere, proven, renamed, and only then one pointer is switched.
+"""Publishing: a release is copied to a staging folder, verified and renamed; only then is one pointer switched.
 
     releases/current             the version that is served, one line
     releases/<version>/          a release; never changed once it has its name
-    releases/.staging-…  .trash-…  what a killed publisher left; nobody reads it, the next one sweeps it
+    releases/.staging-…  .trash-…  what a killed publisher left; never read, deleted by the next publisher
 
-Whoever is killed at whatever instant leaves the old release current and whole.
+A kill at any instant leaves the old release current and whole.
 """
 
 import os
@@ -17,8 +17,9 @@ from uuid import uuid4
 from filelock import FileLock, Timeout
 
 from contracts.errors import PublishRunning, ReleaseCorrupt, ReleaseMissing
-from serving.releases.loaded_release import Release, load_release
+from serving.releases.loaded_release import Release
 from serving.releases.manifest import Manifest, read_manifest, verify_folder
+from serving.releases.serialization import load_release
 
 POINTER = "current"
 LOCK = ".lock"
@@ -28,7 +29,7 @@ STAGING, TRASH = ".staging-", ".trash-"
 def publish(folder: Path, root: Path, *, keep: int = 5) -> Manifest:
     """Make a copy of a folder that `write_release` filled the current release, and keep the newest `keep` releases.
 
-    Content that is published already is verified and pointed to, nothing else changes. Raises `ReleaseCorrupt`,
+    Content that is already published is only verified and pointed to. Raises `ReleaseCorrupt`,
     `PublishRunning`.
     """
     with publishing(root):
@@ -40,7 +41,7 @@ def publish(folder: Path, root: Path, *, keep: int = 5) -> Manifest:
 
 @contextmanager
 def publishing(root: Path) -> Iterator[None]:
-    """Be the only process that changes releases, with the leftovers of killed ones swept. Raises `PublishRunning`."""
+    """Be the only process that changes releases, after deleting what killed ones left. Raises `PublishRunning`."""
     root.mkdir(parents=True, exist_ok=True)
     try:
         with FileLock(root / LOCK, timeout=0):
@@ -52,7 +53,7 @@ def publishing(root: Path) -> Iterator[None]:
 
 
 def install(folder: Path, root: Path) -> Manifest:
-    """Copy a release's folder under its version, proven and synced to disk, without pointing to it."""
+    """Copy a release's folder under its version, verified and synced to disk, without pointing to it."""
     staging = root / f"{STAGING}{uuid4().hex}"
     shutil.copytree(folder, staging)
     manifest = verify_folder(staging)
@@ -69,7 +70,7 @@ def install(folder: Path, root: Path) -> Manifest:
 
 
 def point(root: Path, version: str) -> None:
-    """Switch the pointer, atomically; nothing happens where it points there already."""
+    """Switch the pointer atomically, unless it points there already."""
     if current_or_none(root) == version:
         return
     fresh = root / f".{POINTER}-{uuid4().hex}"
@@ -97,21 +98,21 @@ def current_or_none(root: Path) -> str | None:
 
 def list_releases(root: Path) -> list[Manifest]:
     """Every release with a readable manifest, the oldest build first."""
-    found = []
+    manifests = []
     for folder in root.glob("[!.]*/"):
-        with suppress(ReleaseCorrupt):  # `verify` tells what is wrong with one; a list goes on
-            found.append(read_manifest(folder))
-    return sorted(found, key=lambda manifest: manifest.built_at)
+        with suppress(ReleaseCorrupt):  # the list omits it; `verify` reports what is wrong with it
+            manifests.append(read_manifest(folder))
+    return sorted(manifests, key=lambda manifest: manifest.built_at)
 
 
 def show(root: Path, version: str | None = None) -> Manifest:
     """The manifest of a release, by default the current one. Raises `ReleaseMissing`."""
-    return read_manifest(root / known(root, version))
+    return read_manifest(root / existing(root, version))
 
 
 def verify(root: Path, version: str | None = None) -> Manifest:
-    """Prove every file of a release, and that it is filed under its own name. Raises `ReleaseCorrupt`."""
-    version = known(root, version)
+    """Verify every file of a release and the name of its folder. Raises `ReleaseCorrupt`."""
+    version = existing(root, version)
     manifest = verify_folder(root / version)
     if manifest.version != version:
         raise ReleaseCorrupt(f"{root / version}: holds release {manifest.version}; publish again or roll back")
@@ -120,7 +121,7 @@ def verify(root: Path, version: str | None = None) -> Manifest:
 
 def load(root: Path, version: str | None = None) -> Release:
     """Read a release, by default the current one. Raises `ReleaseMissing`, `ReleaseCorrupt`."""
-    version = known(root, version)
+    version = existing(root, version)
     release = load_release(root / version)
     if release.version != version:
         raise ReleaseCorrupt(f"{root / version}: holds release {release.version}; publish again or roll back")
@@ -128,7 +129,7 @@ def load(root: Path, version: str | None = None) -> Release:
 
 
 def rollback(root: Path, version: str | None = None) -> Manifest:
-    """Serve an older release again: the named one, else the one built before the current. It is verified first."""
+    """Serve an older release again: the named one, or the one built before the current. It is verified first."""
     with publishing(root):
         manifest = verify(root, version or _previous(root))
         point(root, manifest.version)
@@ -136,7 +137,7 @@ def rollback(root: Path, version: str | None = None) -> Manifest:
 
 
 def prune(root: Path, *, keep: int) -> list[str]:
-    """Remove all but the newest `keep` releases and the current one. Returns what was removed."""
+    """Remove all but the newest `keep` releases and the current one. Returns the removed versions."""
     served = current_or_none(root)
     old = [manifest.version for manifest in list_releases(root)[: -max(keep, 1)] if manifest.version != served]
     for version in old:
@@ -145,14 +146,14 @@ def prune(root: Path, *, keep: int) -> list[str]:
 
 
 def discard(root: Path, version: str) -> None:
-    """Remove a release; at no instant does half of it carry its name."""
+    """Remove a release; its name disappears before its files do."""
     trash = root / f"{TRASH}{uuid4().hex}"
     os.rename(root / version, trash)
     remove(trash)
 
 
-def known(root: Path, version: str | None) -> str:
-    """The version itself if there is such a folder, by default the current one. Raises `ReleaseMissing`."""
+def existing(root: Path, version: str | None) -> str:
+    """The version if its folder exists, by default the current one. Raises `ReleaseMissing`."""
     version = version or current(root)
     if version.startswith(".") or "/" in version or not (root / version).is_dir():
         there = ", ".join(manifest.version for manifest in list_releases(root)) or "none"
@@ -173,7 +174,7 @@ def _previous(root: Path) -> str:
     versions = [manifest.version for manifest in list_releases(root)]
     older = versions[: versions.index(served)] if served in versions else versions
     if not older:
-        raise ReleaseMissing(f"{root}: there is no release older than {served}; name one of those listed")
+        raise ReleaseMissing(f"{root}: there is no release older than {served}; name one of the listed ones")
     return older[-1]
 
 

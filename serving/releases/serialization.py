@@ -1,23 +1,120 @@
-"""The tables of `ranking.feature_arrays` as files: arrays in safetensors, ids in parquet. No pickle anywhere."""
+"""The files of a release: one folder with everything that a night publishes, written and read here.
 
-from dataclasses import fields
+items.safetensors   items.parquet    ranking.feature_arrays.Items
+users.safetensors   users.parquet    ranking.feature_arrays.Users
+index.faiss                          over the item vectors
+ranker.txt          ranking.json     the re-ranker's own text; the configuration of candidates, slate and attributions
+catalogue.parquet                    the display data of each item, in the row order of items
+popular.parquet     fresh.parquet    item rows, best first
+metrics.json        manifest.json
+
+Arrays are in safetensors, ids in parquet; nothing is pickled. A release that is not profiled, of a first night without
+models, has no `index.faiss`, `ranker.txt` and `ranking.json`; its vectors have no size, and it contains no user.
+"""
+
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
+from contracts import __version__
 from contracts import columns as c
 from contracts.errors import ReleaseCorrupt
-from ranking.feature_arrays import Ids, Items, Users, ids_of
+from contracts.schemas import ITEMS
+from ranking.feature_arrays import Ids, Items, Rows, Users, ids_of
+from ranking.rank_users import RankingConfig
+from ranking.reranker import Reranker
+from serving.ann_index import FaissIndex, IndexConfig, build, comparable, load
+from serving.releases.loaded_release import RankingModels, Release
+from serving.releases.manifest import Manifest, Versions, verify_folder, write_manifest
 
+CATALOGUE = pa.schema([field for field in ITEMS if field.name != c.EMBEDDING])
+ITEM_ROW = "item_row"
 TOWER = "tower"
-"""The safetensors metadata key that names the towers which made the vectors."""
+"""The safetensors metadata key with the name of the towers that computed the vectors."""
 ID_COLUMN = {Items: c.ITEM_ID, Users: c.USER_ID}
+USER_COLUMNS = ("ids", "region", "vectors", "features")
+HISTORY_COLUMNS = ("history_items", "history_saves", "history_clicks", "history_hours")
+
+
+@dataclass(frozen=True)
+class ReleaseContents:
+    """Everything that a night passes on to be released."""
+
+    as_of: datetime
+    tower: str
+    """The name of the towers that computed the vectors; the ranker ranks their candidates."""
+    items: Items
+    users: Users
+    catalogue: pa.Table
+    """Contract ITEMS, one row an item in any order; items that are not in `items` are left out."""
+    popular: Sequence[int] | Rows
+    """Rows of `items`, most popular first."""
+    fresh: Sequence[int] | Rows
+    """Rows of `items`, newest first."""
+    ranker: Path | None
+    """The file that `Reranker.save` wrote; `None` for a release that is not profiled."""
+    ranking: RankingConfig
+    index: IndexConfig
+    metrics: Mapping[str, Any]
+
+
+def write_release(contents: ReleaseContents, folder: Path) -> Manifest:
+    """Fill a new folder with the release's files. Equal contents give an equal version."""
+    folder.mkdir(parents=True)
+    write_arrays(contents.items, folder, "items", tower=contents.tower)
+    write_arrays(contents.users, folder, "users", tower=contents.tower)
+    if contents.ranker is not None:
+        build(contents.items.vectors, contents.items.ids, contents.index).save(folder / "index.faiss")
+        shutil.copyfile(contents.ranker, folder / "ranker.txt")
+        (folder / "ranking.json").write_text(contents.ranking.model_dump_json(indent=1) + "\n")
+    pq.write_table(_display_data(contents), folder / "catalogue.parquet", compression="zstd")
+    for name, rows in (("popular", contents.popular), ("fresh", contents.fresh)):
+        pq.write_table(_row_table(contents.items, rows), folder / f"{name}.parquet", compression="zstd")
+    (folder / "metrics.json").write_text(json.dumps(contents.metrics, indent=1, default=str) + "\n")
+    tower = contents.tower
+    return write_manifest(
+        folder,
+        Manifest(
+            as_of=contents.as_of,
+            built_at=datetime.now(UTC),
+            versions=Versions(tower=tower, index=tower, ranker=tower, code=__version__),
+            index=contents.index,
+            users=len(contents.users.ids),
+            items=len(contents.items.ids),
+            profiled=contents.ranker is not None,
+        ),
+    )
+
+
+def load_release(folder: Path) -> Release:
+    """Verify a folder and read it. Raises `ReleaseMissing`, `ReleaseCorrupt`."""
+    manifest = verify_folder(folder)
+    tower = manifest.versions.tower
+    items: Items = read_arrays(Items, folder, "items", tower=tower)
+    release = Release(
+        manifest=manifest,
+        items=items,
+        users=read_arrays(Users, folder, "users", tower=tower),
+        models=_read_models(folder, manifest, items) if manifest.profiled else None,
+        catalogue=pq.read_table(folder / "catalogue.parquet"),
+        popular=_read_rows(folder / "popular.parquet"),
+        fresh=_read_rows(folder / "fresh.parquet"),
+        metrics=json.loads((folder / "metrics.json").read_bytes()),
+    )
+    _check_consistency(folder, release)
+    return release.warmed()
 
 
 def write_arrays(table: Items | Users, folder: Path, stem: str, *, tower: str) -> None:
@@ -31,8 +128,8 @@ def write_arrays(table: Items | Users, folder: Path, stem: str, *, tower: str) -
 
 
 def read_arrays(kind: type[Any], folder: Path, stem: str, *, tower: str) -> Any:
-    """Read them back as `Items` or `Users`. Raises `ReleaseCorrupt` where another tower made the vectors, or where rows
-    and arrays do not belong together."""
+    """Read what `write_arrays` wrote, as `Items` or `Users`. Raises `ReleaseCorrupt` where another tower computed the
+    vectors, or where ids and arrays differ in length."""
     path = folder / f"{stem}.safetensors"
     ids = read_ids(folder / f"{stem}.parquet", ID_COLUMN[kind])
     try:
@@ -55,14 +152,54 @@ def read_ids(path: Path, column: str) -> Ids:
     return ids_of(pq.read_table(path, columns=[column])[column].to_pylist())
 
 
-def without_users(users: Users, gone: NDArray[np.bool_]) -> Users:
-    """The users whose place in `gone` [U] is false, with their histories."""
-    kept = np.flatnonzero(~gone)
+def without_users(users: Users, excluded: NDArray[np.bool_]) -> Users:
+    """The users whose place in `excluded` [U] is false, with their histories."""
+    kept = np.flatnonzero(~excluded)
     offsets, positions = users.history.select(kept)
-    histories = {name: getattr(users, name)[positions] for name in _HISTORY}
-    rows = {name: getattr(users, name)[kept] for name in _ROWS}
-    return Users(**rows, **histories, history_offsets=offsets.astype(users.history_offsets.dtype))
+    histories = {name: getattr(users, name)[positions] for name in HISTORY_COLUMNS}
+    columns = {name: getattr(users, name)[kept] for name in USER_COLUMNS}
+    return Users(**columns, **histories, history_offsets=offsets.astype(users.history_offsets.dtype))
 
 
-_HISTORY = ("history_items", "history_saves", "history_clicks", "history_hours")
-_ROWS = ("ids", "region", "vectors", "features")
+def _read_models(folder: Path, manifest: Manifest, items: Items) -> RankingModels:
+    return RankingModels(
+        index=load(folder / "index.faiss", items.ids, manifest.index),
+        reranker=Reranker.load(folder / "ranker.txt"),
+        ranking=RankingConfig.model_validate_json((folder / "ranking.json").read_bytes()),
+    )
+
+
+def _check_consistency(folder: Path, release: Release) -> None:
+    """The hashes verify each file; this verifies that the files are of one build."""
+    items = release.items
+    if release.catalogue[c.ITEM_ID].to_pylist() != items.ids.tolist():
+        raise ReleaseCorrupt(f"{folder}: catalogue.parquet and items.parquet name different items; publish again")
+    if release.models is not None:
+        _check_vectors(folder, release.models.index, items)
+    if items.vectors.shape[1] != release.users.vectors.shape[1]:
+        raise ReleaseCorrupt(f"{folder}: user and item vectors differ in size; publish again")
+
+
+def _check_vectors(folder: Path, index: FaissIndex, items: Items) -> None:
+    sample = min(len(items.ids), 100)
+    if not np.allclose(index.vectors(0, sample), comparable(items.vectors[:sample], index.metric), atol=1e-5):
+        raise ReleaseCorrupt(f"{folder}: index.faiss holds other vectors than items.safetensors; publish again")
+
+
+def _display_data(contents: ReleaseContents) -> pa.Table:
+    catalogue = contents.catalogue.select(CATALOGUE.names).cast(CATALOGUE).combine_chunks()
+    # Arrow's join does not support list columns, so rows are looked up and taken
+    rows = pc.index_in(pa.array(contents.items.ids.tolist(), pa.string()), catalogue[c.ITEM_ID])
+    if rows.null_count:
+        raise ReleaseCorrupt(f"the catalogue lacks {rows.null_count} of the items that have vectors; pass all of it")
+    return catalogue.take(rows)
+
+
+def _row_table(items: Items, rows: Sequence[int] | Rows) -> pa.Table:
+    ordered = np.asarray(rows, np.int32)
+    return pa.table({ITEM_ROW: ordered, c.ITEM_ID: pa.array(items.ids[ordered].tolist(), pa.string())})
+
+
+def _read_rows(path: Path) -> Rows:
+    rows: Rows = pq.read_table(path)[ITEM_ROW].to_numpy().astype(np.int32)
+    return rows

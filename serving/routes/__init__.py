@@ -1,1 +1,1 @@
-"""The HTTP calls, a module each. Handlers ask, and answer; what they ask lives beside this folder."""
+"""The HTTP calls. A handler reads the request, calls one function of `serving`, and returns its result."""

@@ -9,7 +9,7 @@ from contracts.ids import is_id, read_id
 from contracts.schemas import EVENTS, LANDED_EVENTS, QUARANTINE
 from features import accept, bad_share, quarantine_counts, validate
 from pipeline.ingestion.readers import conform
-from serving.event_store import PendingEvents
+from serving.event_store import EventStore
 
 
 @pytest.fixture(scope="module")
@@ -181,7 +181,7 @@ def test_nothing_landed(validated):
 def test_an_event_that_is_posted_and_imported_is_one(spark, tmp_path, items, users, rows, cut):
     """Neither has an id: both get the same one, derived from the content by one function."""
     event = {"user_id": "ana", "item_id": "x", "action": "click", "timestamp": datetime(2017, 1, 1, 10, 0, 0, 5, UTC)}
-    pending = PendingEvents(f"sqlite:///{tmp_path}/pending_events.db")
+    pending = EventStore(f"sqlite:///{tmp_path}/pending_events.db")
     pending.add([event, event, event | {"item_id": "y", "event_id": "its own"}])
     posted = pl.DataFrame(pending.drain().rows)
     imported = conform(pl.DataFrame([event]), "events", "test").frame

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from serving.event_store import PendingEvents
+from serving.event_store import EventStore
 from tests.fuzz.examples import many
 from tests.serving.conftest import Lake
 from tests.serving.test_server import served
@@ -167,5 +167,5 @@ def test_no_broken_body_is_a_5xx(server, body, length):
 
 def test_every_acknowledged_event_is_stored_once(server):
     """After all of them: exactly what was acknowledged."""
-    stored = PendingEvents(server.database).rows()["event_id"].to_pylist()
+    stored = EventStore(server.database).rows()["event_id"].to_pylist()
     assert sorted(stored) == sorted(server.acknowledged)

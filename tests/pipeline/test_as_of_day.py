@@ -12,7 +12,7 @@ from contracts.errors import OutlierDay, UnreadableInput
 from pipeline.as_of_day import day_of_backtest, day_of_night, outlier_of
 from pipeline.ingestion import ImportRequest, import_files
 from pipeline.lake import Lake
-from serving.event_store import PendingEvents
+from serving.event_store import EventStore
 from tests import tiny
 
 # Spark warns about its own dependencies when it is imported
@@ -110,7 +110,7 @@ def test_posted_events_of_the_last_day_count(tmp_path: Path) -> None:
     with pytest.raises(OutlierDay):
         day_of_night(lake, None, one_day)
     posted = datetime(2024, 5, 1, 12, tzinfo=UTC)
-    PendingEvents(f"sqlite:///{tmp_path}/lake/pending_events.db").add(
+    EventStore(f"sqlite:///{tmp_path}/lake/pending_events.db").add(
         [{"user_id": f"u{n}", "item_id": "i", "action": "click", "timestamp": posted} for n in range(60)]
     )
     assert day_of_night(lake, None, one_day) == date(2024, 5, 2)

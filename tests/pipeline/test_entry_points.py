@@ -75,7 +75,7 @@ def posted(client: TestClient, table: list[Row], first: int) -> dict[str, Readin
     answer = client.post("/v1/events", content=body, headers={"Content-Type": "application/json"})
     assert answer.status_code == 200, answer.text
     found = {f"e{first + error['index']}": Reading(reason=error["reason"]) for error in answer.json()["errors"]}
-    for row in client.app.state.wishes.pending.rows().to_pylist():
+    for row in client.app.state.event_store.rows().to_pylist():
         if int(row["event_id"][1:]) >= first:
             found[row["event_id"]] = Reading(row["user_id"], row["item_id"], row["action"], row["timestamp"])
     return found

@@ -26,7 +26,7 @@ from pipeline.stages import STAGE_NAMES
 from pipeline.stages.gates import judged_release_serves
 from pipeline.time_splits import backtest_splits
 from serving.app import create_app
-from serving.privacy.release_erasure import scrub
+from serving.privacy.release_erasure import erase_users
 from serving.releases import publish
 from serving.releases.manifest import Manifest
 from tests import tiny
@@ -88,7 +88,7 @@ def test_the_release_holds_no_model_and_no_user(refused: Path) -> None:
     assert {"index.faiss", "ranker.txt", "ranking.json"}.isdisjoint(manifest.files)
     release = publish.load(root)
     assert len(release.users.ids) == 0
-    assert len(release.everyones.rows) == tiny.ITEMS
+    assert len(release.fallback.rows) == tiny.ITEMS
     assert release.metrics["not_profiled"]["stage"] == "gates"
     with pytest.raises(ReleaseNotProfiled, match="holds no models; run a night that passes its gates"):
         _ = release.index
@@ -160,7 +160,7 @@ def test_releases_list_marks_it(lake: Path) -> None:
 
 def test_a_creator_who_asks_to_be_forgotten_leaves_it(lake: Path) -> None:
     root = lake / "releases"
-    renamed = scrub(root, ["ann"])
+    renamed = erase_users(root, ["ann"])
     assert list(renamed.values()) == [publish.current(root)]
     release = publish.load(root)
     assert release.profiled is False
@@ -234,7 +234,7 @@ def test_a_lake_with_too_little_to_train_on_gets_the_list(
     assert "TASTEFEED_LABEL_WEEKS" in " ".join(refusal["controls"])
     assert night.summary("metrics")["skipped"] == f"{stage} refused"
     release = publish.load(night.releases)
-    assert (release.profiled, len(release.everyones.rows)) == (False, items)
+    assert (release.profiled, len(release.fallback.rows)) == (False, items)
     assert not any(user.encode() in json.dumps(refusal).encode() for user, *_ in rows)
 
 

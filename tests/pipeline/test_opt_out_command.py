@@ -6,7 +6,7 @@ import pytest
 from contracts import Settings
 from contracts.errors import BadId
 from pipeline.recommending import user_ids
-from serving.privacy.opt_out_service import Wishes
+from serving.privacy.opt_out_service import OptOutService
 from tests import tiny
 
 
@@ -113,7 +113,7 @@ def test_a_bad_id_in_a_file_names_the_row_and_keeps_nothing(tmp_path: Path) -> N
 def test_every_way_of_erasing_drops_what_was_posted(tmp_path: Path) -> None:
     lake = tmp_path / "lake"
     tiny.tastefeed_here("init", "--lake", lake)
-    pending = Wishes.of(Settings(lake=str(lake))).pending
+    pending = OptOutService.of(Settings(lake=str(lake))).events
     at = datetime(2017, 3, 1, tzinfo=UTC)
     posted = [{"user_id": user, "item_id": "i", "action": "save", "timestamp": at} for user in ("somebody", "42")]
     pending.add(posted)

@@ -21,8 +21,8 @@ from models.two_tower import load as load_tower_folder
 from models.two_tower.exported import FORMAT
 from models.two_tower.vocabulary import Vocabularies
 from pipeline.ingestion import land, landed_items
-from serving.privacy.consent import not_shown
-from serving.privacy.opt_out_service import Wishes
+from serving.privacy.consent import excluded_items
+from serving.privacy.opt_out_service import OptOutService
 from serving.privacy.opt_out_store import OptOutStore
 from serving.releases import publish
 from tests import tiny
@@ -55,7 +55,7 @@ def forgotten(crossed: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     for words in [*lake.rglob("words.json")][::2]:
         name_creators(words)
     assert [path for path in files(lake, "two_tower", "mlartifacts") if names_someone(path, ERASED)]
-    pending = Wishes.of(Settings(lake=str(lake))).pending
+    pending = OptOutService.of(Settings(lake=str(lake))).events
     pending.add([posted(ERASED), posted(PERSONAL)])
     drained = pending.drain()
     assert drained is not None
@@ -64,7 +64,7 @@ def forgotten(crossed: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         assert tiny.tastefeed_here("opt-out", "set", "user", user, flag, "--lake", lake).returncode == 0
     assert tiny.tastefeed_here("opt-out", "set", "item", "item-59", "recommendation", "--lake", lake).returncode == 0
     land("events", pl.DataFrame(drained.rows).drop("landed_at"), lake, datetime.now(UTC))
-    pending.landed(drained.name)
+    pending.mark_ingested(drained.name)
     night = tiny.tastefeed("nightly", "--lake", lake, "--as-of", tiny.day(1))
     assert night.returncode == 0, night.stdout[-3000:] + night.stderr[-3000:]
     return lake
@@ -149,7 +149,7 @@ def test_the_items_of_a_creator_who_opted_out_stay_away_after_the_name_is_gone(f
     theirs = {f"item-{row:02}" for row, creator in tiny.MADE_BY.items() if creator == ERASED}
     for manifest in publish.list_releases(forgotten / "releases"):
         release = publish.load(forgotten / "releases", manifest.version)
-        shown = not_shown(release, OptOutStore.of(Settings(lake=str(forgotten))).standing(None), datetime.now(UTC))
+        shown = excluded_items(release, OptOutStore.of(Settings(lake=str(forgotten))).active(None), datetime.now(UTC))
         assert not [item for item in theirs if item in release.item_row and not shown[release.item_row[item]]]
         assert ERASED not in release.catalogue["creator_id"].to_pylist()
 
@@ -174,7 +174,7 @@ def test_importing_the_same_files_again_brings_nothing_back(forgotten: Path, tmp
     items = landed_items(lake)
     assert items.filter(item_id="item-41")["creator_id"].to_list() == [PERSONAL]
     assert items.filter(item_id="item-99")["creator_id"].to_list() == [None]
-    assert "item-99" in OptOutStore.of(Settings(lake=str(lake))).standing(None).items
+    assert "item-99" in OptOutStore.of(Settings(lake=str(lake))).active(None).items
 
 
 @pytest.mark.parametrize("user", [PERSONAL, ERASED])

@@ -4,9 +4,9 @@ import sys
 from itertools import cycle
 from pathlib import Path
 
-from serving.light import without_heavy_imports
+from serving.server import without_unused_imports
 
-with without_heavy_imports():
+with without_unused_imports():
     from serving.releases.publish import publish
 
 root, *built = map(Path, sys.argv[1:])

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from contracts.errors import ReleaseCorrupt
-from serving.ann_index import ExactIndex, FaissIndex, IndexConfig, Kind, Metric, build, load, recall_against_exact
+from serving.ann_index import ExactIndex, FaissIndex, IndexConfig, IndexKind, Metric, build, load, recall_against_exact
 
 
 def catalogue(items: int = 400, size: int = 16) -> tuple[np.ndarray, np.ndarray]:
@@ -16,7 +16,7 @@ def catalogue(items: int = 400, size: int = 16) -> tuple[np.ndarray, np.ndarray]
 @pytest.mark.parametrize("metric", list(Metric))
 class IndexContract:
     config: IndexConfig
-    kind: Kind
+    kind: IndexKind
 
     def built(self, metric: Metric, vectors: np.ndarray, ids: np.ndarray) -> FaissIndex:
         return build(vectors, ids, self.config.model_copy(update={"metric": metric}))
@@ -67,20 +67,20 @@ class IndexContract:
 
 
 class TestFlat(IndexContract):
-    config, kind = IndexConfig(), Kind.FLAT
+    config, kind = IndexConfig(), IndexKind.FLAT
 
 
 class TestHnsw(IndexContract):
-    config, kind = IndexConfig(flat_up_to=0, large=Kind.HNSW), Kind.HNSW
+    config, kind = IndexConfig(flat_up_to=0, large=IndexKind.HNSW), IndexKind.HNSW
 
 
 class TestIvf(IndexContract):
-    config, kind = IndexConfig(flat_up_to=0, large=Kind.IVF, ivf_probed_share=1), Kind.IVF
+    config, kind = IndexConfig(flat_up_to=0, large=IndexKind.IVF, ivf_probed_share=1), IndexKind.IVF
 
 
 def test_ivf_that_looks_into_one_cell_still_fills_the_list():
     vectors, ids = catalogue()
-    config = IndexConfig(flat_up_to=0, large=Kind.IVF, ivf_probed_share=0.01)
+    config = IndexConfig(flat_up_to=0, large=IndexKind.IVF, ivf_probed_share=0.01)
     found = build(vectors, ids, config).search(vectors[:4], 300)
     assert (found.rows >= 0).all()
     assert [len(set(row)) for row in found.rows.tolist()] == [300] * 4

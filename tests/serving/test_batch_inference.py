@@ -2,7 +2,7 @@ import pytest
 
 from contracts.errors import OptOutStoreUnavailable
 from serving.batch_inference import LISTS, recommend
-from serving.event_store import PendingEvents
+from serving.event_store import EventStore
 from serving.privacy.opt_out_store import OptOutStore
 from serving.releases.publish import load
 from tests.serving.tiny import N_ITEMS, N_USERS
@@ -73,7 +73,7 @@ def test_nobody_asked(release, opt_outs):
 
 
 def test_what_was_posted_since_is_left_out(release, opt_outs, tmp_path):
-    pending = PendingEvents(f"sqlite:///{tmp_path}/pending.db")
+    pending = EventStore(f"sqlite:///{tmp_path}/pending.db")
     first = recommend(release, ["user-1"], 1, opt_outs)["item_id"][0].as_py()
     event = {"user_id": "user-1", "item_id": first, "action": "hide", "timestamp": release.manifest.as_of}
     pending.add([event])

@@ -6,7 +6,7 @@ import pytest
 
 from contracts.errors import EventStoreUnavailable
 from contracts.schemas import LANDED_EVENTS
-from serving.event_store import PendingEvents
+from serving.event_store import EventStore
 from serving.sql_store import batched
 
 NOON = datetime(2017, 3, 1, 12, tzinfo=UTC)
@@ -14,15 +14,15 @@ NOON = datetime(2017, 3, 1, 12, tzinfo=UTC)
 
 @pytest.fixture
 def pending(tmp_path):
-    return PendingEvents(f"sqlite:///{tmp_path}/pending_events.db")
+    return EventStore(f"sqlite:///{tmp_path}/pending_events.db")
 
 
 def event(event_id: str | None, item: str, *, who: str = "ann", action: str = "click", at: datetime = NOON) -> dict:
     return {"event_id": event_id, "user_id": who, "item_id": item, "action": action, "timestamp": at}
 
 
-def items(pending: PendingEvents, who: str) -> list[str]:
-    return sorted(touch.item_id for touch in pending.touched(who))
+def items(pending: EventStore, who: str) -> list[str]:
+    return sorted(touch.item_id for touch in pending.recent_interactions(who))
 
 
 def test_a_repeated_event_id_is_stored_once(pending):
@@ -72,19 +72,19 @@ def test_drain_gives_the_same_batch_until_it_has_landed(pending):
     pending.add([event("e3", "i3")])  # arrives while the night writes, and the night is killed
     again = pending.drain()
     assert (again.name, again.rows["event_id"].to_pylist()) == (batch.name, ["e1", "e2"])
-    pending.landed(batch.name)
+    pending.mark_ingested(batch.name)
     following = pending.drain()
     assert following.rows["event_id"].to_pylist() == ["e3"]
-    pending.landed(following.name)
+    pending.mark_ingested(following.name)
     assert pending.drain() is None
     assert items(pending, "ann") == ["i1", "i2", "i3"]  # still left out of feeds: no release knows them
 
 
 def test_forget_what_a_release_includes(pending):
     pending.add([event("before", "i1"), event("after", "i2", at=NOON + timedelta(days=1))])
-    pending.landed(pending.drain().name)
+    pending.mark_ingested(pending.drain().name)
     pending.add([event("late", "i3")])  # happened before, arrived after the drain
-    assert pending.forget_before(NOON + timedelta(hours=12)) == 1
+    assert pending.delete_before(NOON + timedelta(hours=12)) == 1
     assert pending.rows()["event_id"].to_pylist() == ["after", "late"]
 
 
@@ -97,7 +97,7 @@ def test_a_store_that_is_away(tmp_path):
     with pytest.raises(
         EventStoreUnavailable, match=r"the store of posted events .* cannot be used .*TASTEFEED_EVENTS_URL"
     ):
-        PendingEvents(f"sqlite:///{tmp_path}/file/pending.db").rows()
+        EventStore(f"sqlite:///{tmp_path}/file/pending.db").rows()
 
 
 def test_batched():
@@ -112,7 +112,7 @@ def test_a_drain_is_bounded_and_misses_nothing(pending):
         assert (again.name, again.rows) == (batch.name, batch.rows)
         sizes.append(batch.rows.num_rows)
         seen += batch.rows["event_id"].to_pylist()
-        pending.landed(batch.name)
+        pending.mark_ingested(batch.name)
     assert sizes == [10, 10, 5]
     assert sorted(seen) == [f"e{number:03}" for number in range(25)]
 
@@ -140,6 +140,6 @@ def test_a_store_of_before_gets_the_indexes_and_tombstones(pending, tmp_path):
         connection.execute("DROP INDEX ix_pending_events_user_action")
         connection.execute("DROP INDEX ix_pending_events_drain")
         connection.execute("DROP TABLE erased_users")
-    again = PendingEvents(f"sqlite:///{tmp_path}/pending_events.db")
+    again = EventStore(f"sqlite:///{tmp_path}/pending_events.db")
     assert again.erase(["ann"]) == 1
     assert again.add([event("e1", "i1")]).erased == {"ann"}

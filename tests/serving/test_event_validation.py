@@ -13,7 +13,7 @@ def post(client, *rows):
 
 
 def stored(client) -> list[dict]:
-    return client.app.state.wishes.pending.rows().to_pylist()
+    return client.app.state.event_store.rows().to_pylist()
 
 
 def refusals(receipt) -> list[tuple[int, str]]:

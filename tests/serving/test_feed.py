@@ -11,7 +11,7 @@ from fastapi.testclient import TestClient
 from contracts.schemas import ITEMS
 from ranking.feature_arrays import ids_of
 from serving.app import create_app
-from serving.privacy.release_erasure import scrub
+from serving.privacy.release_erasure import erase_users
 from serving.releases.serialization import without_users
 from tests.serving.tiny import N_ITEMS, catalogue, item_table, user_table
 
@@ -53,7 +53,7 @@ class TestProfiled:
 
     def test_is_ordered_by_taste(self, client):
         page = feed(client, limit=200)
-        release = client.app.state.held.get()
+        release = client.app.state.release_loader.get()
         near = release.items.vectors @ release.users.vectors[1]
         rows = [int(item[1:]) for item in ids(page)]
         assert near[rows[:5]].mean() > near[rows[-5:]].mean()
@@ -157,7 +157,7 @@ class TestPagesAcrossReleases:
     def test_no_item_comes_twice_and_ranks_go_on(self, client, lake, user):
         def another_night(page):
             lake.publish(seed=page, keep=1)  # the release of the cursor is not even on disk
-            client.app.state.held.read_first()
+            client.app.state.release_loader.load_first()
 
         pages = walked(client, another_night, user=user)
         assert len({page["release"] for page in pages}) == len(pages)
@@ -178,7 +178,7 @@ class TestPagesAcrossReleases:
     def test_opt_outs_of_the_moment_hold(self, client, lake):
         first = feed(client, limit=10)
         lake.publish(seed=1)
-        client.app.state.held.read_first()
+        client.app.state.release_loader.load_first()
         left = [item for item in ids(feed(client, limit=200)) if item not in ids(first)]
         client.put(f"/v1/opt-outs/item/{left[0]}/recommendation")
         client.put("/v1/opt-outs/creator/c3/recommendation")
@@ -193,14 +193,14 @@ class TestPagesAcrossReleases:
     def test_global_privacy_control_starts_everyones_list(self, client, lake):
         cursor = feed(client, limit=10)["cursor"]
         lake.publish(seed=1)
-        client.app.state.held.read_first()
+        client.app.state.release_loader.load_first()
         assert ids(feed(client, limit=6, cursor=cursor, headers={"Sec-GPC": "1"})) == EVERYONES
 
     def test_the_erasure_of_others_changes_nothing(self, client, lake):
         first = feed(client, limit=10)
         whole = ids(feed(client, limit=200))
-        scrub(lake.releases, ["user-2"])
-        client.app.state.held.read_first()
+        erase_users(lake.releases, ["user-2"])
+        client.app.state.release_loader.load_first()
         rest = feed(client, limit=200, cursor=first["cursor"])
         assert (ids(rest), rest["items"][0]["rank"]) == (whole[10:], 11)
         assert rest["release"] != first["release"]
@@ -208,7 +208,7 @@ class TestPagesAcrossReleases:
     def test_a_user_whom_the_new_release_lacks_goes_on_with_everyones_list(self, client, lake):
         first = feed(client, limit=10)
         lake.publish(seed=1, users=without_users(user_table(item_table(1)), np.arange(5) == 1))
-        client.app.state.held.read_first()
+        client.app.state.release_loader.load_first()
         rest = feed(client, limit=200, cursor=first["cursor"])
         assert (rest["reason"], rest["items"][0]["rank"]) == ("unknown_user", 11)
         assert not set(ids(rest)) & set(ids(first))
@@ -219,7 +219,7 @@ class TestPagesAcrossReleases:
         pages = walked(client, lambda _: None)
         assert [item for page in pages for item in page["items"]] == whole
         lake.publish(seed=1)
-        client.app.state.held.read_first()
+        client.app.state.release_loader.load_first()
         second = feed(client, limit=7, cursor=pages[0]["cursor"])
         assert second["items"][0]["rank"] == 8
         # its place in the second release says nothing of what the first one showed
@@ -301,7 +301,7 @@ class TestNotProfiled:
         tags = {"i0": None, "i39": "pt_PT", "i1": "und", "i38": "", "i2": "en"}
         rows = [{**row, "language": tags.get(row["item_id"], "fr")} for row in catalogue().to_pylist()]
         lake.publish(seed=1, catalogue=pa.Table.from_pylist(rows, schema=ITEMS))
-        client.app.state.held.read_first()
+        client.app.state.release_loader.load_first()
         page = feed(client, user="nobody", language="auto", headers={"Accept-Language": "pt-BR"})
         assert ids(page) == ["i0", "i39", "i1", "i38"]
 
@@ -323,9 +323,9 @@ class TestNothingOfTheUserIsRead:
             raise AssertionError("what the user did was read")
 
         client.put("/v1/opt-outs/user/user-2/training")  # the store exists
-        release = client.app.state.held.get()
+        release = client.app.state.release_loader.get()
         object.__setattr__(release, "users", Untouchable(release.users))
-        monkeypatch.setattr(client.app.state.wishes.pending, "touched", untouchable)
+        monkeypatch.setattr(client.app.state.event_store, "touched", untouchable)
 
     def test_once_opted_out(self, client):
         client.put("/v1/opt-outs/user/user-1/personalization")
@@ -374,7 +374,7 @@ class TestWithheldItems:
         removed = {"i0": NOW - timedelta(hours=1), "i39": NOW + timedelta(hours=1)}
         rows = [{**row, "removed_at": removed.get(row["item_id"])} for row in catalogue().to_pylist()]
         lake.publish(seed=1, catalogue=pa.Table.from_pylist(rows, schema=ITEMS))
-        client.app.state.held.read_first()
+        client.app.state.release_loader.load_first()
         for user in ("user-2", "nobody"):
             shown = ids(feed(client, user=user, limit=200))
             assert "i0" not in shown
@@ -403,7 +403,7 @@ def test_either_spelling_of_an_id_is_one_user(client, lake, asked, known):
     contents = item_table()
     users = replace(user_table(contents), ids=ids_of([known, "u1", "u2", "u3", "u4"]))
     lake.publish(users=users)
-    client.app.state.held.read_first()
+    client.app.state.release_loader.load_first()
     page = feed(client, user=asked)
     assert page["personalized"]
     post(client, {"user_id": "42", "item_id": ids(page)[0]})

@@ -178,7 +178,7 @@ class TestOptOuts:
     def test_erasure_drops_pending_events_and_takes_no_more(self, client):
         row = {"user_id": "user-1", "item_id": "i3", "action": "click", "timestamp": "2017-03-02T00:00:00"}
         client.post("/v1/events", json={"events": [row]})
-        pending = client.app.state.wishes.pending
+        pending = client.app.state.event_store
         assert pending.rows().num_rows == 1
         client.put("/v1/opt-outs/user/user-1/erasure")
         assert pending.rows().num_rows == 0
@@ -223,7 +223,7 @@ class TestEvents:
 
     def test_ids_may_be_integers_and_times_may_lack_a_zone(self, client):
         self.post(client, self.row(user_id=7, item_id=8, timestamp="2017-03-02T10:00:00"))
-        row = client.app.state.wishes.pending.rows().to_pylist()[0]
+        row = client.app.state.event_store.rows().to_pylist()[0]
         assert (row["user_id"], row["item_id"]) == ("7", "8")
         assert row["timestamp"] == datetime(2017, 3, 2, 10, tzinfo=UTC)
 

@@ -17,11 +17,10 @@ from sqlalchemy.pool import NullPool
 
 from contracts import Flag, OptOut, SubjectType
 from contracts.errors import OptOutStoreUnavailable
-from serving.event_store import PendingEvents
-from serving.privacy.opt_out_service import Wishes
+from serving.event_store import EventStore
+from serving.privacy.opt_out_recovery import MarkerFiles, replace_store
+from serving.privacy.opt_out_service import OptOutService
 from serving.privacy.opt_out_store import OptOutStore
-from serving.privacy.store_marker import MarkerFiles
-from serving.privacy.store_restore import replace_store
 from tests.serving.privacy.test_erasure_race import race
 
 pytest.importorskip("psycopg")
@@ -56,7 +55,7 @@ def url() -> Iterator[str]:
 
 @pytest.fixture
 def opened(url, tmp_path_factory):
-    stores = OptOutStore(url, beside=[tmp_path_factory.mktemp("beside")]), PendingEvents(url)
+    stores = OptOutStore(url, beside=[tmp_path_factory.mktemp("beside")]), EventStore(url)
     stores[0].create()
     yield stores
     for store in stores:
@@ -68,8 +67,8 @@ def test_opt_outs(opened):
     store.set("user", "ann", "personalization")
     store.set("user", "ann", "personalization")
     store.set("creator", "c1", "recommendation")
-    assert store.standing("ann").flags == {Flag.PERSONALIZATION}
-    assert store.standing("ann").creators == {"c1"}
+    assert store.active("ann").flags == {Flag.PERSONALIZATION}
+    assert store.active("ann").creators == {"c1"}
     store.clear("user", "ann", "personalization")
     assert [word.opted_out for word in store.show("user", "ann")] == [False]
     words = [OptOut(SubjectType.USER, "bob", Flag.ERASURE, True, now - timedelta(hours=hour)) for hour in (1, 2, 2)]
@@ -82,10 +81,10 @@ def test_pending_events(opened):
     row = {"user_id": "ann", "item_id": "i1", "action": "save", "timestamp": datetime(2017, 3, 1, tzinfo=UTC)}
     assert pending.add([row, {**row, "item_id": "i2"}]).new == 2
     assert pending.add([row]).new == 0
-    assert sorted(touch.item_id for touch in pending.touched("ann")) == ["i1", "i2"]
+    assert sorted(touch.item_id for touch in pending.recent_interactions("ann")) == ["i1", "i2"]
     batch = pending.drain()
-    pending.landed(batch.name)
-    assert pending.forget_before(datetime(2017, 3, 2, tzinfo=UTC)) == 2
+    pending.mark_ingested(batch.name)
+    assert pending.delete_before(datetime(2017, 3, 2, tzinfo=UTC)) == 2
     assert pending.erase(["ann"]) == 0
 
 
@@ -126,7 +125,7 @@ def test_a_lost_store_is_refused_and_restored(own, opt_outs_at, loss):
     words = store.snapshot().words
     run_sql(own, *loss)
     for each in (opt_outs_at(own), store):
-        for ask in (lambda store: store.standing("ann"), lambda store: store.create()):
+        for ask in (lambda store: store.active("ann"), lambda store: store.create()):
             with pytest.raises(OptOutStoreUnavailable, match="tastefeed opt-out restore"):
                 ask(each)
     store.adopt(replace_store(own, words))
@@ -141,13 +140,13 @@ def test_a_missing_row_is_noticed_by_a_fresh_process(own, opt_outs_at):
     store.set("user", "ann", "personalization")
     run_sql(own, "DELETE FROM opt_outs WHERE subject_id = 'ann'")
     with pytest.raises(OptOutStoreUnavailable, match=r"lacks rows \(it had 2\)"):
-        opt_outs_at(own).standing("ann")
+        opt_outs_at(own).active("ann")
 
 
 def test_another_database_is_refused(own, url, opened, opt_outs_at):
     opt_outs_at(own).create()
     with pytest.raises(OptOutStoreUnavailable, match="is another store than the one this lake had"):
-        opt_outs_at(url).standing("ann")
+        opt_outs_at(url).active("ann")
 
 
 def test_writers_take_turns_and_the_marker_keeps_up(own, opt_outs_at, tmp_path):
@@ -168,5 +167,5 @@ def test_writers_take_turns_and_the_marker_keeps_up(own, opt_outs_at, tmp_path):
 
 def test_no_posted_row_outlives_an_erasure(own, opt_outs_at):
     opt_outs_at(own).create()
-    with closing(PendingEvents(own)) as pending:
-        race(Wishes(opt_outs_at(own), pending))
+    with closing(EventStore(own)) as pending:
+        race(OptOutService(opt_outs_at(own), pending))

@@ -17,9 +17,9 @@ from ranking.feature_names import FEATURE_NAMES, ITEM_FEATURE_NAMES, USER_FEATUR
 from ranking.rank_users import RankingConfig
 from ranking.reranker import LabelledPairs, RerankerConfig, train
 from serving.ann_index import IndexConfig
-from serving.releases.loaded_release import Contents, write_release
 from serving.releases.manifest import Manifest
 from serving.releases.publish import publish
+from serving.releases.serialization import ReleaseContents, write_release
 
 AS_OF = datetime(2017, 3, 1, tzinfo=UTC)
 HOURS = AS_OF.timestamp() / 3600
@@ -97,10 +97,10 @@ def ranker(folder: Path) -> Path:
     return folder / "model.txt"
 
 
-def contents(folder: Path, *, seed: int = 0, as_of: datetime = AS_OF, metrics: dict | None = None) -> Contents:
+def contents(folder: Path, *, seed: int = 0, as_of: datetime = AS_OF, metrics: dict | None = None) -> ReleaseContents:
     """What a night would hand over; another `seed` is another embedding."""
     items = item_table(seed)
-    return Contents(
+    return ReleaseContents(
         as_of=as_of,
         tower=f"tower-{seed}",
         items=items,

@@ -103,9 +103,9 @@ def test_what_is_known_elsewhere_is_recovered(lake: Path) -> None:
     command("opt-out", "set", "creator", "bob", "recommendation", "--lake", lake)
     lose(lake)
     assert "3 words were said since, and 3 opt-outs of them were found" in command("opt-out", "restore", "--lake", lake)
-    store = OptOutLake.of(str(lake)).wishes.opt_outs
+    store = OptOutLake.of(str(lake)).opt_out_service.opt_outs
     assert store.flags(USER, tiny.name(2)) == {Flag.ERASURE}
-    standing = store.standing(None)
+    standing = store.active(None)
     assert (standing.items, standing.creators) == ({"item-07"}, {"bob"})
 
 
@@ -163,5 +163,5 @@ def test_the_last_few_backups_are_kept_whole(lake: Path) -> None:
     newest = last_backup(kept.home)
     assert newest is not None
     assert datetime.now(UTC) - newest.taken_at < timedelta(minutes=1)
-    assert newest.marker.words == json.loads((lake / ".opt_out_store.json").read_text())["words"]
+    assert newest.marker.changes == json.loads((lake / ".opt_out_store.json").read_text())["words"]
     assert [word.subject_id for word in newest.words] == [tiny.name(1)]

@@ -11,8 +11,8 @@ from fastapi.testclient import TestClient
 
 from contracts import Flag, OptOut, SubjectType
 from serving.app import create_app
-from serving.event_store import PendingEvents
-from serving.privacy.opt_out_service import Wishes
+from serving.event_store import EventStore
+from serving.privacy.opt_out_service import OptOutService
 from serving.privacy.opt_out_store import OptOutStore
 
 USERS = [f"racer-{number}" for number in range(40)]
@@ -23,7 +23,7 @@ def event(user: str, number: int) -> dict:
     return {"event_id": f"{user}/{number}", "user_id": user, "item_id": "i1", "action": "save", "timestamp": NOON}
 
 
-def post(pending: PendingEvents, started: threading.Event | None = None) -> None:
+def post(pending: EventStore, started: threading.Event | None = None) -> None:
     """Batches that hold several users each, over and over."""
     for number in range(12):
         for first in range(0, len(USERS), 5):
@@ -32,68 +32,68 @@ def post(pending: PendingEvents, started: threading.Event | None = None) -> None
                 started.set()
 
 
-def rows_left_after_each_erasure(wishes: Wishes) -> list[int]:
+def rows_left_after_each_erasure(opt_out_service: OptOutService) -> list[int]:
     """Erase everyone, and look into the store at each acknowledgement."""
     left = []
     for user in USERS:
-        wishes.opt_out("user", user, "erasure")
-        left.append(wishes.pending.rows()["user_id"].to_pylist().count(user))
+        opt_out_service.opt_out("user", user, "erasure")
+        left.append(opt_out_service.events.rows()["user_id"].to_pylist().count(user))
     return left
 
 
-def race(wishes: Wishes) -> None:
+def race(opt_out_service: OptOutService) -> None:
     started = threading.Event()
     with ThreadPoolExecutor(3) as posts:
-        running = [posts.submit(post, wishes.pending, started) for _ in range(3)]
+        running = [posts.submit(post, opt_out_service.events, started) for _ in range(3)]
         started.wait()
-        assert sum(rows_left_after_each_erasure(wishes)) == 0
+        assert sum(rows_left_after_each_erasure(opt_out_service)) == 0
         for each in running:
             each.result()
-    assert wishes.pending.rows().num_rows == 0, "a row came in after the erasure"
+    assert opt_out_service.events.rows().num_rows == 0, "a row came in after the erasure"
 
 
 @pytest.fixture
-def wishes(tmp_path) -> Wishes:
+def opt_out_service(tmp_path) -> OptOutService:
     return stores(tmp_path)
 
 
-def stores(folder: Path) -> Wishes:
+def stores(folder: Path) -> OptOutService:
     opt_outs = OptOutStore(f"sqlite:///{folder}/opt_outs.db", beside=[folder])
     opt_outs.create()
-    return Wishes(opt_outs, PendingEvents(f"sqlite:///{folder}/pending_events.db"))
+    return OptOutService(opt_outs, EventStore(f"sqlite:///{folder}/pending_events.db"))
 
 
-def test_threads(wishes: Wishes) -> None:
-    race(wishes)
+def test_threads(opt_out_service: OptOutService) -> None:
+    race(opt_out_service)
 
 
 def _post(folder: Path, started) -> None:
-    pending = PendingEvents(f"sqlite:///{folder}/pending_events.db")
+    pending = EventStore(f"sqlite:///{folder}/pending_events.db")
     pending.add([event("somebody", 0)])
     started.wait()
     post(pending)
 
 
-def test_processes(wishes: Wishes, tmp_path: Path) -> None:
+def test_processes(opt_out_service: OptOutService, tmp_path: Path) -> None:
     spawn = multiprocessing.get_context("spawn")
     started = spawn.Event()
     processes = [spawn.Process(target=_post, args=(tmp_path, started)) for _ in range(2)]
     for process in processes:
         process.start()
-    while wishes.pending.rows().num_rows == 0:
+    while opt_out_service.events.rows().num_rows == 0:
         pass
     started.set()
-    assert sum(rows_left_after_each_erasure(wishes)) == 0
+    assert sum(rows_left_after_each_erasure(opt_out_service)) == 0
     for process in processes:
         process.join()
     assert [process.exitcode for process in processes] == [0, 0]
-    assert set(wishes.pending.rows()["user_id"].to_pylist()) == {"somebody"}
+    assert set(opt_out_service.events.rows()["user_id"].to_pylist()) == {"somebody"}
 
 
 def test_over_http_the_rows_are_named(lake) -> None:
     """A user who is erased between the check and the insert is refused by the insert itself."""
     with TestClient(create_app(lake.settings()), base_url="http://127.0.0.1:8000") as client:
-        client.app.state.wishes.pending.erase(["user-1"])  # the flag was set a moment after the post had read the flags
+        client.app.state.event_store.erase(["user-1"])  # the flag was set a moment after the post had read the flags
         rows = [{**event(user, 0), "timestamp": "2017-03-01T12:00:00Z"} for user in ("user-1", "user-2", "user-1")]
         receipt = client.post("/v1/events", json={"events": rows}).json()
         assert (receipt["accepted"], receipt["duplicates"]) == (1, 0)
@@ -101,47 +101,49 @@ def test_over_http_the_rows_are_named(lake) -> None:
         assert "user-1" not in str(receipt["errors"])
 
 
-def test_taken_back_events_come_in_again(wishes: Wishes) -> None:
-    wishes.opt_out("user", "ann", "erasure")
-    assert wishes.pending.add([event("ann", 1)]).erased == {"ann"}
-    wishes.opt_in("user", "ann", "erasure")
-    assert wishes.pending.add([event("ann", 1)]).new == 1
+def test_taken_back_events_come_in_again(opt_out_service: OptOutService) -> None:
+    opt_out_service.opt_out("user", "ann", "erasure")
+    assert opt_out_service.events.add([event("ann", 1)]).erased == {"ann"}
+    opt_out_service.opt_in("user", "ann", "erasure")
+    assert opt_out_service.events.add([event("ann", 1)]).new == 1
 
 
 @pytest.mark.parametrize(("erased", "posted"), [("42", "42.0"), ("42.0", "42")])
-def test_either_spelling_of_an_id_is_erased(wishes: Wishes, erased: str, posted: str) -> None:
-    wishes.pending.add([event("42", 1), event("42.0", 2), event("421", 3)])
-    wishes.opt_out("user", erased, "erasure")
-    assert wishes.pending.rows()["user_id"].to_pylist() == ["421"]
-    assert wishes.pending.add([event(posted, 4)]).erased == {posted}
+def test_either_spelling_of_an_id_is_erased(opt_out_service: OptOutService, erased: str, posted: str) -> None:
+    opt_out_service.events.add([event("42", 1), event("42.0", 2), event("421", 3)])
+    opt_out_service.opt_out("user", erased, "erasure")
+    assert opt_out_service.events.rows()["user_id"].to_pylist() == ["421"]
+    assert opt_out_service.events.add([event(posted, 4)]).erased == {posted}
 
 
 def word(user: str, *, out: bool, at: datetime) -> OptOut:
     return OptOut(SubjectType.USER, user, Flag.ERASURE, out, at)
 
 
-def test_an_imported_erasure_drops_events_and_an_imported_word_takes_it_back(wishes: Wishes) -> None:
+def test_an_imported_erasure_drops_events_and_an_imported_word_takes_it_back(opt_out_service: OptOutService) -> None:
     now = datetime.now(UTC)
-    wishes.pending.add([event("ann", 1), event("bob", 2)])
-    wishes.load([word("ann", out=True, at=now - timedelta(hours=2)), word("bob", out=True, at=now + timedelta(days=3))])
-    assert wishes.pending.rows()["user_id"].to_pylist() == ["bob"]
-    wishes.load([word("ann", out=False, at=now - timedelta(hours=1))])
-    assert wishes.pending.add([event("ann", 3)]).erased == frozenset()
+    opt_out_service.events.add([event("ann", 1), event("bob", 2)])
+    opt_out_service.load(
+        [word("ann", out=True, at=now - timedelta(hours=2)), word("bob", out=True, at=now + timedelta(days=3))]
+    )
+    assert opt_out_service.events.rows()["user_id"].to_pylist() == ["bob"]
+    opt_out_service.load([word("ann", out=False, at=now - timedelta(hours=1))])
+    assert opt_out_service.events.add([event("ann", 3)]).erased == frozenset()
 
 
-def test_the_night_finishes_what_was_killed_between_the_two_stores(wishes: Wishes) -> None:
-    wishes.pending.add([event("ann", 1)])
-    wishes.opt_outs.set("user", "ann", "erasure")  # and killed
-    wishes.opt_out("user", "bob", "erasure")
-    wishes.opt_outs.clear("user", "bob", "erasure")  # and killed
-    assert wishes.settle() == 1
-    assert wishes.pending.add([event("ann", 2)]).erased == {"ann"}
-    assert wishes.pending.add([event("bob", 3)]).new == 1
+def test_the_night_finishes_what_was_killed_between_the_two_stores(opt_out_service: OptOutService) -> None:
+    opt_out_service.events.add([event("ann", 1)])
+    opt_out_service.opt_outs.set("user", "ann", "erasure")  # and killed
+    opt_out_service.opt_out("user", "bob", "erasure")
+    opt_out_service.opt_outs.clear("user", "bob", "erasure")  # and killed
+    assert opt_out_service.reconcile() == 1
+    assert opt_out_service.events.add([event("ann", 2)]).erased == {"ann"}
+    assert opt_out_service.events.add([event("bob", 3)]).new == 1
 
 
-def test_an_erasure_said_again_meanwhile_is_not_lifted(wishes: Wishes) -> None:
-    wishes.pending.erase(["ann"])
-    read = wishes.pending.tombstones()
-    wishes.pending.erase(["ann"])
-    wishes.pending.readmit(read)
-    assert wishes.pending.add([event("ann", 1)]).erased == {"ann"}
+def test_an_erasure_said_again_meanwhile_is_not_lifted(opt_out_service: OptOutService) -> None:
+    opt_out_service.events.erase(["ann"])
+    read = opt_out_service.events.tombstones()
+    opt_out_service.events.erase(["ann"])
+    opt_out_service.events.readmit(read)
+    assert opt_out_service.events.add([event("ann", 1)]).erased == {"ann"}

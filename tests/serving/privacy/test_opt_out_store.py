@@ -40,7 +40,7 @@ def test_nobody_said_anything(store):
     assert store.flags(SubjectType.USER, "ann") == frozenset()
     assert store.show("user", "ann") == []
     assert store.get("user", "ann", "erasure") is None
-    assert not store.standing("ann").unreadable
+    assert not store.active("ann").forbids_profile
 
 
 def test_set_show_clear(store):
@@ -80,11 +80,11 @@ def test_standing_is_everything_a_feed_must_respect(store):
     store.set("user", "bob", "personalization")
     store.set("item", "i1", "recommendation")
     store.set("creator", "c1", "recommendation")
-    standing = store.standing("ann")
+    standing = store.active("ann")
     assert standing.flags == {Flag.ERASURE}
-    assert standing.unreadable
+    assert standing.forbids_profile
     assert (standing.items, standing.creators) == ({"i1"}, {"c1"})
-    assert store.standing(None).flags == frozenset()
+    assert store.active(None).flags == frozenset()
 
 
 @pytest.mark.parametrize("order", [1, -1])
@@ -141,7 +141,7 @@ def test_a_file_that_is_no_database(store, url):
     for path in (file := Path(make_url(url).database)).parent.glob("opt_outs.db*"):
         path.write_bytes(b"garbage" * 1000)
     with pytest.raises(
-        OptOutStoreUnavailable, match=r"file is not a database.*TASTEFEED_OPT_OUT_URL.*nobody is profiled"
+        OptOutStoreUnavailable, match=r"file is not a database.*TASTEFEED_OPT_OUT_URL.*no feed is personalized"
     ):
         store.flags(SubjectType.USER, "ann")
     assert file.exists()
@@ -184,32 +184,32 @@ class TestAnInstantThatLiesAhead:
     def test_an_opt_out_less_than_a_day_ahead_holds_at_once(self, store):
         store.load([word(NOW + 9 * HOUR, out=True), word(NOW + 23 * HOUR, out=True, who="bob")])
         for user in ("ann", "bob"):
-            assert store.standing(user).unreadable
+            assert store.active(user).forbids_profile
         assert store.subjects(SubjectType.USER, [Flag.PERSONALIZATION]) == {"ann", "bob"}
         assert store.coming("user", "ann") == []
         assert store.show("user", "ann")[0].effective_at == NOW + 9 * HOUR
 
     def test_an_opt_in_ahead_does_not(self, store):
         store.load([word(NOW - HOUR, out=True), word(NOW + 9 * HOUR, out=False)])
-        assert store.standing("ann").unreadable
+        assert store.active("ann").forbids_profile
 
     @pytest.mark.parametrize("order", [1, -1])
     def test_an_older_word_does_not_beat_a_newer_one(self, store, order):
         """Both of one system whose clock reads nine hours more: it took back at 7, and opted out again at 8."""
         store.load([word(NOW + 7 * HOUR, out=False), word(NOW + 8 * HOUR, out=True)][::order])
-        assert store.standing("ann").unreadable
+        assert store.active("ann").forbids_profile
         store.load([word(NOW - HOUR, out=False)])
-        assert store.standing("ann").unreadable
+        assert store.active("ann").forbids_profile
 
     def test_said_now_replaces_it(self, store):
         store.load([word(NOW + 9 * HOUR, out=True)])
         store.clear("user", "ann", "personalization")
-        assert not store.standing("ann").unreadable
+        assert not store.active("ann").forbids_profile
 
     def test_for_items_too_and_nothing_that_was_read_before_hides_it(self, store):
-        assert store.standing(None).items == frozenset()
+        assert store.active(None).items == frozenset()
         store.load([OptOut(SubjectType.ITEM, "i1", Flag.RECOMMENDATION, True, NOW + 9 * HOUR)])
-        assert store.standing(None).items == {"i1"}
+        assert store.active(None).items == {"i1"}
 
     def test_a_word_comes_to_hold_by_itself(self, store):
         """What is withheld is read again when its time comes, and no sooner by another user's word."""
@@ -218,10 +218,10 @@ class TestAnInstantThatLiesAhead:
             OptOut(SubjectType.ITEM, "i1", Flag.RECOMMENDATION, True, NOW - HOUR),
             OptOut(SubjectType.ITEM, "i1", Flag.RECOMMENDATION, False, soon),
         ])  # fmt: skip
-        assert store.standing(None).items == {"i1"}
+        assert store.active(None).items == {"i1"}
         while datetime.now(UTC) <= soon:
             pass
-        assert store.standing(None).items == frozenset()
+        assert store.active(None).items == frozenset()
 
 
 class TestSpellings:
@@ -229,7 +229,7 @@ class TestSpellings:
     def test_one_subject(self, store, said, asked):
         store.set("user", said, "personalization")
         assert store.flags(SubjectType.USER, asked) == {Flag.PERSONALIZATION}
-        assert store.standing(asked).unreadable
+        assert store.active(asked).forbids_profile
         assert [w.subject_id for w in store.show("user", asked)] == ["42"]
         assert store.subjects(SubjectType.USER, [Flag.PERSONALIZATION]) == {"42", "42.0"}
         assert store.among(SubjectType.USER, ["41", asked], [Flag.PERSONALIZATION]) == {asked}
@@ -239,7 +239,7 @@ class TestSpellings:
     def test_items_and_creators(self, store):
         store.set("item", "7.0", "recommendation")
         store.set("creator", "8", "recommendation")
-        standing = store.standing(None)
+        standing = store.active(None)
         assert (standing.items, standing.creators) == ({"7", "7.0"}, {"8", "8.0"})
 
     def test_rows_of_before_in_both_spellings(self, store, url):
@@ -253,7 +253,7 @@ class TestSpellings:
         store.set("user", "042", "personalization")
         store.set("user", "4.20", "personalization")
         for other in ("42", "42.0", "4.2", "042.0"):
-            assert not store.standing(other).unreadable
+            assert not store.active(other).forbids_profile
 
     @pytest.mark.parametrize("bad", ["", "  ", "\ufeff\x00", "a\nb", "\ud800", "x" * 513])
     def test_what_is_no_id_is_refused_before_anything_is_kept(self, store, bad):
@@ -272,25 +272,25 @@ class TestSpellings:
 def test_an_import_does_not_undo_an_opt_out_of_the_same_instant(store):
     store.load([word(NOW - HOUR, out=True)])
     store.load([word(NOW - HOUR, out=False)])
-    assert store.standing("ann").unreadable
+    assert store.active("ann").forbids_profile
 
 
 def test_a_long_past_is_dropped_and_what_holds_stays(store):
     store.load([word(NOW - minutes * timedelta(minutes=1), out=minutes % 2 == 1) for minutes in range(1, 2001)])
     store.load([word(NOW + 48 * HOUR, out=False)])
     held = store.check()
-    assert (held.held, held.found, held.words) == (2, 2, 2001)
-    assert store.standing("ann").unreadable
+    assert (held.held, held.found, held.records) == (2, 2, 2001)
+    assert store.active("ann").forbids_profile
     assert [w.effective_at for w in store.coming("user", "ann")] == [NOW + 48 * HOUR]
 
 
 def test_many_flags_of_items_are_read_once_and_not_at_every_feed(store):
     count = 5_000
     store.load(OptOut(SubjectType.ITEM, f"i{row}", Flag.RECOMMENDATION, True, NOW) for row in range(count))
-    first = store.standing("ann")
+    first = store.active("ann")
     store.set("user", "bob", "training")
-    again = store.standing("bob")
+    again = store.active("bob")
     assert len(first.items) == count
     assert again.items is first.items
     store.clear("item", "i7", "recommendation")
-    assert len(store.standing("ann").items) == count - 1
+    assert len(store.active("ann").items) == count - 1

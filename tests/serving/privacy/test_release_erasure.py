@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from contracts.errors import ReleaseCorrupt
-from serving import publish as p
-from serving.privacy.consent import not_shown
-from serving.privacy.opt_out_store import Standing
-from serving.privacy.release_erasure import scrub
+from serving.privacy.consent import excluded_items
+from serving.privacy.opt_out_store import ActiveOptOuts
+from serving.privacy.release_erasure import erase_users
+from serving.releases import publish as p
 from tests.serving.tiny import N_ITEMS, N_USERS, contents, publish_tiny
 
 
@@ -28,7 +28,7 @@ def test_nothing_of_a_user_is_left(root, tmp_path):
     vector = before.users.vectors[2].tobytes()
     features = before.users.features[2].tobytes()
     assert vector in every_byte(root)
-    renamed = scrub(root, ["user-2", "nobody"])
+    renamed = erase_users(root, ["user-2", "nobody"])
     assert len(renamed) == 2
     everything = every_byte(root)
     assert vector not in everything
@@ -40,7 +40,7 @@ def test_nothing_of_a_user_is_left(root, tmp_path):
 
 def test_the_others_keep_all_they_had(root, tmp_path):
     served = p.current(root)
-    renamed = scrub(root, ["user-2"])
+    renamed = erase_users(root, ["user-2"])
     release, want = p.load(root), contents(tmp_path, seed=1).users
     assert release.version == renamed[served] == p.current(root)
     kept = [0, 1, 3, 4]
@@ -56,53 +56,53 @@ def test_the_others_keep_all_they_had(root, tmp_path):
 
 def test_a_user_who_is_a_creator_is_no_longer_named(root):
     before = p.load(root).catalogue["creator_id"].to_pylist()
-    scrub(root, ["c3"])
+    erase_users(root, ["c3"])
     after = p.load(root).catalogue["creator_id"].to_pylist()
     assert after == [None if creator == "c3" else creator for creator in before]
 
 
 def test_the_items_of_a_withheld_creator_stay_away_after_the_name_is_gone(root):
-    scrub(root, ["c3", "c4"], ["c3", "c2"])
+    erase_users(root, ["c3", "c4"], ["c3", "c2"])
     release = p.load(root)
-    gone = not_shown(release, Standing(frozenset(), frozenset(), frozenset()), datetime.now(UTC))
+    gone = excluded_items(release, ActiveOptOuts(frozenset(), frozenset(), frozenset()), datetime.now(UTC))
     assert release.items.ids[gone].tolist() == [f"i{row}" for row in range(3, N_ITEMS, 5)]
 
 
 def test_all_users_may_leave(root):
-    scrub(root, [f"user-{row}" for row in range(N_USERS)])
+    erase_users(root, [f"user-{row}" for row in range(N_USERS)])
     assert p.load(root).users.vectors.shape == (0, 8)
 
 
 def test_releases_without_the_user_stay_as_they_are(root):
     before = [manifest.version for manifest in p.list_releases(root)]
-    assert scrub(root, ["nobody"]) == {}
-    assert scrub(root, []) == {}
+    assert erase_users(root, ["nobody"]) == {}
+    assert erase_users(root, []) == {}
     assert [manifest.version for manifest in p.list_releases(root)] == before
 
 
 def test_nothing_is_published_yet(tmp_path):
-    assert scrub(tmp_path / "none", ["user-2"]) == {}
+    assert erase_users(tmp_path / "none", ["user-2"]) == {}
 
 
 def test_a_broken_old_release_is_removed_a_broken_current_one_is_reported(root):
     old, served = [manifest.version for manifest in p.list_releases(root)]
     (root / old / "users.parquet").write_bytes(b"?")
-    scrub(root, ["user-2"])
+    erase_users(root, ["user-2"])
     assert not (root / old).exists()
     (root / p.current(root) / "users.parquet").write_bytes(b"?")
     with pytest.raises(ReleaseCorrupt, match=r"users.parquet: sha256 is"):
-        scrub(root, ["user-3"])
+        erase_users(root, ["user-3"])
     assert not (root / served).exists()
 
 
 def test_finished_after_a_kill_between_revision_and_removal(root):
     served = p.current(root)
     whole = {path.name: path.read_bytes() for path in (root / served).iterdir()}
-    revision = scrub(root, ["user-2"])[served]
+    revision = erase_users(root, ["user-2"])[served]
     (root / served).mkdir()
     for name, content in whole.items():
         (root / served / name).write_bytes(content)
     p.point(root, served)
-    assert scrub(root, ["user-2"]) == {served: revision}
+    assert erase_users(root, ["user-2"]) == {served: revision}
     assert p.current(root) == revision
     assert not (root / served).exists()

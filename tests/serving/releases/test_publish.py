@@ -16,9 +16,9 @@ from filelock import FileLock
 
 from contracts.errors import PublishRunning, ReleaseCorrupt, ReleaseMissing
 from ranking.feature_arrays import ids_of
-from serving import publish as p
-from serving.releases.loaded_release import write_release
+from serving.releases import publish as p
 from serving.releases.manifest import MANIFEST
+from serving.releases.serialization import write_release
 from tests.serving.tiny import AS_OF, N_ITEMS, N_USERS, contents, publish_tiny
 
 

@@ -5,9 +5,9 @@ import time
 import pytest
 
 from contracts.errors import ReleaseMissing
-from serving import publish as p
-from serving.privacy.release_erasure import scrub
-from serving.releases.release_loader import HeldRelease
+from serving.privacy.release_erasure import erase_users
+from serving.releases import publish as p
+from serving.releases.release_loader import ReloadingRelease
 
 
 def until(condition, seconds=20.0):
@@ -21,8 +21,8 @@ def until(condition, seconds=20.0):
 
 @pytest.fixture
 def held(lake):
-    held = HeldRelease(lake.releases)
-    held.read_first()
+    held = ReloadingRelease(lake.releases)
+    held.load_first()
     return held
 
 
@@ -50,13 +50,13 @@ def test_a_broken_release_is_refused_and_the_old_one_serves(held, lake, caplog):
 
 
 def test_scrubbed_people_leave_the_memory_as_well(held, lake):
-    scrub(lake.releases, ["user-2"])
+    erase_users(lake.releases, ["user-2"])
     assert until(lambda: "user-2" not in held.get().user_row)
 
 
 def test_waits_for_the_first_release(tmp_path, lake):
-    held = HeldRelease(tmp_path / "empty")
-    held.read_first()
+    held = ReloadingRelease(tmp_path / "empty")
+    held.load_first()
     with pytest.raises(ReleaseMissing, match="no release could be read yet; run `tastefeed nightly`"):
         held.get()
     lake.releases.rename(tmp_path / "empty")

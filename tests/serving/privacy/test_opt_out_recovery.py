@@ -16,22 +16,21 @@ from fastapi.testclient import TestClient
 from contracts import Flag, SubjectType
 from contracts.errors import OptOutStoreUnavailable
 from serving.app import create_app
-from serving.privacy.last_known import NAME as WITHHELD
+from serving.privacy.opt_out_recovery import EXCLUSIONS_FILE, MARKER_FILE
 from serving.privacy.opt_out_store import OptOutStore
-from serving.privacy.store_marker import NAME as MARKER
 from tests.serving.test_server import HTTP, answers, served, workers_that_answered
 
 FEEDS = """
 import json, sys
 from contracts import Settings
-from serving.privacy.consent import Doorkeeper
+from serving.privacy.consent import ConsentGate
 from serving.feed import HomeFeed
-from serving.releases.release_loader import HeldRelease
-from serving.privacy.opt_out_service import Wishes
+from serving.releases.release_loader import ReloadingRelease
+from serving.privacy.opt_out_service import OptOutService
 settings = Settings(lake=sys.argv[1])
-stores, held = Wishes.of(settings), HeldRelease(settings.release_root)
-held.read_first()
-feeds = HomeFeed(held, Doorkeeper(stores.opt_outs, stores.pending))
+stores, held = OptOutService.of(settings), ReloadingRelease(settings.release_root)
+held.load_first()
+feeds = HomeFeed(held, ConsentGate(stores.opt_outs, stores.events))
 found = [feeds.feed(user, limit=200) for user in ("user-1", "user-2", "nobody")]
 print(json.dumps([[feed.reason, [item.item_id for item in feed.items]] for feed in found]))
 """
@@ -192,7 +191,7 @@ def test_two_workers(lake, said: Path, loss: Callable[[Path], None], tmp_path: P
 
 
 def test_no_server_and_no_reader_makes_a_store(lake, said: Path) -> None:
-    for file in [*lake.folder.glob("opt_outs.db*"), lake.folder / MARKER, lake.releases / MARKER]:
+    for file in [*lake.folder.glob("opt_outs.db*"), lake.folder / MARKER_FILE, lake.releases / MARKER_FILE]:
         file.unlink()  # a lake that never had one
     assert {reason for reason, _ in feeds_of_a_fresh_process(lake)} == {"opt_out_store_unavailable"}
     with TestClient(create_app(lake.settings()), base_url="http://127.0.0.1:8000") as client:
@@ -204,7 +203,7 @@ def test_no_server_and_no_reader_makes_a_store(lake, said: Path) -> None:
 def test_a_store_of_before_this_rule_serves_until_it_is_adopted(lake, said: Path) -> None:
     sql(said, "DROP TABLE opt_out_store")
     for folder in (lake.folder, lake.releases):
-        (folder / MARKER).unlink()
+        (folder / MARKER_FILE).unlink()
     reasons = [reason for reason, _ in feeds_of_a_fresh_process(lake)]
     assert reasons == ["opted_out", None, "unknown_user"]
     store = OptOutStore.of(lake.settings())
@@ -214,19 +213,19 @@ def test_a_store_of_before_this_rule_serves_until_it_is_adopted(lake, said: Path
     assert store.flags(SubjectType.USER, "user-1") == {Flag.PERSONALIZATION}
     without_rows(said)
     with pytest.raises(OptOutStoreUnavailable, match="lacks rows"):
-        OptOutStore.of(lake.settings()).standing("user-2")
+        OptOutStore.of(lake.settings()).active("user-2")
 
 
 def test_the_marker_is_never_ahead_of_the_store(lake, said: Path) -> None:
     """A kill between the commit and the marker leaves the marker behind, and the store whole."""
-    markers = {folder / MARKER: (folder / MARKER).read_bytes() for folder in (lake.folder, lake.releases)}
+    markers = {folder / MARKER_FILE: (folder / MARKER_FILE).read_bytes() for folder in (lake.folder, lake.releases)}
     OptOutStore.of(lake.settings()).set("user", "user-2", "erasure")
     for path, content in markers.items():
         path.write_bytes(content)
     store = OptOutStore.of(lake.settings())
     assert store.flags(SubjectType.USER, "user-2") == {Flag.ERASURE}
     store.set("user", "user-3", "training")  # catches up
-    (lake.folder / MARKER).unlink()  # one of the two is enough
+    (lake.folder / MARKER_FILE).unlink()  # one of the two is enough
     an_older_copy(said)
     with pytest.raises(OptOutStoreUnavailable, match=r"older than what was kept in it \(it has 1 words, 6 were kept"):
         OptOutStore.of(lake.settings()).flags(SubjectType.USER, "user-2")
@@ -237,7 +236,7 @@ def test_an_acknowledged_word_is_in_the_marker(lake, said: Path) -> None:
     for count in range(5, 9):
         store.set("user", "user-2", "training")
         for folder in (lake.folder, lake.releases):
-            assert json.loads((folder / MARKER).read_text())["words"] == count
+            assert json.loads((folder / MARKER_FILE).read_text())["words"] == count
 
 
 def test_the_marker_cannot_be_written(lake, said: Path) -> None:
@@ -250,21 +249,21 @@ def test_the_marker_cannot_be_written(lake, said: Path) -> None:
 
 @pytest.mark.parametrize("content", [b"", b"{", b'{"identity": "x"}'])
 def test_a_marker_that_cannot_be_read_is_no_missing_one(lake, said: Path, content: bytes) -> None:
-    (lake.releases / MARKER).write_bytes(content)
+    (lake.releases / MARKER_FILE).write_bytes(content)
     with pytest.raises(OptOutStoreUnavailable, match=r"cannot be read.*tastefeed opt-out restore"):
         OptOutStore.of(lake.settings()).flags(SubjectType.USER, "user-1")
 
 
 def test_what_is_withheld_is_kept_beside_the_release_by_whoever_reads_it(lake, said: Path) -> None:
-    (lake.releases / WITHHELD).unlink()
-    OptOutStore.of(lake.settings()).standing(None)
-    kept = json.loads((lake.releases / WITHHELD).read_text())
+    (lake.releases / EXCLUSIONS_FILE).unlink()
+    OptOutStore.of(lake.settings()).active(None)
+    kept = json.loads((lake.releases / EXCLUSIONS_FILE).read_text())
     assert (kept["items"], kept["creators"]) == ([WITHHELD_ITEM], [CREATOR])
     OptOutStore.of(lake.settings()).clear("item", WITHHELD_ITEM, "recommendation")
-    assert json.loads((lake.releases / WITHHELD).read_text())["items"] == []
+    assert json.loads((lake.releases / EXCLUSIONS_FILE).read_text())["items"] == []
 
 
 def test_a_user_s_word_does_not_rewrite_what_is_withheld(lake, said: Path) -> None:
-    before = (lake.releases / WITHHELD).stat().st_mtime_ns
+    before = (lake.releases / EXCLUSIONS_FILE).stat().st_mtime_ns
     OptOutStore.of(lake.settings()).set("user", "user-3", "training")
-    assert (lake.releases / WITHHELD).stat().st_mtime_ns == before
+    assert (lake.releases / EXCLUSIONS_FILE).stat().st_mtime_ns == before

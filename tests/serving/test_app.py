@@ -4,8 +4,7 @@ import pytest
 from fastapi.testclient import TestClient
 from openapi_spec_validator import validate
 
-from serving.app import create_app
-from serving.openapi import with_shared_schemas
+from serving.app import create_app, with_shared_schemas
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from markupsafe import escape
 
 from contracts.ids import MAX_ID_LENGTH, is_id, read_id
+from serving.routes.request_parameters import accepted_languages
 from tests.serving.tiny import N_USERS, item_table, user_table
 
 IDS = [
@@ -78,7 +79,7 @@ class TestAnyId:
     def test_is_an_item_or_a_creator_as_well(self, client, id_):
         for subject in ("item", "creator"):
             assert client.put(flag_path(encoded(id_), subject, "recommendation")).json()["opted_out"]
-        standing = client.app.state.wishes.opt_outs.standing(None)
+        standing = client.app.state.opt_out_service.opt_outs.active(None)
         assert (standing.items, standing.creators) == ({id_}, {id_})
 
     def test_asks_for_a_page_and_uses_its_switch(self, client, id_):
@@ -134,7 +135,7 @@ def test_bytes_that_are_not_utf_8_name_nobody(client, part):
     ):
         assert answer.status_code == 422
         assert "UTF-8" in answer.json()["detail"]
-    assert not client.app.state.wishes.opt_outs.show("user", "\ufffd")
+    assert not client.app.state.opt_out_service.opt_outs.show("user", "\ufffd")
 
 
 def test_blanks_around_an_id_are_no_part_of_it(client):
@@ -148,7 +149,7 @@ def test_an_integer_written_as_a_float_is_the_same_user(client, lake, written):
     """A release of an earlier night, or of a column that mixes both, names the user `42.0`."""
     users = user_table(item_table())
     lake.publish(seed=1, users=replace(users, ids=np.array([*users.ids[: N_USERS - 1], written])))
-    client.app.state.held.read_first()
+    client.app.state.release_loader.load_first()
     for asked in ("42", "42.0"):
         page = client.get(feed_path(asked)).json()
         assert (page["user_id"], page["personalized"]) == ("42", True)
@@ -181,3 +182,21 @@ def test_the_rule_is_that_of_every_other_entry_point(client, text):
         assert answers[0].json()["user_id"] == answers[1].json()["subject_id"] == read_id(text)
     else:
         assert [answer.status_code for answer in answers] == [422, 422]
+
+
+@pytest.mark.parametrize(("header", "languages"), [
+    (None, None),
+    ("", None),
+    ("*", None),
+    ("pt", {"pt"}),
+    ("pt-BR,pt;q=0.9,en;q=0.8", {"pt", "en"}),
+    ("EN-us", {"en"}),
+    ("en;q=0, pt", {"pt"}),
+    ("en, *;q=0.1", None),
+    ("en;q=often", {"en"}),
+    ("en;q=0", set()),
+    ("pt_BR", {"pt"}),
+    ("PT_br;q=0.5, zh_Hant-TW", {"pt", "zh"}),
+])  # fmt: skip
+def test_accepted_languages(header, languages):
+    assert accepted_languages(header) == languages

@@ -1,0 +1,146 @@
+"""The calls under `/v1`: read a feed, post events, read and change opt-outs, show the current release."""
+
+from datetime import datetime
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Path, Request
+from pydantic import BaseModel, ConfigDict, Field
+
+from contracts.opt_out_flags import Flag, SubjectType, checked
+from serving.auth import BEARER, may_administer, may_read
+from serving.event_validation import Event, Receipt, store_valid_events
+from serving.feed import Feed, HomeFeed
+from serving.privacy.opt_out_service import OptOutService
+from serving.releases.release_loader import ReloadingRelease
+from serving.request_metrics import RequestMetrics
+from serving.routes.request_parameters import (
+    AcceptLanguage,
+    CursorText,
+    Language,
+    Limit,
+    PathId,
+    SecGpc,
+    accepted_languages,
+    refuses_profiles,
+)
+
+router = APIRouter(prefix="/v1")
+FEED_KEY = [Depends(BEARER), Depends(may_read)]
+ADMIN_KEY = [Depends(BEARER), Depends(may_administer)]
+OPT_OUT = "/opt-outs/{subject_type}/{subject_id:id}/{flag}"
+# text, not enums: the error for an unknown subject type or flag lists the valid ones
+SubjectTypeText = Annotated[str, Path(json_schema_extra={"enum": [*SubjectType]})]
+FlagText = Annotated[str, Path(json_schema_extra={"enum": [*Flag]}, description="users have all but recommendation")]
+
+
+@router.get("/users/{user_id:id}/home-feed", tags=["feed"], dependencies=FEED_KEY)
+def home_feed(
+    request: Request,
+    user_id: PathId,
+    limit: Limit = 50,
+    cursor: CursorText = None,
+    language: Language = None,
+    accept_language: AcceptLanguage = None,
+    sec_gpc: SecGpc = None,
+) -> Feed:
+    """The home feed of a user, with the reason where it is not personalized. An unknown user gets the non-personalized
+    list."""
+    home: HomeFeed = request.app.state.home_feed
+    languages = accepted_languages(",".join(accept_language or [])) if language else None
+    feed = home.feed(
+        user_id,
+        limit=limit,
+        cursor=cursor,
+        languages=languages,
+        gpc=refuses_profiles(sec_gpc),
+        request_id=request.state.request_id,
+    )
+    metrics: RequestMetrics = request.app.state.metrics
+    metrics.feeds.labels(feed.reason or "personalized").inc()
+    return feed
+
+
+class FlagState(BaseModel):
+    """One flag of one subject; `effective_at` is null where the flag was never set."""
+
+    model_config = ConfigDict(frozen=True, from_attributes=True)
+
+    subject_type: SubjectType
+    subject_id: str
+    flag: Flag
+    opted_out: bool
+    effective_at: datetime | None
+
+
+@router.get(OPT_OUT, tags=["opt-outs"], dependencies=ADMIN_KEY)
+def read(request: Request, subject_type: SubjectTypeText, subject_id: PathId, flag: FlagText) -> FlagState:
+    """The state of the flag now."""
+    subject, name = checked(subject_type, flag)
+    record = _service(request).opt_outs.get(subject, subject_id, name)
+    if record is None:
+        return FlagState(subject_type=subject, subject_id=subject_id, flag=name, opted_out=False, effective_at=None)
+    return FlagState.model_validate(record)
+
+
+@router.put(OPT_OUT, tags=["opt-outs"], dependencies=ADMIN_KEY)
+def opt_out(request: Request, subject_type: SubjectTypeText, subject_id: PathId, flag: FlagText) -> FlagState:
+    """Opt out, from the next request on. Erasure also drops the user's posted events."""
+    return FlagState.model_validate(_service(request).opt_out(subject_type, subject_id, flag))
+
+
+@router.delete(OPT_OUT, tags=["opt-outs"], dependencies=ADMIN_KEY)
+def opt_in(request: Request, subject_type: SubjectTypeText, subject_id: PathId, flag: FlagText) -> FlagState:
+    """Withdraw an opt-out, from the next request on."""
+    return FlagState.model_validate(_service(request).opt_in(subject_type, subject_id, flag))
+
+
+class EventBatch(BaseModel):
+    """Rows of the events table."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    events: Annotated[
+        list[Any],  # rows are validated one by one: an invalid row is an error of its own, not of the batch
+        Field(max_length=1000, json_schema_extra={"items": Event.model_json_schema()}),
+    ]
+
+
+@router.post("/events", tags=["events"], dependencies=FEED_KEY)
+def post_events(request: Request, batch: EventBatch) -> Receipt:
+    """Store the valid rows durably and report the others; a row that is posted again is stored once."""
+    state: Any = request.app.state
+    receipt = store_valid_events(batch.events, state.event_store, state.opt_out_service.opt_outs)
+    metrics: RequestMetrics = state.metrics
+    metrics.events.labels("accepted").inc(receipt.accepted)
+    for error in receipt.errors:
+        metrics.events.labels(error.reason).inc()
+    return receipt
+
+
+class CurrentRelease(BaseModel):
+    """The release that is served."""
+
+    version: str
+    built_at: datetime
+    as_of: datetime
+    profiled: bool
+    metrics: dict[str, Any]
+
+
+@router.get("/releases/current", tags=["server"], dependencies=ADMIN_KEY)
+def current_release(request: Request) -> CurrentRelease:
+    """The release that this answer's worker serves."""
+    loader: ReloadingRelease = request.app.state.release_loader
+    release = loader.get()
+    return CurrentRelease(
+        version=release.version,
+        built_at=release.manifest.built_at,
+        as_of=release.manifest.as_of,
+        profiled=release.profiled,
+        metrics=release.metrics,
+    )
+
+
+def _service(request: Request) -> OptOutService:
+    service: OptOutService = request.app.state.opt_out_service
+    return service
