@@ -94,7 +94,7 @@ def opt_in(request: Request, subject_type: SubjectTypeText, subject_id: PathId, 
     return FlagState.model_validate(_service(request).opt_in(subject_type, subject_id, flag))
 
 
-class EventBatch(BaseModel):
+class Batch(BaseModel):
     """Rows of the events table."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -106,7 +106,7 @@ class EventBatch(BaseModel):
 
 
 @router.post("/events", tags=["events"], dependencies=FEED_KEY)
-def post_events(request: Request, batch: EventBatch) -> Receipt:
+def post_events(request: Request, batch: Batch) -> Receipt:
     """Store the valid rows durably and report the others; a row that is posted again is stored once."""
     state: Any = request.app.state
     receipt = store_valid_events(batch.events, state.event_store, state.opt_out_service.opt_outs)

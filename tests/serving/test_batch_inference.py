@@ -77,7 +77,7 @@ def test_what_was_posted_since_is_left_out(release, opt_outs, tmp_path):
     first = recommend(release, ["user-1"], 1, opt_outs)["item_id"][0].as_py()
     event = {"user_id": "user-1", "item_id": first, "action": "hide", "timestamp": release.manifest.as_of}
     pending.add([event])
-    lists = recommend(release, None, 1000, opt_outs, pending=pending)
+    lists = recommend(release, None, 1000, opt_outs, events=pending)
     assert first not in {row["item_id"] for row in of(lists, "user-1")}
     assert first in set(lists["item_id"].to_pylist())
 

@@ -325,7 +325,7 @@ class TestNothingOfTheUserIsRead:
         client.put("/v1/opt-outs/user/user-2/training")  # the store exists
         release = client.app.state.release_loader.get()
         object.__setattr__(release, "users", Untouchable(release.users))
-        monkeypatch.setattr(client.app.state.event_store, "touched", untouchable)
+        monkeypatch.setattr(client.app.state.event_store, "recent_interactions", untouchable)
 
     def test_once_opted_out(self, client):
         client.put("/v1/opt-outs/user/user-1/personalization")

@@ -156,7 +156,7 @@ class TestProblems:
 
         with TestClient(app, base_url="http://localhost", raise_server_exceptions=False) as client:
             answer = client.get("/broken/user-1")
-        assert is_problem(answer, 500)["detail"] == "RuntimeError; the server's log tells more"
+        assert is_problem(answer, 500)["detail"] == "RuntimeError; the server's log has the details"
         assert len(answer.headers["X-Request-Id"]) == 32
 
 

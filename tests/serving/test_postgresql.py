@@ -122,13 +122,13 @@ def test_a_lost_store_is_refused_and_restored(own, opt_outs_at, loss):
     assert not store.create()
     store.set("user", "bob", "erasure")
     store.set("user", "ann", "personalization")
-    words = store.snapshot().words
+    records = store.snapshot().records
     run_sql(own, *loss)
     for each in (opt_outs_at(own), store):
         for ask in (lambda store: store.active("ann"), lambda store: store.create()):
             with pytest.raises(OptOutStoreUnavailable, match="tastefeed opt-out restore"):
                 ask(each)
-    store.adopt(replace_store(own, words))
+    store.adopt(replace_store(own, records))
     assert opt_outs_at(own).flags(SubjectType.USER, "ann") == {Flag.PERSONALIZATION}
     assert store.flags(SubjectType.USER, "bob") == {Flag.ERASURE}
 
@@ -161,7 +161,7 @@ def test_writers_take_turns_and_the_marker_keeps_up(own, opt_outs_at, tmp_path):
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(say, range(4)))
     found = opt_outs_at(own).check()
-    assert (found.words, found.held, found.found) == (120, 75, 75)
+    assert (found.changes, found.expected_rows, found.rows) == (120, 75, 75)
     assert found.marker == MarkerFiles([tmp_path]).read()
 
 
