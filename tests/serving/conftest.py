@@ -11,6 +11,17 @@ from serving.app import create_app
 from serving.privacy.opt_out_store import OptOutStore
 from tests.serving.tiny import publish_tiny
 
+FEED, ADMIN = {"Authorization": "Bearer f2"}, {"Authorization": "Bearer a1"}
+
+
+def is_problem(answer, status: int) -> dict:
+    assert answer.status_code == status, answer.text
+    assert answer.headers["content-type"] == "application/problem+json"
+    problem = answer.json()
+    assert {"type", "title", "status", "detail"} <= problem.keys()
+    assert problem["status"] == status
+    return problem
+
 
 @dataclass
 class Lake:
@@ -54,4 +65,10 @@ def app(lake):
 @pytest.fixture
 def client(app) -> Iterator[TestClient]:
     with TestClient(app, base_url="http://127.0.0.1:8000") as client:
+        yield client
+
+
+@pytest.fixture
+def keyed(lake):
+    with TestClient(create_app(lake.settings(feed_keys="f1, f2", admin_keys="a1"))) as client:
         yield client

@@ -322,5 +322,18 @@ class TestKeepAlive:
         assert receipt["accepted"] == 1000
 
 
+def test_refused_requests_are_counted(address):
+    def refusals() -> float:
+        text = httpx.get(f"http://127.0.0.1:{address[1]}/metrics").text
+        line = 'tastefeed_requests_total{method="other",route="unparsed",status="400"} '
+        return sum(float(row.removeprefix(line)) for row in text.splitlines() if row.startswith(line))
+
+    before = refusals()
+    with connected(address) as connection:
+        connection.sendall(b"this is not HTTP\r\n\r\n")
+        assert answer(connection)[0] == 400
+    assert refusals() == before + 1
+
+
 def test_nothing_of_it_is_a_traceback(address, log):
     assert "Traceback" not in log.read_text()

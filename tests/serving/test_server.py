@@ -16,6 +16,8 @@ from urllib.parse import quote
 import httpx2 as httpx
 import pytest
 
+from serving.server import environment
+
 HEAVY = (
     "pyspark",
     "airflow",
@@ -185,3 +187,8 @@ print(heavy, seconds, psutil.Process().memory_info().rss / 1e6)
     assert heavy == "[]"
     assert float(megabytes) < 300
     assert float(seconds) < 20  # about 2 s on an idle machine
+
+
+def test_settings_reach_the_workers_through_the_environment(lake):
+    settings = lake.settings(feed_keys="f1,f2")
+    assert environment(settings) == {"TASTEFEED_LAKE": str(lake.folder), "TASTEFEED_FEED_KEYS": "f1,f2"}

@@ -1,0 +1,89 @@
+"""The page of a feed, its switch, and the page of the API."""
+
+import pytest
+
+from tests.serving.conftest import is_problem
+
+
+class TestPage:
+    def test_shows_a_feed(self, client):
+        page = client.get("/", params={"user_id": "user-1"}).text
+        for words in ("Picked for you", "Title 27", "by c2", "Because you saved “Title 8”", "Stop personalizing"):
+            assert words in page
+
+    def test_without_a_user_it_is_everyones(self, client):
+        page = client.get("/").text
+        assert "For everyone" in page
+        assert "Stop personalizing" not in page
+
+    def test_the_switch_works_and_works_back(self, client):
+        for opted_out, words in (("true", "You opted out"), ("false", "Picked for you")):
+            page = client.post("/personalization", data={"user_id": "user-1", "opted_out": opted_out})
+            assert page.status_code == 200
+            assert words in page.text
+
+    def test_the_switch_is_for_this_page_alone(self, client):
+        form = {"user_id": "user-1", "opted_out": "true"}
+        answer = client.post("/personalization", data=form, headers={"Origin": "https://evil.example"})
+        assert (
+            is_problem(answer, 403)["detail"]
+            == "this form was sent from another site; open this server's own page and use its button"
+        )
+        assert client.get("/v1/users/user-1/home-feed").json()["personalized"]
+
+    @pytest.mark.parametrize(("headers", "status"), [
+        ({"Sec-Fetch-Site": "same-origin"}, 200),
+        ({"Sec-Fetch-Site": "same-origin", "Origin": "null"}, 200),
+        ({"Origin": "http://127.0.0.1:8000"}, 200),
+        ({}, 200),
+        ({"Origin": "null"}, 403),
+        ({"Origin": "http://127.0.0.1:8001"}, 403),
+        ({"Origin": "http://localhost:8000"}, 403),
+        ({"Sec-Fetch-Site": "cross-site"}, 403),
+        ({"Sec-Fetch-Site": "same-site"}, 403),
+        ({"Sec-Fetch-Site": "cross-site", "Origin": "http://127.0.0.1:8000"}, 403),
+        ({"Origin": ""}, 403),
+    ])  # fmt: skip
+    def test_the_switch_trusts_what_a_browser_says_of_the_sender(self, client, headers, status):
+        form = {"user_id": "user-1", "opted_out": "true"}
+        assert client.post("/personalization", data=form, headers=headers).status_code == status
+
+    @pytest.mark.parametrize(
+        "form", ["", "user_id=user-1", "opted_out=true", "user_id=u&opted_out=maybe", "é", "a&" * 9]
+    )
+    def test_a_form_that_is_not_whole(self, client, form):
+        is_problem(client.post("/personalization", content=form), 422)
+
+    def test_next_page(self, client):
+        first = client.get("/", params={"user_id": "nobody"}).text
+        assert "Next page" not in first  # everyone's list has 28 items
+        assert "Next page" in client.get("/", params={"user_id": "user-1"}).text
+
+    def test_a_cursor_that_leads_nowhere_leads_to_the_top(self, client):
+        answer = client.get("/", params={"user_id": "a/b", "cursor": "?"}, follow_redirects=False)
+        assert (answer.status_code, answer.headers["location"]) == (303, "/?user_id=a%2Fb")
+
+    @pytest.mark.parametrize("flag", ["personalization", "erasure"])
+    def test_an_opted_out_user_sees_everyones_list_with_or_without_a_cursor(self, client, flag):
+        cursor = client.get("/v1/users/user-1/home-feed", params={"limit": 5}).json()["cursor"]
+        client.put(f"/v1/opt-outs/user/user-1/{flag}")
+        for query in ({}, {"cursor": cursor}):
+            page = client.get("/", params={"user_id": "user-1", **query}).text
+            assert "You opted out" in page
+            assert "Because you" not in page
+
+    def test_markup_in_ids_is_text(self, client):
+        page = client.get("/", params={"user_id": "<script>alert(1)</script>"}).text
+        assert "<script>" not in page
+
+    @pytest.mark.parametrize("path", ["/", "/docs"])
+    def test_loads_nothing_from_elsewhere(self, client, path):
+        answer = client.get(path)
+        assert "default-src 'none'" in answer.headers["content-security-policy"]
+        assert "<script" not in answer.text
+        assert "src=" not in answer.text
+
+    def test_docs_name_calls_and_shapes(self, client):
+        page = client.get("/docs").text
+        for words in ("GET /v1/users/{user_id}/home-feed", "Sec-GPC", "Global Privacy Control", "FlagState"):
+            assert words in page

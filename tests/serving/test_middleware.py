@@ -1,0 +1,65 @@
+"""Cross-origin rules and the limits of a request."""
+
+import pytest
+from fastapi.testclient import TestClient
+
+from contracts.errors import BadSetting
+from serving.app import create_app
+from tests.serving.conftest import FEED, is_problem
+
+
+class TestCors:
+    ORIGIN = "https://app.example:8443"
+
+    @pytest.fixture
+    def called(self, lake):
+        settings = lake.settings(feed_keys="f2", admin_keys="a1", cors_origins=f" {self.ORIGIN} ,https://two.example")
+        with TestClient(create_app(settings)) as client:
+            yield client
+
+    def preflight(self, client, origin, method="PUT"):
+        headers = {"Origin": origin, "Access-Control-Request-Method": method,
+                   "Access-Control-Request-Headers": "authorization,content-type"}  # fmt: skip
+        return client.options("/v1/opt-outs/user/a%2Fb/training", headers=headers)
+
+    def test_a_named_origin_is_asked_in_without_a_key(self, called):
+        answer = self.preflight(called, self.ORIGIN)
+        assert answer.status_code == 200
+        assert answer.headers["access-control-allow-origin"] == self.ORIGIN
+        assert "PUT" in answer.headers["access-control-allow-methods"]
+        assert "access-control-allow-credentials" not in answer.headers
+        assert "Origin" in answer.headers["vary"]
+
+    @pytest.mark.parametrize("origin", ["https://evil.example", "http://app.example:8443", "null"])
+    def test_no_other(self, called, origin):
+        assert "access-control-allow-origin" not in self.preflight(called, origin).headers
+        answer = called.get("/v1/users/user-1/home-feed", headers={**FEED, "Origin": origin})
+        assert "access-control-allow-origin" not in answer.headers
+
+    @pytest.mark.parametrize(("headers", "status"), [(FEED, 200), ({}, 401)])
+    def test_answers_and_errors_can_be_read(self, called, headers, status):
+        answer = called.get("/v1/users/user-1/home-feed", headers={**headers, "Origin": self.ORIGIN})
+        assert (answer.status_code, answer.headers["access-control-allow-origin"]) == (status, self.ORIGIN)
+        assert answer.headers["access-control-expose-headers"] == "X-Request-Id"
+
+    def test_the_switch_of_the_page_stays_the_pages_own(self, called):
+        form = {"user_id": "user-1", "opted_out": "true"}
+        answer = called.post("/personalization", data=form, auth=("me", "a1"), headers={"Origin": self.ORIGIN})
+        is_problem(answer, 403)
+
+    def test_by_default_nobody(self, keyed):
+        answer = self.preflight(keyed, self.ORIGIN)
+        assert "access-control-allow-origin" not in answer.headers
+
+    def test_any_origin_needs_keys_and_never_gets_credentials(self, lake):
+        with pytest.raises(BadSetting, match=r"\* needs keys; name the origins, or set TASTEFEED_FEED_KEYS"):
+            create_app(lake.settings(cors_origins="*"))
+        with TestClient(create_app(lake.settings(cors_origins="*", feed_keys="f2"))) as client:
+            answer = client.get("/v1/users/u/home-feed", headers={**FEED, "Origin": "https://any.example"})
+        assert answer.headers["access-control-allow-origin"] == "*"
+        assert "access-control-allow-credentials" not in answer.headers
+
+    @pytest.mark.parametrize("setting", ["app.example", "https://app.example/", "null", "ftp://a", "https://a b"])
+    def test_what_is_no_origin_is_refused(self, lake, setting):
+        with pytest.raises(BadSetting, match="is no origin; write it as in https://"):
+            create_app(lake.settings(cors_origins=setting))

@@ -1,0 +1,44 @@
+"""The metrics of one process, and of several that share a folder."""
+
+from datetime import UTC, datetime, timedelta
+
+from serving.request_metrics import ReleaseTimes, RequestMetrics
+
+
+def values(metrics: RequestMetrics, release: ReleaseTimes | None = None) -> dict[str, float]:
+    lines = metrics.exposition(release).decode().splitlines()
+    return {line.rsplit(" ", 1)[0]: float(line.rsplit(" ", 1)[1]) for line in lines if not line.startswith("#")}
+
+
+def test_answers_are_counted_by_method_route_and_status():
+    metrics = RequestMetrics()
+    for status, seconds in ((200, 0.004), (200, 0.02), (503, 0.3)):
+        metrics.observe("GET", "/readyz", status, seconds)
+    counted = values(metrics)
+    assert counted['tastefeed_requests_total{method="GET",route="/readyz",status="200"}'] == 2
+    assert counted['tastefeed_requests_total{method="GET",route="/readyz",status="503"}'] == 1
+    assert counted['tastefeed_request_seconds_count{method="GET",route="/readyz"}'] == 3
+    assert counted['tastefeed_request_seconds_bucket{le="0.025",method="GET",route="/readyz"}'] == 2
+
+
+def test_a_request_that_was_not_parsed_has_no_duration():
+    metrics = RequestMetrics()
+    metrics.observe_unparsed(431)
+    counted = values(metrics)
+    assert counted['tastefeed_requests_total{method="other",route="unparsed",status="431"}'] == 1
+    assert not [name for name in counted if name.startswith("tastefeed_request_seconds")]
+
+
+def test_the_age_of_the_release():
+    now = datetime.now(UTC)
+    release = ReleaseTimes(built_at=now - timedelta(hours=2), as_of=now - timedelta(hours=5))
+    ages = values(RequestMetrics(), release)
+    assert 7200 <= ages["tastefeed_release_age_seconds"] < 7260
+    assert 18000 <= ages["tastefeed_release_data_age_seconds"] < 18060
+
+
+def test_two_applications_in_one_process_count_for_themselves():
+    one, other = RequestMetrics(), RequestMetrics()
+    one.feeds.labels("personalized").inc()
+    assert values(one)['tastefeed_feeds_total{reason="personalized"}'] == 1
+    assert 'tastefeed_feeds_total{reason="personalized"}' not in values(other)
