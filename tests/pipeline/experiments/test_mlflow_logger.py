@@ -1,0 +1,106 @@
+"""What is written to MLflow can be read back from it, within the limits that MLflow sets."""
+
+from pathlib import Path
+
+import pytest
+
+from contracts import Settings
+from pipeline.experiments.mlflow_logger import (
+    MAX_METRICS,
+    MAX_PARAM_LENGTH,
+    MAX_PARAMS,
+    MlflowLogger,
+    flattened,
+    plot_curves,
+    tracking_uri,
+)
+from pipeline.lake import Lake
+
+# MLflow warns about its own dependencies when it is imported
+pytestmark = pytest.mark.filterwarnings("ignore")
+
+
+def test_runs_go_to_the_lake_unless_the_settings_name_a_server(tmp_path: Path) -> None:
+    assert tracking_uri(Settings(), Lake(tmp_path)) == f"sqlite:///{tmp_path}/mlflow.db"
+    assert tracking_uri(Settings(mlflow_tracking_uri="http://mlflow:5000"), Lake(tmp_path)) == "http://mlflow:5000"
+
+
+def test_artifacts_lie_in_the_lake_unless_a_server_stores_them(mlflow: MlflowLogger, store: Path) -> None:
+    assert mlflow.artifact_folder == store / "mlartifacts"
+    server = Settings(mlflow_tracking_uri="http://127.0.0.1:9")
+    assert MlflowLogger(server, Lake(store)).artifact_folder is None
+
+
+def test_a_child_names_its_parent_and_ends(mlflow: MlflowLogger) -> None:
+    parent = mlflow.start("night 2017-03-01")
+    child = mlflow.start("retrieval", parent)
+    mlflow.end(child)
+    mlflow.end(parent, "FAILED")
+    runs = {run: mlflow.client.get_run(run) for run in (parent, child)}
+    assert runs[child].data.tags["mlflow.parentRunId"] == parent
+    assert runs[child].info.run_name == "retrieval"
+    assert (runs[child].info.status, runs[parent].info.status) == ("FINISHED", "FAILED")
+
+
+def test_params_are_flat_short_and_as_many_as_there_are(mlflow: MlflowLogger) -> None:
+    run = mlflow.start("many")
+    values = {"long": "x" * 2000, "ranking": {"slate": {"window": 10}}}
+    mlflow.params(run, values | {f"p{number}": number for number in range(MAX_PARAMS + 1)})
+    params = mlflow.client.get_run(run).data.params
+    assert params["ranking.slate.window"] == "10"
+    assert params["long"] == "x" * MAX_PARAM_LENGTH
+    assert params[f"p{MAX_PARAMS}"] == str(MAX_PARAMS)
+
+
+def test_metrics_that_are_not_finite_are_left_out(mlflow: MlflowLogger) -> None:
+    run = mlflow.start("metrics")
+    mlflow.metrics(run, {"ndcg": 0.5, "unknown": float("nan"), "endless": float("inf")})
+    assert mlflow.client.get_run(run).data.metrics == {"ndcg": 0.5}
+
+
+def test_a_curve_has_a_value_each_step_and_a_plot(mlflow: MlflowLogger) -> None:
+    run = mlflow.start("curves")
+    mlflow.curves(run, {"loss": [3.0, float("nan"), 1.0]}, "epochs")
+    history = mlflow.client.get_metric_history(run, "loss")
+    assert [(metric.step, metric.value) for metric in history] == [(0, 3.0), (2, 1.0)]
+    assert [file.path for file in mlflow.client.list_artifacts(run)] == ["curves.svg"]
+
+
+def test_more_metrics_than_one_batch_holds_are_all_logged(mlflow: MlflowLogger) -> None:
+    run = mlflow.start("batches")
+    mlflow.metrics(run, {f"m{number}": float(number) for number in range(MAX_METRICS + 1)})
+    assert mlflow.client.get_run(run).data.metrics[f"m{MAX_METRICS}"] == MAX_METRICS
+
+
+def test_tags_may_change_where_params_may_not(mlflow: MlflowLogger) -> None:
+    run = mlflow.start("tags")
+    mlflow.tags(run, {"gates": {"min_gain": 0.0}})
+    mlflow.tags(run, {"gates": {"min_gain": 0.1}})
+    assert mlflow.client.get_run(run).data.tags["gates.min_gain"] == "0.1"
+
+
+def test_a_model_is_the_challenger_until_it_is_promoted(mlflow: MlflowLogger, tmp_path: Path) -> None:
+    (tmp_path / "weights.safetensors").write_bytes(b"weights")
+    first, second = mlflow.start("first"), mlflow.start("second")
+    mlflow.register(first, "model_of_a_test", tmp_path)
+    mlflow.promote(["model_of_a_test"])
+    mlflow.register(second, "model_of_a_test", tmp_path)
+    by_alias = mlflow.client.get_model_version_by_alias
+    assert by_alias("model_of_a_test", "champion").run_id == first
+    assert by_alias("model_of_a_test", "challenger").run_id == second
+    mlflow.promote(["model_of_a_test"])
+    assert by_alias("model_of_a_test", "champion").run_id == second
+    files = [file.path for file in mlflow.client.list_artifacts(second, "model_of_a_test")]
+    assert files == ["model_of_a_test/weights.safetensors"]
+
+
+def test_nested_settings_have_dotted_names_in_their_order() -> None:
+    nested = {"b": 1, "a": {"y": None, "x": {"deep": [1]}}, "empty": {}}
+    assert list(flattened(nested)) == [("b", 1), ("a.y", None), ("a.x.deep", [1])]
+
+
+def test_a_plot_has_a_panel_each_curve_with_steps_from_one() -> None:
+    figure = plot_curves({"loss": [2.0, 1.0], "validation_ndcg": [0.1, 0.2]}, "epochs")
+    assert [axes.get_ylabel() for axes in figure.axes] == ["loss", "validation ndcg"]
+    assert figure.axes[0].lines[0].get_xdata().tolist() == [1, 2]
+    assert figure.axes[1].get_xlabel() == "epochs"
