@@ -12,14 +12,14 @@ PACKAGES = ("tastefeed", "numpy", "scipy", "polars", "torch", "lightgbm", "impli
 
 def machine() -> dict[str, Any]:
     """Cores that this process may use, memory, precision in which models are trained, system and Python."""
-    from models.two_tower.collaborative.precision import half  # noqa: PLC0415  torch: who lists methods need not wait
+    from models.two_tower.compute_device import CPU, half  # noqa: PLC0415  torch: who lists methods need not wait
 
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return {
         "cores": cores,
         "memory_gb": round(memory / 1024**3, 1),
-        "training": str(half()).removeprefix("torch."),
+        "training": str(half(CPU)).removeprefix("torch."),
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
     }

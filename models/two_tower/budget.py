@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import torch
 
 from models.two_tower.collaborative.config import BagConfig, SequenceConfig
-from models.two_tower.collaborative.precision import half
 from models.two_tower.collaborative.sequence_training import epochs_of
+from models.two_tower.compute_device import CPU, half, scaled
 from models.two_tower.interactions import Interactions
 
 LEAST_SECONDS, SECONDS_A_MILLION, SECONDS_OF_EASE = 10.0, 30.0, 10.0
@@ -30,8 +30,8 @@ A_SECOND = {
     "sequence": {torch.bfloat16: 5.5e10, torch.float32: 2.6e10},
 }
 """Multiplications, with all that goes on beside them."""
-
-
+GPU_SPEED = 50.0
+"""Of the sequence encoder, as a multiple of two cores with bfloat16: measured on one H100."""
 SECONDS_A_WEIGHT = 1e-8
 """Of an optimizer's step, for each entry of the item vectors."""
 
@@ -42,6 +42,8 @@ class Budget:
 
     past: Interactions
     seconds: float
+    device: torch.device = CPU
+    """Where the transformer is trained."""
 
     def bag(self, sizes: BagConfig) -> BagConfig | None:
         """As many dimensions as there is time for; None: too few, or no time at all."""
@@ -53,7 +55,8 @@ class Budget:
 
     def sequence(self, sizes: SequenceConfig) -> SequenceConfig:
         """As many passes as there is time for, at least one; without dropout where they are few."""
-        possible, wanted = int(self.seconds / self.seconds_of_epoch(sizes)), epochs_of(self.past, sizes)
+        possible = int(self.seconds / self.seconds_of_epoch(sizes))
+        wanted = epochs_of(self.past, scaled(sizes, self.device))
         if possible >= wanted:
             return sizes
         change = {"epochs": max(1, possible), "min_steps": 1}
@@ -75,7 +78,8 @@ class Budget:
         compared, seen = min(self.past.item_count, sizes.negatives) * size, self.past.targets
         seen = min(seen, sizes.interactions_per_epoch)
         optimizer = SECONDS_A_WEIGHT * self.past.item_count * size * -(-seen // sizes.batch_size)
-        return optimizer + _seconds("sequence", seen * (layers + compared))
+        seconds = optimizer + _seconds("sequence", seen * (layers + compared))
+        return seconds / GPU_SPEED if self.device.type == "cuda" else seconds
 
 
 def seconds_of_space(past: Interactions, size: int) -> float:
@@ -99,4 +103,4 @@ def training_minutes(interactions: Interactions, minutes: float) -> float:
 
 
 def _seconds(training: str, products: float) -> float:
-    return FORWARD_AND_BACKWARD[training] * products / A_SECOND[training][half()]
+    return FORWARD_AND_BACKWARD[training] * products / A_SECOND[training][half(CPU)]

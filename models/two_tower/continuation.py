@@ -34,7 +34,7 @@ def continued(start: Encoder, data: "ContentTrainer", since: datetime | None) ->
 
 def _refitted(start: CollaborativeEncoder, data: "ContentTrainer") -> CollaborativeEncoder:
     everything = data.interactions.recoded(codes_of(data.catalogue), len(data.words.items.words))
-    fits = Fits(everything, data.seed, data.run_with)
+    fits = Fits(everything, data.seed, data.run_with, device=data.device)
     if start.config.encoder != "sequence":
         return fits.encoder(start.config)
     epochs = 0 if data.run_with.deadline.passed else data.config.epochs

@@ -90,7 +90,7 @@ def encoder_from(
         items, size = arrays["items_ID"].shape
         transformer = Transformer(torch.eye(items, size), torch.ones(items), own.sequence)
         transformer.load_state_dict(_tensors(arrays))
-        return of_transformer(transformer.eval(), own)
+        return of_transformer(transformer.to(device).eval(), own)
     if kind == FOLD_IN:
         fold_in = FoldIn(np.ascontiguousarray(arrays["items"][:, :-1]), own.alpha, own.regularization)
         return CollaborativeEncoder(own, arrays["items"], fold_in)

@@ -5,6 +5,8 @@ from dataclasses import asdict, dataclass, field, fields
 from functools import cached_property, partial
 from typing import Any, Protocol
 
+import torch
+
 from contracts.errors import UntrainableInput
 from models.two_tower.budget import Budget, training_minutes
 from models.two_tower.catalogue import Catalogue
@@ -22,6 +24,7 @@ from models.two_tower.collaborative.search_space import (
     SVD,
     SVD_STEPS,
 )
+from models.two_tower.compute_device import CPU
 from models.two_tower.config import TwoTowerConfig
 from models.two_tower.encoders import ContentEncoder, concatenated
 from models.two_tower.floor import baseline_ndcg
@@ -112,6 +115,7 @@ class Selector:
     seed: int
     content: ContentTraining | None
     run_with: RunWith = field(default_factory=RunWith)
+    device: torch.device = CPU
     _best_ndcg: float = field(default=0.0, init=False)
 
     def select(self) -> tuple[Encoder, Selection]:
@@ -159,7 +163,7 @@ class Selector:
     @cached_property
     def fits(self) -> Fits:
         """Fits of the past."""
-        return Fits(self.held_out.past, self.seed, self.run_with)
+        return Fits(self.held_out.past, self.seed, self.run_with, device=self.device)
 
     def _trials(self) -> list[Trial]:
         names, found = self.names, list[Trial]()
@@ -212,7 +216,7 @@ class Selector:
         return not self._best_ndcg or self._best_ndcg <= FAR_BEHIND * self._quality(start)
 
     def _everything(self, config: CollaborativeConfig) -> CollaborativeEncoder:
-        return Fits(self.interactions, self.seed, self.run_with).encoder(config)
+        return Fits(self.interactions, self.seed, self.run_with, device=self.device).encoder(config)
 
     def _bag(self, base: Trial) -> list[Trial]:
         """A learned bag beside a closed form: one is better for users of short histories, the other for the rest."""
@@ -244,7 +248,7 @@ class Selector:
 
     def _sequence(self) -> Trial:
         past = self.held_out.past
-        budget = Budget(past, 60 * self.minutes / (1 if self._nearly_everything else 2))
+        budget = Budget(past, 60 * self.minutes / (1 if self._nearly_everything else 2), self.device)
         config = sequence_config(self.config.sequence, past)
         config = config.model_copy(update={"sequence": budget.sequence(config.sequence)})
         encoder = self.fits.encoder(config, measure=self._measure)

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from contracts import columns as c
 from contracts.errors import UntrainableInput
 from models.two_tower.catalogue import Catalogue, column_of, encode_catalogue, hours_of
+from models.two_tower.compute_device import device_of, repeatable_products
 from models.two_tower.config import TwoTowerConfig
 from models.two_tower.continuation import continued
 from models.two_tower.encoder_arrays import name_of
@@ -107,7 +108,7 @@ def train(
         )
     curve: list[EpochResult] = []
     recorded = _recording(run_with or RunWith(), curve)
-    content = ContentTrainer(catalogue, interactions, words, text, config, seed, _device(device), recorded)
+    content = ContentTrainer(catalogue, interactions, words, text, config, seed, device_of(device), recorded)
     with torch.random.fork_rng(), deterministic():
         if start is not None:
             encoder, selection = continued(start.encoder, content, since), start.selection
@@ -121,7 +122,14 @@ def _selected(content: "ContentTrainer") -> tuple[Encoder, Selection | None]:
     held_out = hold_out(interactions, catalogue.created_hours_I.numpy(), config, content.seed)
     applies = config.encoder == "content" or (config.encoder == "auto" and has_content(catalogue))
     selector = Selector(
-        held_out, catalogue, interactions, config, content.seed, content if applies else None, content.run_with
+        held_out,
+        catalogue,
+        interactions,
+        config,
+        content.seed,
+        content if applies else None,
+        content.run_with,
+        content.device,
     )
     if len(held_out.users) >= LEAST_USERS:
         return selector.select()
@@ -212,6 +220,7 @@ def _recording(run_with: RunWith, curve: list[EpochResult]) -> RunWith:
 @contextmanager
 def deterministic() -> Iterator[None]:
     """Sums in one order: with several threads, gradients of embeddings are else added as threads happen to end."""
+    repeatable_products()
     before = torch.get_deterministic_debug_mode()
     # `use_deterministic_algorithms` does the same, after seconds in which it loads torch's compiler
     torch.set_deterministic_debug_mode("error")
@@ -242,9 +251,3 @@ def _extended(words: Vocabularies, items: pl.DataFrame, regions: pl.Series) -> V
         words.languages.extended(column_of(items, c.LANGUAGE)),
         words.regions.extended(regions),
     )
-
-
-def _device(name: str) -> torch.device:
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    return torch.device(name)

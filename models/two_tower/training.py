@@ -12,6 +12,7 @@ from models.two_tower import losses
 from models.two_tower.age import age_scores
 from models.two_tower.batches import Batch, Events, batches
 from models.two_tower.catalogue import Catalogue
+from models.two_tower.compute_device import scaled
 from models.two_tower.config import TwoTowerConfig
 from models.two_tower.examples import training_windows
 from models.two_tower.interactions import SAVE, Interactions
@@ -41,14 +42,15 @@ def fit(
     model: TwoTower, data: TrainingData, measure: Measure | None, *, epochs: int, seed: int, run_with: RunWith
 ) -> tuple[EpochResult, ...]:
     """Train `model` in place, down to its best epoch on validation where there is one. Returns the curve."""
-    config, generator = model.config, torch.Generator().manual_seed(seed)
+    device = data.events.items_E.device
+    config, generator = scaled(model.config, device), torch.Generator().manual_seed(seed)
     windows = training_windows(data.interactions, config.history_length + 1)
     decay = config.weight_decay
     optimizer = torch.optim.AdamW(model.parameters(), config.learning_rate, weight_decay=decay, fused=True)
 
     def losses(_: int) -> Iterator[tuple[float, Tensor]]:
         for batch in batches(windows, data.events, len(data.catalogue), config, generator):
-            with torch.autocast("cuda", torch.bfloat16, enabled=batch.rows_N.is_cuda):
+            with torch.autocast("cuda", torch.bfloat16, enabled=device.type == "cuda"):
                 loss = batch_loss(model, data, batch)
             yield 0.0, loss
 

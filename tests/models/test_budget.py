@@ -15,7 +15,7 @@ SEQUENCE = SequenceConfig(epochs=12, min_steps=1)
 
 @pytest.fixture(params=[torch.float32, torch.bfloat16], autouse=True)
 def _precision(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(budget_module, "half", lambda: request.param)
+    monkeypatch.setattr(budget_module, "half", lambda _: request.param)
 
 
 def people(count: int, items: int, each: int = 5) -> Interactions:

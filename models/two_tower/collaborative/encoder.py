@@ -50,15 +50,16 @@ class LastState:
         """[U, D]; histories of about the same length together."""
         was_training = self.transformer.training
         self.transformer.eval()
-        items_UT = latest_window(interactions, self.history_length)
-        vectors_UD = torch.zeros(len(items_UT), self.transformer.items_ID.shape[1])
+        device = self.transformer.items_ID.device
+        items_UT = latest_window(interactions, self.history_length).to(device)
+        vectors_UD = torch.zeros(len(items_UT), self.transformer.items_ID.shape[1], device=device)
         lengths_U = (items_UT != EMPTY).sum(dim=1)
         for some_B in torch.argsort(lengths_U).split(USERS_AT_ONCE):
             last_B = lengths_U[some_B] - 1
             vectors_BTD = self.transformer(items_UT[some_B, : max(1, int(last_B.max()) + 1)])
-            vectors_UD[some_B] = vectors_BTD[torch.arange(len(some_B)), last_B] * (last_B >= 0)[:, None]
+            vectors_UD[some_B] = vectors_BTD[torch.arange(len(some_B), device=device), last_B] * (last_B >= 0)[:, None]
         self.transformer.train(was_training)
-        return np.asarray(vectors_UD.numpy(), np.float32)
+        return np.asarray(vectors_UD.cpu().numpy(), np.float32)
 
 
 @dataclass(frozen=True)
@@ -106,5 +107,5 @@ def codes_of(catalogue: Catalogue) -> Ints:
 def of_transformer(transformer: Transformer, config: CollaborativeConfig) -> CollaborativeEncoder:
     """The encoder that a transformer is at this moment of its training."""
     with torch.no_grad():
-        items_IV = torch.cat([transformer.items_ID, transformer.bias_I[:, None]], dim=1).numpy()
+        items_IV = torch.cat([transformer.items_ID, transformer.bias_I[:, None]], dim=1).cpu().numpy()
     return CollaborativeEncoder(config, items_IV, LastState(transformer, config.sequence.history_length))

@@ -19,6 +19,7 @@ from models.two_tower.collaborative.sequence import Transformer
 from models.two_tower.collaborative.sequence_training import train_sequence
 from models.two_tower.collaborative.svd import ItemSpace, item_space
 from models.two_tower.collaborative.user_states import examples_of
+from models.two_tower.compute_device import CPU
 from models.two_tower.interactions import Floats, Interactions
 from models.two_tower.training_loop import EpochResult, RunWith
 
@@ -37,6 +38,8 @@ class Fits:
     interactions: Interactions
     seed: int
     run_with: RunWith = field(default_factory=RunWith)
+    device: torch.device = CPU
+    """Of transformers; closed forms and bags are fitted on the CPU."""
     curve: tuple[EpochResult, ...] = ()
     """Of the last transformer that was trained."""
     _spaces: dict[tuple[float, float], ItemSpace] = field(default_factory=dict, init=False, repr=False)
@@ -93,6 +96,7 @@ class Fits:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
             transformer = Transformer(start_items(space, config), torch.from_numpy(space.weights_I), config.sequence)
+            transformer = transformer.to(self.device)
             if start is not None:
                 copy_weights(start, transformer)
             measured = None if measure is None else lambda: measure(of_transformer(transformer, config))

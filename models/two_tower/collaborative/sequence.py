@@ -39,7 +39,11 @@ class Dropout(nn.Module):
         if not self.training or not self.left_out:
             return entries
         count = entries.numel()
-        dice = torch.empty(-(-count // 8), dtype=torch.int64).random_(LOWEST, None).view(torch.uint8)[:count]
+        dice = (
+            torch.empty(-(-count // 8), dtype=torch.int64, device=entries.device)
+            .random_(LOWEST, None)
+            .view(torch.uint8)[:count]
+        )
         kept = (dice >= self.left_out).view(entries.shape).to(entries.dtype)
         return entries * (kept * (FACES / (FACES - self.left_out)))
 
@@ -108,7 +112,8 @@ class Block(nn.Module):
         windows, slots, size = states_WTD.shape
         parts = self.query_key_value(states_WTD).view(windows, slots, 3, self.heads, size // self.heads)
         query, key, value = parts.permute(2, 0, 3, 1, 4)
-        distance_TT = torch.arange(slots)[:, None] - torch.arange(slots)
+        place_T = torch.arange(slots, device=states_WTD.device)
+        distance_TT = place_T[:, None] - place_T
         bias_HTT = self.distance_HB[:, bucket_of(distance_TT)].masked_fill(distance_TT < 0, -torch.inf)
         weights = (query @ key.transpose(-1, -2) / math.sqrt(size // self.heads) + bias_HTT).softmax(dim=-1)
         weights = self.dropout(weights.to(value.dtype))

@@ -21,6 +21,10 @@ class Windows:
     items_WT: Tensor
     next_WT: Tensor  # the next item, where it is a first interaction, else EMPTY
 
+    def to(self, device: torch.device) -> "Windows":
+        """The same on another device."""
+        return Windows(self.items_WT.to(device), self.next_WT.to(device))
+
     def batches(self, size: int, generator: torch.Generator) -> Iterator["Windows"]:
         """All windows once in random order, about `size` interactions at a time, similar lengths together."""
         lengths_W = (self.items_WT != EMPTY).sum(dim=1)

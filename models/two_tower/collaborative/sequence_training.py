@@ -10,9 +10,9 @@ from torch import Tensor
 
 from contracts.errors import UntrainableInput
 from models.two_tower.collaborative.config import SequenceConfig
-from models.two_tower.collaborative.precision import half_precision
 from models.two_tower.collaborative.sequence import Transformer
 from models.two_tower.collaborative.sequence_batches import EMPTY, windows_of
+from models.two_tower.compute_device import half_precision, scaled
 from models.two_tower.interactions import Interactions
 from models.two_tower.training_loop import EpochResult, Measure, RunWith, Training, one_cycle, run
 
@@ -32,14 +32,16 @@ def train_sequence(
     `UntrainableInput` where no history holds two items."""
     if not interactions.targets:
         raise UntrainableInput("no history holds two items, and a sequence encoder predicts the next; use another")
+    device = transformer.items_ID.device
+    config = scaled(config, device)
     generator, random = torch.Generator().manual_seed(seed), np.random.default_rng(seed)
 
     def losses(_: int) -> Iterator[tuple[float, Tensor]]:
         windows = windows_of(sampled_users(interactions, config, random), config.history_length, random)
         parts = list(windows.batches(config.batch_size, generator))
-        for step, part in enumerate(parts):
+        for step, part in enumerate(each.to(device) for each in parts):
             target_WT = part.next_WT != EMPTY
-            with half_precision():
+            with half_precision(device):
                 vectors_PD = transformer(part.items_WT)[target_WT]
                 negatives_N = sampled_items(transformer, config, generator)
                 loss = transformer.loss(vectors_PD, part.next_WT[target_WT], negatives_N)
@@ -81,4 +83,6 @@ def optimizer_of(transformer: Transformer, config: SequenceConfig) -> torch.opti
 def sampled_items(transformer: Transformer, config: SequenceConfig, generator: torch.Generator) -> Tensor | None:
     """[N] uniformly sampled negatives of a step; None: all items."""
     items = len(transformer.bias_I)
-    return torch.randint(items, (config.negatives,), generator=generator) if items > config.negatives else None
+    if items <= config.negatives:
+        return None
+    return torch.randint(items, (config.negatives,), generator=generator).to(transformer.items_ID.device)

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from models.two_tower.collaborative.precision import half
+from models.two_tower.compute_device import half
 
 BLOCK = 512
 
@@ -28,7 +28,7 @@ class LogSumExp(torch.autograd.Function):
     @staticmethod
     def forward(context: Any, users_BD: Tensor, items_ID: Tensor, weights_B: Tensor, temperature: float) -> Tensor:
         """The sum; gradients wait for `backward`."""
-        kind, ones_I1 = half(), torch.ones(len(items_ID), 1)
+        kind, ones_I1 = half(users_BD.device), torch.ones(len(items_ID), 1)
         left_BD = torch.cat([users_BD / temperature, torch.ones(len(users_BD), 1)], dim=1).to(kind)
         right_DI = torch.cat([items_ID, -ones_I1 / temperature], dim=1).to(kind).T
         summed_ID = torch.cat([items_ID, ones_I1], dim=1).to(kind)  # the last column sums the exponentials
