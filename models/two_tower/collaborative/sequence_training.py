@@ -12,7 +12,7 @@ from contracts.errors import UntrainableInput
 from models.two_tower.collaborative.config import SequenceConfig
 from models.two_tower.collaborative.sequence import Transformer
 from models.two_tower.collaborative.sequence_batches import EMPTY, windows_of
-from models.two_tower.compute_device import half_precision, scaled
+from models.two_tower.compute_device import half_precision
 from models.two_tower.interactions import Interactions
 from models.two_tower.training_loop import EpochResult, Measure, RunWith, Training, one_cycle, run
 
@@ -33,7 +33,7 @@ def train_sequence(
     if not interactions.targets:
         raise UntrainableInput("no history holds two items, and a sequence encoder predicts the next; use another")
     device = transformer.items_ID.device
-    config = scaled(config, device)
+    config = config.on(device.type)
     generator, random = torch.Generator().manual_seed(seed), np.random.default_rng(seed)
 
     def losses(_: int) -> Iterator[tuple[float, Tensor]]:
