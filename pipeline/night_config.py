@@ -4,7 +4,7 @@ from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from evaluation.gate_config import GateConfig
-from models.two_tower.config import TwoTowerConfig
+from models.two_tower.two_tower_config import TwoTowerConfig
 from ranking.rank_users import RankingConfig
 from serving.ann_index import IndexConfig
 

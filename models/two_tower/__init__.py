@@ -6,7 +6,7 @@ Imports contracts and evaluation alone, never Spark, tracking or HTTP, and reads
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from models.two_tower.config import TextConfig, TwoTowerConfig
+from models.two_tower.two_tower_config import TextConfig, TwoTowerConfig
 
 if TYPE_CHECKING:
     from models.two_tower.exported import export, load

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import torch
 
-from models.two_tower.collaborative.config import BagConfig, SequenceConfig
+from models.two_tower.collaborative.collaborative_config import BagConfig, SequenceConfig
 from models.two_tower.collaborative.sequence_training import epochs_of
 from models.two_tower.compute_device import CPU, half
 from models.two_tower.interactions import Interactions

@@ -8,9 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from models.two_tower.batches import Events
 from models.two_tower.catalogue import Catalogue
-from models.two_tower.examples import Windows, latest_windows
+from models.two_tower.examples import Events, Windows, latest_windows
 from models.two_tower.holdout import Encoder
 from models.two_tower.interactions import Floats, Interactions
 from models.two_tower.towers import TwoTower
@@ -23,6 +22,11 @@ class ContentEncoder:
     """Trained towers over ids, content, age and sequence."""
 
     model: TwoTower
+
+    @property
+    def name(self) -> str:
+        """Of its kind."""
+        return "content"
 
     @property
     def vector_size(self) -> int:
@@ -73,6 +77,11 @@ class Concatenation:
     weights: tuple[float, ...]
     covariances: tuple[Floats, ...]
     """[V, V] of each part's item vectors."""
+
+    @property
+    def name(self) -> str:
+        """The names of the parts, with `and` between them."""
+        return " and ".join(part.name for part in self.parts)
 
     @property
     def vector_size(self) -> int:

@@ -14,8 +14,8 @@ from evaluation.ranking_metrics import mean, ndcg_at_k, recall_at_k
 from evaluation.rankings import ItemSets, Rows
 from evaluation.top_k import Scores, best_unseen
 from models.two_tower.catalogue import Catalogue
-from models.two_tower.config import TwoTowerConfig
 from models.two_tower.interactions import Floats, Hours, Interactions, Ints, Mask
+from models.two_tower.two_tower_config import TwoTowerConfig
 
 USERS_AT_MOST = 3000
 RANDOM_SHARE = 0.1
@@ -24,6 +24,11 @@ RANDOM_SHARE = 0.1
 
 class Encoder(Protocol):
     """What maps items and histories to vectors whose inner product is the score."""
+
+    @property
+    def name(self) -> str:
+        """`content`, `svd`, `ridge and sequence` and the like."""
+        ...
 
     @property
     def vector_size(self) -> int:

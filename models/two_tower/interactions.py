@@ -6,8 +6,10 @@ from dataclasses import dataclass, replace
 from typing import Self
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
+from torch import Tensor
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float32]
@@ -16,6 +18,8 @@ Mask = NDArray[np.bool_]
 
 CLICK, SAVE = 1, 2
 """Codes of the actions; 0 is an empty slot."""
+EMPTY = -1
+"""In place of an item, in an empty slot."""
 
 
 @dataclass(frozen=True)
@@ -118,3 +122,13 @@ def interactions_of(user_rows: Ints, item_rows: Ints, *, users: int, items: int)
 def offsets_of(counts: Ints) -> Ints:
     """Where each user's interactions begin and end."""
     return np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+
+
+def latest_window(interactions: Interactions, length: int) -> Tensor:
+    """[U, T] the last items of each user; an empty history is `EMPTY` alone."""
+    kept_U = np.minimum(interactions.counts, length)
+    items_UT = np.full((len(kept_U), max(1, int(kept_U.max(initial=0)))), EMPTY)
+    there_UT = np.arange(items_UT.shape[1]) < kept_U[:, None]
+    event_UT = (interactions.offsets[1:] - kept_U)[:, None] + np.arange(items_UT.shape[1])
+    items_UT[there_UT] = interactions.items[event_UT[there_UT]]
+    return torch.from_numpy(items_UT)

@@ -17,7 +17,7 @@ from sklearn.preprocessing import normalize
 
 from contracts import columns as c
 from contracts.errors import SchemaMismatch
-from models.two_tower.config import TextConfig
+from models.two_tower.two_tower_config import TextConfig
 
 Floats = NDArray[np.float32]
 

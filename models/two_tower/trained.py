@@ -14,19 +14,19 @@ from numpy.typing import NDArray
 from contracts import columns as c
 from contracts.errors import UntrainableInput
 from models.two_tower.catalogue import Catalogue, column_of, encode_catalogue, hours_of
+from models.two_tower.collaborative.collaborative_config import CollaborativeConfig
+from models.two_tower.collaborative.fit import Fits
+from models.two_tower.collaborative.id_encoder import CollaborativeEncoder, codes_of
 from models.two_tower.compute_device import device_of, repeatable_products
-from models.two_tower.config import TwoTowerConfig
-from models.two_tower.continuation import continued
-from models.two_tower.encoder_arrays import name_of
-from models.two_tower.encoders import ContentEncoder
+from models.two_tower.content_training import ContentTrainer
+from models.two_tower.encoder_trials import EncoderTrials
+from models.two_tower.encoders import Concatenation, ContentEncoder, concatenated
 from models.two_tower.examples import encode_interactions, region_of
-from models.two_tower.holdout import Encoder, HeldOut, hold_out
-from models.two_tower.interactions import Interactions
+from models.two_tower.holdout import Encoder, hold_out
 from models.two_tower.selection import LEAST_USERS, Selection, Selector
 from models.two_tower.text import TextEmbedder, fit_text
-from models.two_tower.towers import TwoTower
-from models.two_tower.training import TrainingData, fit
 from models.two_tower.training_loop import EpochResult, RunWith
+from models.two_tower.two_tower_config import TwoTowerConfig
 from models.two_tower.vocabulary import Vocabularies
 
 Floats = NDArray[np.float32]
@@ -47,7 +47,7 @@ class TrainedTwoTower:
     @property
     def encoder_name(self) -> str:
         """Which encoder it is."""
-        return self.selection.selected if self.selection is not None else name_of(self.encoder)
+        return self.selection.selected if self.selection is not None else self.encoder.name
 
     @property
     def vector_size(self) -> int:
@@ -117,11 +117,11 @@ def train(
     return TrainedTwoTower(encoder, config, words, text, selection, tuple(curve))
 
 
-def _selected(content: "ContentTrainer") -> tuple[Encoder, Selection | None]:
+def _selected(content: ContentTrainer) -> tuple[Encoder, Selection | None]:
     interactions, catalogue, config = content.interactions, content.catalogue, content.config
     held_out = hold_out(interactions, catalogue.created_hours_I.numpy(), config, content.seed)
     applies = config.encoder == "content" or (config.encoder == "auto" and has_content(catalogue))
-    selector = Selector(
+    trials = EncoderTrials(
         held_out,
         catalogue,
         interactions,
@@ -132,81 +132,14 @@ def _selected(content: "ContentTrainer") -> tuple[Encoder, Selection | None]:
         content.device,
     )
     if len(held_out.users) >= LEAST_USERS:
-        return selector.select()
-    return (content.fitted(held_out) if applies else selector.unselected()), None
+        return Selector(trials).select()
+    return (content.fitted(held_out) if applies else trials.unselected()), None
 
 
 def has_content(catalogue: Catalogue) -> bool:
     """Whether anything but ids is known of the items."""
     codes = catalogue.creator_I, catalogue.language_I, catalogue.categories_IC, catalogue.text_IT
     return catalogue.knows_ages or any(bool(each.any()) for each in codes)
-
-
-@dataclass(frozen=True)
-class ContentTrainer:
-    """Trains the content encoder, on a part of the interactions or on all of them."""
-
-    catalogue: Catalogue
-    interactions: Interactions
-    words: Vocabularies
-    text: TextEmbedder
-    config: TwoTowerConfig
-    seed: int
-    device: torch.device
-    run_with: RunWith
-
-    def on_past(self, held_out: HeldOut, seconds: float = math.inf) -> tuple[ContentEncoder, tuple[EpochResult, ...]]:
-        """Trained on what is not held out for so many seconds at most, down to the best epoch on validation."""
-        encoder = ContentEncoder(self.untrained())
-
-        def measure() -> tuple[float, float]:
-            return held_out.measure(encoder, self.catalogue, self.config.validation_k)
-
-        return encoder, fit(
-            encoder.model,
-            self._data(held_out.past),
-            measure,
-            epochs=self.config.epochs,
-            seed=self.seed,
-            run_with=replace(self.run_with, deadline=self.run_with.deadline.within(seconds)),
-        )
-
-    def on_everything(self, encoder: ContentEncoder) -> ContentEncoder:
-        """Trained on with all interactions for a few epochs."""
-        return self._trained_on(encoder, self.interactions, self.config.refit_epochs, self.seed + 1)
-
-    def fitted(self, held_out: HeldOut) -> ContentEncoder:
-        """The epoch chosen by validation, where anything is held out, and then everything."""
-        if not len(held_out.users):
-            encoder = ContentEncoder(self.untrained())
-            return self._trained_on(encoder, self.interactions, self.config.epochs, self.seed)
-        return self.on_everything(self.on_past(held_out)[0])
-
-    def continued(self, start: ContentEncoder, since_hours: float) -> ContentEncoder:
-        """With an earlier model's weights, trained on with the users of whom there is anything since an instant, while
-        there is time."""
-        model = self.untrained()
-        _copy_weights(model, start.model)
-        latest_U = np.full(len(self.interactions.counts), -np.inf)
-        np.maximum.at(latest_U, self.interactions.users, self.interactions.hours)
-        back = self.interactions.take(np.flatnonzero(latest_U >= since_hours))
-        if not len(back.items) or self.run_with.deadline.passed:
-            return ContentEncoder(model.eval())
-        return self._trained_on(ContentEncoder(model), back, self.config.epochs, self.seed)
-
-    def untrained(self) -> TwoTower:
-        """The same at each call."""
-        torch.manual_seed(self.seed)
-        return TwoTower(self.config, self.words, self.text.size, knows_ages=self.catalogue.knows_ages).to(self.device)
-
-    def _trained_on(
-        self, encoder: ContentEncoder, interactions: Interactions, epochs: int, seed: int
-    ) -> ContentEncoder:
-        fit(encoder.model, self._data(interactions), None, epochs=epochs, seed=seed, run_with=self.run_with)
-        return ContentEncoder(encoder.model.eval())
-
-    def _data(self, interactions: Interactions) -> TrainingData:
-        return TrainingData.of(self.catalogue, interactions, self.device)
 
 
 def _recording(run_with: RunWith, curve: list[EpochResult]) -> RunWith:
@@ -230,17 +163,6 @@ def deterministic() -> Iterator[None]:
         torch.set_deterministic_debug_mode(before)
 
 
-def _copy_weights(model: TwoTower, earlier: TwoTower) -> None:
-    """Copy every weight; an embedding that has grown keeps its new rows as they were drawn."""
-    old, new = earlier.state_dict(), model.state_dict()
-    for name, weight in new.items():
-        if name not in old or old[name].shape[1:] != weight.shape[1:] or len(old[name]) > len(weight):
-            raise UntrainableInput(
-                f"start: {name} does not fit {tuple(weight.shape)}; continue with the config and columns of the start"
-            )
-        weight[: len(old[name])] = old[name]
-
-
 def _extended(words: Vocabularies, items: pl.DataFrame, regions: pl.Series) -> Vocabularies:
     """With the table's new words behind the known ones."""
     categories = items[c.CATEGORIES].explode() if c.CATEGORIES in items.columns else pl.Series([], dtype=pl.String)
@@ -251,3 +173,33 @@ def _extended(words: Vocabularies, items: pl.DataFrame, regions: pl.Series) -> V
         words.languages.extended(column_of(items, c.LANGUAGE)),
         words.regions.extended(regions),
     )
+
+
+LEARNING_RATE = 0.25
+"""Of a transformer that goes on, as a share of that of its first training."""
+
+
+def continued(start: Encoder, data: ContentTrainer, since: datetime | None) -> Encoder:
+    """Towers and transformers are trained on, closed forms and bags are fitted anew to everything."""
+    if isinstance(start, Concatenation):
+        parts = tuple(continued(part, data, since) for part in start.parts)
+        return concatenated(parts, start.weights, data.catalogue, float(data.interactions.hours.max()) + 1)
+    if isinstance(start, ContentEncoder):
+        return data.continued(start, -math.inf if since is None else hours_of(since))
+    if isinstance(start, CollaborativeEncoder):
+        return _refitted(start, data)
+    raise UntrainableInput(f"an encoder of type {type(start).__name__} cannot be continued; train without a start")
+
+
+def _refitted(start: CollaborativeEncoder, data: ContentTrainer) -> CollaborativeEncoder:
+    everything = data.interactions.recoded(codes_of(data.catalogue), len(data.words.items.words))
+    fits = Fits(everything, data.seed, data.run_with, device=data.device)
+    if start.config.encoder != "sequence":
+        return fits.encoder(start.config)
+    epochs = 0 if data.run_with.deadline.passed else data.config.epochs
+    return replace(fits.encoder(_going_on(start.config, epochs), start=start), config=start.config)
+
+
+def _going_on(config: CollaborativeConfig, epochs: int) -> CollaborativeConfig:
+    change = {"epochs": epochs, "min_steps": 1, "learning_rate": config.sequence.learning_rate * LEARNING_RATE}
+    return config.changed({"sequence": change})

@@ -5,12 +5,11 @@ import pytest
 from scipy.sparse import csr_matrix
 
 from contracts.errors import UntrainableInput
-from models.two_tower.collaborative.config import CollaborativeConfig
+from models.two_tower.collaborative.collaborative_config import CollaborativeConfig
 from models.two_tower.collaborative.fit import Fits, fit
-from models.two_tower.collaborative.ials import FoldIn
-from models.two_tower.collaborative.ridge import Ridge
+from models.two_tower.collaborative.id_encoder import FoldIn
 from models.two_tower.collaborative.svd import item_space, leading
-from models.two_tower.collaborative.user_states import examples_of, latest
+from models.two_tower.collaborative.user_states import Ridge, examples_of, latest
 from tests.models.tiny_interactions import blocks, of
 
 ONE_HOT = np.eye(3, dtype=np.float32)

@@ -4,7 +4,6 @@ import numpy as np
 import polars as pl
 
 from models.two_tower.catalogue import encode_catalogue, hours_of
-from models.two_tower.config import TextConfig
 from models.two_tower.examples import (
     encode_interactions,
     latest_windows,
@@ -14,6 +13,7 @@ from models.two_tower.examples import (
 )
 from models.two_tower.interactions import Interactions
 from models.two_tower.text import fit_text
+from models.two_tower.two_tower_config import TextConfig
 from models.two_tower.vocabulary import Vocabularies, Vocabulary
 
 CATALOGUE = pl.DataFrame({"item_id": ["a", "b", "c", "d"]})

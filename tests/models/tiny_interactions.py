@@ -4,7 +4,7 @@ from itertools import chain
 
 import numpy as np
 
-from models.two_tower.collaborative.encoder import CollaborativeEncoder
+from models.two_tower.collaborative.id_encoder import CollaborativeEncoder
 from models.two_tower.interactions import Interactions, interactions_of
 
 

@@ -10,15 +10,13 @@ import torch
 
 from contracts.errors import UntrainableInput
 from models.baselines.ials import IalsConfig, ials_factors
-from models.two_tower.collaborative.bag import train_bag
-from models.two_tower.collaborative.config import CollaborativeConfig
-from models.two_tower.collaborative.encoder import CollaborativeEncoder, Sums, of_transformer
-from models.two_tower.collaborative.ials import FoldIn
-from models.two_tower.collaborative.ridge import Ridge
+from models.two_tower.collaborative.bag_of_items import train_bag
+from models.two_tower.collaborative.collaborative_config import CollaborativeConfig
+from models.two_tower.collaborative.id_encoder import CollaborativeEncoder, FoldIn, Sums, of_transformer
 from models.two_tower.collaborative.sequence import Transformer
 from models.two_tower.collaborative.sequence_training import train_sequence
 from models.two_tower.collaborative.svd import ItemSpace, item_space
-from models.two_tower.collaborative.user_states import examples_of
+from models.two_tower.collaborative.user_states import Ridge, examples_of
 from models.two_tower.compute_device import CPU
 from models.two_tower.interactions import Floats, Interactions
 from models.two_tower.training_loop import EpochResult, RunWith

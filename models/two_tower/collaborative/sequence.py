@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from models.two_tower.collaborative.config import SequenceConfig
+from models.two_tower.collaborative.collaborative_config import SequenceConfig
 
 NEAR, PER_DOUBLING, DISTANCES = 12, 3, 24
 """Distances below 12 have a bias each, those above share three in each doubling, up to 192."""

@@ -1,19 +1,20 @@
 """Training of the sequence encoder. One step: some windows of interactions, each position a training example."""
 
 # W windows, T slots of a window, P training examples, I items, N sampled items
+# U users, E interactions, W windows, T slots of a window
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from contracts.errors import UntrainableInput
-from models.two_tower.collaborative.config import SequenceConfig
+from models.two_tower.collaborative.collaborative_config import SequenceConfig
 from models.two_tower.collaborative.sequence import Transformer
-from models.two_tower.collaborative.sequence_batches import EMPTY, windows_of
 from models.two_tower.compute_device import half_precision
-from models.two_tower.interactions import Interactions
+from models.two_tower.interactions import EMPTY, Interactions
 from models.two_tower.training_loop import EpochResult, Measure, RunWith, Training, one_cycle, run
 
 LONGEST_GRADIENT = 5.0
@@ -86,3 +87,43 @@ def sampled_items(transformer: Transformer, config: SequenceConfig, generator: t
     if items <= config.negatives:
         return None
     return torch.randint(items, (config.negatives,), generator=generator).to(transformer.items_ID.device)
+
+
+@dataclass(frozen=True)
+class Windows:
+    """Item ids from left to right, `EMPTY` after the last one."""
+
+    items_WT: Tensor
+    next_WT: Tensor  # the next item, where it is a first interaction, else EMPTY
+
+    def to(self, device: torch.device) -> "Windows":
+        """The same on another device."""
+        return Windows(self.items_WT.to(device), self.next_WT.to(device))
+
+    def batches(self, size: int, generator: torch.Generator) -> Iterator["Windows"]:
+        """All windows once in random order, about `size` interactions at a time, similar lengths together."""
+        lengths_W = (self.items_WT != EMPTY).sum(dim=1)
+        order_W = torch.argsort(lengths_W + 8 * torch.rand(len(lengths_W), generator=generator), descending=True)
+        batch_W = torch.cumsum(lengths_W[order_W], dim=0) // size
+        parts = order_W.split(torch.bincount(batch_W).tolist())
+        for at in torch.randperm(len(parts), generator=generator).tolist():
+            if len(parts[at]):
+                seen = slice(0, int(lengths_W[parts[at]].max()))
+                yield Windows(self.items_WT[parts[at], seen], self.next_WT[parts[at], seen])
+
+
+def windows_of(interactions: Interactions, length: int, random: np.random.Generator) -> Windows:
+    """Every interaction but each user's last, in windows with random starts; those without a target are left out."""
+    counts_U, users_E, places_E = interactions.counts, interactions.users, interactions.places
+    asked = np.flatnonzero(places_E < counts_U[users_E] - 1)
+    shift_U = np.where(counts_U > length + 1, random.integers(length, size=len(counts_U)), 0)
+    shifted = places_E[asked] + shift_U[users_E[asked]]
+    first = (places_E[asked] == 0) | (shifted % length == 0)
+    window = np.cumsum(first) - 1
+    slot = np.arange(len(asked)) - np.flatnonzero(first)[window]
+    new = interactions.is_first[asked + 1]
+    items_WT, next_WT = np.full((2, int(first.sum()), length), EMPTY)
+    items_WT[window, slot] = interactions.items[asked]
+    next_WT[window, slot] = np.where(new, interactions.items[asked + 1], EMPTY)
+    useful_W = (next_WT != EMPTY).any(axis=1)
+    return Windows(torch.from_numpy(items_WT[useful_W]), torch.from_numpy(next_WT[useful_W]))

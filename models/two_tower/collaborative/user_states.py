@@ -2,11 +2,16 @@
 
 A bank of exponential moving averages is a linear recurrent encoder with fixed decays (the diagonal state space of S4D,
 Gu et al. 2022, without its training); every position of a history has its state after one pass.
+
+`Ridge` regresses the item of each first interaction on the states before it: the closed form of a next-item model with
+every position a training example. With one state that never decays, it is a low-rank relative of SLIM and EASE (Ning &
+Karypis 2011; Steck 2019).
 """
 
 # U users, B of a block, T interactions, C of a chunk, H half-lives, D dimensions, P positions of a chunk, I items
+# P positions, K state columns, I items
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -84,3 +89,22 @@ def _advance(state_BHD: Tensor, input_BCD: Tensor, decay_H: Tensor) -> tuple[Ten
     carried_BMHD = (decay_H[:, None] ** moment).T[None, :, :, None] * state_BHD[:, None]
     states_BMHD = carried_BMHD + torch.einsum("hmc,bcd->bmhd", weight_HMC, input_BCD)
     return states_BMHD[:, :-1], states_BMHD[:, -1]
+
+
+class Ridge:
+    """Sums that every penalty can be solved from."""
+
+    def __init__(self, examples: Iterable[Examples], *, columns: int, items: int) -> None:
+        """Go through the training examples once; the last column is a constant, and so an item's own popularity."""
+        self._gram_KK = torch.zeros(columns + 1, columns + 1, dtype=torch.float64)
+        self._sums_IK = torch.zeros(items, columns + 1)
+        for part in examples:
+            states_PK = torch.cat([part.states_PK, torch.ones(len(part.items_P), 1)], dim=1)
+            self._gram_KK += states_PK.T @ states_PK
+            self._sums_IK.index_add_(0, part.items_P, states_PK)
+
+    def solve(self, ridge: float) -> Floats:
+        """[I, K + 1] the item vectors, the constant's column last."""
+        gram_KK = self._gram_KK + ridge * torch.eye(len(self._gram_KK), dtype=torch.float64)
+        factor_KK = torch.linalg.cholesky(gram_KK).float()
+        return np.asarray(torch.cholesky_solve(self._sums_IK.T, factor_KK).T.contiguous().numpy(), np.float32)

@@ -5,10 +5,9 @@ import pytest
 import torch
 from scipy.sparse import csr_matrix
 
-from models.two_tower.collaborative.bag import batches
-from models.two_tower.collaborative.config import BagConfig, CollaborativeConfig
+from models.two_tower.collaborative.bag_of_items import BLOCK, batches, log_sum_exp
+from models.two_tower.collaborative.collaborative_config import BagConfig, CollaborativeConfig
 from models.two_tower.collaborative.fit import fit
-from models.two_tower.collaborative.softmax import BLOCK, log_sum_exp
 from models.two_tower.collaborative.sparse import Sparse
 from tests.models.tiny_interactions import blocks, of, unseen_scores
 

@@ -2,21 +2,26 @@
 
 # B windows, W slots, N distinct items of the batch, P targets, D embedding size, K age columns
 
+import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from contracts.errors import UntrainableInput
 from models.two_tower import losses
-from models.two_tower.age import age_scores
-from models.two_tower.batches import Batch, Events, batches
 from models.two_tower.catalogue import Catalogue
-from models.two_tower.config import TwoTowerConfig
-from models.two_tower.examples import training_windows
+from models.two_tower.encoders import ContentEncoder
+from models.two_tower.examples import Batch, Events, batches, training_windows
+from models.two_tower.holdout import HeldOut
 from models.two_tower.interactions import SAVE, Interactions
-from models.two_tower.towers import TwoTower
+from models.two_tower.text import TextEmbedder
+from models.two_tower.towers import TwoTower, age_scores
 from models.two_tower.training_loop import EpochResult, Measure, RunWith, Training, constant, run
+from models.two_tower.two_tower_config import TwoTowerConfig
+from models.two_tower.vocabulary import Vocabularies
 
 
 @dataclass(frozen=True)
@@ -95,3 +100,81 @@ def log_q(data: TrainingData, batch: Batch, config: TwoTowerConfig) -> Tensor:
         return torch.zeros(len(batch.rows_N), device=batch.rows_N.device)
     drawn = int((batch.slots_BW >= 0).sum())
     return losses.log_inclusion(data.share_I[batch.rows_N], drawn, 1 / items, config.uniform_negatives)
+
+
+@dataclass(frozen=True)
+class ContentTrainer:
+    """Trains the content encoder, on a part of the interactions or on all of them."""
+
+    catalogue: Catalogue
+    interactions: Interactions
+    words: Vocabularies
+    text: TextEmbedder
+    config: TwoTowerConfig
+    seed: int
+    device: torch.device
+    run_with: RunWith
+
+    def on_past(self, held_out: HeldOut, seconds: float = math.inf) -> tuple[ContentEncoder, tuple[EpochResult, ...]]:
+        """Trained on what is not held out for so many seconds at most, down to the best epoch on validation."""
+        encoder = ContentEncoder(self.untrained())
+
+        def measure() -> tuple[float, float]:
+            return held_out.measure(encoder, self.catalogue, self.config.validation_k)
+
+        return encoder, fit(
+            encoder.model,
+            self._data(held_out.past),
+            measure,
+            epochs=self.config.epochs,
+            seed=self.seed,
+            run_with=replace(self.run_with, deadline=self.run_with.deadline.within(seconds)),
+        )
+
+    def on_everything(self, encoder: ContentEncoder) -> ContentEncoder:
+        """Trained on with all interactions for a few epochs."""
+        return self._trained_on(encoder, self.interactions, self.config.refit_epochs, self.seed + 1)
+
+    def fitted(self, held_out: HeldOut) -> ContentEncoder:
+        """The epoch chosen by validation, where anything is held out, and then everything."""
+        if not len(held_out.users):
+            encoder = ContentEncoder(self.untrained())
+            return self._trained_on(encoder, self.interactions, self.config.epochs, self.seed)
+        return self.on_everything(self.on_past(held_out)[0])
+
+    def continued(self, start: ContentEncoder, since_hours: float) -> ContentEncoder:
+        """With an earlier model's weights, trained on with the users of whom there is anything since an instant, while
+        there is time."""
+        model = self.untrained()
+        _copy_weights(model, start.model)
+        latest_U = np.full(len(self.interactions.counts), -np.inf)
+        np.maximum.at(latest_U, self.interactions.users, self.interactions.hours)
+        back = self.interactions.take(np.flatnonzero(latest_U >= since_hours))
+        if not len(back.items) or self.run_with.deadline.passed:
+            return ContentEncoder(model.eval())
+        return self._trained_on(ContentEncoder(model), back, self.config.epochs, self.seed)
+
+    def untrained(self) -> TwoTower:
+        """The same at each call."""
+        torch.manual_seed(self.seed)
+        return TwoTower(self.config, self.words, self.text.size, knows_ages=self.catalogue.knows_ages).to(self.device)
+
+    def _trained_on(
+        self, encoder: ContentEncoder, interactions: Interactions, epochs: int, seed: int
+    ) -> ContentEncoder:
+        fit(encoder.model, self._data(interactions), None, epochs=epochs, seed=seed, run_with=self.run_with)
+        return ContentEncoder(encoder.model.eval())
+
+    def _data(self, interactions: Interactions) -> TrainingData:
+        return TrainingData.of(self.catalogue, interactions, self.device)
+
+
+def _copy_weights(model: TwoTower, earlier: TwoTower) -> None:
+    """Copy every weight; an embedding that has grown keeps its new rows as they were drawn."""
+    old, new = earlier.state_dict(), model.state_dict()
+    for name, weight in new.items():
+        if name not in old or old[name].shape[1:] != weight.shape[1:] or len(old[name]) > len(weight):
+            raise UntrainableInput(
+                f"start: {name} does not fit {tuple(weight.shape)}; continue with the config and columns of the start"
+            )
+        weight[: len(old[name])] = old[name]

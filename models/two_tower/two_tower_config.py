@@ -4,7 +4,7 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from models.two_tower.collaborative.config import BagConfig, SequenceConfig
+from models.two_tower.collaborative.collaborative_config import BagConfig, SequenceConfig
 
 EncoderName = Literal["content", "sequence", "bag", "ridge", "ials", "ease", "svd"]
 Protocol = Literal["last_days", "last_interactions", "random"]

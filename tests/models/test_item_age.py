@@ -1,6 +1,6 @@
 import torch
 
-from models.two_tower.age import BINS, age_basis, age_scores
+from models.two_tower.towers import BINS, age_basis, age_scores
 
 NAN = float("nan")
 MAX_DAYS = 3 / 24
