@@ -22,8 +22,7 @@ from evaluation.top_k import TopK
 from models.two_tower import TrainedTwoTower
 from pipeline.feature_assembly import CatalogSnapshot, FeatureSnapshot, read_catalog, read_snapshot, rows_of
 from pipeline.lake import Lake
-from pipeline.night_config import NightConfig
-from pipeline.run_context import RunContext
+from pipeline.run_context import NightConfig, RunContext
 from pipeline.stages.candidates import labelled_users, ranking_snapshot
 from pipeline.stages.reranker import labels_of as pair_labels
 from pipeline.stages.two_tower import use_threads, walk_forward

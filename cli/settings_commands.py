@@ -36,7 +36,7 @@ def settings() -> None:
 
     from contracts import Settings
     from pipeline.console import console
-    from pipeline.night_config import NightConfig
+    from pipeline.run_context import NightConfig
 
     table = Table("setting", "value", "from", box=None)
     models: tuple[BaseSettings, ...] = (Settings(), NightConfig())

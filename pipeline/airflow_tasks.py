@@ -7,10 +7,9 @@ from airflow.sdk.exceptions import AirflowFailException
 
 from contracts import Settings
 from contracts.errors import TastefeedError
-from pipeline.interruption import interrupted
 from pipeline.os_errors import LASTING, one_line
 from pipeline.run_context import RunContext, open_run_context
-from pipeline.stage_runner import run_stage
+from pipeline.stage_runner import interrupted, run_stage
 
 INTERRUPTED = "interrupted"
 

@@ -22,8 +22,7 @@ from pipeline.console import console
 from pipeline.console_report import shown
 from pipeline.lake import Lake
 from pipeline.metrics_store import EvaluatedWeek, read_weeks
-from pipeline.night_config import NightConfig
-from pipeline.run_context import RunContext
+from pipeline.run_context import NightConfig, RunContext
 from pipeline.stage_runner import run_stage
 from pipeline.stages import STAGES
 from pipeline.time_splits import backtest_splits

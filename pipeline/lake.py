@@ -1,9 +1,9 @@
-"""The lake: where each table lives, and how a partition is replaced without anyone ever reading half of it.
+"""The lake: where each table is stored, and how a partition is replaced so that no reader ever sees half of it.
 
-A partition is `<table>/as_of=YYYY-MM-DD/generation=<id>/`, and the file `_current` beside it names the one that counts.
-Writers fill a new generation, then replace that one small file, then remove the generations it no longer names; a
-killed writer leaves a generation that nobody reads, swept by the next one. This needs no rename of folders, so it holds
-on object stores as well.
+A partition is `<table>/as_of=YYYY-MM-DD/generation=<id>/`, and the file `_current` beside it names the generation that
+is read. A writer fills a new generation, replaces that one small file, then removes the other generations. A killed
+writer leaves a generation that is never read, and the next writer removes it. No folder is renamed, so this works on
+object stores as well.
 """
 
 import shutil
@@ -33,37 +33,37 @@ class Lake:
     """A folder or fsspec URL of zstd parquet."""
 
     def __init__(self, root: str | Path) -> None:
-        """Nothing is read or made yet."""
+        """Neither reads nor writes."""
         self.fs, self.root = fsspec.core.url_to_fs(str(root))
         self.url = self.fs.unstrip_protocol(self.root) if self.remote else self.root
 
     @property
     def remote(self) -> bool:
-        """Whether the lake lies elsewhere than on this machine's disk."""
+        """Whether the lake is stored elsewhere than on this machine's disk."""
         return "file" not in self.fs.protocol
 
     @property
     def folder(self) -> Path:
-        """The lake's local folder: its own, or beside the working directory where the lake is remote."""
+        """The lake's local folder: its own, or `lake` in the working directory where the lake is remote."""
         return Path("lake") if self.remote else Path(self.root)
 
     def require(self) -> None:
-        """Raise `LakeMissing` where there is no such lake: asking for one does not make it."""
+        """Raise `LakeMissing` where there is no such lake; reading does not create one."""
         if not self.fs.isdir(self.root):
             what = "is a file, not a lake" if self.fs.exists(self.root) else "no such lake"
             raise LakeMissing(f"{self.url}: {what}; check --lake, or make one with `tastefeed import --events FILE`")
 
     def partition(self, table: str, as_of: date) -> str:
-        """The path of a partition, whether it exists or not."""
+        """The path of a partition, which may not exist."""
         return f"{self.root}/{table}/as_of={as_of.isoformat()}"
 
     def partitions(self, table: str) -> list[date]:
         """Every day that a table has a readable partition for, oldest first."""
-        found = self.fs.glob(f"{self.root}/{table}/as_of=*/{CURRENT}")
-        return sorted(date.fromisoformat(path.split("/")[-2].removeprefix("as_of=")) for path in found)
+        paths = self.fs.glob(f"{self.root}/{table}/as_of=*/{CURRENT}")
+        return sorted(date.fromisoformat(path.split("/")[-2].removeprefix("as_of=")) for path in paths)
 
     def current(self, table: str, as_of: date) -> str:
-        """The path of the generation that counts. Raises `MissingPartition`."""
+        """The path of the generation that is read. Raises `MissingPartition`."""
         partition = self.partition(table, as_of)
         try:
             return f"{partition}/{self.fs.cat_file(f'{partition}/{CURRENT}').decode()}"
@@ -74,7 +74,7 @@ class Lake:
 
     @contextmanager
     def generation(self, table: str, as_of: date) -> Iterator[str]:
-        """A path to write a new generation to; it counts once the block ends without an error."""
+        """A path for a new generation, which is read once the block ends without an error."""
         partition, name = self.partition(table, as_of), f"generation={uuid4().hex}"
         self.fs.makedirs(f"{partition}/{name}", exist_ok=True)
         with naming(partition):
@@ -83,7 +83,7 @@ class Lake:
         self._sweep(partition, keep=name)
 
     def replace_file(self, path: str, content: bytes) -> None:
-        """Replace one file as a whole."""
+        """Replace one file atomically."""
         fresh = f"{path}.{uuid4().hex}"
         with naming(path):
             self.fs.pipe_file(fresh, content)
@@ -113,12 +113,12 @@ class Lake:
         return pl.scan_parquet(f"{self.address(self.current(table, as_of))}/*.parquet", hive_partitioning=False)
 
     def dataset(self, table: str, as_of: date) -> ds.Dataset:
-        """A partition as an Arrow dataset, for streaming through it."""
+        """A partition as an Arrow dataset, for streaming."""
         return ds.dataset(self.current(table, as_of), filesystem=self.fs, format="parquet")
 
     @contextmanager
     def new_folder(self, table: str, as_of: date) -> Iterator[Path]:
-        """A local folder to fill with files of any kind; it becomes the partition once the block ends."""
+        """A local folder for files of any kind; it becomes the partition once the block ends."""
         with tempfile.TemporaryDirectory() as local, self.generation(table, as_of) as path:
             yield Path(local)
             self.fs.put(f"{local}/", f"{path}/", recursive=True)
@@ -136,12 +136,10 @@ class Lake:
 
     @contextmanager
     def scratch(self) -> Iterator["Lake"]:
-        """A lake for work that nobody keeps, removed at the end; its lock says that it is in use."""
+        """A temporary lake, removed at the end; its lock file marks it as in use."""
         root = self.folder / SCRATCH / uuid4().hex
         root.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(
-            root.with_suffix(IN_USE)
-        ) as lock:  # held before the folder is there, so that no sweep comes between
+        with FileLock(root.with_suffix(IN_USE)) as lock:  # locked before the folder exists, so that no sweep removes it
             try:
                 yield Lake(root)
             finally:
@@ -149,12 +147,12 @@ class Lake:
                 Path(lock.lock_file).unlink(missing_ok=True)
 
     def sweep_scratch(self) -> None:
-        """Remove the scratch lakes that killed processes left, and none that is in use."""
+        """Remove the temporary lakes that killed processes left, but none that is in use."""
         for lock in (self.folder / SCRATCH).glob(f"*{IN_USE}"):
             with suppress(Timeout), FileLock(lock, timeout=0):
                 shutil.rmtree(lock.with_suffix(""), ignore_errors=True)
                 lock.unlink(missing_ok=True)
 
     def address(self, path: str) -> str:
-        """A path of this lake as Spark and polars take it."""
+        """A path of this lake in the form that Spark and polars accept."""
         return self.fs.unstrip_protocol(path) if self.remote else path

@@ -9,13 +9,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from contracts import Flag, Settings, SubjectType
 from contracts import columns as c
 from contracts.opt_out_flags import UNREADABLE, opted_out
+from evaluation.gate_config import GateConfig
+from models.two_tower.two_tower_config import TwoTowerConfig
 from pipeline.lake import Lake
-from pipeline.night_config import NightConfig
 from pipeline.time_splits import TimeSplits, night_splits
+from ranking.rank_users import RankingConfig
+from serving.ann_index import IndexConfig
 from serving.event_store import EventStore
 from serving.privacy.opt_out_service import OptOutService
 from serving.privacy.opt_out_store import OptOutStore
@@ -27,6 +32,25 @@ if TYPE_CHECKING:
 
 Summary = dict[str, Any]
 """The counts, figures and names that a stage reports; never a user id."""
+
+
+class NightConfig(BaseSettings):
+    """The config of each component; for example `TASTEFEED_TWO_TOWER__EPOCHS=5`."""
+
+    model_config = SettingsConfigDict(env_prefix="TASTEFEED_", env_nested_delimiter="__", frozen=True, extra="forbid")
+
+    two_tower: TwoTowerConfig = TwoTowerConfig()
+    epochs_a_cut: int = Field(
+        1, ge=1, description="epochs with which a later cut continues the model of the one before"
+    )
+    ranking: RankingConfig = RankingConfig()
+    index: IndexConfig = IndexConfig()
+    gates: GateConfig = GateConfig()
+
+    @property
+    def continued(self) -> TwoTowerConfig:
+        """The two-tower's config where it continues an earlier model: a few epochs over all examples, no validation."""
+        return self.two_tower.model_copy(update={"epochs": self.epochs_a_cut, "validation_days": 0.0})
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from typer.main import get_command
 from cli.command_line import app
 from cli.settings_commands import rows as setting_rows
 from contracts import Settings
-from pipeline.night_config import NightConfig
+from pipeline.run_context import NightConfig
 
 ROOT = Path(__file__).parents[1]
 PAGES = (

@@ -9,7 +9,7 @@ import pytest
 from airflow.sdk.exceptions import AirflowFailException
 
 from pipeline.airflow_tasks import run_task
-from pipeline.interruption import ending_at_ctrl_c, interrupted
+from pipeline.stage_runner import ending_at_ctrl_c, interrupted
 
 # Airflow warns about its own dependencies when it is imported
 pytestmark = pytest.mark.filterwarnings("ignore")
