@@ -26,8 +26,8 @@ SCHEMAS = "#/components/schemas/"
 INLINED = "#/$defs/"
 UNUSED_SCHEMAS = ("HTTPValidationError", "ValidationError")
 ERRORS = {
-    "4XX": "the request is refused: an RFC 9457 problem document says why",
-    "5XX": "the server cannot answer: an RFC 9457 problem document says why",
+    "4XX": "the request is refused: an RFC 9457 problem document gives the reason",
+    "5XX": "the server cannot answer: an RFC 9457 problem document gives the reason",
 }
 
 

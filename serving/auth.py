@@ -68,7 +68,7 @@ class ApiKeys:
             return
         role = self.role(_key_of(request))
         if role is Role.NONE:
-            raise NotAuthenticated("send a key that this server knows as `Authorization: Bearer KEY`")
+            raise NotAuthenticated("send a valid key of this server as `Authorization: Bearer KEY`")
         raise NotAllowed(f"this takes an {needed.name.lower()} key, the request came with a {role.name.lower()} key")
 
 

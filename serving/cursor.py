@@ -58,7 +58,7 @@ class Cursor(BaseModel):
         """The cursor after a page that showed items of these hashes and ended at place `offset` of its ranking."""
         rank = self.rank + len(hashes)
         if (self.release, self.personalized) != (release, personalized):
-            release = ""  # a place in this ranking says nothing of what the one before has shown
+            release = ""  # an offset in this ranking does not cover what the one before has shown
         shown = self.shown + hashes.astype(HASH).tobytes() if self.complete and rank <= MAX_SHOWN else b""
         place = {"release": release, "personalized": personalized, "offset": offset, "rank": rank, "shown": shown}
         return self.model_copy(update=place)

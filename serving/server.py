@@ -73,7 +73,7 @@ def logging_config() -> dict[str, Any]:
 def without_unused_imports() -> Iterator[None]:
     """Within this block, the packages of `UNUSED` count as not installed."""
     blocked = [name for name in UNUSED if name not in sys.modules]
-    sys.modules.update(dict.fromkeys(blocked))  # type: ignore[arg-type]  # None marks a module as not importable
+    sys.modules.update(dict.fromkeys(blocked))  # type: ignore[arg-type]  # a module that is None cannot be imported
     try:
         yield
     finally:

@@ -39,7 +39,7 @@ WRITES = "tastefeed_writes"
 
 
 def as_utc(instant: datetime) -> datetime:
-    """The instant in UTC; one without a zone is UTC already, as the contract says."""
+    """The instant in UTC; one without a zone is UTC, as the contract defines."""
     return instant.replace(tzinfo=UTC) if instant.tzinfo is None else instant.astimezone(UTC)
 
 

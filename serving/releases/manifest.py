@@ -106,10 +106,10 @@ def verify_folder(folder: Path) -> Manifest:
             raise ReleaseCorrupt(f"{folder / name}: is a folder, the manifest lists a file; {REMEDY}")
         if (have := _described(folder / name).sha256) != want.sha256:
             raise ReleaseCorrupt(
-                f"{folder / name}: sha256 is {have[:12]}…, the manifest says {want.sha256[:12]}…; {REMEDY}"
+                f"{folder / name}: sha256 is {have[:12]}…, the manifest has {want.sha256[:12]}…; {REMEDY}"
             )
     if (want_version := manifest.with_version().version) != manifest.version:
-        raise ReleaseCorrupt(f"{folder}: the content is {want_version}, the manifest says {manifest.version}; {REMEDY}")
+        raise ReleaseCorrupt(f"{folder}: the content is {want_version}, the manifest has {manifest.version}; {REMEDY}")
     return manifest
 
 

@@ -28,7 +28,7 @@ class Lake:
     """A lake with a store of opt-outs, and one tiny release once it is published."""
 
     folder: Path
-    workshop: Path
+    builds: Path
 
     def __post_init__(self) -> None:
         OptOutStore.of(self.settings()).create()
@@ -38,7 +38,7 @@ class Lake:
         return self.folder / "releases"
 
     def publish(self, **changes) -> str:
-        return publish_tiny(self.releases, self.workshop, **changes).version
+        return publish_tiny(self.releases, self.builds, **changes).version
 
     def settings(self, **changes) -> Settings:
         return Settings(lake=str(self.folder), **changes)
@@ -47,14 +47,14 @@ class Lake:
 @pytest.fixture(scope="session")
 def published(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("published")
-    publish_tiny(folder / "releases", folder / "workshop")
+    publish_tiny(folder / "releases", folder / "builds")
     return folder / "releases"
 
 
 @pytest.fixture
 def lake(tmp_path, published) -> Lake:
     shutil.copytree(published, tmp_path / "lake" / "releases")
-    return Lake(tmp_path / "lake", tmp_path / "workshop")
+    return Lake(tmp_path / "lake", tmp_path / "builds")
 
 
 @pytest.fixture

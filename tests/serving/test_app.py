@@ -1,4 +1,4 @@
-"""The document that client generators and fuzzers read."""
+"""The OpenAPI document, which client generators and fuzzers read."""
 
 import pytest
 from fastapi.testclient import TestClient
@@ -56,7 +56,7 @@ def test_operations_have_names_of_their_own(document):
     assert len(names) == len(set(names))
 
 
-def test_a_batch_says_what_a_row_is(document):
+def test_a_batch_describes_its_rows(document):
     events = document["components"]["schemas"]["Batch"]["properties"]["events"]["items"]
     row = document["components"]["schemas"]["Event"] if "$ref" in events else events
     assert {"user_id", "item_id", "action", "timestamp"} <= row["properties"].keys()

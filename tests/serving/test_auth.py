@@ -16,19 +16,19 @@ class TestKeys:
     def test_no_key_no_answer(self, keyed, headers):
         for path in ("/v1/users/user-1/home-feed", "/v1/releases/current", "/v1/opt-outs/user/u/training"):
             problem = is_problem(keyed.get(path, headers=headers), 401)
-            assert problem["detail"] == "send a key that this server knows as `Authorization: Bearer KEY`"
+            assert problem["detail"] == "send a valid key of this server as `Authorization: Bearer KEY`"
         assert keyed.get("/v1/releases/current").headers["www-authenticate"].startswith("Bearer")
 
     def test_feed_keys_read_and_post(self, keyed):
         assert keyed.get("/v1/users/user-1/home-feed", headers=FEED).json()["personalized"]
         assert keyed.post("/v1/events", json={"events": []}, headers=FEED).status_code == 200
 
-    def test_feed_keys_do_not_touch_opt_outs(self, keyed):
+    def test_feed_keys_do_not_change_opt_outs(self, keyed):
         for method in ("GET", "PUT", "DELETE"):
             problem = is_problem(keyed.request(method, "/v1/opt-outs/user/user-1/training", headers=FEED), 403)
             assert problem["detail"] == "this takes an admin key, the request came with a feed key"
 
-    def test_admin_keys_do_all(self, keyed):
+    def test_admin_keys_allow_everything(self, keyed):
         is_problem(keyed.get("/v1/releases/current", headers=FEED), 403)
         assert keyed.get("/v1/releases/current", headers=ADMIN).status_code == 200
         assert keyed.put("/v1/opt-outs/user/user-1/training", headers=ADMIN).status_code == 200

@@ -24,7 +24,7 @@ def of(lists, user):
     return [row for row in lists.to_pylist() if row["user_id"] == user]
 
 
-def test_everyone_by_default(release, opt_outs):
+def test_all_users_by_default(release, opt_outs):
     lists = recommend(release, None, 7, opt_outs)
     assert lists.schema == LISTS
     assert lists["user_id"].to_pylist() == [f"user-{row}" for row in range(N_USERS) for _ in range(7)]
@@ -42,15 +42,15 @@ def test_agrees_with_the_feed(release, opt_outs, client):
 
 
 def test_asked_users_in_their_order_each_once(release, opt_outs):
-    lists = recommend(release, ["user-3", "nobody", "user-1", "user-3"], 2, opt_outs)
-    assert lists["user_id"].to_pylist() == ["user-3"] * 2 + ["nobody"] * 2 + ["user-1"] * 2
+    lists = recommend(release, ["user-3", "stranger", "user-1", "user-3"], 2, opt_outs)
+    assert lists["user_id"].to_pylist() == ["user-3"] * 2 + ["stranger"] * 2 + ["user-1"] * 2
 
 
 @pytest.mark.parametrize("flag", ["personalization", "erasure"])
-def test_opted_out_and_unknown_users_get_everyones_list(release, opt_outs, flag):
+def test_opted_out_and_unknown_users_get_the_fallback_list(release, opt_outs, flag):
     opt_outs.set("user", "user-1", flag)
-    lists = recommend(release, ["user-1", "nobody", "user-2"], 4, opt_outs)
-    for user in ("user-1", "nobody"):
+    lists = recommend(release, ["user-1", "stranger", "user-2"], 4, opt_outs)
+    for user in ("user-1", "stranger"):
         assert [row["item_id"] for row in of(lists, user)] == ["i0", "i39", "i1", "i38"]
         assert {row["source"] for row in of(lists, user)} == {"fresh", "popular"}
     assert "two_tower" in {row["source"] for row in of(lists, "user-2")}
@@ -59,7 +59,7 @@ def test_opted_out_and_unknown_users_get_everyones_list(release, opt_outs, flag)
 def test_withheld_items_are_in_no_list(release, opt_outs):
     opt_outs.set("item", "i0", "recommendation")
     opt_outs.set("creator", "c4", "recommendation")
-    items = set(recommend(release, ["user-1", "nobody"], 100, opt_outs)["item_id"].to_pylist())
+    items = set(recommend(release, ["user-1", "stranger"], 100, opt_outs)["item_id"].to_pylist())
     assert items.isdisjoint({"i0", *(f"i{row}" for row in range(4, N_ITEMS, 5))})
 
 
@@ -68,7 +68,7 @@ def test_k_beyond_the_catalogue(release, opt_outs):
     assert sorted(lists["item_id"].to_pylist()) == sorted(f"i{row}" for row in range(N_ITEMS) if row not in (8, 9))
 
 
-def test_nobody_asked(release, opt_outs):
+def test_no_user(release, opt_outs):
     assert recommend(release, [], 5, opt_outs).num_rows == 0
 
 

@@ -53,20 +53,20 @@ def tab(browser):
 @pytest.fixture(scope="module")
 def slashed(tmp_path_factory) -> Lake:
     folder = tmp_path_factory.mktemp("browser")
-    lake, users = Lake(folder / "lake", folder / "workshop"), user_table(item_table())
+    lake, users = Lake(folder / "lake", folder / "builds"), user_table(item_table())
     lake.publish(users=replace(users, ids=np.array([*users.ids[:2], SLASHED, *users.ids[3:]])))
     return lake
 
 
 @pytest.fixture(scope="module")
 def site(slashed) -> Iterator[str]:
-    with served(slashed, slashed.workshop / "server.log", workers=1) as url:
+    with served(slashed, slashed.builds / "server.log", workers=1) as url:
         yield url
 
 
 @pytest.fixture(scope="module")
 def keyed_site(slashed) -> Iterator[str]:
-    with served(slashed, slashed.workshop / "keyed.log", workers=1, **KEYS) as url:
+    with served(slashed, slashed.builds / "keyed.log", workers=1, **KEYS) as url:
         yield url
 
 
@@ -123,7 +123,7 @@ def test_both_buttons(site, tab, user):
     assert tab.get_by_label("User").input_value() == user
 
 
-def test_a_user_of_whom_nothing_is_known_opts_out_ahead(site, tab):
+def test_an_unknown_user_opts_out_in_advance(site, tab):
     tab.goto(f"{site}/?user_id=org%2Fnew")
     tab.get_by_role("button", name="Stop personalizing").click()
     tab.get_by_text("You opted out").wait_for()

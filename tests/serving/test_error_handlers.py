@@ -46,7 +46,7 @@ class TestProblems:
         problem = is_problem(client.get("/v1/opt-outs/user/u/recommendation"), 404)
         assert problem["detail"] == "a user has no flag 'recommendation'; use one of personalization, training, erasure"
 
-    def test_a_lost_store_takes_no_wishes(self, client, lake):
+    def test_a_lost_store_accepts_no_opt_outs(self, client, lake):
         client.put("/v1/opt-outs/user/u/training")
         (lake.folder / "opt_outs.db").write_bytes(b"garbage" * 1000)
         is_problem(client.put("/v1/opt-outs/user/u/training"), 503)
@@ -60,7 +60,7 @@ class TestProblems:
             for path in ("/readyz", "/v1/users/user-1/home-feed", "/v1/releases/current"):
                 assert "run `tastefeed nightly`" in is_problem(client.get(path), 503)["detail"]
 
-    def test_the_unexpected_tells_nothing(self, app):
+    def test_an_unexpected_error_reveals_nothing(self, app):
         @app.get("/broken/{user_id}")
         def broken(user_id: str):
             raise RuntimeError(user_id)

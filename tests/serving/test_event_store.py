@@ -22,7 +22,7 @@ def event(event_id: str | None, item: str, *, who: str = "ann", action: str = "c
 
 
 def items(pending: EventStore, who: str) -> list[str]:
-    return sorted(touch.item_id for touch in pending.recent_interactions(who))
+    return sorted(interaction.item_id for interaction in pending.recent_interactions(who))
 
 
 def test_a_repeated_event_id_is_stored_once(pending):
@@ -45,16 +45,16 @@ def test_rows_are_the_contract_s(pending):
     assert abs(row["landed_at"] - datetime.now(UTC)) < timedelta(seconds=5)
 
 
-def test_touched_is_all_but_impressions(pending):
+def test_recent_interactions_are_all_but_impressions(pending):
     actions = ["impression", "click", "save", "hide"]
     pending.add([event(action, action, action=action) for action in actions] + [event("bob's", "i9", who="bob")])
     assert items(pending, "ann") == ["click", "hide", "save"]
-    assert items(pending, "nobody") == []
+    assert items(pending, "stranger") == []
 
 
 def test_erase_drops_a_user(pending, tmp_path):
     pending.add([event("e1", "i1", who="ann-of-the-north"), event("e2", "i1", who="bob")])
-    assert pending.erase(["ann-of-the-north", "nobody"]) == 1
+    assert pending.erase(["ann-of-the-north", "stranger"]) == 1
     assert pending.rows()["user_id"].to_pylist() == ["bob"]
     files = b"".join(path.read_bytes() for path in tmp_path.iterdir())
     assert b"ann-of-the-north" not in files
@@ -66,7 +66,7 @@ def test_nothing_to_add_or_drain(pending):
     assert pending.erase([]) == 0
 
 
-def test_drain_gives_the_same_batch_until_it_has_landed(pending):
+def test_drain_gives_the_same_batch_until_it_is_ingested(pending):
     pending.add([event("e1", "i1"), event("e2", "i2")])
     batch = pending.drain()
     pending.add([event("e3", "i3")])  # arrives while the night writes, and the night is killed
@@ -77,7 +77,7 @@ def test_drain_gives_the_same_batch_until_it_has_landed(pending):
     assert following.rows["event_id"].to_pylist() == ["e3"]
     pending.mark_ingested(following.name)
     assert pending.drain() is None
-    assert items(pending, "ann") == ["i1", "i2", "i3"]  # still left out of feeds: no release knows them
+    assert items(pending, "ann") == ["i1", "i2", "i3"]  # still left out of feeds: no release includes them
 
 
 def test_forget_what_a_release_includes(pending):

@@ -47,7 +47,7 @@ class TestCors:
         answer = called.post("/personalization", data=form, auth=("me", "a1"), headers={"Origin": self.ORIGIN})
         is_problem(answer, 403)
 
-    def test_by_default_nobody(self, keyed):
+    def test_by_default_no_origin(self, keyed):
         answer = self.preflight(keyed, self.ORIGIN)
         assert "access-control-allow-origin" not in answer.headers
 

@@ -81,7 +81,7 @@ def test_pending_events(opened):
     row = {"user_id": "ann", "item_id": "i1", "action": "save", "timestamp": datetime(2017, 3, 1, tzinfo=UTC)}
     assert pending.add([row, {**row, "item_id": "i2"}]).new == 2
     assert pending.add([row]).new == 0
-    assert sorted(touch.item_id for touch in pending.recent_interactions("ann")) == ["i1", "i2"]
+    assert sorted(interaction.item_id for interaction in pending.recent_interactions("ann")) == ["i1", "i2"]
     batch = pending.drain()
     pending.mark_ingested(batch.name)
     assert pending.delete_before(datetime(2017, 3, 2, tzinfo=UTC)) == 2
@@ -152,14 +152,14 @@ def test_another_database_is_refused(own, url, opened, opt_outs_at):
 def test_writers_take_turns_and_the_marker_keeps_up(own, opt_outs_at, tmp_path):
     opt_outs_at(own).create()
 
-    def say(who: int) -> None:
+    def write(who: int) -> None:
         store = opt_outs_at(own)
         for number in range(15):
             store.set("user", f"user-{number}", "training")
             store.load([OptOut(SubjectType.USER, f"{who}-{number}", Flag.TRAINING, True, datetime.now(UTC))])
 
     with ThreadPoolExecutor(4) as pool:
-        list(pool.map(say, range(4)))
+        list(pool.map(write, range(4)))
     found = opt_outs_at(own).check()
     assert (found.changes, found.expected_rows, found.rows) == (120, 75, 75)
     assert found.marker == MarkerFiles([tmp_path]).read()

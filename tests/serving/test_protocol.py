@@ -26,13 +26,13 @@ CHUNK = b"10000\r\n" + b"x" * 0x10000 + b"\r\n"
 @pytest.fixture(scope="module")
 def lake(tmp_path_factory) -> Lake:
     folder = tmp_path_factory.mktemp("limits")
-    publish_tiny(folder / "lake" / "releases", folder / "workshop")
-    return Lake(folder / "lake", folder / "workshop")
+    publish_tiny(folder / "lake" / "releases", folder / "builds")
+    return Lake(folder / "lake", folder / "builds")
 
 
 @pytest.fixture(scope="module")
 def log(lake):
-    return lake.workshop / "server.log"
+    return lake.builds / "server.log"
 
 
 @pytest.fixture(scope="module")
@@ -299,7 +299,7 @@ class TestKeepAlive:
             threading.Event().wait(HEAD_S * 2)
             assert self.ask(connection, head("GET", "/healthz")) == 200
 
-    def test_a_body_that_nobody_reads_but_ends(self, address):
+    def test_an_unread_body_that_ends(self, address):
         with connected(address) as connection:
             request = head("PUT", "/v1/opt-outs/user/u/training", "Content-Length: 4", key="a1")
             assert self.ask(connection, request) == 200

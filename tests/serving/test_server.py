@@ -126,8 +126,8 @@ def test_any_id_over_the_wire(lake, log):
     with served(lake, log, workers=1) as url:
         for id_ in ids:
             path = quote(id_, safe="").replace(".", "%2E")
-            said = HTTP.put(f"{url}/v1/opt-outs/user/{path}/personalization").json()
-            assert (said["subject_id"], said["opted_out"]) == (id_, True)
+            record = HTTP.put(f"{url}/v1/opt-outs/user/{path}/personalization").json()
+            assert (record["subject_id"], record["opted_out"]) == (id_, True)
             answer = HTTP.get(f"{url}/v1/users/{path}/home-feed?limit=1")
             assert answer.json()["reason"] == "opted_out"
             assert answer.json()["request_id"] == answer.headers["X-Request-Id"]
@@ -140,7 +140,7 @@ def test_a_swap_under_load_drops_no_request(lake, log):
     releases: set[str] = set()
     done = threading.Event()
 
-    def ask(url: str) -> None:
+    def request(url: str) -> None:
         with httpx.Client() as client:
             while not done.is_set():
                 answer = client.get(f"{url}/v1/users/user-2/home-feed")
@@ -148,7 +148,7 @@ def test_a_swap_under_load_drops_no_request(lake, log):
                 releases.add(answer.json()["release"])
 
     with served(lake, log, workers=1) as url:
-        threads = [threading.Thread(target=ask, args=(url,)) for _ in range(4)]
+        threads = [threading.Thread(target=request, args=(url,)) for _ in range(4)]
         for thread in threads:
             thread.start()
         versions = [lake.publish(seed=seed) for seed in (1, 2)]

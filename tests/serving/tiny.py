@@ -46,7 +46,7 @@ def item_table(seed: int = 0) -> Items:
 
 
 def item_features() -> np.ndarray:
-    """All zero but for the people of the last week and month: item `i<row>` had `row` of them."""
+    """All zero but for the users of the last week and month: item `i<row>` had `row` of them."""
     features = np.zeros((N_ITEMS, len(ITEM_FEATURE_NAMES)), np.float32)
     for days in (7, 28):
         features[:, ITEM_FEATURE_NAMES.index(f"users_{days}d")] = np.arange(N_ITEMS)
@@ -54,7 +54,7 @@ def item_features() -> np.ndarray:
 
 
 def user_table(items: Items) -> Users:
-    touched = np.stack([SAVED, SAVED + 1], axis=1).ravel()
+    history = np.stack([SAVED, SAVED + 1], axis=1).ravel()
     saves = np.tile([1, 0], N_USERS).astype(np.float32)
     return Users(
         ids=ids_of([f"user-{row}" for row in range(N_USERS)]),
@@ -62,10 +62,10 @@ def user_table(items: Items) -> Users:
         vectors=items.vectors[SAVED].copy() * 2,
         features=np.random.default_rng(5).random((N_USERS, len(USER_FEATURE_NAMES)), np.float32),
         history_offsets=np.arange(N_USERS + 1, dtype=np.int64) * 2,
-        history_items=touched.astype(np.int32),
+        history_items=history.astype(np.int32),
         history_saves=saves,
         history_clicks=1 - saves,
-        history_hours=np.full(len(touched), HOURS - 1),
+        history_hours=np.full(len(history), HOURS - 1),
     )
 
 
@@ -89,9 +89,9 @@ def ranker(folder: Path) -> Path:
     """Likes what is near the user's vector, and nothing else."""
     rows = np.random.default_rng(1).random((400, len(FEATURE_NAMES)), np.float32) * 4 - 2
     labels = np.digitize(rows[:, FEATURE_NAMES.index("retrieval_score")], [0, 1])
-    cut = LabelledPairs(rows, labels.astype(np.int32), np.repeat(np.arange(20, dtype=np.int32), 20))
+    pairs = LabelledPairs(rows, labels.astype(np.int32), np.repeat(np.arange(20, dtype=np.int32), 20))
     trained = train(
-        [cut], RerankerConfig(rounds=20, feature_share=1, pair_share=1, negative_share=1, min_leaf_pairs=10)
+        [pairs], RerankerConfig(rounds=20, feature_share=1, pair_share=1, negative_share=1, min_leaf_pairs=10)
     )
     trained.reranker.save(folder / "model.txt")
     return folder / "model.txt"
@@ -115,9 +115,9 @@ def contents(folder: Path, *, seed: int = 0, as_of: datetime = AS_OF, metrics: d
     )
 
 
-def publish_tiny(root: Path, workshop: Path, *, seed: int = 0, keep: int = 5, **changes: object) -> Manifest:
-    """Build in `workshop`, publish under `root`."""
-    workshop.mkdir(parents=True, exist_ok=True)
-    built = workshop / f"built-{len(list(workshop.iterdir()))}"
-    write_release(replace(contents(workshop, seed=seed), **changes), built)
+def publish_tiny(root: Path, builds: Path, *, seed: int = 0, keep: int = 5, **changes: object) -> Manifest:
+    """Build in `builds`, publish under `root`."""
+    builds.mkdir(parents=True, exist_ok=True)
+    built = builds / f"built-{len(list(builds.iterdir()))}"
+    write_release(replace(contents(builds, seed=seed), **changes), built)
     return publish(built, root, keep=keep)

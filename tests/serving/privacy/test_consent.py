@@ -1,4 +1,4 @@
-"""The consent check, with the tiny release: `user-1` clicked and saved, `nobody` is unknown."""
+"""The consent check, with the tiny release: `user-1` clicked and saved, `stranger` is unknown."""
 
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
@@ -41,7 +41,7 @@ def test_a_known_user_gets_a_row_and_recent_interactions(gate, service, release)
 
 @pytest.mark.parametrize(("user", "gpc", "reason"), [
     ("user-1", True, NotPersonalized.GLOBAL_PRIVACY_CONTROL),
-    ("nobody", False, NotPersonalized.UNKNOWN_USER),
+    ("stranger", False, NotPersonalized.UNKNOWN_USER),
     (None, False, NotPersonalized.NO_USER),
     (None, True, NotPersonalized.NO_USER),
 ])  # fmt: skip

@@ -33,7 +33,7 @@ def post(pending: EventStore, started: threading.Event | None = None) -> None:
 
 
 def rows_left_after_each_erasure(opt_out_service: OptOutService) -> list[int]:
-    """Erase everyone, and look into the store at each acknowledgement."""
+    """Erase all users, and read the store at each acknowledgement."""
     left = []
     for user in USERS:
         opt_out_service.opt_out("user", user, "erasure")
@@ -141,7 +141,7 @@ def test_the_night_finishes_what_was_killed_between_the_two_stores(opt_out_servi
     assert opt_out_service.events.add([event("bob", 3)]).new == 1
 
 
-def test_an_erasure_said_again_meanwhile_is_not_lifted(opt_out_service: OptOutService) -> None:
+def test_a_repeated_erasure_is_not_lifted_by_an_older_withdrawal(opt_out_service: OptOutService) -> None:
     opt_out_service.events.erase(["ann"])
     read = opt_out_service.events.tombstones()
     opt_out_service.events.erase(["ann"])

@@ -1,5 +1,5 @@
-"""A store that was there and is lost, emptied, older or another one: every fresh process refuses it, and until it is
-restored nobody is profiled and what opted out of recommendation stays away."""
+"""A store that is lost, emptied, older or another one: every fresh process refuses it. Until it is restored, no feed is
+personalized, and the excluded items and creators stay excluded."""
 
 import json
 import shutil
@@ -31,10 +31,10 @@ settings = Settings(lake=sys.argv[1])
 stores, held = OptOutService.of(settings), ReloadingRelease(settings.release_root)
 held.load_first()
 feeds = HomeFeed(held, ConsentGate(stores.opt_outs, stores.events))
-found = [feeds.feed(user, limit=200) for user in ("user-1", "user-2", "nobody")]
+found = [feeds.feed(user, limit=200) for user in ("user-1", "user-2", "stranger")]
 print(json.dumps([[feed.reason, [item.item_id for item in feed.items]] for feed in found]))
 """
-WITHHELD_ITEM, CREATOR = "i0", "c3"
+EXCLUDED_ITEM, CREATOR = "i0", "c3"
 
 
 def feeds_of_a_fresh_process(lake) -> list[list]:
@@ -63,7 +63,7 @@ def without_tables(path: Path) -> None:
     sql(path, "DROP TABLE opt_outs", "DROP TABLE opt_out_store")
 
 
-def without_words_table(path: Path) -> None:
+def without_records_table(path: Path) -> None:
     sql(path, "DROP TABLE opt_outs")
 
 
@@ -106,7 +106,7 @@ LOSSES = (
     deleted,
     emptied,
     without_tables,
-    without_words_table,
+    without_records_table,
     without_rows,
     without_identity_row,
     without_one_row,
@@ -118,7 +118,7 @@ LOSSES = (
 
 
 @pytest.fixture
-def said(lake) -> Path:
+def filled(lake) -> Path:
     """The store of a lake in which `user-1`, an item and a creator have opted out, with an older copy beside it."""
     store = OptOutStore.of(lake.settings())
     store.set("user", "user-4", "training")
@@ -127,30 +127,30 @@ def said(lake) -> Path:
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     shutil.copy(path, path.with_name("older.db"))
     store.set("user", "user-1", "personalization")
-    store.set("item", WITHHELD_ITEM, "recommendation")
+    store.set("item", EXCLUDED_ITEM, "recommendation")
     store.set("creator", CREATOR, "recommendation")
     store.close()
     return path
 
 
 @pytest.mark.parametrize("loss", LOSSES)
-def test_a_fresh_process_profiles_nobody_and_shows_nothing_withheld(
-    lake, said: Path, loss: Callable[[Path], None]
+def test_a_fresh_process_personalizes_no_feed_and_shows_no_excluded_item(
+    lake, filled: Path, loss: Callable[[Path], None]
 ) -> None:
-    loss(said)
+    loss(filled)
     for _ in range(2):  # the first fresh process must not have made a store for the second
         for reason, items in feeds_of_a_fresh_process(lake):
             assert reason == "opt_out_store_unavailable"
             assert items
-            assert WITHHELD_ITEM not in items
+            assert EXCLUDED_ITEM not in items
             assert not {item for item in items if int(item[1:]) % 5 == 3}, "items of c3"
 
 
 @pytest.mark.parametrize("loss", LOSSES)
-def test_every_question_and_every_write_is_refused_and_names_the_remedy(
-    lake, said: Path, loss: Callable[[Path], None]
+def test_every_query_and_every_write_is_refused_with_the_remedy(
+    lake, filled: Path, loss: Callable[[Path], None]
 ) -> None:
-    loss(said)
+    loss(filled)
     for ask in (
         lambda store: store.flags(SubjectType.USER, "user-1"),
         lambda store: store.subjects(SubjectType.USER, [Flag.PERSONALIZATION]),
@@ -167,10 +167,10 @@ def test_every_question_and_every_write_is_refused_and_names_the_remedy(
 
 
 @pytest.mark.parametrize("loss", [deleted, emptied, without_tables, an_older_copy, another_new_store, without_rows])
-def test_a_running_server_notices_at_the_next_request(lake, said: Path, loss: Callable[[Path], None]) -> None:
+def test_a_running_server_notices_at_the_next_request(lake, filled: Path, loss: Callable[[Path], None]) -> None:
     with TestClient(create_app(lake.settings()), base_url="http://127.0.0.1:8000") as client:
         assert client.get("/v1/users/user-2/home-feed").json()["personalized"]
-        loss(said)
+        loss(filled)
         assert client.get("/v1/users/user-2/home-feed").json()["reason"] == "opt_out_store_unavailable"
         assert client.get("/readyz").status_code == 503
         answer = client.put("/v1/opt-outs/user/user-2/erasure")
@@ -179,18 +179,18 @@ def test_a_running_server_notices_at_the_next_request(lake, said: Path, loss: Ca
 
 
 @pytest.mark.parametrize("loss", [deleted, an_older_copy])
-def test_two_workers(lake, said: Path, loss: Callable[[Path], None], tmp_path: Path) -> None:
+def test_two_workers(lake, filled: Path, loss: Callable[[Path], None], tmp_path: Path) -> None:
     with served(lake, tmp_path / "server.log", workers=2) as url:
         assert {answer["reason"] for answer in answers(url, 20)} == {"opted_out"}
-        loss(said)
+        loss(filled)
         found = answers(url, 20)
         assert {answer["reason"] for answer in found} == {"opt_out_store_unavailable"}
-        assert WITHHELD_ITEM not in {item["item_id"] for answer in found for item in answer["items"]}
+        assert EXCLUDED_ITEM not in {item["item_id"] for answer in found for item in answer["items"]}
         assert HTTP.get(f"{url}/readyz").status_code == 503
     assert len(workers_that_answered(tmp_path / "server.log")) == 2
 
 
-def test_no_server_and_no_reader_makes_a_store(lake, said: Path) -> None:
+def test_no_server_and_no_reader_creates_a_store(lake, filled: Path) -> None:
     for file in [*lake.folder.glob("opt_outs.db*"), lake.folder / MARKER_FILE, lake.releases / MARKER_FILE]:
         file.unlink()  # a lake that never had one
     assert {reason for reason, _ in feeds_of_a_fresh_process(lake)} == {"opt_out_store_unavailable"}
@@ -200,23 +200,23 @@ def test_no_server_and_no_reader_makes_a_store(lake, said: Path) -> None:
     assert not list(lake.folder.glob("opt_outs.db*"))
 
 
-def test_a_store_of_before_this_rule_serves_until_it_is_adopted(lake, said: Path) -> None:
-    sql(said, "DROP TABLE opt_out_store")
+def test_a_store_without_identity_serves_until_it_is_adopted(lake, filled: Path) -> None:
+    sql(filled, "DROP TABLE opt_out_store")
     for folder in (lake.folder, lake.releases):
         (folder / MARKER_FILE).unlink()
     reasons = [reason for reason, _ in feeds_of_a_fresh_process(lake)]
     assert reasons == ["opted_out", None, "unknown_user"]
     store = OptOutStore.of(lake.settings())
-    store.set("user", "user-2", "personalization")  # a server takes words meanwhile
+    store.set("user", "user-2", "personalization")  # a server accepts changes meanwhile
     assert store.check() is None
     assert store.create() is False
     assert store.flags(SubjectType.USER, "user-1") == {Flag.PERSONALIZATION}
-    without_rows(said)
+    without_rows(filled)
     with pytest.raises(OptOutStoreUnavailable, match="lacks rows"):
         OptOutStore.of(lake.settings()).active("user-2")
 
 
-def test_the_marker_is_never_ahead_of_the_store(lake, said: Path) -> None:
+def test_the_marker_is_never_ahead_of_the_store(lake, filled: Path) -> None:
     """A kill between the commit and the marker leaves the marker behind, and the store whole."""
     markers = {folder / MARKER_FILE: (folder / MARKER_FILE).read_bytes() for folder in (lake.folder, lake.releases)}
     OptOutStore.of(lake.settings()).set("user", "user-2", "erasure")
@@ -226,12 +226,12 @@ def test_the_marker_is_never_ahead_of_the_store(lake, said: Path) -> None:
     assert store.flags(SubjectType.USER, "user-2") == {Flag.ERASURE}
     store.set("user", "user-3", "training")  # catches up
     (lake.folder / MARKER_FILE).unlink()  # one of the two is enough
-    an_older_copy(said)
+    an_older_copy(filled)
     with pytest.raises(OptOutStoreUnavailable, match=r"older than what was written.*has 1 changes, 6 were written"):
         OptOutStore.of(lake.settings()).flags(SubjectType.USER, "user-2")
 
 
-def test_an_acknowledged_word_is_in_the_marker(lake, said: Path) -> None:
+def test_an_acknowledged_change_is_in_the_marker(lake, filled: Path) -> None:
     store = OptOutStore.of(lake.settings())
     for count in range(5, 9):
         store.set("user", "user-2", "training")
@@ -239,7 +239,7 @@ def test_an_acknowledged_word_is_in_the_marker(lake, said: Path) -> None:
             assert json.loads((folder / MARKER_FILE).read_text())["words"] == count
 
 
-def test_the_marker_cannot_be_written(lake, said: Path) -> None:
+def test_the_marker_cannot_be_written(lake, filled: Path) -> None:
     """Then the write is not acknowledged."""
     (lake.folder / ".opt_out_store.lock").unlink()
     (lake.folder / ".opt_out_store.lock").mkdir()
@@ -248,22 +248,22 @@ def test_the_marker_cannot_be_written(lake, said: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b'{"identity": "x"}'])
-def test_a_marker_that_cannot_be_read_is_no_missing_one(lake, said: Path, content: bytes) -> None:
+def test_a_marker_that_cannot_be_read_is_not_a_missing_one(lake, filled: Path, content: bytes) -> None:
     (lake.releases / MARKER_FILE).write_bytes(content)
     with pytest.raises(OptOutStoreUnavailable, match=r"cannot be read.*tastefeed opt-out restore"):
         OptOutStore.of(lake.settings()).flags(SubjectType.USER, "user-1")
 
 
-def test_what_is_withheld_is_kept_beside_the_release_by_whoever_reads_it(lake, said: Path) -> None:
+def test_exclusions_are_saved_beside_the_releases_by_every_reader(lake, filled: Path) -> None:
     (lake.releases / EXCLUSIONS_FILE).unlink()
     OptOutStore.of(lake.settings()).active(None)
     kept = json.loads((lake.releases / EXCLUSIONS_FILE).read_text())
-    assert (kept["items"], kept["creators"]) == ([WITHHELD_ITEM], [CREATOR])
-    OptOutStore.of(lake.settings()).clear("item", WITHHELD_ITEM, "recommendation")
+    assert (kept["items"], kept["creators"]) == ([EXCLUDED_ITEM], [CREATOR])
+    OptOutStore.of(lake.settings()).clear("item", EXCLUDED_ITEM, "recommendation")
     assert json.loads((lake.releases / EXCLUSIONS_FILE).read_text())["items"] == []
 
 
-def test_a_user_s_word_does_not_rewrite_what_is_withheld(lake, said: Path) -> None:
+def test_a_change_of_a_user_does_not_rewrite_the_exclusions(lake, filled: Path) -> None:
     before = (lake.releases / EXCLUSIONS_FILE).stat().st_mtime_ns
     OptOutStore.of(lake.settings()).set("user", "user-3", "training")
     assert (lake.releases / EXCLUSIONS_FILE).stat().st_mtime_ns == before

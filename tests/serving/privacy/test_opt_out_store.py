@@ -36,7 +36,7 @@ def word(at: datetime, *, out: bool, who: str = "ann", flag: Flag = Flag.PERSONA
     return OptOut(SubjectType.USER, who, flag, out, at)
 
 
-def test_nobody_said_anything(store):
+def test_an_empty_store(store):
     assert store.flags(SubjectType.USER, "ann") == frozenset()
     assert store.show("user", "ann") == []
     assert store.get("user", "ann", "erasure") is None
@@ -44,16 +44,16 @@ def test_nobody_said_anything(store):
 
 
 def test_set_show_clear(store):
-    said = store.set("user", "ann", "training")
+    record = store.set("user", "ann", "training")
     assert store.flags(SubjectType.USER, "ann") == {Flag.TRAINING}
-    assert store.show("user", "ann") == [said]
-    assert abs(said.effective_at - datetime.now(UTC)) < timedelta(seconds=5)
+    assert store.show("user", "ann") == [record]
+    assert abs(record.effective_at - datetime.now(UTC)) < timedelta(seconds=5)
     store.clear("user", "ann", "training")
     assert store.flags(SubjectType.USER, "ann") == frozenset()
     assert [(w.flag, w.opted_out) for w in store.show("user", "ann")] == [(Flag.TRAINING, False)]
 
 
-def test_said_twice_is_said_once(store):
+def test_setting_a_flag_again_changes_nothing(store):
     store.set("user", "ann", "training")
     again = store.set("user", "ann", "training")
     assert store.show("user", "ann") == [again]
@@ -80,10 +80,10 @@ def test_standing_is_everything_a_feed_must_respect(store):
     store.set("user", "bob", "personalization")
     store.set("item", "i1", "recommendation")
     store.set("creator", "c1", "recommendation")
-    standing = store.active("ann")
-    assert standing.flags == {Flag.ERASURE}
-    assert standing.forbids_profile
-    assert (standing.items, standing.creators) == ({"i1"}, {"c1"})
+    active = store.active("ann")
+    assert active.flags == {Flag.ERASURE}
+    assert active.forbids_profile
+    assert (active.items, active.creators) == ({"i1"}, {"c1"})
     assert store.active(None).flags == frozenset()
 
 
@@ -103,7 +103,7 @@ def test_a_word_of_the_future_holds_only_then(store):
     assert [(w.opted_out, w.effective_at) for w in store.coming("user", "ann")] == [(False, NOW + HOUR)]
 
 
-def test_an_old_file_imported_again_does_not_undo_what_was_said_since(store):
+def test_an_old_file_imported_again_does_not_undo_later_changes(store):
     old = [word(NOW - HOUR, out=True)]
     store.load(old)
     store.clear("user", "ann", "personalization")
@@ -111,7 +111,7 @@ def test_an_old_file_imported_again_does_not_undo_what_was_said_since(store):
     assert store.flags(SubjectType.USER, "ann") == frozenset()
 
 
-def test_said_now_replaces_a_word_of_the_future(store):
+def test_a_change_replaces_a_future_record(store):
     store.load([word(NOW + timedelta(milliseconds=1), out=False)])
     store.set("user", "ann", "personalization")
     assert store.flags(SubjectType.USER, "ann") == {Flag.PERSONALIZATION}
@@ -161,7 +161,7 @@ def test_a_database_that_is_away(beside):
     assert "u-42" not in str(refused.value)
 
 
-def _say(url: str, beside: list[Path], who: str) -> None:
+def _write(url: str, beside: list[Path], who: str) -> None:
     store = OptOutStore(url, beside=beside)
     for number in range(20):
         store.set("user", f"{who}{number}", "training")
@@ -169,7 +169,7 @@ def _say(url: str, beside: list[Path], who: str) -> None:
 
 def test_two_processes_write_at_once(store, url, beside):
     spawn = multiprocessing.get_context("spawn")
-    processes = [spawn.Process(target=_say, args=(url, beside, who)) for who in "ab"]
+    processes = [spawn.Process(target=_write, args=(url, beside, who)) for who in "ab"]
     for process in processes:
         process.start()
     for process in processes:
@@ -201,7 +201,7 @@ class TestAnInstantThatLiesAhead:
         store.load([word(NOW - HOUR, out=False)])
         assert store.active("ann").forbids_profile
 
-    def test_said_now_replaces_it(self, store):
+    def test_a_change_replaces_it(self, store):
         store.load([word(NOW + 9 * HOUR, out=True)])
         store.clear("user", "ann", "personalization")
         assert not store.active("ann").forbids_profile
@@ -225,22 +225,22 @@ class TestAnInstantThatLiesAhead:
 
 
 class TestSpellings:
-    @pytest.mark.parametrize(("said", "asked"), [("42", "42.0"), ("42.0", "42"), ("42", "42"), (" 42 ", "42")])
-    def test_one_subject(self, store, said, asked):
-        store.set("user", said, "personalization")
-        assert store.flags(SubjectType.USER, asked) == {Flag.PERSONALIZATION}
-        assert store.active(asked).forbids_profile
-        assert [w.subject_id for w in store.show("user", asked)] == ["42"]
+    @pytest.mark.parametrize(("stored", "queried"), [("42", "42.0"), ("42.0", "42"), ("42", "42"), (" 42 ", "42")])
+    def test_one_subject(self, store, stored, queried):
+        store.set("user", stored, "personalization")
+        assert store.flags(SubjectType.USER, queried) == {Flag.PERSONALIZATION}
+        assert store.active(queried).forbids_profile
+        assert [w.subject_id for w in store.show("user", queried)] == ["42"]
         assert store.subjects(SubjectType.USER, [Flag.PERSONALIZATION]) == {"42", "42.0"}
-        assert store.among(SubjectType.USER, ["41", asked], [Flag.PERSONALIZATION]) == {asked}
-        store.clear("user", asked, "personalization")
-        assert store.flags(SubjectType.USER, said.strip()) == frozenset()
+        assert store.among(SubjectType.USER, ["41", queried], [Flag.PERSONALIZATION]) == {queried}
+        store.clear("user", queried, "personalization")
+        assert store.flags(SubjectType.USER, stored.strip()) == frozenset()
 
     def test_items_and_creators(self, store):
         store.set("item", "7.0", "recommendation")
         store.set("creator", "8", "recommendation")
-        standing = store.active(None)
-        assert (standing.items, standing.creators) == ({"7", "7.0"}, {"8", "8.0"})
+        active = store.active(None)
+        assert (active.items, active.creators) == ({"7", "7.0"}, {"8", "8.0"})
 
     def test_rows_of_before_in_both_spellings(self, store, url):
         with closing(sqlite3.connect(make_url(url).database)) as connection, connection:
@@ -258,14 +258,14 @@ class TestSpellings:
     @pytest.mark.parametrize("bad", ["", "  ", "\ufeff\x00", "a\nb", "\ud800", "x" * 513])
     def test_what_is_no_id_is_refused_before_anything_is_kept(self, store, bad):
         good = word(NOW - HOUR, out=True, who="bob")
-        for say in (
+        for write in (
             lambda: store.set("user", bad, "erasure"),
             lambda: store.clear("user", bad, "erasure"),
             lambda: store.show("user", bad),
             lambda: store.load([good, word(NOW - HOUR, out=True, who=bad)]),
         ):
             with pytest.raises(BadId, match="the id of the user "):
-                say()
+                write()
         assert store.check().changes == 0
 
 

@@ -15,7 +15,7 @@ from tests.serving.tiny import N_ITEMS, N_USERS, contents, publish_tiny
 def root(tmp_path):
     root = tmp_path / "releases"
     for seed in range(2):
-        publish_tiny(root, tmp_path / "workshop", seed=seed)
+        publish_tiny(root, tmp_path / "builds", seed=seed)
     return root
 
 
@@ -28,7 +28,7 @@ def test_nothing_of_a_user_is_left(root, tmp_path):
     vector = before.users.vectors[2].tobytes()
     features = before.users.features[2].tobytes()
     assert vector in every_byte(root)
-    renamed = erase_users(root, ["user-2", "nobody"])
+    renamed = erase_users(root, ["user-2", "stranger"])
     assert len(renamed) == 2
     everything = every_byte(root)
     assert vector not in everything
@@ -75,7 +75,7 @@ def test_all_users_may_leave(root):
 
 def test_releases_without_the_user_stay_as_they_are(root):
     before = [manifest.version for manifest in p.list_releases(root)]
-    assert erase_users(root, ["nobody"]) == {}
+    assert erase_users(root, ["stranger"]) == {}
     assert erase_users(root, []) == {}
     assert [manifest.version for manifest in p.list_releases(root)] == before
 

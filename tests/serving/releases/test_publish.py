@@ -29,7 +29,7 @@ def root(tmp_path):
 
 @pytest.fixture
 def shop(tmp_path):
-    return tmp_path / "workshop"
+    return tmp_path / "builds"
 
 
 def names(root):
@@ -69,7 +69,7 @@ def test_the_same_content_is_the_same_release(root, shop):
     first = publish_tiny(root, shop)
     before = {path: path.stat().st_mtime_ns for path in root.rglob("*") if path.name != ".lock"}
     again = publish_tiny(root, shop, metrics={"seconds": 3})
-    assert again == first  # metrics tell how long it took; they do not make another release
+    assert again == first  # metrics contain durations, which do not make another release
     after = {path: path.stat().st_mtime_ns for path in root.rglob("*") if path.name != ".lock"}
     assert {path for path in before if path != root and before[path] != after[path]} == set()
     assert publish_tiny(root, shop, seed=1).version != first.version
@@ -102,7 +102,7 @@ def test_rollback(root, shop):
 def test_rollback_refuses_a_broken_release(root, shop):
     old, new = (publish_tiny(root, shop, seed=seed).version for seed in range(2))
     (root / old / "ranker.txt").write_text("tree")
-    with pytest.raises(ReleaseCorrupt, match=r"ranker.txt: sha256 is .{12}…, the manifest says .{12}…; publish again"):
+    with pytest.raises(ReleaseCorrupt, match=r"ranker.txt: sha256 is .{12}…, the manifest has .{12}…; publish again"):
         p.rollback(root)
     assert p.current(root) == new
 
@@ -177,7 +177,7 @@ class TestRefused:
         other = root / publish_tiny(root, shop, seed=1).version
         swap_in(folder, other, "ranking.json", "users.safetensors")
         p.point(root, folder.name)
-        self.refused(folder, "the content is 2017-03-01-.*, the manifest says 2017-03-01-")
+        self.refused(folder, "the content is 2017-03-01-.*, the manifest has 2017-03-01-")
 
     def test_a_folder_under_another_name(self, folder):
         folder.rename(folder.parent / "2017-03-01-other")
@@ -186,7 +186,7 @@ class TestRefused:
 
     def test_an_index_of_other_vectors(self, folder, root, shop):
         other = root / publish_tiny(root, shop, seed=1).version
-        swap_in(folder, other, "index.faiss")  # an index does not name the version, so only its vectors can tell
+        swap_in(folder, other, "index.faiss")  # an index does not name the version, so only its vectors can reveal it
         p.point(root, folder.name)
         with pytest.raises(ReleaseCorrupt, match=r"index.faiss holds other vectors than items.safetensors"):
             p.load(root)
@@ -265,7 +265,7 @@ def with_ids(table, *ids):
     return replace(table, ids=ids_of([*ids, *table.ids[len(ids) :]]))
 
 
-def test_ids_are_published_as_long_as_they_are_and_told_apart(root, shop, tmp_path):
+def test_ids_are_published_as_long_as_they_are_and_stay_distinct(root, shop, tmp_path):
     shop.mkdir()
     made = contents(shop)
     items, users = with_ids(made.items, "a", "a\0", "é" * 512), with_ids(made.users, "u", "u\0", "😀" * 512)

@@ -49,7 +49,7 @@ def test_a_broken_release_is_refused_and_the_old_one_serves(held, lake, caplog):
     assert until(lambda: held.get().version == again)
 
 
-def test_scrubbed_people_leave_the_memory_as_well(held, lake):
+def test_erased_users_leave_the_loaded_release(held, lake):
     erase_users(lake.releases, ["user-2"])
     assert until(lambda: "user-2" not in held.get().user_row)
 

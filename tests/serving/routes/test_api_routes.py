@@ -8,17 +8,17 @@ from tests.serving.conftest import is_problem
 
 
 class TestOptOuts:
-    def test_nothing_said(self, client):
+    def test_a_flag_that_was_never_set(self, client):
         assert client.get("/v1/opt-outs/user/ann/erasure").json() == {
             "subject_type": "user", "subject_id": "ann", "flag": "erasure", "opted_out": False, "effective_at": None,
         }  # fmt: skip
 
     def test_put_get_delete(self, client):
         path = "/v1/opt-outs/creator/c1/recommendation"
-        said = client.put(path).json()
-        assert said["opted_out"]
-        assert abs(datetime.fromisoformat(said["effective_at"]) - datetime.now(UTC)) < timedelta(minutes=1)
-        assert client.get(path).json() == said
+        record = client.put(path).json()
+        assert record["opted_out"]
+        assert abs(datetime.fromisoformat(record["effective_at"]) - datetime.now(UTC)) < timedelta(minutes=1)
+        assert client.get(path).json() == record
         assert not client.delete(path).json()["opted_out"]
         assert not client.get(path).json()["opted_out"]
 
@@ -102,7 +102,7 @@ class TestEvents:
         assert len(problem["detail"]) < 1000
 
     def test_a_web_page_elsewhere_cannot_post(self, client):
-        """A browser sends text/plain across sites without asking; JSON it asks for, and nobody here says yes."""
+        """A browser posts text/plain across sites without a preflight; the server declines the preflight of JSON."""
         body = '{"events": []}'
         is_problem(client.post("/v1/events", content=body, headers={"Content-Type": "text/plain"}), 422)
         asked = client.options("/v1/events", headers={"Origin": "https://evil.example"})

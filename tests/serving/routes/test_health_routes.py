@@ -14,7 +14,7 @@ class TestServer:
         head, get = client.head(path), client.get(path)
         assert (head.status_code, head.headers["content-type"]) == (get.status_code, get.headers["content-type"])
 
-    def test_head_tells_that_no_release_is_there(self, tmp_path, lake):
+    def test_head_without_a_release(self, tmp_path, lake):
         settings = lake.settings().model_copy(update={"lake": str(tmp_path / "new")})
         with TestClient(create_app(settings), base_url="http://localhost") as client:
             assert client.head("/readyz").status_code == 503
@@ -30,7 +30,7 @@ class TestServer:
 
     def test_metrics_count_routes_and_no_users(self, client):
         client.get("/v1/users/user-1/home-feed")
-        client.get("/v1/users/nobody/home-feed")
+        client.get("/v1/users/stranger/home-feed")
         client.get("/nothing/user-1")
         client.put("/v1/opt-outs/user/user-1/training")
         text = client.get("/metrics").text

@@ -11,7 +11,7 @@ class TestPage:
         for words in ("Picked for you", "Title 27", "by c2", "Because you saved “Title 8”", "Stop personalizing"):
             assert words in page
 
-    def test_without_a_user_it_is_everyones(self, client):
+    def test_without_a_user_it_is_the_fallback_list(self, client):
         page = client.get("/").text
         assert "For everyone" in page
         assert "Stop personalizing" not in page
@@ -44,7 +44,7 @@ class TestPage:
         ({"Sec-Fetch-Site": "cross-site", "Origin": "http://127.0.0.1:8000"}, 403),
         ({"Origin": ""}, 403),
     ])  # fmt: skip
-    def test_the_switch_trusts_what_a_browser_says_of_the_sender(self, client, headers, status):
+    def test_the_switch_trusts_the_browser_about_the_sender(self, client, headers, status):
         form = {"user_id": "user-1", "opted_out": "true"}
         assert client.post("/personalization", data=form, headers=headers).status_code == status
 
@@ -55,8 +55,8 @@ class TestPage:
         is_problem(client.post("/personalization", content=form), 422)
 
     def test_next_page(self, client):
-        first = client.get("/", params={"user_id": "nobody"}).text
-        assert "Next page" not in first  # everyone's list has 28 items
+        first = client.get("/", params={"user_id": "stranger"}).text
+        assert "Next page" not in first  # the fallback list has 28 items
         assert "Next page" in client.get("/", params={"user_id": "user-1"}).text
 
     def test_a_cursor_that_leads_nowhere_leads_to_the_top(self, client):
@@ -64,7 +64,7 @@ class TestPage:
         assert (answer.status_code, answer.headers["location"]) == (303, "/?user_id=a%2Fb")
 
     @pytest.mark.parametrize("flag", ["personalization", "erasure"])
-    def test_an_opted_out_user_sees_everyones_list_with_or_without_a_cursor(self, client, flag):
+    def test_an_opted_out_user_sees_the_fallback_list_with_or_without_a_cursor(self, client, flag):
         cursor = client.get("/v1/users/user-1/home-feed", params={"limit": 5}).json()["cursor"]
         client.put(f"/v1/opt-outs/user/user-1/{flag}")
         for query in ({}, {"cursor": cursor}):

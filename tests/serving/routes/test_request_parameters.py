@@ -79,8 +79,8 @@ class TestAnyId:
     def test_is_an_item_or_a_creator_as_well(self, client, id_):
         for subject in ("item", "creator"):
             assert client.put(flag_path(encoded(id_), subject, "recommendation")).json()["opted_out"]
-        standing = client.app.state.opt_out_service.opt_outs.active(None)
-        assert (standing.items, standing.creators) == ({id_}, {id_})
+        active = client.app.state.opt_out_service.opt_outs.active(None)
+        assert (active.items, active.creators) == ({id_}, {id_})
 
     def test_asks_for_a_page_and_uses_its_switch(self, client, id_):
         page = client.get("/", params={"user_id": id_})
@@ -93,8 +93,8 @@ class TestAnyId:
 
 def test_a_proxy_may_have_decoded_the_slash(client):
     assert client.get("/v1/users/https://example.org//a/1/home-feed").json()["user_id"] == "https://example.org//a/1"
-    said = client.put("/v1/opt-outs/user//acct/42//personalization").json()
-    assert (said["subject_id"], said["opted_out"]) == ("/acct/42/", True)
+    record = client.put("/v1/opt-outs/user//acct/42//personalization").json()
+    assert (record["subject_id"], record["opted_out"]) == ("/acct/42/", True)
 
 
 def test_a_server_that_sends_no_raw_path(app):
@@ -119,13 +119,13 @@ def test_what_is_no_id_is_refused_with_the_reason(client, part, reason):
     form = f"user_id={part}&opted_out=true"
     switched = client.post("/personalization", content=form)
     assert switched.status_code == 422
-    if reason != "is blank; give an id":  # a page without a user is everyone's; parse_qsl drops what is blank
+    if reason != "is blank; give an id":  # a page without a user shows the fallback list; parse_qsl drops blank values
         assert switched.json()["errors"][0]["why"] == reason
         assert client.get(f"/?user_id={part}").json()["errors"][0] == {"where": "query.user_id", "why": reason}
 
 
 @pytest.mark.parametrize("part", NOT_UTF_8)
-def test_bytes_that_are_not_utf_8_name_nobody(client, part):
+def test_bytes_that_are_not_utf_8_are_no_id(client, part):
     """Servers decode them to U+FFFD, which is an id of its own."""
     for answer in (
         client.get(feed_path(part)),
