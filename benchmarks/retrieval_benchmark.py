@@ -13,6 +13,7 @@ from benchmarks.method_registry import OURS, Params
 from benchmarks.profiling import Job, fit
 from contracts import Settings
 from contracts import columns as c
+from contracts.atomic_files import replace_file
 from evaluation import RankedLists
 from evaluation.protocols import full_ranking
 from evaluation.top_k import TopK
@@ -42,9 +43,7 @@ def run(
 
 def write_metrics(out: Path, found: Mapping[str, Any]) -> None:
     """`metrics.json`, whole or not at all; it comes last, so that whatever it tells of lies beside it."""
-    aside = out / f".{METRICS}"
-    aside.write_text(json.dumps(found, indent=1) + "\n")
-    aside.replace(out / METRICS)
+    replace_file(out / METRICS, (json.dumps(found, indent=1) + "\n").encode())
 
 
 def as_table(top: TopK, user_ids: pl.Series, item_ids: pl.Series) -> pl.DataFrame:

@@ -16,8 +16,7 @@ from cli.release_commands import releases
 from cli.serving_commands import recommend, serve
 from cli.settings_commands import settings
 from contracts import __version__
-from contracts.errors import TastefeedError
-from pipeline.os_errors import one_line
+from contracts.errors import TastefeedError, one_line
 
 INTERRUPTED = 130
 app = typer.Typer(

@@ -1,5 +1,9 @@
 """One base class, a few named kinds. A message says what, with which value, and what to do next."""
 
+import errno
+import os
+import shutil
+
 
 class TastefeedError(Exception):
     """Anything tastefeed refuses to do; the command line prints its message on one line and exits with 1."""
@@ -123,3 +127,31 @@ class UnknownRun(TastefeedError):
 
 class NotComparable(TastefeedError):
     """Two runs that did not answer one question, or a run that keeps nothing to compare."""
+
+
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+FORBIDDEN = (errno.EROFS, errno.EACCES, errno.EPERM)
+LASTING = (*FULL, *FORBIDDEN, errno.ENOTDIR, errno.EISDIR)
+"""What trying again does not mend."""
+REMEDIES = {
+    **dict.fromkeys(FULL, "free some space there, or choose another place (--lake, --out)"),
+    **dict.fromkeys(FORBIDDEN, "let this user write there, or choose another place (--lake, --out)"),
+    errno.ENOTDIR: "a part of the path is a file; name a folder",
+    errno.EISDIR: "it is a folder; name a file",
+    errno.EEXIST: "it is there already, as something else; name another path or move it away",
+    errno.ENOENT: "check the path",
+    errno.EMFILE: "raise the limit of open files (ulimit -n)",
+    errno.ENOMEM: "give the process more memory",
+}
+
+
+def one_line(error: OSError) -> str:
+    """Path, cause and remedy; for an error of an unknown kind what it says itself."""
+    if isinstance(error, shutil.Error) and error.args and isinstance(error.args[0], list):
+        _, target, why = error.args[0][0]
+        return f"{target}: {why}; {len(error.args[0])} files could not be copied"
+    if error.errno is None:
+        return str(error)
+    where = f"{os.fsdecode(error.filename)}: " if isinstance(error.filename, str | bytes) else ""
+    remedy = REMEDIES.get(error.errno, "")
+    return f"{where}{os.strerror(error.errno)}{'; ' if remedy else ''}{remedy}"

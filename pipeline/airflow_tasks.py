@@ -6,8 +6,7 @@ from datetime import date
 from airflow.sdk.exceptions import AirflowFailException
 
 from contracts import Settings
-from contracts.errors import TastefeedError
-from pipeline.os_errors import LASTING, one_line
+from contracts.errors import LASTING, TastefeedError, one_line
 from pipeline.run_context import RunContext, open_run_context
 from pipeline.stage_runner import interrupted, run_stage
 

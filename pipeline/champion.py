@@ -6,7 +6,6 @@ which serves, and the evaluation cutoff one week before it, with the same settin
 after tonight's cutoff is measured.
 """
 
-import hashlib
 import shutil
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,6 +13,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from contracts.atomic_files import sha256_of_files
 from contracts.errors import ChampionAbsent, MissingPartition, ReleaseCorrupt, ReleaseMissing
 from pipeline.offline_inference import ModelBundle
 from pipeline.run_context import RunContext
@@ -52,7 +52,7 @@ class Champion:
 
 def store_models(night: RunContext, towers: Path, rerankers: Path, tower: str) -> None:
     """Store the models of the release that is about to be published; `tower` is the checksum of its two-tower."""
-    ranker = _sha256(rerankers / file_name(night.splits.end))
+    ranker = sha256_of_files(rerankers / file_name(night.splits.end))
     cutoffs, config = night.splits.ranking_cutoffs, night.config
     stored = StoredModels(tower=tower, ranker=ranker, cuts=cutoffs, ranking=config.ranking, index=config.index)
     with night.lake.new_folder(TABLE, night.splits.as_of) as folder:
@@ -94,7 +94,3 @@ def _read(folder: Path, manifest: Manifest, cutoff: datetime) -> Champion:
     latest = max(usable)
     tower, reranker = load_tower(folder, latest), Reranker.load(folder / file_name(latest))
     return Champion(manifest.version, latest, ModelBundle(tower, reranker, stored.ranking, stored.index))
-
-
-def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()

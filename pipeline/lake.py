@@ -19,9 +19,10 @@ import fsspec
 import polars as pl
 import pyarrow.dataset as ds
 from filelock import FileLock, Timeout
+from fsspec import AbstractFileSystem
 
+from contracts.atomic_files import naming, replace_file
 from contracts.errors import LakeMissing, MissingPartition
-from pipeline.os_errors import naming
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -84,10 +85,7 @@ class Lake:
 
     def replace_file(self, path: str, content: bytes) -> None:
         """Replace one file atomically."""
-        fresh = f"{path}.{uuid4().hex}"
-        with naming(path):
-            self.fs.pipe_file(fresh, content)
-        self.fs.mv(fresh, path)
+        replace_in(self.fs, path, content)
 
     def _sweep(self, partition: str, keep: str) -> None:
         kept = {keep, CURRENT}
@@ -156,3 +154,12 @@ class Lake:
     def address(self, path: str) -> str:
         """A path of this lake in the form that Spark and polars accept."""
         return self.fs.unstrip_protocol(path) if self.remote else path
+
+
+def replace_in(fs: AbstractFileSystem, path: str, content: bytes) -> None:
+    """Replace one file of a file system as a whole, durably where it is local."""
+    if "file" in fs.protocol:
+        replace_file(Path(path), content)
+    else:
+        with naming(path):
+            fs.pipe_file(path, content)  # object stores show an object once it is whole

@@ -11,12 +11,12 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from contracts import Settings
+from contracts.atomic_files import require_writable
 from contracts.errors import NightFailed, NightRunning
 from features import warm_up
 from pipeline.as_of_day import day_of_night
 from pipeline.console_report import show_metrics
 from pipeline.lake import Lake
-from pipeline.os_errors import require_writable
 from pipeline.run_context import RunContext, open_run_context
 from pipeline.stage_runner import ending_at_ctrl_c
 from pipeline.time_splits import midnight

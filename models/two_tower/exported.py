@@ -4,11 +4,7 @@ The folder names items, categories, languages and regions. It names no person: c
 `forgotten` gives the files of a folder that has forgotten some of them.
 """
 
-import hashlib
 import json
-import os
-import shutil
-import tempfile
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -23,6 +19,7 @@ from safetensors.numpy import load as load_arrays
 from safetensors.numpy import save as save_arrays
 
 from contracts import __version__
+from contracts.atomic_files import replace_folder, sha256_of
 from contracts.errors import ReleaseCorrupt
 from models.two_tower.collaborative.collaborative_config import CollaborativeConfig
 from models.two_tower.collaborative.id_encoder import CollaborativeEncoder, FoldIn, LastState, Sums, of_transformer
@@ -59,9 +56,9 @@ def export(trained: TrainedTwoTower, path: Path) -> None:
         "config": trained.config.model_dump(mode="json"),
         "text_config": trained.text.config.model_dump(),
         "versions": {"tastefeed": __version__, "torch": torch.__version__},
-        "sha256": {name: _sha256(content) for name, content in files.items()},
+        "sha256": {name: sha256_of(content) for name, content in files.items()},
     }
-    _replace_folder(path, files | {MANIFEST: json.dumps(manifest, indent=2).encode()})
+    replace_folder(path, files | {MANIFEST: json.dumps(manifest, indent=2).encode()})
 
 
 def load(path: Path, device: str = "cpu") -> TrainedTwoTower:
@@ -101,11 +98,11 @@ def forgotten(path: Path, creators: Collection[str], former_creators: Collection
     cleaned = json.dumps(replace(named, creators=named.creators.without(gone)).as_json(), ensure_ascii=False).encode()
     if cleaned == content:
         return {}
-    if manifest.get("sha256", {}).get(WORDS) != _sha256(content):
+    if manifest.get("sha256", {}).get(WORDS) != sha256_of(content):
         return {WORDS: cleaned}  # it was broken before, and stays refused
     manifest |= {
         "format": max(manifest["format"], HIDES_CREATORS),
-        "sha256": manifest["sha256"] | {WORDS: _sha256(cleaned)},
+        "sha256": manifest["sha256"] | {WORDS: sha256_of(cleaned)},
     }
     return {WORDS: cleaned, MANIFEST: json.dumps(manifest, indent=2).encode()}
 
@@ -122,23 +119,8 @@ def _text_embedder(manifest: Mapping[str, Any], arrays: Mapping[str, Any]) -> Te
     return TextEmbedder(config, manifest["text_size"], arrays["idf"], arrays["components"])
 
 
-def _replace_folder(path: Path, files: Mapping[str, bytes]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{path.name}-", dir=path.parent) as scratch:
-        new, old = Path(scratch) / "new", Path(scratch) / "old"
-        new.mkdir()
-        for name, content in files.items():
-            with (new / name).open("wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-        if path.exists():
-            shutil.move(path, old)
-        new.rename(path)
-
-
 def _check(path: Path, want: str) -> None:
-    have = _sha256(_parsed(path, bytes))
+    have = sha256_of(_parsed(path, bytes))
     if have != want:
         raise ReleaseCorrupt(f"{path}: sha256 is {have[:12]}…, the manifest says {want[:12]}…; train it again")
 
@@ -148,10 +130,6 @@ def _parsed(path: Path, parse: Callable[[bytes], Any]) -> Any:
         return parse(path.read_bytes())
     except (OSError, ValueError, SafetensorError) as wrong:
         raise ReleaseCorrupt(f"{path}: cannot be read ({wrong}); train it again") from wrong
-
-
-def _sha256(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()
 
 
 Arrays = Mapping[str, NDArray[Any]]

@@ -12,6 +12,7 @@ from rich.text import Text
 
 from contracts import Action, Reason, Settings
 from contracts import columns as c
+from contracts.atomic_files import require_fillable
 from contracts.errors import UnreadableInput
 from contracts.ids import CONTROL
 from contracts.instants import CLOCK_SKEW
@@ -30,7 +31,6 @@ from pipeline.ingestion import (
 )
 from pipeline.ingestion.readers import ReadTable
 from pipeline.lake import Lake
-from pipeline.os_errors import require_room
 from pipeline.privacy.opt_out_lake import OptOutLake
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def import_and_report(request: ImportRequest, lake: str) -> ImportSummary:
     """
     home, opt_outs, landed_at = Lake(lake), OptOutLake.of(lake), datetime.now(UTC)
     if not home.remote:
-        require_room(home.folder)
+        require_fillable(home.folder)
     summary = import_files(
         request,
         lake_root=home.url,

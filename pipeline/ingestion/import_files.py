@@ -23,8 +23,8 @@ from pipeline.ingestion.import_report import ImportSummary
 from pipeline.ingestion.landing_zone import items_of, land, landed_items
 from pipeline.ingestion.movielens import from_movielens
 from pipeline.ingestion.name_mapping import NO_MAPPING, NameMapping
-from pipeline.ingestion.opt_out_file import Erasures, OptOutWriter, read_opt_outs
 from pipeline.ingestion.readers import ImportRequest, Incoming, ReadTable, from_files, to_arrow
+from pipeline.ingestion.strict_files import Erasures, OptOutWriter, read_opt_outs
 
 SOURCES: dict[str, Callable[[ImportRequest], Incoming]] = {
     "files": from_files,

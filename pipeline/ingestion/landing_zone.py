@@ -6,14 +6,12 @@ A batch is named by what it holds, so the same content lands once, whoever sends
 
 import hashlib
 import io
-import os
 import time
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
-from uuid import uuid4
 
 import fsspec
 import polars as pl
@@ -28,8 +26,7 @@ from contracts.ids import BLANKS, CONTROL, MAX_ID_LENGTH
 from contracts.instants import CLOCK_SKEW, EARLIEST
 from contracts.schemas import INCOMING, INSTANT
 from pipeline.ingestion.readers import to_arrow
-from pipeline.lake import Lake
-from pipeline.os_errors import naming, remove_leftover
+from pipeline.lake import Lake, replace_in
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -122,6 +119,12 @@ def usable_events(home: Lake) -> pl.LazyFrame:
     ).drop_nulls([c.USER_ID, c.ITEM_ID])
     in_time = pl.col(c.TIMESTAMP).is_between(EARLIEST, pl.col(c.LANDED_AT) + CLOCK_SKEW)
     return known.filter(pl.col(c.ACTION).is_in(list(map(str, Action))) & in_time)
+
+
+def user_ids_of_events(home: Lake) -> list[str]:
+    """Every user with a usable event."""
+    users: pl.Series = usable_events(home).select(pl.col(c.USER_ID).unique().sort()).collect()[c.USER_ID]
+    return users.to_list()
 
 
 def fingerprint(files: Sequence[str]) -> str:
@@ -223,27 +226,7 @@ def _write_whole(fs: AbstractFileSystem, path: str, rows: pa.Table) -> None:
     pq.write_table(rows, content, compression="zstd")
     folder = path.rsplit("/", 1)[0]
     fs.makedirs(folder, exist_ok=True)
-    if "file" not in fs.protocol:
-        fs.pipe_file(path, content.getvalue())  # object stores show an object once it is whole
-        return
-    _replace_local(Path(path), content.getvalue())
-
-
-def _replace_local(path: Path, content: bytes) -> None:
-    aside = path.with_name(f".{path.stem}.{uuid4().hex}")
-    try:
-        with naming(path.parent), aside.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        aside.replace(path)
-    finally:
-        remove_leftover(aside)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)  # the rename itself, so that a power cut does not undo it
-    finally:
-        os.close(folder)
+    replace_in(fs, path, content.getvalue())
 
 
 def _sweep(fs: AbstractFileSystem, folder: str) -> None:

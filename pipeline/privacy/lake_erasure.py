@@ -8,10 +8,10 @@ from tempfile import TemporaryDirectory
 
 from mlflow.exceptions import MlflowException
 
+from contracts.atomic_files import replace_file
 from models.two_tower.exported import MANIFEST, WORDS, forgotten
 from pipeline.experiments.mlflow_logger import MlflowLogger
 from pipeline.lake import Lake
-from serving.privacy.opt_out_recovery import replace_file
 
 TABLES = ("two_tower", "champion")
 """The tables whose partitions hold models."""

@@ -1,12 +1,12 @@
 """The release that the home feed serves: written to a temporary folder, verified, then published in one step."""
 
-import hashlib
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
 
 from contracts import SubjectType
+from contracts.atomic_files import sha256_of_files
 from contracts.errors import NightFailed
 from contracts.opt_out_flags import UNREADABLE, opted_out
 from contracts.schemas import WINDOWS_DAYS
@@ -152,7 +152,4 @@ def release_metrics(night: RunContext) -> Summary:
 
 def fingerprint(folder: Path) -> str:
     """The first twelve characters of the checksum of a model's folder."""
-    digest = hashlib.sha256()
-    for path in sorted(folder.rglob("*.safetensors")):
-        digest.update(path.read_bytes())
-    return digest.hexdigest()[:12]
+    return sha256_of_files(*sorted(folder.rglob("*.safetensors")))[:12]

@@ -21,6 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from sqlalchemy import Engine, delete, inspect, make_url, select
 from sqlalchemy.exc import SQLAlchemyError
 
+from contracts.atomic_files import replace_file
 from contracts.errors import OptOutStoreUnavailable
 from contracts.opt_out_flags import OptOut
 from serving.privacy.opt_out_tables import (
@@ -227,18 +228,3 @@ def _fill(engine: Engine, records: Iterable[OptOut]) -> Marker:
     if store is None:
         raise OptOutStoreUnavailable("the opt-out store was emptied while it was restored; restore it again")
     return store.marker
-
-
-def replace_file(path: Path, content: bytes) -> None:
-    """Replace a file as a whole, durably."""
-    fresh = path.with_name(f"{path.name}.{uuid4().hex}")
-    with fresh.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    fresh.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)  # the rename itself
-    finally:
-        os.close(folder)

@@ -1,6 +1,5 @@
 """The manifest of a release: its version, its parts, and a checksum of every file, with the verification of all."""
 
-import hashlib
 import json
 from datetime import UTC, datetime
 from pathlib import Path
@@ -8,6 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from contracts.atomic_files import sha256_of, sha256_of_files
 from contracts.errors import ReleaseCorrupt, ReleaseMissing
 from serving.ann_index import IndexConfig
 
@@ -67,7 +67,7 @@ class Manifest(BaseModel):
         ]
         if not self.profiled:
             content.append("not profiled")
-        digest = hashlib.sha256(json.dumps(content).encode()).hexdigest()
+        digest = sha256_of(json.dumps(content).encode())
         return self.model_copy(update={"version": f"{self.as_of.astimezone(UTC):%Y-%m-%d}-{digest[:12]}"})
 
 
@@ -125,5 +125,4 @@ def _check_format_and_versions(folder: Path, manifest: Manifest) -> None:
 
 
 def _described(path: Path) -> File:
-    with path.open("rb") as file:
-        return File(sha256=hashlib.file_digest(file, "sha256").hexdigest(), size=path.stat().st_size)
+    return File(sha256=sha256_of_files(path), size=path.stat().st_size)

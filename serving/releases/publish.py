@@ -16,6 +16,7 @@ from uuid import uuid4
 
 from filelock import FileLock, Timeout
 
+from contracts.atomic_files import move_folder, replace_file
 from contracts.errors import PublishRunning, ReleaseCorrupt, ReleaseMissing
 from serving.releases.loaded_release import Release
 from serving.releases.manifest import Manifest, read_manifest, verify_folder
@@ -45,7 +46,7 @@ def publishing(root: Path) -> Iterator[None]:
     root.mkdir(parents=True, exist_ok=True)
     try:
         with FileLock(root / LOCK, timeout=0):
-            for leftover in [*root.glob(f"{STAGING}*"), *root.glob(f"{TRASH}*"), *root.glob(f".{POINTER}-*")]:
+            for leftover in [*root.glob(f"{STAGING}*"), *root.glob(f"{TRASH}*"), *root.glob(f".{POINTER}.*")]:
                 remove(leftover)
             yield
     except Timeout:
@@ -61,11 +62,7 @@ def install(folder: Path, root: Path) -> Manifest:
     if _is_whole(final):
         remove(staging)
         return read_manifest(final)
-    if final.exists():
-        os.rename(final, root / f"{TRASH}{uuid4().hex}")
-    _sync(*staging.iterdir(), staging)
-    os.rename(staging, final)
-    _sync(root)
+    move_folder(staging, final, aside=root / f"{TRASH}{uuid4().hex}")
     return manifest
 
 
@@ -73,11 +70,7 @@ def point(root: Path, version: str) -> None:
     """Switch the pointer atomically, unless it points there already."""
     if current_or_none(root) == version:
         return
-    fresh = root / f".{POINTER}-{uuid4().hex}"
-    fresh.write_text(f"{version}\n")
-    _sync(fresh)
-    os.replace(fresh, root / POINTER)
-    _sync(root)
+    replace_file(root / POINTER, f"{version}\n".encode())
 
 
 def current(root: Path) -> str:
@@ -183,12 +176,3 @@ def _is_whole(folder: Path) -> bool:
         return verify_folder(folder).version == folder.name
     except (ReleaseMissing, ReleaseCorrupt):
         return False
-
-
-def _sync(*paths: Path) -> None:
-    for path in paths:
-        handle = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)

@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from contracts.atomic_files import naming, require_writable
+from contracts.errors import REMEDIES, one_line
 from pipeline.lake import Lake
-from pipeline.os_errors import REMEDIES, naming, one_line, require_writable
 from tests import tiny
 
 # Spark, MLflow and Airflow warn about their own dependencies when they are imported

@@ -5,7 +5,7 @@ import pytest
 
 from contracts import Settings
 from contracts.errors import BadId
-from pipeline.recommending import user_ids
+from pipeline.ingestion.strict_files import read_user_ids
 from serving.privacy.opt_out_service import OptOutService
 from tests import tiny
 
@@ -129,9 +129,9 @@ def test_every_way_of_erasing_drops_what_was_posted(tmp_path: Path) -> None:
 def test_who_is_asked_for_is_read_by_the_id_rule(tmp_path: Path) -> None:
     file = tmp_path / "users.csv"
     file.write_text("user_id\n 42 \n42\nann\n")
-    assert user_ids(file) == ["42", "ann"]
+    assert read_user_ids(file) == ["42", "ann"]
     control = ("a\x01b", "holds a control character")
     for bad, reason in (("x" * 513, "is longer than 512 characters"), ('" "', "is blank"), control):
         file.write_text(f"user_id\nann\n{bad}\nbob\n")
         with pytest.raises(BadId, match=rf"users.csv: row 2: user_id {reason}"):
-            user_ids(file)
+            read_user_ids(file)

@@ -1,6 +1,7 @@
-"""A file of opt-outs, which goes to the opt-out store, not to the landing zone.
+"""Files in which every row must be readable: opt-outs, and lists of users.
 
-A row that cannot be read stops the import before anything is stored: an opt-out must never be skipped in silence.
+Opt-outs go to the opt-out store, not to the landing zone. A row that cannot be read stops the import before anything is
+stored: an opt-out must never be skipped in silence.
 """
 
 from collections.abc import Collection, Iterable, Mapping
@@ -19,22 +20,22 @@ from pipeline.ingestion.readers import ReadTable, read_table
 
 
 class OptOutWriter(Protocol):
-    """Where opt-outs are kept."""
+    """A store of opt-outs."""
 
     def load(self, opt_outs: Iterable[OptOut]) -> object:
-        """Keep many at once, all or none; of two about the same flag, the later `effective_at` counts."""
+        """Store many at once, all or none; of two for the same flag, the later `effective_at` counts."""
         ...
 
 
 class Erasures(Protocol):
-    """Who is erased."""
+    """The erased users."""
 
     def erased(self) -> Collection[str]:
-        """Every user who is, in every spelling of the id."""
+        """Every erased user, in every spelling of the id."""
         ...
 
     def withhold(self, items_of: Mapping[str, Iterable[str]]) -> object:
-        """Some creators are about to lose their name: keep their items out of feeds if the creator asked for it."""
+        """Opt these items out of recommendation where their creator has: the creator's name is about to be removed."""
         ...
 
 
@@ -61,8 +62,15 @@ def _opt_out(path: Path, read: ReadTable, number: int, row: dict[str, Any]) -> O
     return OptOut(subject_type, subject_id, flag, bool(row[c.OPTED_OUT]), row[c.EFFECTIVE_AT])
 
 
+def read_user_ids(path: Path) -> list[str]:
+    """The distinct users of a file. Raises `UnreadableInput`, `SchemaMismatch` and `BadId`."""
+    read = read_table(path, "users")
+    check_ids(path, read, c.USER_ID)
+    return list(dict.fromkeys(map(read_id, read.frame[c.USER_ID])))
+
+
 def check_ids(path: Path, read: ReadTable, column: str) -> None:
-    """Raises `BadId` where a row of the table lacks a readable id: the first such row, and why."""
+    """Raise `BadId` where a row of the table lacks a readable id, with the first such row and the reason."""
     missing = read.frame[column].is_null().arg_true()
     if len(missing):
         row = int(missing[0])

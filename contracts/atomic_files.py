@@ -1,0 +1,119 @@
+"""Atomic writes and checksums of local files: a reader sees the old content or the new one, never a part of either.
+
+New content is written beside its target, synced to disk and renamed. What a killed writer leaves has a name that begins
+with a dot.
+"""
+
+import errno
+import hashlib
+import os
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from uuid import uuid4
+
+PROBE_BYTES = 1 << 20
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A temporary path to write to; it replaces `path` durably once the block ends without an error."""
+    fresh = path.with_name(f".{path.name}.{uuid4().hex}")
+    try:
+        with naming(path):
+            yield fresh
+            sync(fresh)
+        fresh.replace(path)
+    finally:
+        remove_leftover(fresh)
+    sync(path.parent)  # the rename itself, so that a power cut does not undo it
+
+
+def replace_file(path: Path, content: bytes) -> None:
+    """Replace a file as a whole, durably."""
+    with replacing(path) as fresh:
+        fresh.write_bytes(content)
+
+
+def replace_folder(path: Path, files: Mapping[str, bytes]) -> None:
+    """Replace a folder by one that holds these files."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{path.name}-", dir=path.parent) as scratch:
+        fresh = Path(scratch) / "new"
+        fresh.mkdir()
+        for name, content in files.items():
+            (fresh / name).write_bytes(content)
+        move_folder(fresh, path, aside=Path(scratch) / "old")
+
+
+def move_folder(fresh: Path, path: Path, *, aside: Path) -> None:
+    """Give a filled folder the name `path`, durably. A folder of that name is first renamed to `aside`."""
+    sync(*fresh.iterdir(), fresh)
+    if path.exists():
+        path.rename(aside)
+    fresh.rename(path)
+    sync(path.parent)
+
+
+def sync(*paths: Path) -> None:
+    """Write files or folders through to the disk."""
+    for path in paths:
+        handle = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def remove_leftover(path: Path) -> None:
+    """Remove what a failed write may have left; where nothing can be removed (a read-only disk), nothing was left."""
+    with suppress(OSError):
+        path.unlink()
+
+
+def sha256_of(content: bytes) -> str:
+    """The sha256 of some bytes, in hexadecimal digits."""
+    return hashlib.sha256(content).hexdigest()
+
+
+def sha256_of_files(*paths: Path) -> str:
+    """The sha256 of the content of files, one after the other, in hexadecimal digits."""
+    digest = hashlib.sha256()
+    for path in paths:
+        with path.open("rb") as file:
+            while chunk := file.read(1 << 20):
+                digest.update(chunk)
+    return digest.hexdigest()
+
+
+@contextmanager
+def naming(path: str | Path) -> Iterator[None]:
+    """Add the path to an `OSError` that has none: a failed write does not name its file."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None:
+            error.filename = str(path)
+        raise
+
+
+def require_fillable(folder: Path) -> None:
+    """Check that a folder can be filled, or made and filled, without making it. Raises `OSError` with the path."""
+    existing = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
+    if not existing.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(existing))
+    require_writable(existing)
+
+
+def require_writable(folder: Path) -> None:
+    """Write and remove a file of a mebibyte. Raises `OSError` with the folder where that cannot be done."""
+    probe = folder / f".probe-{os.getpid()}"
+    try:
+        probe.write_bytes(bytes(PROBE_BYTES))
+        sync(probe)
+    except OSError as error:
+        error.filename = str(folder)
+        raise
+    finally:
+        remove_leftover(probe)
