@@ -1,5 +1,6 @@
 """The release that the home feed serves: written to a temporary folder, verified, then published in one step."""
 
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -44,9 +45,12 @@ def release(night: RunContext) -> Summary:
         night.lake.open_folder("two_tower", night.splits.as_of) as towers,
         night.lake.open_folder("reranker", night.splits.as_of) as rerankers,
     ):
-        snapshot = read_snapshot(night, read_catalog(night), night.splits.end, load_tower(towers, night.splits.end))
+        model = load_tower(towers, night.splits.end)
+        snapshot = read_snapshot(night, read_catalog(night), night.splits.end, model)
         tower = fingerprint(towers / folder_name(night.splits.end))
-        contents = contents_of(night, snapshot, tower, rerankers / file_name(night.splits.end))
+        contents = replace(
+            contents_of(night, snapshot, tower, rerankers / file_name(night.splits.end)), encoder=model.encoder_name
+        )
         write_release(contents, Path(folder) / "release")
         store_models(
             night, towers, rerankers, tower

@@ -53,6 +53,7 @@ class Manifest(BaseModel):
     index: IndexConfig = Field(description="how the index was built")
     users: int = Field(description="users with a vector")
     items: int = Field(description="items in the catalogue")
+    encoder: str = Field("", description="the encoder that the night selected; empty without a model")
     profiled: bool = Field(True, description="false: no model, only the non-personalized list")
     files: dict[str, File] = Field(default={}, description="every other file of the folder")
 

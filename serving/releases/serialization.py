@@ -68,6 +68,8 @@ class ReleaseContents:
     ranking: RankingConfig
     index: IndexConfig
     metrics: Mapping[str, Any]
+    encoder: str = ""
+    """The encoder of the towers, as the night selected it."""
 
 
 def write_release(contents: ReleaseContents, folder: Path) -> Manifest:
@@ -93,6 +95,7 @@ def write_release(contents: ReleaseContents, folder: Path) -> Manifest:
             index=contents.index,
             users=len(contents.users.ids),
             items=len(contents.items.ids),
+            encoder=contents.encoder,
             profiled=contents.ranker is not None,
         ),
     )

@@ -44,3 +44,9 @@ def test_the_selection_is_in_the_summary_and_in_mlflow(crossed: Path) -> None:
 
 def test_a_loaded_tower_knows_its_selection(crossed: Path) -> None:
     assert load(folders(crossed)[-1]).encoder_name == manifests(crossed)[-1]["selection"]["selected"]
+
+
+def test_the_release_manifest_names_the_encoder(crossed: Path) -> None:
+    published = [json.loads(path.read_text()) for path in (crossed / "releases").glob("*/manifest.json")]
+    assert published
+    assert {each["encoder"] for each in published} == {manifests(crossed)[-1]["selection"]["selected"]}
