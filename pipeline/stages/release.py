@@ -52,9 +52,7 @@ def release(night: RunContext) -> Summary:
             contents_of(night, snapshot, tower, rerankers / file_name(night.splits.end)), encoder=model.encoder_name
         )
         write_release(contents, Path(folder) / "release")
-        store_models(
-            night, towers, rerankers, tower
-        )  # before the release is published: every serving release can be measured
+        store_models(night, towers, rerankers, tower)  # first, so that every serving release can be measured
         manifest = publish(Path(folder) / "release", night.releases)
     night.pending_events.delete_before(night.splits.end)
     night.mlflow.end(night.mlflow_run)

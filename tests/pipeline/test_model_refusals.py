@@ -62,7 +62,7 @@ def test_a_re_ranker_that_ranks_worse_than_retrieval_is_refused_and_the_old_rele
     assert said.summary("metrics")["champion"] == {"version": served, "cut": f"{tiny.day(7)}"}
     refused = {each["gate"] for each in said.summary("gates")["verdicts"] if not each["passed"]}
     assert {"reranked_beats_two_tower", "keeps_up_with_champion"} <= refused
-    run = said.tracking.client.get_run(said.run)
+    run = said.mlflow.client.get_run(said.mlflow_run)
     assert run.info.status == "FAILED"
     assert run.data.metrics["gate/reranked_beats_two_tower"] == 0
     assert run.data.metrics["gate/index_recall"] == 1

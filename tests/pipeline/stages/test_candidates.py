@@ -1,0 +1,53 @@
+"""Candidates are stored by id and read back in rows of the snapshot."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from contracts.schemas import DERIVED
+from pipeline.feature_assembly import FeatureSnapshot, read_catalog, read_snapshot
+from pipeline.run_context import RunContext
+from pipeline.stages.candidates import as_table, labelled_users, ranking_snapshot, read_candidates
+from tests.pipeline.handmade_lake import CUTOFF, Tower, handmade, whole
+
+EXAMPLES = [("u1", "d", 2), ("u2", "d", 1), ("gone", "a", 1)]
+
+
+@pytest.fixture
+def night(tmp_path: Path) -> RunContext:
+    night = handmade(tmp_path)
+    rows = [{"cut": CUTOFF, "user_id": user, "item_id": item, "label": label} for user, item, label in EXAMPLES]
+    night.overwrite("ranking_examples", whole(rows, DERIVED["ranking_examples"]))
+    return night
+
+
+def snapshot(night: RunContext) -> FeatureSnapshot:
+    return read_snapshot(night, read_catalog(night), CUTOFF, Tower())
+
+
+def test_users_with_a_label_and_a_vector_get_candidates(night: RunContext) -> None:
+    assert labelled_users(night, snapshot(night)).tolist() == [0, 1]
+
+
+def test_no_candidate_is_in_the_users_history_and_the_score_is_the_inner_product(night: RunContext) -> None:
+    found = snapshot(night)
+    pairs = ranking_snapshot(found, night.config.ranking, night.config.index).candidates(np.array([0, 1], np.int32))
+    users, items = found.users.ids[pairs.user_rows], found.items.ids[pairs.item_rows]
+    assert sorted(zip(users, items, strict=True)) == [("u1", "c"), ("u1", "d"), ("u2", "c"), ("u2", "d")]
+    products = (found.users.vectors[pairs.user_rows] * found.items.vectors[pairs.item_rows]).sum(axis=1)
+    np.testing.assert_allclose(pairs.retrieval_scores, products)
+
+
+def test_the_table_is_read_back_side_by_side_for_each_user(night: RunContext) -> None:
+    found = snapshot(night)
+    pairs = ranking_snapshot(found, night.config.ranking, night.config.index).candidates(np.array([0, 1], np.int32))
+    table = as_table(found, pairs)
+    assert table.columns == DERIVED["candidates"].names
+    night.overwrite("candidates", table.sample(fraction=1, shuffle=True, seed=7))
+    again = read_candidates(night, found)
+    order = np.lexsort((pairs.item_rows, pairs.user_rows))
+    assert again.user_rows.tolist() == pairs.user_rows[order].tolist()
+    assert again.item_rows.tolist() == pairs.item_rows[order].tolist()
+    assert again.sources.tolist() == pairs.sources[order].tolist()
+    assert again.retrieval_scores.tolist() == pairs.retrieval_scores[order].tolist()

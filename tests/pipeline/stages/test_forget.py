@@ -1,0 +1,55 @@
+"""Opted-out users leave every partition of every table that holds user ids, and no other row does."""
+
+from datetime import timedelta
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from contracts.schemas import DERIVED
+from pipeline.run_context import RunContext
+from pipeline.stages.forget import USER_TABLES, remove_users
+from tests.pipeline.handmade_lake import DAY, handmade
+
+
+@pytest.fixture
+def night(tmp_path: Path) -> RunContext:
+    return handmade(tmp_path)
+
+
+def users(night: RunContext, table: str) -> set[str]:
+    return set(night.lake.scan(table, DAY).collect()["user_id"])
+
+
+def test_tables_of_items_hold_no_user() -> None:
+    assert set(DERIVED) - set(USER_TABLES) == {"item_features"}
+
+
+def test_a_users_rows_leave_and_are_counted(night: RunContext) -> None:
+    assert remove_users(night, "events", ["u1"]) == 4
+    assert users(night, "events") == {"u2", "u3"}
+    assert remove_users(night, "events", ["u1"]) == 0, "a second run finds none"
+
+
+def test_every_day_of_a_table_is_rewritten(night: RunContext) -> None:
+    rows = night.lake.scan("user_features", DAY).collect()
+    night.lake.overwrite("user_features", DAY - timedelta(days=1), rows)
+    assert remove_users(night, "user_features", ["u1"]) == 2
+    days = night.lake.partitions("user_features")
+    assert [night.lake.dataset("user_features", day).count_rows() for day in days] == [0, 0]
+
+
+def test_a_table_without_the_user_is_not_rewritten(night: RunContext) -> None:
+    before = night.lake.current("events", DAY)
+    assert remove_users(night, "events", ["nobody"]) == 0
+    assert night.lake.current("events", DAY) == before
+
+
+def test_ids_that_an_earlier_version_kept_with_blanks_are_found(night: RunContext) -> None:
+    rows = night.lake.scan("user_features", DAY).collect()
+    night.overwrite("user_features", rows.with_columns(pl.lit(" u1 ").alias("user_id")))
+    assert remove_users(night, "user_features", ["u1"]) == 1
+
+
+def test_a_table_that_no_night_wrote_has_no_rows(night: RunContext) -> None:
+    assert remove_users(night, "candidates", ["u1"]) == 0

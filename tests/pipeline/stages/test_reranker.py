@@ -1,0 +1,31 @@
+"""The labels of the re-ranker's pairs, and the cutoffs that have nothing to train on."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+from contracts.schemas import DERIVED
+from pipeline.feature_assembly import read_catalog, read_snapshot
+from pipeline.stages.reranker import file_name, labelled_pairs, labels_of
+from tests.pipeline.handmade_lake import CUTOFF, Tower, handmade, whole
+from tests.ranking.worlds import pairs
+
+EXAMPLES = [("u1", "d", 2), ("u2", "c", 1), ("u2", "later", 1), ("gone", "a", 2)]
+
+
+def test_a_save_is_two_a_click_one_and_the_rest_zero(tmp_path: Path) -> None:
+    night = handmade(tmp_path)
+    rows = [{"cut": CUTOFF, "user_id": user, "item_id": item, "label": label} for user, item, label in EXAMPLES]
+    night.overwrite("ranking_examples", whole(rows, DERIVED["ranking_examples"]))
+    snapshot = read_snapshot(night, read_catalog(night), CUTOFF, Tower())
+    candidates = pairs((0, 2), (0, 3), (1, 2), (1, 3))  # u1 and u2 with c and d
+    assert labels_of(night, snapshot, candidates).tolist() == [0, 2, 1, 0]
+
+
+def test_a_cutoff_without_a_tower_has_no_pairs(tmp_path: Path) -> None:
+    night = handmade(tmp_path / "lake")
+    (tmp_path / "towers").mkdir()
+    assert len(labelled_pairs(night, read_catalog(night), tmp_path / "towers", CUTOFF).labels) == 0
+
+
+def test_the_file_of_a_re_ranker_is_named_after_its_cutoff() -> None:
+    assert file_name(datetime(2017, 3, 1, tzinfo=UTC)) == "cut=2017-03-01T00.txt"
