@@ -63,10 +63,10 @@ REQUIRED = {
 }
 INCOMING = {"events": EVENTS, "items": ITEMS, "users": USERS, "opt_outs": OPT_OUTS}
 
-LANDED_EVENTS = EVENTS.append(pa.field(c.LANDED_AT, INSTANT))
+INGESTED_EVENTS = EVENTS.append(pa.field(c.LANDED_AT, INSTANT))
 """Events as they lie in the landing zone: with the instant they arrived."""
 
-QUARANTINE = LANDED_EVENTS.append(pa.field(c.REASON, pa.string()))
+QUARANTINE = INGESTED_EVENTS.append(pa.field(c.REASON, pa.string()))
 SESSIONS = EVENTS.append(pa.field("session_started_at", INSTANT))
 """One row an event, `session_id` never null."""
 

@@ -12,7 +12,7 @@ from contracts import columns as c
 from contracts.errors import TooManyBadRows
 from contracts.ids import BLANKS, CONTROL, MAX_ID_LENGTH, WRITTEN_AS_FLOAT
 from contracts.instants import CLOCK_SKEW, EARLIEST
-from contracts.schemas import EVENTS, ITEMS, LANDED_EVENTS, QUARANTINE
+from contracts.schemas import EVENTS, INGESTED_EVENTS, ITEMS, QUARANTINE
 from features.conform import conform
 from features.event_filters import without_users
 from features.time_cutoffs import instant
@@ -45,7 +45,7 @@ def with_reason(
     holds them. A row without `event_id` gets one that is derived from its content. Blanks around ids and actions are
     stripped, and an item gets the catalogue's own spelling (`7` where the catalogue has `7` and the event `7.0`).
     """
-    landed = _with_event_id(without_users(_stripped(conform(landed_events, LANDED_EVENTS)), opted_out_users))
+    landed = _with_event_id(without_users(_stripped(conform(landed_events, INGESTED_EVENTS)), opted_out_users))
     known_items = _spelled(conform(items, ITEMS))
     checked = (
         landed.withColumn(c.REASON, _own_reason(instant(as_of)))

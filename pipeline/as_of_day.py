@@ -41,7 +41,7 @@ class Outlier:
     """The last day with a count near the typical one."""
     holdout_days: int
 
-    def told(self) -> str:
+    def message(self) -> str:
         """What is wrong, and both ways on."""
         return (
             f"the last day with an event, {self.day}, is an outlier: {self.events:,} events against "
@@ -72,7 +72,7 @@ def outlier_in(home: Lake, settings: Settings) -> Outlier | None:
 
     Posted events that no night has landed yet count for their days: a day may have landed by its first minutes alone.
     """
-    counts = landed_counts(home)
+    counts = events_per_day(home)
     if not outlier_of(counts, settings.holdout_days):
         return None
     pending, last = EventStore(settings.events_dsn).rows()[c.TIMESTAMP].to_pylist(), max(counts)
@@ -89,20 +89,20 @@ def day_of_night(home: Lake, as_of: date | None, settings: Settings) -> date:
     `UnreadableInput` for a day with no event before it or in the future.
     """
     home.require()
-    return _checked(home, as_of, last_day(home).date(), settings)
+    return _checked(home, as_of, end_of_last_day(home).date(), settings)
 
 
 def day_of_backtest(home: Lake, as_of: date | None, settings: Settings) -> date:
     """The asked day, else the last midnight that the events reach. Raises what `day_of_night` raises."""
     home.require()
-    return _checked(home, as_of, last_midnight(home).date(), settings)
+    return _checked(home, as_of, start_of_last_day(home).date(), settings)
 
 
 def _checked(home: Lake, as_of: date | None, default: date, settings: Settings) -> date:
-    counts = landed_counts(home)
+    counts = events_per_day(home)
     if as_of is None:
         if outlier := outlier_in(home, settings):
-            raise OutlierDay(f"{home.url}: {outlier.told()}")
+            raise OutlierDay(f"{home.url}: {outlier.message()}")
         return default
     first, last = min(counts) + ONE_DAY, max(max(counts), datetime.now(UTC).date()) + ONE_DAY
     if not first <= as_of <= last:
@@ -111,20 +111,20 @@ def _checked(home: Lake, as_of: date | None, default: date, settings: Settings) 
     return as_of
 
 
-def landed_counts(home: Lake) -> dict[date, int]:
+def events_per_day(home: Lake) -> dict[date, int]:
     """Usable events of each day that has any. Raises `UnreadableInput` where none has."""
     days = usable_events(home).group_by(pl.col(c.TIMESTAMP).dt.date().alias("day")).len().collect()
     if days.is_empty():
-        last_day(home)  # raises, with what a usable event is
+        end_of_last_day(home)  # raises, with what a usable event is
     return dict(days.iter_rows())
 
 
-def last_day(home: Lake) -> datetime:
+def end_of_last_day(home: Lake) -> datetime:
     """The midnight that ends the last day with an event: the night that sees everything."""
-    return last_midnight(home) + timedelta(days=1)
+    return start_of_last_day(home) + timedelta(days=1)
 
 
-def last_midnight(home: Lake) -> datetime:
+def start_of_last_day(home: Lake) -> datetime:
     """The last midnight that the events reach: what comes after it is a day cut short."""
     return latest_timestamp(home).replace(hour=0, minute=0, second=0, microsecond=0)
 

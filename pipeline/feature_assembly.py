@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from contracts import Flag, SubjectType
 from contracts import columns as c
 from contracts.opt_out_flags import opted_out
-from pipeline.ingestion import landed_users
+from pipeline.ingestion import read_users
 from pipeline.ingestion.item_catalogue import known_items, without_opted_out_creators
 from pipeline.run_context import RunContext
 from ranking.feature_arrays import Floats, Hours, Ids, Items, Rows, Users, ids_of
@@ -73,7 +73,7 @@ class CatalogSnapshot:
 
 def read_catalog(night: RunContext) -> CatalogSnapshot:
     """The ingested items and users of a lake."""
-    named, users = known_items(night.home, night.opt_outs), landed_users(night.home.url)
+    named, users = known_items(night.home, night.opt_outs), read_users(night.home.url)
     items = without_opted_out_creators(named, night.opt_outs)
     return CatalogSnapshot(
         items,

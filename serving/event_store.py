@@ -47,7 +47,7 @@ from contracts import Action
 from contracts import columns as c
 from contracts.errors import EventStoreUnavailable
 from contracts.ids import spellings
-from contracts.schemas import EVENTS, LANDED_EVENTS
+from contracts.schemas import EVENTS, INGESTED_EVENTS
 from serving.sql_store import Instant, SqlStore, batched, upsert
 
 METADATA = MetaData()
@@ -85,7 +85,7 @@ ROWS_PER_BATCH = 50_000
 
 @dataclass(frozen=True)
 class PendingBatch:
-    """Rows that go to the landing zone together, in `contracts.schemas.LANDED_EVENTS`."""
+    """Rows that go to the landing zone together, in `contracts.schemas.INGESTED_EVENTS`."""
 
     name: str
     rows: pa.Table
@@ -209,10 +209,10 @@ class EventStore(SqlStore):
             return connection.execute(delete(PENDING).where(included)).rowcount
 
     def _table(self, condition: ColumnElement[bool]) -> pa.Table:
-        query = select(*(PENDING.c[name] for name in LANDED_EVENTS.names)).where(condition)
+        query = select(*(PENDING.c[name] for name in INGESTED_EVENTS.names)).where(condition)
         with self._transaction() as connection:
             rows = connection.execute(query.order_by(PENDING.c.landed_at, PENDING.c.event_id)).mappings().all()
-        return pa.Table.from_pylist([_without_key(row) for row in rows], schema=LANDED_EVENTS)
+        return pa.Table.from_pylist([_without_key(row) for row in rows], schema=INGESTED_EVENTS)
 
 
 WITHOUT_ID = "\x01"

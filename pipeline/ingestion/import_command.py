@@ -17,17 +17,17 @@ from contracts.errors import UnreadableInput
 from contracts.ids import CONTROL
 from contracts.instants import CLOCK_SKEW
 from contracts.schemas import INCOMING, ITEMS
-from pipeline.as_of_day import last_day, outlier_in
+from pipeline.as_of_day import end_of_last_day, outlier_in
 from pipeline.console import console
 from pipeline.ingestion import (
     ImportRequest,
     ImportSummary,
     Incoming,
     import_files,
-    land,
-    landed_files,
-    landed_items,
+    ingested_files,
     read_import,
+    read_items,
+    store_batch,
 )
 from pipeline.ingestion.readers import ReadTable
 from pipeline.lake import Lake
@@ -77,7 +77,7 @@ def warn_of_outlier(home: Lake) -> None:
     """Say at once what would stop the next night."""
     outlier = outlier_in(home, Settings(lake=home.url))
     if outlier:
-        console.print(f"warning: {outlier.told()}")
+        console.print(f"warning: {outlier.message()}")
 
 
 def report_refusals(home: Lake, landed_at: datetime, new: Sequence[str]) -> None:
@@ -105,7 +105,7 @@ def report_refusals(home: Lake, landed_at: datetime, new: Sequence[str]) -> None
 def day_to_check(home: Lake) -> date:
     """The day whose night sees every usable event; where no event is usable, tomorrow."""
     try:
-        return last_day(home).date()
+        return end_of_last_day(home).date()
     except UnreadableInput:
         return (datetime.now(UTC) + timedelta(days=1)).date()
 
@@ -150,8 +150,8 @@ def refused_events(incoming: Incoming, home: Lake) -> dict[Reason, int]:
     now = datetime.now(UTC)
     spark = features.spark(Settings())
     with tempfile.TemporaryDirectory(prefix="tastefeed-") as folder:
-        new = [land("events", frame, folder, now).path for frame in incoming.frames("events")]
-        landed = [home.address(path) for path in landed_files(home.url, "events")]
+        new = [store_batch("events", frame, folder, now).path for frame in incoming.frames("events")]
+        landed = [home.address(path) for path in ingested_files(home.url, "events")]
         rows = spark.read.parquet(*new, *landed)
         checked = features.with_reason(
             rows, _items(spark, incoming, home), as_of=now + CLOCK_SKEW, opted_out_users=_nobody(spark)
@@ -161,7 +161,7 @@ def refused_events(incoming: Incoming, home: Lake) -> dict[Reason, int]:
 
 
 def _items(spark: "SparkSession", incoming: Incoming, home: Lake) -> "DataFrame":
-    items = pl.concat([landed_items(home.url), *incoming.frames("items")])
+    items = pl.concat([read_items(home.url), *incoming.frames("items")])
     if items.is_empty():
         ids = pl.concat([frame.select(c.ITEM_ID) for frame in incoming.frames("events")]).drop_nulls().unique()
         items = pl.concat([pl.DataFrame(schema=pl.Schema(ITEMS)), ids], how="diagonal")

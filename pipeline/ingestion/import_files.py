@@ -20,7 +20,7 @@ from contracts.schemas import INCOMING
 from pipeline.ingestion.deskdrop import from_deskdrop
 from pipeline.ingestion.id_casts import is_placeholder
 from pipeline.ingestion.import_report import ImportSummary
-from pipeline.ingestion.landing_zone import items_of, land, landed_items
+from pipeline.ingestion.landing_zone import items_of, read_items, store_batch
 from pipeline.ingestion.movielens import from_movielens
 from pipeline.ingestion.name_mapping import NO_MAPPING, NameMapping
 from pipeline.ingestion.readers import ImportRequest, Incoming, ReadTable, from_files, to_arrow
@@ -63,7 +63,7 @@ def import_files(
         _required(opt_out_store).load(read.opt_outs)
     incoming = read.incoming
     erased = _erased(erasures, incoming)
-    batches = tuple(land(table.table, table.frame, lake_root, landed_at, erased) for table in incoming.tables)
+    batches = tuple(store_batch(table.table, table.frame, lake_root, landed_at, erased) for table in incoming.tables)
     return ImportSummary(
         request.source,
         incoming.rows_read,
@@ -174,7 +174,7 @@ def check_embeddings(items: Sequence[ReadTable], lake_root: str | Path) -> None:
         new = _lengths(read.frame)
         if new.is_empty():
             continue
-        kept = _lengths(landed_items(lake_root)).join(new, on=c.ITEM_ID, how="anti")
+        kept = _lengths(read_items(lake_root)).join(new, on=c.ITEM_ID, how="anti")
         length, other = new["length"][0], kept.filter(pl.col("length") != new["length"][0])
         if len(other):
             raise SchemaMismatch(

@@ -9,7 +9,7 @@ from contracts import columns as c
 from contracts.ids import WRITTEN_AS_FLOAT
 from contracts.opt_out_flags import UNREADABLE, opted_out
 from contracts.schemas import ITEMS
-from pipeline.ingestion.landing_zone import landed_files, landed_items, usable_events
+from pipeline.ingestion.landing_zone import ingested_files, read_items, usable_events
 from pipeline.lake import Lake
 
 if TYPE_CHECKING:
@@ -21,15 +21,15 @@ def catalogue(home: Lake, opt_outs: OptOutReader) -> pl.DataFrame:
     return without_opted_out_creators(known_items(home, opt_outs), opt_outs)
 
 
-def read_landed_items(spark: "SparkSession", home: Lake, opt_outs: OptOutReader) -> "DataFrame":
+def read_catalogue(spark: "SparkSession", home: Lake, opt_outs: OptOutReader) -> "DataFrame":
     """The catalogue as a Spark frame."""
     return spark.createDataFrame(catalogue(home, opt_outs).to_arrow())
 
 
 def known_items(home: Lake, opt_outs: OptOutReader) -> pl.DataFrame:
     """The landed items by id; where no items table has ever landed, the items that the landed events name."""
-    if landed_files(home.url, "items"):
-        return landed_items(home.url)
+    if ingested_files(home.url, "items"):
+        return read_items(home.url)
     return items_of_events(home, opt_outs)
 
 

@@ -51,12 +51,12 @@ class Batch:
     erased: int = 0
 
 
-def landed_schema(table: str) -> pa.Schema:
+def landing_schema(table: str) -> pa.Schema:
     """A contract table's schema with `landed_at`, as it lies in the landing zone."""
     return INCOMING[table].append(pa.field(c.LANDED_AT, INSTANT))
 
 
-def land(
+def store_batch(
     table: str,
     frame: pl.DataFrame,
     lake_root: str | Path,
@@ -76,35 +76,35 @@ def land(
     kept = _without(frame, table, named) if named.any() else frame
     if is_new or table != "events":
         stamped = kept.with_columns(pl.lit(landed_at, pl.Datetime("us", "UTC")).alias(c.LANDED_AT))
-        _write_whole(fs, path, to_arrow(stamped, landed_schema(table)))
+        _write_whole(fs, path, to_arrow(stamped, landing_schema(table)))
     return Batch(table, path, len(kept), is_new, int(named.sum()))
 
 
-def landed_files(lake_root: str | Path, table: str) -> list[str]:
+def ingested_files(lake_root: str | Path, table: str) -> list[str]:
     """The whole files of a table."""
     fs, folder = _folder(lake_root, table)
     return sorted(path for path in fs.glob(f"{folder}/*.parquet") if not _name(path).startswith("."))
 
 
-def landed_items(lake_root: str | Path) -> pl.DataFrame:
+def read_items(lake_root: str | Path) -> pl.DataFrame:
     """The catalogue: for each `item_id` its row in the batch that landed last. Columns of `schemas.ITEMS`."""
     return _newest(lake_root, "items", c.ITEM_ID)
 
 
-def landed_users(lake_root: str | Path) -> pl.DataFrame:
+def read_users(lake_root: str | Path) -> pl.DataFrame:
     """What is known of users: for each `user_id` its row in the batch that landed last. Columns of `schemas.USERS`."""
     return _newest(lake_root, "users", c.USER_ID)
 
 
 def event_files(home: Lake) -> list[str]:
     """The landed event files. Raises `UnreadableInput` on an empty landing zone."""
-    files = landed_files(home.url, "events")
+    files = ingested_files(home.url, "events")
     if not files:
         raise UnreadableInput(f"{home.url}: no events have landed; run `tastefeed import --events FILE` first")
     return files
 
 
-def read_landed_events(spark: "SparkSession", home: Lake) -> "DataFrame":
+def read_ingested_events(spark: "SparkSession", home: Lake) -> "DataFrame":
     """Every landed event, as it came."""
     return spark.read.parquet(*(home.address(file) for file in event_files(home)))
 
@@ -132,7 +132,7 @@ def fingerprint(files: Sequence[str]) -> str:
     return hashlib.sha256("\n".join(sorted(file.rsplit("/", 1)[-1] for file in files)).encode()).hexdigest()[:12]
 
 
-def erase(lake_root: str | Path, user_ids: Iterable[str]) -> dict[str, int]:
+def erase_rows(lake_root: str | Path, user_ids: Iterable[str]) -> dict[str, int]:
     """Rewrite each file that holds rows of these users without them; rows removed, by table.
 
     A rewritten file keeps its name, so that importing the same file again does not bring anybody back.
@@ -141,16 +141,16 @@ def erase(lake_root: str | Path, user_ids: Iterable[str]) -> dict[str, int]:
     return {table: _erase_table(lake_root, table, gone) for table in ("events", "users")}
 
 
-def unname_creators(lake_root: str | Path, user_ids: Iterable[str]) -> int:
+def remove_creator_names(lake_root: str | Path, user_ids: Iterable[str]) -> int:
     """Take the names of these users out of the landed items that they created. Returns how many rows named them."""
     return _erase_table(lake_root, "items", sorted(set(user_ids)))
 
 
-def landed_creators(lake_root: str | Path) -> dict[str, set[str]]:
+def items_by_creator(lake_root: str | Path) -> dict[str, set[str]]:
     """The items of each creator that any landed batch names, also one that a later batch replaces."""
     fs, _ = _folder(lake_root, "items")
     made: dict[str, set[str]] = {}
-    for path in landed_files(lake_root, "items"):
+    for path in ingested_files(lake_root, "items"):
         for creator, items in items_of(pl.DataFrame(_read(fs, path, [c.ITEM_ID, c.CREATOR_ID]))).items():
             made.setdefault(creator, set()).update(items)
     return made
@@ -167,14 +167,14 @@ def items_of(items: pl.DataFrame, creators: Collection[str] | None = None) -> di
 def _erase_table(lake_root: str | Path, table: str, gone: list[str]) -> int:
     fs, folder = _folder(lake_root, table)
     _sweep(fs, folder)
-    return sum(_erase_file(fs, path, table, gone) for path in landed_files(lake_root, table))
+    return sum(_erase_file(fs, path, table, gone) for path in ingested_files(lake_root, table))
 
 
 def _erase_file(fs: AbstractFileSystem, path: str, table: str, gone: list[str]) -> int:
     hits = _naming(pl.DataFrame(_read(fs, path, [PERSON[table]])), table, gone)
     if hits.any():
         kept = _without(pl.DataFrame(_read(fs, path)), table, hits)
-        _write_whole(fs, path, to_arrow(kept, landed_schema(table)))
+        _write_whole(fs, path, to_arrow(kept, landing_schema(table)))
     return int(hits.sum())
 
 
@@ -200,8 +200,8 @@ def valid_id(name: str) -> pl.Expr:
 
 def _newest(lake_root: str | Path, table: str, key: str) -> pl.DataFrame:
     fs, _ = _folder(lake_root, table)
-    wanted = landed_schema(table)
-    batches = [pl.DataFrame(_read(fs, path)) for path in landed_files(lake_root, table)]
+    wanted = landing_schema(table)
+    batches = [pl.DataFrame(_read(fs, path)) for path in ingested_files(lake_root, table)]
     rows = pl.concat([pl.DataFrame(schema=pl.Schema(wanted)), *batches]).with_columns(valid_id(key))
     last = rows.sort(c.LANDED_AT, maintain_order=True).unique(key, keep="last", maintain_order=True)
     return last.filter(pl.col(key).is_not_null()).drop(c.LANDED_AT).sort(key)

@@ -21,7 +21,7 @@ VERSIONS_AT_ONCE = 1000
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")  # of a bar for each file
 
 
-def forget_words(
+def forget_creators(
     lake: Lake, tracking: MlflowLogger, creators: Collection[str], former_creators: Collection[str] = ()
 ) -> int:
     """Forget these creators in every copy. Returns how many models were changed."""

@@ -12,7 +12,7 @@ from contracts import Flag, OptOut, Settings, SubjectType
 from contracts import columns as c
 from contracts.errors import LakeMissing, OptOutStoreUnavailable
 from contracts.ids import spellings
-from pipeline.ingestion import landed_files
+from pipeline.ingestion import ingested_files
 from pipeline.lake import Lake
 from pipeline.privacy.opt_out_backup import Backup, backups, keep_backup, last_backup
 from serving.event_store import user_hash
@@ -127,7 +127,7 @@ class OptOutLake:
     def _landed_users(self) -> list[str]:
         users: set[str] = set()
         for table in ("events", "users"):
-            for path in landed_files(self.home.url, table):
+            for path in ingested_files(self.home.url, table):
                 with self.home.fs.open(path, "rb") as file:
                     column = pq.read_table(file, columns=[c.USER_ID])[c.USER_ID]
                 users.update(pc.unique(column.drop_null()).cast(pa.string()).to_pylist())

@@ -10,9 +10,9 @@ import polars as pl
 import features
 from contracts import Reason
 from contracts import columns as c
-from pipeline.ingestion import land
-from pipeline.ingestion.item_catalogue import read_landed_items
-from pipeline.ingestion.landing_zone import event_files, fingerprint, read_landed_events
+from pipeline.ingestion import store_batch
+from pipeline.ingestion.item_catalogue import read_catalogue
+from pipeline.ingestion.landing_zone import event_files, fingerprint, read_ingested_events
 from pipeline.run_context import RunContext, Summary
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def land_pending(night: RunContext) -> None:
     """Move the events that were posted to the server into the landing zone."""
     while batch := night.pending_events.drain():
         rows = pl.DataFrame(batch.rows).drop(c.LANDED_AT)
-        land("events", rows, night.home.url, datetime.now(UTC))
+        store_batch("events", rows, night.home.url, datetime.now(UTC))
         night.pending_events.mark_ingested(batch.name)
 
 
@@ -70,8 +70,8 @@ def checked_events(night: RunContext) -> Checked:
     unreadable = night.unreadable_users()
     # cached: the counts and both tables are computed from it
     checked = features.with_reason(
-        read_landed_events(night.spark, night.home),
-        read_landed_items(night.spark, night.home, night.opt_outs),
+        read_ingested_events(night.spark, night.home),
+        read_catalogue(night.spark, night.home, night.opt_outs),
         as_of=night.splits.end,
         opted_out_users=unreadable,
     ).cache()

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import features
 from contracts import columns as c
-from pipeline.ingestion.item_catalogue import read_landed_items
+from pipeline.ingestion.item_catalogue import read_catalogue
 from pipeline.run_context import RunContext, Summary
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def ranking_examples(night: RunContext) -> "DataFrame":
 
 def ingested_items(night: RunContext) -> "DataFrame":
     """The catalogue as a Spark frame."""
-    return read_landed_items(night.spark, night.home, night.opt_outs)
+    return read_catalogue(night.spark, night.home, night.opt_outs)
 
 
 def count_rows(night: RunContext, name: str) -> Summary:

@@ -15,8 +15,8 @@ from contracts import Flag, SubjectType
 from contracts import columns as c
 from contracts.opt_out_flags import UNREADABLE
 from contracts.schemas import DERIVED
-from pipeline.ingestion import erase, landed_creators, unname_creators
-from pipeline.privacy.lake_erasure import forget_words
+from pipeline.ingestion import erase_rows, items_by_creator, remove_creator_names
+from pipeline.privacy.lake_erasure import forget_creators
 from pipeline.privacy.opt_out_lake import OptOutLake
 from pipeline.run_context import RunContext, Summary
 from serving.privacy.release_erasure import erase_users
@@ -35,15 +35,15 @@ def forget(night: RunContext) -> Summary:
     unreadable = night.opt_outs.subjects(SubjectType.USER, UNREADABLE)
     erased = night.opt_outs.subjects(SubjectType.USER, (Flag.ERASURE,))
     night.opt_out_service.reconcile()
-    made = landed_creators(night.home.url) if unreadable else {}
+    made = items_by_creator(night.home.url) if unreadable else {}
     named = made.keys() & unreadable
     opt_outs.withhold({creator: made[creator] for creator in named & erased})
-    models = forget_words(night.lake, night.mlflow, named, unreadable)
+    models = forget_creators(night.lake, night.mlflow, named, unreadable)
     revised = erase_users(
         night.releases, unreadable, night.opt_outs.subjects(SubjectType.CREATOR, (Flag.RECOMMENDATION,))
     )
-    landed = erase(night.home.url, erased) if erased else {}
-    unnamed = unname_creators(
+    landed = erase_rows(night.home.url, erased) if erased else {}
+    unnamed = remove_creator_names(
         night.home.url, named & erased
     )  # last: a night that is killed before this line finds them again
     return {

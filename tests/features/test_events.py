@@ -6,7 +6,7 @@ import pytest
 from contracts import Reason
 from contracts.errors import TooManyBadRows
 from contracts.ids import is_id, read_id
-from contracts.schemas import EVENTS, LANDED_EVENTS, QUARANTINE
+from contracts.schemas import EVENTS, INGESTED_EVENTS, QUARANTINE
 from features import accept, bad_share, quarantine_counts, validate
 from pipeline.ingestion.readers import conform
 from serving.event_store import EventStore
@@ -18,7 +18,7 @@ def landed(table, hours):
 
     def build(*given):
         good = {"user_id": "ana", "item_id": "x", "action": "click", "timestamp": hours(-1), "landed_at": hours(-1)}
-        return table(LANDED_EVENTS, [good | row for row in given])
+        return table(INGESTED_EVENTS, [good | row for row in given])
 
     return build
 

@@ -12,7 +12,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from contracts.errors import TastefeedError
-from pipeline.ingestion import ImportRequest, import_files, landed_files
+from pipeline.ingestion import ImportRequest, import_files, ingested_files
 from tests.fuzz.examples import many
 from tests.strategies import Row, as_csv, rows
 
@@ -62,7 +62,9 @@ def test_no_row_of_a_whole_file_is_lost_or_counted_twice(lake, table, delimiter,
 
 def test_every_row_is_ingested_once(lake):
     """After all of them: as many rows as ids."""
-    ids = pl.concat([pl.read_parquet(file, columns=["event_id"]) for file in landed_files(lake, "events")])["event_id"]
+    ids = pl.concat([pl.read_parquet(file, columns=["event_id"]) for file in ingested_files(lake, "events")])[
+        "event_id"
+    ]
     assert ids.null_count() == 0
     assert ids.n_unique() == len(ids)
 

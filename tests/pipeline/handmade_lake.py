@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from contracts import Settings
 from contracts.schemas import DERIVED, EVENTS, ITEMS, USERS
-from pipeline.ingestion.landing_zone import land
+from pipeline.ingestion.landing_zone import store_batch
 from pipeline.run_context import RunContext, open_run_context
 
 DAY = date(2017, 3, 8)
@@ -68,8 +68,8 @@ class Tower:
 
 def handmade(lake: Path) -> RunContext:
     """The night of `DAY` on a new lake with every table that a snapshot of the cutoff reads."""
-    land("items", whole(ITEM_ROWS, ITEMS), lake, END)
-    land("users", whole(USER_ROWS, USERS), lake, END)
+    store_batch("items", whole(ITEM_ROWS, ITEMS), lake, END)
+    store_batch("users", whole(USER_ROWS, USERS), lake, END)
     night = open_run_context(str(lake), DAY, Settings(label_weeks=1))
     night.opt_outs.create()
     events = [

@@ -49,9 +49,9 @@ def test_one_event_of_a_wrong_year_is_an_outlier() -> None:
     found = outlier_of(days(*[12] * 30) | {TODAY: 1}, 7)
     assert found is not None
     assert (found.day, found.events, found.typical_events, found.typical_day) == (TODAY, 1, 12, date(2024, 4, 30))
-    assert f"{TODAY}, is an outlier: 1 events against 12 on a typical day" in found.told()
-    assert "--as-of 2024-05-01" in found.told()
-    assert f"--as-of {TODAY + timedelta(days=1)}" in found.told()
+    assert f"{TODAY}, is an outlier: 1 events against 12 on a typical day" in found.message()
+    assert "--as-of 2024-05-01" in found.message()
+    assert f"--as-of {TODAY + timedelta(days=1)}" in found.message()
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ from contracts.schemas import DERIVED
 from models.two_tower import load as load_tower_folder
 from models.two_tower.exported import FORMAT
 from models.two_tower.vocabulary import Vocabularies
-from pipeline.ingestion import land, landed_items
+from pipeline.ingestion import read_items, store_batch
 from serving.privacy.consent import excluded_items
 from serving.privacy.opt_out_service import OptOutService
 from serving.privacy.opt_out_store import OptOutStore
@@ -63,7 +63,7 @@ def forgotten(crossed: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     for user, flag in ((PERSONAL, "personalization"), (ERASED, "erasure"), (SILENT, "training")):
         assert tiny.tastefeed_here("opt-out", "set", "user", user, flag, "--lake", lake).returncode == 0
     assert tiny.tastefeed_here("opt-out", "set", "item", "item-59", "recommendation", "--lake", lake).returncode == 0
-    land("events", pl.DataFrame(drained.rows).drop("landed_at"), lake, datetime.now(UTC))
+    store_batch("events", pl.DataFrame(drained.rows).drop("landed_at"), lake, datetime.now(UTC))
     pending.mark_ingested(drained.name)
     night = tiny.tastefeed("nightly", "--lake", lake, "--as-of", tiny.day(1))
     assert night.returncode == 0, night.stdout[-3000:] + night.stderr[-3000:]
@@ -171,7 +171,7 @@ def test_importing_the_same_files_again_brings_nothing_back(forgotten: Path, tmp
         assert "rows or names of people who asked for erasure" in done.stdout
         assert ERASED not in done.stdout
     assert not [path for path in files(lake, "landing") if names_someone(path, ERASED)]
-    items = landed_items(lake)
+    items = read_items(lake)
     assert items.filter(item_id="item-41")["creator_id"].to_list() == [PERSONAL]
     assert items.filter(item_id="item-99")["creator_id"].to_list() == [None]
     assert "item-99" in OptOutStore.of(Settings(lake=str(lake))).active(None).items

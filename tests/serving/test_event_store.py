@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from contracts.errors import EventStoreUnavailable
-from contracts.schemas import LANDED_EVENTS
+from contracts.schemas import INGESTED_EVENTS
 from serving.event_store import EventStore
 from serving.sql_store import batched
 
@@ -39,7 +39,7 @@ def test_events_without_an_id_get_one_from_their_content(pending):
 def test_rows_are_the_contract_s(pending):
     pending.add([{**event("e1", "i1"), "position": 3, "propensity": 0.5}])
     table = pending.rows()
-    assert table.schema == LANDED_EVENTS
+    assert table.schema == INGESTED_EVENTS
     row = table.to_pylist()[0]
     assert (row["timestamp"], row["position"], row["propensity"], row["session_id"]) == (NOON, 3, 0.5, None)
     assert abs(row["landed_at"] - datetime.now(UTC)) < timedelta(seconds=5)

@@ -7,7 +7,7 @@ import pytest
 
 from contracts import Flag, OptOut, SubjectType
 from contracts.errors import SchemaMismatch, TastefeedError, UnknownOptOut, UnreadableInput
-from pipeline.ingestion import ImportRequest, ImportSummary, convert, import_files, landed_files
+from pipeline.ingestion import ImportRequest, ImportSummary, convert, import_files, ingested_files
 
 NOW = datetime(2017, 3, 1, tzinfo=UTC)
 EVENTS = "user_id,item_id,action,timestamp,mood\nu,i,save,2016-03-14,good\nu,j,click,2016-03-15,bad\n"
@@ -51,7 +51,7 @@ def test_what_an_import_says(files: Path) -> None:
         "events: 3 rows read, 3 landed",
         f"warning: {files}/events.csv: unknown columns left out: mood",
     ]
-    landed = pl.concat(pl.read_parquet(path) for path in landed_files(files / "lake", "events"))
+    landed = pl.concat(pl.read_parquet(path) for path in ingested_files(files / "lake", "events"))
     assert sorted(landed["user_id"]) == ["7", "u", "u"]
 
 

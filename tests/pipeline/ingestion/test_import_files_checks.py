@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from contracts.errors import SchemaMismatch, UnreadableInput
-from pipeline.ingestion import ImportRequest, ImportSummary, import_files, landed_items
+from pipeline.ingestion import ImportRequest, ImportSummary, import_files, read_items
 
 NOW = datetime(2017, 3, 1, tzinfo=UTC)
 HEADER = "user_id,item_id,action,timestamp\n"
@@ -26,21 +26,21 @@ def import_events(folder: Path, *users: str, share: float = 0.05, item: str = "i
 
 def test_embeddings_of_another_length_are_refused_and_the_lake_is_as_before(tmp_path: Path) -> None:
     import_items(tmp_path, '{"item_id": "a", "embedding": [1, 2, 3]}', '{"item_id": "n"}')
-    before = landed_items(tmp_path / "lake")
+    before = read_items(tmp_path / "lake")
     with pytest.raises(SchemaMismatch) as error:
         import_items(tmp_path, '{"item_id": "b", "embedding": [1, 2, 3, 4]}')
     assert str(error.value) == (
         f"{tmp_path}/items.jsonl: embedding: vectors have length 4, those of 1 items in the lake have length 3; "
         "use the same model, or import every item again in one file"
     )
-    assert landed_items(tmp_path / "lake").equals(before)
+    assert read_items(tmp_path / "lake").equals(before)
 
 
 def test_a_new_model_may_replace_every_embedding(tmp_path: Path) -> None:
     import_items(tmp_path, '{"item_id": "a", "embedding": [1, 2, 3]}', '{"item_id": "n"}')
     import_items(tmp_path, '{"item_id": "b"}', day=2)
     import_items(tmp_path, '{"item_id": "a", "embedding": [1, 2]}', '{"item_id": "b", "embedding": [3, 4]}', day=3)
-    assert landed_items(tmp_path / "lake")["embedding"].list.len().to_list() == [2, 2, None]
+    assert read_items(tmp_path / "lake")["embedding"].list.len().to_list() == [2, 2, None]
 
 
 @pytest.mark.parametrize(

@@ -11,10 +11,10 @@ from contracts.opt_out_flags import OptOut, SubjectType
 from contracts.schemas import INCOMING, ITEMS
 from features import validate
 from features.event_filters import OPTED_OUT_USERS
-from pipeline.as_of_day import last_day
-from pipeline.ingestion import land
+from pipeline.as_of_day import end_of_last_day
+from pipeline.ingestion import store_batch
 from pipeline.ingestion.item_catalogue import catalogue, items_of_events, known_items
-from pipeline.ingestion.landing_zone import read_landed_events, usable_events
+from pipeline.ingestion.landing_zone import read_ingested_events, usable_events
 from pipeline.lake import Lake
 from serving.privacy.opt_out_store import OptOutStore
 
@@ -49,7 +49,7 @@ def land_events(lake: Lake, *rows: tuple[str | None, str | None, str, int | date
         orient="row",
     )
     absent = pl.DataFrame(schema=pl.Schema(INCOMING["events"]))
-    land("events", pl.concat([absent, frame], how="diagonal"), lake.root, NOON + timedelta(hours=10))
+    store_batch("events", pl.concat([absent, frame], how="diagonal"), lake.root, NOON + timedelta(hours=10))
 
 
 def seen(items: pl.DataFrame) -> dict[str, datetime | None]:
@@ -86,7 +86,7 @@ def test_an_items_table_counts_alone(lake: Lake, opt_outs: OptOutStore) -> None:
     land_events(lake, ("u", "a", "click", 1), ("u", "b", "click", 1))
     assert set(seen(known_items(lake, opt_outs))) == {"a", "b"}
     items = pl.concat([pl.DataFrame(schema=pl.Schema(ITEMS)), pl.DataFrame({"item_id": ["a"]})], how="diagonal")
-    land("items", items, lake.root, NOON)
+    store_batch("items", items, lake.root, NOON)
     assert seen(known_items(lake, opt_outs)) == {"a": None}
 
 
@@ -120,7 +120,7 @@ def test_polars_and_spark_call_the_same_rows_usable(lake: Lake, opt_outs: OptOut
     land_events(lake, *rows)
     nobody = spark.createDataFrame(pl.DataFrame(schema=pl.Schema(OPTED_OUT_USERS)).to_arrow())
     items = spark.createDataFrame(catalogue(lake, opt_outs).to_arrow())
-    split = validate(read_landed_events(spark, lake), items, as_of=last_day(lake), opted_out_users=nobody)
+    split = validate(read_ingested_events(spark, lake), items, as_of=end_of_last_day(lake), opted_out_users=nobody)
     good = pl.DataFrame(split.events.toArrow()).select("user_id", "action", "timestamp")
     usable = usable_events(lake).select("user_id", "action", "timestamp").unique().collect()
     assert sorted(good.unique().iter_rows(), key=str) == sorted(usable.iter_rows(), key=str)

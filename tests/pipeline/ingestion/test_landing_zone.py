@@ -12,15 +12,15 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline.ingestion import (
-    erase,
-    land,
-    landed_creators,
-    landed_files,
-    landed_items,
-    landed_users,
-    unname_creators,
+    erase_rows,
+    ingested_files,
+    items_by_creator,
+    read_items,
+    read_users,
+    remove_creator_names,
+    store_batch,
 )
-from pipeline.ingestion.landing_zone import landed_schema
+from pipeline.ingestion.landing_zone import landing_schema
 from pipeline.ingestion.readers import conform
 
 MONDAY = datetime(2016, 3, 14, tzinfo=UTC)
@@ -43,61 +43,61 @@ def users(**regions: str) -> pl.DataFrame:
 
 
 def test_a_batch_is_one_zstd_file_with_the_contracts_types(tmp_path: Path) -> None:
-    batch = land("events", events("u"), tmp_path, MONDAY)
+    batch = store_batch("events", events("u"), tmp_path, MONDAY)
     assert Path(batch.path).parent == tmp_path / "landing" / "events"
     assert (batch.rows, batch.is_new) == (1, True)
     file = pq.ParquetFile(batch.path)
-    assert file.schema_arrow == landed_schema("events")
+    assert file.schema_arrow == landing_schema("events")
     assert file.metadata.row_group(0).column(0).compression == "ZSTD"
     assert pl.read_parquet(batch.path)["landed_at"].to_list() == [MONDAY]
 
 
 def test_the_same_events_land_once_and_keep_their_first_instant(tmp_path: Path) -> None:
-    first = land("events", events("u"), tmp_path, MONDAY)
-    again = land("events", events("u"), tmp_path, TUESDAY)
-    other = land("events", events("v"), tmp_path, TUESDAY)
+    first = store_batch("events", events("u"), tmp_path, MONDAY)
+    again = store_batch("events", events("u"), tmp_path, TUESDAY)
+    other = store_batch("events", events("v"), tmp_path, TUESDAY)
     assert (again.path, again.is_new) == (first.path, False)
-    assert landed_files(tmp_path, "events") == sorted([first.path, other.path])
+    assert ingested_files(tmp_path, "events") == sorted([first.path, other.path])
     assert pl.read_parquet(first.path)["landed_at"].to_list() == [MONDAY]
 
 
 def test_ids_that_landed_before_the_rule_are_read_by_it(tmp_path: Path) -> None:
-    land("items", items(**{" a ": "old", "b\0": "no id", "c" * 513: "no id", "d": "kept"}), tmp_path, MONDAY)
-    land("items", items(a="new"), tmp_path, TUESDAY)
-    assert landed_items(tmp_path).select("item_id", "title").rows() == [("a", "new"), ("d", "kept")]
+    store_batch("items", items(**{" a ": "old", "b\0": "no id", "c" * 513: "no id", "d": "kept"}), tmp_path, MONDAY)
+    store_batch("items", items(a="new"), tmp_path, TUESDAY)
+    assert read_items(tmp_path).select("item_id", "title").rows() == [("a", "new"), ("d", "kept")]
 
 
 def test_the_batch_that_landed_last_has_the_last_word(tmp_path: Path) -> None:
-    land("items", items(a="old", b="kept"), tmp_path, MONDAY)
-    land("items", items(a="new"), tmp_path, TUESDAY)
-    assert landed_items(tmp_path).select("item_id", "title").rows() == [("a", "new"), ("b", "kept")]
-    land("items", items(a="old", b="kept"), tmp_path, TUESDAY + timedelta(days=1))
-    assert landed_items(tmp_path)["title"].to_list() == ["old", "kept"]
-    assert len(landed_files(tmp_path, "items")) == 2
+    store_batch("items", items(a="old", b="kept"), tmp_path, MONDAY)
+    store_batch("items", items(a="new"), tmp_path, TUESDAY)
+    assert read_items(tmp_path).select("item_id", "title").rows() == [("a", "new"), ("b", "kept")]
+    store_batch("items", items(a="old", b="kept"), tmp_path, TUESDAY + timedelta(days=1))
+    assert read_items(tmp_path)["title"].to_list() == ["old", "kept"]
+    assert len(ingested_files(tmp_path, "items")) == 2
 
 
 def test_in_one_batch_the_last_row_counts_and_rows_without_id_do_not(tmp_path: Path) -> None:
-    land("items", pl.concat([items(a="first"), items(a="second"), items(**{"": "nameless"})]), tmp_path, MONDAY)
-    assert landed_items(tmp_path)["title"].to_list() == ["second"]
+    store_batch("items", pl.concat([items(a="first"), items(a="second"), items(**{"": "nameless"})]), tmp_path, MONDAY)
+    assert read_items(tmp_path)["title"].to_list() == ["second"]
 
 
 def test_users_and_an_empty_lake(tmp_path: Path) -> None:
-    assert landed_users(tmp_path).is_empty()
-    assert landed_items(tmp_path).columns == landed_schema("items").names[:-1]
-    land("users", users(u="SP"), tmp_path, MONDAY)
-    assert landed_users(tmp_path).rows() == [("u", None, "SP", None)]
+    assert read_users(tmp_path).is_empty()
+    assert read_items(tmp_path).columns == landing_schema("items").names[:-1]
+    store_batch("users", users(u="SP"), tmp_path, MONDAY)
+    assert read_users(tmp_path).rows() == [("u", None, "SP", None)]
 
 
 def test_a_killed_writers_leftover_is_read_by_nobody(tmp_path: Path) -> None:
-    batch = land("items", items(a="whole"), tmp_path, MONDAY)
+    batch = store_batch("items", items(a="whole"), tmp_path, MONDAY)
     (Path(batch.path).parent / ".0123.half").write_bytes(Path(batch.path).read_bytes()[:99])
     (Path(batch.path).parent / ".0123.parquet").write_bytes(b"PAR1")
-    assert landed_files(tmp_path, "items") == [batch.path]
-    assert landed_items(tmp_path)["title"].to_list() == ["whole"]
+    assert ingested_files(tmp_path, "items") == [batch.path]
+    assert read_items(tmp_path)["title"].to_list() == ["whole"]
 
 
 def test_a_write_that_fails_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    batch = land("items", items(a="whole"), tmp_path, MONDAY)
+    batch = store_batch("items", items(a="whole"), tmp_path, MONDAY)
     before = Path(batch.path).read_bytes()
 
     def killed(*_: object) -> None:
@@ -105,20 +105,20 @@ def test_a_write_that_fails_leaves_the_old_file(tmp_path: Path, monkeypatch: pyt
 
     monkeypatch.setattr("os.fsync", killed)
     with pytest.raises(KeyboardInterrupt):
-        land("items", items(a="whole"), tmp_path, TUESDAY)
+        store_batch("items", items(a="whole"), tmp_path, TUESDAY)
     assert Path(batch.path).read_bytes() == before
-    assert landed_files(tmp_path, "items") == [batch.path]
+    assert ingested_files(tmp_path, "items") == [batch.path]
 
 
 LANDING_FOREVER = """
 import sys
 from datetime import datetime, UTC
 import polars as pl
-from pipeline.ingestion import land
+from pipeline.ingestion import store_batch
 from pipeline.ingestion.readers import conform
 frame = conform(pl.DataFrame({"item_id": [str(n) for n in range(20_000)]}), "items", "F").frame
 while True:
-    land("items", frame, sys.argv[1], datetime.now(UTC))
+    store_batch("items", frame, sys.argv[1], datetime.now(UTC))
 """
 
 
@@ -126,14 +126,14 @@ while True:
 def test_a_writer_killed_at_any_moment_leaves_whole_files(tmp_path: Path, delay_s: float) -> None:
     writer = subprocess.Popen([sys.executable, "-c", LANDING_FOREVER, str(tmp_path)])
     try:
-        while not landed_files(tmp_path, "items") and writer.poll() is None:
+        while not ingested_files(tmp_path, "items") and writer.poll() is None:
             time.sleep(0.005)
         time.sleep(delay_s)
     finally:
         writer.kill()
         writer.wait()
     assert writer.returncode == -signal.SIGKILL
-    assert len(landed_items(tmp_path)) == 20_000
+    assert len(read_items(tmp_path)) == 20_000
 
 
 def bytes_of(lake: Path) -> bytes:
@@ -145,28 +145,28 @@ def bytes_of(lake: Path) -> bytes:
 
 
 def test_erased_users_leave_every_byte(tmp_path: Path) -> None:
-    land("events", events("secret-ann", "bob", "secret-ann", None), tmp_path, MONDAY)
-    land("events", events("bob"), tmp_path, MONDAY)
-    land("users", users(**{"secret-ann": "SP", "bob": "MG"}), tmp_path, MONDAY)
+    store_batch("events", events("secret-ann", "bob", "secret-ann", None), tmp_path, MONDAY)
+    store_batch("events", events("bob"), tmp_path, MONDAY)
+    store_batch("users", users(**{"secret-ann": "SP", "bob": "MG"}), tmp_path, MONDAY)
     assert b"secret-ann" in bytes_of(tmp_path)
-    assert erase(tmp_path, ["secret-ann", "nobody"]) == {"events": 2, "users": 1}
+    assert erase_rows(tmp_path, ["secret-ann", "nobody"]) == {"events": 2, "users": 1}
     assert b"secret-ann" not in bytes_of(tmp_path)
-    left = pl.concat(pl.read_parquet(path) for path in landed_files(tmp_path, "events"))
+    left = pl.concat(pl.read_parquet(path) for path in ingested_files(tmp_path, "events"))
     assert sorted(left["user_id"].to_list(), key=str) == [None, "bob", "bob"]
-    assert erase(tmp_path, ["secret-ann"]) == {"events": 0, "users": 0}
+    assert erase_rows(tmp_path, ["secret-ann"]) == {"events": 0, "users": 0}
 
 
 def test_importing_again_does_not_bring_anybody_back(tmp_path: Path) -> None:
-    land("events", events("secret-ann"), tmp_path, MONDAY)
-    erase(tmp_path, ["secret-ann"])
-    assert land("events", events("secret-ann"), tmp_path, TUESDAY).is_new is False
+    store_batch("events", events("secret-ann"), tmp_path, MONDAY)
+    erase_rows(tmp_path, ["secret-ann"])
+    assert store_batch("events", events("secret-ann"), tmp_path, TUESDAY).is_new is False
     assert b"secret-ann" not in bytes_of(tmp_path)
 
 
 def test_an_id_whose_blanks_were_kept_is_erased_too(tmp_path: Path) -> None:
     padded = events("secret-ann", "bob").with_columns(user_id=pl.format(" {}\u3000", "user_id"))
-    land("events", padded, tmp_path, MONDAY)
-    assert erase(tmp_path, ["secret-ann"])["events"] == 1
+    store_batch("events", padded, tmp_path, MONDAY)
+    assert erase_rows(tmp_path, ["secret-ann"])["events"] == 1
     assert b"secret-ann" not in bytes_of(tmp_path)
 
 
@@ -177,45 +177,45 @@ def made(**creators: str | None) -> pl.DataFrame:
 
 def test_a_creator_leaves_the_landed_items_and_comes_back_with_no_import(tmp_path: Path) -> None:
     table = made(a="secret-ann", b="bob", d=None)
-    land("items", table, tmp_path, MONDAY)
-    land("items", made(a="secret-ann", e="bob"), tmp_path, TUESDAY)
-    assert landed_creators(tmp_path) == {"secret-ann": {"a"}, "bob": {"b", "e"}}
-    assert unname_creators(tmp_path, ["secret-ann", "nobody"]) == 2
+    store_batch("items", table, tmp_path, MONDAY)
+    store_batch("items", made(a="secret-ann", e="bob"), tmp_path, TUESDAY)
+    assert items_by_creator(tmp_path) == {"secret-ann": {"a"}, "bob": {"b", "e"}}
+    assert remove_creator_names(tmp_path, ["secret-ann", "nobody"]) == 2
     for frame in (table, made(f="secret-ann", g="bob")):
-        batch = land("items", frame, tmp_path, TUESDAY + timedelta(days=1), {"secret-ann"})
+        batch = store_batch("items", frame, tmp_path, TUESDAY + timedelta(days=1), {"secret-ann"})
         assert batch.erased == 1
     assert b"secret-ann" not in bytes_of(tmp_path)
     wanted = {"a": None, "b": "bob", "d": None, "e": "bob", "f": None, "g": "bob"}
-    assert dict(landed_items(tmp_path).select("item_id", "creator_id").iter_rows()) == wanted
+    assert dict(read_items(tmp_path).select("item_id", "creator_id").iter_rows()) == wanted
 
 
 @pytest.mark.parametrize("table", ["events", "users"])
 def test_an_import_leaves_erased_people_out(tmp_path: Path, table: str) -> None:
     frame = {"events": events("secret-ann", "bob"), "users": users(**{"secret-ann": "SP", "bob": "MG"})}[table]
-    land(table, frame, tmp_path, MONDAY)
-    erase(tmp_path, ["secret-ann"])
-    again = land(table, frame, tmp_path, TUESDAY, {"secret-ann"})
+    store_batch(table, frame, tmp_path, MONDAY)
+    erase_rows(tmp_path, ["secret-ann"])
+    again = store_batch(table, frame, tmp_path, TUESDAY, {"secret-ann"})
     assert (again.rows, again.is_new, again.erased) == (1, False, 1)
-    more = land(table, frame.reverse(), tmp_path, TUESDAY, {"secret-ann"})
+    more = store_batch(table, frame.reverse(), tmp_path, TUESDAY, {"secret-ann"})
     assert (more.rows, more.is_new) == (1, True)
     assert b"secret-ann" not in bytes_of(tmp_path)
 
 
 def test_erasing_sweeps_old_leftovers_and_spares_a_living_writer(tmp_path: Path) -> None:
-    folder = Path(land("events", events("bob"), tmp_path, MONDAY).path).parent
+    folder = Path(store_batch("events", events("bob"), tmp_path, MONDAY).path).parent
     old, living = folder / ".dead", folder / ".living"
     old.write_text("secret-ann")
     living.write_text("bob")
     os.utime(old, (0, 0))
-    erase(tmp_path, ["secret-ann"])
+    erase_rows(tmp_path, ["secret-ann"])
     assert (old.exists(), living.exists()) == (False, True)
 
 
 def test_an_object_store_works_as_well() -> None:
     lake = "memory://tastefeed-landing-test"
     try:
-        land("users", users(u="SP", v="MG"), lake, MONDAY)
-        assert erase(lake, ["u"]) == {"events": 0, "users": 1}
-        assert landed_users(lake)["user_id"].to_list() == ["v"]
+        store_batch("users", users(u="SP", v="MG"), lake, MONDAY)
+        assert erase_rows(lake, ["u"]) == {"events": 0, "users": 1}
+        assert read_users(lake)["user_id"].to_list() == ["v"]
     finally:
         fsspec.filesystem("memory").rm("/tastefeed-landing-test", recursive=True)

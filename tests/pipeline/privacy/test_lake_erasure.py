@@ -13,7 +13,7 @@ from models.two_tower.exported import export
 from models.two_tower.vocabulary import Vocabularies
 from pipeline.experiments.mlflow_logger import MlflowLogger
 from pipeline.lake import Lake
-from pipeline.privacy.lake_erasure import forget_words
+from pipeline.privacy.lake_erasure import forget_creators
 from tests import tiny
 
 # MLflow warns about its own dependencies when it is imported
@@ -55,9 +55,9 @@ def test_in_the_lake_and_in_the_artifacts(
     for table in ("two_tower", "champion"):
         with home.new_folder(table, day) as folder:
             export(tower, folder / "cut=1")
-    assert forget_words(home, tracking, ["nobody"]) == 0
-    assert forget_words(home, tracking, ["ann"]) == 4
-    assert forget_words(home, tracking, ["ann"]) == 0
+    assert forget_creators(home, tracking, ["nobody"]) == 0
+    assert forget_creators(home, tracking, ["ann"]) == 4
+    assert forget_creators(home, tracking, ["ann"]) == 0
     copies = [path.parent for path in tmp_path.rglob("words.json") if path.parent != tmp_path / "two_tower"]
     assert len(copies) == 4
     for copy in copies:
