@@ -101,6 +101,33 @@ def test_over_http_the_rows_are_named(lake) -> None:
         assert "user-1" not in str(receipt["errors"])
 
 
+def test_over_http_no_row_outlives_an_acknowledged_erasure(lake) -> None:
+    """Batches that hold several users are posted by three clients while the users are erased one after the other."""
+    app = create_app(lake.settings())
+    started = threading.Event()
+
+    def post_batches(client: TestClient, poster: int) -> None:
+        for number in range(12):
+            for first in range(0, len(USERS), 10):
+                batch = [
+                    event(user, number) | {"timestamp": "2017-03-01T12:00:00Z"} for user in USERS[first : first + 10]
+                ]
+                batch = [row | {"event_id": f"{poster}/{row['event_id']}"} for row in batch]
+                assert client.post("/v1/events", json={"events": batch}).status_code == 200
+                started.set()
+
+    with TestClient(app, base_url="http://127.0.0.1:8000") as client, ThreadPoolExecutor(3) as posts:
+        running = [posts.submit(post_batches, client, poster) for poster in range(3)]
+        started.wait()
+        events = app.state.event_store
+        for user in USERS:
+            assert client.put(f"/v1/opt-outs/user/{user}/erasure").status_code == 200
+            assert user not in events.rows()["user_id"].to_pylist()
+        for each in running:
+            each.result()
+        assert not set(USERS) & set(events.rows()["user_id"].to_pylist()), "a row came in after the erasure"
+
+
 def test_taken_back_events_come_in_again(opt_out_service: OptOutService) -> None:
     opt_out_service.opt_out("user", "ann", "erasure")
     assert opt_out_service.events.add([event("ann", 1)]).erased == {"ann"}
