@@ -20,7 +20,7 @@ from serving.privacy.consent import ConsentGate
 from serving.privacy.opt_out_service import OptOutService
 from serving.releases.release_loader import ReloadingRelease
 from serving.request_metrics import METRICS, RequestMetrics
-from serving.routes import api_routes, health_routes, page_routes
+from serving.routes import api_routes, page_routes
 
 SCHEMAS = "#/components/schemas/"
 INLINED = "#/$defs/"
@@ -56,8 +56,8 @@ def create_app(settings: Settings) -> FastAPI:
     add_cors(app, origins_of(settings))
     app.add_middleware(RequestMiddleware, metrics=app.state.metrics)  # the last one added is called first
     add_error_handlers(app)
-    for routes in (api_routes, health_routes, page_routes):
-        app.include_router(routes.router)
+    for router in (api_routes.router, api_routes.server_router, page_routes.router):
+        app.include_router(router)
     app.openapi = partial(openapi_document, app)  # type: ignore[method-assign]  # as FastAPI documents it
     return app
 

@@ -1,18 +1,24 @@
-"""The calls under `/v1`: read a feed, post events, read and change opt-outs, show the current release."""
+"""The HTTP API: `/v1` with feeds, opt-outs, events and the current release, and the state of the server.
+
+A server's state is `/healthz`, `/readyz` and `/metrics`; they need no key.
+"""
 
 from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Path, Request
+from fastapi.responses import Response
+from prometheus_client import CONTENT_TYPE_LATEST
 from pydantic import BaseModel, ConfigDict, Field
 
+from contracts.errors import ReleaseMissing
 from contracts.opt_out_flags import Flag, SubjectType, checked
 from serving.auth import BEARER, may_administer, may_read
 from serving.event_validation import Event, Receipt, store_valid_events
 from serving.feed import Feed, HomeFeed
 from serving.privacy.opt_out_service import OptOutService
 from serving.releases.release_loader import ReloadingRelease
-from serving.request_metrics import RequestMetrics
+from serving.request_metrics import ReleaseTimes, RequestMetrics
 from serving.routes.request_parameters import (
     AcceptLanguage,
     CursorText,
@@ -25,6 +31,7 @@ from serving.routes.request_parameters import (
 )
 
 router = APIRouter(prefix="/v1")
+server_router = APIRouter(tags=["server"])
 FEED_KEY = [Depends(BEARER), Depends(may_read)]
 ADMIN_KEY = [Depends(BEARER), Depends(may_administer)]
 OPT_OUT = "/opt-outs/{subject_type}/{subject_id:id}/{flag}"
@@ -130,8 +137,7 @@ class CurrentRelease(BaseModel):
 @router.get("/releases/current", tags=["server"], dependencies=ADMIN_KEY)
 def current_release(request: Request) -> CurrentRelease:
     """The release that this answer's worker serves."""
-    loader: ReloadingRelease = request.app.state.release_loader
-    release = loader.get()
+    release = _loader(request).get()
     return CurrentRelease(
         version=release.version,
         built_at=release.manifest.built_at,
@@ -141,6 +147,50 @@ def current_release(request: Request) -> CurrentRelease:
     )
 
 
+class Health(BaseModel):
+    """The state of the server."""
+
+    status: str
+    release: str | None = None
+
+
+@server_router.head("/healthz", include_in_schema=False)
+@server_router.get("/healthz")
+def healthz() -> Health:
+    """The process is alive."""
+    return Health(status="alive")
+
+
+@server_router.head("/readyz", include_in_schema=False)
+@server_router.get("/readyz")
+def readyz(request: Request) -> Health:
+    """The server has a release and can read the opt-outs, so that it can personalize feeds; otherwise 503."""
+    release = _loader(request).get()
+    _service(request).opt_outs.active(None)
+    return Health(status="ready", release=release.version)
+
+
+@server_router.head("/metrics", include_in_schema=False)
+@server_router.get("/metrics", response_class=Response)
+def metrics(request: Request) -> Response:
+    """Metrics in the text format of Prometheus; no label holds a user id."""
+    requests: RequestMetrics = request.app.state.metrics
+    return Response(requests.exposition(_served(request)), media_type=CONTENT_TYPE_LATEST)
+
+
+def _served(request: Request) -> ReleaseTimes | None:
+    try:
+        manifest = _loader(request).get().manifest
+    except ReleaseMissing:
+        return None
+    return ReleaseTimes(manifest.built_at, manifest.as_of)
+
+
 def _service(request: Request) -> OptOutService:
     service: OptOutService = request.app.state.opt_out_service
     return service
+
+
+def _loader(request: Request) -> ReloadingRelease:
+    loader: ReloadingRelease = request.app.state.release_loader
+    return loader

@@ -25,23 +25,23 @@ class IndexContract:
         vectors, ids = catalogue()
         queries = np.random.default_rng(4).normal(size=(20, 16)).astype(np.float32) * 3
         index = self.built(metric, vectors, ids)
-        found, exact = index.search(queries, 10), ExactIndex(vectors, ids, metric).search(queries, 10)
+        neighbors, exact = index.search(queries, 10), ExactIndex(vectors, ids, metric).search(queries, 10)
         assert index.kind is self.kind
-        assert found.ids.tolist() == exact.ids.tolist()
-        np.testing.assert_allclose(found.scores, exact.scores, rtol=1e-5)
-        assert recall_against_exact(found, exact) == 1
+        assert neighbors.ids.tolist() == exact.ids.tolist()
+        np.testing.assert_allclose(neighbors.scores, exact.scores, rtol=1e-5)
+        assert recall_against_exact(neighbors, exact) == 1
 
     def test_k_beyond_the_catalogue_gives_every_item_once(self, metric):
         vectors, ids = catalogue(items=50)
-        found = self.built(metric, vectors, ids).search(vectors[:3], 1000)
-        assert found.ids.shape == (3, 50)
-        assert [sorted(row) for row in found.rows.tolist()] == [list(range(50))] * 3
+        neighbors = self.built(metric, vectors, ids).search(vectors[:3], 1000)
+        assert neighbors.ids.shape == (3, 50)
+        assert [sorted(row) for row in neighbors.rows.tolist()] == [list(range(50))] * 3
 
     def test_twins_and_zero_vectors_leave_no_hole(self, metric):
         vectors = np.zeros((300, 8), np.float32)
-        found = self.built(metric, vectors, catalogue(300)[1]).search(np.zeros((2, 8), np.float32), 250)
-        assert (found.rows >= 0).all()
-        assert not found.scores.any()
+        neighbors = self.built(metric, vectors, catalogue(300)[1]).search(np.zeros((2, 8), np.float32), 250)
+        assert (neighbors.rows >= 0).all()
+        assert not neighbors.scores.any()
 
     def test_one_item_and_no_query(self, metric):
         vectors, ids = catalogue(items=1)
@@ -81,23 +81,23 @@ class TestIvf(IndexContract):
 def test_ivf_that_looks_into_one_cell_still_fills_the_list():
     vectors, ids = catalogue()
     config = IndexConfig(flat_up_to=0, large=IndexKind.IVF, ivf_probed_share=0.01)
-    found = build(vectors, ids, config).search(vectors[:4], 300)
-    assert (found.rows >= 0).all()
-    assert [len(set(row)) for row in found.rows.tolist()] == [300] * 4
+    neighbors = build(vectors, ids, config).search(vectors[:4], 300)
+    assert (neighbors.rows >= 0).all()
+    assert [len(set(row)) for row in neighbors.rows.tolist()] == [300] * 4
 
 
 def test_cosine_by_hand():
     vectors, ids = np.array([[10, 0], [1, 1], [0, 0]], np.float32), np.array(["far", "diagonal", "nowhere"])
-    found = build(vectors, ids, IndexConfig(metric=Metric.COSINE)).search(np.array([[0, 2]], np.float32), 3)
-    assert found.ids[0, 0] == "diagonal"
-    np.testing.assert_allclose(found.scores[0], [0.5**0.5, 0, 0], rtol=1e-6)
+    neighbors = build(vectors, ids, IndexConfig(metric=Metric.COSINE)).search(np.array([[0, 2]], np.float32), 3)
+    assert neighbors.ids[0, 0] == "diagonal"
+    np.testing.assert_allclose(neighbors.scores[0], [0.5**0.5, 0, 0], rtol=1e-6)
 
 
 def test_an_empty_catalogue_has_no_neighbours():
-    found = build(np.zeros((0, 4), np.float32), np.array([], dtype=str), IndexConfig()).search(
+    neighbors = build(np.zeros((0, 4), np.float32), np.array([], dtype=str), IndexConfig()).search(
         np.ones((2, 4), np.float32), 3
     )
-    assert found.ids.shape == found.scores.shape == (2, 0)
+    assert neighbors.ids.shape == neighbors.scores.shape == (2, 0)
 
 
 def test_not_an_index(tmp_path: Path):

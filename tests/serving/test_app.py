@@ -34,9 +34,9 @@ def test_every_reference_leads_somewhere(document):
     references = [node["$ref"] for node in nodes(document) if isinstance(node, dict) and "$ref" in node]
     assert "#/components/schemas/Problem" in references
     for reference in references:
-        found = document
+        node = document
         for step in reference.removeprefix("#/").split("/"):
-            found = found[step]
+            node = node[step]
 
 
 def test_every_call_documents_its_errors_as_they_are(client, document):

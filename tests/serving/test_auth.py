@@ -39,9 +39,9 @@ class TestKeys:
             assert keyed.get(path).status_code == 200
 
     def test_a_browser_is_asked_for_the_key_as_a_password(self, keyed):
-        asked = keyed.get("/")
-        assert asked.status_code == 401
-        assert asked.headers["www-authenticate"].startswith("Basic")
+        answer = keyed.get("/")
+        assert answer.status_code == 401
+        assert answer.headers["www-authenticate"].startswith("Basic")
         assert keyed.get("/", auth=("anybody", "f1")).status_code == 200
         form = {"user_id": "user-1", "opted_out": "true"}
         is_problem(keyed.post("/personalization", data=form, auth=("anybody", "f1")), 403)

@@ -193,9 +193,9 @@ def test_a_form_of_another_origin_is_refused_though_the_browser_sends_the_key(ke
 def test_no_other_site_is_sent_the_address_with_the_user(site, tab, other_site):
     other_site.html = "<title>elsewhere</title>"
     tab.goto(f"{site}/?user_id=user-1")
-    asked = []
-    tab.on("request", lambda request: asked.append(request.all_headers()))
+    requested = []
+    tab.on("request", lambda request: requested.append(request.all_headers()))
     tab.evaluate(f"location.href = 'http://localhost:{other_site.port}/'")
     tab.wait_for_url(f"http://localhost:{other_site.port}/")
-    assert asked
-    assert all("referer" not in headers for headers in asked)
+    assert requested
+    assert all("referer" not in headers for headers in requested)

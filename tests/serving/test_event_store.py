@@ -129,8 +129,8 @@ def test_a_feed_looks_up_a_user_s_few_actions_and_not_all_rows(pending, tmp_path
     pending.add([event("saved", "i7", action="save")])
     assert items(pending, "ann") == ["i7"]
     with closing(sqlite3.connect(tmp_path / "pending_events.db")) as connection:
-        asked = "SELECT item_id FROM pending_events WHERE user_id = 'ann' AND action IN ('click', 'save', 'hide')"
-        plan = str(connection.execute(f"EXPLAIN QUERY PLAN {asked}").fetchall())
+        query = "SELECT item_id FROM pending_events WHERE user_id = 'ann' AND action IN ('click', 'save', 'hide')"
+        plan = str(connection.execute(f"EXPLAIN QUERY PLAN {query}").fetchall())
     assert "(user_id=? AND action=?)" in plan
 
 

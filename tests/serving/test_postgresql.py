@@ -160,9 +160,9 @@ def test_writers_take_turns_and_the_marker_keeps_up(own, opt_outs_at, tmp_path):
 
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(write, range(4)))
-    found = opt_outs_at(own).check()
-    assert (found.changes, found.expected_rows, found.rows) == (120, 75, 75)
-    assert found.marker == MarkerFiles([tmp_path]).read()
+    identity = opt_outs_at(own).check()
+    assert (identity.changes, identity.expected_rows, identity.rows) == (120, 75, 75)
+    assert identity.marker == MarkerFiles([tmp_path]).read()
 
 
 def test_no_posted_row_outlives_an_erasure(own, opt_outs_at):

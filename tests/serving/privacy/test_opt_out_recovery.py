@@ -28,11 +28,11 @@ from serving.feed import HomeFeed
 from serving.releases.release_loader import ReloadingRelease
 from serving.privacy.opt_out_service import OptOutService
 settings = Settings(lake=sys.argv[1])
-stores, held = OptOutService.of(settings), ReloadingRelease(settings.release_root)
-held.load_first()
-feeds = HomeFeed(held, ConsentGate(stores.opt_outs, stores.events))
-found = [feeds.feed(user, limit=200) for user in ("user-1", "user-2", "stranger")]
-print(json.dumps([[feed.reason, [item.item_id for item in feed.items]] for feed in found]))
+stores, loader = OptOutService.of(settings), ReloadingRelease(settings.release_root)
+loader.load_first()
+feeds = HomeFeed(loader, ConsentGate(stores.opt_outs, stores.events))
+feeds_of_users = [feeds.feed(user, limit=200) for user in ("user-1", "user-2", "stranger")]
+print(json.dumps([[feed.reason, [item.item_id for item in feed.items]] for feed in feeds_of_users]))
 """
 EXCLUDED_ITEM, CREATOR = "i0", "c3"
 
@@ -183,9 +183,9 @@ def test_two_workers(lake, filled: Path, loss: Callable[[Path], None], tmp_path:
     with served(lake, tmp_path / "server.log", workers=2) as url:
         assert {answer["reason"] for answer in answers(url, 20)} == {"opted_out"}
         loss(filled)
-        found = answers(url, 20)
-        assert {answer["reason"] for answer in found} == {"opt_out_store_unavailable"}
-        assert EXCLUDED_ITEM not in {item["item_id"] for answer in found for item in answer["items"]}
+        pages = answers(url, 20)
+        assert {answer["reason"] for answer in pages} == {"opt_out_store_unavailable"}
+        assert EXCLUDED_ITEM not in {item["item_id"] for answer in pages for item in answer["items"]}
         assert HTTP.get(f"{url}/readyz").status_code == 503
     assert len(workers_that_answered(tmp_path / "server.log")) == 2
 

@@ -278,8 +278,8 @@ def test_an_import_does_not_undo_an_opt_out_of_the_same_instant(store):
 def test_a_long_past_is_dropped_and_what_holds_stays(store):
     store.load([word(NOW - minutes * timedelta(minutes=1), out=minutes % 2 == 1) for minutes in range(1, 2001)])
     store.load([word(NOW + 48 * HOUR, out=False)])
-    held = store.check()
-    assert (held.expected_rows, held.rows, held.changes) == (2, 2, 2001)
+    identity = store.check()
+    assert (identity.expected_rows, identity.rows, identity.changes) == (2, 2, 2001)
     assert store.active("ann").forbids_profile
     assert [w.effective_at for w in store.coming("user", "ann")] == [NOW + 48 * HOUR]
 

@@ -150,8 +150,8 @@ def test_an_integer_written_as_a_float_is_the_same_user(client, lake, written):
     users = user_table(item_table())
     lake.publish(seed=1, users=replace(users, ids=np.array([*users.ids[: N_USERS - 1], written])))
     client.app.state.release_loader.load_first()
-    for asked in ("42", "42.0"):
-        page = client.get(feed_path(asked)).json()
+    for spelling in ("42", "42.0"):
+        page = client.get(feed_path(spelling)).json()
         assert (page["user_id"], page["personalized"]) == ("42", True)
     client.put(flag_path("42.0"))
     assert client.get(feed_path("42")).json()["reason"] == "opted_out"
