@@ -1,7 +1,9 @@
 """Fixtures that more than one room uses."""
 
+import atexit
 import os
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,6 +16,17 @@ from tests import tiny
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
+# Airflow reads its environment when it is imported: one home per process of tests, for all lakes whose nights it runs
+AIRFLOW_HOME = TemporaryDirectory(prefix="airflow-")
+atexit.register(AIRFLOW_HOME.cleanup)
+os.environ |= {
+    "AIRFLOW_HOME": AIRFLOW_HOME.name,
+    "AIRFLOW__CORE__DAGS_FOLDER": str(Path(__file__).parents[1] / "dags"),
+    "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+    "AIRFLOW__CORE__UNIT_TEST_MODE": "False",
+    "AIRFLOW__LOGGING__LOGGING_LEVEL": "CRITICAL",
+}
+
 # a busy machine can hold up any example, and a night beside it does; the same examples at each run, so that what passes
 # once passes again: `make fuzz` looks for new ones
 settings.register_profile("repeatable", deadline=None, derandomize=True)
@@ -22,10 +35,12 @@ settings.load_profile("repeatable")
 
 @pytest.fixture(scope="session")
 def spark() -> "SparkSession":
-    """The test run's one Spark session."""
-    from features import spark as start  # most rooms need no JVM
+    """The one Spark session of this process. A night in the same process uses it too."""
+    from features import spark as start  # most packages need no JVM
 
-    return start(Settings(spark_master="local[2]", spark_shuffle_partitions=2, spark_driver_memory="1g"))
+    session = start(Settings(spark_master="local[2]", spark_shuffle_partitions=2, spark_driver_memory="1g"))
+    session.conf.set("spark.sql.shuffle.partitions", 2)  # a night may have started it with one
+    return session
 
 
 @pytest.fixture(scope="session")

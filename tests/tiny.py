@@ -120,7 +120,9 @@ def tastefeed(*arguments: object, **settings: str) -> subprocess.CompletedProces
 
 
 def tastefeed_here(*arguments: object, **settings: str) -> subprocess.CompletedProcess[str]:
-    """Run the command line in this process, which has imported already what a new one takes seconds to import."""
+    """Run the command line in this process, which has imported already what a new one takes seconds to import, and has
+    a JVM. Airflow keeps the home of its import, so all nights of this process share one."""
+    settings = {"TASTEFEED_AIRFLOW_HOME": os.environ["AIRFLOW_HOME"]} | settings
     said, complained = io.StringIO(), io.StringIO()
     with ExitStack() as around:
         around.enter_context(patch.dict(os.environ, environment(**settings), clear=True))

@@ -22,8 +22,7 @@ pytestmark = pytest.mark.filterwarnings("ignore")
 
 def run(*arguments: object, status: int = 0) -> str:
     """The output of a command, which must end with a status and without a traceback."""
-    # one process holds one Airflow, and that one lake
-    ended = (tiny.tastefeed if arguments[0] == "nightly" else tiny.tastefeed_here)(*arguments)
+    ended = tiny.tastefeed_here(*arguments)
     said = ended.stdout + ended.stderr
     assert ended.returncode == status, said[-3000:]
     assert "Traceback" not in said

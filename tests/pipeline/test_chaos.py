@@ -17,11 +17,11 @@ from evaluation.results import CHAMPION
 from serving.releases import publish
 from tests import tiny
 
-KILLS = int(os.environ.get("TASTEFEED_CHAOS_KILLS", "2"))
+KILLS = int(os.environ.get("TASTEFEED_CHAOS_KILLS", "1"))
 SUCCEED_EVERY = 3
 """After so many kills the next night is left alone, and must succeed."""
 INSIDE_PUBLISH = 2
-"""Every so many kills, one waits until a release is being staged."""
+"""Of so many kills, the first waits until a release is being staged; the others come at random instants."""
 LONGEST_S = 300
 
 LENGTH_S = 30
@@ -36,7 +36,7 @@ def test_after_a_kill_the_old_release_serves_and_the_next_night_makes_the_same(c
     for kill in range(1, KILLS + 1):
         served = publish.current(lake / "releases")
         night = start(lake, days_back=kill % 2)
-        if kill % INSIDE_PUBLISH == 0:
+        if kill % INSIDE_PUBLISH == 1:
             wait_for_staging(lake, night)
         else:
             time.sleep(luck.uniform(1, LENGTH_S))

@@ -43,7 +43,7 @@ def refused(tmp_path_factory: pytest.TempPathFactory) -> Path:
     lake = tmp_path_factory.mktemp("refused") / "lake"
     with FileLock(lake.parent / "lock"):
         tiny.land(lake)
-        night = tiny.tastefeed("nightly", "--lake", lake, "--as-of", tiny.day(), **UNREACHABLE)
+        night = tiny.tastefeed_here("nightly", "--lake", lake, "--as-of", tiny.day(), **UNREACHABLE)
         (lake / "said.txt").write_text(night.stdout + night.stderr)
         assert night.returncode == 0, night.stdout[-3000:] + night.stderr[-3000:]
     return lake

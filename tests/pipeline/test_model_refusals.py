@@ -53,7 +53,7 @@ def test_a_re_ranker_that_ranks_worse_than_retrieval_is_refused_and_the_old_rele
         "TASTEFEED_RANKING__RERANKER__LABEL_GAINS": "[1, 0, 0]",
         "TASTEFEED_RANKING__RERANKER__RETRIEVAL_WEIGHT": "0",
     }
-    night = tiny.tastefeed("nightly", "--lake", lake, "--as-of", tiny.day(-1), **upside_down)
+    night = tiny.tastefeed_here("nightly", "--lake", lake, "--as-of", tiny.day(-1), **upside_down)
     assert night.returncode == 1, night.stdout[-3000:]
     assert_one_line(night.stderr, "the old one keeps serving", "of reranked against", "the champion has")
     assert publish.current(lake / "releases") == served
@@ -74,7 +74,7 @@ def test_too_many_broken_rows_stop_the_night_before_training(tmp_path: Path) -> 
     at = tiny.START + timedelta(days=1)
     broken = [(f"person-{row}", "item-00", "shrug", at) for row in range(good * 6 // 94 + 1)]
     tiny.land(lake, extra=pl.DataFrame(broken, schema=["user_id", "item_id", "action", "timestamp"], orient="row"))
-    night = tiny.tastefeed("nightly", "--lake", lake)
+    night = tiny.tastefeed_here("nightly", "--lake", lake)
     assert night.returncode == 1
     assert_one_line(night.stderr, "unknown_action", "6.0", "TASTEFEED_MAX_BAD_SHARE")
     assert "Traceback" not in night.stdout

@@ -69,7 +69,7 @@ def test_nothing_makes_a_lost_store_anew(lake: Path) -> None:
     ):
         assert "tastefeed opt-out restore" in refused(*words, "--lake", lake)
         assert not list(lake.glob("opt_outs.db*"))
-    night = tiny.tastefeed("nightly", "--lake", lake)
+    night = tiny.tastefeed_here("nightly", "--lake", lake)
     assert night.returncode == 1
     assert "tastefeed opt-out restore" in night.stderr
 

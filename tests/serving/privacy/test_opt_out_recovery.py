@@ -6,7 +6,7 @@ import shutil
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -21,26 +21,49 @@ from serving.privacy.opt_out_store import OptOutStore
 from tests.serving.test_server import HTTP, answers, served, workers_that_answered
 
 FEEDS = """
-import json, sys
+import json, os, sys
+import lightgbm  # reading a release imports it
 from contracts import Settings
 from serving.privacy.consent import ConsentGate
 from serving.feed import HomeFeed
 from serving.releases.release_loader import ReloadingRelease
 from serving.privacy.opt_out_service import OptOutService
-settings = Settings(lake=sys.argv[1])
-stores, loader = OptOutService.of(settings), ReloadingRelease(settings.release_root)
-loader.load_first()
-feeds = HomeFeed(loader, ConsentGate(stores.opt_outs, stores.events))
-feeds_of_users = [feeds.feed(user, limit=200) for user in ("user-1", "user-2", "stranger")]
-print(json.dumps([[feed.reason, [item.item_id for item in feed.items]] for feed in feeds_of_users]))
+
+def feeds_of(lake):
+    settings = Settings(lake=lake)
+    stores, loader = OptOutService.of(settings), ReloadingRelease(settings.release_root)
+    loader.load_first()
+    feeds = HomeFeed(loader, ConsentGate(stores.opt_outs, stores.events))
+    feeds_of_users = [feeds.feed(user, limit=200) for user in ("user-1", "user-2", "stranger")]
+    return [[feed.reason, [item.item_id for item in feed.items]] for feed in feeds_of_users]
+
+for line in sys.stdin:
+    child = os.fork()
+    if child == 0:
+        print(json.dumps(feeds_of(line.strip())), flush=True)
+        os._exit(0)
+    if os.waitpid(child, 0)[1]:
+        sys.exit(1)
 """
+"""Reads folders of lakes. For each it forks a process that prints the feeds: it has never opened a store, as any fresh
+process, but need not import the packages again."""
 EXCLUDED_ITEM, CREATOR = "i0", "c3"
+FORKS: list[subprocess.Popen[str]] = []
+
+
+@pytest.fixture(scope="module", autouse=True)
+def forks() -> Iterator[subprocess.Popen[str]]:
+    pipe = subprocess.PIPE
+    with subprocess.Popen([sys.executable, "-c", FEEDS], stdin=pipe, stdout=pipe, text=True) as process:
+        FORKS.append(process)
+        yield process
+        FORKS.clear()
 
 
 def feeds_of_a_fresh_process(lake) -> list[list]:
-    run = subprocess.run([sys.executable, "-c", FEEDS, str(lake.folder)], capture_output=True, text=True, check=False)
-    assert run.returncode == 0, run.stderr
-    return json.loads(run.stdout.splitlines()[-1])
+    (process,) = FORKS
+    print(lake.folder, file=process.stdin, flush=True)
+    return json.loads(process.stdout.readline())
 
 
 def sql(path: Path, *statements: str) -> None:
