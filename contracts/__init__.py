@@ -1,6 +1,6 @@
-"""What every room agrees on: column names, id types, actions, schemas, opt-out flags, errors and settings.
+"""The contract that all packages share: column names, ids, actions, schemas, opt-out flags, errors and settings.
 
-Imports nothing of ours, and no engine: neither Spark nor torch nor pandas.
+Must not import another package of tastefeed, nor an engine such as Spark, torch or pandas.
 """
 
 from importlib.metadata import version

@@ -1,11 +1,11 @@
-"""Column names, typed once; nobody writes `"user_id"` by hand elsewhere."""
+"""Column names and id types, defined once; other modules never repeat `"user_id"` as a literal."""
 
 from typing import NewType
 
 UserId = NewType("UserId", str)
-"""A user as the product knows them."""
+"""A user's id in the product."""
 ItemId = NewType("ItemId", str)
-"""An item as the product knows it."""
+"""An item's id in the product."""
 UserRow = NewType("UserRow", int)
 """A user's row in an embedding table."""
 ItemRow = NewType("ItemRow", int)
@@ -42,4 +42,4 @@ EFFECTIVE_AT = "effective_at"
 REASON = "reason"
 AS_OF = "as_of"
 CUT = "cut"
-"""The instant a derived row was computed for: it saw only events strictly before it."""
+"""The cutoff of a derived row: only events strictly before it are used."""

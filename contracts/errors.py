@@ -1,4 +1,4 @@
-"""One base class, a few named kinds. A message says what, with which value, and what to do next."""
+"""One base class and a few named errors. A message states the problem, the value and the remedy."""
 
 import errno
 import os
@@ -6,7 +6,7 @@ import shutil
 
 
 class TastefeedError(Exception):
-    """Anything tastefeed refuses to do; the command line prints its message on one line and exits with 1."""
+    """Base of all errors of tastefeed; the command line prints the message on one line and exits with status 1."""
 
 
 class SchemaMismatch(TastefeedError):
@@ -14,19 +14,19 @@ class SchemaMismatch(TastefeedError):
 
 
 class BadId(TastefeedError):
-    """A value that is no id (`contracts.ids`)."""
+    """A value that is not a valid id (`contracts.ids`)."""
 
 
 class UnreadableInput(TastefeedError):
-    """A file that was handed in cannot be read as what it claims to be."""
+    """An input file cannot be read in its format."""
 
 
 class BadMapping(TastefeedError):
-    """Names of columns or actions that cannot be mapped to the contract's."""
+    """A mapping of column or action names that does not fit the contract."""
 
 
 class BadSetting(TastefeedError):
-    """A setting whose value means nothing."""
+    """A setting with an invalid value."""
 
 
 class TooManyBadRows(TastefeedError):
@@ -38,15 +38,15 @@ class OutlierDay(TastefeedError):
 
 
 class LakeMissing(TastefeedError):
-    """There is no lake where one was named."""
+    """The named lake does not exist."""
 
 
 class MissingPartition(TastefeedError):
-    """A table has no partition for the asked day."""
+    """A table has no partition for the requested day."""
 
 
 class NightRunning(TastefeedError):
-    """Another night holds the lake."""
+    """Another night is running on the lake."""
 
 
 class NightFailed(TastefeedError):
@@ -54,15 +54,15 @@ class NightFailed(TastefeedError):
 
 
 class UnknownOptOut(TastefeedError):
-    """A subject type or flag that the contract does not know."""
+    """A subject type or flag that is not in the contract."""
 
 
 class OptOutStoreUnavailable(TastefeedError):
-    """The opt-out store cannot be read; whoever asks must act as if everyone had opted out."""
+    """The opt-out store cannot be read; callers must treat every user as opted out."""
 
 
 class ReleaseMissing(TastefeedError):
-    """No such release, or none at all."""
+    """The release does not exist, or none has been published."""
 
 
 class ReleaseCorrupt(TastefeedError):
@@ -70,27 +70,27 @@ class ReleaseCorrupt(TastefeedError):
 
 
 class ReleaseNotProfiled(TastefeedError):
-    """A release that holds no model was asked to rank for one user."""
+    """A release without models cannot rank items for a user."""
 
 
 class GateRefused(TastefeedError):
-    """A release is worse than what it must beat; the old one keeps serving."""
+    """A release fails a gate; the previous release keeps serving."""
 
 
 class ChampionAbsent(TastefeedError):
-    """The release that serves cannot be measured on tonight's held-out days."""
+    """The serving release cannot be evaluated on the held-out days of this night."""
 
 
 class UnsafeBinding(TastefeedError):
-    """The server was asked to listen beyond loopback without keys."""
+    """The server must not listen beyond loopback without API keys."""
 
 
 class BadEvaluationInput(TastefeedError):
-    """Lists, labels or times that no metric can be computed on."""
+    """Lists, labels or times for which no metric can be computed."""
 
 
 class EventStoreUnavailable(TastefeedError):
-    """The store of events that no night has landed yet cannot be read or written."""
+    """The store of posted events cannot be read or written."""
 
 
 class PublishRunning(TastefeedError):
@@ -98,19 +98,19 @@ class PublishRunning(TastefeedError):
 
 
 class UntrainableInput(TastefeedError):
-    """Examples or earlier weights that no model can be trained from."""
+    """A model cannot be trained from these examples or earlier weights."""
 
 
 class JavaMissing(TastefeedError):
-    """Spark needs a Java that this machine does not have."""
+    """No installed Java fits Spark."""
 
 
 class NaiveTime(TastefeedError):
-    """An instant without a timezone: nobody knows which moment it is."""
+    """An instant without a time zone is ambiguous."""
 
 
 class DataMissing(TastefeedError):
-    """A benchmark's data is not where it was said to be."""
+    """The data of a benchmark is not in the given folder."""
 
 
 class PeerFailed(TastefeedError):
@@ -132,7 +132,7 @@ class NotComparable(TastefeedError):
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 FORBIDDEN = (errno.EROFS, errno.EACCES, errno.EPERM)
 LASTING = (*FULL, *FORBIDDEN, errno.ENOTDIR, errno.EISDIR)
-"""What trying again does not mend."""
+"""Errors that a retry cannot resolve."""
 REMEDIES = {
     **dict.fromkeys(FULL, "free some space there, or choose another place (--lake, --out)"),
     **dict.fromkeys(FORBIDDEN, "let this user write there, or choose another place (--lake, --out)"),
@@ -146,7 +146,7 @@ REMEDIES = {
 
 
 def one_line(error: OSError) -> str:
-    """Path, cause and remedy; for an error of an unknown kind what it says itself."""
+    """Path, cause and remedy on one line; for an unknown kind of error its own text."""
     if isinstance(error, shutil.Error) and error.args and isinstance(error.args[0], list):
         _, target, why = error.args[0][0]
         return f"{target}: {why}; {len(error.args[0])} files could not be copied"

@@ -1,4 +1,4 @@
-"""What an event may be: its actions, what they are worth, and the reasons to refuse one."""
+"""Rules of events: the actions, their gains, and the reasons for which a row is quarantined."""
 
 from enum import StrEnum
 
@@ -13,14 +13,14 @@ class Action(StrEnum):
 
 
 POSITIVE = (Action.CLICK, Action.SAVE)
-"""Actions that speak of taste; the labels of training and evaluation."""
+"""Actions that show interest: the labels of training and evaluation."""
 
 GAIN = {Action.SAVE: 2, Action.CLICK: 1}
-"""What an action is worth as a ranking label; everything else is 0."""
+"""The gain of an action as a ranking label; every other action has gain 0."""
 
 
 class Reason(StrEnum):
-    """The first that applies, in this order, is the row's reason."""
+    """Why a row is quarantined: the first reason that applies, in this order."""
 
     NULL_ID = "null_id"
     UNKNOWN_ACTION = "unknown_action"
@@ -30,8 +30,8 @@ class Reason(StrEnum):
     AFTER_AS_OF = "after_as_of"
     DUPLICATE_EVENT_ID = "duplicate_event_id"
     UNKNOWN_ITEM = "unknown_item"
-    OWN_ITEM = "own_item"  # given by importers alone: a creator's activity on their own item is no taste
+    OWN_ITEM = "own_item"  # set by an import alone: creators' events on their own items show no interest
 
 
 HARMLESS = (Reason.AFTER_AS_OF,)
-"""Reasons that speak of no broken row (an earlier night sees every later day so): counted, and never stop the night."""
+"""Reasons of rows that are not broken, such as events after the night's day: counted, but they never stop a night."""

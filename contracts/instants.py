@@ -1,8 +1,8 @@
-"""What an instant may look like: one rule for files and HTTP (`pipeline.ingestion.casts` has it for whole columns).
+"""Instants: one rule for files and HTTP (`pipeline.ingestion.instant_casts` applies it to whole columns).
 
-Read are ISO 8601 (without a zone: UTC), its compact forms (`20170301`, `20170301T120000Z`, `20170301120000`) and Unix
-time as a number or its text, scientific notation included. Anything else is refused, above all numbers that could only
-be read as some second of 1970.
+Accepted are ISO 8601 (UTC where no zone is given), its compact forms (`20170301`, `20170301T120000Z`,
+`20170301120000`) and Unix time as a number or text, scientific notation included. Anything else is refused, in
+particular small numbers that could only be seconds of 1970.
 """
 
 import re
@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 EARLIEST = datetime(1990, 1, 1, tzinfo=UTC)
 """An event before this is refused."""
 CLOCK_SKEW = timedelta(days=1)
-"""How far a sender's clock may run ahead before an event counts as from the future."""
+"""How far a sender's clock may run ahead before an event counts as in the future."""
 
 _ZONE = r"\s*(?:[Zz]|UTC|(?P<sign>[+-])(?P<zone_hours>[01]\d|2[0-3]):?(?P<zone_minutes>[0-5]\d)?)?"
 _SECOND = r"(?P<second>[0-5]\d)(?:[.,](?P<fraction>\d{1,9}))?"
@@ -25,15 +25,15 @@ COMPACT = (
 )
 NUMBER = r"^\s*[+-]?\d+(?:\.\d*)?(?:[Ee][+-]?\d{1,3})?\s*$"
 EPOCH_UNITS = ((1e8, None), (1e11, 1e6), (1e14, 1e3), (1e17, 1.0), (1e20, 1e-3))
-"""Unix time below the first number, in size, times the second is microseconds; `None` is refused.
+"""Unix time of a size below the first number, times the second, gives microseconds; `None` is refused.
 
-The same limits in every unit: seconds reach to the year 5138, the others begin in 1973; what is smaller than 10^8 would
-be a second of 1970 to 1973, and is a date or a counter of another kind."""
+The limits are the same in every unit: seconds reach to the year 5138, the other units begin in 1973. A number below
+10^8 would be a second of 1970 to 1973, and is more likely a date or a counter."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def read_instant(value: object) -> datetime | None:
-    """The instant in UTC that `value` stands for; `None` where it stands for none."""
+    """The instant in UTC that `value` represents; `None` where it represents none."""
     if isinstance(value, datetime):
         return _in_utc(value)
     if isinstance(value, float):

@@ -1,4 +1,4 @@
-"""The opt-out flags, and what may be asked of which subject (docs/opt-outs.md)."""
+"""The opt-out flags, and which subject types have which flags (docs/opt-outs.md)."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from contracts.ids import spellings
 
 
 class SubjectType(StrEnum):
-    """Who or what can be opted out."""
+    """What can be opted out."""
 
     USER = "user"
     ITEM = "item"
@@ -19,7 +19,7 @@ class SubjectType(StrEnum):
 
 
 class Flag(StrEnum):
-    """What the opt-out is from."""
+    """What a subject opts out of."""
 
     PERSONALIZATION = "personalization"
     TRAINING = "training"
@@ -32,14 +32,14 @@ FLAGS = {
     SubjectType.ITEM: (Flag.RECOMMENDATION,),
     SubjectType.CREATOR: (Flag.RECOMMENDATION,),
 }
-"""The flags each subject type knows."""
+"""The flags of each subject type."""
 
 UNREADABLE = (Flag.PERSONALIZATION, Flag.ERASURE)
-"""With either flag, nothing of the user is read: no event, feature, history or vector."""
+"""With either flag, no event, feature, history or vector of the user is read."""
 
 
 def checked(subject_type: str, flag: str) -> tuple[SubjectType, Flag]:
-    """The two words as types. Raises `UnknownOptOut` naming the value and what is allowed."""
+    """Subject type and flag as types. Raises `UnknownOptOut` with the value and the allowed ones."""
     if subject_type not in set(SubjectType):
         raise UnknownOptOut(f"unknown subject type {subject_type!r}; use one of {', '.join(SubjectType)}")
     subject = SubjectType(subject_type)
@@ -50,7 +50,7 @@ def checked(subject_type: str, flag: str) -> tuple[SubjectType, Flag]:
 
 @dataclass(frozen=True)
 class OptOut:
-    """One flag of one subject. `effective_at` is when it was last said (UTC)."""
+    """One flag of one subject. `effective_at` is the instant (UTC) from which it holds."""
 
     subject_type: SubjectType
     subject_id: str
@@ -60,17 +60,17 @@ class OptOut:
 
 
 class OptOutReader(Protocol):
-    """The questions that every door asks before it reads a user. Raises `OptOutStoreUnavailable`."""
+    """Queries that every entry point runs before it reads a user's data. Raises `OptOutStoreUnavailable`."""
 
     def flags(self, subject_type: SubjectType, subject_id: str) -> frozenset[Flag]:
-        """The flags in force for one subject."""
+        """The active flags of one subject."""
         ...
 
     def subjects(self, subject_type: SubjectType, flags: Iterable[Flag]) -> frozenset[str]:
-        """Every subject of a type that has at least one of `flags` in force."""
+        """Every subject of a type for which at least one of `flags` is active."""
         ...
 
 
 def opted_out(opt_outs: OptOutReader, subject_type: SubjectType, flags: Iterable[Flag]) -> frozenset[str]:
-    """The subjects that have a flag in force, in every spelling of their ids."""
+    """The subjects with an active flag, in every spelling of their ids."""
     return frozenset(spelled for id_ in opt_outs.subjects(subject_type, flags) for spelled in spellings(id_))

@@ -1,7 +1,7 @@
-"""The tables' schemas, in Arrow's neutral words: polars, Spark and pyarrow each read them without translation.
+"""The schemas of all tables as Arrow schemas, which polars, Spark and pyarrow read.
 
-What comes in (`EVENTS`, `ITEMS`, `USERS`, `OPT_OUTS`) is the public contract; what a night derives follows. Every
-derived table but `events`, `quarantine` and `sessions` carries `cut`: its row saw only events strictly before it.
+The input tables (`EVENTS`, `ITEMS`, `USERS`, `OPT_OUTS`) are the public contract; derived tables follow. Every derived
+table except `events`, `quarantine` and `sessions` has the column `cut`, a cutoff: only earlier events are used.
 """
 
 import pyarrow as pa
@@ -64,18 +64,18 @@ REQUIRED = {
 INCOMING = {"events": EVENTS, "items": ITEMS, "users": USERS, "opt_outs": OPT_OUTS}
 
 INGESTED_EVENTS = EVENTS.append(pa.field(c.LANDED_AT, INSTANT))
-"""Events as they lie in the landing zone: with the instant they arrived."""
+"""Events in the landing zone: with the instant of their import."""
 
 QUARANTINE = INGESTED_EVENTS.append(pa.field(c.REASON, pa.string()))
 SESSIONS = EVENTS.append(pa.field("session_started_at", INSTANT))
-"""One row an event, `session_id` never null."""
+"""One row per event; `session_id` is never null."""
 
 WINDOWS_DAYS = (1, 7, 28)
 """The windows of recent activity that user and item features count in, days."""
 
 
 WINDOWS_HOURS = (6, 12, 48, 96)
-"""Windows in hours, beside those of days, in which an item's people are counted: what is new spreads within hours."""
+"""Windows in hours, beside those in days, in which an item's users are counted: new items spread within hours."""
 
 
 def _windowed(name: str, kind: pa.DataType) -> list[pa.Field]:
@@ -97,7 +97,7 @@ INTERACTIONS = pa.schema(
         pa.field("last_at", INSTANT),
     ]
 )
-"""One row a user and item: what happened between them, strengths decayed exponentially to `cut`."""
+"""One row per user and item: counts of their events, and strengths that decay exponentially until `cut`."""
 
 USER_FEATURES = pa.schema(
     [
@@ -117,7 +117,7 @@ USER_FEATURES = pa.schema(
         pa.field("session_items", pa.float64()),
     ]
 )
-"""One row a user. `languages`: read at least once, most read first; `session_*`: means over the user's sessions."""
+"""One row per user. `languages`: read at least once, most read first; `session_*`: means over the user's sessions."""
 
 ITEM_FEATURES = pa.schema(
     [
@@ -136,8 +136,8 @@ ITEM_FEATURES = pa.schema(
         pa.field("trend", pa.float64()),
     ]
 )
-"""One row a catalogue item that exists at `cut`, also when nobody has touched it. `users_*`: distinct people who
-clicked or saved; `trend`: smoothed 1-day rate over the 7-day rate; `age_hours` is null where `created_at` is."""
+"""One row per catalogue item that exists at `cut`, also without interactions. `users_*`: distinct users with a click or
+save; `trend`: smoothed 1-day rate over the 7-day rate; `age_hours` is null where `created_at` is."""
 
 RETRIEVAL_EXAMPLES = pa.schema(
     [
@@ -149,8 +149,8 @@ RETRIEVAL_EXAMPLES = pa.schema(
         pa.field("trainable", pa.bool_()),
     ]
 )
-"""One row a user: clicks and saves before `cut`, oldest first, consecutive repeats of an item folded into the strongest
-action. `trainable` is false for users who opted out of training: they get a vector, and teach nothing."""
+"""One row per user: clicks and saves before `cut`, oldest first; consecutive events on an item become the strongest
+action. `trainable` is false for users who opted out of training: they get a vector, but train no shared model."""
 
 RANKING_EXAMPLES = pa.schema(
     [
@@ -160,7 +160,7 @@ RANKING_EXAMPLES = pa.schema(
         pa.field("label", pa.int32()),
     ]
 )
-"""What each user did in the week from `cut` on with items not touched before: save 2, click 1."""
+"""Gains of the items that each user first interacted with in the week from `cut` on: save 2, click 1."""
 
 CANDIDATES = pa.schema(
     [
@@ -171,7 +171,7 @@ CANDIDATES = pa.schema(
         pa.field("retrieval_score", pa.float32()),
     ]
 )
-"""One row a labelled cut, user and candidate. `sources` is a bit set over `ranking.feature_arrays.SOURCES`."""
+"""One row per labelled cutoff, user and candidate. `sources` is a bit set over `ranking.feature_arrays.SOURCES`."""
 
 DERIVED = {
     "events": EVENTS,

@@ -37,8 +37,8 @@ class Settings(BaseSettings):
     max_unpacked_mb: int = Field(4096, ge=1, description="MB of text that a .gz file may unpack to when imported")
     session_gap_minutes: float = Field(30, gt=0, description="silence that ends a session without session_id")
     half_life_days: float = Field(14, gt=0, description="half-life of click and save strengths")
-    holdout_days: int = Field(7, ge=1, description="last days held out to measure and gate")
-    label_weeks: int = Field(8, ge=1, description="weekly cuts whose following week labels the re-ranker")
+    holdout_days: int = Field(7, ge=1, description="last days held out for evaluation and gates")
+    label_weeks: int = Field(8, ge=1, description="weekly cutoffs whose following week labels the re-ranker")
 
     rehearsal_weeks: int = Field(2, ge=0, description="label weeks before the holdout that the gates read as well")
 

@@ -1,7 +1,8 @@
-"""Spark: events become sessions, interactions, features and training rows, `DataFrame -> DataFrame`, time an argument.
+"""Spark: events become sessions, interactions, features and training examples, as functions of frames and times.
 
-Every function checks its frames against `contracts.schemas` on the way in and out, runs nothing by itself (but
-`quarantine_counts`), and computes all cuts in one job. Knows no disk, no clock, and no room but contracts.
+Every function checks its frames against `contracts.schemas` on the way in and out, is lazy (except for
+`quarantine_counts`), and computes all cutoffs in one job. Must not read a disk or a clock,
+nor import a package other than contracts.
 """
 
 from features.conform import conform, spark_schema

@@ -1,4 +1,4 @@
-"""The contract's gatekeeper: a frame has the columns it promised, or its name is called out."""
+"""Check that a frame has the columns and types of a schema."""
 
 import pyarrow as pa
 from pyspark.sql import DataFrame
@@ -9,10 +9,10 @@ from contracts.errors import SchemaMismatch
 
 
 def conform(frame: DataFrame, schema: pa.Schema) -> DataFrame:
-    """Exactly the columns of `schema`, in its order; others are left out.
+    """Exactly the columns of `schema`, in its order; others are dropped.
 
-    Raises `SchemaMismatch` that names each column which is missing or of another type. Nothing is cast: a silent cast
-    turns a broken id or a timestamp without timezone into a wrong one.
+    Raises `SchemaMismatch` that names each column which is missing or of another type. No value is cast, because a
+    silent cast turns a broken id or a timestamp without time zone into a wrong one.
     """
     have = {field.name: field for field in frame.schema}
     problems = [problem for want in spark_schema(schema) if (problem := _problem(want, have.get(want.name)))]
@@ -22,7 +22,7 @@ def conform(frame: DataFrame, schema: pa.Schema) -> DataFrame:
 
 
 def spark_schema(schema: pa.Schema) -> StructType:
-    """The Arrow schema in Spark's words."""
+    """The Arrow schema as a Spark schema."""
     return from_arrow_schema(schema)
 
 

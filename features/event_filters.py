@@ -15,17 +15,17 @@ def is_action(action: Action) -> Column:
 
 
 def is_positive() -> Column:
-    """Whether an event speaks of taste: a click or a save."""
+    """Whether an event shows interest: a click or a save."""
     return F.col(c.ACTION).isin(*(action.value for action in POSITIVE))
 
 
 def is_interaction() -> Column:
-    """Whether the user did something with the item themselves: anything but being shown it."""
+    """Whether the user acted on the item: any action except an impression."""
     return F.col(c.ACTION) != Action.IMPRESSION.value
 
 
 def gain() -> Column:
-    """What an event is worth as a label: save 2, click 1, anything else 0."""
+    """The gain of an event as a label: save 2, click 1, any other action 0."""
     worth = F.lit(0)
     for action, value in GAIN.items():
         worth = F.when(is_action(action), value).otherwise(worth)
@@ -33,9 +33,9 @@ def gain() -> Column:
 
 
 OPTED_OUT_USERS = pa.schema([pa.field(c.USER_ID, pa.string())])
-"""One row a user who has a flag in force; which flag is said by the argument's name."""
+"""One row per user with an active flag; the argument's name states which flag."""
 
 
 def without_users(frame: DataFrame, users: DataFrame) -> DataFrame:
-    """The rows of everyone but `users`; rows without a user stay."""
+    """The rows of all other users; rows without a user stay."""
     return frame.join(conform(users, OPTED_OUT_USERS), c.USER_ID, "left_anti")

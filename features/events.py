@@ -22,16 +22,16 @@ _SPELLING, _CATALOGUE_ID = "_spelling", "_catalogue_id"
 
 
 class Validated(NamedTuple):
-    """Every landed event of the users that may be read is in exactly one of the two."""
+    """Every ingested event of users who may be read is in exactly one of the two frames."""
 
     events: DataFrame
     quarantine: DataFrame
 
 
 def validate(landed_events: DataFrame, items: DataFrame, *, as_of: datetime, opted_out_users: DataFrame) -> Validated:
-    """Sort landed events into good ones and refused ones; see `with_reason`.
+    """Split ingested events into valid and quarantined ones; see `with_reason`.
 
-    Both frames are lazy and share their whole plan: who uses both caches `with_reason` and then calls `split`.
+    Both frames are lazy and share their plan: a caller that uses both caches `with_reason` and then calls `split`.
     """
     return split(with_reason(landed_events, items, as_of=as_of, opted_out_users=opted_out_users))
 
@@ -39,11 +39,10 @@ def validate(landed_events: DataFrame, items: DataFrame, *, as_of: datetime, opt
 def with_reason(
     landed_events: DataFrame, items: DataFrame, *, as_of: datetime, opted_out_users: DataFrame
 ) -> DataFrame:
-    """Landed events with an id and a `reason`: the first in the order of `Reason` that applies, null for a good event.
+    """Ingested events with an id and a `reason`: the first of `Reason` that applies, null for a valid event.
 
-    `opted_out_users` (personalization or erasure) leave before anything looks at their events: not even the quarantine
-    holds them. A row without `event_id` gets one that is derived from its content. Blanks around ids and actions are
-    stripped, and an item gets the catalogue's own spelling (`7` where the catalogue has `7` and the event `7.0`).
+    Events of `opted_out_users` (personalization or erasure) are removed first: not even the quarantine keeps them. A
+    row without `event_id` gets one that is derived from its content. Blanks around ids and actions are stripped, and an item gets the catalogue's own spelling (`7` where the catalogue has `7` and the event `7.0`).
     """
     landed = _with_event_id(without_users(_stripped(conform(landed_events, INGESTED_EVENTS)), opted_out_users))
     known_items = _spelled(conform(items, ITEMS))
@@ -58,20 +57,20 @@ def with_reason(
 
 
 def split(checked: DataFrame) -> Validated:
-    """What `with_reason` found good, and what it refused."""
+    """The valid and the quarantined events of `with_reason`."""
     good = F.col(c.REASON).isNull()
     return Validated(events=conform(checked.where(good), EVENTS), quarantine=checked.where(~good))
 
 
 def _stripped(landed: DataFrame) -> DataFrame:
-    """Without blanks around ids and actions: rows may have landed before the importers stripped them."""
+    """Without blanks around ids and actions: older imports did not strip them."""
     names = (c.USER_ID, c.ITEM_ID, c.ACTION)
     return landed.withColumns({name: F.btrim(name, F.lit(BLANKS)) for name in names})
 
 
 def _spelled(items: DataFrame) -> DataFrame:
-    """Every spelling of a catalogue's ids (`contracts.ids.spellings`) with the id that it stands for; an id itself
-    wins over the other spelling of another."""
+    """Every spelling of a catalogue's ids (`contracts.ids.spellings`) with its id; an id takes precedence over
+    the other spelling of another id."""
     item, as_float = F.col(c.ITEM_ID), F.concat(c.ITEM_ID, F.lit(".0"))
     other = F.when(item.rlike(WRITTEN_AS_FLOAT), F.regexp_replace(item, r"\.0$", "")).when(
         as_float.rlike(WRITTEN_AS_FLOAT), as_float
@@ -81,15 +80,15 @@ def _spelled(items: DataFrame) -> DataFrame:
 
 
 def _with_event_id(landed: DataFrame) -> DataFrame:
-    """Give events without an id one that the same content always gets again."""
-    # JSON keeps fields apart whatever is in them, and keeps null apart from ""; its timestamps would lose microseconds
+    """Derive an id from the content of events that have none: equal content gets an equal id."""
+    # JSON separates fields whatever they contain, and null from ""; its own timestamps would lose microseconds
     content = F.struct(*(F.unix_micros(name).alias(name) if name == c.TIMESTAMP else name for name in _CONTENT))
     derived = F.sha2(F.to_json(content, {"ignoreNullFields": "false"}), 256)
     return landed.withColumn(c.EVENT_ID, F.when(_blank(c.EVENT_ID), derived).otherwise(F.col(c.EVENT_ID)))
 
 
 def _own_reason(as_of: Column) -> Column:
-    """What is wrong with a row on its own."""
+    """The reason to quarantine a row that needs no other row."""
     timestamp, late = F.col(c.TIMESTAMP), F.col(c.TIMESTAMP) >= as_of
     return (
         F.when(_no_id(c.USER_ID) | _no_id(c.ITEM_ID), Reason.NULL_ID.value)
@@ -102,7 +101,7 @@ def _own_reason(as_of: Column) -> Column:
 
 
 def _same_id() -> WindowSpec:
-    """Events of one id, the one to keep first: good on its own, landed first, happened first, then by content."""
+    """Events of one id, the one to keep first: valid, then earliest import, earliest time, then by content."""
     content = (F.col(name).asc_nulls_last() for name in (c.LANDED_AT, c.TIMESTAMP, *_CONTENT))
     return Window.partitionBy(c.EVENT_ID).orderBy(F.col(c.REASON).isNotNull(), *content)
 
@@ -113,7 +112,7 @@ def _unless(broken: Column, reason: Reason) -> Column:
 
 
 def _no_id(name: str) -> Column:
-    """Whether a stripped value is no id (`contracts.ids`)."""
+    """Whether a stripped value is not a valid id (`contracts.ids`)."""
     return _blank(name) | (F.length(name) > MAX_ID_LENGTH) | F.col(name).rlike(CONTROL)
 
 
@@ -122,14 +121,14 @@ def _blank(name: str) -> Column:
 
 
 def quarantine_counts(quarantine: DataFrame) -> dict[Reason, int]:
-    """Refused rows by reason, in the order of `Reason`; a reason without rows is absent. Runs a Spark job."""
+    """Quarantined rows by reason, in the order of `Reason`; a reason without rows is absent. Runs a Spark job."""
     rows = conform(quarantine, QUARANTINE).groupBy(c.REASON).count().collect()
     found = {row[c.REASON]: int(row["count"]) for row in rows}
     return {reason: found[reason] for reason in Reason if reason in found}
 
 
 def bad_share(counts: Mapping[Reason, int], total: int) -> float:
-    """The share of broken rows among `total` landed ones; rows with a harmless reason count on neither side."""
+    """The share of broken rows among `total` ingested ones; rows with a harmless reason are not counted at all."""
     harmless = sum(counts.get(reason, 0) for reason in HARMLESS)
     considered = total - harmless
     return (sum(counts.values()) - harmless) / considered if considered else 0.0

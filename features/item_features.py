@@ -1,7 +1,7 @@
-"""How an item and its creator are received, by whom it may be told.
+"""Features of items and their creators, from users who did not opt out of training.
 
-Rates are smoothed by adding `PRIOR_EVENTS` imagined events at the average rate (additive smoothing): an item with one
-save out of one click is promising, not perfect.
+Rates use additive smoothing: `PRIOR_EVENTS` pseudo-events at the average rate are added, so that an item with one save
+and one click does not get an extreme rate.
 """
 
 from collections.abc import Sequence
@@ -18,56 +18,56 @@ from features.event_filters import is_action, is_positive, without_users
 from features.time_cutoffs import before_cuts, hours_between, items_at_cuts, recent_counts, within_hours
 
 PRIOR_EVENTS = 10
-"""Imagined clicks and saves behind a smoothed save rate."""
+"""Pseudo-counts of clicks and saves in a smoothed save rate."""
 TREND_PRIOR = 1
-"""Imagined clicks and saves a day behind `trend`."""
+"""Pseudo-counts of clicks and saves per day in `trend`."""
 
 _WINDOWS = (*(f"_{days}d" for days in WINDOWS_DAYS), "")
 _COUNTS = tuple(f"{name}{window}" for name in ("clicks", "saves") for window in _WINDOWS)
 _LATELY = {f"users_{days}d": 24 * days for days in WINDOWS_DAYS} | {f"users_{hours}h": hours for hours in WINDOWS_HOURS}
-"""Counts of people, and how many hours before the cut they came at most."""
+"""Counts of users, and the length of their window before the cutoff in hours."""
 _USERS = (*_LATELY, "users")
 
 
 def item_features(
     events: DataFrame, items: DataFrame, cuts: Sequence[datetime], *, opted_out_of_training: DataFrame
 ) -> DataFrame:
-    """One row a cut and item that exists then: created before (or nobody knows when), not removed yet.
+    """One row per cutoff and item that exists then: created before (or at an unknown time), not removed yet.
 
-    Everyone shares these figures, so users who opted out of training add nothing to them. Takes events or sessions.
+    All users share these values, so users who opted out of training do not contribute. Takes events or sessions.
     """
-    heard = without_users(conform(events, EVENTS), opted_out_of_training).where(is_positive())
-    # moved before each event is repeated for its cuts; by user too, for an item can have very many
-    told = before_cuts(heard.repartition(c.ITEM_ID, c.USER_ID), cuts)
+    positives = without_users(conform(events, EVENTS), opted_out_of_training).where(is_positive())
+    # repartitioned before events are repeated for their cutoffs; by user too, because an item can have very many events
+    events_at_cuts = before_cuts(positives.repartition(c.ITEM_ID, c.USER_ID), cuts)
     published = items_at_cuts(conform(items, ITEMS).select(c.ITEM_ID, c.CREATOR_ID, c.CREATED_AT, c.REMOVED_AT), cuts)
-    counted = published.join(_item_counts(told), [c.CUT, c.ITEM_ID], "left").fillna(0, [*_COUNTS, *_USERS])
-    priors = counted.join(F.broadcast(_average_rate(told)), c.CUT, "left").fillna(0.0, ["average_rate"])
-    return conform(_with_rates(_with_creator(priors)).where(_still_there()), ITEM_FEATURES)
+    counted = published.join(_item_counts(events_at_cuts), [c.CUT, c.ITEM_ID], "left").fillna(0, [*_COUNTS, *_USERS])
+    priors = counted.join(F.broadcast(_average_rate(events_at_cuts)), c.CUT, "left").fillna(0.0, ["average_rate"])
+    return conform(_with_rates(_with_creator(priors)).where(_not_removed()), ITEM_FEATURES)
 
 
-def _item_counts(told: DataFrame) -> DataFrame:
-    """One row a cut and item. Counting people by the last time each came needs no distinct count per window."""
-    by_person = told.groupBy(c.CUT, c.ITEM_ID, c.USER_ID).agg(
+def _item_counts(events: DataFrame) -> DataFrame:
+    """One row per cutoff and item. Counting users by their last event needs no distinct count per window."""
+    by_user = events.groupBy(c.CUT, c.ITEM_ID, c.USER_ID).agg(
         *(column for action in (Action.CLICK, Action.SAVE) for column in _action_counts(action)),
         F.max(c.TIMESTAMP).alias("last_at"),
     )
-    people = (F.count_if(within_hours(hours, "last_at")).alias(name) for name, hours in _LATELY.items())
+    users = (F.count_if(within_hours(hours, "last_at")).alias(name) for name, hours in _LATELY.items())
     sums = (F.sum(name).alias(name) for name in _COUNTS)
-    return by_person.groupBy(c.CUT, c.ITEM_ID).agg(*sums, *people, F.count("*").alias("users"))
+    return by_user.groupBy(c.CUT, c.ITEM_ID).agg(*sums, *users, F.count("*").alias("users"))
 
 
 def _action_counts(action: Action) -> list[Column]:
     return [*recent_counts(f"{action}s", is_action(action)), F.count_if(is_action(action)).alias(f"{action}s")]
 
 
-def _average_rate(told: DataFrame) -> DataFrame:
-    """One row a cut: the share of saves among all clicks and saves before it."""
-    return told.groupBy(c.CUT).agg(F.avg(is_action(Action.SAVE).cast("int")).alias("average_rate"))
+def _average_rate(events: DataFrame) -> DataFrame:
+    """One row per cutoff: the share of saves among all clicks and saves before it."""
+    return events.groupBy(c.CUT).agg(F.avg(is_action(Action.SAVE).cast("int")).alias("average_rate"))
 
 
 def _with_creator(items: DataFrame) -> DataFrame:
-    """Add what the same creator's other items, removed ones too, had brought by the cut."""
-    # an item without creator is alone: as one group of the whole catalogue they would be a creator, and a skewed one
+    """Add the totals of the same creator's other items by the cutoff, removed items included."""
+    # an item without creator is a group of its own: one group of all such items would be skewed
     alone = F.when(F.col(c.CREATOR_ID).isNull(), F.col(c.ITEM_ID))
     creator = Window.partitionBy(c.CUT, c.CREATOR_ID, alone)
 
@@ -98,14 +98,14 @@ def _with_rates(items: DataFrame) -> DataFrame:
 
 
 def _smoothed(clicks: str, saves: str) -> Column:
-    """A save rate, drawn towards the average as long as little is known."""
-    imagined = F.col("average_rate") * PRIOR_EVENTS
-    return (F.col(saves) + imagined) / (F.col(clicks) + F.col(saves) + PRIOR_EVENTS)
+    """A save rate, shrunk towards the average where counts are small."""
+    prior_saves = F.col("average_rate") * PRIOR_EVENTS
+    return (F.col(saves) + prior_saves) / (F.col(clicks) + F.col(saves) + PRIOR_EVENTS)
 
 
 def _positives(days: int) -> Column:
     return F.col(f"clicks_{days}d") + F.col(f"saves_{days}d")
 
 
-def _still_there() -> Column:
+def _not_removed() -> Column:
     return F.coalesce(F.col(c.REMOVED_AT) > F.col(c.CUT), F.lit(True))

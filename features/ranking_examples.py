@@ -1,4 +1,4 @@
-"""What the re-ranker learns from: the new items that people took up after a cut."""
+"""Training examples of the re-ranker: the new items that users clicked or saved after a cutoff."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -21,28 +21,32 @@ def ranking_examples(
     label_days: int,
     opted_out_of_training: DataFrame,
 ) -> DataFrame:
-    """One row a cut, user and item clicked (1) or saved (2) in `[cut, cut + label_days)`.
+    """One row per cutoff, user and item clicked (1) or saved (2) in `[cut, cut + label_days)`.
 
-    Only users with an event before the cut, and items that existed then and that the user had not clicked, saved or
+    Only users with an event before the cutoff, and items that existed then and that the user had not clicked, saved or
     hidden before. Users who opted out of training are absent. Takes events or sessions.
     """
-    taught = without_users(conform(events, EVENTS), opted_out_of_training)
+    trainable = without_users(conform(events, EVENTS), opted_out_of_training)
     created = conform(items, ITEMS).select(c.ITEM_ID, c.CREATED_AT)
-    taken_up = after_cuts(_with_firsts(taught).where(is_positive()), cuts, days=label_days).join(created, c.ITEM_ID)
-    new = (F.col("_known_since") < F.col(c.CUT)) & (F.col("_touched_at") >= F.col(c.CUT)) & existed(F.col(c.CUT))
-    labels = taken_up.where(new).groupBy(c.CUT, c.USER_ID, c.ITEM_ID).agg(F.max(gain()).alias("label"))
+    positives = after_cuts(_with_firsts(trainable).where(is_positive()), cuts, days=label_days).join(created, c.ITEM_ID)
+    new = (
+        (F.col("_first_event_at") < F.col(c.CUT))
+        & (F.col("_first_interaction_at") >= F.col(c.CUT))
+        & existed(F.col(c.CUT))
+    )
+    labels = positives.where(new).groupBy(c.CUT, c.USER_ID, c.ITEM_ID).agg(F.max(gain()).alias("label"))
     return conform(labels, RANKING_EXAMPLES)
 
 
 def _with_firsts(events: DataFrame) -> DataFrame:
-    """Add when the user was first seen, and when they first did something with the item.
+    """Add the instants of the user's first event and of the user's first interaction with the item.
 
-    Two instants say for every cut at once what the user knew before it.
+    These two instants decide for every cutoff which items were new to the user.
     """
-    touched_at = F.when(is_interaction(), F.col(c.TIMESTAMP))
+    interacted_at = F.when(is_interaction(), F.col(c.TIMESTAMP))
     return events.withColumns(
         {
-            "_known_since": F.min(c.TIMESTAMP).over(Window.partitionBy(c.USER_ID)),
-            "_touched_at": F.min(touched_at).over(Window.partitionBy(c.USER_ID, c.ITEM_ID)),
+            "_first_event_at": F.min(c.TIMESTAMP).over(Window.partitionBy(c.USER_ID)),
+            "_first_interaction_at": F.min(interacted_at).over(Window.partitionBy(c.USER_ID, c.ITEM_ID)),
         }
     )

@@ -1,4 +1,4 @@
-"""What retrieval learns from: each user's clicks and saves in order."""
+"""Training examples of retrieval: each user's clicks and saves in order."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -18,9 +18,9 @@ _SAVED_AT = "_saved_at"
 
 
 def retrieval_examples(events: DataFrame, cuts: Sequence[datetime], *, opted_out_of_training: DataFrame) -> DataFrame:
-    """One row a cut and user with a click or save before it: three arrays of one length, oldest first.
+    """One row per cutoff and user with a click or save before it: three arrays of one length, oldest first.
 
-    Consecutive events on one item are one element: its strongest action before the cut, at the instant of the first.
+    Consecutive events on one item are one element: its strongest action before the cutoff, at the instant of the first.
     `trainable` is false for users who opted out of training. Takes events or sessions.
     """
     histories = _histories(_with_run(conform(events, EVENTS).where(is_positive())))
@@ -38,7 +38,7 @@ def retrieval_examples(events: DataFrame, cuts: Sequence[datetime], *, opted_out
 
 
 def _with_run(positives: DataFrame) -> DataFrame:
-    """Number each user's runs of one item. A run's number depends on earlier events alone, so it holds at every cut."""
+    """Number each user's runs of one item. The number depends on earlier events alone, so it holds at every cutoff."""
     order = Window.partitionBy(c.USER_ID).orderBy(c.TIMESTAMP, c.EVENT_ID)
     before = F.lag(c.ITEM_ID).over(order)
     moved = (before.isNull() | (before != F.col(c.ITEM_ID))).cast("int")
@@ -46,7 +46,7 @@ def _with_run(positives: DataFrame) -> DataFrame:
 
 
 def _histories(positives: DataFrame) -> DataFrame:
-    """One row a user: their whole history, from which each cut takes its beginning. `timestamp` is the first."""
+    """One row per user: the whole history, of which each cutoff uses a prefix. `timestamp` is the first."""
     runs = positives.groupBy(c.USER_ID, _RUN).agg(
         F.any_value(c.ITEM_ID).alias(c.ITEM_ID),
         F.min(c.TIMESTAMP).alias(c.TIMESTAMP),
@@ -57,7 +57,7 @@ def _histories(positives: DataFrame) -> DataFrame:
 
 
 def _action_by_cut(step: Column) -> Column:
-    # a run can begin before the cut and be saved after it
+    # a run can begin before the cutoff and contain a save after it
     return F.when(step[_SAVED_AT] < F.col(c.CUT), Action.SAVE.value).otherwise(Action.CLICK.value)
 
 

@@ -1,4 +1,4 @@
-"""Events become visits: the given session, else whatever lies between two silences."""
+"""Events become sessions: the given session, else the events between two pauses."""
 
 from pyspark.sql import Column, DataFrame, Window, WindowSpec
 from pyspark.sql import functions as F
@@ -11,10 +11,10 @@ STARTED_AT = "session_started_at"
 
 
 def sessions(events: DataFrame, *, gap_minutes: float) -> DataFrame:
-    """Every event with a session and when that began.
+    """Every event with its session and the start of the session.
 
-    A given `session_id` is kept. Among a user's events without one, `gap_minutes` of silence end a session; its id is
-    derived from the user and its first instant, so it stays the same however many events come later.
+    A given `session_id` is kept. Among a user's events without one, a pause of `gap_minutes` ends a session; its id is
+    derived from the user and the first instant, so later events do not change it.
     """
     # Without ids, a user's events share the partition of null: one window serves both cases.
     visit = Window.partitionBy(c.USER_ID, c.SESSION_ID).orderBy(c.TIMESTAMP, c.EVENT_ID)
@@ -26,8 +26,8 @@ def sessions(events: DataFrame, *, gap_minutes: float) -> DataFrame:
 def _starts(visit: WindowSpec, gap_minutes: float) -> Column:
     """Whether an event is the first of its session."""
     before = F.lag(c.TIMESTAMP).over(visit)
-    silence = F.unix_micros(c.TIMESTAMP) - F.unix_micros(before)
-    return before.isNull() | (F.col(c.SESSION_ID).isNull() & (silence >= int(gap_minutes * 60_000_000)))
+    pause = F.unix_micros(c.TIMESTAMP) - F.unix_micros(before)
+    return before.isNull() | (F.col(c.SESSION_ID).isNull() & (pause >= int(gap_minutes * 60_000_000)))
 
 
 def _derived_id() -> Column:

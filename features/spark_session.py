@@ -29,17 +29,17 @@ def spark(settings: Settings) -> SparkSession:
 
 
 def warm_up(settings: Settings) -> None:
-    """Start the session and run a first, empty job in the background: a JVM needs many seconds until it works."""
+    """Start the session and run a small job in the background, because a JVM takes many seconds to start."""
     Thread(target=_first_job, args=[settings], name="spark-warm-up", daemon=True).start()
 
 
 def _first_job(settings: Settings) -> None:
-    with suppress(Exception):  # whoever asks for the session meets the same error, and can tell it
+    with suppress(Exception):  # the first caller of the session gets the same error and reports it
         spark(settings).range(1).selectExpr("sum(id)").collect()
 
 
 def session_options(settings: Settings) -> dict[str, str]:
-    """Spark's options by their own names."""
+    """Spark's options by name."""
     return {
         "spark.app.name": "tastefeed",
         "spark.master": settings.spark_master,
@@ -62,11 +62,11 @@ def _java_options(settings: Settings) -> str:
 
 
 _LOOPBACK = {"spark.driver.bindAddress": "127.0.0.1", "spark.driver.host": "127.0.0.1"}
-"""Works with no network, and nobody outside reaches the driver; executors on other machines must, so local only."""
+"""Works without a network and keeps the driver unreachable from outside; remote executors need it, so local only."""
 
 
 SUPPORTED = (17, 21)
-"""Java releases that Spark 4.3 is run with here."""
+"""Java releases on which Spark 4.3 is tested here."""
 
 _PLACES = (
     (Path("/usr/lib/jvm"), "*"),
@@ -79,7 +79,7 @@ _PLACES = (
 def java_home(homes: Iterable[Path] | None = None) -> Path:
     """The first Java home that Spark can run with: JAVA_HOME, `java` on the PATH, then the usual places.
 
-    Raises `JavaMissing`, naming what was found instead and how to mend it.
+    Raises `JavaMissing` with the versions that were found and the remedy.
     """
     found = {home: java_version(home) for home in (usual_homes() if homes is None else homes)}
     for home, version in found.items():

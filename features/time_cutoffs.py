@@ -1,4 +1,4 @@
-"""Time as an argument: one job computes a feature for tonight and for every past cut that teaches or measures."""
+"""Time as an argument: one job computes a feature for every cutoff of training, evaluation and tonight."""
 
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
@@ -12,27 +12,27 @@ from contracts.schemas import WINDOWS_DAYS
 
 
 def before_cuts(events: DataFrame, cuts: Sequence[datetime]) -> DataFrame:
-    """Each event once for every cut that it came strictly before, with that instant as column `cut`.
+    """Each event once for every cutoff that it came strictly before, with that instant as column `cut`.
 
-    What is then grouped by `cut` cannot see the future of any of them.
+    An aggregate by `cut` therefore never uses an event after that cutoff.
     """
     return _for_each_cut(events, cuts, lambda cut: F.col(c.TIMESTAMP) < cut)
 
 
 def after_cuts(events: DataFrame, cuts: Sequence[datetime], *, days: int) -> DataFrame:
-    """Each event once for every cut whose window `[cut, cut + days)` it fell into, with column `cut`."""
+    """Each event once for every cutoff whose window `[cut, cut + days)` it falls into, with column `cut`."""
     return _for_each_cut(
         events, cuts, lambda cut: (cut <= F.col(c.TIMESTAMP)) & (F.col(c.TIMESTAMP) < cut + days_long(days))
     )
 
 
 def items_at_cuts(items: DataFrame, cuts: Sequence[datetime]) -> DataFrame:
-    """Each item once for every cut that it was created before (unknown counts as before), with column `cut`."""
+    """Each item once for every cutoff that it was created before (unknown counts as before), with column `cut`."""
     return _for_each_cut(items, cuts, existed)
 
 
 def existed(cut: Column) -> Column:
-    """Whether an item had been created by a cut."""
+    """Whether an item had been created by a cutoff."""
     return F.coalesce(F.col(c.CREATED_AT) < cut, F.lit(True))
 
 
@@ -44,7 +44,7 @@ def instant(moment: datetime) -> Column:
 
 
 def days_long(days: int) -> Column:
-    """A span of whole days of 24 hours."""
+    """An interval of whole days of 24 hours."""
     return F.make_dt_interval(F.lit(days))
 
 
@@ -54,7 +54,7 @@ def hours_between(earlier: Column, later: Column) -> Column:
 
 
 def recent_counts(name: str, condition: Column) -> list[Column]:
-    """Columns `<name>_1d`, `_7d`, `_28d`: events that meet a condition, that long or shorter before `cut`."""
+    """Columns `<name>_1d`, `_7d`, `_28d`: events that meet a condition, in the last days before `cut`."""
     return [F.count_if(condition & within(days)).alias(f"{name}_{days}d") for days in WINDOWS_DAYS]
 
 
@@ -65,7 +65,7 @@ def within(days: int, timestamp: str = c.TIMESTAMP) -> Column:
 
 def within_hours(hours: int, timestamp: str = c.TIMESTAMP) -> Column:
     """Whether something happened in the last hours before `cut`."""
-    # whole microseconds: adding an interval to a timestamp walks through the calendar of a timezone, row by row
+    # whole microseconds: adding an interval to a timestamp uses the calendar of a time zone for each row
     return F.unix_micros(c.CUT) - F.unix_micros(timestamp) <= hours * 3_600_000_000
 
 

@@ -1,4 +1,4 @@
-"""What a user does, how often, and with what kind of items."""
+"""Features of users: their activity, and the kinds of items they click or save."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -14,17 +14,17 @@ from features.event_filters import is_action, is_positive
 from features.time_cutoffs import before_cuts, hours_between, recent_counts, within
 
 SESSION_WINDOW_DAYS = 28
-"""What `sessions_28d` looks back."""
+"""The window of `sessions_28d`."""
 
 _WINDOWS = (*(f"_{days}d" for days in WINDOWS_DAYS), "")
 _COUNTS = tuple(f"{name}{window}" for name in ("clicks", "saves") for window in _WINDOWS)
 
 
 def user_features(sessions: DataFrame, items: DataFrame, cuts: Sequence[datetime]) -> DataFrame:
-    """One row a cut and user with any event before it.
+    """One row per cutoff and user with any event before it.
 
-    Taste (creators, categories, languages, save rate) and recency are read from clicks and saves alone: a user who was
-    only shown items has none, and a null recency.
+    Preferences (creators, categories, languages, save rate) and recency use clicks and saves alone: a user with only
+    impressions has none, and a null recency.
     """
     known = conform(items, ITEMS).select(c.ITEM_ID, c.CREATOR_ID, c.CATEGORIES, c.LANGUAGE)
     events = conform(sessions, SESSIONS).join(known, c.ITEM_ID, "left").repartition(c.USER_ID)
@@ -40,9 +40,9 @@ def user_features(sessions: DataFrame, items: DataFrame, cuts: Sequence[datetime
 
 
 def _with_firsts(events: DataFrame) -> DataFrame:
-    """Mark the clicks and saves that brought a user something new.
+    """Mark the clicks and saves on a creator or item that is new to the user.
 
-    What is new depends on earlier events alone, so the marks hold at every cut: counting distinct things becomes a sum.
+    The marks depend on earlier events alone, so they are valid at every cutoff: a distinct count becomes a sum.
     """
     return events.withColumns(
         {"_new_creator": _is_first(c.CREATOR_ID), "_new_in_session": _is_first(c.SESSION_ID, c.ITEM_ID)}
@@ -55,8 +55,8 @@ def _is_first(*thing: str) -> Column:
 
 
 def _activity(events: DataFrame) -> DataFrame:
-    """One row a cut and user, by way of their sessions."""
-    visits = events.groupBy(c.CUT, c.USER_ID, c.SESSION_ID).agg(
+    """One row per cutoff and user, aggregated over sessions."""
+    sessions = events.groupBy(c.CUT, c.USER_ID, c.SESSION_ID).agg(
         *(column for action in (Action.CLICK, Action.SAVE) for column in _counts(action)),
         F.min(c.TIMESTAMP).alias("first_at"),
         F.max(c.TIMESTAMP).alias("last_at"),
@@ -65,7 +65,7 @@ def _activity(events: DataFrame) -> DataFrame:
         F.count_if("_new_creator").alias("creators"),
     )
     clicks, saves = F.sum("clicks"), F.sum("saves")
-    return visits.groupBy(c.CUT, c.USER_ID).agg(
+    return sessions.groupBy(c.CUT, c.USER_ID).agg(
         *(F.sum(name).alias(name) for name in (*_COUNTS, "creators")),
         F.coalesce(F.try_divide(saves, clicks + saves), F.lit(0.0)).alias("save_rate"),
         hours_between(F.max("last_positive_at"), F.col(c.CUT)).alias("recency_hours"),
@@ -80,14 +80,14 @@ def _counts(action: Action) -> list[Column]:
 
 
 def _categories(positives: DataFrame, cuts: Sequence[datetime]) -> DataFrame:
-    """One row a cut and user: how many categories they had clicked or saved."""
+    """One row per cutoff and user: the number of categories of clicked or saved items."""
     each = positives.select(c.USER_ID, c.TIMESTAMP, F.explode(c.CATEGORIES).alias("category"))
     first_times = each.groupBy(c.USER_ID, "category").agg(F.min(c.TIMESTAMP).alias(c.TIMESTAMP))
     return before_cuts(first_times, cuts).groupBy(c.CUT, c.USER_ID).agg(F.count("category").alias("categories"))
 
 
 def _languages(positives: DataFrame, cuts: Sequence[datetime]) -> DataFrame:
-    """One row a cut and user: what they read, most read first, equals in alphabetical order."""
+    """One row per cutoff and user: the languages read, most read first, ties in alphabetical order."""
     read = before_cuts(positives.where(F.col(c.LANGUAGE).isNotNull()), cuts)
     tally = read.groupBy(c.CUT, c.USER_ID, c.LANGUAGE).agg((-F.count("*")).alias("fewer"))
     ranked = F.array_sort(F.collect_list(F.struct("fewer", c.LANGUAGE)))
