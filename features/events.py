@@ -42,7 +42,8 @@ def with_reason(
     """Ingested events with an id and a `reason`: the first of `Reason` that applies, null for a valid event.
 
     Events of `opted_out_users` (personalization or erasure) are removed first: not even the quarantine keeps them. A
-    row without `event_id` gets one that is derived from its content. Blanks around ids and actions are stripped, and an item gets the catalogue's own spelling (`7` where the catalogue has `7` and the event `7.0`).
+    row without `event_id` gets one that is derived from its content. Blanks around ids and actions are stripped, and an
+    item gets the catalogue's own spelling (`7` where the catalogue has `7` and the event `7.0`).
     """
     landed = _with_event_id(without_users(_stripped(conform(landed_events, INGESTED_EVENTS)), opted_out_users))
     known_items = _spelled(conform(items, ITEMS))
