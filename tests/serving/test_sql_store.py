@@ -1,0 +1,108 @@
+"""The base of the SQL stores: instants, batches, and errors without values or passwords."""
+
+import sqlite3
+from datetime import UTC, datetime, timedelta, timezone
+
+import pytest
+from sqlalchemy import Column, MetaData, String, Table, insert, select
+from sqlalchemy.exc import IntegrityError, OperationalError
+
+from contracts.errors import EventStoreUnavailable
+from serving.sql_store import (
+    Instant,
+    SqlStore,
+    as_utc,
+    batched,
+    cause,
+    create_tables,
+    open_engine,
+    without_password,
+)
+
+METADATA = MetaData()
+VISITS = Table("visits", METADATA, Column("user_id", String, primary_key=True), Column("at", Instant))
+TOKYO = timezone(timedelta(hours=9))
+
+
+class Visits(SqlStore):
+    metadata = METADATA
+    name = "the store of visits"
+    unavailable = EventStoreUnavailable
+    remedy = "check the file"
+
+    def add(self, user_id: str, at: datetime) -> None:
+        with self._transaction(writes=True) as connection:
+            connection.execute(insert(VISITS).values(user_id=user_id, at=at))
+
+    def instants(self) -> list[datetime]:
+        with self._transaction() as connection:
+            return list(connection.scalars(select(VISITS.c.at)))
+
+
+@pytest.fixture
+def store(tmp_path):
+    store = Visits(f"sqlite:///{tmp_path}/lake/visits.db")
+    yield store
+    store.close()
+
+
+@pytest.mark.parametrize("written", [
+    datetime(2017, 3, 1, 12, 0, 0, 123456, tzinfo=UTC),
+    datetime(2017, 3, 1, 21, 0, 0, 123456, tzinfo=TOKYO),
+    datetime(2017, 3, 1, 12, 0, 0, 123456),  # noqa: DTZ001  without a zone it is UTC
+])  # fmt: skip
+def test_an_instant_is_exact_to_the_microsecond(store, written):
+    store.add("ann", written)
+    assert store.instants() == [datetime(2017, 3, 1, 12, 0, 0, 123456, tzinfo=UTC)]
+    assert as_utc(written) == store.instants()[0]
+
+
+def test_instants_before_1970_are_stored_too(store):
+    store.add("ann", datetime(1969, 12, 31, tzinfo=UTC))
+    assert store.instants() == [datetime(1969, 12, 31, tzinfo=UTC)]
+
+
+def test_batches():
+    assert [list(some) for some in batched([1, 2, 3, 4, 5], 2)] == [[1, 2], [3, 4], [5]]
+    assert list(batched([], 2)) == []
+
+
+def test_the_file_is_created_at_the_first_query(tmp_path):
+    store = Visits(f"sqlite:///{tmp_path}/lake/visits.db")
+    assert not (tmp_path / "lake").exists()
+    assert store.instants() == []
+    assert (tmp_path / "lake" / "visits.db").exists()
+    store.close()
+
+
+def test_without_create_a_missing_file_is_an_error(tmp_path):
+    engine = open_engine(f"sqlite:///{tmp_path}/none.db", create=False)
+    with pytest.raises(OperationalError, match="unable to open database file"):
+        engine.connect()
+    assert not (tmp_path / "none.db").exists()
+
+
+def test_tables_may_be_created_twice(tmp_path):
+    engine = open_engine(f"sqlite:///{tmp_path}/visits.db")
+    create_tables(engine, METADATA)
+    create_tables(engine, METADATA)
+    with engine.connect() as connection:
+        assert connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "wal"
+        assert connection.exec_driver_sql("PRAGMA secure_delete").scalar() == 1
+
+
+def test_no_error_contains_a_value(store):
+    store.add("zq-1", datetime.now(UTC))
+    with pytest.raises(EventStoreUnavailable, match=r"the store of visits .* cannot be used .*check the file") as error:
+        store.add("zq-1", datetime.now(UTC))
+    assert "zq-1" not in str(error.value)
+
+
+def test_only_errors_of_the_connection_are_quoted():
+    quoted = OperationalError("SELECT 1", {}, sqlite3.OperationalError("database\n is locked"))
+    assert cause(quoted) == "database is locked"
+    assert cause(IntegrityError("INSERT", {}, ValueError("ann is there already"))) == "ValueError"
+
+
+def test_a_url_is_shown_without_its_password():
+    assert without_password("postgresql+psycopg://me:secret@db/x") == "postgresql+psycopg://me:***@db/x"
