@@ -58,7 +58,7 @@ class LastState:
         items_UT = latest_window(interactions, self.history_length).to(device)
         vectors_UD = torch.zeros(len(items_UT), self.transformer.items_ID.shape[1], device=device)
         lengths_U = (items_UT != EMPTY).sum(dim=1)
-        for some_B in torch.argsort(lengths_U).split(USERS_AT_ONCE):
+        for some_B in torch.argsort(lengths_U).split(USERS_AT_ONCE) if len(lengths_U) else ():
             last_B = lengths_U[some_B] - 1
             vectors_BTD = self.transformer(items_UT[some_B, : max(1, int(last_B.max()) + 1)])
             vectors_UD[some_B] = vectors_BTD[torch.arange(len(some_B), device=device), last_B] * (last_B >= 0)[:, None]
