@@ -27,7 +27,7 @@ LONGEST_S = 300
 LENGTH_S = 30
 """About what a night on the tiny lake takes."""
 
-pytestmark = pytest.mark.timeout(KILLS * LONGEST_S)
+pytestmark = pytest.mark.timeout((KILLS + 2) * LONGEST_S)
 
 
 def test_after_a_kill_the_old_release_serves_and_the_next_night_makes_the_same(crossed: Path, tmp_path: Path) -> None:
