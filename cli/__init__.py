@@ -1,4 +1,4 @@
-"""The command line. A command imports its room when it runs, so that `tastefeed --help` answers at once."""
+"""The command line. A command imports its packages when it runs, so that `tastefeed --help` answers at once."""
 
 from cli.command_line import main
 

@@ -21,7 +21,7 @@ from contracts.errors import TastefeedError, one_line
 INTERRUPTED = 130
 app = typer.Typer(
     name="tastefeed",
-    help="Every night, what people saved, clicked and did becomes a home feed; opt-outs hold at every door.",
+    help="Turn saves, clicks and sessions into a home feed every night; opt-outs hold from the next request on.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -61,11 +61,11 @@ def options(
 
 
 def main() -> None:
-    """Run the command line; what the work fails with becomes one line and status 1, Ctrl-C one line and status 130."""
+    """Run the command line. An error of the work becomes one line and status 1, Ctrl-C one line and status 130."""
     try:
         app()
     except SystemExit as ended:
-        if ended.code == INTERRUPTED:  # typer's own word for Ctrl-C
+        if ended.code == INTERRUPTED:  # typer's exit status for Ctrl-C
             typer.echo("tastefeed: interrupted; nothing half-written counts, run the command again", err=True)
         raise
     except (TastefeedError, ValidationError, OSError) as failure:

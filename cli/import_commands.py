@@ -1,4 +1,4 @@
-"""`tastefeed import`: files into the landing zone."""
+"""`tastefeed init` and `import`: create a lake, and import files into its landing zone."""
 
 from enum import StrEnum
 from pathlib import Path
@@ -10,7 +10,7 @@ from cli import options
 
 
 class Source(StrEnum):
-    """Whose layout the files have."""
+    """The layouts of files."""
 
     DESKDROP = "deskdrop"
     MOVIELENS = "movielens"
@@ -35,11 +35,11 @@ def import_(
         Path | None, typer.Option("--mapping", help="A TOML file with such names: tables [columns] and [actions].")
     ] = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Show what would land and what would be refused; keep nothing.")
+        bool, typer.Option("--dry-run", help="Show what would be stored and what would be quarantined; store nothing.")
     ] = False,
     lake: options.Lake = options.LAKE,
 ) -> None:
-    """Land events, items, users and opt-outs; report what came in and what the next night will refuse."""
+    """Import events, items, users and opt-outs; report what was stored and what the next night will quarantine."""
     from pipeline.ingestion import ImportRequest, read_mapping
     from pipeline.ingestion.import_command import import_and_report, preview_files
 
@@ -57,7 +57,7 @@ def import_(
 
 
 def init(*, lake: options.Lake = options.LAKE) -> None:
-    """Make a lake with an opt-out store; one that is there stays as it is."""
+    """Create a lake with an opt-out store; an existing one stays as it is."""
     from pipeline.privacy.opt_out_lake import OptOutLake
 
     OptOutLake.of(lake).create()

@@ -8,7 +8,7 @@ from cli import options
 
 
 def nightly(context: typer.Context, *, lake: options.Lake = options.LAKE, as_of: options.AsOf = None) -> None:
-    """Run the Airflow DAG `nightly` in this process and show what it made."""
+    """Run the Airflow DAG `nightly` in this process and print a report."""
     from contracts import Settings
     from pipeline.console_report import show_night
     from pipeline.local_runner import run_nightly
@@ -18,12 +18,12 @@ def nightly(context: typer.Context, *, lake: options.Lake = options.LAKE, as_of:
 
 def backtest(
     *,
-    weeks: Annotated[int, typer.Option(min=1, help="How many past weekly cuts.")] = 8,
+    weeks: Annotated[int, typer.Option(min=1, help="Number of past weekly cutoffs.")] = 8,
     lake: options.Lake = options.LAKE,
     as_of: options.AsOf = None,
     out: Annotated[str, typer.Option(help="Folder for metrics.parquet and backtest.md; empty: print only.")] = "",
 ) -> None:
-    """Measure the night honestly at past cuts: mean and intervals beside every baseline."""
+    """Evaluate the night at past cutoffs: means and intervals beside every baseline."""
     from contracts import Settings
     from pipeline.backtest import run_backtest
 
@@ -35,12 +35,12 @@ def compare(
     run_a: Annotated[
         str, typer.Argument(metavar="RUN_A", help="A run's id, the beginning of one, or experiment/name.")
     ] = "",
-    run_b: Annotated[str, typer.Argument(metavar="RUN_B", help="The run that is held against it.")] = "",
+    run_b: Annotated[str, typer.Argument(metavar="RUN_B", help="The run that is compared with it.")] = "",
     lake: Annotated[
         list[str], typer.Option(help="Folder that holds the runs: a lake or a benchmark's --out; may be repeated.")
     ] = [],  # noqa: B006  typer copies
     tracking_uri: Annotated[str, typer.Option(help="MLflow tracking URI instead of a folder.")] = "",
-    metric: Annotated[str, typer.Option(help="Metric that the verdict reads; empty: that of RUN_A.")] = "",
+    metric: Annotated[str, typer.Option(help="Metric of the verdict; empty: that of RUN_A.")] = "",
 ) -> None:
     """Paired differences of two runs with intervals, and a verdict; without runs: those that can be compared."""
     from contracts import Settings

@@ -6,7 +6,7 @@ import typer
 
 from cli import options
 
-opt_outs = typer.Typer(help="What people, items and creators opted out of.", no_args_is_help=True)
+opt_outs = typer.Typer(help="Opt-outs of users, items and creators.", no_args_is_help=True)
 IDS_MAY_BEGIN_WITH_A_DASH = {"ignore_unknown_options": True}
 STATES = {True: "opted out", False: "not opted out"}
 INSTANT = "%Y-%m-%d %H:%M:%S UTC"
@@ -20,9 +20,9 @@ def set_flag(subject_type: Subject, subject_id: SubjectId, flag: Flag, *, lake: 
     """Opt a subject out; durable before this returns."""
     from pipeline.privacy.opt_out_lake import OptOutLake
 
-    found = OptOutLake.existing(lake)
-    found.create()
-    found.opt_out_service.opt_out(subject_type, subject_id, flag)
+    opt_outs_of_lake = OptOutLake.existing(lake)
+    opt_outs_of_lake.create()
+    opt_outs_of_lake.opt_out_service.opt_out(subject_type, subject_id, flag)
     show(subject_type, subject_id, lake=lake)
 
 
@@ -37,7 +37,7 @@ def clear_flag(subject_type: Subject, subject_id: SubjectId, flag: Flag, *, lake
 
 @opt_outs.command("show", context_settings=IDS_MAY_BEGIN_WITH_A_DASH)
 def show(subject_type: Subject, subject_id: SubjectId, *, lake: options.Lake = options.LAKE) -> None:
-    """Print each flag of a subject, then what will hold later."""
+    """Print each flag of a subject, then the flags that will be active later."""
     from datetime import UTC, datetime
 
     from pipeline.privacy.opt_out_lake import OptOutLake
@@ -58,7 +58,7 @@ def restore(
     ] = False,
     lake: options.Lake = options.LAKE,
 ) -> None:
-    """Put the last backup in the place of a lost store; say how much was said since."""
+    """Replace a lost store by the last backup; report how many records are newer than the backup."""
     from pipeline.privacy.opt_out_lake import OptOutLake
 
     for line in OptOutLake.existing(lake).restore(force=force).lines():

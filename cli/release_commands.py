@@ -1,4 +1,4 @@
-"""`tastefeed releases`: what is published, whether it is whole, and the way back."""
+"""`tastefeed releases`: list, show, verify and roll back releases."""
 
 from pathlib import Path
 from typing import Annotated
@@ -21,13 +21,13 @@ def list_(*, lake: options.Lake = options.LAKE) -> None:
     current = publish.current_or_none(root)
     for manifest in reversed(publish.list_releases(root)):
         mark = "*" if manifest.version == current else " "
-        what = f"{manifest.users:,} people" if manifest.profiled else "not profiled"
+        what = f"{manifest.users:,} users" if manifest.profiled else "not profiled"
         typer.echo(f"{mark} {manifest.version}  as of {manifest.as_of:%Y-%m-%d}, {what}")
 
 
 @releases.command("show")
 def show(version: Version = None, *, lake: options.Lake = options.LAKE) -> None:
-    """A release's manifest: what belongs together."""
+    """A release's manifest."""
     from serving.releases import publish
 
     typer.echo(publish.show(_root(lake), version).model_dump_json(indent=1))

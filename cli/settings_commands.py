@@ -1,4 +1,4 @@
-"""`tastefeed settings`: every setting, its value and where it came from, secrets masked."""
+"""`tastefeed settings`: print every setting with its value and source; secrets are masked."""
 
 import os
 import re
@@ -13,14 +13,14 @@ PASSWORD_IN_URL = re.compile(r"(?<=[?&]password=)[^&\s]+|(?P<user>://[^/@\s]*?:)
 
 def rows(model: BaseModel, prefix: str) -> list[tuple[str, str, str]]:
     """`(variable, value, source)` of each field, nested ones joined by two underscores."""
-    found: list[tuple[str, str, str]] = []
+    settings: list[tuple[str, str, str]] = []
     for name, value in model:
         variable = f"{prefix}{name}".upper()
         if isinstance(value, BaseModel):
-            found += rows(value, f"{variable}__")
+            settings += rows(value, f"{variable}__")
         else:
-            found.append((variable, shown(value), "environment" if variable in os.environ else "default"))
-    return found
+            settings.append((variable, shown(value), "environment" if variable in os.environ else "default"))
+    return settings
 
 
 def shown(value: object) -> str:

@@ -27,5 +27,5 @@ def spark_schema(schema: pa.Schema) -> StructType:
 
 
 def _problem(want: StructField, have: StructField | None) -> str | None:
-    wanted, found = want.dataType.simpleString(), have.dataType.simpleString() if have else "no such column"
-    return None if wanted == found else f"{want.name}: want {wanted}, have {found}"
+    wanted, actual = want.dataType.simpleString(), have.dataType.simpleString() if have else "no such column"
+    return None if wanted == actual else f"{want.name}: want {wanted}, have {actual}"

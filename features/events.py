@@ -124,8 +124,8 @@ def _blank(name: str) -> Column:
 def quarantine_counts(quarantine: DataFrame) -> dict[Reason, int]:
     """Quarantined rows by reason, in the order of `Reason`; a reason without rows is absent. Runs a Spark job."""
     rows = conform(quarantine, QUARANTINE).groupBy(c.REASON).count().collect()
-    found = {row[c.REASON]: int(row["count"]) for row in rows}
-    return {reason: found[reason] for reason in Reason if reason in found}
+    counts = {row[c.REASON]: int(row["count"]) for row in rows}
+    return {reason: counts[reason] for reason in Reason if reason in counts}
 
 
 def bad_share(counts: Mapping[Reason, int], total: int) -> float:

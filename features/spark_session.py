@@ -81,11 +81,11 @@ def java_home(homes: Iterable[Path] | None = None) -> Path:
 
     Raises `JavaMissing` with the versions that were found and the remedy.
     """
-    found = {home: java_version(home) for home in (usual_homes() if homes is None else homes)}
-    for home, version in found.items():
+    versions = {home: java_version(home) for home in (usual_homes() if homes is None else homes)}
+    for home, version in versions.items():
         if version in SUPPORTED:
             return home
-    unfit = ", ".join(f"Java {version} in {home}" for home, version in found.items() if version) or "no Java at all"
+    unfit = ", ".join(f"Java {version} in {home}" for home, version in versions.items() if version) or "no Java at all"
     raise JavaMissing(
         f"Spark needs Java {' or '.join(map(str, SUPPORTED))}, found {unfit}; install one "
         "(Debian: apt-get install openjdk-17-jre-headless) or point JAVA_HOME at it"

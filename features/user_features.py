@@ -26,8 +26,8 @@ def user_features(sessions: DataFrame, items: DataFrame, cuts: Sequence[datetime
     Preferences (creators, categories, languages, save rate) and recency use clicks and saves alone: a user with only
     impressions has none, and a null recency.
     """
-    known = conform(items, ITEMS).select(c.ITEM_ID, c.CREATOR_ID, c.CATEGORIES, c.LANGUAGE)
-    events = conform(sessions, SESSIONS).join(known, c.ITEM_ID, "left").repartition(c.USER_ID)
+    attributes = conform(items, ITEMS).select(c.ITEM_ID, c.CREATOR_ID, c.CATEGORIES, c.LANGUAGE)
+    events = conform(sessions, SESSIONS).join(attributes, c.ITEM_ID, "left").repartition(c.USER_ID)
     positives = events.where(is_positive())
     rows = (
         _activity(before_cuts(_with_firsts(events), cuts))

@@ -1,7 +1,7 @@
-"""Which day a night is of, and whether the last day with an event is a day like others.
+"""The day of a night, and whether the last day with an event is an outlier.
 
-One event of a wrong year moves the last day away from all others. The days that such a night holds out are then empty,
-and it trains and measures for nothing; this is found by counting events, before anything starts.
+One event with a wrong year moves the last day away from all others. The held-out days of such a night would be almost
+empty. Counting events per day detects this before the night starts.
 """
 
 from collections import Counter
@@ -22,27 +22,27 @@ from serving.event_store import EventStore
 TYPICAL_DAYS = 28
 """A typical day has the median count of the last so many days with an event before the held-out ones."""
 FEWEST_DAYS = 7
-"""With fewer days nothing can be said of what is typical."""
+"""With fewer days no typical count is computed."""
 OUTLIER_SHARE = 0.25
-"""Where the held-out days together have less than this share of one typical day, the last day is an outlier."""
+"""The last day is an outlier if the held-out days together have less than this share of a typical day."""
 ONE_DAY = timedelta(days=1)
 
 
 @dataclass(frozen=True)
 class Outlier:
-    """A last day that is unlike the days before it."""
+    """A last day with far fewer events than the days before it."""
 
     day: date
     events: int
     held_out: int
-    """Events of the days that a night of this day would hold out."""
+    """Events of the days that a night of this day holds out."""
     typical_events: float
     typical_day: date
     """The last day with a count near the typical one."""
     holdout_days: int
 
     def message(self) -> str:
-        """What is wrong, and both ways on."""
+        """The problem and both remedies."""
         return (
             f"the last day with an event, {self.day}, is an outlier: {self.events:,} events against "
             f"{self.typical_events:,.0f} on a typical day, and {self.held_out:,} in the {self.holdout_days} days that "
@@ -53,7 +53,7 @@ class Outlier:
 
 
 def outlier_of(counts: Mapping[date, int], holdout_days: int) -> Outlier | None:
-    """The last day as an outlier, from the events of each day that has any; none where too few days are known."""
+    """The last day as an outlier, from the events per day; none where too few days have events."""
     day = max(counts)
     first_held_out = day - timedelta(days=holdout_days - 1)
     before = sorted(other for other in counts if other < first_held_out)[-TYPICAL_DAYS:]
@@ -68,9 +68,9 @@ def outlier_of(counts: Mapping[date, int], holdout_days: int) -> Outlier | None:
 
 
 def outlier_in(home: Lake, settings: Settings) -> Outlier | None:
-    """The last landed day as an outlier. Raises `UnreadableInput` where no usable event has landed.
+    """The last ingested day as an outlier. Raises `UnreadableInput` where no event is usable.
 
-    Posted events that no night has landed yet count for their days: a day may have landed by its first minutes alone.
+    Posted events count for their days, because only the first minutes of a day may have been ingested.
     """
     counts = events_per_day(home)
     if not outlier_of(counts, settings.holdout_days):
@@ -83,17 +83,17 @@ def outlier_in(home: Lake, settings: Settings) -> Outlier | None:
 
 
 def day_of_night(home: Lake, as_of: date | None, settings: Settings) -> date:
-    """The asked day, else the one that ends the last day with an event.
+    """The requested day, else the one that ends the last day with an event.
 
-    Raises `LakeMissing`, `OutlierDay` where no day was asked for and the last one is unlike all others, and
-    `UnreadableInput` for a day with no event before it or in the future.
+    Raises `LakeMissing`, `OutlierDay` where no day is requested and the last one is an outlier, and `UnreadableInput`
+    for a day in the future or without an earlier event.
     """
     home.require()
     return _checked(home, as_of, end_of_last_day(home).date(), settings)
 
 
 def day_of_backtest(home: Lake, as_of: date | None, settings: Settings) -> date:
-    """The asked day, else the last midnight that the events reach. Raises what `day_of_night` raises."""
+    """The requested day, else the last midnight that the events reach. Raises what `day_of_night` raises."""
     home.require()
     return _checked(home, as_of, start_of_last_day(home).date(), settings)
 
@@ -112,25 +112,25 @@ def _checked(home: Lake, as_of: date | None, default: date, settings: Settings) 
 
 
 def events_per_day(home: Lake) -> dict[date, int]:
-    """Usable events of each day that has any. Raises `UnreadableInput` where none has."""
+    """Usable events of each day that has any. Raises `UnreadableInput` where no day has one."""
     days = usable_events(home).group_by(pl.col(c.TIMESTAMP).dt.date().alias("day")).len().collect()
     if days.is_empty():
-        end_of_last_day(home)  # raises, with what a usable event is
+        end_of_last_day(home)  # raises with the definition of a usable event
     return dict(days.iter_rows())
 
 
 def end_of_last_day(home: Lake) -> datetime:
-    """The midnight that ends the last day with an event: the night that sees everything."""
+    """The midnight that ends the last day with an event: a night of that day uses every event."""
     return start_of_last_day(home) + timedelta(days=1)
 
 
 def start_of_last_day(home: Lake) -> datetime:
-    """The last midnight that the events reach: what comes after it is a day cut short."""
+    """The last midnight that the events reach: the day after it is incomplete."""
     return latest_timestamp(home).replace(hour=0, minute=0, second=0, microsecond=0)
 
 
 def latest_timestamp(home: Lake) -> datetime:
-    """When the last usable event happened. Raises `UnreadableInput` where there is none."""
+    """The time of the last usable event. Raises `UnreadableInput` where there is none."""
     latest = usable_events(home).select(pl.col(c.TIMESTAMP).max()).collect().item()
     if latest is None:
         raise UnreadableInput(

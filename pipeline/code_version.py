@@ -1,4 +1,4 @@
-"""Which code ran."""
+"""The version of the running code: the git commit of the checkout."""
 
 import subprocess
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 CHECKOUT = Path(__file__).parents[1]
 UNKNOWN = "unknown"
 SHORT = 8
-"""Letters of a commit that people read."""
+"""Letters of an abbreviated commit."""
 
 
 def git_commit(checkout: Path = CHECKOUT) -> str:
@@ -22,7 +22,7 @@ def git_commit(checkout: Path = CHECKOUT) -> str:
 
 
 def short(commit: str) -> str:
-    """What `git_commit` said, with as much of the commit as people read."""
+    """The result of `git_commit` with an abbreviated commit."""
     name, plus, changes = commit.partition("+")
     return f"{name[:SHORT]}{plus}{changes}"
 

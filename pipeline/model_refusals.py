@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pipeline.run_context import RunContext
 
 REFUSALS = (UntrainableInput, GateRefused)
-"""What ends the work on models, and no more than that."""
+"""Errors after which a night may go on without models."""
 SUMMARY = "not_profiled"
 BEATS = {"two_tower": "retrieval_must_beat", "reranked": "reranked_must_beat", "final": "must_beat"}
 GATES = {
@@ -27,11 +27,11 @@ GATES = {
 }
 """The fields of `GateConfig` that control a gate."""
 WEEKS = ("holdout_days", "label_weeks")
-"""The settings that say which weeks teach and measure."""
+"""The settings that choose the weeks of training and evaluation."""
 
 
 def profiled_release_serves(night: "RunContext") -> bool:
-    """Whether the release that serves has models; one that cannot be read counts as such, and is left alone."""
+    """Whether the serving release has models; one that cannot be read counts as such and stays unchanged."""
     try:
         return publish.show(night.releases).profiled
     except ReleaseMissing:
@@ -41,7 +41,7 @@ def profiled_release_serves(night: "RunContext") -> bool:
 
 
 def keep_refusal(night: "RunContext", stage: str, refusal: TastefeedError) -> None:
-    """Note why the night goes on without models. Raises the refusal where it must end instead."""
+    """Record why the night goes on without models. Raises the refusal where the night must end."""
     if not night.splits.publishes or profiled_release_serves(night):
         raise refusal
     by_gates = isinstance(refusal, GateRefused)
@@ -54,7 +54,7 @@ def keep_refusal(night: "RunContext", stage: str, refusal: TastefeedError) -> No
 
 
 def refused_before(night: "RunContext", stage: str) -> str | None:
-    """The stage that refused, if it comes before this one. What this stage said in an earlier try is forgotten."""
+    """The stage that refused, if it comes before this one. A refusal of this stage in an earlier try is cleared."""
     refused = night.summary(SUMMARY).get("stage")
     if refused == stage:
         night.clear_summary(SUMMARY)
@@ -63,7 +63,7 @@ def refused_before(night: "RunContext", stage: str) -> str | None:
 
 
 def gate_controls(night: "RunContext") -> list[str]:
-    """One line a gate that refused: what it saw, and the settings that control it."""
+    """One line per failed gate: its verdict, and the settings that control it."""
     verdicts = night.summary("gates")["verdicts"]
     return [
         f"gate {each['gate']}: {each['sentence']}; {controlled_by(each['gate'], night.config.gates)}"
@@ -83,7 +83,7 @@ def controlled_by(gate: str, config: GateConfig) -> str:
 
 
 def stage_controls(night: "RunContext", stage: str) -> list[str]:
-    """What decides whether a stage has anything to train on."""
+    """The settings that decide whether a stage has training examples."""
     return [f"stage {stage}: {_settings({name: getattr(night.settings, name) for name in WEEKS})}"]
 
 

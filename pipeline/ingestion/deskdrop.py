@@ -1,8 +1,8 @@
 """CI&T Deskdrop (`--from deskdrop`): `interactions.parquet` and `items.parquet` as contract tables.
 
-A view is a click; a bookmark, like, comment or follow is a save, for each says more than a click. What authors do with
-their own articles is no taste and stays out; an article of an unknown author is nobody's own. A row that repeats
-another one to the second (a view logged twice, a comment that also follows) is one event.
+A view is a click; a bookmark, like, comment or follow is a save, because each shows more interest than a click. Events
+of authors on their own articles are left out; events on articles of unknown authors stay. A
+row that repeats another one to the second (a view logged twice, a comment that also follows) is one event.
 """
 
 from pathlib import Path
@@ -41,8 +41,8 @@ def from_deskdrop(request: ImportRequest) -> Incoming:
         if table not in files:
             raise UnreadableInput(f"deskdrop: {FILES[table]} is not beside {request.events[0]}; name it with --{table}")
     raw_events, raw_items = _read(files["events"], EVENT_COLUMNS), _read(files["items"], ITEM_COLUMNS)
-    tastes, items = _tastes(raw_events, raw_items), _items(raw_items)
-    events = tastes.unique(maintain_order=True)
+    interest, items = _without_own_items(raw_events, raw_items), _items(raw_items)
+    events = interest.unique(maintain_order=True)
     tables = (
         conform(items, "items", str(files["items"])),
         conform(_users(raw_events), "users", str(files["events"])),
@@ -52,8 +52,8 @@ def from_deskdrop(request: ImportRequest) -> Incoming:
         tables=tables,
         rows_read={"items": len(raw_items), "users": len(tables[1].frame), "events": len(raw_events)},
         dropped={
-            Reason.OWN_ITEM: len(raw_events) - len(tastes),
-            Reason.DUPLICATE_EVENT_ID: len(tastes) - len(events),
+            Reason.OWN_ITEM: len(raw_events) - len(interest),
+            Reason.DUPLICATE_EVENT_ID: len(interest) - len(events),
         },
         notes=NOTES,
     )
@@ -67,11 +67,11 @@ def _read(path: Path, columns: tuple[str, ...]) -> pl.DataFrame:
     return raw.select(columns)
 
 
-def _tastes(raw_events: pl.DataFrame, raw_items: pl.DataFrame) -> pl.DataFrame:
+def _without_own_items(raw_events: pl.DataFrame, raw_items: pl.DataFrame) -> pl.DataFrame:
     own_items = raw_items.select(c.ITEM_ID, pl.col("author_id").alias(c.USER_ID)).drop_nulls()
-    tastes = raw_events.join(own_items, on=[c.ITEM_ID, c.USER_ID], how="anti")
+    interest = raw_events.join(own_items, on=[c.ITEM_ID, c.USER_ID], how="anti")
     actions = pl.col(c.ACTION).replace(ACTIONS)
-    return tastes.drop(c.REGION).with_columns(actions).sort(c.TIMESTAMP, c.USER_ID, c.ITEM_ID, c.ACTION, c.SESSION_ID)
+    return interest.drop(c.REGION).with_columns(actions).sort(c.TIMESTAMP, c.USER_ID, c.ITEM_ID, c.ACTION, c.SESSION_ID)
 
 
 def _items(raw_items: pl.DataFrame) -> pl.DataFrame:
@@ -88,9 +88,9 @@ def _items(raw_items: pl.DataFrame) -> pl.DataFrame:
 
 
 def _users(raw_events: pl.DataFrame) -> pl.DataFrame:
-    """Everyone who did anything; equally frequent regions go by the alphabet."""
-    known = pl.col(c.REGION).is_not_null() & (pl.col(c.REGION) != UNKNOWN_REGION)
-    per_region = raw_events.filter(known).group_by(c.USER_ID, c.REGION).len()
+    """Every user with an event; ties between regions are resolved in alphabetical order."""
+    with_region = pl.col(c.REGION).is_not_null() & (pl.col(c.REGION) != UNKNOWN_REGION)
+    per_region = raw_events.filter(with_region).group_by(c.USER_ID, c.REGION).len()
     most = per_region.sort("len", c.REGION, descending=[True, False]).unique(
         c.USER_ID, keep="first", maintain_order=True
     )

@@ -21,12 +21,12 @@ from pipeline.ingestion.text_encoding import as_utf8, encoding_fault, head_of
 
 DELIMITERS = (",", ";", "\t", "|")
 EXCEL_LINE = re.compile(r'"?sep=(.)"?\r?\n', re.IGNORECASE)
-"""How a first line names the delimiter to Excel."""
+"""A first line that names the delimiter, as Excel writes it."""
 
 
 @dataclass(frozen=True)
 class Dialect:
-    """How a file is laid out; `names` are its columns without surrounding blanks."""
+    """The layout of a CSV file; `names` are its columns without surrounding blanks."""
 
     delimiter: str
     skip_lines: int
@@ -34,7 +34,7 @@ class Dialect:
 
 
 def dialect_of(path: Path, known: Collection[str], source: str) -> Dialect:
-    """The delimiter with which the header holds the most known columns, then the most columns at all.
+    """The delimiter for which the header has the most known columns, then the most columns.
 
     Raises `SchemaMismatch` where the header has a known column twice.
     """

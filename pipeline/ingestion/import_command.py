@@ -46,7 +46,7 @@ REMEDIES = {
     Reason.IN_THE_FUTURE: "give timestamps in UTC that are not in the future",
     Reason.UNKNOWN_ITEM: "import the items that the events name with --items",
 }
-"""What to do where every event is refused, most of them for one reason."""
+"""The remedy where every event is quarantined, by the most frequent reason."""
 
 
 def import_and_report(request: ImportRequest, lake: str) -> ImportSummary:
@@ -74,19 +74,19 @@ def import_and_report(request: ImportRequest, lake: str) -> ImportSummary:
 
 
 def warn_of_outlier(home: Lake) -> None:
-    """Say at once what would stop the next night."""
+    """Warn of an outlier day, which would stop the next night."""
     outlier = outlier_in(home, Settings(lake=home.url))
     if outlier:
         console.print(f"warning: {outlier.message()}")
 
 
 def report_refusals(home: Lake, landed_at: datetime, new: Sequence[str]) -> None:
-    """Run the night's own check over the landing zone and print its counts.
+    """Run the night's validation of the landing zone and print the counts.
 
     `new` are the event files that this import landed, at `landed_at`. Raises `UnreadableInput` where the night would
     refuse each of their rows; the files are then removed again.
     """
-    from pipeline.run_context import open_run_context  # noqa: PLC0415  loads torch and Spark, which landing needs not
+    from pipeline.run_context import open_run_context  # noqa: PLC0415  loads torch and Spark, which reading does not need
     from pipeline.stages.events import checked_events, named  # noqa: PLC0415  see above
 
     checked = checked_events(open_run_context(home.url, day_to_check(home)))
@@ -103,7 +103,7 @@ def report_refusals(home: Lake, landed_at: datetime, new: Sequence[str]) -> None
 
 
 def day_to_check(home: Lake) -> date:
-    """The day whose night sees every usable event; where no event is usable, tomorrow."""
+    """The day whose night uses every usable event; where no event is usable, tomorrow."""
     try:
         return end_of_last_day(home).date()
     except UnreadableInput:
@@ -111,10 +111,10 @@ def day_to_check(home: Lake) -> date:
 
 
 def _all_refused(checked: "Checked", landed_at: datetime) -> dict[Reason, int]:
-    """Why each row that landed at an instant is refused; empty where one is not, or was known before."""
+    """Counts by reason of the rows imported at `landed_at`; empty where a row is valid or was imported before."""
     rows = checked.rows.where(checked.rows[c.LANDED_AT] == landed_at).groupBy(c.REASON).count().collect()
-    found = {row[c.REASON]: int(row["count"]) for row in rows}
-    return {Reason(reason): count for reason, count in found.items()} if found.keys() <= REMEDIES.keys() else {}
+    counts = {row[c.REASON]: int(row["count"]) for row in rows}
+    return {Reason(reason): count for reason, count in counts.items()} if counts.keys() <= REMEDIES.keys() else {}
 
 
 FIRST_ROWS = 5
@@ -141,11 +141,11 @@ def preview_files(request: ImportRequest, lake: str) -> None:
 
 
 def refused_events(incoming: Incoming, home: Lake) -> dict[Reason, int]:
-    """What the night's own check refuses of these events, beside what has landed. Opt-outs are not looked at.
+    """The events that the night would quarantine, validated together with the landing zone. Opt-outs are ignored.
 
     The catalogue is that of the lake and the import together; where neither has items, the events' own.
     """
-    import features  # noqa: PLC0415  loads Spark, which the rest needs not
+    import features  # noqa: PLC0415  loads Spark, which the rest does not need
 
     now = datetime.now(UTC)
     spark = features.spark(Settings())
@@ -154,7 +154,7 @@ def refused_events(incoming: Incoming, home: Lake) -> dict[Reason, int]:
         landed = [home.address(path) for path in ingested_files(home.url, "events")]
         rows = spark.read.parquet(*new, *landed)
         checked = features.with_reason(
-            rows, _items(spark, incoming, home), as_of=now + CLOCK_SKEW, opted_out_users=_nobody(spark)
+            rows, _items(spark, incoming, home), as_of=now + CLOCK_SKEW, opted_out_users=_no_users(spark)
         )
         of_import = checked.where(checked[c.LANDED_AT] == now)
         return features.quarantine_counts(features.split(of_import).quarantine)
@@ -168,7 +168,7 @@ def _items(spark: "SparkSession", incoming: Incoming, home: Lake) -> "DataFrame"
     return spark.createDataFrame(items.to_arrow())
 
 
-def _nobody(spark: "SparkSession") -> "DataFrame":
+def _no_users(spark: "SparkSession") -> "DataFrame":
     return spark.createDataFrame([], f"{c.USER_ID} string")
 
 
@@ -189,5 +189,5 @@ def _shown(value: object) -> str:
     if value is None:
         return "(none)"
     text = value.isoformat() if isinstance(value, datetime) else str(value)
-    text = re.sub(CONTROL, "?", text)  # a title may hold what a terminal obeys
+    text = re.sub(CONTROL, "?", text)  # a title may contain control sequences of a terminal
     return text if len(text) <= LONGEST_SHOWN else f"{text[: LONGEST_SHOWN - 1]}…"

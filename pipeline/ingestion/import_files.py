@@ -78,7 +78,7 @@ def import_files(
 
 @dataclass(frozen=True)
 class ReadImport:
-    """Everything that one import read and found fit to land; `tables` has the opt-outs as well."""
+    """The checked input of one import; `tables` includes the opt-outs."""
 
     incoming: Incoming
     opt_outs: tuple[OptOut, ...]
@@ -86,12 +86,12 @@ class ReadImport:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What was lost or looks wrong, of every file."""
+        """Warnings about values that were lost or look wrong, of every file."""
         return tuple(warning for table in self.tables for warning in table.warnings)
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """How something was read, of every file and of the importer."""
+        """Notes on how values were read, of every file and of the source."""
         return (*(note for table in self.tables for note in table.notes), *self.incoming.notes)
 
 
@@ -115,7 +115,7 @@ def _erased(erasures: Erasures | None, incoming: Incoming) -> Collection[str]:
 
 
 def write_tables(incoming: Incoming, folder: str | Path) -> list[Path]:
-    """Write the tables as `<folder>/<table>.parquet` with the contract's columns: how bundled data is made."""
+    """Write the tables as `<folder>/<table>.parquet` with the contract's columns, as for the bundled data."""
     Path(folder).mkdir(parents=True, exist_ok=True)
     return [_write(incoming.frames(table), table, Path(folder)) for table in incoming.rows_read]
 
@@ -135,7 +135,7 @@ def _required(store: OptOutWriter | None) -> OptOutWriter:
 def check_import(
     tables: Sequence[ReadTable], lake_root: str | Path, mapping: NameMapping, max_placeholder_share: float
 ) -> None:
-    """Raises `BadMapping`, `UnreadableInput` or `SchemaMismatch` for files that must not land in this lake."""
+    """Raise `BadMapping`, `UnreadableInput` or `SchemaMismatch` for files that must not be stored in this lake."""
     check_mapping(tables, mapping)
     for column in (c.USER_ID, c.ITEM_ID):
         check_placeholders([read for read in tables if read.table == "events"], column, max_placeholder_share)
@@ -143,11 +143,11 @@ def check_import(
 
 
 def check_mapping(tables: Sequence[ReadTable], mapping: NameMapping) -> None:
-    """Each name of theirs is in one of the files at least."""
+    """Check that each mapped name occurs in at least one of the files."""
     columns = {column for read in tables for column in read.columns}
     actions = {action for read in tables for action in read.actions}
-    for kind, pairs, found in (("column", mapping.columns, columns), ("action", mapping.actions, actions)):
-        absent = [theirs for theirs, _ in pairs if theirs not in found]
+    for kind, pairs, present in (("column", mapping.columns, columns), ("action", mapping.actions, actions)):
+        absent = [theirs for theirs, _ in pairs if theirs not in present]
         if absent:
             raise BadMapping(
                 f"no file has the {kind}{'s' * (len(absent) > 1)} {', '.join(absent)}; correct the mapping, "
@@ -156,7 +156,7 @@ def check_mapping(tables: Sequence[ReadTable], mapping: NameMapping) -> None:
 
 
 def check_placeholders(events: Sequence[ReadTable], column: str, max_share: float) -> None:
-    """No id that stands for a missing value is in more than `max_share` of the events: they would all be one user."""
+    """Check that no placeholder of a missing id is in more than `max_share` of the events."""
     rows = sum(len(read.frame) for read in events)
     ids = pl.concat([read.frame[column] for read in events]) if events else pl.Series([], dtype=pl.String)
     for value, count in ids.filter(is_placeholder(ids)).value_counts(sort=True).head(1).rows():
@@ -169,17 +169,17 @@ def check_placeholders(events: Sequence[ReadTable], column: str, max_share: floa
 
 
 def check_embeddings(items: Sequence[ReadTable], lake_root: str | Path) -> None:
-    """The catalogue after this import has embeddings of one length."""
+    """Check that the catalogue after this import has embeddings of one length."""
     for read in items:
         new = _lengths(read.frame)
         if new.is_empty():
             continue
-        kept = _lengths(read_items(lake_root)).join(new, on=c.ITEM_ID, how="anti")
-        length, other = new["length"][0], kept.filter(pl.col("length") != new["length"][0])
-        if len(other):
+        others = _lengths(read_items(lake_root)).join(new, on=c.ITEM_ID, how="anti")
+        length, different = new["length"][0], others.filter(pl.col("length") != new["length"][0])
+        if len(different):
             raise SchemaMismatch(
-                f"{read.source}: {c.EMBEDDING}: vectors have length {length}, those of {len(other):,} items in the "
-                f"lake have length {other['length'][0]}; use the same model, or import every item again in one file"
+                f"{read.source}: {c.EMBEDDING}: vectors have length {length}, those of {len(different):,} items in the "
+                f"lake have length {different['length'][0]}; use the same model, or import every item again in one file"
             )
 
 

@@ -29,9 +29,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ImportSummary:
-    """Rows read and landed by table, what the importer left out and why, and the files that landed.
+    """Rows read and stored by table, rows left out with the reason, and the stored files.
 
-    `warnings` speak of the files (unknown columns, values that became null), `notes` of what the importer chose.
+    `warnings` are about the files (unknown columns, values that became null), `notes` about choices of the import.
     """
 
     source: str
@@ -45,7 +45,7 @@ class ImportSummary:
 
     @property
     def rows_landed(self) -> dict[str, int]:
-        """Rows that this import added to each table; content that had landed before adds none."""
+        """Rows that this import added to each table; content that had been stored before adds none."""
         tables = dict.fromkeys(batch.table for batch in self.batches)
         return {
             name: sum(batch.rows for batch in self.batches if batch.table == name and batch.is_new) for name in tables
@@ -55,29 +55,29 @@ class ImportSummary:
         """The summary as the command line prints it."""
         erased = sum(batch.erased for batch in self.batches)
         return [
-            *(f"{table}: {self._told(table)}" for table in self.rows_landed),
+            *(f"{table}: {self._line(table)}" for table in self.rows_landed),
             *(f"left out: {count:,} rows, {reason}" for reason, count in self.dropped.items() if count),
-            *([f"left out: {erased:,} rows or names of people who asked for erasure"] if erased else []),
+            *([f"left out: {erased:,} rows or names of users who asked for erasure"] if erased else []),
             *opt_out_lines(self.opt_outs, self.imported_at),
             *(f"warning: {warning}" for warning in self.warnings),
             *(f"note: {note}" for note in self.notes),
         ]
 
-    def _told(self, table: str) -> str:
+    def _line(self, table: str) -> str:
         batches = [batch for batch in self.batches if batch.table == table]
         again = sum(not batch.is_new for batch in batches)
-        known = f"; {again} of {len(batches)} files had landed before" if again else ""
-        return f"{self.rows_read[table]:,} rows read, {self.rows_landed[table]:,} landed{known}"
+        repeated = f"; {again} of {len(batches)} files had landed before" if again else ""
+        return f"{self.rows_read[table]:,} rows read, {self.rows_landed[table]:,} landed{repeated}"
 
 
 def opt_out_lines(opt_outs: Sequence[OptOut], now: datetime) -> list[str]:
-    """What an import says of them: how many were kept, and which of them hold when. It names nobody."""
-    ahead = [word for word in opt_outs if word.opted_out and now < word.effective_at < now + CLOCK_SKEW]
+    """How many opt-outs were stored, and from when they hold. The lines contain no id."""
+    ahead = [record for record in opt_outs if record.opted_out and now < record.effective_at < now + CLOCK_SKEW]
     at_once = set(ahead)
     later = Counter(
-        (word.effective_at, word.flag, word.subject_type, word.opted_out)
-        for word in opt_outs
-        if word.effective_at > now and word not in at_once
+        (record.effective_at, record.flag, record.subject_type, record.opted_out)
+        for record in opt_outs
+        if record.effective_at > now and record not in at_once
     )
     return [
         *([f"opt_outs: {len(opt_outs):,} kept in the opt-out store"] if opt_outs else []),
@@ -96,14 +96,14 @@ def opt_out_lines(opt_outs: Sequence[OptOut], now: datetime) -> list[str]:
 
 
 KEYS = {"items": c.ITEM_ID, "users": c.USER_ID}
-"""What a row of these tables is known by."""
+"""The key of these tables."""
 PATTERNS_SHOWN, PATTERN_LENGTH = 3, 30
 ACTIONS_SHOWN = 5
 WORD = r"^\pL[\pL_ .:/-]{0,30}$"
-"""What an action looks like; a value with digits may be an id in the wrong column."""
+"""The form of an action; a value with digits may be an id in the wrong column."""
 TEXTS_THAT_MAY_BE_JSON = (c.TITLE, c.LANGUAGE, c.REGION, c.URL, c.IMAGE_URL)
 SEPARATORS = (", ", ";", " > ", "/", ",")
-"""What other systems write between categories."""
+"""Separators of categories in other systems."""
 
 
 def names_of(columns: list[str]) -> str:
@@ -125,7 +125,7 @@ def lost_values(given: pl.Series, read: pl.Series, kind: Kind) -> pl.DataFrame:
 
 
 def warnings_of(raw: pl.DataFrame, frame: pl.DataFrame, table: str, lost: dict[str, pl.DataFrame]) -> list[str]:
-    """Everything that was lost or looks wrong, a line each."""
+    """Values that were lost or look wrong, one line each."""
     return [
         *_unknown(raw, table),
         *(f"{column}: {_unreadable(column, values)}" for column, values in lost.items() if len(values)),
@@ -137,9 +137,9 @@ def warnings_of(raw: pl.DataFrame, frame: pl.DataFrame, table: str, lost: dict[s
 
 
 def notes_of(raw: pl.DataFrame, frame: pl.DataFrame) -> list[str]:
-    """How columns were read that were not written as the contract has it."""
-    found = {column: note_of(raw[column], frame[column]) for column in ID_COLUMNS if _in_both(column, raw, frame)}
-    return [f"{column}: {note}" for column, note in found.items() if note]
+    """How columns were read whose form differs from the contract's."""
+    notes = {column: note_of(raw[column], frame[column]) for column in ID_COLUMNS if _in_both(column, raw, frame)}
+    return [f"{column}: {note}" for column, note in notes.items() if note]
 
 
 def _in_both(column: str, raw: pl.DataFrame, frame: pl.DataFrame) -> bool:
@@ -169,13 +169,13 @@ def _patterns(values: pl.Series) -> str:
 
 
 def most_frequent(values: pl.Series, k: int) -> list[tuple[str, int]]:
-    """The `k` most frequent values with their counts; equally frequent ones by the alphabet."""
+    """The `k` most frequent values with their counts; ties in alphabetical order."""
     counts = values.rename("value").value_counts().sort("count", "value", descending=[True, False])
     return counts.head(k).rows()
 
 
 def _unusable(frame: pl.DataFrame, table: str) -> list[str]:
-    """Rows of items and users that nobody will see; those of events go to quarantine with a reason instead."""
+    """Rows of items and users that are never used; rows of events go to quarantine with a reason instead."""
     if table not in KEYS:
         return []
     ids = frame[KEYS[table]]
@@ -187,13 +187,15 @@ def _unusable(frame: pl.DataFrame, table: str) -> list[str]:
 
 
 def _placeholders(frame: pl.DataFrame) -> list[str]:
-    found = []
+    lines = []
     for column in ID_COLUMNS:
-        held = frame[column].filter(is_placeholder(frame[column])) if column in frame.columns else pl.Series([])
-        if len(held):
-            counts = ", ".join(f"{value} {count:,}" for value, count in most_frequent(held, len(held)))
-            found.append(f"{column}: {len(held):,} values stand for a missing value ({counts}); export them as empty")
-    return found
+        placeholders = frame[column].filter(is_placeholder(frame[column])) if column in frame.columns else pl.Series([])
+        if len(placeholders):
+            counts = ", ".join(f"{value} {count:,}" for value, count in most_frequent(placeholders, len(placeholders)))
+            lines.append(
+                f"{column}: {len(placeholders):,} values stand for a missing value ({counts}); export them as empty"
+            )
+    return lines
 
 
 def _unknown_actions(frame: pl.DataFrame) -> list[str]:
@@ -214,14 +216,14 @@ def _unknown_actions(frame: pl.DataFrame) -> list[str]:
 
 def _other_formats(frame: pl.DataFrame) -> list[str]:
     texts = {column: frame[column].drop_nulls() for column in TEXTS_THAT_MAY_BE_JSON if column in frame.columns}
-    found = [
+    lines = [
         f"{column}: most values look like JSON; export plain text"
         for column, values in texts.items()
         if _most(values.str.contains(r"^(?:\{.*\}|\[.*\])$"))
     ]
     if c.CATEGORIES in frame.columns:
-        found.extend(_other_separator(frame[c.CATEGORIES].drop_nulls()))
-    return found
+        lines.extend(_other_separator(frame[c.CATEGORIES].drop_nulls()))
+    return lines
 
 
 def _other_separator(categories: pl.Series) -> list[str]:
@@ -235,5 +237,5 @@ def _other_separator(categories: pl.Series) -> list[str]:
     return []
 
 
-def _most(found: pl.Series) -> bool:
-    return 2 * int(found.sum()) > len(found)
+def _most(matches: pl.Series) -> bool:
+    return 2 * int(matches.sum()) > len(matches)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def catalogue(home: Lake, opt_outs: OptOutReader) -> pl.DataFrame:
-    """The items by id. A creator of whom nothing may be read, as a user, is no longer named."""
+    """The items by id. The name of a creator whose data must not be read is removed."""
     return without_opted_out_creators(known_items(home, opt_outs), opt_outs)
 
 
@@ -27,14 +27,14 @@ def read_catalogue(spark: "SparkSession", home: Lake, opt_outs: OptOutReader) ->
 
 
 def known_items(home: Lake, opt_outs: OptOutReader) -> pl.DataFrame:
-    """The landed items by id; where no items table has ever landed, the items that the landed events name."""
+    """The ingested items by id; without an items table, the items that the events name."""
     if ingested_files(home.url, "items"):
         return read_items(home.url)
     return items_of_events(home, opt_outs)
 
 
 def without_opted_out_creators(items: pl.DataFrame, opt_outs: OptOutReader) -> pl.DataFrame:
-    """The items, row for row, with each creator of whom nothing may be read as a user no longer named."""
+    """The items, row for row, without the names of creators whose data, as users, must not be read."""
     creator, unnamed = pl.col(c.CREATOR_ID), opted_out(opt_outs, SubjectType.USER, UNREADABLE)
     return items.with_columns(pl.when(~creator.is_in(list(unnamed))).then(creator).alias(c.CREATOR_ID))
 

@@ -1,7 +1,7 @@
 """The landing zone: `<lake>/landing/{events,items,users}/<sha>.parquet`, one file a batch, never half-written.
 
-A batch is named by what it holds, so the same content lands once, whoever sends it and how often. Files appear whole
-(written aside, synced, renamed); whatever a killed writer left behind starts with a dot and is read by nobody.
+A batch is named after its content, so the same content is stored once. Files are written atomically; what a killed
+writer leaves has a name that begins with a dot and is never read.
 """
 
 import hashlib
@@ -32,17 +32,17 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
 LANDED = ("events", "items", "users")
-PERSON = {"events": c.USER_ID, "items": c.CREATOR_ID, "users": c.USER_ID}
-"""The column of each table that names a person."""
+USER_COLUMN = {"events": c.USER_ID, "items": c.CREATOR_ID, "users": c.USER_ID}
+"""The column of each table that names a user."""
 NAME_LENGTH = 16
 LEFTOVER_AGE_S = 3600
-"""A file aside that is older than this belongs to a writer that was killed."""
+"""A temporary file that is older than this belongs to a killed writer."""
 
 
 @dataclass(frozen=True)
 class Batch:
-    """One landed file. `is_new` is false where the same content had landed before; `erased` counts the rows that are
-    left out, or lost their creator's name, for people who asked for erasure."""
+    """One stored file. `is_new` is false where the same content had been stored before; `erased` counts the rows of
+    erased users that are left out or lose their creator's name."""
 
     table: str
     path: str
@@ -52,7 +52,7 @@ class Batch:
 
 
 def landing_schema(table: str) -> pa.Schema:
-    """A contract table's schema with `landed_at`, as it lies in the landing zone."""
+    """A contract table's schema with `landed_at`, as in the landing zone."""
     return INCOMING[table].append(pa.field(c.LANDED_AT, INSTANT))
 
 
@@ -63,11 +63,11 @@ def store_batch(
     landed_at: datetime,
     erased: Collection[str] = (),
 ) -> Batch:
-    """Write one batch of a contract table. Content that had landed before adds no file.
+    """Write one batch of a contract table. Content that had been stored before adds no file.
 
-    Events keep the instant they first landed; items and users take the new one, for of them the last word counts.
-    Nothing of the users `erased` is written, also where they are an item's creator. The file is named by the content as
-    it was handed in, so that the same content is known again.
+    Events keep the instant of their first import; items and users take the new one, because the newest row counts. No
+    row of the users `erased` is written, nor their names as creators. The file is named after the content before that
+    removal, so that a second import of the same content is recognised.
     """
     fs, folder = _folder(lake_root, table)
     path = f"{folder}/{_content_name(frame)}.parquet"
@@ -81,23 +81,23 @@ def store_batch(
 
 
 def ingested_files(lake_root: str | Path, table: str) -> list[str]:
-    """The whole files of a table."""
+    """The complete files of a table."""
     fs, folder = _folder(lake_root, table)
     return sorted(path for path in fs.glob(f"{folder}/*.parquet") if not _name(path).startswith("."))
 
 
 def read_items(lake_root: str | Path) -> pl.DataFrame:
-    """The catalogue: for each `item_id` its row in the batch that landed last. Columns of `schemas.ITEMS`."""
+    """The catalogue: for each `item_id` its row in the newest batch. Columns of `schemas.ITEMS`."""
     return _newest(lake_root, "items", c.ITEM_ID)
 
 
 def read_users(lake_root: str | Path) -> pl.DataFrame:
-    """What is known of users: for each `user_id` its row in the batch that landed last. Columns of `schemas.USERS`."""
+    """The users: for each `user_id` its row in the newest batch. Columns of `schemas.USERS`."""
     return _newest(lake_root, "users", c.USER_ID)
 
 
 def event_files(home: Lake) -> list[str]:
-    """The landed event files. Raises `UnreadableInput` on an empty landing zone."""
+    """The event files. Raises `UnreadableInput` on an empty landing zone."""
     files = ingested_files(home.url, "events")
     if not files:
         raise UnreadableInput(f"{home.url}: no events have landed; run `tastefeed import --events FILE` first")
@@ -105,20 +105,20 @@ def event_files(home: Lake) -> list[str]:
 
 
 def read_ingested_events(spark: "SparkSession", home: Lake) -> "DataFrame":
-    """Every landed event, as it came."""
+    """Every ingested event, not validated."""
     return spark.read.parquet(*(home.address(file) for file in event_files(home)))
 
 
 def usable_events(home: Lake) -> pl.LazyFrame:
-    """The landed events that have nothing wrong on their own, as `features.events` checks it: ids stripped, a known
-    action, and a time that is neither before 1990 nor in the future. Raises `UnreadableInput` on an empty landing zone.
+    """The events that are valid on their own, as `features.events` checks it: ids stripped, an action of the contract,
+    and a time neither before 1990 nor in the future. Raises `UnreadableInput` on an empty landing zone.
     """
-    landed = pl.scan_parquet([home.address(file) for file in event_files(home)])
-    known = landed.with_columns(
+    events = pl.scan_parquet([home.address(file) for file in event_files(home)])
+    valid = events.with_columns(
         valid_id(c.USER_ID), valid_id(c.ITEM_ID), pl.col(c.ACTION).str.strip_chars(BLANKS)
     ).drop_nulls([c.USER_ID, c.ITEM_ID])
     in_time = pl.col(c.TIMESTAMP).is_between(EARLIEST, pl.col(c.LANDED_AT) + CLOCK_SKEW)
-    return known.filter(pl.col(c.ACTION).is_in(list(map(str, Action))) & in_time)
+    return valid.filter(pl.col(c.ACTION).is_in(list(map(str, Action))) & in_time)
 
 
 def user_ids_of_events(home: Lake) -> list[str]:
@@ -128,26 +128,26 @@ def user_ids_of_events(home: Lake) -> list[str]:
 
 
 def fingerprint(files: Sequence[str]) -> str:
-    """What landed, in twelve letters: each file is named after its content."""
+    """A digest of the landing zone in twelve letters: each file is named after its content."""
     return hashlib.sha256("\n".join(sorted(file.rsplit("/", 1)[-1] for file in files)).encode()).hexdigest()[:12]
 
 
 def erase_rows(lake_root: str | Path, user_ids: Iterable[str]) -> dict[str, int]:
     """Rewrite each file that holds rows of these users without them; rows removed, by table.
 
-    A rewritten file keeps its name, so that importing the same file again does not bring anybody back.
+    A rewritten file keeps its name, so that a second import of the same file does not restore the users.
     """
     gone = sorted(set(user_ids))
     return {table: _erase_table(lake_root, table, gone) for table in ("events", "users")}
 
 
 def remove_creator_names(lake_root: str | Path, user_ids: Iterable[str]) -> int:
-    """Take the names of these users out of the landed items that they created. Returns how many rows named them."""
+    """Remove the names of these users from the items that they created. Returns the number of changed rows."""
     return _erase_table(lake_root, "items", sorted(set(user_ids)))
 
 
 def items_by_creator(lake_root: str | Path) -> dict[str, set[str]]:
-    """The items of each creator that any landed batch names, also one that a later batch replaces."""
+    """The items of each creator in any batch, including rows that a later batch replaces."""
     fs, _ = _folder(lake_root, "items")
     made: dict[str, set[str]] = {}
     for path in ingested_files(lake_root, "items"):
@@ -157,7 +157,7 @@ def items_by_creator(lake_root: str | Path) -> dict[str, set[str]]:
 
 
 def items_of(items: pl.DataFrame, creators: Collection[str] | None = None) -> dict[str, list[str]]:
-    """The items of each creator that a table names, or of some of them."""
+    """The items of each creator in a table, or of some creators."""
     named = items.select(valid_id(c.CREATOR_ID), valid_id(c.ITEM_ID)).drop_nulls()
     if creators is not None:
         named = named.filter(pl.col(c.CREATOR_ID).is_in(sorted(creators)))
@@ -171,28 +171,28 @@ def _erase_table(lake_root: str | Path, table: str, gone: list[str]) -> int:
 
 
 def _erase_file(fs: AbstractFileSystem, path: str, table: str, gone: list[str]) -> int:
-    hits = _naming(pl.DataFrame(_read(fs, path, [PERSON[table]])), table, gone)
+    hits = _naming(pl.DataFrame(_read(fs, path, [USER_COLUMN[table]])), table, gone)
     if hits.any():
         kept = _without(pl.DataFrame(_read(fs, path)), table, hits)
         _write_whole(fs, path, to_arrow(kept, landing_schema(table)))
     return int(hits.sum())
 
 
-def _naming(frame: pl.DataFrame, table: str, people: Collection[str]) -> pl.Series:
-    """[N] whether each row names one of these people, also where blanks around the id were kept."""
-    return frame.select(valid_id(PERSON[table])).to_series().is_in(sorted(people)).fill_null(value=False)
+def _naming(frame: pl.DataFrame, table: str, users: Collection[str]) -> pl.Series:
+    """[N] whether each row names one of these users; blanks around ids are ignored."""
+    return frame.select(valid_id(USER_COLUMN[table])).to_series().is_in(sorted(users)).fill_null(value=False)
 
 
 def _without(frame: pl.DataFrame, table: str, named: pl.Series) -> pl.DataFrame:
-    """The rows without the people that `named` marks: their own rows go, an item loses its creator's name."""
+    """The table without the users of `named` rows: rows are removed, but an item only loses its creator's name."""
     if table != "items":
         return frame.filter(~named)
     return frame.with_columns(pl.when(~named).then(c.CREATOR_ID).alias(c.CREATOR_ID))
 
 
 def valid_id(name: str) -> pl.Expr:
-    """A landed column's ids as the night reads them: stripped of blanks, null where the value is no id. Rows may have
-    landed before the importers knew the rule of `contracts.ids`."""
+    """A column's ids as the night reads them: stripped of blanks, null where the value is not an id. Old imports did
+    not apply the rule of `contracts.ids`."""
     stripped = pl.col(name).str.strip_chars(BLANKS)
     whole = stripped.str.len_chars().is_between(1, MAX_ID_LENGTH) & ~stripped.str.contains(CONTROL)
     return pl.when(whole).then(stripped).alias(name)
@@ -230,7 +230,7 @@ def _write_whole(fs: AbstractFileSystem, path: str, rows: pa.Table) -> None:
 
 
 def _sweep(fs: AbstractFileSystem, folder: str) -> None:
-    """Remove what killed writers left aside: it may hold the rows that are to go."""
+    """Remove what killed writers left: it may contain rows to erase."""
     if "file" not in fs.protocol or not fs.exists(folder):
         return
     for aside in Path(folder).glob(".*"):

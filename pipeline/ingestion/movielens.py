@@ -33,7 +33,7 @@ GENRES_100K = (
 )  # fmt: skip
 """The flags that end a line of u.item, in their order (u.genre)."""
 ORDER = "time_pos"
-"""A user's n-th event, from 1 on; null where even that is not known."""
+"""The position of an event in a user's history, from 1 on; null where it is not known."""
 
 START = datetime(2000, 1, 1, tzinfo=UTC)
 SPAN = timedelta(weeks=52)
@@ -47,7 +47,7 @@ Reader = Callable[[Path], pl.DataFrame]
 
 @dataclass(frozen=True)
 class Layout:
-    """One way MovieLens is handed out: the file and the reader of each table."""
+    """One layout of MovieLens: the file and the reader of each table."""
 
     files: Mapping[str, str]
     readers: Mapping[str, Reader]
@@ -153,7 +153,7 @@ def _events(ratings: pl.DataFrame, path: Path) -> pl.DataFrame:
 
 def _items(films: pl.DataFrame, path: Path) -> pl.DataFrame:
     _check(films, path, c.ITEM_ID, c.TITLE, "genres")
-    # the two parquet tables write genres with `|` or a blank between; no genre holds a blank
+    # the two parquet tables write genres with `|` or a blank between; no genre contains a blank
     between = "|" if films["genres"].str.contains("|", literal=True).any() else " "
     title = pl.col(c.TITLE)
     if "release_year" in films.columns:
@@ -163,9 +163,9 @@ def _items(films: pl.DataFrame, path: Path) -> pl.DataFrame:
     return films.select(c.ITEM_ID, title, genres.alias(c.CATEGORIES))
 
 
-def _users(people: pl.DataFrame, path: Path) -> pl.DataFrame:
-    _check(people, path, c.USER_ID)
-    return people.select(c.USER_ID)
+def _users(users: pl.DataFrame, path: Path) -> pl.DataFrame:
+    _check(users, path, c.USER_ID)
+    return users.select(c.USER_ID)
 
 
 def _check(raw: pl.DataFrame, path: Path, *columns: str) -> None:
@@ -175,11 +175,11 @@ def _check(raw: pl.DataFrame, path: Path, *columns: str) -> None:
 
 
 def with_synthetic_time(ordered: pl.DataFrame) -> pl.DataFrame:
-    """`timestamp` in the order of `time_pos` for each user, everyone's events spread over the same 52 weeks.
+    """`timestamp` in the order of `time_pos` for each user, with every user's events spread over the same 52 weeks.
 
-    Over a common span a cut in time takes the same share of everyone's history, so that a holdout of the last days
-    is the last events of each user, as the leave-one-out protocols mean it. Rows without an order come first, by
-    item, where they leave the last ones alone.
+    With a common span, a cutoff takes the same share of each history, so that the held-out last days contain the last
+    events of each user, as in leave-one-out protocols. Rows without an order come first, by item, so that they do not
+    change the last events.
     """
     rows = ordered.sort(c.USER_ID, ORDER, c.ITEM_ID, nulls_last=False)
     place = (pl.int_range(pl.len()) + 0.5).over(c.USER_ID) / pl.len().over(c.USER_ID)

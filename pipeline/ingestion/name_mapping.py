@@ -1,4 +1,4 @@
-"""Other people's names of columns and actions: `--map theirs=ours`, `--action theirs=ours`, or a TOML file."""
+"""Other names of columns and actions: `--map theirs=ours`, `--action theirs=ours`, or a TOML file."""
 
 import tomllib
 from collections.abc import Iterable, Sequence
@@ -20,14 +20,14 @@ TABLES = ("columns", "actions")
 
 @dataclass(frozen=True)
 class NameMapping:
-    """Pairs of their name and ours. A column's pair holds in each table whose contract has the column."""
+    """Pairs of the file's name and the contract's. A column's pair applies to each table that has the column."""
 
     columns: Pairs = ()
     actions: Pairs = ()
 
     @property
     def their_columns(self) -> tuple[str, ...]:
-        """The columns' names in the files."""
+        """The names of the columns in the files."""
         return tuple(theirs for theirs, _ in self.columns)
 
 
@@ -50,7 +50,7 @@ def read_mapping(columns: Sequence[str] = (), actions: Sequence[str] = (), file:
 
 
 def mapped(raw: pl.DataFrame, table: str, mapping: NameMapping, source: str) -> pl.DataFrame:
-    """`raw` with our names of columns and actions. Raises `SchemaMismatch` where two columns would be one."""
+    """`raw` with the contract's names of columns and actions. Raises `SchemaMismatch` where two would be one."""
     pairs = renames(raw.columns, table, mapping)
     _check_no_clash(raw, pairs, source)
     renamed = raw.rename(dict(pairs))

@@ -19,12 +19,12 @@ from pipeline.ingestion.name_mapping import NO_MAPPING, NameMapping, actions_of,
 __all__ = ["ReadTable", "conform", "names_of", "read_table", "to_arrow"]
 
 MAY_BE_EMPTY = ("opt_outs",)
-"""Tables without rows are a failed export, except this one: it may be that nobody has opted out."""
+"""Tables without rows are a failed export, except this one: there may be no opt-outs."""
 
 
 @dataclass(frozen=True)
 class ReadTable:
-    """A file's rows with exactly the contract's columns, and what a person should know about the file.
+    """A file's rows with exactly the contract's columns, and warnings and notes about the file.
 
     `warnings` report what was lost or looks wrong, `notes` how something was read. `columns` and `actions` are the
     file's own names, `actions` only where they are mapped; `used` is the file's name of each contract column it has.
@@ -52,7 +52,7 @@ def read_table(path: Path, table: str, mapping: NameMapping = NO_MAPPING) -> Rea
 
 
 def conform(raw: pl.DataFrame, table: str, source: str) -> ReadTable:
-    """`raw` with the contract's columns and types, absent optional columns null, unknown ones left out and named.
+    """`raw` with the contract's columns and types, absent optional columns null, unknown ones dropped and named.
 
     Raises `SchemaMismatch` for a missing required column, a type that cannot be what the contract wants, and a column
     of which no value at all can be read.
@@ -95,7 +95,7 @@ def _cast(raw: pl.DataFrame, field: pa.Field, source: str) -> pl.Expr:
 
 
 def _is_absent(values: pl.Series) -> bool:
-    """Whether a column holds nothing at all; pandas writes such a column as doubles that are no numbers."""
+    """Whether a column has no value at all; pandas writes such a column as NaN."""
     return values.dtype == pl.Null or (values.dtype.is_float() and values.fill_nan(None).null_count() == len(values))
 
 
@@ -144,9 +144,9 @@ class ImportRequest:
 
 @dataclass(frozen=True)
 class Incoming:
-    """Contract tables, in the order read: one entry a file, each to become one landed batch.
+    """Contract tables in the order read: one entry per file, each stored as one batch.
 
-    `dropped` counts what the importer itself left out, by reason; `notes` say what it made up or chose.
+    `dropped` counts the rows that the import left out, by reason; `notes` state what it derived or chose.
     """
 
     tables: tuple[ReadTable, ...]
@@ -166,7 +166,7 @@ def from_files(request: ImportRequest) -> Incoming:
 
 
 def count_rows(tables: tuple[ReadTable, ...]) -> dict[str, int]:
-    """Rows of each table that is there."""
+    """The number of rows of each table."""
     names = [table for table in INCOMING if any(read.table == table for read in tables)]
     return {name: sum(len(read.frame) for read in tables if read.table == name) for name in names}
 

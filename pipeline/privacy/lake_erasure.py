@@ -1,4 +1,4 @@
-"""Forgetting creators in the vocabularies of trained models: in the lake's tables, and in the artifacts of MLflow."""
+"""Erase creators from the vocabularies of trained models, in the lake's tables and in the artifacts of MLflow."""
 
 import os
 import shutil
@@ -18,13 +18,13 @@ TABLES = ("two_tower", "champion")
 MODEL = "two_tower"
 """The registered model, and the folder of its files in a run."""
 VERSIONS_AT_ONCE = 1000
-os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")  # of a bar for each file
+os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")  # one bar per file otherwise
 
 
 def forget_creators(
     lake: Lake, tracking: MlflowLogger, creators: Collection[str], former_creators: Collection[str] = ()
 ) -> int:
-    """Forget these creators in every copy. Returns how many models were changed."""
+    """Erase these creators from every copy. Returns the number of changed models."""
     in_lake = sum(_forget_in_table(lake, table, creators, former_creators) for table in TABLES)
     if tracking.artifact_folder is not None:
         return in_lake + _forget_below(tracking.artifact_folder, creators, former_creators)
@@ -89,7 +89,7 @@ def _keeps_model(tracking: MlflowLogger, run: str) -> bool:
     except MlflowException as error:
         if error.error_code != "RESOURCE_DOES_NOT_EXIST":
             raise
-        return False  # somebody has deleted the run
+        return False  # the run was deleted
     return {f"{MODEL}/{WORDS}", f"{MODEL}/{MANIFEST}"} <= found
 
 

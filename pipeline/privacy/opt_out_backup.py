@@ -1,6 +1,6 @@
 """Backups of the opt-out store: `<lake>/opt_out_backups/<instant>.parquet`, written whole by every night, the last few.
 
-They hold what the store holds and nothing else.
+They contain the records of the store and nothing else.
 """
 
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ from serving.privacy.opt_out_tables import Marker
 
 FOLDER = "opt_out_backups"
 KEPT = 7
-"""How many backups stay."""
+"""The number of backups that are kept."""
 MARKER = b"opt_out_store"
 """The key of the parquet metadata that holds the store's marker."""
 NAMED = "%Y%m%dT%H%M%S%fZ"
@@ -41,7 +41,7 @@ def backups(home: Lake) -> list[str]:
 
 
 def keep_backup(home: Lake, store: OptOutStore) -> str:
-    """Write what the store holds now, as of one instant, and drop the oldest backups."""
+    """Write a snapshot of the store, and drop the oldest backups."""
     held = store.snapshot()
     if held.marker is None:
         raise OptOutStoreUnavailable("the opt-out store has no identity yet; run `tastefeed init`")
@@ -53,7 +53,7 @@ def keep_backup(home: Lake, store: OptOutStore) -> str:
     home.replace_file(path, content.getvalue().to_pybytes())
     whole = backups(home)
     for old in set(home.fs.ls(f"{home.root}/{FOLDER}", detail=False)) - set(whole[-KEPT:]):
-        home.fs.rm(old)  # with what a killed writer left
+        home.fs.rm(old)  # and what a killed writer left
     return path
 
 

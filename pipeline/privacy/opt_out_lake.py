@@ -1,4 +1,4 @@
-"""The opt-outs of a lake, for commands, imports and nights: the only places that may make a store."""
+"""The opt-outs of a lake, for commands, imports and nights: only these may create the opt-out store."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -31,20 +31,20 @@ class OptOutLake:
 
     @classmethod
     def of(cls, lake: str, settings: Settings | None = None) -> "OptOutLake":
-        """Those of a lake, which may not exist yet."""
+        """The opt-outs of a lake, which may not exist yet."""
         settings = (settings or Settings()).model_copy(update={"lake": lake})
         return cls(Lake(lake), settings, OptOutService.of(settings))
 
     @classmethod
     def existing(cls, lake: str) -> "OptOutLake":
-        """Those of a lake that is there. Raises `LakeMissing`."""
-        found = cls.of(lake)
-        if not found.home.fs.exists(found.home.root):
+        """The opt-outs of an existing lake. Raises `LakeMissing`."""
+        opt_outs = cls.of(lake)
+        if not opt_outs.home.fs.exists(opt_outs.home.root):
             raise LakeMissing(f"{lake}: there is no such lake; `tastefeed init --lake {lake}` or an import makes one")
-        return found
+        return opt_outs
 
     def create(self) -> None:
-        """Make the store where there has never been one, with a first backup. Raises `OptOutStoreUnavailable`."""
+        """Create the store where there has never been one, with a first backup. Raises `OptOutStoreUnavailable`."""
         store = self.opt_out_service.opt_outs
         if not store.existed() and not store.exists() and self._had_one():
             raise OptOutStoreUnavailable(
@@ -55,7 +55,7 @@ class OptOutLake:
             keep_backup(self.home, store)
 
     def back_up(self) -> None:
-        """Keep a backup of this instant."""
+        """Write a backup of the current state."""
         keep_backup(self.home, self.opt_out_service.opt_outs)
 
     def load(self, opt_outs: Iterable[OptOut]) -> int:
@@ -64,12 +64,12 @@ class OptOutLake:
         return self.opt_out_service.load(opt_outs)
 
     def erased(self) -> frozenset[str]:
-        """Every user who is erased; for an import, which may be the lake's first."""
+        """Every erased user; for an import, which may be the lake's first."""
         self.create()
         return self.opt_out_service.erased()
 
     def withhold(self, items_of: Mapping[str, Iterable[str]]) -> None:
-        """Opt the items of these creators out of recommendation where the creator has: their name is about to go."""
+        """Opt items out of recommendation where their creator has, because the creator's name will be removed."""
         creators = self.opt_out_service.opt_outs.among(SubjectType.CREATOR, items_of, [Flag.RECOMMENDATION])
         items = {item for creator in creators for item in items_of[creator]}
         new = items - self.opt_out_service.opt_outs.among(SubjectType.ITEM, items, [Flag.RECOMMENDATION])
@@ -136,14 +136,14 @@ class OptOutLake:
 
 @dataclass(frozen=True)
 class Restored:
-    """What a restore did. `lost` words were kept after the backup; `None`: nobody knows."""
+    """What a restore did. `lost` records are newer than the backup; `None`: not known."""
 
     backup: Backup | None
     lost: int | None
     recovered: int
 
     def lines(self) -> list[str]:
-        """For a person to read; no id."""
+        """The report as lines; it contains no id."""
         if self.backup is None:
             return ["the opt-out store is empty now: there was no backup"]
         taken = f"{self.backup.taken_at:%Y-%m-%d %H:%M:%S} UTC"

@@ -170,7 +170,7 @@ def test_importing_the_same_files_again_brings_nothing_back(forgotten: Path, tmp
     for words in ((*with_events, "--items", folder / "same.parquet"), ("--items", folder / "items.parquet")):
         done = tiny.tastefeed_here("import", *words, "--lake", lake)
         assert done.returncode == 0, done.stderr
-        assert "rows or names of people who asked for erasure" in done.stdout
+        assert "rows or names of users who asked for erasure" in done.stdout
         assert ERASED not in done.stdout
     assert not [path for path in files(lake, "landing") if names_someone(path, ERASED)]
     items = read_items(lake)
