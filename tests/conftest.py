@@ -33,6 +33,25 @@ settings.register_profile("repeatable", deadline=None, derandomize=True)
 settings.load_profile("repeatable")
 
 
+LONGEST_FIRST = (
+    "pipeline/test_first_night.py",
+    "pipeline/test_chaos.py",
+    "pipeline/test_cases.py",
+    "pipeline/test_command_line.py",
+    "pipeline/test_model_refusals.py",
+    "notebooks/test_compare_experiments.py",
+    "pipeline/test_opt_out_night.py",
+    "pipeline/test_entry_points.py",
+)
+"""Files that take half a minute and more: begun first, none of them runs alone at the end."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest files first, the others in their order."""
+    places = {Path(__file__).parent / name: place for place, name in enumerate(LONGEST_FIRST)}
+    items.sort(key=lambda item: places.get(item.path, len(places)))
+
+
 @pytest.fixture(scope="session")
 def spark() -> "SparkSession":
     """The one Spark session of this process. A night in the same process uses it too."""
