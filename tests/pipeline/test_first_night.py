@@ -98,7 +98,7 @@ def test_manifests_from_before_are_profiled(crossed: Path) -> None:
     manifest = publish.show(crossed / "releases")
     before = manifest.model_dump_json(exclude={"profiled"})
     assert Manifest.model_validate_json(before).profiled is True
-    assert Manifest.model_validate_json(before).named().version == manifest.version
+    assert Manifest.model_validate_json(before).with_version().version == manifest.version
 
 
 def test_everyone_gets_the_list_over_http(client: TestClient, refused: Path) -> None:
