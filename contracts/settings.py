@@ -11,10 +11,23 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from contracts.errors import LakeMissing
 
 
-class Settings(BaseSettings):
-    """Read from `TASTEFEED_*`; `tastefeed settings` prints each value and where it came from, secrets masked."""
+class DataConfig(BaseSettings):
+    """What every stage of a night assumes about its data: sessions, decay, and the weeks of training and evaluation.
+
+    It is read from the same variables as `Settings`. It lies here because an import needs it without loading a model.
+    """
 
     model_config = SettingsConfigDict(env_prefix="TASTEFEED_", frozen=True, extra="forbid")
+
+    session_gap_minutes: float = Field(30, gt=0, description="silence that ends a session without session_id")
+    half_life_days: float = Field(14, gt=0, description="half-life of click and save strengths")
+    holdout_days: int = Field(7, ge=1, description="last days held out for evaluation and gates")
+    label_weeks: int = Field(8, ge=1, description="weekly cutoffs whose following week labels the re-ranker")
+    rehearsal_weeks: int = Field(2, ge=0, description="label weeks before the holdout that the gates read as well")
+
+
+class Settings(DataConfig):
+    """Read from `TASTEFEED_*`; `tastefeed settings` prints each value and where it came from, secrets masked."""
 
     lake: str = Field("lake", description="folder or fsspec URL of the lake")
     seed: int = Field(7, description="seed of everything random")
@@ -35,12 +48,6 @@ class Settings(BaseSettings):
         0.05, ge=0, le=1, description="share of events with one placeholder id (null, nan) above which an import stops"
     )
     max_unpacked_mb: int = Field(4096, ge=1, description="MB of text that a .gz file may unpack to when imported")
-    session_gap_minutes: float = Field(30, gt=0, description="silence that ends a session without session_id")
-    half_life_days: float = Field(14, gt=0, description="half-life of click and save strengths")
-    holdout_days: int = Field(7, ge=1, description="last days held out for evaluation and gates")
-    label_weeks: int = Field(8, ge=1, description="weekly cutoffs whose following week labels the re-ranker")
-
-    rehearsal_weeks: int = Field(2, ge=0, description="label weeks before the holdout that the gates read as well")
 
     mlflow_tracking_uri: str = Field("", description="MLflow tracking URI; empty: SQLite in the lake's folder")
     opt_out_url: str = Field("", description="SQLAlchemy URL of the opt-out store; empty: SQLite in the lake's folder")
