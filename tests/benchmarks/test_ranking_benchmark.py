@@ -56,7 +56,7 @@ def test_metrics_hold_quality_and_costs_of_everyone_and_name_nobody(run: Path) -
 
 def test_lists_leave_out_what_was_rated_before_and_rank_from_one(run: Path) -> None:
     log = read_events(run / "data" / "ml-100k")
-    cut = plan_of(log["timestamp"], WindowsConfig(label_windows=LABEL_WINDOWS)).measured[1]
+    cut = plan_of(log["timestamp"], WindowsConfig(label_windows=LABEL_WINDOWS)).eval_cutoffs[1]
     for name in ("final", "two_tower", "item_knn"):
         lists = pl.read_parquet(run / "out" / "lists" / f"{name}.parquet")
         assert lists.join(log.filter(pl.col("timestamp") < cut), on=["user_id", "item_id"]).is_empty()
@@ -82,7 +82,7 @@ def test_nothing_of_the_test_window_reaches_a_list(run: Path) -> None:
     """The same log with other films and ratings from the test's cut on gives everyone the same lists."""
     log = pl.read_parquet(run / "data" / "ml-100k" / "interactions.parquet")
     cut = plan_of(read_events(run / "data" / "ml-100k")["timestamp"], WindowsConfig(label_windows=LABEL_WINDOWS))
-    later = pl.col("timestamp") >= int(cut.measured[1].timestamp())
+    later = pl.col("timestamp") >= int(cut.eval_cutoffs[1].timestamp())
     other = {"item_id": (pl.col("item_id") * 7 + 3) % ranking_world.ITEMS, "rating": 6 - pl.col("rating")}
     changed = log.with_columns(
         pl.when(later).then(value).otherwise(pl.col(name)).alias(name) for name, value in other.items()

@@ -1,0 +1,79 @@
+"""Ingested and posted events become valid events; bad rows go to quarantine, and too many of them stop the night."""
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from contracts import Reason
+from contracts.errors import TooManyBadRows
+from contracts.schemas import EVENTS
+from pipeline.ingestion.landing_zone import land
+from pipeline.run_context import RunContext
+from pipeline.stages.events import checked_events, events, named
+from tests.pipeline.handmade_lake import DAY, END, EVENT_ROWS, handmade, hours, whole
+
+# Spark warns about its own dependencies
+pytestmark = pytest.mark.filterwarnings("ignore")
+BAD = [("u1", "nowhere", "click", -1), ("u1", "a", "shrug", -1), ("u1", "a", "click", 24 * 30)]
+"""An item that the catalogue lacks, an unknown action, and an event after the end of the night."""
+
+
+@pytest.fixture
+def night(tmp_path: Path, spark: object) -> RunContext:
+    night = handmade(tmp_path)
+    night.lake.fs.rm(f"{night.lake.root}/events", recursive=True)
+    ingest(night, [*EVENT_ROWS, *BAD])
+    return night
+
+
+def ingest(night: RunContext, rows: list[tuple[str, str, str, float]]) -> None:
+    table = [
+        {"event_id": f"e{number}", "user_id": user, "item_id": item, "action": action, "timestamp": hours(at)}
+        for number, (user, item, action, at) in enumerate(rows)
+    ]
+    land("events", whole(table, EVENTS), night.home.url, END + timedelta(days=40))
+
+
+def test_bad_rows_go_to_quarantine_with_their_reason(night: RunContext) -> None:
+    object.__setattr__(night, "settings", night.settings.model_copy(update={"max_bad_share": 0.5}))
+    summary = events(night)
+    assert (summary["landed"], summary["kept"]) == (13, 10)
+    assert summary["bad_share"] == pytest.approx(2 / 12, abs=1e-4), "an event after the end of the night is not broken"
+    assert summary["quarantine"] == {Reason.UNKNOWN_ITEM: 1, Reason.UNKNOWN_ACTION: 1, Reason.IN_THE_FUTURE: 1}
+    assert night.count("events") == 10
+    rows = night.lake.scan("quarantine", DAY).collect()
+    assert set(rows["reason"]) == {"unknown_item", "unknown_action", "in_the_future"}
+
+
+def test_too_many_bad_rows_stop_the_night_before_events_are_replaced(night: RunContext) -> None:
+    with pytest.raises(TooManyBadRows, match="TASTEFEED_MAX_BAD_SHARE"):
+        events(night)
+    assert night.lake.partitions("events") == []
+    assert night.lake.partitions("quarantine") == [DAY], "the reasons are kept"
+
+
+def test_rows_of_opted_out_users_are_neither_events_nor_bad(night: RunContext) -> None:
+    night.opt_outs.set("user", "u1", "personalization")
+    checked = checked_events(night)
+    users = {row.user_id for row in checked.events.select("user_id").distinct().collect()}
+    assert users == {"u2", "u3"}
+    assert sum(checked.counts.values()) == 0, "every bad row was of u1"
+    assert checked.text() == f"of {checked.total:,} landed events the night refuses 0: none"
+
+
+def test_counts_as_text() -> None:
+    counts = {Reason.UNKNOWN_ITEM: 1200, Reason.NULL_ID: 1}
+    assert named(counts) == f"1,200 {Reason.UNKNOWN_ITEM}, 1 {Reason.NULL_ID}"
+    assert named({}) == "none"
+
+
+def test_the_same_file_gives_the_same_fingerprint_of_the_data(night: RunContext) -> None:
+    object.__setattr__(night, "settings", night.settings.model_copy(update={"max_bad_share": 0.5}))
+    first = events(night)["fingerprint"]
+    assert events(night)["fingerprint"] == first
+    ingest(night, [("u3", "a", "click", -1)])
+    assert events(night)["fingerprint"] != first
+    assert pl.Series([first]).str.len_chars().item() == 12
+    assert datetime.now(UTC) > END
