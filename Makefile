@@ -19,8 +19,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/ready
 # refused phrases are in docs/vocabulary/phrases.txt; codespell finds refused words
-PHRASES := grep -rnIiE --include='*.py' --include='*.md' --include='*.html' --include='*.ipynb' --include='*.toml' --include=Makefile \
-  --exclude-dir='.[a-z]*' --exclude-dir=vocabulary --exclude-dir='lake*' --exclude-dir=bench-out --exclude-dir=build --exclude-dir=benchmarks-small
+PHRASES := grep -rnIiE --include='*.py' --include='*.md' --include='*.ipynb' --include='*.toml' --include=Makefile \
+  --exclude-dir='.[a-z]*' --exclude-dir=vocabulary --exclude-dir='lake*' --exclude-dir=bench-out --exclude-dir=build --exclude-dir=benchmarks-small --exclude='benchmarks.md' --exclude='benchmarks-ranking.md'
 
 export TASTEFEED_LAKE = $(LAKE)
 
