@@ -9,7 +9,7 @@ import pytest
 from contracts import Reason
 from contracts.errors import TooManyBadRows
 from contracts.schemas import EVENTS
-from pipeline.ingestion.landing_zone import land
+from pipeline.ingestion import store_batch
 from pipeline.run_context import RunContext
 from pipeline.stages.events import checked_events, events, named
 from tests.pipeline.handmade_lake import DAY, END, EVENT_ROWS, handmade, hours, whole
@@ -33,7 +33,7 @@ def ingest(night: RunContext, rows: list[tuple[str, str, str, float]]) -> None:
         {"event_id": f"e{number}", "user_id": user, "item_id": item, "action": action, "timestamp": hours(at)}
         for number, (user, item, action, at) in enumerate(rows)
     ]
-    land("events", whole(table, EVENTS), night.home.url, END + timedelta(days=40))
+    store_batch("events", whole(table, EVENTS), night.home.url, END + timedelta(days=40))
 
 
 def test_bad_rows_go_to_quarantine_with_their_reason(night: RunContext) -> None:
