@@ -1,0 +1,57 @@
+"""Every command explains itself, and wrong usage is status 2 with one message."""
+
+import pytest
+
+from tests import tiny
+
+COMMANDS = (
+    "import",
+    "init",
+    "nightly",
+    "recommend",
+    "serve",
+    "opt-out",
+    "releases",
+    "backtest",
+    "bench",
+    "compare",
+    "settings",
+)
+GROUPS = {
+    "opt-out": ("set", "clear", "show", "restore"),
+    "releases": ("list", "show", "verify", "rollback"),
+    "bench": ("retrieval", "ranking", "report"),
+}
+SUBCOMMANDS = [(group, name) for group, names in GROUPS.items() for name in names]
+
+
+def test_help_lists_every_command() -> None:
+    done = tiny.tastefeed_here("--help")
+    assert done.returncode == 0
+    assert [name for name in COMMANDS if name not in done.stdout] == []
+
+
+@pytest.mark.parametrize("command", [*((name,) for name in COMMANDS), *SUBCOMMANDS], ids=" ".join)
+def test_every_command_has_help(command: tuple[str, ...]) -> None:
+    done = tiny.tastefeed_here(*command, "--help")
+    assert done.returncode == 0, done.stderr
+    assert "Usage: " in done.stdout
+    assert " ".join(command) in done.stdout
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    "command", [("no-such-command",), ("releases", "no-such"), ("nightly", "--no-such-option"), ("opt-out", "set")]
+)
+def test_wrong_usage_is_status_2_and_names_the_way_to_the_help(command: tuple[str, ...]) -> None:
+    done = tiny.tastefeed_here(*command)
+    assert done.returncode == 2
+    assert "--help" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_the_version_is_one_line() -> None:
+    done = tiny.tastefeed_here("--version")
+    assert done.returncode == 0
+    assert done.stdout.count("\n") == 1
+    assert any(character.isdigit() for character in done.stdout)
