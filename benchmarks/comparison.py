@@ -11,10 +11,9 @@ from numpy.typing import NDArray
 
 from benchmarks.benchmark_tracking import track
 from benchmarks.datasets import Split, load
-from benchmarks.environment import machine, versions
 from benchmarks.interaction_matrix import interaction_matrix, labels_of
 from benchmarks.method_registry import OURS, Params, build
-from benchmarks.profiling import Fit, Job, fit, in_fresh_process
+from benchmarks.profiling import Fit, Job, fit, in_fresh_process, machine, versions
 from benchmarks.retrieval_benchmark import as_table, write_metrics
 from benchmarks.tuning import Search, Tuned, search_log, tune
 from contracts import Settings

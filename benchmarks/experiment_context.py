@@ -1,10 +1,9 @@
-"""What the two stages work on: the night's tables at each cut, candidates and features of some users, and lists.
+"""What the ranking benchmark works on: the night's tables and models at each cutoff, and lists of some users.
 
-Shapes: U asked users, P pairs, F features.
+Shapes: U users, P pairs, K places.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
@@ -12,14 +11,15 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from benchmarks.cooccurrence_features import NAMES, companions
 from benchmarks.datasets import Split
 from benchmarks.interaction_matrix import labels_of
 from contracts import Settings
+from contracts import columns as c
 from evaluation import RankedLists
 from evaluation.protocols import full_ranking
 from evaluation.top_k import TopK
 from models.two_tower import TrainedTwoTower
+from pipeline.cooccurrence import FeatureSelection, night_transitions, select_features
 from pipeline.feature_assembly import CatalogSnapshot, FeatureSnapshot, read_catalog, read_snapshot, rows_of
 from pipeline.lake import Lake
 from pipeline.run_context import NightConfig, RunContext
@@ -29,59 +29,36 @@ from pipeline.stages.two_tower import use_threads, walk_forward
 from pipeline.time_splits import TimeSplits
 from ranking.candidates import BITS, taken
 from ranking.feature_arrays import Candidates, Floats, Rows
-from ranking.feature_names import FEATURE_NAMES
-from ranking.pair_features import pair_features
-from ranking.rank_users import RankingConfig
+from ranking.rank_users import RankingConfig, RankingSnapshot, rank_users
 from ranking.reranker import LabelledPairs, Reranker, train
-from ranking.slate import slates
-
-STAGES = (
-    "events",
-    "sessions",
-    "interactions",
-    "user_features",
-    "item_features",
-    "retrieval_examples",
-    "ranking_examples",
-)
-"""What the night computes before anything is trained."""
-
+from ranking.slate import Slates, slates
 
 RETRIEVAL, NIGHT, FINAL = "two_tower", "night", "final"
-KNOWN = {NIGHT: FEATURE_NAMES, FINAL: (*FEATURE_NAMES, *NAMES)}
-"""What each re-ranker looks at: the night's features alone, or the companions as well."""
+"""Retrieval alone; a re-ranker without co-occurrence features; and what the night ships, which may read them."""
 
 
 @dataclass(frozen=True)
 class Job:
-    """A lake into which the data has been imported, and what is asked of it."""
+    """A lake into which the data has been imported, and how it is split."""
 
     lake: Path
     plan: TimeSplits
     split: Split
     ranking: RankingConfig
     teachers: int
+    """Labelled users of a cutoff that train a re-ranker, at most."""
     settings: Settings
 
 
 @dataclass(frozen=True)
-class Asked:
-    """What the second stage looks at for some users of a view."""
-
-    view: FeatureSnapshot
-    pairs: Candidates
-    features: Floats  # [P, F]
-
-
-@dataclass(frozen=True)
 class ExperimentContext:
-    """The derived tables of all cuts, and what is the same at each."""
+    """The derived tables of all cutoffs, and what is computed once."""
 
     job: Job
     night: RunContext
 
     @cached_property
-    def landed(self) -> CatalogSnapshot:
+    def catalog(self) -> CatalogSnapshot:
         """Items and users."""
         return read_catalog(self.night)
 
@@ -89,54 +66,65 @@ class ExperimentContext:
     def towers(self) -> dict[datetime, TrainedTwoTower]:
         """The night's two-tower as of each cutoff, trained as the night's stage trains it."""
         use_threads(self.night)
-        return dict(walk_forward(self.night, self.landed))
+        return dict(walk_forward(self.night, self.catalog))
 
-    def view(self, cut: datetime) -> FeatureSnapshot:
-        """Features and the night's retrieval as of a cut."""
-        return read_snapshot(self.night, self.landed, cut, self.towers[cut])
+    def view(self, cutoff: datetime) -> FeatureSnapshot:
+        """Features and the night's retrieval as of a cutoff."""
+        return read_snapshot(self.night, self.catalog, cutoff, self.towers[cutoff])
 
-    def candidates(self, view: FeatureSnapshot, user_rows: Rows) -> Candidates:
-        """What the night would offer some users."""
-        return ranking_snapshot(view, self.night.config.ranking, self.night.config.index).candidates(user_rows)
+    def snapshot(self, view: FeatureSnapshot) -> RankingSnapshot:
+        """The inputs of `rank_users` as of the view's cutoff."""
+        config = self.night.config
+        return ranking_snapshot(view, config.ranking, config.index, night_transitions(self.night, view))
 
-    def asked(self, view: FeatureSnapshot, user_rows: Rows) -> Asked:
-        """The night's candidates of some users, and their features as of the view's cut."""
-        pairs = self.candidates(view, user_rows)
-        features = (
-            pair_features(view.users, view.items, pairs, view.hours),
-            companions(view.users, pairs, len(view.items.ids), threads=self.job.settings.threads),
-        )
-        return Asked(view, pairs, np.concatenate(features, axis=1))
-
-    def teachers(self, view: FeatureSnapshot) -> Rows:
-        """At most so many of the people who took up something new after the cut."""
+    def training_users(self, view: FeatureSnapshot) -> Rows:
+        """A seeded sample of the users with a label after the cutoff."""
         rows = labelled_users(self.night, view)
         chosen = np.random.default_rng(self.job.settings.seed).permutation(len(rows))[: self.job.teachers]
         return np.sort(rows[chosen])
 
-    def lesson(self, asked: Asked) -> LabelledPairs:
-        """What the people of a cut let teach: features as of the cut, labels from the window after it."""
-        return LabelledPairs(asked.features, pair_labels(self.night, asked.view, asked.pairs), asked.pairs.user_rows)
+    def labelled_pairs(self, view: FeatureSnapshot) -> LabelledPairs:
+        """Training pairs of a cutoff with all features; the labels are from the window after it."""
+        snapshot = self.snapshot(view)
+        pairs = snapshot.candidates(self.training_users(view))
+        features = snapshot.features(pairs, cooccurrence=True)
+        return LabelledPairs(features, pair_labels(self.night, view, pairs), pairs.user_rows)
 
-    def train(self, name: str, lessons: Sequence[LabelledPairs]) -> Reranker:
-        """One of the re-rankers, of these cuts."""
+    def select_features(self, pairs: dict[datetime, LabelledPairs]) -> FeatureSelection:
+        """The selection of the night's re-ranker stage."""
+        splits, config = self.night.splits, self.job.ranking.reranker
+        return select_features(pairs, splits.training_cutoffs(splits.eval_cutoffs[0]), config)
+
+    def train(self, selection: FeatureSelection, pairs: dict[datetime, LabelledPairs], cutoff: datetime) -> Reranker:
+        """The re-ranker that is used at a cutoff."""
         config = self.job.ranking.reranker.model_copy(update={"threads": self.job.settings.threads})
-        names = KNOWN[name]
-        return train(
-            [replace(each, features=each.features[:, : len(names)]) for each in lessons], config, names
-        ).reranker
+        training = [selection.restrict(pairs[label]) for label in self.night.splits.training_cutoffs(cutoff)]
+        return train(training, config, selection.names).reranker
 
-    def score(self, name: str, reranker: Reranker, asked: Asked) -> Floats:
-        """[P] of what the re-ranker of this name looks at."""
-        return reranker.score(asked.features[:, : len(KNOWN[name])], threads=self.job.settings.threads)
+    def lists(self, snapshot: RankingSnapshot, reranker: Reranker, user_rows: Rows) -> TopK:
+        """The night's slates of these users, in this order."""
+        k = self.job.split.k
+        ranked = rank_users(snapshot, reranker, user_rows, k, threads=self.job.settings.threads)
+        return as_top_k(ranked.candidates, ranked.scores, ranked.slates, user_rows, k)
 
-    def ndcg(self, top: TopK, view: FeatureSnapshot, user_ids: pl.Series, wanted: pl.DataFrame) -> float:
-        """NDCG@k of lists for these users."""
+    def lists_by_retrieval(self, snapshot: RankingSnapshot, user_rows: Rows) -> TopK:
+        """Slates of the two-tower's candidates by its own score."""
+        pairs, k = snapshot.candidates(user_rows), self.job.split.k
+        near = taken(pairs, (pairs.sources & BITS["two_tower"]) > 0)
+        chosen = slates(snapshot.items, near, near.retrieval_scores, snapshot.config.slate, k=k)
+        return as_top_k(near, near.retrieval_scores, chosen, user_rows, k)
+
+    def ndcg(self, top: TopK, view: FeatureSnapshot, user_rows: Rows, held_out: pl.DataFrame) -> float:
+        """NDCG@k of lists of these users on held-out rows."""
         k, item_ids = self.job.split.k, pl.Series(view.items.ids, dtype=pl.String)
-        measured = full_ranking(
-            "", RankedLists(top.rows), labels_of(wanted, user_ids, item_ids), k, item_count=len(item_ids)
-        )
-        return measured.means[f"ndcg_at_{k}"]
+        labels = labels_of(held_out, pl.Series(view.users.ids[user_rows], dtype=pl.String), item_ids)
+        result = full_ranking("", RankedLists(top.rows), labels, k, item_count=len(item_ids))
+        return result.means[f"ndcg_at_{k}"]
+
+    def test_rows(self, view: FeatureSnapshot) -> Rows:
+        """The rows of the test's users in a view; each of them has a history."""
+        rows: Rows = rows_of(self.job.split.test[c.USER_ID].unique().sort(), view.users.ids).to_numpy()
+        return rows
 
 
 def open_lake(job: Job) -> RunContext:
@@ -144,29 +132,12 @@ def open_lake(job: Job) -> RunContext:
     own = {"lake": str(job.lake), "opt_out_url": "", "events_url": ""}
     home = Lake(job.lake)
     night = RunContext(home, home, job.plan, job.settings.model_copy(update=own), NightConfig(ranking=job.ranking))
-    night.opt_outs.create()  # this lake is new, and nobody has opted out of it
+    night.opt_outs.create()  # this lake is new and holds no opt-out
     return night
 
 
-def retrieved(world: ExperimentContext, view: FeatureSnapshot, pairs: Candidates, user_rows: Rows) -> TopK:
-    """The best of what retrieval brought, by its own score."""
-    near = taken(pairs, (pairs.sources & BITS["two_tower"]) > 0)
-    return top_of(world, Asked(view, near, np.zeros((0, 0), np.float32)), near.retrieval_scores, user_rows)
-
-
-def top_of(world: ExperimentContext, asked: Asked, scores: Floats, user_rows: Rows) -> TopK:
-    """The night's slates of these users, in this order."""
-    k = world.job.split.k
-    chosen = slates(asked.view.items, asked.pairs, scores, world.job.ranking.slate, k=k)
-    place = np.zeros(len(asked.view.users.ids), np.int64)
-    place[user_rows] = np.arange(len(user_rows))
-    at = place[asked.pairs.user_rows[chosen.pairs]], chosen.places
-    rows, kept = np.full((len(user_rows), k), -1, np.int32), np.full((len(user_rows), k), -np.inf, np.float32)
-    rows[at], kept[at] = asked.pairs.item_rows[chosen.pairs], scores[chosen.pairs]
-    return TopK(rows, kept)
-
-
-def rows_in(view: FeatureSnapshot, user_ids: pl.Series) -> Rows:
-    """The row of each user in a view; everyone with a history has one."""
-    rows: Rows = rows_of(user_ids, view.users.ids).to_numpy()
-    return rows
+def as_top_k(pairs: Candidates, scores: Floats, chosen: Slates, user_rows: Rows, k: int) -> TopK:
+    """[U, K] slates as item rows and scores."""
+    positions = chosen.matrix(pairs, user_rows, k)
+    rows = np.append(pairs.item_rows, np.int32(-1))[positions]
+    return TopK(rows, np.append(scores, np.float32(-np.inf))[positions])

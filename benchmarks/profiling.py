@@ -6,6 +6,7 @@ those before it.
 
 import multiprocessing
 import os
+import platform
 import resource
 import sys
 import threading
@@ -13,6 +14,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -20,6 +22,7 @@ import polars as pl
 
 from benchmarks.method_registry import Params, build
 from evaluation.top_k import TopK
+from pipeline.code_version import UNKNOWN, git_commit, short
 
 PROCESSES = Path("/proc")
 Asked = TypeVar("Asked")
@@ -118,3 +121,35 @@ def _peak_mb(process: Path) -> float:
 def _children() -> list[str]:
     tasks = (PROCESSES / "self" / "task").glob("*/children")
     return [number for task in tasks for number in task.read_text().split()]
+
+
+PACKAGES = ("tastefeed", "numpy", "scipy", "polars", "torch", "lightgbm", "implicit", "optuna")
+
+
+def machine() -> dict[str, Any]:
+    """Cores that this process may use, memory, precision in which models are trained, system and Python."""
+    from models.two_tower.compute_device import CPU, half  # noqa: PLC0415  torch: who lists methods need not wait
+
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return {
+        "cores": cores,
+        "memory_gb": round(memory / 1024**3, 1),
+        "training": str(half(CPU)).removeprefix("torch."),
+        "system": f"{platform.system()} {platform.machine()}",
+        "python": platform.python_version(),
+    }
+
+
+def versions() -> dict[str, str]:
+    """The packages whose numbers these are, and the commit of ours where it is a checkout."""
+    commit = git_commit()
+    ours = {} if commit == UNKNOWN else {"commit": short(commit)}
+    return ours | {name: found for name in PACKAGES if (found := _version(name))}
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return ""

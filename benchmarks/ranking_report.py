@@ -14,18 +14,22 @@ BEATEN = (OURS, "ials", "item_knn")
 """What the re-ranker must beat by the target: retrieval alone, and the two usual peers."""
 INTRODUCTION = """# Benchmark of ranking
 
-Made by `tastefeed bench report` from the `metrics.json` of the runs below; nothing here is typed by hand. `two_tower`
-is the retrieval that the night ships, trained by the night's own stage at every cutoff. `night` adds the rest of the
-night: its Spark features, candidates, LightGBM re-ranker with the shipped settings (but for what the command sets),
-lists. `final` is the same, and its re-ranker also reads item-transition and co-occurrence features; a served night has
-no such features yet. Peers know who rated what. Peers are tuned on the validation window with the trials in the table,
-the first of them the defaults. Intervals are paired bootstraps over users, 95 %. Best of a column in bold. What comes
-after what in MovieLens owes much to the order in which its site asked for ratings: a gain from order is no promise for
-a feed.
+`tastefeed bench report` makes this page from the `metrics.json` of the runs below.
 
-The costs of `two_tower` are those of the night's stage over all cutoffs; those of the re-rankers are everything from
-the landed events on. The three share one process, whose memory counts Spark's too. Their validation is of the users
-whose labels train the re-ranker. Times are wall-clock and include interference from other processes.
+- `two_tower` is the retrieval that the night ships. The night's own stage trains it at every cutoff.
+- `final` is the list that the night ships: its Spark features, candidates, LightGBM re-ranker and slates, with the
+  shipped settings but for what the command sets. The re-ranker reads item-transition and co-occurrence features where
+  the night's own validation selects them.
+- `night` is the same without these features.
+- Peers get the pairs of user and item. They are tuned on the validation window with the trials in the table; the first
+  trial is their defaults.
+
+Intervals are paired bootstraps over users, 95 %. The best of a column is bold. In MovieLens, the order of ratings is
+largely the order in which its site asked for them: a gain from order is no promise for a feed.
+
+The costs of `two_tower` are those of the night's stage over all cutoffs. The costs of the re-rankers include everything
+from the import on. The three share one process, and its memory includes Spark's. Their validation users also train the
+re-ranker. Times are wall-clock and include interference from other processes.
 """
 
 

@@ -1,126 +1,122 @@
-"""The night's two stages at past cuts: its features, two-tower, candidates, re-ranker and lists.
-
-Shapes: U asked users, P pairs.
-"""
+"""The night's two stages at past cutoffs: its features, two-tower, candidates, re-ranker and lists."""
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 import polars as pl
 
-from benchmarks.experiment_context import (
-    KNOWN,
-    RETRIEVAL,
-    STAGES,
-    Asked,
-    ExperimentContext,
-    Job,
-    open_lake,
-    retrieved,
-    rows_in,
-    top_of,
-)
+from benchmarks.experiment_context import FINAL, NIGHT, RETRIEVAL, ExperimentContext, Job, open_lake
 from benchmarks.profiling import Fit, peak_rss_mb
 from contracts import columns as c
+from evaluation.top_k import TopK
+from pipeline.cooccurrence import FeatureSelection
 from pipeline.feature_assembly import FeatureSnapshot
 from pipeline.stage_runner import run_stage
-from ranking.feature_arrays import Rows
+from ranking.feature_names import FEATURE_NAMES
 from ranking.reranker import LabelledPairs
+
+STAGES = (
+    "events",
+    "sessions",
+    "interactions",
+    "user_features",
+    "item_features",
+    "retrieval_examples",
+    "ranking_examples",
+)
+"""What the night computes before anything is trained."""
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
 class Stage:
-    """Retrieval alone, or with a re-ranker behind it: what it lists, costs and is."""
+    """Retrieval alone, or with a re-ranker behind it: its lists, costs and settings."""
 
     fit: Fit
-    validation: float  # NDCG@k on the people of the validation window who teach
+    validation: float  # NDCG@k of the validation window's training users
     config: dict[str, Any]
 
 
 def two_stages(job: Job) -> dict[str, Stage]:
     """Compute the tables and the two-towers, train re-rankers, and list for the users of the test."""
-    start_rss_mb, started = peak_rss_mb(), time.perf_counter()
-    world = ExperimentContext(job, open_lake(job))
-    for stage in STAGES:
-        run_stage(world.night, stage)
-    tables_seconds = time.perf_counter() - started
-    started = time.perf_counter()
-    towers = world.towers
-    tower_seconds = time.perf_counter() - started
-    started = time.perf_counter()
-    lessons, validation = taught(world)
-    lessons_seconds = tables_seconds + time.perf_counter() - started
-    cut = job.plan.eval_cutoffs[-1]
-    started = time.perf_counter()
-    view = world.view(cut)
-    retrieval_seconds = tower_seconds + time.perf_counter() - started
-    tower = towers[cut]
-    chosen = {"encoder": tower.encoder_name, "selection": tower.selection and tower.selection.as_json()}
-    found = {RETRIEVAL: replace(listed_by_retrieval(world, view, retrieval_seconds), chosen=chosen)}
-    started = time.perf_counter()
-    asked = world.asked(view, asked_rows(world, view))
-    asked_seconds = time.perf_counter() - started
-    for name in KNOWN:
-        found[name] = listed(world, asked, name, lessons, (lessons_seconds + retrieval_seconds, asked_seconds))
+    start_rss_mb = peak_rss_mb()
+    context = ExperimentContext(job, open_lake(job))
+    _, tables_s = timed(lambda: [run_stage(context.night, stage) for stage in STAGES])
+    _, towers_s = timed(lambda: context.towers)
+    (pairs, selections), pairs_s = timed(lambda: training_data(context))
+    validation = validated(context, pairs, selections)
+    fits = listed(context, pairs, selections, (tables_s + pairs_s, towers_s))
     peak = peak_rss_mb()
-    configs = {RETRIEVAL: world.night.config.two_tower.model_dump(mode="json")} | dict.fromkeys(
-        KNOWN, job.ranking.model_dump(mode="json")
-    )
     return {
-        name: Stage(replace(fit, peak_rss_mb=peak, start_rss_mb=start_rss_mb), validation[name], configs[name])
-        for name, fit in found.items()
+        name: Stage(
+            replace(fit, peak_rss_mb=peak, start_rss_mb=start_rss_mb), validation[name], config_of(context, name)
+        )
+        for name, fit in fits.items()
     }
 
 
-def taught(world: ExperimentContext) -> tuple[dict[datetime, LabelledPairs], dict[str, float]]:
-    """The lesson of each window before the test; and NDCG@k on the validation of retrieval alone and of re-rankers that
-    the earlier windows taught."""
-    plan, lessons = world.job.plan, {}
-    for cut in (cut for cut in plan.label_cutoffs if cut <= plan.eval_cutoffs[0]):
-        view = world.view(cut)
-        asked = world.asked(view, world.teachers(view))
-        lessons[cut] = world.lesson(asked)
-    user_rows = world.teachers(view)
-    tops = {RETRIEVAL: retrieved(world, view, asked.pairs, user_rows)}
-    for name in KNOWN:
-        reranker = world.train(name, [lessons[cut] for cut in plan.training_cutoffs(view.cutoff)])
-        tops[name] = top_of(world, asked, world.score(name, reranker, asked), user_rows)
-    user_ids = pl.Series(view.users.ids[user_rows], dtype=pl.String)
-    return lessons, {name: world.ndcg(top, view, user_ids, world.job.split.validation) for name, top in tops.items()}
+def training_data(
+    context: ExperimentContext,
+) -> tuple[dict[datetime, LabelledPairs], dict[str, FeatureSelection]]:
+    """The labelled pairs of each cutoff up to the validation, and the features of each re-ranker."""
+    splits = context.job.plan
+    cutoffs = [cutoff for cutoff in splits.label_cutoffs if cutoff <= splits.eval_cutoffs[0]]
+    pairs = {cutoff: context.labelled_pairs(context.view(cutoff)) for cutoff in cutoffs}
+    return pairs, {NIGHT: FeatureSelection(FEATURE_NAMES), FINAL: context.select_features(pairs)}
 
 
-def listed_by_retrieval(world: ExperimentContext, view: FeatureSnapshot, fit_seconds: float) -> Fit:
-    """The lists of the test's people without a re-ranker."""
-    user_rows = asked_rows(world, view)
-    started = time.perf_counter()
-    top = retrieved(world, view, world.candidates(view, user_rows), user_rows)
-    return Fit(top, ids_of(view), fit_seconds, time.perf_counter() - started, 0, 0)
+def validated(
+    context: ExperimentContext, pairs: dict[datetime, LabelledPairs], selections: dict[str, FeatureSelection]
+) -> dict[str, float]:
+    """NDCG@k on the validation window, of retrieval alone and of re-rankers that the earlier windows trained."""
+    view = context.view(context.job.plan.eval_cutoffs[0])
+    snapshot, user_rows = context.snapshot(view), context.training_users(view)
+    tops = {RETRIEVAL: context.lists_by_retrieval(snapshot, user_rows)}
+    for name, selection in selections.items():
+        tops[name] = context.lists(snapshot, context.train(selection, pairs, view.cutoff), user_rows)
+    held_out = context.job.split.validation
+    return {name: context.ndcg(top, view, user_rows, held_out) for name, top in tops.items()}
 
 
 def listed(
-    world: ExperimentContext,
-    asked: Asked,
-    name: str,
-    lessons: dict[datetime, LabelledPairs],
-    before: tuple[float, float],
-) -> Fit:
-    """Train one of the re-rankers that is used at the test's cut; and its lists of the test's people. `before` are the
-    seconds that fit and lists have taken already."""
+    context: ExperimentContext,
+    pairs: dict[datetime, LabelledPairs],
+    selections: dict[str, FeatureSelection],
+    before_s: tuple[float, float],
+) -> dict[str, Fit]:
+    """The lists of the test's users. `before_s` are the seconds of tables and training pairs, and of the two-towers."""
+    view, view_s = timed(lambda: context.view(context.job.plan.eval_cutoffs[-1]))
+    snapshot, snapshot_s = timed(lambda: context.snapshot(view))
+    user_rows, retrieval_s = context.test_rows(view), before_s[1] + view_s + snapshot_s
+    top, seconds = timed(lambda: context.lists_by_retrieval(snapshot, user_rows))
+    tower = context.towers[view.cutoff]
+    chosen = {"encoder": tower.encoder_name, "selection": tower.selection and tower.selection.as_json()}
+    fits = {RETRIEVAL: fit_of(top, view, retrieval_s, seconds, chosen)}
+    for name, selection in selections.items():
+        reranker, train_s = timed(partial(context.train, selection, pairs, view.cutoff))
+        top, seconds = timed(partial(context.lists, snapshot, reranker, user_rows))
+        fits[name] = fit_of(top, view, before_s[0] + retrieval_s + train_s, seconds, selection.summary)
+    return fits
+
+
+def fit_of(top: TopK, view: FeatureSnapshot, fit_s: float, list_s: float, chosen: dict[str, Any]) -> Fit:
+    """Lists in the items of a view; memory is filled in later."""
+    item_ids = pl.Series(c.ITEM_ID, view.items.ids, dtype=pl.String)
+    return Fit(top, item_ids, fit_s, list_s, 0, 0, chosen=chosen)
+
+
+def config_of(context: ExperimentContext, name: str) -> dict[str, Any]:
+    """The settings of retrieval, or of ranking."""
+    config: Any = context.night.config.two_tower if name == RETRIEVAL else context.job.ranking
+    dumped: dict[str, Any] = config.model_dump(mode="json")
+    return dumped
+
+
+def timed(work: Callable[[], Result]) -> tuple[Result, float]:
+    """The result of some work, and its seconds."""
     started = time.perf_counter()
-    reranker = world.train(name, [lessons[cut] for cut in world.job.plan.training_cutoffs(asked.view.cutoff)])
-    fit_seconds = before[0] + time.perf_counter() - started
-    started = time.perf_counter()
-    top = top_of(world, asked, world.score(name, reranker, asked), asked_rows(world, asked.view))
-    return Fit(top, ids_of(asked.view), fit_seconds, before[1] + time.perf_counter() - started, 0, 0)
-
-
-def asked_rows(world: ExperimentContext, view: FeatureSnapshot) -> Rows:
-    """The people of the test in a view."""
-    return rows_in(view, world.job.split.test[c.USER_ID].unique().sort())
-
-
-def ids_of(view: FeatureSnapshot) -> pl.Series:
-    """The items of a view."""
-    return pl.Series(c.ITEM_ID, view.items.ids, dtype=pl.String)
+    return work(), time.perf_counter() - started

@@ -9,6 +9,7 @@ from evaluation.ranking_metrics import mean, recall_at_k
 from evaluation.results import FINAL, RERANKED, RETRIEVAL
 from models.baselines import night_baselines
 from models.two_tower import TrainedTwoTower
+from pipeline.cooccurrence import transitions_at
 from pipeline.evaluation_data import RETRIEVAL_K, EvaluationData, catalogue_lists, snapshot_user_rows
 from pipeline.feature_assembly import CatalogSnapshot, FeatureSnapshot, read_snapshot
 from pipeline.run_context import RunContext
@@ -49,7 +50,8 @@ def predict(
     """The lists of a bundle: retrieval alone, re-ranked, and as served."""
     snapshot = read_snapshot(night, catalog, holdout.cut, models.tower)
     user_rows = snapshot_user_rows(snapshot, data, holdout)
-    inputs = ranking_snapshot(snapshot, models.ranking, models.index)
+    transitions = transitions_at(night, snapshot, models.reranker)
+    inputs = ranking_snapshot(snapshot, models.ranking, models.index, transitions)
     served = rank_users(inputs, models.reranker, user_rows[user_rows >= 0], RETRIEVAL_K)
     pairs, scores = served.candidates, served.scores
     retrieved = taken(pairs, (pairs.sources & BITS["two_tower"]) > 0)

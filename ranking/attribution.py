@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from contracts.csr import Longs
 from ranking.candidates import BITS
 from ranking.feature_arrays import Candidates, Floats, Items, Rows, Users
-from ranking.feature_names import FEATURE_NAMES
+from ranking.feature_names import ALL_FEATURE_NAMES, COOCCURRENCE_NAMES
 from ranking.history import History, history_of
 from ranking.pair_features import RECENT
 from ranking.reranker import Reranker
@@ -47,6 +47,7 @@ OF_USER = {
     "creator_reach": Signal.CREATOR,
     "category_share": Signal.CATEGORY,
     "language_share": Signal.LANGUAGE,
+    **dict.fromkeys(COOCCURRENCE_NAMES, Signal.SIMILAR),
 }
 OF_TIME = ("age_", "newness_", "created_", "new_since_", "from_fresh")
 OF_NOW = (
@@ -73,8 +74,8 @@ def signal_of(feature: str) -> Signal | None:
     return Signal.POPULAR if feature.startswith("item_") else None
 
 
-GROUPS = np.array([[signal_of(feature) is signal for signal in SIGNALS] for feature in FEATURE_NAMES], np.float32)
-"""[F, number of signals] which feature counts for which signal."""
+GROUPS = np.array([[signal_of(feature) is signal for signal in SIGNALS] for feature in ALL_FEATURE_NAMES], np.float32)
+"""[F, number of signals] which feature belongs to which signal; a re-ranker may read the first features only."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,7 @@ def reasons(users: Users, items: Items, candidates: Candidates, features: Floats
 
     Where no signal raised the score, the source that brought the item is the reason.
     """
-    moved = reranker.contributions(features) @ GROUPS
+    moved = reranker.contributions(features) @ GROUPS[: features.shape[1]]
     strongest, strengths = moved.argmax(axis=1), moved.max(axis=1, initial=0)
     signals = np.where(strengths > 0, np.array(SIGNALS, dtype=str)[strongest], _by_source(candidates.sources))
     nearest = nearest_to(users, items, candidates)

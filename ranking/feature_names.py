@@ -65,3 +65,14 @@ FEATURE_NAMES = (
     *(f"user_{name}" for name in SEEN_USER_FEATURES),
 )
 """The columns of `pair_features`, in order."""
+
+COOCCURRENCE_NAMES = (
+    "after_last",
+    "after_recent",
+    "after_recent_rank",
+    "together_recent",
+    "together_all",
+    "together_all_rank",
+)
+"""The columns of `cooccurrence_features`, in order; a re-ranker reads them where its validation found a gain."""
+ALL_FEATURE_NAMES = (*FEATURE_NAMES, *COOCCURRENCE_NAMES)

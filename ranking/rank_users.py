@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
+from contracts.errors import ReleaseCorrupt
 from ranking.candidates import (
     BITS,
     CandidateConfig,
@@ -20,6 +21,7 @@ from ranking.candidates import (
     union_candidates,
     unseen_neighbours,
 )
+from ranking.cooccurrence_features import Transitions, cooccurrence_features
 from ranking.feature_arrays import SOURCES, Candidates, Floats, Items, Rows, Users
 from ranking.pair_features import pair_features
 from ranking.reranker import RerankerConfig
@@ -36,8 +38,13 @@ class RankingConfig(BaseModel):
     slate: SlateConfig = SlateConfig()
 
 
-class Scores(Protocol):
+class Scorer(Protocol):
     """A fitted re-ranker."""
+
+    @property
+    def uses_cooccurrence(self) -> bool:
+        """Whether it reads the co-occurrence features too."""
+        ...
 
     def score(self, features: Floats, *, threads: int = 1) -> Floats:
         """[P] scores, comparable within one user's candidates."""
@@ -54,6 +61,8 @@ class RankingSnapshot:
     config: RankingConfig
     as_of_hours: float
     """The instant in hours since 1970."""
+    transitions: Transitions | None = None
+    """Needed by a re-ranker that reads co-occurrence features."""
 
     @cached_property
     def fresh(self) -> Rows:
@@ -77,9 +86,13 @@ class RankingSnapshot:
             excluded=excluded,
         )
 
-    def features(self, candidates: Candidates) -> Floats:
-        """[P, F] in the order of `FEATURE_NAMES`."""
-        return pair_features(self.users, self.items, candidates, self.as_of_hours)
+    def features(self, candidates: Candidates, *, cooccurrence: bool = False) -> Floats:
+        """[P, F] features of the candidates, with `cooccurrence` those of `ALL_FEATURE_NAMES`. Raises `ReleaseCorrupt`
+        where the tables for these are missing."""
+        if cooccurrence and self.transitions is None:
+            raise ReleaseCorrupt("the re-ranker reads co-occurrence features, but there are no tables; publish again")
+        tables = self.transitions if cooccurrence else None
+        return candidate_features(self.users, self.items, candidates, self.as_of_hours, tables)
 
 
 @dataclass(frozen=True)
@@ -94,7 +107,7 @@ class RankedUsers:
 
 def rank_users(
     snapshot: RankingSnapshot,
-    reranker: Scores,
+    reranker: Scorer,
     user_rows: Rows,
     k: int,
     *,
@@ -106,10 +119,20 @@ def rank_users(
     `excluded` marks items that must not be shown, [I] or [B, I]. A user's list depends on no other user in the call.
     """
     candidates = snapshot.candidates(user_rows, excluded)
-    features = snapshot.features(candidates)
+    features = snapshot.features(candidates, cooccurrence=reranker.uses_cooccurrence)
     scores = reranker.score(features, threads=threads)
     chosen = slates(snapshot.items, candidates, scores, snapshot.config.slate, k=k)
     return RankedUsers(candidates, features, scores, chosen)
+
+
+def candidate_features(
+    users: Users, items: Items, candidates: Candidates, as_of_hours: float, transitions: Transitions | None
+) -> Floats:
+    """[P, F] in the order of `FEATURE_NAMES`; with tables of transitions, in the order of `ALL_FEATURE_NAMES`."""
+    features = pair_features(users, items, candidates, as_of_hours)
+    if transitions is None:
+        return features
+    return np.concatenate([features, cooccurrence_features(users, transitions, candidates)], axis=1)
 
 
 def first_sources(bits: NDArray[np.uint8]) -> NDArray[np.str_]:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from contracts.csr import Longs
 from contracts.errors import ReleaseCorrupt, UntrainableInput
 from ranking.feature_arrays import Floats, Rows
-from ranking.feature_names import FEATURE_NAMES
+from ranking.feature_names import ALL_FEATURE_NAMES, FEATURE_NAMES
 
 if TYPE_CHECKING:
     import lightgbm as lgb
@@ -51,6 +51,9 @@ class RerankerConfig(BaseModel):
     bins: int = Field(63, ge=2, le=255, description="histogram bins of a feature")
     seed: int = Field(7, ge=0, description="seed of feature and pair sampling; each model adds one")
     threads: int = Field(1, ge=0, description="LightGBM's threads; 0: every core")
+    cooccurrence: Literal["auto", "never", "always"] = Field(
+        "auto", description="item-transition features: where they help on the last label window of training, or so"
+    )
 
 
 @dataclass(frozen=True)
@@ -82,8 +85,8 @@ class Reranker:
     def __init__(
         self, boosters: Sequence["lgb.Booster"], retrieval: RetrievalPart, names: Sequence[str] = FEATURE_NAMES
     ) -> None:
-        """`names` are the features that the caller computes: ours, and after them maybe others. Raises `ReleaseCorrupt`
-        where a booster's features are not these."""
+        """`names` are the features that the caller computes: `FEATURE_NAMES` or `ALL_FEATURE_NAMES`. Raises
+        `ReleaseCorrupt` where a booster has other features."""
         for booster in boosters:
             _same_features(booster.feature_name(), names)
         self._boosters, self._retrieval, self._names = tuple(boosters), retrieval, tuple(names)
@@ -101,6 +104,16 @@ class Reranker:
         added = self._mean(features, pred_contrib=True, num_threads=threads)[:, :-1]
         added[:, RETRIEVAL_SCORE] += self._retrieval.of(features) - self._retrieval.weight * self._retrieval.mean
         return added
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The features that it reads, in order."""
+        return self._names
+
+    @property
+    def uses_cooccurrence(self) -> bool:
+        """Whether it reads the co-occurrence features after those of `pair_features`."""
+        return self._names == ALL_FEATURE_NAMES
 
     @property
     def rounds(self) -> int:
@@ -126,7 +139,9 @@ class Reranker:
         try:
             head, *texts = re.split(A_MODEL, path.read_text())
             boosters = [lgb.Booster(model_str=text) for text in texts or [""]]
-            return cls(boosters, RetrievalPart.model_validate_json(head))
+            known = tuple(boosters[0].feature_name())
+            names = ALL_FEATURE_NAMES if known == ALL_FEATURE_NAMES else FEATURE_NAMES
+            return cls(boosters, RetrievalPart.model_validate_json(head), names)
         except (lgb.basic.LightGBMError, ValueError):
             raise ReleaseCorrupt(f"{path}: LightGBM cannot read it; publish again or roll back") from None
 

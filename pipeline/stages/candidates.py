@@ -8,6 +8,7 @@ from contracts.schemas import CANDIDATES
 from pipeline.feature_assembly import FeatureSnapshot, at_cutoff, read_catalog, read_snapshot, rows_of
 from pipeline.run_context import RunContext, Summary
 from pipeline.stages.two_tower import has_tower, load_tower
+from ranking.cooccurrence_features import Transitions
 from ranking.feature_arrays import Candidates, Rows
 from ranking.rank_users import RankingConfig, RankingSnapshot
 from serving.ann_index import IndexConfig, build
@@ -34,10 +35,12 @@ def labelled_users(night: RunContext, view: FeatureSnapshot) -> Rows:
     return np.sort(rows_of(ids, view.users.ids).drop_nulls().to_numpy())
 
 
-def ranking_snapshot(view: FeatureSnapshot, config: RankingConfig, index_config: IndexConfig) -> RankingSnapshot:
+def ranking_snapshot(
+    view: FeatureSnapshot, config: RankingConfig, index_config: IndexConfig, transitions: Transitions | None = None
+) -> RankingSnapshot:
     """The inputs of `rank_users` as of a cutoff, with the index that would serve them."""
     index = build(view.items.vectors, view.items.ids, index_config)
-    return RankingSnapshot(view.users, view.items, index, config, view.hours)
+    return RankingSnapshot(view.users, view.items, index, config, view.hours, transitions)
 
 
 def as_table(view: FeatureSnapshot, pairs: Candidates) -> pl.DataFrame:

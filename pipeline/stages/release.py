@@ -12,6 +12,7 @@ from contracts.errors import NightFailed
 from contracts.opt_out_flags import UNREADABLE, opted_out
 from contracts.schemas import WINDOWS_DAYS
 from pipeline.champion import store_models
+from pipeline.cooccurrence import transitions_at
 from pipeline.feature_assembly import FeatureSnapshot, read_catalog, read_items, read_snapshot
 from pipeline.model_refusals import SUMMARY as NOT_PROFILED
 from pipeline.model_refusals import profiled_release_serves
@@ -22,6 +23,7 @@ from pipeline.stages.two_tower import folder_name, load_tower
 from ranking.candidates import fresh_rows, popular_rows
 from ranking.feature_arrays import Items, Rows, Users, ids_of, marked
 from ranking.feature_names import USER_FEATURE_NAMES
+from ranking.reranker import Reranker
 from serving.releases.publish import publish
 from serving.releases.serialization import ReleaseContents, without_users, write_release
 
@@ -121,6 +123,7 @@ def contents_of(night: RunContext, snapshot: FeatureSnapshot, tower: str, ranker
         popular=popular_rows(items, len(items.ids), POPULAR_DAYS),
         fresh=fresh_rows(items, len(items.ids)),
         ranker=ranker,
+        transitions=transitions_at(night, snapshot, Reranker.load(ranker)),
         ranking=config,
         index=night.config.index,
         metrics=release_metrics(night),

@@ -10,12 +10,13 @@ import polars as pl
 
 from contracts import columns as c
 from contracts.errors import UntrainableInput
+from pipeline.cooccurrence import FeatureSelection, night_transitions, select_features
 from pipeline.feature_assembly import CatalogSnapshot, FeatureSnapshot, at_cutoff, read_catalog, read_snapshot, rows_of
 from pipeline.run_context import RunContext, Summary
 from pipeline.stages.candidates import read_candidates
 from pipeline.stages.two_tower import has_tower, load_tower
 from ranking.feature_arrays import Candidates
-from ranking.pair_features import pair_features
+from ranking.rank_users import candidate_features
 from ranking.reranker import LabelledPairs, RerankerConfig, TrainedReranker, train
 
 LABEL = "label"
@@ -27,22 +28,33 @@ def reranker(night: RunContext) -> Summary:
     config = night.config.ranking.reranker.model_copy(update={"threads": night.settings.threads})
     with night.lake.open_folder("two_tower", night.splits.as_of) as towers:
         pairs = {cut: labelled_pairs(night, landed, towers, cut) for cut in night.splits.label_cutoffs}
+    selection = select_features(pairs, night.splits.training_cutoffs(night.splits.eval_cutoffs[0]), config)
+    pairs = {cut: selection.restrict(labelled) for cut, labelled in pairs.items()}
     with night.lake.new_folder("reranker", night.splits.as_of) as folder:
         for cut in night.splits.ranking_cutoffs:
-            trained = train([pairs[label] for label in night.splits.training_cutoffs(cut)], config)
+            trained = train([pairs[label] for label in night.splits.training_cutoffs(cut)], config, selection.names)
             trained.reranker.save(folder / file_name(cut))
-        rehearsed = [cut for cut in night.splits.validation_cutoffs if rehearse(night, pairs, cut, config, folder)]
-    track(night, trained)
+        rehearsed = [
+            cut for cut in night.splits.validation_cutoffs if rehearse(night, pairs, cut, config, selection, folder)
+        ]
+    track(night, trained, selection)
     made = len(night.splits.ranking_cutoffs) + len(rehearsed)
-    return {"rerankers": made, "pairs": sum(len(cut.labels) for cut in pairs.values())}
+    return {"rerankers": made, "pairs": sum(len(cut.labels) for cut in pairs.values()), **selection.summary}
 
 
 def rehearse(
-    night: RunContext, pairs: Mapping[datetime, LabelledPairs], cut: datetime, config: RerankerConfig, folder: Path
+    night: RunContext,
+    pairs: Mapping[datetime, LabelledPairs],
+    cut: datetime,
+    config: RerankerConfig,
+    selection: FeatureSelection,
+    folder: Path,
 ) -> bool:
     """Train and keep the re-ranker of a rehearsal; false where the weeks before it teach nothing."""
     try:
-        trained = train([pairs[label] for label in night.splits.validation_training_cutoffs(cut)], config)
+        trained = train(
+            [pairs[label] for label in night.splits.validation_training_cutoffs(cut)], config, selection.names
+        )
     except UntrainableInput:
         return False
     trained.reranker.save(folder / file_name(cut))
@@ -55,9 +67,9 @@ def labelled_pairs(night: RunContext, landed: CatalogSnapshot, towers: Path, cut
         return NOTHING
     view = read_snapshot(night, landed, cut, load_tower(towers, cut))
     pairs = read_candidates(night, view)
-    return LabelledPairs(
-        pair_features(view.users, view.items, pairs, view.hours), labels_of(night, view, pairs), pairs.user_rows
-    )
+    transitions = None if night.config.ranking.reranker.cooccurrence == "never" else night_transitions(night, view)
+    features = candidate_features(view.users, view.items, pairs, view.hours, transitions)
+    return LabelledPairs(features, labels_of(night, view, pairs), pairs.user_rows)
 
 
 def labels_of(night: RunContext, view: FeatureSnapshot, pairs: Candidates) -> np.ndarray:
@@ -78,10 +90,10 @@ def file_name(cut: datetime) -> str:
     return f"cut={cut:%Y-%m-%dT%H}.txt"
 
 
-def track(night: RunContext, trained: TrainedReranker) -> None:
+def track(night: RunContext, trained: TrainedReranker, selection: FeatureSelection) -> None:
     """The settings, the curve, what the model looks at, and the model as challenger."""
     run = night.mlflow.start("ranking", parent=night.mlflow_run)
-    night.mlflow.params(run, {"ranking": night.config.ranking.model_dump()})
+    night.mlflow.params(run, {"ranking": night.config.ranking.model_dump(), **selection.summary})
     curve = {
         "ndcg_at_20_lessons": trained.curve,
         "learning_rate": [night.config.ranking.reranker.learning_rate] * len(trained.curve),

@@ -14,6 +14,7 @@ from contracts import columns as c
 from contracts.errors import ReleaseNotProfiled
 from contracts.ids import spellings
 from ranking.candidates import taken
+from ranking.cooccurrence_features import Transitions
 from ranking.feature_arrays import Floats, Items, Rows, Users
 from ranking.rank_users import RankedUsers, RankingConfig, RankingSnapshot, first_sources
 from ranking.reranker import Reranker
@@ -49,6 +50,8 @@ class RankingModels:
     index: FaissIndex
     reranker: Reranker
     ranking: RankingConfig
+    transitions: Transitions | None
+    """Where the re-ranker reads co-occurrence features."""
 
 
 @dataclass(frozen=True)
@@ -148,7 +151,9 @@ class Release:
     @cached_property
     def ranking_snapshot(self) -> RankingSnapshot:
         """The inputs of `rank_users`, as of the release: a list is the same all day."""
-        return RankingSnapshot(self.users, self.items, self.index, self.ranking, self.as_of_hours)
+        return RankingSnapshot(
+            self.users, self.items, self.index, self.ranking, self.as_of_hours, self._models().transitions
+        )
 
     def warmed(self) -> "Release":
         """The release itself, with every lookup computed before the first request."""

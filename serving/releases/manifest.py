@@ -11,7 +11,7 @@ from contracts.atomic_files import sha256_of, sha256_of_files
 from contracts.errors import ReleaseCorrupt, ReleaseMissing
 from serving.ann_index import IndexConfig
 
-FORMAT = 2
+FORMAT = 3
 """Raised when a file of the release changes its meaning; another format is refused."""
 MANIFEST = "manifest.json"
 REMEDY = "publish again or roll back"

@@ -4,6 +4,7 @@ items.safetensors   items.parquet    ranking.feature_arrays.Items
 users.safetensors   users.parquet    ranking.feature_arrays.Users
 index.faiss                          over the item vectors
 ranker.txt          ranking.json     the re-ranker's own text; the configuration of candidates, slate and attributions
+transitions.safetensors              ranking.cooccurrence_features.Transitions, where the re-ranker reads them
 catalogue.parquet                    the display data of each item, in the row order of items
 popular.parquet     fresh.parquet    item rows, best first
 metrics.json        manifest.json
@@ -32,6 +33,7 @@ from contracts import __version__
 from contracts import columns as c
 from contracts.errors import ReleaseCorrupt
 from contracts.schemas import ITEMS
+from ranking.cooccurrence_features import Transitions
 from ranking.feature_arrays import Ids, Items, Rows, Users, ids_of
 from ranking.rank_users import RankingConfig
 from ranking.reranker import Reranker
@@ -41,6 +43,7 @@ from serving.releases.manifest import Manifest, Versions, verify_folder, write_m
 
 CATALOGUE = pa.schema([field for field in ITEMS if field.name != c.EMBEDDING])
 ITEM_ROW = "item_row"
+TRANSITIONS = "transitions.safetensors"
 TOWER = "tower"
 """The safetensors metadata key with the name of the towers that computed the vectors."""
 ID_COLUMN = {Items: c.ITEM_ID, Users: c.USER_ID}
@@ -70,6 +73,8 @@ class ReleaseContents:
     metrics: Mapping[str, Any]
     encoder: str = ""
     """The encoder of the towers, as the night selected it."""
+    transitions: Transitions | None = None
+    """The tables of a re-ranker that reads co-occurrence features."""
 
 
 def write_release(contents: ReleaseContents, folder: Path) -> Manifest:
@@ -80,6 +85,8 @@ def write_release(contents: ReleaseContents, folder: Path) -> Manifest:
     if contents.ranker is not None:
         build(contents.items.vectors, contents.items.ids, contents.index).save(folder / "index.faiss")
         shutil.copyfile(contents.ranker, folder / "ranker.txt")
+        if contents.transitions is not None:
+            write_transitions(contents.transitions, folder, tower=contents.tower)
         (folder / "ranking.json").write_text(contents.ranking.model_dump_json(indent=1) + "\n")
     pq.write_table(_display_data(contents), folder / "catalogue.parquet", compression="zstd")
     for name, rows in (("popular", contents.popular), ("fresh", contents.fresh)):
@@ -135,19 +142,42 @@ def read_arrays(kind: type[Any], folder: Path, stem: str, *, tower: str) -> Any:
     vectors, or where ids and arrays differ in length."""
     path = folder / f"{stem}.safetensors"
     ids = read_ids(folder / f"{stem}.parquet", ID_COLUMN[kind])
-    try:
-        with safe_open(path, framework="numpy") as file:
-            if (have := (file.metadata() or {}).get(TOWER)) != tower:
-                raise ReleaseCorrupt(f"{path}: vectors of tower {have!r}, the release is of {tower!r}; publish again")
-            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  not a dict
-    except (SafetensorError, OSError) as error:
-        raise ReleaseCorrupt(f"{path}: cannot be read ({type(error).__name__}); publish again or roll back") from None
+    arrays = _arrays(path, tower)
     want = {field.name for field in fields(kind)} - {"ids"}
     if arrays.keys() != want:
         raise ReleaseCorrupt(f"{path}: arrays differ by {sorted(arrays.keys() ^ want)}; publish again with this code")
     if len(arrays["vectors"]) != len(ids):
         raise ReleaseCorrupt(f"{path}: {len(arrays['vectors'])} vectors for {len(ids)} ids; publish again")
     return kind(ids=ids, **arrays)
+
+
+def write_transitions(transitions: Transitions, folder: Path, *, tower: str) -> None:
+    """Write `transitions.safetensors`."""
+    arrays = {field.name: np.ascontiguousarray(getattr(transitions, field.name)) for field in fields(transitions)}
+    save_file(arrays, folder / TRANSITIONS, metadata={TOWER: tower})
+
+
+def read_transitions(folder: Path, *, tower: str, items: int) -> Transitions:
+    """Read what `write_transitions` wrote. Raises `ReleaseCorrupt` where it is of another tower or of other items."""
+    path = folder / TRANSITIONS
+    arrays = _arrays(path, tower)
+    if arrays.keys() != {field.name for field in fields(Transitions)}:
+        raise ReleaseCorrupt(f"{path}: holds {sorted(arrays)}; publish again with this code")
+    transitions = Transitions(**arrays)
+    if not len(transitions.after_offsets) == len(transitions.together_offsets) == items + 1:
+        have = len(transitions.after_offsets) - 1
+        raise ReleaseCorrupt(f"{path}: {have} items, the release has {items}; publish again")
+    return transitions
+
+
+def _arrays(path: Path, tower: str) -> dict[str, Any]:
+    try:
+        with safe_open(path, framework="numpy") as file:
+            if (have := (file.metadata() or {}).get(TOWER)) != tower:
+                raise ReleaseCorrupt(f"{path}: vectors of tower {have!r}, the release is of {tower!r}; publish again")
+            return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  not a dict
+    except (SafetensorError, OSError) as error:
+        raise ReleaseCorrupt(f"{path}: cannot be read ({type(error).__name__}); publish again or roll back") from None
 
 
 def read_ids(path: Path, column: str) -> Ids:
@@ -165,10 +195,13 @@ def without_users(users: Users, excluded: NDArray[np.bool_]) -> Users:
 
 
 def _read_models(folder: Path, manifest: Manifest, items: Items) -> RankingModels:
+    reranker, tower = Reranker.load(folder / "ranker.txt"), manifest.versions.tower
+    tables = reranker.uses_cooccurrence
     return RankingModels(
         index=load(folder / "index.faiss", items.ids, manifest.index),
-        reranker=Reranker.load(folder / "ranker.txt"),
+        reranker=reranker,
         ranking=RankingConfig.model_validate_json((folder / "ranking.json").read_bytes()),
+        transitions=read_transitions(folder, tower=tower, items=len(items.ids)) if tables else None,
     )
 
 

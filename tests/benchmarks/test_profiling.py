@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks import profiling
+
 PARENT = """
 import multiprocessing, os, time
 from concurrent.futures import ProcessPoolExecutor
@@ -51,3 +53,14 @@ def running(process: int) -> bool:
 def test_the_fit_of_a_killed_benchmark_ends(tmp_path: Path) -> None:
     assert child_lives_on(tmp_path / "without.py", "None")
     assert not child_lives_on(tmp_path / "with.py", "end_with_parent")
+
+
+@pytest.mark.parametrize(
+    ("commit", "said"),
+    [("0123456789ab+changes", "01234567+changes"), ("0123456789ab", "01234567"), ("unknown", None)],
+)
+def test_versions_name_the_commit_of_a_checkout(commit: str, said: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(profiling, "git_commit", lambda: commit)
+    found = profiling.versions()
+    assert found.get("commit") == said
+    assert {"tastefeed", "numpy", "torch"} <= set(found)

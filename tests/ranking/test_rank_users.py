@@ -33,6 +33,8 @@ class ExactItems:
 class ByRetrieval:
     """A re-ranker that keeps retrieval's order."""
 
+    uses_cooccurrence = False
+
     def score(self, features: np.ndarray, *, threads: int = 1) -> np.ndarray:
         return features[:, FEATURE_NAMES.index("retrieval_score")]
 

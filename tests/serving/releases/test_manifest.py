@@ -62,7 +62,7 @@ class TestRefused:
     def test_another_format(self, folder):
         manifest = json.loads((folder / MANIFEST).read_text())
         (folder / MANIFEST).write_text(json.dumps({**manifest, "format": 99}))
-        self.refused(folder, "format is 99, this code reads 2")
+        self.refused(folder, "format is 99, this code reads 3")
 
     def test_versions_that_differ(self, folder):
         manifest = json.loads((folder / MANIFEST).read_text())

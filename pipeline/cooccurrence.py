@@ -1,0 +1,112 @@
+"""Whether a night's re-rankers read co-occurrence features, and the tables these are made of.
+
+The choice is made once for a run, on the last label window that ends before anything is measured.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from contracts import columns as c
+from contracts.csr import Rows
+from contracts.errors import UntrainableInput
+from evaluation import Interval, Labels, RankedLists, paired_interval
+from evaluation.ranking_metrics import ndcg_at_k
+from evaluation.rankings import Floats
+from pipeline.feature_assembly import FeatureSnapshot, at_cutoff, rows_of
+from pipeline.run_context import RunContext, Summary
+from ranking.cooccurrence_features import Transitions, transition_tables
+from ranking.feature_names import ALL_FEATURE_NAMES, FEATURE_NAMES
+from ranking.reranker import LabelledPairs, Reranker, RerankerConfig, train
+
+K = 20
+LEAST_USERS = 20
+"""Users of the validation below which no gain is believed."""
+
+
+@dataclass(frozen=True)
+class FeatureSelection:
+    """The features of a run's re-rankers; `gain` is the NDCG@20 that the co-occurrence features add on validation."""
+
+    names: tuple[str, ...]
+    gain: Interval | None = None
+
+    @property
+    def uses_cooccurrence(self) -> bool:
+        """Whether the co-occurrence features are read."""
+        return self.names == ALL_FEATURE_NAMES
+
+    def restrict(self, pairs: LabelledPairs) -> LabelledPairs:
+        """The pairs with the selected features only."""
+        return replace(pairs, features=pairs.features[:, : len(self.names)])
+
+    @property
+    def summary(self) -> Summary:
+        """For the stage's summary and MLflow."""
+        return {"cooccurrence": self.uses_cooccurrence} | ({"cooccurrence_gain": str(self.gain)} if self.gain else {})
+
+
+def select_features(
+    pairs: Mapping[datetime, LabelledPairs], training_cutoffs: Sequence[datetime], config: RerankerConfig
+) -> FeatureSelection:
+    """Train with and without co-occurrence features on all but the last of `training_cutoffs`, measure on the last.
+
+    They are selected where the 95 % interval of the gain, paired by user, is above zero. `pairs` have all features.
+    """
+    if config.cooccurrence != "auto":
+        return FeatureSelection(ALL_FEATURE_NAMES if config.cooccurrence == "always" else FEATURE_NAMES)
+    *earlier, last = [pairs[cutoff] for cutoff in training_cutoffs]
+    if len(np.unique(last.user_rows[last.labels > 0])) < LEAST_USERS:
+        return FeatureSelection(FEATURE_NAMES)
+    try:
+        without, with_all = (
+            _validation_ndcg(FeatureSelection(names), earlier, last, config)
+            for names in (FEATURE_NAMES, ALL_FEATURE_NAMES)
+        )
+    except UntrainableInput:
+        return FeatureSelection(FEATURE_NAMES)
+    gain = paired_interval(with_all, without, seed=config.seed)
+    return FeatureSelection(ALL_FEATURE_NAMES if gain.low > 0 else FEATURE_NAMES, gain)
+
+
+def transitions_at(night: RunContext, view: FeatureSnapshot, reranker: Reranker) -> Transitions | None:
+    """The tables as of a cutoff where the re-ranker reads them."""
+    return night_transitions(night, view) if reranker.uses_cooccurrence else None
+
+
+def night_transitions(night: RunContext, view: FeatureSnapshot) -> Transitions:
+    """The tables as of a cutoff, from the histories of the users who did not opt out of training."""
+    examples = (
+        at_cutoff(night, "retrieval_examples", view.cutoff).filter(pl.col("trainable")).select(c.USER_ID).collect()
+    )
+    trainable: Rows = np.sort(rows_of(examples[c.USER_ID], view.users.ids).drop_nulls().to_numpy())
+    return transition_tables(view.users, len(view.items.ids), trainable)
+
+
+def _validation_ndcg(
+    selection: FeatureSelection, earlier: Sequence[LabelledPairs], last: LabelledPairs, config: RerankerConfig
+) -> Floats:
+    """[U] NDCG@20 of each labelled user's candidates, re-ranked by what the earlier cutoffs trained."""
+    trained = train([selection.restrict(cut) for cut in earlier], config, selection.names)
+    scores = trained.reranker.score(selection.restrict(last).features, threads=config.threads)
+    return candidate_ndcg(last, scores)
+
+
+def candidate_ndcg(pairs: LabelledPairs, scores: NDArray[np.floating]) -> Floats:
+    """[U] NDCG@20 of each user's candidates in the order of their scores, by the labels that candidates have."""
+    users, owners = np.unique(pairs.user_rows, return_inverse=True)
+    order = np.lexsort((-scores, owners))
+    starts = np.searchsorted(owners[order], np.arange(len(users)))
+    place = np.arange(len(order)) - starts[owners[order]]
+    shown = place < K
+    rows = np.full((len(users), K), -1, np.int32)
+    rows[owners[order][shown], place[shown]] = order[shown]
+    liked = np.flatnonzero(pairs.labels > 0)
+    liked = liked[np.argsort(owners[liked], kind="stable")]
+    offsets = np.searchsorted(owners[liked], np.arange(len(users) + 1))
+    labels = Labels(offsets, liked.astype(np.int32), np.ones(len(liked), np.float32))
+    return ndcg_at_k(RankedLists(rows), labels, K)

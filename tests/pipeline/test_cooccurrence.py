@@ -1,0 +1,88 @@
+"""The co-occurrence features are selected where they decide, and left out where they are noise."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import pytest
+
+from pipeline.cooccurrence import FeatureSelection, candidate_ndcg, select_features
+from ranking.feature_names import ALL_FEATURE_NAMES, COOCCURRENCE_NAMES, FEATURE_NAMES
+from ranking.reranker import LabelledPairs, RerankerConfig
+
+CONFIG = RerankerConfig(rounds=20, models=2, min_leaf_pairs=5, negative_share=1, retrieval_weight=0)
+FIRST = datetime(2020, 1, 1, tzinfo=UTC)
+CUTOFFS = [FIRST + timedelta(days=7 * week) for week in range(3)]
+USERS, CANDIDATES = 60, 12
+
+
+def week(seed: int, *, informative: bool, users: int = USERS) -> LabelledPairs:
+    """Each user has one label among twelve candidates; `after_last` marks it where it is informative."""
+    rng = np.random.default_rng(seed)
+    features = rng.random((users * CANDIDATES, len(ALL_FEATURE_NAMES)), np.float32)
+    labels = np.zeros((users, CANDIDATES), np.int32)
+    labels[np.arange(users), rng.integers(0, CANDIDATES, users)] = 1
+    if informative:
+        features[:, ALL_FEATURE_NAMES.index("after_last")] += 3 * labels.ravel()
+    return LabelledPairs(features, labels.ravel(), np.repeat(np.arange(users, dtype=np.int32), CANDIDATES))
+
+
+def weeks(*, informative: bool) -> dict[datetime, LabelledPairs]:
+    return {cutoff: week(seed, informative=informative) for seed, cutoff in enumerate(CUTOFFS)}
+
+
+def test_features_that_decide_are_selected() -> None:
+    found = select_features(weeks(informative=True), CUTOFFS, CONFIG)
+    assert found.names == ALL_FEATURE_NAMES
+    assert found.gain is not None
+    assert found.gain.low > 0.3
+    assert found.summary["cooccurrence"] is True
+
+
+def test_noise_is_left_out() -> None:
+    found = select_features(weeks(informative=False), CUTOFFS, CONFIG)
+    assert found.names == FEATURE_NAMES
+    assert found.gain is not None
+    assert found.summary == {"cooccurrence": False, "cooccurrence_gain": str(found.gain)}
+
+
+def test_the_labels_of_the_last_window_decide_and_train_nothing() -> None:
+    pairs = weeks(informative=True)
+    pairs[CUTOFFS[-1]] = week(9, informative=False)
+    assert not select_features(pairs, CUTOFFS, CONFIG).uses_cooccurrence
+
+
+def test_a_setting_forces_the_choice_without_a_validation() -> None:
+    never = select_features(weeks(informative=True), CUTOFFS, CONFIG.model_copy(update={"cooccurrence": "never"}))
+    always = select_features(weeks(informative=False), CUTOFFS, CONFIG.model_copy(update={"cooccurrence": "always"}))
+    assert (never, always) == (FeatureSelection(FEATURE_NAMES), FeatureSelection(ALL_FEATURE_NAMES))
+
+
+@pytest.mark.parametrize("users", [0, 19])
+def test_too_few_users_select_nothing(users: int) -> None:
+    pairs = weeks(informative=True)
+    pairs[CUTOFFS[-1]] = week(9, informative=True, users=users)
+    assert select_features(pairs, CUTOFFS, CONFIG) == FeatureSelection(FEATURE_NAMES)
+
+
+def test_nothing_to_train_on_selects_nothing() -> None:
+    pairs = weeks(informative=True)
+    assert select_features(pairs, CUTOFFS[-1:], CONFIG) == FeatureSelection(FEATURE_NAMES)
+    empty = replace(pairs[CUTOFFS[0]], labels=np.zeros(USERS * CANDIDATES, np.int32))
+    assert select_features({FIRST: empty, CUTOFFS[-1]: pairs[CUTOFFS[-1]]}, [FIRST, CUTOFFS[-1]], CONFIG).gain is None
+
+
+def test_restricted_pairs_have_the_selected_features() -> None:
+    pairs = week(0, informative=True)
+    assert FeatureSelection(FEATURE_NAMES).restrict(pairs).features.shape[1] == len(FEATURE_NAMES)
+    assert FeatureSelection(ALL_FEATURE_NAMES).restrict(pairs).features.shape[1] == len(FEATURE_NAMES) + len(
+        COOCCURRENCE_NAMES
+    )
+
+
+def test_ndcg_of_candidates_by_hand() -> None:
+    users = np.array([4, 4, 4, 9, 9], np.int32)
+    pairs = LabelledPairs(np.zeros((5, 0), np.float32), np.array([0, 1, 0, 0, 0], np.int32), users)
+    ndcg = candidate_ndcg(pairs, np.array([3.0, 2.0, 1.0, 5.0, 4.0]))
+    assert ndcg[0] == pytest.approx(1 / np.log2(3))  # the label is second
+    assert np.isnan(ndcg[1])  # a user without a label
