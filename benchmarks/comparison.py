@@ -20,10 +20,10 @@ from contracts import Settings
 from contracts import columns as c
 from contracts.errors import PeerFailed, UnknownMethod
 from evaluation import Labels, MethodMetrics, RankedLists, paired_interval
-from evaluation.anonymized_metrics import history_words, nameless, recall_by_items, week_marks
+from evaluation.anonymized_metrics import anonymized, history_labels, recall_by_item_group, week_metrics
 from evaluation.fingerprint import EvaluationFingerprint, digest, digest_rows
-from evaluation.protocols import full_ranking
 from evaluation.rankings import Mask
+from evaluation.results import full_ranking
 from evaluation.segment_metrics import popular_items
 from pipeline.console import console
 from pipeline.experiments.run_log import MethodRecord
@@ -203,10 +203,10 @@ def question(split: Split, user_ids: pl.Series) -> EvaluationFingerprint:
 def bench_marks(
     split: Split, user_ids: pl.Series, measured: MethodMetrics, lists: RankedLists, labels: Labels
 ) -> pl.DataFrame:
-    """`nameless` marks: users by their number of distinct training items, recall on the popular fifth and the tail."""
-    users = {"history": history_words(touches(split, user_ids))}
-    items = recall_by_items(lists, labels, popularity_groups(split, labels), split.k)
-    return nameless([week_marks(user_ids, measured.per_user, users=users, items=items)])
+    """Per-user metrics without ids; groups are by training items of users, and by popularity of items."""
+    users = {"history": history_labels(touches(split, user_ids))}
+    items = recall_by_item_group(lists, labels, popularity_groups(split, labels), split.k)
+    return anonymized([week_metrics(user_ids, measured.per_user, users=users, items=items)])
 
 
 def touches(split: Split, user_ids: pl.Series) -> NDArray[np.int64]:

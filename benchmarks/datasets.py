@@ -15,7 +15,7 @@ from benchmarks.interaction_matrix import dated, named
 from contracts import Action
 from contracts import columns as c
 from contracts.errors import DataMissing
-from evaluation.protocols import Cut, leave_one_out, random_out
+from evaluation.splits import RowSplit, leave_one_out, random_out
 
 WEEK = timedelta(days=7)
 IS_TEST, TIME_POS = "is_test", "time_pos"
@@ -70,7 +70,7 @@ def gowalla(interactions: pl.DataFrame, seed: int) -> Split:
     order = np.random.default_rng(seed).permutation(interactions.height)
     shuffled = interactions[order]
     train, test = (_pairs(shuffled.filter(pl.col(IS_TEST) == held_out)) for held_out in (False, True))
-    return _split("gowalla", Cut(train, test), random_out(train, share=0.1, seed=seed), False, 20, GOWALLA)
+    return _split("gowalla", RowSplit(train, test), random_out(train, share=0.1, seed=seed), False, 20, GOWALLA)
 
 
 def citeulike_t(interactions: pl.DataFrame, seed: int) -> Split:
@@ -82,7 +82,7 @@ def citeulike_t(interactions: pl.DataFrame, seed: int) -> Split:
     nth = pl.int_range(pl.len()).over(c.USER_ID)
     held_out = (pl.len().over(c.USER_ID) >= LEAST_SAVES) & (nth < (pl.len().over(c.USER_ID) // LEAST_SAVES))
     train, test = _pairs(shuffled.filter(~held_out)), _pairs(shuffled.filter(held_out))
-    return _split("citeulike-t", Cut(train, test), random_out(train, share=0.1, seed=seed), False, 20, CITEULIKE_T)
+    return _split("citeulike-t", RowSplit(train, test), random_out(train, share=0.1, seed=seed), False, 20, CITEULIKE_T)
 
 
 def amazon_beauty(interactions: pl.DataFrame, seed: int) -> Split:
@@ -122,16 +122,16 @@ def deskdrop(events: pl.DataFrame, seed: int) -> Split:
     return _split("deskdrop", test, validation, True, 20, DESKDROP)
 
 
-def _last_week(ordered: pl.DataFrame, end: datetime) -> Cut:
+def _last_week(ordered: pl.DataFrame, end: datetime) -> RowSplit:
     """The week before `end` held out, as far as the rows before it know its users and items."""
     train = ordered.filter(pl.col(c.TIMESTAMP) < end - WEEK)
     later = ordered.filter(pl.col(c.TIMESTAMP) >= end - WEEK)
     for column in (c.USER_ID, c.ITEM_ID):
         later = later.join(train, on=column, how="semi", maintain_order="left")
-    return Cut(dated(train), named(later))
+    return RowSplit(dated(train), named(later))
 
 
-def _split(name: str, test: Cut, validation: Cut, ordered: bool, k: int, protocol: str) -> Split:  # noqa: FBT001
+def _split(name: str, test: RowSplit, validation: RowSplit, ordered: bool, k: int, protocol: str) -> Split:  # noqa: FBT001
     train, validation_train = ((dated if ordered else named)(cut.train) for cut in (test, validation))
     asked, test_rows = named(validation.held_out), named(test.held_out)
     return Split(name, train, validation_train, asked, test_rows, ordered=ordered, k=k, protocol=protocol)

@@ -16,7 +16,7 @@ from benchmarks.interaction_matrix import labels_of
 from contracts import Settings
 from contracts import columns as c
 from evaluation import RankedLists
-from evaluation.protocols import full_ranking
+from evaluation.results import full_ranking
 from evaluation.top_k import TopK
 from models.two_tower import TrainedTwoTower
 from pipeline.cooccurrence import FeatureSelection, night_transitions, select_features

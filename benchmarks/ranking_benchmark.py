@@ -24,8 +24,8 @@ from contracts import Settings
 from contracts import columns as c
 from contracts.errors import UnknownMethod
 from evaluation import RankedLists
-from evaluation.anonymized_metrics import history_words, nameless, week_marks
-from evaluation.protocols import full_ranking
+from evaluation.anonymized_metrics import anonymized, history_labels, week_metrics
+from evaluation.results import full_ranking
 from pipeline.ingestion import ImportRequest, import_files
 from ranking.rank_users import RankingConfig
 
@@ -117,6 +117,6 @@ def row_of(name: str, stage: Stage, split: Split, params: Params) -> Row:
     labels = labels_of(split.test, user_ids, item_ids)
     measured = full_ranking(name, RankedLists(stage.fit.top.rows), labels, split.k, item_count=len(item_ids))
     tuned = Tuned(dict(params), 0, stage.validation)
-    users = {"history": history_words(touches(split, user_ids))}
-    marks = nameless([week_marks(user_ids, measured.per_user, users=users, items={})])
+    users = {"history": history_labels(touches(split, user_ids))}
+    marks = anonymized([week_metrics(user_ids, measured.per_user, users=users, items={})])
     return Row(measured, stage.fit, tuned, stage.config, marks)

@@ -15,7 +15,7 @@ from contracts import Settings
 from contracts import columns as c
 from contracts.atomic_files import replace_file
 from evaluation import RankedLists
-from evaluation.protocols import full_ranking
+from evaluation.results import full_ranking
 from evaluation.top_k import TopK
 
 METRICS, RANK, SCORE = "metrics.json", "rank", "score"

@@ -22,7 +22,7 @@ from contracts import columns as c
 from contracts.errors import PeerFailed
 from evaluation import MethodMetrics, RankedLists
 from evaluation.fingerprint import digest_rows
-from evaluation.protocols import full_ranking
+from evaluation.results import full_ranking
 
 STUDIES, PARAMS = "search.db", "params"
 LEARNED = (optuna.trial.TrialState.COMPLETE,)

@@ -6,15 +6,14 @@ gates, and `metrics_table` tabulates the means. `compared` pairs two experiments
 """
 
 from evaluation.bootstrap import Interval, interval_over_weeks, mean_interval, paired_interval
-from evaluation.gate_config import GateConfig
 from evaluation.gates import judge
 from evaluation.metrics_tables import markdown, metrics_table, rich_table, verdicts_table
 from evaluation.paired_comparison import Comparison, Difference, compared
 from evaluation.rankings import ItemSets, Labels, RankedLists, item_sets
 from evaluation.results import MethodMetrics, WeekMetrics, macro_average, measure
-from evaluation.segment_metrics import item_groups, item_table, slice_table, user_slices
+from evaluation.segment_metrics import activity_segments, item_groups, item_table, segment_table
 from evaluation.splits import Catalogue, Events, Holdout, catalogue_from, events_from, hold_out, weekly_cuts
-from evaluation.verdicts import Verdict, Verdicts, require
+from evaluation.verdicts import GateConfig, Verdict, Verdicts, require
 
 __all__ = [
     "Catalogue",
@@ -31,6 +30,7 @@ __all__ = [
     "Verdict",
     "Verdicts",
     "WeekMetrics",
+    "activity_segments",
     "catalogue_from",
     "compared",
     "events_from",
@@ -48,8 +48,7 @@ __all__ = [
     "paired_interval",
     "require",
     "rich_table",
-    "slice_table",
-    "user_slices",
+    "segment_table",
     "verdicts_table",
     "weekly_cuts",
 ]

@@ -1,4 +1,4 @@
-"""What was asked of a method, as digests: only answers to one question can be compared person by person."""
+"""The evaluation data of a method as digests: two methods can be compared by user if their fingerprints are equal."""
 
 import hashlib
 import json
@@ -9,13 +9,12 @@ from typing import Any, Self
 import polars as pl
 
 DIGEST, SHOWN = 64, 12
-"""Characters of a digest, and how many of them people see."""
+"""Characters of a digest, and how many of them a message shows."""
 
 
 @dataclass(frozen=True)
 class EvaluationFingerprint:
-    """The data that was learned from, the rows that were asked for, of whom, and how deep. Texts are sha256 digests,
-    but for `dataset`, which is a name."""
+    """Training rows, test rows, users and depth. Texts are sha256 digests, but for `dataset`, which is a name."""
 
     dataset: str
     train: str
@@ -24,25 +23,25 @@ class EvaluationFingerprint:
     k: int
 
     @property
-    def fingerprint(self) -> str:
-        """One digest of it all."""
-        return digest(self.told.values())
+    def digest(self) -> str:
+        """One digest of all parts."""
+        return digest(self.parts.values())
 
     @property
-    def told(self) -> dict[str, str]:
+    def parts(self) -> dict[str, str]:
         """Each part by its name, as text."""
         return {name: str(value) for name, value in asdict(self).items()}
 
     @classmethod
-    def read(cls, told: dict[str, str]) -> Self:
-        """Of what `told` said. Raises `KeyError` where a part is missing."""
-        return cls(told["dataset"], told["train"], told["test"], told["users"], int(told["k"]))
+    def read(cls, parts: dict[str, str]) -> Self:
+        """From the `parts` of another. Raises `KeyError` where a part is missing."""
+        return cls(parts["dataset"], parts["train"], parts["test"], parts["users"], int(parts["k"]))
 
-    def unlike(self, other: "EvaluationFingerprint") -> str:
-        """What differs, in words; empty where the questions are the same."""
-        theirs = other.told
-        pairs = {name: (value, theirs[name]) for name, value in self.told.items() if value != theirs[name]}
-        return ", ".join(f"{name} ({_short(one)} and {_short(other)})" for name, (one, other) in pairs.items())
+    def difference_to(self, other: "EvaluationFingerprint") -> str:
+        """The parts that differ, as text; empty where the fingerprints are equal."""
+        others = other.parts
+        pairs = {name: (value, others[name]) for name, value in self.parts.items() if value != others[name]}
+        return ", ".join(f"{name} ({_short(one)} and {_short(two)})" for name, (one, two) in pairs.items())
 
 
 def _short(value: str) -> str:

@@ -11,17 +11,16 @@ serves: a lake that is small stays fresh, and a week of lost events does not rep
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
-from evaluation.bootstrap import interval_over_weeks, paired_interval
-from evaluation.gate_config import GateConfig
+from evaluation.bootstrap import Interval, interval_over_weeks, paired_interval
 from evaluation.ranking_metrics import mean
-from evaluation.rankings import Rows
+from evaluation.rankings import Floats, Rows
 from evaluation.results import FINAL, RERANKED, RETRIEVAL, MethodMetrics, WeekMetrics
-from evaluation.segment_metrics import GroupLabels
-from evaluation.slice_gates import slice_verdict
-from evaluation.verdicts import Verdict, Verdicts
+from evaluation.segment_metrics import GroupLabels, group_sizes, pool_small_groups
+from evaluation.verdicts import GateConfig, Verdict, Verdicts
 
 
 def judge(
@@ -57,7 +56,7 @@ def judge(
         return Verdicts(tuple(verdicts), judged=True)
     verdicts.append(_keeps_up(final, champion, config))
     groups = slices or {}
-    by_slice = {name: slice_verdict(final, champion, name, groups.get(name), config) for name in config.judged_slices}
+    by_slice = {name: segment_verdict(final, champion, name, groups.get(name), config) for name in config.judged_slices}
     verdicts += [found for found in by_slice.values() if found]
     return Verdicts(tuple(verdicts), judged=True, notes=_unjudged(by_slice, config))
 
@@ -129,3 +128,57 @@ def _keeps_up(final: MethodMetrics, champion: MethodMetrics, config: GateConfig)
         f"{floor:.4f} are asked for"
     )
     return Verdict("keeps_up_with_champion", mean(ours) >= floor, mean(ours), floor, told, gain)
+
+
+@dataclass(frozen=True)
+class _Group:
+    name: str
+    users: int
+    ours: float
+    theirs: float
+    gain: Interval
+    floor: float
+
+    @property
+    def loses(self) -> bool:
+        """More than may be lost, and not by chance."""
+        return self.ours < self.floor and self.gain.high < 0
+
+    def told(self) -> str:
+        """One group in words."""
+        return f"{self.name} ({self.users} people) {self.ours:.4f}, the champion {self.theirs:.4f}: {self.gain}"
+
+
+def segment_verdict(
+    final: MethodMetrics, champion: MethodMetrics, name: str, groups: GroupLabels | None, config: GateConfig
+) -> Verdict | None:
+    """One slice, its `groups` [U] row for row as the measured users; none where no group is large enough."""
+    ours, theirs = final.values(config.metric), champion.values(config.metric)
+    known = ~np.isnan(ours - theirs)
+    found = [] if groups is None else _groups(ours[known], theirs[known], groups[known], config)
+    if not found:
+        return None
+    losing = [group for group in found if group.loses]
+    worst = min(losing or found, key=lambda group: group.ours - group.floor)
+    return Verdict(
+        f"{name}_keeps_up", not losing, worst.ours, worst.floor, _told(name, found, losing, worst, config), worst.gain
+    )
+
+
+def _groups(ours: Floats, theirs: Floats, groups: GroupLabels, config: GateConfig) -> list[_Group]:
+    joined = pool_small_groups(groups, config.min_slice_users)
+    sizes = {name: users for name, users in group_sizes(joined).items() if users >= config.min_slice_users}
+    confidence = 1 - (1 - config.confidence) / max(len(sizes), 1)
+    return [_group(name, ours[joined == name], theirs[joined == name], confidence, config) for name in sizes]
+
+
+def _group(name: str, ours: Floats, theirs: Floats, confidence: float, config: GateConfig) -> _Group:
+    gain = paired_interval(ours, theirs, confidence=confidence, seed=config.seed)
+    return _Group(name, len(ours), mean(ours), mean(theirs), gain, mean(theirs) * (1 - config.max_slice_loss))
+
+
+def _told(name: str, found: list[_Group], losing: list[_Group], worst: _Group, config: GateConfig) -> str:
+    share = f"more than {config.max_slice_loss:.0%} of the champion's {config.metric}"
+    if losing:
+        return f"{name}: {'; '.join(group.told() for group in losing)}; nobody may lose {share}"
+    return f"{name}: none of {len(found)} groups loses {share} beyond chance; nearest is {worst.told()}"

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from contracts.errors import BadEvaluationInput
 from evaluation import ranking_metrics
-from evaluation.rankings import Floats, RankedLists, Rows
+from evaluation.rankings import Floats, Labels, RankedLists, Rows
 from evaluation.splits import Catalogue, Holdout
 
 RETRIEVAL, RERANKED, FINAL = "two_tower", "reranked", "final"
@@ -92,3 +92,19 @@ def macro_average(weeks: Sequence[MethodMetrics]) -> MethodMetrics:
     per_user = {metric: np.concatenate([week.per_user[metric] for week in weeks]) for metric in first.per_user}
     means = {metric: ranking_metrics.mean(np.array([week.means[metric] for week in weeks])) for metric in first.means}
     return MethodMetrics(first.name, sum(week.users for week in weeks), per_user, means)
+
+
+def full_ranking(name: str, lists: RankedLists, labels: Labels, k: int, *, item_count: int) -> MethodMetrics:
+    """Binary metrics of lists [U, K] that were ranked out of every item (Krichene & Rendle 2020,
+    doi:10.1145/3394486.3403226), means over users with a label. A label outside the catalogue counts as missed.
+    """
+    per_user = {
+        f"recall_at_{k}": ranking_metrics.recall_at_k(lists, labels, k),
+        f"ndcg_at_{k}": ranking_metrics.ndcg_at_k(lists, labels, k),
+        f"hit_rate_at_{k}": ranking_metrics.hit_rate_at_k(lists, labels, k),
+        f"mrr_at_{k}": ranking_metrics.mrr_at_k(lists, labels, k),
+    }
+    means = {metric: ranking_metrics.mean(values) for metric, values in per_user.items()}
+    rankable = np.ones(item_count, dtype=bool)
+    means[f"coverage_at_{k}"] = ranking_metrics.catalogue_coverage_at_k(lists, rankable, k)
+    return MethodMetrics(name, len(lists.rows), per_user, means)

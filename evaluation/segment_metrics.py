@@ -1,4 +1,4 @@
-"""For whom a ranking is good: metrics by kind of user, and by kind of item.
+"""Metrics by segment of users and by group of items.
 
 Shapes: U measured users, I items, N events.
 """
@@ -16,49 +16,52 @@ from evaluation.rankings import Floats, Labels, Mask, RankedLists
 from evaluation.splits import Catalogue, Holdout, instant
 
 GroupLabels = NDArray[np.object_]
-"""Python text: a region or a language comes from a table, and in fixed-width text one long word makes all as long."""
+"""Python text, because in fixed-width text one long region makes all as long."""
 
-SMALLEST = 5
-"""People that a group needs, to be told of."""
+MIN_SEGMENT_USERS = 5
+"""Users that a reported group needs."""
 UNKNOWN = "unknown"
 OTHER = "other"
-"""What small groups are folded into: a mean of three people is noise, and may speak of one of them."""
+"""What small groups are fold_small_groups into: a mean of three people is noise, and may speak of one of them."""
 
 
-def slice_table(
-    per_user: Mapping[str, Floats], slices: Mapping[str, GroupLabels], *, min_users: int = SMALLEST
+def segment_table(
+    per_user: Mapping[str, Floats], slices: Mapping[str, GroupLabels], *, min_users: int = MIN_SEGMENT_USERS
 ) -> pl.DataFrame:
     """One row a slice and group: `slice, group, users`, and the mean of every metric.
 
     `per_user` holds metrics [U], `slices` the group of each user [U] by the slice's name. Users whose metric is NaN
-    are left out of that mean. Small groups are `folded`, and hidden where all of them together are small too.
+    are left out of that mean. Small groups are merged, and hidden where all of
+    them together are small too.
     """
     values = pl.DataFrame({name: pl.Series(metric).fill_nan(None) for name, metric in per_user.items()})
-    tables = [_one_slice(values, name, folded(groups, min_users), min_users) for name, groups in slices.items()]
+    tables = [
+        _one_slice(values, name, fold_small_groups(groups, min_users), min_users) for name, groups in slices.items()
+    ]
     empty = pl.DataFrame(schema={"slice": pl.String, "group": pl.String, "users": pl.UInt32, **values.schema})
     return pl.concat([empty, *tables])
 
 
-def pooled(groups: GroupLabels, min_users: int) -> GroupLabels:
+def pool_small_groups(groups: GroupLabels, min_users: int) -> GroupLabels:
     """The groups [U] with those below `min_users` together as `other`, and the unknown named."""
     named = [UNKNOWN if group is None else str(group) for group in groups]
     small = {name for name, users in Counter(named).items() if users < min_users}
     return np.array([OTHER if name in small else name for name in named], dtype=object)
 
 
-def folded(groups: GroupLabels, min_users: int) -> GroupLabels:
-    """The groups [U], pooled so that a table of them tells of nobody.
+def fold_small_groups(groups: GroupLabels, min_users: int) -> GroupLabels:
+    """The groups [U], merged so that a table of them reveals no single user.
 
-    What a table hides is what it shows taken from the mean of all. So while `other` is small itself, the smallest
-    group left joins it.
+    A hidden group could be computed from the mean of all users and the groups shown. So while `other` is small itself,
+    the smallest remaining group joins it.
     """
-    told = pooled(groups, min_users)
-    sizes = group_sizes(told)
+    merged = pool_small_groups(groups, min_users)
+    sizes = group_sizes(merged)
     while 0 < sizes.get(OTHER, 0) < min_users and len(sizes) > 1:
         smallest = min(sizes.keys() - {OTHER}, key=lambda name: (sizes[name], name))
-        told = np.where(told == smallest, OTHER, told)
-        sizes = group_sizes(told)
-    return told
+        merged = np.where(merged == smallest, OTHER, merged)
+        sizes = group_sizes(merged)
+    return merged
 
 
 def group_sizes(groups: GroupLabels) -> dict[str, int]:
@@ -78,8 +81,8 @@ def _one_slice(values: pl.DataFrame, name: str, groups: GroupLabels, min_users: 
     )
 
 
-def user_slices(holdout: Holdout, *, new_days: int = 28, light_below: int = 10) -> dict[str, GroupLabels]:
-    """The holdout's users [U] by tenure (`new`: first event in the `new_days` before the cut) and by history
+def activity_segments(holdout: Holdout, *, new_days: int = 28, light_below: int = 10) -> dict[str, GroupLabels]:
+    """The holdout's users [U] by tenure (`new`: first event in the `new_days` before the cutoff) and by history
     (`light`: fewer than `light_below` distinct items)."""
     history = holdout.history
     recent = history.timestamps >= instant(holdout.cut - timedelta(days=new_days))
@@ -92,7 +95,7 @@ def user_slices(holdout: Holdout, *, new_days: int = 28, light_below: int = 10) 
 
 
 def item_groups(holdout: Holdout, catalogue: Catalogue, *, new_days: int = 7, head: float = 0.2) -> dict[str, Mask]:
-    """Parts of the rankable items, as masks [I]: created in the `new_days` before the cut, or older; among the `head`
+    """Parts of the rankable items, as masks [I]: created in the `new_days` before the cutoff or older; among the `head`
     share with most clicks and saves so far, or in the tail."""
     new = _created_since(catalogue, holdout.cut - timedelta(days=new_days)) & holdout.rankable
     liked = holdout.history.item_rows[holdout.history.gains > 0]
@@ -102,18 +105,18 @@ def item_groups(holdout: Holdout, catalogue: Catalogue, *, new_days: int = 7, he
 
 
 def popular_items(counts: NDArray[np.int64], head: float = 0.2) -> Mask:
-    """[I] the `head` share of items with the highest counts; below zero: no item to choose from."""
+    """[I] the `head` share of items with the highest counts; a count below zero excludes the item."""
     popular = np.zeros(len(counts), dtype=bool)
     popular[np.argsort(-counts, kind="stable")[: int(np.ceil(head * (counts >= 0).sum()))]] = True
     return popular
 
 
 def item_table(
-    lists: RankedLists, labels: Labels, groups: Mapping[str, Mask], k: int, *, min_users: int = SMALLEST
+    lists: RankedLists, labels: Labels, groups: Mapping[str, Mask], k: int, *, min_users: int = MIN_SEGMENT_USERS
 ) -> pl.DataFrame:
     """One row a group of items: `group, labels, users`, and recall at `k` on the labels of that group alone.
 
-    Groups that fewer than `min_users` people have labels in are left out.
+    Groups in which fewer than `min_users` users have labels are left out.
     """
     parts = {name: labels.only(mask) for name, mask in groups.items()}
     parts = {name: part for name, part in parts.items() if (part.counts > 0).sum() >= min_users}

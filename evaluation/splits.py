@@ -149,3 +149,40 @@ def _rows(name: str, ids: Ids) -> pl.DataFrame:
 
 def _instants(times: pl.Series) -> Instants:
     return times.cast(pl.Datetime("us")).to_numpy().astype("datetime64[us]")
+
+
+LEAST_ROWS = 3
+"""A user with fewer rows has nothing left to learn from once a test and a validation row are gone."""
+
+
+@dataclass(frozen=True)
+class RowSplit:
+    """Rows to learn from, and rows to be asked for. They keep the order they came in."""
+
+    train: pl.DataFrame
+    held_out: pl.DataFrame
+
+
+def leave_one_out(ordered: pl.DataFrame) -> tuple[RowSplit, RowSplit]:
+    """The cut of the test, and inside its train the cut of the validation: last and second last row of each user
+    (He et al. 2017, doi:10.1145/3038912.3052569).
+
+    `ordered` has each user's rows oldest first. Users with fewer than three rows are in neither held-out part.
+    """
+    askable = pl.len().over(c.USER_ID) >= LEAST_ROWS
+    from_end = pl.int_range(pl.len(), 0, -1).over(c.USER_ID)
+    test, validation = askable & (from_end == 1), askable & (from_end == 2)
+    return (
+        RowSplit(ordered.filter(~test), ordered.filter(test)),
+        RowSplit(ordered.filter(~test & ~validation), ordered.filter(validation)),
+    )
+
+
+def random_out(pairs: pl.DataFrame, *, share: float, seed: int) -> RowSplit:
+    """A seeded random `share` of the rows held out: the validation of data without any time."""
+    if not 0 < share < 1:
+        raise BadEvaluationInput(f"a share of {share} was asked for; give one between 0 and 1")
+    held_out = np.zeros(pairs.height, dtype=bool)
+    chosen = np.random.default_rng(seed).permutation(pairs.height)[: round(share * pairs.height)]
+    held_out[chosen] = True
+    return RowSplit(pairs.filter(~held_out), pairs.filter(held_out))

@@ -9,8 +9,8 @@ import numpy as np
 import polars as pl
 
 from contracts import columns as c
-from evaluation import Catalogue, Holdout, RankedLists, item_groups, item_table, slice_table, user_slices
-from evaluation.segment_metrics import SMALLEST, GroupLabels, folded
+from evaluation import Catalogue, Holdout, RankedLists, activity_segments, item_groups, item_table, segment_table
+from evaluation.segment_metrics import MIN_SEGMENT_USERS, GroupLabels, fold_small_groups
 from pipeline.evaluation_data import EvaluationData, K
 from pipeline.feature_assembly import CatalogSnapshot
 from pipeline.metrics_store import EvaluatedWeek
@@ -24,11 +24,11 @@ def user_segments(catalog: CatalogSnapshot, data: EvaluationData, holdout: Holdo
     users = ids.join(catalog.users, on=c.USER_ID, how="left", maintain_order="left")
     stated, read = _primary(users[c.LANGUAGE]), languages_read(catalog, holdout)
     segments = {
-        **user_slices(holdout),
+        **activity_segments(holdout),
         "language": pl.select(pl.coalesce(stated, read)).to_series().to_numpy(),
         "region": users[c.REGION].to_numpy(),
     }
-    return {name: folded(words, SMALLEST) for name, words in segments.items()}
+    return {name: fold_small_groups(words, MIN_SEGMENT_USERS) for name, words in segments.items()}
 
 
 def languages_read(catalog: CatalogSnapshot, holdout: Holdout) -> pl.Series:
@@ -55,7 +55,7 @@ def _primary(languages: pl.Series) -> pl.Series:
 def user_segments_table(week: EvaluatedWeek) -> pl.DataFrame:
     """One row a method, segmentation and segment: `method, slice, group, users` and the metrics."""
     return pl.concat(
-        slice_table({metric: method.per_user[metric] for metric in METRICS}, week.segments).select(
+        segment_table({metric: method.per_user[metric] for metric in METRICS}, week.segments).select(
             pl.lit(method.name).alias("method"), pl.all()
         )
         for method in week.methods

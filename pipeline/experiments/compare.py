@@ -53,7 +53,7 @@ def compare_runs(
     """Find two runs and pair their users. Raises `UnknownRun` and `NotComparable`."""
     clients = stores(lakes, uri, settings)
     a, b = (find_run(name, clients) for name in (name_a, name_b))
-    unlike = a.fingerprint.unlike(b.fingerprint)
+    unlike = a.fingerprint.difference_to(b.fingerprint)
     if unlike:
         raise NotComparable(f"{name_a} and {name_b} answer different questions: {unlike}; run both on the same data")
     return Compared(a, b, compared(a.per_user, b.per_user, metric or a.metric, seed=settings.seed))
@@ -69,7 +69,7 @@ def comparable_runs_table(lakes: Sequence[str], uri: str, settings: Settings) ->
 def screen(runs: Compared) -> RenderableType:
     """The differences on one screen."""
     data, main = runs.a.fingerprint, runs.differences.main
-    heading_line = f"One question: {data.dataset}, k {data.k}, {main.users:,} users, {data.fingerprint[:SHORT]}"
+    heading_line = f"One question: {data.dataset}, k {data.k}, {main.users:,} users, {data.digest[:SHORT]}"
     parts = [
         _title("A", runs.a),
         _title("B", runs.b),

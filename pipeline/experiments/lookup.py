@@ -71,7 +71,7 @@ def _row(logged: LoggedRun) -> dict[str, object]:
         "run": logged.run.info.run_id[:SHORT],
         "name": logged.path,
         "dataset": logged.fingerprint.dataset,
-        "question": logged.fingerprint.fingerprint[:SHORT],
+        "question": logged.fingerprint.digest[:SHORT],
         "metric": logged.metric,
         "mean": logged.run.data.metrics.get(logged.metric),
         "started": started(logged.run),

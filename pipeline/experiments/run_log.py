@@ -19,7 +19,7 @@ from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 
 from contracts.errors import NotComparable
-from evaluation import Holdout, MethodMetrics, macro_average, paired_interval, slice_table
+from evaluation import Holdout, MethodMetrics, macro_average, paired_interval, segment_table
 from evaluation import anonymized_metrics as m
 from evaluation.fingerprint import EvaluationFingerprint, digest
 from evaluation.metrics_tables import HIGHER_IS_BETTER
@@ -103,8 +103,8 @@ class LoggedRun:
 def log_method(mlflow: MlflowLogger, run: str, record: MethodRecord, *, seed: int) -> None:
     """Write a record to an open run."""
     fingerprint = record.fingerprint
-    mlflow.params(run, {f"{FINGERPRINT_PARAMS}{name}": value for name, value in fingerprint.told.items()})
-    mlflow.tags(run, {FINGERPRINT: fingerprint.fingerprint, METRIC: record.metric, COMMIT: git_commit()})
+    mlflow.params(run, {f"{FINGERPRINT_PARAMS}{name}": value for name, value in fingerprint.parts.items()})
+    mlflow.tags(run, {FINGERPRINT: fingerprint.digest, METRIC: record.metric, COMMIT: git_commit()})
     mlflow.metrics(run, interval_bounds(record.per_user, seed))
     if record.curves:
         mlflow.curves(run, record.curves, "epoch or trial")
@@ -119,7 +119,7 @@ def log_method(mlflow: MlflowLogger, run: str, record: MethodRecord, *, seed: in
 def interval_bounds(per_user: pl.DataFrame, seed: int) -> dict[str, float]:
     """`ndcg_at_20.low` and `.high`: the 95 % bootstrap interval of each mean over users; every week counts alike."""
     bounds: dict[str, float] = {}
-    for name in filter(lambda each: each.startswith(HIGHER_IS_BETTER), m.metrics_in(per_user)):
+    for name in filter(lambda each: each.startswith(HIGHER_IS_BETTER), m.metric_columns(per_user)):
         rows = per_user.select(m.WEEK, m.PERSON, pl.col(name).fill_nan(None)).drop_nulls()
         if len(rows):
             weights = rows.select(1 / pl.len().over(m.WEEK)).to_series().to_numpy()
@@ -132,17 +132,17 @@ def interval_bounds(per_user: pl.DataFrame, seed: int) -> dict[str, float]:
 def segment_means(per_user: pl.DataFrame) -> pl.DataFrame:
     """One row a segment of users, `slice, group, users` and the mean of every metric; then one a segment of items, with
     the recall on its labels alone."""
-    metrics = m.metrics_in(per_user)
+    metrics = m.metric_columns(per_user)
     values = {name: per_user[name].to_numpy() for name in metrics}
-    labels = {name.removeprefix(m.USERS): per_user[name].to_numpy() for name in m.words_in(per_user)}
+    labels = {name.removeprefix(m.USERS): per_user[name].to_numpy() for name in m.user_group_columns(per_user)}
     recall = next((name for name in metrics if name.startswith("recall")), "recall")
     items = [
         {"slice": "items", "group": name.removeprefix(m.ITEMS), "users": len(recalls), recall: recalls.mean()}
-        for name in m.items_in(per_user)
+        for name in m.item_group_columns(per_user)
         if len(recalls := per_user[name].fill_nan(None).drop_nulls()) >= m.MIN_USERS
     ]
     schema = {"slice": pl.String, "group": pl.String, "users": pl.UInt32, recall: pl.Float64}
-    return pl.concat([slice_table(values, labels), pl.DataFrame(items, schema=schema)], how="diagonal")
+    return pl.concat([segment_table(values, labels), pl.DataFrame(items, schema=schema)], how="diagonal")
 
 
 def segment_metrics(segments: pl.DataFrame) -> dict[str, float]:
@@ -166,7 +166,7 @@ def log_methods(
         run = night.mlflow.start(name, parent=night.mlflow_run)
         night.mlflow.params(run, {"method": name, "config": night.config.model_dump(mode="json")})
         night.mlflow.metrics(run, macro_average(methods).means)
-        per_user = m.nameless([method_week(data, *each) for each in zip(weeks, methods, strict=True)])
+        per_user = m.anonymized([method_week(data, *each) for each in zip(weeks, methods, strict=True)])
         record = MethodRecord(fingerprint, per_user, f"ndcg_at_{k}")
         log_method(night.mlflow, run, record, seed=night.settings.seed)
         night.mlflow.end(run)
@@ -188,4 +188,4 @@ def night_fingerprint(
 def method_week(data: "EvaluationData", week: "EvaluatedWeek", method: MethodMetrics) -> pl.DataFrame:
     """The per-user metrics of one method and week, with each user's segments; the ids are still in it."""
     user_ids = pl.Series(data.user_ids[week.users], dtype=pl.String)
-    return m.week_marks(user_ids, method.per_user, users=week.segments, items={})
+    return m.week_metrics(user_ids, method.per_user, users=week.segments, items={})

@@ -179,9 +179,9 @@ def _unusable(frame: pl.DataFrame, table: str) -> list[str]:
     if table not in KEYS:
         return []
     ids = frame[KEYS[table]]
-    nameless, repeated = ids.null_count(), len(ids.drop_nulls()) - ids.drop_nulls().n_unique()
+    anonymized, repeated = ids.null_count(), len(ids.drop_nulls()) - ids.drop_nulls().n_unique()
     return [
-        *([f"{nameless:,} rows without {KEYS[table]} count for nothing"] if nameless else []),
+        *([f"{anonymized:,} rows without {KEYS[table]} count for nothing"] if anonymized else []),
         *([f"{repeated:,} rows repeat an {KEYS[table]}; the last row of each counts"] if repeated else []),
     ]
 

@@ -3,7 +3,7 @@
 import numpy as np
 import polars as pl
 
-from evaluation.anonymized_metrics import history_words, nameless, places, week_marks
+from evaluation.anonymized_metrics import anonymized, history_labels, user_numbers, week_metrics
 from evaluation.fingerprint import EvaluationFingerprint
 from tests.evaluation.builders import labels, lists
 
@@ -13,55 +13,58 @@ IDS = [f"person-{row:02}-zq" for row in range(12)]
 def week(ids: list[str], **metrics: list[float]) -> pl.DataFrame:
     regions = np.array(["SP"] * (len(ids) - 4) + ["TX"] * 4)
     per_user = {name: np.array(values) for name, values in metrics.items()}
-    return week_marks(pl.Series(ids), per_user, users={"region": regions}, items={"tail": np.full(len(ids), np.nan)})
+    return week_metrics(pl.Series(ids), per_user, users={"region": regions}, items={"tail": np.full(len(ids), np.nan)})
 
 
 def test_two_methods_line_up_whatever_order_their_users_came_in() -> None:
     values = [float(row) for row in range(12)]
-    one = nameless([week(IDS, ndcg=values)])
-    other = nameless([week(IDS[::-1], ndcg=values[::-1])])
+    one = anonymized([week(IDS, ndcg=values)])
+    other = anonymized([week(IDS[::-1], ndcg=values[::-1])])
     assert one.select("person", "ndcg").equals(other.select("person", "ndcg"))
 
 
 def test_no_row_says_whose_it_is() -> None:
-    marks = nameless([week(IDS, ndcg=[float(row) for row in range(12)])])
+    marks = anonymized([week(IDS, ndcg=[float(row) for row in range(12)])])
     assert "-zq" not in marks.write_json()
     assert marks["ndcg"].to_list() != sorted(marks["ndcg"].to_list()), "rows are in the order of ids"
 
 
 def test_the_order_cannot_be_told_from_some_of_the_ids() -> None:
-    everyone, some = places(pl.Series(IDS)), places(pl.Series(IDS[:-1]))
+    everyone, some = user_numbers(pl.Series(IDS)), user_numbers(pl.Series(IDS[:-1]))
     assert sorted(everyone.values()) == list(range(12))
     assert sorted(IDS[:-1], key=everyone.__getitem__) != sorted(IDS[:-1], key=some.__getitem__)
 
 
 def test_a_person_of_two_weeks_has_one_number() -> None:
-    marks = nameless([week(IDS[:6], ndcg=[0.0] * 6), week(IDS, ndcg=[1.0] * 12)])
+    marks = anonymized([week(IDS[:6], ndcg=[0.0] * 6), week(IDS, ndcg=[1.0] * 12)])
     assert marks["week"].to_list() == [0] * 6 + [1] * 12
     assert set(marks.filter(week=0)["person"]) < set(marks.filter(week=1)["person"])
 
 
 def test_four_people_are_not_told_apart() -> None:
-    marks = nameless([week(IDS, ndcg=[0.0] * 12)])
+    marks = anonymized([week(IDS, ndcg=[0.0] * 12)])
     assert sorted(marks["users/region"]) == ["SP"] * 8 + ["other"] * 4
 
 
 def test_users_by_what_they_touched() -> None:
-    assert history_words(np.array([0, 1, 3, 9])).tolist() == ["new", "light", "light", "heavy"]  # the median is 3
+    assert history_labels(np.array([0, 1, 3, 9])).tolist() == ["new", "light", "light", "heavy"]  # the median is 3
 
 
 def test_recall_by_items_asks_only_who_has_such_a_label() -> None:
-    from evaluation.anonymized_metrics import recall_by_items
+    from evaluation.anonymized_metrics import recall_by_item_group
 
     tail = np.array([False, True, True])
-    found = recall_by_items(lists([0, 1], [0, 1]), labels({1: 1, 2: 1}, {0: 1}), {"tail": tail}, 2)
+    found = recall_by_item_group(lists([0, 1], [0, 1]), labels({1: 1, 2: 1}, {0: 1}), {"tail": tail}, 2)
     assert found["tail"][0] == 0.5  # of items 1 and 2, item 1 is listed
     assert np.isnan(found["tail"][1])
 
 
 def test_questions_say_what_differs() -> None:
     asked = EvaluationFingerprint("deskdrop", "aa", "bb", "cc", 20)
-    assert asked.unlike(EvaluationFingerprint("deskdrop", "aa", "bb", "cc", 20)) == ""
-    assert asked.unlike(EvaluationFingerprint("deskdrop", "aa", "dd", "cc", 10)) == "test (bb and dd), k (20 and 10)"
-    assert EvaluationFingerprint.read(asked.told) == asked
-    assert asked.fingerprint != EvaluationFingerprint("deskdrop", "aa", "bb", "cc", 10).fingerprint
+    assert asked.difference_to(EvaluationFingerprint("deskdrop", "aa", "bb", "cc", 20)) == ""
+    assert (
+        asked.difference_to(EvaluationFingerprint("deskdrop", "aa", "dd", "cc", 10))
+        == "test (bb and dd), k (20 and 10)"
+    )
+    assert EvaluationFingerprint.read(asked.parts) == asked
+    assert asked.digest != EvaluationFingerprint("deskdrop", "aa", "bb", "cc", 10).digest

@@ -33,20 +33,20 @@ def test_a_planted_gain_is_better_and_its_loss_worse(base: np.ndarray) -> None:
 
 def test_equal_marks_cannot_be_told_apart(base: np.ndarray) -> None:
     found = compared(marks(base), marks(base), "ndcg_at_20")
-    assert found.verdict == "A and B cannot be told apart: all 100 people have the same NDCG@20 in both."
+    assert found.verdict == "A and B do not differ: all 100 users have the same NDCG@20 in both."
 
 
 def test_what_so_many_people_would_not_show(base: np.ndarray) -> None:
     half = np.where(np.arange(PEOPLE) % 4 < 2, 0.5, -0.5)  # mean 0, and its standard error 0.5 / sqrt(100)
     found = compared(marks(base), marks(base + half), "ndcg_at_20")
-    assert found.main.unseen == pytest.approx((1.95996 + 0.84162) * 0.05, rel=1e-4)
-    assert "cannot be told apart by NDCG@20" in found.verdict
-    assert "with 100 people a difference below about 0.1401 would mostly not be seen" in found.verdict
+    assert found.main.minimum_detectable_effect == pytest.approx((1.95996 + 0.84162) * 0.05, rel=1e-4)
+    assert "do not differ significantly in NDCG@20" in found.verdict
+    assert "with 100 users a difference below about 0.1401 is mostly missed" in found.verdict
 
 
 def test_the_verdict_reads_its_metric_alone(base: np.ndarray) -> None:
     a, b = marks(base, mrr_at_20=base), marks(base, mrr_at_20=base + 0.3)
-    assert "cannot be told apart" in compared(a, b, "ndcg_at_20").verdict
+    assert "do not differ" in compared(a, b, "ndcg_at_20").verdict
     assert "B is better than A by +0.3000" in compared(a, b, "mrr_at_20").verdict
 
 
@@ -102,5 +102,5 @@ def test_a_metric_that_one_lacks_is_refused(base: np.ndarray) -> None:
 
 
 def test_four_people_are_too_few_to_compare(base: np.ndarray) -> None:
-    with pytest.raises(BadEvaluationInput, match="fewer than 5 people have ndcg_at_20 in both; measure on more"):
+    with pytest.raises(BadEvaluationInput, match="fewer than 5 users have ndcg_at_20 in both; measure on more"):
         compared(marks(base[:4]), marks(base[:4]), "ndcg_at_20")

@@ -5,7 +5,9 @@ import numpy as np
 import pytest
 
 from contracts.errors import BadEvaluationInput
-from evaluation import hold_out, macro_average, measure
+from evaluation import RankedLists, hold_out, item_sets, macro_average, measure
+from evaluation.rankings import Labels
+from evaluation.results import full_ranking
 from tests.evaluation.builders import CUT, catalogue, events, lists, measured
 
 ITEMS = catalogue([-9, -9, -9])
@@ -53,3 +55,66 @@ def test_no_week_and_unlike_methods_are_errors():
         macro_average([])
     with pytest.raises(BadEvaluationInput, match=r"weeks of different methods \(a, b\)"):
         macro_average([measured("a", [1.0]), measured("b", [1.0])])
+
+
+def labels(*items: list[int]) -> Labels:
+    owners = np.repeat(np.arange(len(items), dtype=np.int32), [len(own) for own in items])
+    sets = item_sets(owners, np.array([item for own in items for item in own], dtype=np.int32), len(items))
+    return Labels(sets.offsets, sets.item_rows, np.ones(len(sets.item_rows), np.float32))
+
+
+def test_full_ranking_by_hand() -> None:
+    # three users, five items; the second finds nothing, the third's label 7 is outside the catalogue
+    lists = RankedLists(np.array([[0, 1, 2], [0, 1, 2], [3, 0, -1]], dtype=np.int32))
+    means = full_ranking("hand", lists, labels([1, 4], [3], [3, 7]), 3, item_count=5).means
+    assert means["recall_at_3"] == pytest.approx((1 / 2 + 0 + 1 / 2) / 3)
+    assert means["hit_rate_at_3"] == pytest.approx(2 / 3)
+    assert means["mrr_at_3"] == pytest.approx((1 / 2 + 0 + 1) / 3)
+    ideal = 1 + 1 / math.log2(3)  # both labels on the first two places
+    assert means["ndcg_at_3"] == pytest.approx((1 / math.log2(3) / ideal + 0 + 1 / ideal) / 3)
+    assert means["coverage_at_3"] == 4 / 5
+
+
+def naive(rows: list[int], own: set[int], k: int) -> dict[str, float]:
+    """The definitions once more, one user at a time and with other means."""
+    hits = [rank for rank, item in enumerate(rows[:k], start=1) if item in own]
+    ideal = sum(1 / math.log2(rank + 1) for rank in range(1, min(k, len(own)) + 1))
+    return {
+        f"recall_at_{k}": len(hits) / len(own),
+        f"ndcg_at_{k}": sum(1 / math.log2(rank + 1) for rank in hits) / ideal,
+        f"hit_rate_at_{k}": float(bool(hits)),
+        f"mrr_at_{k}": 1 / hits[0] if hits else 0.0,
+    }
+
+
+@pytest.fixture
+def random_lists() -> tuple[np.ndarray, list[set[int]]]:
+    """Three hundred users, lists of twenty out of sixty items, one to twelve labels each."""
+    random = np.random.default_rng(7)
+    rows = np.stack([random.permutation(60)[:20] for _ in range(300)]).astype(np.int32)
+    return rows, [{int(item) for item in random.permutation(60)[: random.integers(1, 13)]} for _ in range(300)]
+
+
+@pytest.mark.parametrize("k", [1, 5, 20])
+def test_every_user_agrees_with_the_definitions(random_lists: tuple[np.ndarray, list[set[int]]], k: int) -> None:
+    rows, own = random_lists
+    ours_of = full_ranking("ours", RankedLists(rows), labels(*map(sorted, own)), k, item_count=60)
+    theirs = [naive(each.tolist(), items, k) for each, items in zip(rows, own, strict=True)]
+    for metric, values in ours_of.per_user.items():
+        np.testing.assert_allclose(values, [each[metric] for each in theirs], rtol=1e-12, err_msg=metric)
+
+
+@pytest.mark.filterwarnings("ignore")  # of the libraries that ranx brings
+@pytest.mark.parametrize("k", [5, 20])
+def test_every_user_agrees_with_ranx(random_lists: tuple[np.ndarray, list[set[int]]], k: int) -> None:
+    ranx = pytest.importorskip("ranx", reason="an independent implementation: pip install ranx")
+    rows, own = random_lists
+    run = ranx.Run({f"u{u}": {f"i{i}": 1 / (1 + place) for place, i in enumerate(row)} for u, row in enumerate(rows)})
+    qrels = ranx.Qrels({f"u{user}": {f"i{item}": 1 for item in items} for user, items in enumerate(own)})
+    theirs = {"recall": "recall", "ndcg": "ndcg", "hit_rate": "hit_rate", "mrr": "mrr"}
+    ranx.evaluate(qrels, run, [f"{metric}@{k}" for metric in theirs.values()])
+    ours_of = full_ranking("ours", RankedLists(rows), labels(*map(sorted, own)), k, item_count=60)
+    for ours, metric in theirs.items():
+        scores = run.scores[f"{metric}@{k}"]
+        by_user = [scores[f"u{user}"] for user in range(len(rows))]
+        np.testing.assert_allclose(ours_of.per_user[f"{ours}_at_{k}"], by_user, rtol=1e-6, err_msg=metric)

@@ -2,13 +2,13 @@ import numpy as np
 import pytest
 
 from evaluation import hold_out
-from evaluation.segment_metrics import folded, item_groups, item_table, slice_table, user_slices
+from evaluation.segment_metrics import activity_segments, fold_small_groups, item_groups, item_table, segment_table
 from tests.evaluation.builders import CUT, catalogue, events, labels, lists
 
 
 def test_a_row_a_group_largest_first():
     per_user = {"ndcg_at_20": np.array([1.0, 0.5, 0.0, np.nan])}
-    table = slice_table(per_user, {"language": np.array(["pt", "en", "pt", "pt"])}, min_users=1)
+    table = segment_table(per_user, {"language": np.array(["pt", "en", "pt", "pt"])}, min_users=1)
     assert table.columns == ["slice", "group", "users", "ndcg_at_20"]
     # the third reader of pt has no number: the mean is of two
     assert table.rows() == [("language", "pt", 3, 0.5), ("language", "en", 1, 0.5)]
@@ -17,29 +17,35 @@ def test_a_row_a_group_largest_first():
 def test_small_groups_fold_into_other_and_hide_where_that_is_small():
     per_user = {"recall": np.arange(6.0)}
     regions = np.array(["SP", "SP", "TX", "MG", "SP", "RJ"])
-    assert slice_table(per_user, {"region": regions}, min_users=3).rows() == [
+    assert segment_table(per_user, {"region": regions}, min_users=3).rows() == [
         ("region", "SP", 3, pytest.approx(5 / 3)),
         ("region", "other", 3, pytest.approx(10 / 3)),
     ]
-    assert slice_table(per_user, {"region": regions}, min_users=7).rows() == []
+    assert segment_table(per_user, {"region": regions}, min_users=7).rows() == []
 
 
 def test_what_is_hidden_cannot_be_worked_out_from_the_rest():
     # one person of TX beside three of SP and four of RJ: the mean of all less SP and RJ would be that person's
     regions = np.array(["SP"] * 3 + ["RJ"] * 4 + ["TX"])
-    assert folded(regions, 3).tolist() == ["other"] * 3 + ["RJ"] * 4 + ["other"]
-    assert folded(regions[:4], 3).tolist() == ["other"] * 4, "where it takes everyone, there are no groups"
+    assert fold_small_groups(regions, 3).tolist() == ["other"] * 3 + ["RJ"] * 4 + ["other"]
+    assert fold_small_groups(regions[:4], 3).tolist() == ["other"] * 4, "where it takes everyone, there are no groups"
 
 
 def test_one_long_region_does_not_make_all_regions_long():
     regions = np.array(["SP", "x" * 8020] * 500, dtype=object)
-    assert folded(regions, 3).nbytes == 1000 * 8
-    assert folded(regions, 501).tolist() == ["other"] * 1000
-    assert folded(np.array([], dtype=object), 3).tolist() == []
+    assert fold_small_groups(regions, 3).nbytes == 1000 * 8
+    assert fold_small_groups(regions, 501).tolist() == ["other"] * 1000
+    assert fold_small_groups(np.array([], dtype=object), 3).tolist() == []
 
 
 def test_a_group_that_is_called_other_is_one_with_the_small_ones():
-    assert folded(np.array(["other", "other", "SP", "SP", "TX"]), 2).tolist() == ["other", "other", "SP", "SP", "other"]
+    assert fold_small_groups(np.array(["other", "other", "SP", "SP", "TX"]), 2).tolist() == [
+        "other",
+        "other",
+        "SP",
+        "SP",
+        "other",
+    ]
 
 
 def test_item_groups_in_which_few_people_have_labels_are_left_out():
@@ -50,9 +56,9 @@ def test_item_groups_in_which_few_people_have_labels_are_left_out():
 
 
 def test_unknown_groups_are_named_and_no_slice_is_an_empty_table():
-    table = slice_table({"m": np.array([1.0])}, {"region": np.array([None], dtype=object)}, min_users=1)
+    table = segment_table({"m": np.array([1.0])}, {"region": np.array([None], dtype=object)}, min_users=1)
     assert table["group"].to_list() == ["unknown"]
-    assert slice_table({"m": np.array([1.0])}, {}).shape == (0, 4)
+    assert segment_table({"m": np.array([1.0])}, {}).shape == (0, 4)
 
 
 @pytest.fixture
@@ -63,7 +69,7 @@ def holdout():
 
 
 def test_users_by_tenure_and_history(holdout):
-    slices = user_slices(holdout, new_days=28, light_below=2)
+    slices = activity_segments(holdout, new_days=28, light_below=2)
     assert slices["tenure"].tolist() == ["known", "new"]
     assert slices["history"].tolist() == ["heavy", "light"]
 

@@ -6,7 +6,7 @@ import pytest
 
 from contracts.errors import BadEvaluationInput
 from evaluation import catalogue_from, events_from, hold_out, weekly_cuts
-from evaluation.splits import instant
+from evaluation.splits import instant, leave_one_out, random_out
 from tests.evaluation.builders import CUT, catalogue, events
 
 
@@ -93,3 +93,51 @@ def test_the_catalogue_numbers_creators_and_keeps_unknown_times():
     assert items.creators.tolist() == [1, -1, 0]
     assert np.isnat(items.created_at).tolist() == [False, True, True]
     assert items.rankable(datetime(2017, 1, 1, tzinfo=UTC)).tolist() == [False, True, True]
+
+
+def pairs(*rows: str) -> pl.DataFrame:
+    """`"ann a"` is a click of ann's on a; rows are in the order of time."""
+    return pl.DataFrame([row.split() for row in rows], schema=["user_id", "item_id"], orient="row")
+
+
+def rows_as_text(frame: pl.DataFrame) -> list[str]:
+    return [" ".join(row) for row in frame.rows()]
+
+
+ORDERED = pairs(
+    "ann a",
+    "bob a",  # bob has three rows: one is left to train on
+    "ann b",
+    "cid a",  # cid has two: nothing would be left
+    "ann c",
+    "bob b",
+    "cid b",
+    "bob c",
+    "ann d",
+)
+
+
+def test_the_last_row_of_each_user_is_the_test_and_the_second_last_the_validation() -> None:
+    test, validation = leave_one_out(ORDERED)
+    assert rows_as_text(test.held_out) == ["bob c", "ann d"]
+    assert rows_as_text(validation.held_out) == ["ann c", "bob b"]
+    assert rows_as_text(validation.train) == ["ann a", "bob a", "ann b", "cid a", "cid b"]
+
+
+def test_the_train_rows_of_the_test_include_the_validation_rows_in_their_order() -> None:
+    test, _ = leave_one_out(ORDERED)
+    assert rows_as_text(test.train) == ["ann a", "bob a", "ann b", "cid a", "ann c", "bob b", "cid b"]
+
+
+def test_a_random_tenth_is_a_tenth_and_the_seed_decides_which() -> None:
+    frame = pairs(*[f"u{row} i{row}" for row in range(200)])
+    cut, again, other = (random_out(frame, share=0.1, seed=seed) for seed in (7, 7, 8))
+    assert (cut.train.height, cut.held_out.height) == (180, 20)
+    assert cut.train.join(cut.held_out, on=["user_id", "item_id"]).is_empty()
+    assert cut.held_out.equals(again.held_out)
+    assert not cut.held_out.equals(other.held_out)
+
+
+def test_a_share_that_leaves_nothing_is_refused() -> None:
+    with pytest.raises(BadEvaluationInput, match=r"a share of 1 was asked for; give one between 0 and 1"):
+        random_out(ORDERED, share=1, seed=7)

@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 
 from contracts import Settings
-from evaluation.anonymized_metrics import nameless, week_marks
+from evaluation.anonymized_metrics import anonymized, week_metrics
 from evaluation.fingerprint import EvaluationFingerprint
 from pipeline.experiments.mlflow_logger import MlflowLogger
 from pipeline.experiments.run_log import MethodRecord, log_method
@@ -49,13 +49,13 @@ def test_marks_name_nobody(crossed: Path) -> None:
 
 def test_a_night_that_measured_nobody_keeps_empty_marks(tmp_path: Path) -> None:
     nobody, none = pl.Series([], dtype=pl.String), np.zeros(0)
-    week = week_marks(nobody, {"ndcg_at_20": none}, users={"region": np.array([], np.str_)}, items={})
+    week = week_metrics(nobody, {"ndcg_at_20": none}, users={"region": np.array([], np.str_)}, items={})
     tracking = MlflowLogger(Settings(), Lake(tmp_path))
     run = tracking.start("final")
     log_method(
         tracking,
         run,
-        MethodRecord(EvaluationFingerprint("night", "a", "b", "c", 20), nameless([week]), "ndcg_at_20"),
+        MethodRecord(EvaluationFingerprint("night", "a", "b", "c", 20), anonymized([week]), "ndcg_at_20"),
         seed=7,
     )
     kept = pl.read_parquet(tmp_path / "mlartifacts" / run / "artifacts" / "marks.parquet")

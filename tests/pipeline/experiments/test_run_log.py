@@ -9,7 +9,7 @@ import pytest
 
 from contracts.errors import NotComparable
 from evaluation import MethodMetrics
-from evaluation.anonymized_metrics import nameless, week_marks
+from evaluation.anonymized_metrics import anonymized, week_metrics
 from evaluation.fingerprint import EvaluationFingerprint
 from pipeline.evaluation_data import K, holdout_at, read_evaluation_data
 from pipeline.experiments.mlflow_logger import MlflowLogger
@@ -39,10 +39,10 @@ def per_user(weeks: int = 1) -> pl.DataFrame:
     ndcg = np.repeat([1.0, 0.0], USERS // 2)
     tail = np.where(np.arange(USERS) % 2 == 0, 0.5, np.nan)
     regions = np.array(["SP", "TX"] * (USERS // 2))
-    week = week_marks(
+    week = week_metrics(
         ids, {"ndcg_at_20": ndcg, "coverage_at_20": ndcg}, users={"region": regions}, items={"tail": tail}
     )
-    return nameless([week] * weeks)
+    return anonymized([week] * weeks)
 
 
 @pytest.fixture
