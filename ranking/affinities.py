@@ -31,8 +31,8 @@ def affinities(items: Items, history: History, owners: Longs, item_rows: Rows) -
     return {
         "creator_strength": strength,
         "creator_share": _share(strength, totals),
-        "creator_touches": touches,
-        "creator_touch_share": touches / (history.counts[owners] + 1),
+        "creator_interactions": touches,
+        "creator_interaction_share": touches / (history.counts[owners] + 1),
         "creator_reach": touches / (items.features[item_rows, CREATOR_ITEMS] + 2),
         "category_share": _share(_category_strength(items, history, owners, item_rows), totals),
         "language_share": np.where(languages[item_rows] < 0, np.nan, _share(spoken, totals)),

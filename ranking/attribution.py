@@ -42,8 +42,8 @@ OF_USER = {
     "from_two_tower": Signal.SIMILAR,
     "creator_strength": Signal.CREATOR,
     "creator_share": Signal.CREATOR,
-    "creator_touches": Signal.CREATOR,
-    "creator_touch_share": Signal.CREATOR,
+    "creator_interactions": Signal.CREATOR,
+    "creator_interaction_share": Signal.CREATOR,
     "creator_reach": Signal.CREATOR,
     "category_share": Signal.CATEGORY,
     "language_share": Signal.LANGUAGE,
@@ -51,8 +51,8 @@ OF_USER = {
 }
 OF_TIME = ("age_", "newness_", "created_", "new_since_", "from_fresh")
 OF_NOW = (
-    "people_per_hour",
-    "pace_",
+    "users_per_hour",
+    "interaction_rate_",
     "popularity_",
     "from_popular",
     "item_trend",

@@ -76,14 +76,14 @@ def _moments(items: Items, history: History, owners: Longs, candidates: Candidat
     habit = medians(history.owners, np.nan_to_num(history.ages), history.users)[owners]
     return {
         "age_hours": age,
-        "people_per_hour": people / (np.maximum(age, 0) + 3),
+        "users_per_hour": people / (np.maximum(age, 0) + 3),
         "created_hour": created % HOURS_A_DAY,
         "created_weekday": created // HOURS_A_DAY % 7,
         "hours_away": away,
-        "new_since_last_touch": age < away,
+        "new_since_last_interaction": age < away,
         "age_beyond_away": age - away,
-        "habit_hours": habit,
-        "age_over_habit": np.log1p(np.maximum(age, 0)) - np.log1p(np.maximum(habit, 0)),
+        "median_age_at_click_hours": habit,
+        "age_over_median_age_at_click": np.log1p(np.maximum(age, 0)) - np.log1p(np.maximum(habit, 0)),
         **{f"quick_share_{hours}h": _quick_share(history, hours)[owners] for hours in QUICK_HOURS},
     }
 
@@ -104,7 +104,7 @@ def _ranks(columns: Columns, owners: Longs) -> Columns:
         "newness_rank": ranks_within(owners, -columns["age_hours"]),
         "popularity_rank_1d": ranks_within(owners, columns["item_users_1d"]),
         "popularity_rank_7d": ranks_within(owners, columns["item_users_7d"]),
-        "pace_rank": ranks_within(owners, columns["people_per_hour"]),
+        "interaction_rate_rank": ranks_within(owners, columns["users_per_hour"]),
         "text_rank": ranks_within(owners, columns["text_profile"]),
         "retrieval_rank": ranks_within(owners, columns["retrieval_score"]),
     }

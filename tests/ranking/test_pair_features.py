@@ -32,8 +32,8 @@ def test_creator_affinity_is_a_share_of_strength():
     candidates = pairs((ANN, BOTH), (ANN, UNDATED), (ANN, NOBODY), (HIDER, 0), (NEWCOMER, 0))
     assert feature("creator_strength", candidates) == [1, 2, 0, 0, 0]
     assert feature("creator_share", candidates) == pytest.approx([1 / 3, 2 / 3, 0, 0, 0])
-    assert feature("creator_touches", candidates) == [1, 1, 0, 1, 0]
-    assert feature("creator_touch_share", candidates) == pytest.approx([1 / 3, 1 / 3, 0, 1 / 2, 0])
+    assert feature("creator_interactions", candidates) == [1, 1, 0, 1, 0]
+    assert feature("creator_interaction_share", candidates) == pytest.approx([1 / 3, 1 / 3, 0, 1 / 2, 0])
     assert feature("creator_reach", candidates) == pytest.approx([1 / 3, 1 / 3, 0, 1 / 3, 0])
 
 
@@ -64,7 +64,7 @@ def test_age_pace_and_clock():
     candidates = pairs((ANN, BOTH), (ANN, UNDATED))
     assert feature("age_hours", candidates)[0] == 30
     assert np.isnan(feature("age_hours", candidates)[1])
-    assert feature("people_per_hour", candidates)[0] == pytest.approx(3 / 33)
+    assert feature("users_per_hour", candidates)[0] == pytest.approx(3 / 33)
     assert feature("created_hour", pairs((ANN, NOBODY))) == [6]
     assert feature("created_weekday", pairs((ANN, NOBODY))) == [1]
     assert feature("age_hours", candidates, now=50)[0] == 40
@@ -73,15 +73,15 @@ def test_age_pace_and_clock():
 def test_what_is_new_since_the_last_visit():
     candidates = pairs((ANN, BOTH), (ANN, NOBODY), (NEWCOMER, NOBODY))  # ann was last here at hour 25
     assert feature("hours_away", candidates)[:2] == [15, 15]
-    assert feature("new_since_last_touch", candidates) == [0, 1, 0]
+    assert feature("new_since_last_interaction", candidates) == [0, 1, 0]
     assert feature("age_beyond_away", candidates)[:2] == [15, -5]
     assert np.isnan(feature("hours_away", candidates)[2])
 
 
 def test_habit_is_how_old_items_are_when_read():
     candidates = pairs((ANN, BOTH), (HIDER, 0))  # ann read at 12 and 5 hours, hider at 1
-    assert feature("habit_hours", candidates) == [5, 1]
-    assert feature("age_over_habit", candidates) == pytest.approx(np.log([31 / 6, 41 / 2]).tolist())
+    assert feature("median_age_at_click_hours", candidates) == [5, 1]
+    assert feature("age_over_median_age_at_click", candidates) == pytest.approx(np.log([31 / 6, 41 / 2]).tolist())
     assert feature("quick_share_24h", candidates) == pytest.approx([2 / 3, 1 / 2])
 
 
