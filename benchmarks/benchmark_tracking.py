@@ -1,4 +1,4 @@
-"""Benchmarks in MLflow: one run a benchmark, one child run a method: settings, means, nameless marks, never an id."""
+"""Benchmarks in MLflow: one run a benchmark, one child run a method: settings, means, per-user metrics without ids."""
 
 from collections.abc import Mapping
 from pathlib import Path

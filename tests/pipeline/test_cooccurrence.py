@@ -2,13 +2,18 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pytest
 
-from pipeline.cooccurrence import FeatureSelection, candidate_ndcg, select_features
+from pipeline.cooccurrence import FeatureSelection, candidate_ndcg, night_transitions, select_features
+from pipeline.feature_assembly import read_catalog, read_snapshot
+from ranking import cooccurrence_features
 from ranking.feature_names import ALL_FEATURE_NAMES, COOCCURRENCE_NAMES, FEATURE_NAMES
 from ranking.reranker import LabelledPairs, RerankerConfig
+from tests.pipeline.handmade_lake import CUTOFF, Tower, handmade
 
 CONFIG = RerankerConfig(rounds=20, models=2, min_leaf_pairs=5, negative_share=1, retrieval_weight=0)
 FIRST = datetime(2020, 1, 1, tzinfo=UTC)
@@ -86,3 +91,15 @@ def test_ndcg_of_candidates_by_hand() -> None:
     ndcg = candidate_ndcg(pairs, np.array([3.0, 2.0, 1.0, 5.0, 4.0]))
     assert ndcg[0] == pytest.approx(1 / np.log2(3))  # the label is second
     assert np.isnan(ndcg[1])  # a user without a label
+
+
+def test_users_who_opted_out_of_training_are_in_no_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`u1` clicked `a`, then saved `b`; this is in the tables while `u1` trains shared models."""
+    monkeypatch.setattr(cooccurrence_features, "MIN_USERS", 1)
+    night = handmade(tmp_path)
+    snapshot = read_snapshot(night, read_catalog(night), CUTOFF, Tower())
+    assert night_transitions(night, snapshot).after.nnz == 1
+    examples = night.lake.scan("retrieval_examples", night.splits.as_of).collect()
+    silent = examples.with_columns(trainable=pl.col("trainable") & (pl.col("user_id") != "u1"))
+    night.overwrite("retrieval_examples", silent)
+    assert night_transitions(night, snapshot).after.nnz == 0

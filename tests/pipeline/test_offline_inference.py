@@ -23,6 +23,8 @@ RETRIEVAL_SCORE = -len(PAIR_FEATURE_NAMES) + PAIR_FEATURE_NAMES.index("retrieval
 class LowestFirst:
     """A re-ranker that turns the order of retrieval around."""
 
+    uses_cooccurrence = False
+
     def score(self, features: np.ndarray, *, threads: int = 1) -> np.ndarray:
         return -features[:, RETRIEVAL_SCORE]
 
