@@ -10,6 +10,7 @@ from collections.abc import Iterable
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
+import pyarrow.parquet as pq
 
 from contracts import Flag, SubjectType
 from contracts import columns as c
@@ -69,6 +70,9 @@ def remove_users(night: RunContext, table: str, users: Iterable[str]) -> int:
             with night.lake.generation(table, as_of) as path:
                 kept = partition.scanner(filter=~removed)
                 ds.write_dataset(kept, path, filesystem=night.lake.fs, format="parquet", file_options=ZSTD)
+                if not night.lake.fs.glob(f"{path}/*.parquet"):  # no row is left, and a partition has at least one file
+                    with night.lake.fs.open(f"{path}/part-0.parquet", "wb") as file:
+                        pq.write_table(partition.schema.empty_table(), file)
         rows += count
     return rows
 
