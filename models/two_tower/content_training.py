@@ -13,10 +13,10 @@ from torch import Tensor
 from contracts.errors import UntrainableInput
 from models.two_tower import losses
 from models.two_tower.catalogue import Catalogue
+from models.two_tower.csr_interactions import SAVE, Interactions
 from models.two_tower.encoders import ContentEncoder
 from models.two_tower.examples import Batch, Events, batches, training_windows
 from models.two_tower.holdout import HeldOut
-from models.two_tower.interactions import SAVE, Interactions
 from models.two_tower.text import TextEmbedder
 from models.two_tower.towers import TwoTower, age_scores
 from models.two_tower.training_loop import EpochResult, Measure, RunWith, Training, constant, run

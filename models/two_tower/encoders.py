@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from models.two_tower.catalogue import Catalogue
+from models.two_tower.csr_interactions import Floats, Interactions
 from models.two_tower.examples import Events, Windows, latest_windows
 from models.two_tower.holdout import Encoder
-from models.two_tower.interactions import Floats, Interactions
 from models.two_tower.towers import TwoTower
 
 USERS_AT_ONCE = 512

@@ -18,8 +18,9 @@ from torch import Tensor
 
 from contracts import Action
 from contracts import columns as c
+from contracts.csr import offsets_of
 from models.two_tower.catalogue import Catalogue, column_of, hours_since_1970
-from models.two_tower.interactions import CLICK, SAVE, Hours, Interactions, Ints, offsets_of
+from models.two_tower.csr_interactions import CLICK, SAVE, Hours, Interactions, Ints
 from models.two_tower.two_tower_config import TwoTowerConfig
 from models.two_tower.vocabulary import Vocabulary
 

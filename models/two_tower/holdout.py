@@ -14,7 +14,7 @@ from evaluation.ranking_metrics import mean, ndcg_at_k, recall_at_k
 from evaluation.rankings import ItemSets, Rows
 from evaluation.top_k import Scores, best_unseen
 from models.two_tower.catalogue import Catalogue
-from models.two_tower.interactions import Floats, Hours, Interactions, Ints, Mask
+from models.two_tower.csr_interactions import Floats, Hours, Interactions, Ints, Mask
 from models.two_tower.two_tower_config import TwoTowerConfig
 
 USERS_AT_MOST = 3000

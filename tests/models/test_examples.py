@@ -4,6 +4,7 @@ import numpy as np
 import polars as pl
 
 from models.two_tower.catalogue import encode_catalogue, hours_of
+from models.two_tower.csr_interactions import Interactions
 from models.two_tower.examples import (
     encode_interactions,
     latest_windows,
@@ -11,7 +12,6 @@ from models.two_tower.examples import (
     silence_hours,
     training_windows,
 )
-from models.two_tower.interactions import Interactions
 from models.two_tower.text import fit_text
 from models.two_tower.two_tower_config import TextConfig
 from models.two_tower.vocabulary import Vocabularies, Vocabulary

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from models.two_tower import TwoTowerConfig
+from models.two_tower.csr_interactions import Interactions
 from models.two_tower.holdout import USERS_AT_MOST, HeldOut, hold_out
-from models.two_tower.interactions import Interactions
 from tests.models.tiny_interactions import of
 
 

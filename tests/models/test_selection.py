@@ -12,8 +12,8 @@ from contracts.errors import UntrainableInput
 from models.two_tower import RunWith, Selection, TrainedTwoTower, TwoTowerConfig, budget, export, load, train
 from models.two_tower.collaborative.collaborative_config import BagConfig, SequenceConfig
 from models.two_tower.collaborative.id_encoder import CollaborativeEncoder
+from models.two_tower.csr_interactions import Interactions
 from models.two_tower.encoders import Concatenation, ContentEncoder, concatenated
-from models.two_tower.interactions import Interactions
 from tests.models.tiny_interactions import blocks, wanderers
 
 SMALL = {

@@ -10,7 +10,7 @@ from models.two_tower.collaborative.fit import Fits, fit
 from models.two_tower.collaborative.id_encoder import CollaborativeEncoder
 from models.two_tower.collaborative.sequence import Dropout, bucket_of, distance_of_bucket
 from models.two_tower.collaborative.sequence_training import epochs_of, windows_of
-from models.two_tower.interactions import EMPTY, latest_window
+from models.two_tower.csr_interactions import EMPTY, latest_window
 from tests.models.tiny_interactions import of, unseen_scores, wanderers
 
 

@@ -5,7 +5,7 @@ from itertools import chain
 import numpy as np
 
 from models.two_tower.collaborative.id_encoder import CollaborativeEncoder
-from models.two_tower.interactions import Interactions, interactions_of
+from models.two_tower.csr_interactions import Interactions, interactions_of
 
 
 def of(*histories: list[int], items: int = 3) -> Interactions:

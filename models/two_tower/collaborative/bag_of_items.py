@@ -22,7 +22,7 @@ from torch.nn.functional import normalize
 from models.two_tower.collaborative.collaborative_config import BagConfig
 from models.two_tower.collaborative.sparse import Sparse
 from models.two_tower.compute_device import half
-from models.two_tower.interactions import Floats, Ints
+from models.two_tower.csr_interactions import Floats, Ints
 from models.two_tower.training_loop import Training, one_cycle, run
 
 SPREAD = 0.1

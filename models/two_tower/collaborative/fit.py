@@ -18,7 +18,7 @@ from models.two_tower.collaborative.sequence_training import train_sequence
 from models.two_tower.collaborative.svd import ItemSpace, item_space
 from models.two_tower.collaborative.user_states import Ridge, examples_of
 from models.two_tower.compute_device import CPU
-from models.two_tower.interactions import Floats, Interactions
+from models.two_tower.csr_interactions import Floats, Interactions
 from models.two_tower.training_loop import EpochResult, RunWith
 
 MeasureEncoder = Callable[[CollaborativeEncoder], tuple[float, float]]

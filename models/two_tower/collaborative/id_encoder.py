@@ -17,7 +17,7 @@ from models.two_tower.catalogue import Catalogue
 from models.two_tower.collaborative.collaborative_config import CollaborativeConfig
 from models.two_tower.collaborative.sequence import Transformer
 from models.two_tower.collaborative.user_states import latest
-from models.two_tower.interactions import EMPTY, Floats, Interactions, Ints, latest_window
+from models.two_tower.csr_interactions import EMPTY, Floats, Interactions, Ints, latest_window
 
 USERS_AT_ONCE = 256
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from models.two_tower.budget import SECONDS_OF_EASE, search_seconds, seconds_of_ials, seconds_of_space
 from models.two_tower.collaborative.collaborative_config import Change, CollaborativeConfig
-from models.two_tower.interactions import Interactions
+from models.two_tower.csr_interactions import Interactions
 
 Quality = Callable[[CollaborativeConfig], float]
 """What is maximised: the validation NDCG of a config."""

@@ -16,7 +16,7 @@ import torch
 from scipy.sparse import csr_matrix, diags
 
 from models.two_tower.collaborative.sparse import Sparse
-from models.two_tower.interactions import Floats
+from models.two_tower.csr_interactions import Floats
 
 ROUNDS, MORE = 3, 10
 """Power iterations, and directions that are iterated beside those that are kept."""

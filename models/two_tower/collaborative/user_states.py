@@ -20,7 +20,7 @@ from scipy.sparse import csr_matrix
 from torch import Tensor
 from torch.nn import functional as F
 
-from models.two_tower.interactions import Floats, Interactions, Ints
+from models.two_tower.csr_interactions import Floats, Interactions, Ints
 
 BLOCK, CHUNK = 64, 64
 

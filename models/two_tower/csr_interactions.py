@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 from torch import Tensor
 
+from contracts.csr import CsrRows, offsets_of, pair_keys
+
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float32]
 Hours = NDArray[np.float64]
@@ -51,7 +53,7 @@ class Interactions:
     @property
     def pair_keys(self) -> Ints:
         """[E] one number for each pair of a user and an item."""
-        return self.users * self.item_count + self.items
+        return pair_keys(self.users, self.items)
 
     @property
     def is_first(self) -> Mask:
@@ -80,10 +82,8 @@ class Interactions:
 
     def take(self, users: Ints) -> Self:
         """The interactions of some users, in this order."""
-        counts = self.counts[users]
-        offsets = offsets_of(counts)
-        some = self._at(np.arange(offsets[-1]) + np.repeat(self.offsets[users] - offsets[:-1], counts))
-        return replace(some, offsets=offsets, region=self.region[users])
+        offsets, at = CsrRows(self.offsets).select(users)
+        return replace(self._at(at), offsets=offsets, region=self.region[users])
 
     def before(self, hours: float) -> Self:
         """Only what happened strictly before an instant; every user stays."""
@@ -117,11 +117,6 @@ def interactions_of(user_rows: Ints, item_rows: Ints, *, users: int, items: int)
     clicks, hours = np.full(len(order), CLICK, np.int64), order.astype(np.float64)
     item_rows = item_rows[order].astype(np.int64)
     return Interactions(offsets_of(counts), item_rows, items, clicks, hours, np.zeros(users, np.int64))
-
-
-def offsets_of(counts: Ints) -> Ints:
-    """Where each user's interactions begin and end."""
-    return np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
 
 
 def latest_window(interactions: Interactions, length: int) -> Tensor:

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from models.two_tower.interactions import interactions_of
+from models.two_tower.csr_interactions import interactions_of
 from tests.models.tiny_interactions import of
 
 
