@@ -163,7 +163,8 @@ def chosen_in_fit(method: Found) -> list[tuple[str, Any]]:
     """The encoder that the fit selected, and the validation NDCG of what it tried; of old runs, settings."""
     flat: list[tuple[str, Any]] = []
     if selection := method.get("chosen", {}).get("selection"):
-        reached = selection["encoders"] | selection["baselines"]
+        baselines = {f"baseline {name}": ndcg for name, ndcg in selection["baselines"].items()}
+        reached = selection["encoders"] | baselines  # iALS is an encoder and a baseline
         return [("encoder", selection["selected"]), *((name, _short(ndcg)) for name, ndcg in reached.items())]
     for key, value in method.get("chosen", {}).items():
         flat += (
