@@ -22,13 +22,13 @@ def written(tmp_path: Path) -> Path:
 
 
 def test_a_file_holds_what_flags_hold(written: Path) -> None:
-    found = read_config(written)
-    assert found.flags == {"dataset": "gowalla", "trials": 3, "methods": "ease"}
-    assert found.settings == ["ease.most_items=18", "ease.l2=2"]
+    config = read_config(written)
+    assert config.flags == {"dataset": "gowalla", "trials": 3, "methods": "ease"}
+    assert config.settings == ["ease.most_items=18", "ease.l2=2"]
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("trails = 3", "bench.toml: trails: Extra inputs are not permitted; the fields are train, test, ordered, k"),
         ("trials = -1", "bench.toml: trials: Input should be greater than or equal to 0"),
@@ -36,10 +36,10 @@ def test_a_file_holds_what_flags_hold(written: Path) -> None:
         ("set = 3", "bench.toml: set: Input should be a valid dictionary"),
     ],
 )
-def test_what_is_wrong_is_named(tmp_path: Path, text: str, said: str) -> None:
+def test_what_is_wrong_is_named(tmp_path: Path, text: str, message: str) -> None:
     path = tmp_path / "bench.toml"
     path.write_text(text)
-    with pytest.raises(UnreadableInput, match=said):
+    with pytest.raises(UnreadableInput, match=message):
         read_config(path)
 
 
@@ -49,13 +49,13 @@ def test_every_flag_has_its_field() -> None:
 
 
 def test_the_example_names_methods_and_settings_that_there_are() -> None:
-    found = read_config(EXAMPLE)
-    assert set(found.methods) <= METHODS.keys()
-    for name, params in found.set.items():
+    config = read_config(EXAMPLE)
+    assert set(config.methods) <= METHODS.keys()
+    for name, params in config.set.items():
         build(name, params, seed=7, threads=1)
 
 
-def test_wrong_files_are_told_in_one_line(tmp_path: Path, written: Path) -> None:
+def test_wrong_files_are_reported_in_one_line(tmp_path: Path, written: Path) -> None:
     unsaid = tiny.tastefeed_here("bench", "retrieval", "--config", written, "--data", tmp_path)
     assert unsaid.returncode == 2, "no --out"
     written.write_text("trails = 3")

@@ -34,7 +34,7 @@ def test_windows_of_whole_days_end_with_the_last_day() -> None:
     assert plan.eval_cutoffs == (START + timedelta(days=24), START + timedelta(days=27))
     assert plan.training_cutoffs(plan.eval_cutoffs[1]) == (
         plan.eval_cutoffs[0],
-    )  # the test's re-ranker learns up to its own cut
+    )  # the test's re-ranker learns up to its own cutoff
 
 
 def test_no_part_holds_anything_of_a_later_one() -> None:
@@ -48,17 +48,17 @@ def test_no_part_holds_anything_of_a_later_one() -> None:
     assert "from 2000-01-28 on" in split.protocol
 
 
-def test_asked_are_known_people_for_what_is_new_to_them() -> None:
-    cut = START + timedelta(days=10)
+def test_labels_are_new_items_of_known_users() -> None:
+    cutoff = START + timedelta(days=10)
     log = events(
         ("ann", "a", 9.9),
         ("ann", "a", 10.5),  # rated again
-        ("ann", "b", 10.0),  # at the very cut
+        ("ann", "b", 10.0),  # exactly at the cutoff
         ("ann", "b", 11.0),
         ("ann", "c", 13.0),  # beyond the window
-        ("new", "a", 10.5),  # nobody had seen them before
+        ("new", "a", 10.5),  # a user without history
     )
-    assert words(taken_up(log, cut, timedelta(days=3))) == ["ann b"]
+    assert words(taken_up(log, cutoff, timedelta(days=3))) == ["ann b"]
 
 
 def test_too_few_days_are_refused_with_a_remedy() -> None:
@@ -70,10 +70,10 @@ def test_events_are_read_oldest_first(tmp_path: Path) -> None:
     log = read_events(folder_of(ranking_world.write(tmp_path), "ml-100k"))
     assert log.columns == ["user_id", "item_id", "timestamp"]
     assert log["timestamp"].is_sorted()
-    assert log.height == ranking_world.DAYS * ranking_world.PEOPLE
+    assert log.height == ranking_world.DAYS * ranking_world.USERS
 
 
-def test_absent_data_is_one_line_that_says_what_to_do(tmp_path: Path) -> None:
+def test_absent_data_is_one_line_with_the_remedy(tmp_path: Path) -> None:
     with pytest.raises(DataMissing, match=r"ml-1m/interactions.parquet: no such file; skipped, give the folder"):
         folder_of(tmp_path, "ml-1m")
     with pytest.raises(DataMissing, match="gowalla: no such data set for ranking; choose one of ml-100k, ml-1m"):

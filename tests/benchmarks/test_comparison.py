@@ -1,4 +1,4 @@
-"""A whole comparison through the command line, on a made-up data set; and what the page says of it."""
+"""A whole comparison through the command line, on a made-up data set; and the page that reports it."""
 
 import json
 from pathlib import Path
@@ -18,14 +18,10 @@ def bench(folder: Path, *arguments: object):
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Ours untuned but for what is set, beside a peer, one trial each, on a data set of sixty people."""
+    """Ours untuned but for what is set, beside a peer, one trial each, on a data set of sixty users."""
     folder = tmp_path_factory.mktemp("bench")
     (folder / "data" / "ml-1m").mkdir(parents=True)
-    rows = [
-        (person, 2 * ((person + step) % 9) + person % 2, step + 1)
-        for person in range(60)
-        for step in range(2 + person % 5)
-    ]
+    rows = [(user, 2 * ((user + step) % 9) + user % 2, step + 1) for user in range(60) for step in range(2 + user % 5)]
     table = pl.DataFrame(rows, schema=["user_id", "item_id", "time_pos"], orient="row")
     table.write_parquet(folder / "data" / "ml-1m" / "interactions.parquet")
     written = folder / "bench.toml"
@@ -38,23 +34,25 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_metrics_name_every_method_its_costs_and_how_to_run_it_again(run: Path) -> None:
     text = (run / "out" / "metrics.json").read_text()
-    found = json.loads(text)
-    assert list(found["methods"]) == ["ease", "two_tower"]
-    assert all(method["figures"]["peak_rss_mb"] > 50 for method in found["methods"].values())
-    assert found["methods"]["two_tower"]["chosen"]["encoder"]
-    assert found["methods"]["ease"]["chosen"] == {}, "a peer's search is outside its fit"
-    assert set(found["gains"]["ease"]["ndcg_at_10"]) == {"mean", "low", "high"}
-    assert found["methods"]["ease"]["config"]["most_items"] == 18, "the flag counts before the file"
-    assert found["command"].startswith("tastefeed bench retrieval --data data --dataset ml-1m --methods ease,two_tower")
+    results = json.loads(text)
+    assert list(results["methods"]) == ["ease", "two_tower"]
+    assert all(method["figures"]["peak_rss_mb"] > 50 for method in results["methods"].values())
+    assert results["methods"]["two_tower"]["chosen"]["encoder"]
+    assert results["methods"]["ease"]["chosen"] == {}, "a peer's search is outside its fit"
+    assert set(results["gains"]["ease"]["ndcg_at_10"]) == {"mean", "low", "high"}
+    assert results["methods"]["ease"]["config"]["most_items"] == 18, "the flag counts before the file"
+    assert results["command"].startswith(
+        "tastefeed bench retrieval --data data --dataset ml-1m --methods ease,two_tower"
+    )
     assert str(run) not in text
 
 
 def test_raw_outputs_hold_every_user_list_and_trial(run: Path) -> None:
     per_user = pl.read_parquet(run / "out" / "per_user.parquet")
     means = per_user.group_by("method").agg(pl.col("ndcg_at_10").mean())
-    found = json.loads((run / "out" / "metrics.json").read_text())["methods"]
+    methods = json.loads((run / "out" / "metrics.json").read_text())["methods"]
     for name, mean in means.rows():
-        assert mean == pytest.approx(found[name]["figures"]["ndcg_at_10"])
+        assert mean == pytest.approx(methods[name]["figures"]["ndcg_at_10"])
     search = pl.read_parquet(run / "out" / "search.parquet")
     assert search["state"].to_list() == ["complete"], "ours chooses inside its fit"
     assert (
@@ -65,7 +63,7 @@ def test_raw_outputs_hold_every_user_list_and_trial(run: Path) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:The ``noload``")  # MLflow's own
-def test_mlflow_has_a_row_a_method_and_no_person(run: Path) -> None:
+def test_mlflow_has_a_row_a_method_and_no_user(run: Path) -> None:
     client = MlflowClient(f"sqlite:///{run / 'out' / 'mlflow.db'}")
     runs = client.search_runs([client.get_experiment_by_name("bench").experiment_id])
     assert sorted(each.info.run_name for each in runs) == ["ease", "retrieval ml-1m", "two_tower"]
@@ -106,7 +104,7 @@ def test_an_absent_folder_is_one_line(tmp_path: Path) -> None:
     assert "gowalla/interactions.parquet: no such file; skipped" in done.stderr
 
 
-def test_nobody_left_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_user_left_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("TASTEFEED_RECTOOLS_PYTHON", raising=False)
     done = tiny.tastefeed_here(
         "bench",
@@ -126,8 +124,8 @@ def test_nobody_left_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 
 def test_a_setting_of_who_is_not_there_is_refused(tmp_path: Path) -> None:
-    asked = ("--data", "data", "--dataset", "deskdrop", "--methods", "most_popular", "--set", "bpr.epochs=5")
-    done = tiny.tastefeed_here("bench", "retrieval", *asked, "--out", tmp_path / "out")
+    options = ("--data", "data", "--dataset", "deskdrop", "--methods", "most_popular", "--set", "bpr.epochs=5")
+    done = tiny.tastefeed_here("bench", "retrieval", *options, "--out", tmp_path / "out")
     assert done.returncode == 1
     assert "--set bpr: is not in this run of most_popular" in done.stderr
 

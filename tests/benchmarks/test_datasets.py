@@ -35,7 +35,7 @@ ML_1M = pl.DataFrame(
 )
 
 
-def test_ml_1m_is_cut_by_each_users_own_order(tmp_path: Path) -> None:
+def test_ml_1m_is_split_by_each_users_own_order(tmp_path: Path) -> None:
     split = load(written(tmp_path, "ml-1m", ML_1M), "ml-1m", seed=7)
     assert (split.ordered, split.k) == (True, 10)
     assert sorted(words(split.test)) == ["1 12", "2 11"]
@@ -61,7 +61,7 @@ def test_gowalla_keeps_the_published_test_and_validates_on_a_tenth_of_train(tmp_
     assert split.train.equals(load(tmp_path, "gowalla", seed=7).train)
 
 
-def test_an_absent_folder_is_one_line_that_says_what_to_do(tmp_path: Path) -> None:
+def test_an_absent_folder_is_one_line_with_the_remedy(tmp_path: Path) -> None:
     with pytest.raises(DataMissing, match=r"gowalla/interactions.parquet: no such file; skipped, give the folder"):
         load(tmp_path, "gowalla", seed=7)
 
@@ -78,16 +78,16 @@ def feed(*rows: tuple[int, int, int, str]) -> pl.DataFrame:
     return frame.with_columns(timestamp=when).drop("day")
 
 
-def test_deskdrop_is_cut_by_time_and_asks_for_what_training_knows(tmp_path: Path) -> None:
+def test_deskdrop_is_split_by_time_and_labels_what_training_has(tmp_path: Path) -> None:
     events = feed(
         (1, 10, 0, "click"),
         (2, 11, 1, "save"),
         (3, 12, 8, "click"),
         (2, 10, 9, "click"),  # the week before the last: validation
         (1, 11, 16, "click"),  # the last week
-        (1, 10, 16, "save"),  # touched before
-        (2, 99, 16, "click"),  # an item that nobody knew
-        (9, 10, 17, "click"),  # a person whom nobody knew
+        (1, 10, 16, "save"),  # seen before
+        (2, 99, 16, "click"),  # an item without history
+        (9, 10, 17, "click"),  # a user without history
         (3, 11, 17, "hide"),  # no taste
         (3, 10, 19, "save"),
     )

@@ -20,8 +20,8 @@ FAST = {"ials": {"embedding_size": 2}, "bpr": {"embedding_size": 8}}
 
 
 def blocks() -> pl.DataFrame:
-    """Forty people: even ones like four of five even items, odd ones of odd ones; u0 lacks i8, u1 lacks i1."""
-    rows = [(f"u{person}", f"i{2 * ((person + step) % 5) + person % 2}") for step in range(4) for person in range(40)]
+    """Forty users: even ones like four of five even items, odd ones of odd ones; u0 lacks i8, u1 lacks i1."""
+    rows = [(f"u{user}", f"i{2 * ((user + step) % 5) + user % 2}") for step in range(4) for user in range(40)]
     return pl.DataFrame(rows, schema=["user_id", "item_id"], orient="row")
 
 
@@ -49,14 +49,14 @@ class TestPeer:
         np.testing.assert_array_equal(one.rows, two.rows)
 
     def test_an_unknown_user_gets_a_list_in_its_own_place(self, name: str) -> None:
-        users = pl.Series(["u1", "nobody", "u0"])
+        users = pl.Series(["u1", "unknown", "u0"])
         top = fitted(name).top_k(users, 3)
         assert (top.rows[1] >= 0).all()
         np.testing.assert_array_equal(top.rows[[0, 2]], fitted(name).top_k(pl.Series(["u1", "u0"]), 3).rows)
 
 
 @pytest.mark.parametrize("name", ["item_knn", "ials", "ease"])
-def test_a_person_is_shown_the_missing_item_of_their_block_first(name: str) -> None:
+def test_a_user_is_shown_the_missing_item_of_their_block_first(name: str) -> None:
     top = fitted(name).top_k(pl.Series(["u0", "u1"]), 1)
     assert fitted(name).item_ids.gather(top.rows[:, 0]).to_list() == ["i8", "i1"]
 
@@ -71,14 +71,14 @@ def test_ease_is_the_regression_of_each_item_on_the_others() -> None:
     assert np.diag(weights).tolist() == [0, 0, 0]
 
 
-def test_ease_says_why_a_large_catalogue_is_left_out() -> None:
+def test_ease_states_why_a_large_catalogue_is_left_out() -> None:
     assert build("ease", {"most_items": 9}, seed=7, threads=1).refuses(split()).startswith("10 items, and the inverse")
 
 
 @pytest.mark.parametrize(
     ("ordered", "reason"), [(False, "nothing to read in rows without any order"), (True, "TASTEFEED_RECTOOLS_PYTHON")]
 )
-def test_sasrec_says_why_it_is_left_out(*, ordered: bool, reason: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sasrec_states_why_it_is_left_out(*, ordered: bool, reason: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("TASTEFEED_RECTOOLS_PYTHON", raising=False)
     assert reason in build("sasrec", {}, seed=7, threads=1).refuses(split(ordered=ordered))
 
@@ -86,7 +86,7 @@ def test_sasrec_says_why_it_is_left_out(*, ordered: bool, reason: str, monkeypat
 def test_sasrec_lists_come_back_to_the_places_of_their_users() -> None:
     rows = [("u2", "b", 1, 0.9), ("u2", "a", 2, 0.1), ("u1", "c", 1, 0.5)]
     lists = pl.DataFrame(rows, schema=["user_id", "item_id", "rank", "score"], orient="row")
-    top = top_of(lists, pl.Series(["u1", "u2", "nobody"]), pl.Series(["a", "b", "c"]), 2)
+    top = top_of(lists, pl.Series(["u1", "u2", "unknown"]), pl.Series(["a", "b", "c"]), 2)
     assert top.rows.tolist() == [[2, -1], [1, 0], [-1, -1]]
 
 
@@ -126,6 +126,6 @@ def test_a_method_that_trains_in_epochs_has_a_curve() -> None:
 
 
 def test_a_setting_of_a_part_is_named_with_dots() -> None:
-    found = parsed(["two_tower.sequence.layers=1", "two_tower.sequence.heads=2", "two_tower.minutes=3"])
-    assert found == {"two_tower": {"sequence": {"layers": 1, "heads": 2}, "minutes": 3}}
-    assert build("two_tower", found["two_tower"], seed=7, threads=1).config.sequence.heads == 2
+    overrides = parsed(["two_tower.sequence.layers=1", "two_tower.sequence.heads=2", "two_tower.minutes=3"])
+    assert overrides == {"two_tower": {"sequence": {"layers": 1, "heads": 2}, "minutes": 3}}
+    assert build("two_tower", overrides["two_tower"], seed=7, threads=1).config.sequence.heads == 2

@@ -56,11 +56,13 @@ def test_the_fit_of_a_killed_benchmark_ends(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("commit", "said"),
+    ("commit", "reported"),
     [("0123456789ab+changes", "01234567+changes"), ("0123456789ab", "01234567"), ("unknown", None)],
 )
-def test_versions_name_the_commit_of_a_checkout(commit: str, said: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_versions_name_the_commit_of_a_checkout(
+    commit: str, reported: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(profiling, "git_commit", lambda: commit)
-    found = profiling.versions()
-    assert found.get("commit") == said
-    assert {"tastefeed", "numpy", "torch"} <= set(found)
+    versions = profiling.versions()
+    assert versions.get("commit") == reported
+    assert {"tastefeed", "numpy", "torch"} <= set(versions)

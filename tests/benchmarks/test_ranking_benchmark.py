@@ -16,8 +16,8 @@ LABEL_WINDOWS = 2
 
 
 def bench(data: Path, out: Path, *arguments: object):
-    asked = ("--data", data, "--dataset", "ml-100k", "--trials", 1, "--set", f"windows.label_windows={LABEL_WINDOWS}")
-    return tiny.tastefeed_here("bench", "ranking", *asked, "--out", out, *arguments)
+    options = ("--data", data, "--dataset", "ml-100k", "--trials", 1, "--set", f"windows.label_windows={LABEL_WINDOWS}")
+    return tiny.tastefeed_here("bench", "ranking", *options, "--out", out, *arguments)
 
 
 @pytest.fixture(scope="module")
@@ -34,32 +34,35 @@ def found_in(run: Path) -> dict:
 
 
 def test_the_re_ranker_beats_retrieval_where_fashion_matters(run: Path) -> None:
-    found = found_in(run)
+    lists = found_in(run)
     for peer in ("two_tower", "most_popular", "item_knn"):
-        assert found["gains"][peer]["ndcg_at_10"]["low"] > 0
-    figures = {name: method["figures"]["ndcg_at_10"] for name, method in found["methods"].items()}
+        assert lists["gains"][peer]["ndcg_at_10"]["low"] > 0
+    figures = {name: method["figures"]["ndcg_at_10"] for name, method in lists["methods"].items()}
     assert figures["night"] > 1.1 * figures["two_tower"]
     assert figures["final"] > 1.1 * figures["two_tower"]
 
 
-def test_metrics_hold_quality_and_costs_of_everyone_and_name_nobody(run: Path) -> None:
+def test_metrics_hold_quality_and_costs_of_each_method_and_name_no_user(run: Path) -> None:
     text = (run / "out" / "metrics.json").read_text()
-    found = json.loads(text)
-    assert list(found["methods"]) == ["most_popular", "item_knn", "two_tower", "night", "final"]
-    for method in found["methods"].values():
+    metrics = json.loads(text)
+    assert list(metrics["methods"]) == ["most_popular", "item_knn", "two_tower", "night", "final"]
+    for method in metrics["methods"].values():
         assert {"hit_rate_at_10", "recall_at_10", "fit_seconds", "peak_rss_mb"} <= set(method["figures"])
         assert method["figures"]["users_per_second"] > 0
-    assert found["methods"]["final"]["figures"]["fit_seconds"] > found["methods"]["two_tower"]["figures"]["fit_seconds"]
-    assert found["command"].startswith("tastefeed bench ranking --data data --dataset ml-100k")
+    assert (
+        metrics["methods"]["final"]["figures"]["fit_seconds"]
+        > metrics["methods"]["two_tower"]["figures"]["fit_seconds"]
+    )
+    assert metrics["command"].startswith("tastefeed bench ranking --data data --dataset ml-100k")
     assert str(run) not in text
 
 
 def test_lists_leave_out_what_was_rated_before_and_rank_from_one(run: Path) -> None:
     log = read_events(run / "data" / "ml-100k")
-    cut = plan_of(log["timestamp"], WindowsConfig(label_windows=LABEL_WINDOWS)).eval_cutoffs[1]
+    cutoff = plan_of(log["timestamp"], WindowsConfig(label_windows=LABEL_WINDOWS)).eval_cutoffs[1]
     for name in ("final", "two_tower", "item_knn"):
         lists = pl.read_parquet(run / "out" / "lists" / f"{name}.parquet")
-        assert lists.join(log.filter(pl.col("timestamp") < cut), on=["user_id", "item_id"]).is_empty()
+        assert lists.join(log.filter(pl.col("timestamp") < cutoff), on=["user_id", "item_id"]).is_empty()
         assert lists["rank"].unique().sort().to_list() == list(range(1, 11))
 
 
@@ -79,10 +82,10 @@ def test_the_page_is_made_of_the_run(run: Path) -> None:
 
 
 def test_nothing_of_the_test_window_reaches_a_list(run: Path) -> None:
-    """The same log with other films and ratings from the test's cut on gives everyone the same lists."""
+    """The same log with other films and ratings from the test's cutoff on gives each user the same lists."""
     log = pl.read_parquet(run / "data" / "ml-100k" / "interactions.parquet")
-    cut = plan_of(read_events(run / "data" / "ml-100k")["timestamp"], WindowsConfig(label_windows=LABEL_WINDOWS))
-    later = pl.col("timestamp") >= int(cut.eval_cutoffs[1].timestamp())
+    windows = plan_of(read_events(run / "data" / "ml-100k")["timestamp"], WindowsConfig(label_windows=LABEL_WINDOWS))
+    later = pl.col("timestamp") >= int(windows.eval_cutoffs[1].timestamp())
     other = {"item_id": (pl.col("item_id") * 7 + 3) % ranking_world.ITEMS, "rating": 6 - pl.col("rating")}
     changed = log.with_columns(
         pl.when(later).then(value).otherwise(pl.col(name)).alias(name) for name, value in other.items()

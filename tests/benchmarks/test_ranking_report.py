@@ -1,4 +1,4 @@
-"""What the page of the ranking benchmark says of a target missed."""
+"""How the page of the ranking benchmark reports a missed target."""
 
 from benchmarks.ranking_report import percent, verdicts
 
@@ -20,8 +20,8 @@ def run(**ndcg: float) -> dict:
 
 
 def test_misses_come_first() -> None:
-    told = verdicts(run(two_tower=0.25, ials=0.32, ease=0.4))
-    assert told == [
+    sentences = verdicts(run(two_tower=0.25, ials=0.32, ease=0.4))
+    assert sentences == [
         "**Not reached** over `ials`: +3.1 % NDCG@10, +0.0100 [+0.0000, +0.0200]; "
         "10 % and an interval above zero wanted.",
         "Reached over `two_tower`: +32.0 % NDCG@10, +0.0800 [+0.0700, +0.0900]; "
@@ -35,6 +35,6 @@ def test_enough_on_average_does_not_reach_where_the_interval_holds_zero() -> Non
     assert verdicts(wide)[0].startswith("**Not reached** over `two_tower`: +10.0 %")
 
 
-def test_nothing_is_said_in_per_cent_of_nothing() -> None:
+def test_a_baseline_of_zero_has_no_per_cent() -> None:
     assert percent(run(most_popular=0.0), "most_popular") == ""
     assert percent(run(), "final") == ""

@@ -12,10 +12,8 @@ from tests import tiny
 
 @pytest.fixture
 def blocks(tmp_path: Path) -> Path:
-    """Thirty people who like five even items, thirty who like five odd ones; the last like of each is the test."""
-    rows = [
-        (f"u{person}", f"i{2 * ((person + step) % 5) + person % 2}") for person in range(60) for step in (0, 1, 2, 3)
-    ]
+    """Thirty users who like five even items, thirty who like five odd ones; the last like of each is the test."""
+    rows = [(f"u{user}", f"i{2 * ((user + step) % 5) + user % 2}") for user in range(60) for step in (0, 1, 2, 3)]
     pairs = pl.DataFrame(rows, schema=["user_id", "item_id"], orient="row").with_columns(row=pl.int_range(240) % 4)
     pairs.filter(pl.col("row") < 3).drop("row").write_parquet(tmp_path / "train.parquet")
     pairs.filter(pl.col("row") == 3).drop("row").write_parquet(tmp_path / "test.parquet")
@@ -38,7 +36,7 @@ def bench(folder: Path, k: int = 3, *arguments: object):
     )
 
 
-def test_it_finds_the_block_that_a_person_is_of(blocks: Path) -> None:
+def test_it_finds_the_block_of_a_user(blocks: Path) -> None:
     done = bench(blocks, 3, "--ordered", "--set", "two_tower.minutes=0.05")
     assert done.returncode == 0, done.stderr
     metrics = json.loads((blocks / "out" / "metrics.json").read_text())
@@ -64,7 +62,7 @@ def test_a_file_s_settings_count_here_too(blocks: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("columns", "said"),
+    ("columns", "message"),
     [
         ({"user_id": ["a", None], "item_id": ["x", "y"]}, "1 rows have no readable user_id"),
         ({"user_id": ["a", "b"], "item_id": ["x", ""]}, "1 rows have no readable item_id"),
@@ -75,13 +73,13 @@ def test_a_file_s_settings_count_here_too(blocks: Path) -> None:
         ({"user": ["a"], "item_id": ["x"]}, "lacks user_id"),
     ],
 )
-def test_rows_that_say_nothing_are_refused_in_one_line(tmp_path: Path, columns: dict, said: str) -> None:
+def test_unusable_rows_are_refused_in_one_line(tmp_path: Path, columns: dict, message: str) -> None:
     kinds = {name: pl.String for name, values in columns.items() if not values}
     pl.DataFrame(columns, schema_overrides=kinds).write_parquet(tmp_path / "train.parquet")
     pl.DataFrame({"user_id": ["a"], "item_id": ["x"]}).write_parquet(tmp_path / "test.parquet")
     done = bench(tmp_path)
     assert (done.returncode, done.stderr.count("\n")) == (1, 1)
-    assert said in done.stderr
+    assert message in done.stderr
     assert not (tmp_path / "out").exists()
 
 
@@ -113,15 +111,15 @@ def test_rows_without_a_timestamp_have_no_order_however_the_file_is_sorted() -> 
     assert rows.equals(in_order(SORTED, ordered=False, seed=7))
 
 
-def test_rows_that_the_caller_knows_to_be_ordered_keep_their_order() -> None:
+def test_rows_that_the_caller_declares_ordered_keep_their_order() -> None:
     rows = in_order(SORTED, ordered=True, seed=7)
     assert rows["item_id"].is_sorted()
     assert rows["timestamp"].is_sorted()
 
 
 @pytest.mark.parametrize("ordered", [False, True])
-def test_equal_timestamps_are_in_random_order_unless_the_caller_knows_better(*, ordered: bool) -> None:
-    """Items that a file sorts by id within a day were not taken up in that order."""
+def test_equal_timestamps_are_in_random_order_unless_declared_ordered(*, ordered: bool) -> None:
+    """Items that a file sorts by id within a day were not clicked in that order."""
     days = SORTED.with_columns(timestamp=pl.int_range(40) // 20 + 1_600_000_000)
     rows = in_order(days.reverse() if ordered else days, ordered=ordered, seed=7)
     early = rows.head(20)["item_id"]

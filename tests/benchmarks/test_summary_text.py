@@ -1,4 +1,4 @@
-"""What a comparison says in words."""
+"""The sentences that report a comparison."""
 
 from benchmarks.summary_text import sentences
 
@@ -17,9 +17,9 @@ def run(**gains: dict[str, float]) -> dict:
     }
 
 
-def test_where_we_lose_comes_first_and_is_said() -> None:
-    said = sentences(run(bpr=interval(0.02, 0.01), ease=interval(-0.03, 0.01), ials=interval(0.001, 0.01)))
-    assert said == [
+def test_losses_are_reported_first() -> None:
+    summary = sentences(run(bpr=interval(0.02, 0.01), ease=interval(-0.03, 0.01), ials=interval(0.001, 0.01)))
+    assert summary == [
         "**We do not win**: `two_tower` is below `ease` in Recall@10 by -0.0300 [-0.0400, -0.0200] "
         "and NDCG@10 by -0.0300 [-0.0400, -0.0200].",
         "**We do not win**: these users cannot tell `two_tower` from `ials` in Recall@10 by +0.0010 [-0.0090, +0.0110] "
@@ -34,14 +34,14 @@ def test_a_run_without_us_claims_nothing() -> None:
     assert sentences(without) == ["`two_tower` was not in this run: nothing is said of it."]
 
 
-def test_who_was_left_out_is_said_with_the_reason() -> None:
+def test_a_method_left_out_is_reported_with_the_reason() -> None:
     assert sentences(run() | {"skipped": {"ease": "40,981 items"}}) == ["`ease` was left out: 40,981 items."]
 
 
-def test_what_others_published_is_said_first_and_a_tie_is_no_win() -> None:
+def test_published_figures_are_reported_first_and_a_tie_is_no_win() -> None:
     figures = {"recall_at_20": 0.19, "ndcg_at_20": 0.158}
-    said = sentences(run() | {"dataset": "gowalla", "methods": {"two_tower": {"figures": figures}}})
-    assert said == [
+    summary = sentences(run() | {"dataset": "gowalla", "methods": {"two_tower": {"figures": figures}}})
+    assert summary == [
         "**We do not win**: `two_tower` is not above the published NDCG@20 of 0.1580 (UltraGCN, BARS leaderboard), "
         "with 0.1580.",
         "**We do not win**: `two_tower` is not above the published NDCG@20 of 0.1617 (NESCL, Sun et al. 2024), "

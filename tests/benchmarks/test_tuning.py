@@ -1,4 +1,4 @@
-"""The same budget for everyone, every trial written down, and a search that goes on where it stopped."""
+"""The same budget for each method, every trial written down, and a search that goes on where it stopped."""
 
 import json
 from dataclasses import replace
@@ -14,9 +14,9 @@ from contracts.errors import PeerFailed
 
 @pytest.fixture
 def search(tmp_path: Path) -> Search:
-    """Thirty people who like seven of nine items one after another, two trials."""
+    """Thirty users who like seven of nine items one after another, two trials."""
     (tmp_path / "ml-1m").mkdir()
-    rows = [(person, (person + step) % 9, step + 1) for person in range(30) for step in range(7)]
+    rows = [(user, (user + step) % 9, step + 1) for user in range(30) for step in range(7)]
     table = pl.DataFrame(rows, schema=["user_id", "item_id", "time_pos"], orient="row")
     table.write_parquet(tmp_path / "ml-1m" / "interactions.parquet")
     return Search(load(tmp_path, "ml-1m", seed=7), trials=2, seed=7, threads=1, out=tmp_path / "out")

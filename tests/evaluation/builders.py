@@ -7,7 +7,7 @@ import numpy as np
 
 from evaluation import Catalogue, Events, Labels, MethodMetrics, RankedLists
 
-CUT = datetime(2017, 2, 21, tzinfo=UTC)
+CUTOFF = datetime(2017, 2, 21, tzinfo=UTC)
 
 
 def lists(*rows: Sequence[int]) -> RankedLists:
@@ -23,8 +23,8 @@ def labels(*users: Mapping[int, float]) -> Labels:
 
 
 def events(rows: Sequence[tuple[int, int, float, float]], users: int, items: int) -> Events:
-    """Rows of (user, item, days from CUT, gain)."""
-    instants = [np.datetime64((CUT + timedelta(days=row[2])).replace(tzinfo=None), "us") for row in rows]
+    """Rows of (user, item, days from CUTOFF, gain)."""
+    instants = [np.datetime64((CUTOFF + timedelta(days=row[2])).replace(tzinfo=None), "us") for row in rows]
     return Events(
         np.array([row[0] for row in rows], dtype=np.int32),
         np.array([row[1] for row in rows], dtype=np.int32),
@@ -36,10 +36,10 @@ def events(rows: Sequence[tuple[int, int, float, float]], users: int, items: int
 
 
 def catalogue(created_days: Sequence[float | None], removed_days: Mapping[int, float] | None = None) -> Catalogue:
-    """Items created so many days from CUT; each has a creator of its own."""
+    """Items created so many days from CUTOFFOFF; each has a creator of its own."""
 
     def moment(days: float | None) -> np.datetime64:
-        naive = None if days is None else (CUT + timedelta(days=days)).replace(tzinfo=None)
+        naive = None if days is None else (CUTOFF + timedelta(days=days)).replace(tzinfo=None)
         return np.datetime64("NaT", "us") if naive is None else np.datetime64(naive, "us")
 
     removed = [(removed_days or {}).get(item) for item in range(len(created_days))]

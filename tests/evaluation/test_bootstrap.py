@@ -9,33 +9,33 @@ ZERO_TO_ONE = np.array([0.0, 1.0] * 50)
 
 
 def test_the_mean_is_the_mean_difference():
-    found = paired_interval(np.array([1.0, 0.5, 0.0]), np.array([0.0, 0.5, 0.25]))
-    assert found.mean == pytest.approx(0.25)
-    assert found.low <= found.mean <= found.high
+    interval = paired_interval(np.array([1.0, 0.5, 0.0]), np.array([0.0, 0.5, 0.25]))
+    assert interval.mean == pytest.approx(0.25)
+    assert interval.low <= interval.mean <= interval.high
 
 
 def test_the_interval_agrees_with_the_normal_one():
     # 100 users, differences of 0 and 1: standard error 0.05, so 0.5 -+ 0.098
-    found = paired_interval(ZERO_TO_ONE, np.zeros(100))
-    assert (found.low, found.high) == pytest.approx((0.402, 0.598), abs=0.015)
-    assert found.excludes_zero
+    interval = paired_interval(ZERO_TO_ONE, np.zeros(100))
+    assert (interval.low, interval.high) == pytest.approx((0.402, 0.598), abs=0.015)
+    assert interval.excludes_zero
 
 
 @pytest.mark.parametrize("method", ["percentile", "basic", "BCa"])
 def test_methods_agree_on_symmetric_differences(method):
-    found = paired_interval(ZERO_TO_ONE, np.zeros(100), method=method)
-    assert (found.low, found.high) == pytest.approx((0.402, 0.598), abs=0.03)
+    interval = paired_interval(ZERO_TO_ONE, np.zeros(100), method=method)
+    assert (interval.low, interval.high) == pytest.approx((0.402, 0.598), abs=0.03)
 
 
 def test_pairing_matters():
     # the metric varies a lot between users and not at all within a pair: the gain is certain
     theirs = np.random.default_rng(0).random(50)
-    found = paired_interval(theirs + 0.01, theirs)
-    assert (found.mean, found.low, found.high) == pytest.approx((0.01, 0.01, 0.01))
+    interval = paired_interval(theirs + 0.01, theirs)
+    assert (interval.mean, interval.low, interval.high) == pytest.approx((0.01, 0.01, 0.01))
 
 
 def test_rows_of_a_user_come_and_go_together():
-    # two users seen fifty times each say no more than two users: whoever is drawn twice decides
+    # two users seen fifty times each carry no more evidence than two users: the user drawn twice decides
     users = np.repeat([0, 1], 50).astype(np.int32)
     ours = np.repeat([0.0, 1.0], 50)
     clustered = paired_interval(ours, np.zeros(100), users=users)
@@ -49,7 +49,7 @@ def test_a_row_a_user_is_the_plain_bootstrap():
 
 
 def test_weeks_count_the_same_however_many_users_they_had():
-    # means 1 and 0: their mean is 1/2, though three of four rows say 0
+    # means 1 and 0: their mean is 1/2, though three of four rows are 0
     weeks = [np.array([1.0]), np.array([0.0, 0.0, 0.0])]
     assert week_weights(weeks) == pytest.approx([1, 1 / 3, 1 / 3, 1 / 3])
     users = [np.array([0]), np.array([0, 1, 2])]
@@ -63,7 +63,7 @@ def test_same_seed_same_interval():
     assert one.low != other.low or one.high != other.high
 
 
-def test_one_user_says_nothing():
+def test_one_user_is_no_evidence():
     assert paired_interval(np.array([0.75]), np.array([0.25])) == Interval(0.5, -np.inf, np.inf)
 
 

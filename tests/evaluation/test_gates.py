@@ -111,7 +111,7 @@ class TestEachStepIsHeldToAccount:
             assert failed(verdicts) == ["reranked_beats_two_tower"]
 
     def test_weeks_before_the_nights_own_count_the_same(self):
-        # 0.01 worse on the night's own week, 0.04 and 0.06 better on the two before it, each of other people
+        # 0.01 worse on the night's own week, 0.04 and 0.06 better on the two before it, each of other users
         worse = [*OTHERS[:-1], measured("reranked", WEAK + 0.01)]
         assert failed(judge(BETTER, worse)) == ["reranked_beats_two_tower"]
         weeks = [
@@ -123,9 +123,9 @@ class TestEachStepIsHeldToAccount:
         ]
         verdicts = judge(BETTER, worse, users=np.arange(USERS), earlier=weeks)
         assert verdicts.passed
-        told = next(each for each in verdicts.verdicts if each.gate == "reranked_beats_two_tower")
-        assert (told.measured, told.wanted) == pytest.approx(((0.31 + 0.24 + 0.26) / 3, (0.32 + 0.2 + 0.2) / 3))
-        assert "of two_tower over 3 weeks: +0.030" in told.sentence
+        verdict = next(each for each in verdicts.verdicts if each.gate == "reranked_beats_two_tower")
+        assert (verdict.measured, verdict.wanted) == pytest.approx(((0.31 + 0.24 + 0.26) / 3, (0.32 + 0.2 + 0.2) / 3))
+        assert "of two_tower over 3 weeks: +0.030" in verdict.sentence
         retrieval = next(each for each in verdicts.verdicts if each.gate == "two_tower_beats_item_knn")
         assert "weeks" not in retrieval.sentence, "item_knn was measured on the night's own week alone"
 
@@ -137,7 +137,7 @@ class TestEachStepIsHeldToAccount:
         ):
             require(verdicts)
 
-    def test_whom_a_step_must_beat_is_a_setting(self):
+    def test_the_baseline_that_a_step_must_beat_is_a_setting(self):
         config = GateConfig(retrieval_must_beat=(), reranked_must_beat=())
         assert judge(BETTER, BASELINES, config=config).passed
 
@@ -176,22 +176,22 @@ class TestTooFewUsers:
         ):
             require(verdicts)
 
-    def test_the_index_is_still_held_to_account(self):
+    def test_the_index_is_still_measured(self):
         assert failed(judge(self.FEW, self.ABOVE, index_recall=0.5)) == ["index_recall"]
 
     @pytest.mark.filterwarnings("ignore:Mean of empty slice", "ignore:invalid value encountered")
-    def test_nobody_to_measure_is_no_broken_metric(self):
+    def test_no_user_to_measure_is_no_broken_metric(self):
         assert judge(measured("final", []), []).passed
 
 
-def test_a_metric_that_nobody_measured_is_an_error_not_a_pass():
+def test_a_metric_without_measurement_is_an_error_not_a_pass():
     with pytest.raises(
         BadEvaluationInput, match="final has no metric ndcg_at_5; measure it, or compare one of ndcg_at_20"
     ):
         judge(BETTER, OTHERS, config=GateConfig(metric="ndcg_at_5"))
 
 
-def test_the_config_refuses_what_it_does_not_know():
+def test_the_config_refuses_unknown_fields():
     with pytest.raises(ValidationError, match="min_gian"):
         GateConfig(min_gian=0.1)
 
@@ -212,7 +212,7 @@ def judged(ndcg, groups=LANGUAGES, before=BEFORE, **settings):
 
 
 def with_pt(*values):
-    """Everyone else gains a little, the readers of Portuguese get these in turn."""
+    """All other users gain a little, the readers of Portuguese get these in turn."""
     ndcg = BEFORE + 0.05
     ndcg[EN : EN + PT] = np.resize(values, PT)
     return ndcg
@@ -237,30 +237,30 @@ def test_a_loss_within_the_share_passes_and_the_share_is_a_setting():
 
 
 def test_a_loss_that_may_be_chance_refuses_nothing():
-    # a quarter less in the mean, of people who swing between nothing and twice as much
+    # a quarter less in the mean, of users who swing between nothing and twice as much
     swings = with_pt(0, 0, 0, 0.8, 0.7)
     assert np.mean(swings[EN : EN + PT]) == pytest.approx(0.3)
     assert judged(swings).passed
 
 
 def test_the_more_groups_the_surer_a_loss_must_be():
-    # 60 people lose 0.12 in the mean with a spread of 0.4: beyond 95 % alone, not as one of twenty
+    # 60 users lose 0.12 in the mean with a spread of 0.4: beyond 95 % alone, not as one of twenty
     losing = 0.4 - 0.12 + np.tile([-0.4, 0.4], 30)
     rest = np.full(19 * 20, 0.4)
     groups = np.concatenate([np.repeat("hit", 60), np.repeat([f"g{n}" for n in range(19)], 20)])
     assert not judged(losing, np.repeat("hit", 60), np.full(60, 0.4)).passed
-    everyone = np.concatenate([losing, rest])
-    assert judged(everyone, groups, np.full(len(groups), 0.4)).passed
+    all_users = np.concatenate([losing, rest])
+    assert judged(all_users, groups, np.full(len(groups), 0.4)).passed
 
 
-def test_few_people_alone_are_no_group():
+def test_few_users_alone_are_no_group():
     ndcg = BEFORE + 0.05
     ndcg[EN + PT :] = 0
     assert judged(ndcg).passed
 
 
 def test_small_groups_are_judged_together_where_they_are_many():
-    groups = np.array(["en"] * EN + [f"few-{person // 9}" for person in range(ALL - EN)])
+    groups = np.array(["en"] * EN + [f"few-{row // 9}" for row in range(ALL - EN)])
     ndcg = BEFORE + 0.05
     ndcg[EN:] = 0.2
     verdicts = judged(ndcg, groups)
@@ -268,7 +268,7 @@ def test_small_groups_are_judged_together_where_they_are_many():
     assert "other (35 people) 0.2000, the champion 0.4000" in verdicts.failed[0].sentence
 
 
-def test_no_group_large_enough_is_said_and_not_judged():
+def test_no_group_large_enough_is_noted_and_not_judged():
     verdicts = judged(np.zeros(ALL), min_slice_users=ALL + 1)
     assert verdicts.passed
     assert verdicts.notes == (f"no language has {ALL + 1} measured people, nobody's loss is judged",)
@@ -282,7 +282,7 @@ def test_without_a_champion_no_slice_is_judged():
 
 
 def test_unchanged_nights_are_hardly_ever_refused():
-    """Two hundred nights by two recipes of the same quality: 70 people, six regions, no one at a disadvantage."""
+    """Two hundred nights by two recipes of the same quality: 70 users, six regions, no one at a disadvantage."""
     random = np.random.default_rng(5)
     config = CONFIG.model_copy(update={"judged_slices": ("region",), "min_slice_users": 20})
     regions = np.array(["SP"] * 25 + ["MG"] * 22 + ["a", "b", "c", "d"] * 6)

@@ -23,7 +23,7 @@ def test_columns_are_picked_and_ordered_and_what_lacks_is_null():
     assert metrics_table([]).shape == (0, 2)
 
 
-def test_markdown_marks_the_best_accuracy_and_no_best_coverage():
+def test_markdown_highlights_the_best_accuracy_and_no_best_coverage():
     assert markdown(metrics_table(METHODS)) == (
         "| Method | Users | NDCG@20 | Coverage@20 |\n"
         "| --- | ---: | ---: | ---: |\n"

@@ -1,4 +1,4 @@
-"""Paired differences: a planted gain is found, none is found where there is none, and what is too small is said."""
+"""Paired differences: a planted gain is detected, no gain is invented, and the smallest detectable loss is reported."""
 
 import numpy as np
 import polars as pl
@@ -7,61 +7,61 @@ import pytest
 from contracts.errors import BadEvaluationInput
 from evaluation import compared
 
-PEOPLE = 100
+USERS = 100
 
 
-def marks(ndcg: np.ndarray, **more: object) -> pl.DataFrame:
-    """One week; odd people are heavy."""
-    people = np.arange(len(ndcg), dtype=np.int32)
-    words = pl.Series(np.where(people % 2 == 1, "heavy", "light"), dtype=pl.String)
-    rows = {"week": np.zeros(len(ndcg), np.int32), "person": people, "ndcg_at_20": ndcg, "users/history": words}
+def per_user(ndcg: np.ndarray, **more: object) -> pl.DataFrame:
+    """One week; odd users are heavy."""
+    users = np.arange(len(ndcg), dtype=np.int32)
+    words = pl.Series(np.where(users % 2 == 1, "heavy", "light"), dtype=pl.String)
+    rows = {"week": np.zeros(len(ndcg), np.int32), "person": users, "ndcg_at_20": ndcg, "users/history": words}
     return pl.DataFrame({**rows, **more})
 
 
 @pytest.fixture
 def base() -> np.ndarray:
-    return np.random.default_rng(7).random(PEOPLE)
+    return np.random.default_rng(7).random(USERS)
 
 
 def test_a_planted_gain_is_better_and_its_loss_worse(base: np.ndarray) -> None:
-    gain = 0.1 + np.random.default_rng(8).normal(0, 0.1, PEOPLE)  # ten standard errors
-    found = compared(marks(base), marks(base + gain), "ndcg_at_20")
-    assert found.main.interval.mean == pytest.approx(gain.mean())
-    assert found.verdict.startswith(f"B is better than A by {gain.mean():+.4f}")
-    assert compared(marks(base + gain), marks(base), "ndcg_at_20").verdict.startswith("B is worse than A by -")
+    gain = 0.1 + np.random.default_rng(8).normal(0, 0.1, USERS)  # ten standard errors
+    comparison = compared(per_user(base), per_user(base + gain), "ndcg_at_20")
+    assert comparison.main.interval.mean == pytest.approx(gain.mean())
+    assert comparison.verdict.startswith(f"B is better than A by {gain.mean():+.4f}")
+    assert compared(per_user(base + gain), per_user(base), "ndcg_at_20").verdict.startswith("B is worse than A by -")
 
 
-def test_equal_marks_cannot_be_told_apart(base: np.ndarray) -> None:
-    found = compared(marks(base), marks(base), "ndcg_at_20")
-    assert found.verdict == "A and B do not differ: all 100 users have the same NDCG@20 in both."
+def test_equal_metrics_are_no_difference(base: np.ndarray) -> None:
+    comparison = compared(per_user(base), per_user(base), "ndcg_at_20")
+    assert comparison.verdict == "A and B do not differ: all 100 users have the same NDCG@20 in both."
 
 
-def test_what_so_many_people_would_not_show(base: np.ndarray) -> None:
-    half = np.where(np.arange(PEOPLE) % 4 < 2, 0.5, -0.5)  # mean 0, and its standard error 0.5 / sqrt(100)
-    found = compared(marks(base), marks(base + half), "ndcg_at_20")
-    assert found.main.minimum_detectable_effect == pytest.approx((1.95996 + 0.84162) * 0.05, rel=1e-4)
-    assert "do not differ significantly in NDCG@20" in found.verdict
-    assert "with 100 users a difference below about 0.1401 is mostly missed" in found.verdict
+def test_the_smallest_detectable_loss_is_reported(base: np.ndarray) -> None:
+    half = np.where(np.arange(USERS) % 4 < 2, 0.5, -0.5)  # mean 0, and its standard error 0.5 / sqrt(100)
+    comparison = compared(per_user(base), per_user(base + half), "ndcg_at_20")
+    assert comparison.main.minimum_detectable_effect == pytest.approx((1.95996 + 0.84162) * 0.05, rel=1e-4)
+    assert "do not differ significantly in NDCG@20" in comparison.verdict
+    assert "with 100 users a difference below about 0.1401 is mostly missed" in comparison.verdict
 
 
 def test_the_verdict_reads_its_metric_alone(base: np.ndarray) -> None:
-    a, b = marks(base, mrr_at_20=base), marks(base, mrr_at_20=base + 0.3)
+    a, b = per_user(base, mrr_at_20=base), per_user(base, mrr_at_20=base + 0.3)
     assert "do not differ" in compared(a, b, "ndcg_at_20").verdict
     assert "B is better than A by +0.3000" in compared(a, b, "mrr_at_20").verdict
 
 
 def test_corrected_intervals_are_wider(base: np.ndarray) -> None:
-    noise = np.random.default_rng(9).normal(0.02, 0.1, PEOPLE)
-    found = compared(marks(base, mrr_at_20=base), marks(base + noise, mrr_at_20=base - noise), "ndcg_at_20")
-    for each in found.metrics:
+    noise = np.random.default_rng(9).normal(0.02, 0.1, USERS)
+    comparison = compared(per_user(base, mrr_at_20=base), per_user(base + noise, mrr_at_20=base - noise), "ndcg_at_20")
+    for each in comparison.metrics:
         assert each.corrected.low < each.interval.low < each.interval.mean < each.interval.high < each.corrected.high
 
 
 def test_a_gain_of_one_group_shows_in_that_group(base: np.ndarray) -> None:
-    heavy = np.arange(PEOPLE) % 2 == 1
-    noise = np.where(np.arange(PEOPLE) % 4 < 2, 0.05, -0.05)  # mean 0 in both groups
-    found = compared(marks(base), marks(base + noise + 0.1 * heavy), "ndcg_at_20")
-    by_group = {each.group: each for each in found.groups}
+    heavy = np.arange(USERS) % 2 == 1
+    noise = np.where(np.arange(USERS) % 4 < 2, 0.05, -0.05)  # mean 0 in both groups
+    comparison = compared(per_user(base), per_user(base + noise + 0.1 * heavy), "ndcg_at_20")
+    by_group = {each.group: each for each in comparison.groups}
     assert by_group["users/history: heavy"].users == 50
     assert by_group["users/history: heavy"].corrected.low > 0
     assert by_group["users/history: light"].interval.mean == pytest.approx(0)
@@ -69,16 +69,18 @@ def test_a_gain_of_one_group_shows_in_that_group(base: np.ndarray) -> None:
 
 
 def test_recall_on_items_is_a_group_of_who_has_a_label_there(base: np.ndarray) -> None:
-    tail = np.where(np.arange(PEOPLE) < 20, 1.0, np.nan)
-    found = compared(marks(base, **{"items/tail": tail * 0}), marks(base, **{"items/tail": tail}), "ndcg_at_20")
-    row = next(each for each in found.groups if each.group == "items/tail")
+    tail = np.where(np.arange(USERS) < 20, 1.0, np.nan)
+    comparison = compared(
+        per_user(base, **{"items/tail": tail * 0}), per_user(base, **{"items/tail": tail}), "ndcg_at_20"
+    )
+    row = next(each for each in comparison.groups if each.group == "items/tail")
     assert (row.metric, row.users, row.a, row.b) == ("recall", 20, 0.0, 1.0)
 
 
 def test_a_group_of_four_is_not_shown(base: np.ndarray) -> None:
-    tail = np.where(np.arange(PEOPLE) < 4, 1.0, np.nan)
-    found = compared(marks(base, **{"items/tail": tail}), marks(base, **{"items/tail": tail}), "ndcg_at_20")
-    assert "items/tail" not in {each.group for each in found.groups}
+    tail = np.where(np.arange(USERS) < 4, 1.0, np.nan)
+    comparison = compared(per_user(base, **{"items/tail": tail}), per_user(base, **{"items/tail": tail}), "ndcg_at_20")
+    assert "items/tail" not in {each.group for each in comparison.groups}
 
 
 def test_weeks_count_alike_and_a_person_once() -> None:
@@ -91,16 +93,16 @@ def test_weeks_count_alike_and_a_person_once() -> None:
     assert main.users == 12
 
 
-def test_people_who_do_not_line_up_are_refused(base: np.ndarray) -> None:
+def test_users_that_do_not_line_up_are_refused(base: np.ndarray) -> None:
     with pytest.raises(BadEvaluationInput, match="do not line up; run both again on the same data"):
-        compared(marks(base), marks(base[:-1]), "ndcg_at_20")
+        compared(per_user(base), per_user(base[:-1]), "ndcg_at_20")
 
 
 def test_a_metric_that_one_lacks_is_refused(base: np.ndarray) -> None:
     with pytest.raises(BadEvaluationInput, match="mrr_at_20 is not measured in both; choose one of ndcg_at_20"):
-        compared(marks(base), marks(base), "mrr_at_20")
+        compared(per_user(base), per_user(base), "mrr_at_20")
 
 
-def test_four_people_are_too_few_to_compare(base: np.ndarray) -> None:
+def test_four_users_are_too_few_to_compare(base: np.ndarray) -> None:
     with pytest.raises(BadEvaluationInput, match="fewer than 5 users have ndcg_at_20 in both; measure on more"):
-        compared(marks(base[:4]), marks(base[:4]), "ndcg_at_20")
+        compared(per_user(base[:4]), per_user(base[:4]), "ndcg_at_20")

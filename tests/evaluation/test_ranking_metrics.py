@@ -118,7 +118,7 @@ def test_top_creator_share_and_unknown_creators_stand_alone():
 def test_intra_list_distance_by_hand():
     east, north, zero = [2, 0], [0, 5], [0, 0]
     vectors = np.array([east, north, zero, east])
-    # east-north 1, east-east 0, north-east 1: mean 2/3; the zero vector and the padding are nobody
+    # east-north 1, east-east 0, north-east 1: mean 2/3; the zero vector and the padding count as no item
     values = ranking_metrics.intra_list_distance_at_k(lists([0, 1, 3, 2], [0, 1, -1, -1], [0, -1, -1, -1]), vectors, 4)
     assert values[:2] == pytest.approx([2 / 3, 1])
     assert math.isnan(values[2])

@@ -66,10 +66,10 @@ def test_refuses_gains_that_are_not_one_positive_number_an_item():
 
 
 def test_found_reads_each_users_own_labels():
-    # item 5 is a label of the second user alone; -1 is nobody's item
+    # item 5 is a label of the second user alone; -1 is no item
     wanted = labels({9: 2, 4: 1}, {5: 1}, {})
-    found = wanted.found(lists([4, 5, 9], [5, 4, -1], [4, 5, 9]))
-    assert found.tolist() == [[1, 0, 2], [1, 0, 0], [0, 0, 0]]
+    counts = wanted.found(lists([4, 5, 9], [5, 4, -1], [4, 5, 9]))
+    assert counts.tolist() == [[1, 0, 2], [1, 0, 0], [0, 0, 0]]
 
 
 def test_found_without_any_label_and_with_the_wrong_number_of_lists():

@@ -8,7 +8,7 @@ from contracts.errors import BadEvaluationInput
 from evaluation import RankedLists, hold_out, item_sets, macro_average, measure
 from evaluation.rankings import Labels
 from evaluation.results import full_ranking
-from tests.evaluation.builders import CUT, catalogue, events, lists, measured
+from tests.evaluation.builders import CUTOFF, catalogue, events, lists, measured
 
 ITEMS = catalogue([-9, -9, -9])
 
@@ -16,9 +16,11 @@ ITEMS = catalogue([-9, -9, -9])
 def test_measures_every_metric_on_one_holdout():
     log = events([(0, 0, -1, 1), (0, 2, 1, 1)], users=1, items=3)
     vectors = np.eye(3, dtype=np.float32)
-    found = measure("final", lists([1, 2]), hold_out(log, ITEMS, CUT), ITEMS, k=2, recall_ks=[1], item_vectors=vectors)
-    assert found.users == 1
-    assert found.means == pytest.approx(
+    metrics = measure(
+        "final", lists([1, 2]), hold_out(log, ITEMS, CUTOFF), ITEMS, k=2, recall_ks=[1], item_vectors=vectors
+    )
+    assert metrics.users == 1
+    assert metrics.means == pytest.approx(
         {
             "ndcg_at_2": 1 / math.log2(3),
             "recall_at_2": 1,
@@ -31,16 +33,16 @@ def test_measures_every_metric_on_one_holdout():
             "creator_coverage_at_2": 2 / 3,
         }
     )
-    assert found.per_user["mrr_at_2"].tolist() == [0.5]
+    assert metrics.per_user["mrr_at_2"].tolist() == [0.5]
 
 
-def test_what_the_catalogue_cannot_tell_is_not_measured():
+def test_metrics_that_the_catalogue_lacks_columns_for_are_left_out():
     log = events([(0, 0, -1, 1), (0, 2, 1, 1)], users=1, items=3)
     unsigned = replace(ITEMS, creators=np.full(3, -1, dtype=np.int32))
     nothing = np.zeros((3, 4), dtype=np.float32)
-    found = measure("final", lists([1, 2]), hold_out(log, unsigned, CUT), unsigned, k=2, item_vectors=nothing)
-    assert not [metric for metric in found.means if "creator" in metric or "distance" in metric]
-    assert all(math.isfinite(value) for value in found.means.values())
+    metrics = measure("final", lists([1, 2]), hold_out(log, unsigned, CUTOFF), unsigned, k=2, item_vectors=nothing)
+    assert not [metric for metric in metrics.means if "creator" in metric or "distance" in metric]
+    assert all(math.isfinite(value) for value in metrics.means.values())
 
 
 def test_weeks_count_the_same():

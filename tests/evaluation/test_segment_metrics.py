@@ -3,7 +3,7 @@ import pytest
 
 from evaluation import hold_out
 from evaluation.segment_metrics import activity_segments, fold_small_groups, item_groups, item_table, segment_table
-from tests.evaluation.builders import CUT, catalogue, events, labels, lists
+from tests.evaluation.builders import CUTOFF, catalogue, events, labels, lists
 
 
 def test_a_row_a_group_largest_first():
@@ -25,10 +25,10 @@ def test_small_groups_fold_into_other_and_hide_where_that_is_small():
 
 
 def test_what_is_hidden_cannot_be_worked_out_from_the_rest():
-    # one person of TX beside three of SP and four of RJ: the mean of all less SP and RJ would be that person's
+    # one user of TX beside three of SP and four of RJ: the mean of all less SP and RJ would be that user's
     regions = np.array(["SP"] * 3 + ["RJ"] * 4 + ["TX"])
     assert fold_small_groups(regions, 3).tolist() == ["other"] * 3 + ["RJ"] * 4 + ["other"]
-    assert fold_small_groups(regions[:4], 3).tolist() == ["other"] * 4, "where it takes everyone, there are no groups"
+    assert fold_small_groups(regions[:4], 3).tolist() == ["other"] * 4, "where it takes all users, there are no groups"
 
 
 def test_one_long_region_does_not_make_all_regions_long():
@@ -48,7 +48,7 @@ def test_a_group_that_is_called_other_is_one_with_the_small_ones():
     ]
 
 
-def test_item_groups_in_which_few_people_have_labels_are_left_out():
+def test_item_groups_in_which_few_users_have_labels_are_left_out():
     groups = {"new": np.array([False, False, True]), "older": np.array([True, True, False])}
     table = item_table(lists([2, 0], [0, 1]), labels({2: 1, 1: 1}, {0: 1, 1: 1}), groups, k=2, min_users=2)
     assert table["group"].to_list() == ["older"]
@@ -63,9 +63,9 @@ def test_unknown_groups_are_named_and_no_slice_is_an_empty_table():
 
 @pytest.fixture
 def holdout():
-    # user 0 came long ago and touched two items; user 1 came this week and touched one; both like item 3 next
+    # user 0 came long ago and has two items; user 1 came this week and has one; both like item 3 next
     log = events([(0, 0, -60, 1), (0, 1, -1, 1), (1, 0, -2, 1), (0, 3, 1, 1), (1, 3, 2, 1)], users=2, items=5)
-    return hold_out(log, catalogue([-90, -50, -50, -2, 3]), CUT)
+    return hold_out(log, catalogue([-90, -50, -50, -2, 3]), CUTOFF)
 
 
 def test_users_by_tenure_and_history(holdout):

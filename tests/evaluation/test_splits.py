@@ -7,14 +7,14 @@ import pytest
 from contracts.errors import BadEvaluationInput
 from evaluation import catalogue_from, events_from, hold_out, weekly_cuts
 from evaluation.splits import instant, leave_one_out, random_out
-from tests.evaluation.builders import CUT, catalogue, events
+from tests.evaluation.builders import CUTOFF, catalogue, events
 
 
-def test_weekly_cuts_are_the_starts_of_the_last_weeks_oldest_first():
-    cuts = weekly_cuts(datetime(2017, 2, 28, tzinfo=UTC), 2)
-    assert cuts == (datetime(2017, 2, 14, tzinfo=UTC), datetime(2017, 2, 21, tzinfo=UTC))
+def test_weekly_cutoffs_are_the_starts_of_the_last_weeks_oldest_first():
+    cutoffs = weekly_cuts(datetime(2017, 2, 28, tzinfo=UTC), 2)
+    assert cutoffs == (datetime(2017, 2, 14, tzinfo=UTC), datetime(2017, 2, 21, tzinfo=UTC))
     with pytest.raises(BadEvaluationInput, match="0 weeks were asked for; use at least 1"):
-        weekly_cuts(CUT, 0)
+        weekly_cuts(CUTOFF, 0)
 
 
 def test_an_instant_needs_a_time_zone():
@@ -23,47 +23,47 @@ def test_an_instant_needs_a_time_zone():
         instant(datetime(2017, 1, 1))  # noqa: DTZ001 - the very thing that is refused
 
 
-def test_rankable_is_what_exists_at_the_cut():
-    # older, at the cut, unknown age, removed before, removed at the cut: a removal at the cut is not yet known
+def test_rankable_is_what_exists_at_the_cutoff():
+    # older, at the cutoff, unknown age, removed before, removed at the cutoff: that removal is not yet known
     items = catalogue([-1, 0, None, -2, -2], removed_days={3: -1, 4: 0})
-    assert items.rankable(CUT).tolist() == [True, False, True, False, True]
+    assert items.rankable(CUTOFF).tolist() == [True, False, True, False, True]
 
 
 LOG = [
     (0, 0, -5, 1),  # user 0 is known by this
-    (0, 0, 1, 2),  # touched before: no label
-    (0, 1, 0, 1),  # at the very cut: a label
+    (0, 0, 1, 2),  # in the history: no label
+    (0, 1, 0, 1),  # exactly at the cutoff: a label
     (0, 1, 3, 2),  # saved later: the label's gain is 2
     (0, 2, 7, 1),  # after the week
-    (0, 3, 2, 1),  # created after the cut: not rankable
-    (0, 4, 2, 0),  # hidden: a touch, no label
-    (1, 1, 1, 1),  # user 1 is unknown before the cut
+    (0, 3, 2, 1),  # created after the cutoff: not rankable
+    (0, 4, 2, 0),  # hidden: an interaction, no label
+    (1, 1, 1, 1),  # user 1 is unknown before the cutoff
     (2, 4, -1, 0),  # user 2 is known by a hide,
-    (2, 4, 1, 1),  # which is a touch
+    (2, 4, 1, 1),  # which is an interaction
     (3, 1, -1, 1),  # user 3 is known and likes nothing new
 ]
 
 
-def test_hold_out_asks_about_known_users_and_untouched_rankable_items():
-    holdout = hold_out(events(LOG, users=4, items=5), catalogue([-9, -9, -9, 1, -9]), CUT)
+def test_hold_out_labels_known_users_and_unseen_rankable_items():
+    holdout = hold_out(events(LOG, users=4, items=5), catalogue([-9, -9, -9, 1, -9]), CUTOFF)
     assert holdout.user_rows.tolist() == [0]
     assert holdout.labels.item_rows.tolist() == [1]
     assert holdout.labels.gains.tolist() == [2]
     assert holdout.rankable.tolist() == [True, True, True, False, True]
-    assert (holdout.cut, holdout.end) == (CUT, CUT + timedelta(days=7))
+    assert (holdout.cut, holdout.end) == (CUTOFF, CUTOFF + timedelta(days=7))
 
 
-def test_history_ends_strictly_before_the_cut():
-    history = hold_out(events(LOG, users=4, items=5), catalogue([-9] * 5), CUT).history
+def test_history_ends_strictly_before_the_cutoff():
+    history = hold_out(events(LOG, users=4, items=5), catalogue([-9] * 5), CUTOFF).history
     assert list(zip(history.user_rows.tolist(), history.item_rows.tolist(), strict=True)) == [(0, 0), (2, 4), (3, 1)]
 
 
-def test_a_longer_holdout_sees_more_and_an_empty_log_nobody():
-    longer = hold_out(events(LOG, users=4, items=5), catalogue([-9] * 5), CUT, days=8)
+def test_a_longer_holdout_sees_more_and_an_empty_log_no_user():
+    longer = hold_out(events(LOG, users=4, items=5), catalogue([-9] * 5), CUTOFF, days=8)
     assert longer.labels.item_rows.tolist() == [1, 2, 3]
-    nobody = hold_out(events([], users=4, items=5), catalogue([-9] * 5), CUT)
-    assert nobody.user_rows.shape == (0,)
-    assert nobody.labels.counts.shape == (0,)
+    empty = hold_out(events([], users=4, items=5), catalogue([-9] * 5), CUTOFF)
+    assert empty.user_rows.shape == (0,)
+    assert empty.labels.counts.shape == (0,)
 
 
 def test_tables_become_rows_and_only_taste_is_kept():
@@ -131,11 +131,11 @@ def test_the_train_rows_of_the_test_include_the_validation_rows_in_their_order()
 
 def test_a_random_tenth_is_a_tenth_and_the_seed_decides_which() -> None:
     frame = pairs(*[f"u{row} i{row}" for row in range(200)])
-    cut, again, other = (random_out(frame, share=0.1, seed=seed) for seed in (7, 7, 8))
-    assert (cut.train.height, cut.held_out.height) == (180, 20)
-    assert cut.train.join(cut.held_out, on=["user_id", "item_id"]).is_empty()
-    assert cut.held_out.equals(again.held_out)
-    assert not cut.held_out.equals(other.held_out)
+    split, again, other = (random_out(frame, share=0.1, seed=seed) for seed in (7, 7, 8))
+    assert (split.train.height, split.held_out.height) == (180, 20)
+    assert split.train.join(split.held_out, on=["user_id", "item_id"]).is_empty()
+    assert split.held_out.equals(again.held_out)
+    assert not split.held_out.equals(other.held_out)
 
 
 def test_a_share_that_leaves_nothing_is_refused() -> None:

@@ -1,4 +1,4 @@
-"""What the gates found decides whether a release serves."""
+"""The verdicts of the gates decide whether a release serves."""
 
 import pytest
 

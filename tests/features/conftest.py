@@ -1,4 +1,4 @@
-"""Small tables in few words. Times are hours from CUT: negative is before it."""
+"""Small tables in few words. Times are hours from CUTOFF: negative is before it."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -10,24 +10,24 @@ from pyspark.sql import DataFrame, SparkSession
 
 from contracts.schemas import EVENTS, ITEMS, SESSIONS
 
-CUT = datetime(2024, 3, 29, tzinfo=UTC)
+CUTOFF = datetime(2024, 3, 29, tzinfo=UTC)
 Build = Callable[..., DataFrame]
 
 
 def at(hours: float | None) -> datetime | None:
-    """An instant, as hours from CUT."""
-    return None if hours is None else CUT + timedelta(hours=hours)
+    """An instant, as hours from CUTOFF."""
+    return None if hours is None else CUTOFF + timedelta(hours=hours)
 
 
 @pytest.fixture(scope="session")
-def cut() -> datetime:
+def cutoff() -> datetime:
     """The instant all hours count from."""
-    return CUT
+    return CUTOFF
 
 
 @pytest.fixture(scope="session")
 def hours() -> Callable[[float | None], datetime | None]:
-    """Hours from CUT as an instant."""
+    """Hours from CUTOFF as an instant."""
     return at
 
 
@@ -92,8 +92,8 @@ def rows() -> Callable[[DataFrame], list[dict[str, Any]]]:
 
 
 def _event(number: int, user: str, action: str, item: str, hours: float, more: dict[str, Any] | None = None) -> Any:
-    known = {"event_id": f"e{number}", "user_id": user, "item_id": item, "action": action, "timestamp": at(hours)}
-    return known | (more or {})
+    row = {"event_id": f"e{number}", "user_id": user, "item_id": item, "action": action, "timestamp": at(hours)}
+    return row | (more or {})
 
 
 def _item(item: str, created: float | None = None, removed: float | None = None, **more: Any) -> dict[str, Any]:

@@ -13,8 +13,8 @@ from serving.event_store import EventStore
 
 
 @pytest.fixture(scope="module")
-def landed(table, hours):
-    """Landed events from dicts; what is not said is a good click of ana on x, an hour before the cut."""
+def raw_events(table, hours):
+    """Raw events from dicts; the default is a good click of ana on x, an hour before the cutoff."""
 
     def build(*given):
         good = {"user_id": "ana", "item_id": "x", "action": "click", "timestamp": hours(-1), "landed_at": hours(-1)}
@@ -24,9 +24,9 @@ def landed(table, hours):
 
 
 @pytest.fixture(scope="module")
-def validated(landed, items, users, rows, cut):
+def validated(raw_events, items, users, rows, cutoff):
     def run(*given, opted_out=()):
-        split = validate(landed(*given), items(x={}, y={}), as_of=cut, opted_out_users=users(*opted_out))
+        split = validate(raw_events(*given), items(x={}, y={}), as_of=cutoff, opted_out_users=users(*opted_out))
         return rows(split.events), rows(split.quarantine)
 
     return run
@@ -47,7 +47,7 @@ def test_the_first_reason_that_applies(validated, hours):
         {"event_id": "ancient", "timestamp": datetime(1989, 12, 31, 23, 59, 59, tzinfo=UTC), "item_id": "gone"},
         {"event_id": "impossible", "timestamp": hours(30)},
         {"event_id": "tomorrow", "timestamp": hours(1), "landed_at": hours(1)},
-        {"event_id": "at the cut", "timestamp": hours(0)},
+        {"event_id": "at the cutoff", "timestamp": hours(0)},
         {"event_id": "lost", "item_id": "gone"},
     )
     assert [row["event_id"] for row in good] == ["good"]
@@ -62,19 +62,19 @@ def test_the_first_reason_that_applies(validated, hours):
         "ancient": "before_1990",
         "impossible": "in_the_future",
         "tomorrow": "after_as_of",
-        "at the cut": "after_as_of",
+        "at the cutoff": "after_as_of",
         "lost": "unknown_item",
     }
 
 
-def test_of_one_id_the_earliest_landed_stays(validated, hours):
+def test_of_one_id_the_earliest_ingested_stays(validated, hours):
     good, refused = validated(
         {"event_id": "a", "item_id": "y", "landed_at": hours(-5)},
         {"event_id": "a", "item_id": "x", "landed_at": hours(-6)},
         {"event_id": "a", "item_id": "gone", "landed_at": hours(-4)},
         {"event_id": "b", "timestamp": hours(-3)},
         {"event_id": "b", "timestamp": hours(-2)},
-        # refused for itself: does not stand in the way of the good event that landed later under the same id
+        # refused for itself: does not stand in the way of the good event ingested later under the same id
         {"event_id": "c", "action": "stare", "landed_at": hours(-9)},
         {"event_id": "c"},
     )
@@ -94,7 +94,7 @@ def test_of_one_id_the_earliest_landed_stays(validated, hours):
 def test_an_id_is_derived_from_content(validated, hours):
     good, refused = validated(
         {},
-        {"landed_at": hours(2)},  # the same content, landed again
+        {"landed_at": hours(2)},  # the same content, ingested again
         {"event_id": ""},  # the same once more: a blank id is none
         {"timestamp": hours(-1).replace(microsecond=1)},
         {"session_id": "s"},
@@ -140,12 +140,12 @@ def test_the_night_reads_an_id_as_every_other_entry_point_does(validated, value)
     assert [row["user_id"] for row in good] == ([read_id(value)] if is_id(value) else [])
 
 
-def test_an_item_gets_the_catalogues_spelling(landed, items, users, rows, cut):
-    given = landed(
+def test_an_item_gets_the_catalogues_spelling(raw_events, items, users, rows, cutoff):
+    given = raw_events(
         *({"event_id": item, "item_id": item} for item in ("7", "7.0", "8", "8.0", "9", "9.0", "07.0", "x.0"))
     )
-    known = items(**{"7": {}, "8.0": {}, "9": {}, "9.0": {}, "x": {}, "07": {}})
-    split = validate(given, known, as_of=cut, opted_out_users=users())
+    catalogue = items(**{"7": {}, "8.0": {}, "9": {}, "9.0": {}, "x": {}, "07": {}})
+    split = validate(given, catalogue, as_of=cutoff, opted_out_users=users())
     assert {row["event_id"]: row["item_id"] for row in rows(split.events)} == {
         "7": "7",
         "7.0": "7",
@@ -174,11 +174,11 @@ def test_opted_out_users_are_in_neither_table(validated):
     assert [row["user_id"] for row in refused] == [None]
 
 
-def test_nothing_landed(validated):
+def test_no_raw_events(validated):
     assert validated() == ([], [])
 
 
-def test_an_event_that_is_posted_and_imported_is_one(spark, tmp_path, items, users, rows, cut):
+def test_an_event_that_is_posted_and_imported_is_one(spark, tmp_path, items, users, rows, cutoff):
     """Neither has an id: both get the same one, derived from the content by one function."""
     event = {"user_id": "ana", "item_id": "x", "action": "click", "timestamp": datetime(2017, 1, 1, 10, 0, 0, 5, UTC)}
     pending = EventStore(f"sqlite:///{tmp_path}/pending_events.db")
@@ -186,8 +186,8 @@ def test_an_event_that_is_posted_and_imported_is_one(spark, tmp_path, items, use
     posted = pl.DataFrame(pending.drain().rows)
     imported = conform(pl.DataFrame([event]), "events", "test").frame
     landed_at = pl.lit(datetime(2017, 1, 2, tzinfo=UTC)).cast(pl.Datetime("us", "UTC")).alias("landed_at")
-    landed = spark.createDataFrame(pl.concat([imported.with_columns(landed_at), posted]).to_arrow())
-    split = validate(landed, items(x={}, y={}), as_of=datetime(2030, 1, 1, tzinfo=UTC), opted_out_users=users())
+    raw_events = spark.createDataFrame(pl.concat([imported.with_columns(landed_at), posted]).to_arrow())
+    split = validate(raw_events, items(x={}, y={}), as_of=datetime(2030, 1, 1, tzinfo=UTC), opted_out_users=users())
     good, refused = rows(split.events), rows(split.quarantine)
     assert sorted(row["item_id"] for row in good) == ["x", "y"]
     assert [(row["item_id"], row["reason"]) for row in refused] == [("x", "duplicate_event_id")]
@@ -200,7 +200,7 @@ def test_counts_by_reason_in_the_order_of_the_contract(table):
 
 
 def test_harmless_rows_count_on_neither_side():
-    # 100 landed, 60 of them of later days: 2 of the 40 that matter are broken
+    # 100 raw events, 60 of them of later days: 2 of the 40 that matter are broken
     assert bad_share({Reason.NULL_ID: 2, Reason.AFTER_AS_OF: 60}, 100) == 2 / 40
 
 

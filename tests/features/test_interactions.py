@@ -10,7 +10,7 @@ from features import interactions
 from features.interactions import decay
 
 DAY = 24
-KNOWN = [
+PAST = [
     ("ana", "impression", "x", -30 * DAY),
     ("ana", "click", "x", -14 * DAY),
     ("ana", "click", "x", -28 * DAY),
@@ -20,10 +20,10 @@ KNOWN = [
 ]
 
 
-def test_counts_strengths_and_span(events, rows, cut, hours):
-    first, hidden, bobs = rows(interactions(events(*KNOWN), [cut], half_life_days=14))
+def test_counts_strengths_and_span(events, rows, cutoff, hours):
+    first, hidden, bobs = rows(interactions(events(*PAST), [cutoff], half_life_days=14))
     assert first == {
-        "cut": cut,
+        "cut": cutoff,
         "user_id": "ana",
         "item_id": "x",
         "impressions": 1,
@@ -40,27 +40,27 @@ def test_counts_strengths_and_span(events, rows, cut, hours):
     assert (bobs["user_id"], bobs["save_strength"]) == ("bob", 0.5)
 
 
-def test_the_future_changes_nothing(events, rows, cut):
+def test_the_future_changes_nothing(events, rows, cutoff):
     future = [("ana", "save", "x", 1 / 3600), ("ana", "click", "new", 0), ("new", "click", "x", 1)]
-    now = rows(interactions(events(*KNOWN), [cut], half_life_days=14))
-    assert rows(interactions(events(*KNOWN, *future), [cut], half_life_days=14)) == now
+    now = rows(interactions(events(*PAST), [cutoff], half_life_days=14))
+    assert rows(interactions(events(*PAST, *future), [cutoff], half_life_days=14)) == now
 
 
-def test_a_cut_is_the_same_alone_and_among_others(events, rows, cut):
-    earlier = cut - timedelta(days=10)
-    together = rows(interactions(events(*KNOWN), [cut, earlier], half_life_days=14))
-    alone = rows(interactions(events(*KNOWN), [earlier], half_life_days=14))
+def test_a_cutoff_is_the_same_alone_and_among_others(events, rows, cutoff):
+    earlier = cutoff - timedelta(days=10)
+    together = rows(interactions(events(*PAST), [cutoff, earlier], half_life_days=14))
+    alone = rows(interactions(events(*PAST), [earlier], half_life_days=14))
     assert [row for row in together if row["cut"] == earlier] == alone
     assert alone[0]["clicks"] == 2
     assert alone[0]["saves"] == 0
 
 
-def test_yesterday_and_a_day_of_events_give_today(events, rows, cut):
-    yesterday = cut - timedelta(days=1)
-    known = [*KNOWN, ("ana", "click", "x", -12)]
+def test_yesterday_and_a_day_of_events_give_today(events, rows, cutoff):
+    yesterday = cutoff - timedelta(days=1)
+    with_click = [*PAST, ("ana", "click", "x", -12)]
     old, new = (
-        next(row for row in rows(interactions(events(*known), [at], half_life_days=14)) if row["item_id"] == "x")
-        for at in (yesterday, cut)
+        next(row for row in rows(interactions(events(*with_click), [at], half_life_days=14)) if row["item_id"] == "x")
+        for at in (yesterday, cutoff)
     )
     assert new["save_strength"] == pytest.approx(old["save_strength"] * 0.5 ** (1 / 14), abs=1e-11)
     assert new["click_strength"] == pytest.approx(
@@ -73,11 +73,11 @@ Days = st.floats(0, 3000)
 
 @settings(max_examples=4)
 @given(spans=st.lists(st.tuples(Days, Days), min_size=1, max_size=50), half_life_days=st.floats(0.1, 1000))
-def test_decay_is_memoryless_and_halves(spark, cut, spans, half_life_days):
+def test_decay_is_memoryless_and_halves(spark, cutoff, spans, half_life_days):
     halfway = timedelta(days=half_life_days)
-    times = [(cut - timedelta(days=a + b), cut - timedelta(days=b), cut - halfway) for a, b in spans]
+    times = [(cutoff - timedelta(days=a + b), cutoff - timedelta(days=b), cutoff - halfway) for a, b in spans]
     frame = spark.createDataFrame(times, "start timestamp, middle timestamp, half timestamp").withColumn(
-        "end", F.lit(cut)
+        "end", F.lit(cutoff)
     )
 
     def weight(start, end):

@@ -6,10 +6,10 @@ MINUTE = 1 / 60
 
 def visits(rows, frame):
     """Event ids by session."""
-    found = {}
+    by_session = {}
     for row in rows(frame):
-        found.setdefault((row["user_id"], row["session_id"]), []).append(row["event_id"])
-    return sorted(map(sorted, found.values()))
+        by_session.setdefault((row["user_id"], row["session_id"]), []).append(row["event_id"])
+    return sorted(map(sorted, by_session.values()))
 
 
 def test_silence_ends_a_session(events, rows, hours):
@@ -35,7 +35,7 @@ def test_a_given_session_is_kept_however_long_the_silence(events, rows, hours):
     frame = sessions(
         events(
             ("ana", "click", "x", -10, given),
-            ("ana", "click", "y", -9.9),  # says nothing of its session: not part of the given one
+            ("ana", "click", "y", -9.9),  # without a session id: not part of the given one
             ("ana", "click", "z", -5, given),
             ("ana", "click", "w", -9.8),
             ("bob", "click", "x", -3, given),  # another user's session of the same name
@@ -50,9 +50,9 @@ def test_a_given_session_is_kept_however_long_the_silence(events, rows, hours):
 
 
 def test_later_events_rename_no_session(events, rows):
-    known = [("ana", "click", "x", -10), ("ana", "click", "y", -2)]
-    before = rows(sessions(events(*known), gap_minutes=30))
-    after = rows(sessions(events(*known, ("ana", "click", "z", 5), ("ana", "save", "y", -1.9)), gap_minutes=30))
+    two_clicks = [("ana", "click", "x", -10), ("ana", "click", "y", -2)]
+    before = rows(sessions(events(*two_clicks), gap_minutes=30))
+    after = rows(sessions(events(*two_clicks, ("ana", "click", "z", 5), ("ana", "save", "y", -1.9)), gap_minutes=30))
     assert [row for row in after if row["event_id"] in ("e0", "e1")] == before
 
 

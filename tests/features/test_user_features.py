@@ -10,7 +10,7 @@ CATALOGUE = {
     "z": {"creator_id": "dan", "categories": [], "language": "en"},
     "bare": {},
 }
-KNOWN = [
+PAST = [
     ("ana", "click", "x", -30 * DAY, "s1"),
     ("ana", "save", "x", -30 * DAY + 1, "s1"),
     ("ana", "click", "y", -7 * DAY, "s2"),
@@ -23,21 +23,21 @@ KNOWN = [
 
 
 @pytest.fixture(scope="module")
-def by_user(sessions, items, rows, cut):
+def by_user(sessions, items, rows, cutoff):
     def run(*given):
-        return {row["user_id"]: row for row in rows(user_features(sessions(*given), items(**CATALOGUE), [cut]))}
+        return {row["user_id"]: row for row in rows(user_features(sessions(*given), items(**CATALOGUE), [cutoff]))}
 
     return run
 
 
 @pytest.fixture(scope="module")
-def known(by_user):
-    return by_user(*KNOWN)
+def features(by_user):
+    return by_user(*PAST)
 
 
-def test_activity_taste_and_habits(known, cut):
-    assert known["ana"] == {
-        "cut": cut,
+def test_activity_taste_and_habits(features, cutoff):
+    assert features["ana"] == {
+        "cut": cutoff,
         "user_id": "ana",
         "clicks_1d": 1,
         "clicks_7d": 2,  # seven days ago to the second is within
@@ -56,17 +56,17 @@ def test_activity_taste_and_habits(known, cut):
         "session_minutes": (60 + 30 + 30) / 3,
         "session_items": (1 + 1 + 1) / 3,
     }
-    assert list(known["ana"]) == USER_FEATURES.names
+    assert list(features["ana"]) == USER_FEATURES.names
 
 
-def test_an_item_that_says_nothing_adds_no_taste(known):
-    bob = known["bob"]
+def test_an_item_without_attributes_adds_no_taste(features):
+    bob = features["bob"]
     assert (bob["clicks"], bob["creators"], bob["categories"], bob["languages"]) == (1, 0, 0, [])
     assert (bob["recency_hours"], bob["session_minutes"], bob["session_items"]) == (48, 0, 1)
 
 
-def test_being_shown_an_item_is_no_taste(known):
-    eve = known["eve"]
+def test_being_shown_an_item_is_no_taste(features):
+    eve = features["eve"]
     assert (eve["clicks"], eve["save_rate"], eve["creators"], eve["languages"]) == (0, 0, 0, [])
     assert eve["recency_hours"] is None
     assert (eve["sessions_28d"], eve["session_items"]) == (1, 0)
@@ -78,12 +78,12 @@ def test_most_read_language_first(by_user):
     assert (read["creators"], read["categories"], read["session_items"]) == (1, 2, 2)
 
 
-def test_the_future_changes_nothing(by_user, known):
-    # a second after the cut: a new creator, a longer session, an item shown before, and a new user
+def test_the_future_changes_nothing(by_user, features):
+    # a second after the cutoff: a new creator, a longer session, an item shown before, and a new user
     future = [
         ("ana", "save", "bare", 1 / 3600, "s3"),
         ("ana", "click", "x", 1 / 3600, "s3"),
         ("eve", "click", "x", 1 / 3600, "s9"),
         ("new", "click", "x", 0, "s0"),
     ]
-    assert by_user(*KNOWN, *future) == known
+    assert by_user(*PAST, *future) == features

@@ -1,4 +1,4 @@
-"""Four circles of people, each with its own ten items: which a retrieval must learn."""
+"""Four circles of users, each with its own ten items: which a retrieval must learn."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -62,7 +62,7 @@ def examples_from() -> Callable[..., pl.DataFrame]:
 
 @pytest.fixture(scope="session")
 def items() -> pl.DataFrame:
-    """Forty items, `c2-7` is the eighth of circle 2; words of a title do not tell the circle, nor does age."""
+    """Forty items, `c2-7` is the eighth of circle 2; neither the words of a title nor its age reveal the circle."""
     ids = [f"c{circle}-{n}" for circle in range(CIRCLES) for n in range(PER_CIRCLE)]
     return pl.DataFrame(
         {
@@ -78,7 +78,7 @@ def items() -> pl.DataFrame:
 
 @pytest.fixture(scope="session")
 def examples() -> pl.DataFrame:
-    """120 people, each with six random items of their circle."""
+    """120 users, each with six random items of their circle."""
     rng = np.random.default_rng(1)
     histories = {f"u{n}": [f"c{n % CIRCLES}-{item}" for item in rng.permutation(PER_CIRCLE)[:6]] for n in range(120)}
     return examples_of(histories)

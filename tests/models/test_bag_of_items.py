@@ -1,4 +1,4 @@
-"""The learned bag of items, with numbers that a person can check."""
+"""The learned bag of items, with numbers to check by hand."""
 
 import numpy as np
 import pytest
@@ -19,7 +19,7 @@ def test_the_softmax_in_blocks_is_the_softmax() -> None:
     torch.manual_seed(0)
     users, items = (torch.nn.functional.normalize(torch.randn(count, 8)) for count in (BLOCK + 30, 40))
     weights = torch.rand(len(users))
-    found = []
+    results = []
     for total in (
         lambda u, i: log_sum_exp(u, i, weights, 0.2),
         lambda u, i: (weights * torch.logsumexp(u @ i.T / 0.2, dim=1)).sum(),
@@ -27,8 +27,8 @@ def test_the_softmax_in_blocks_is_the_softmax() -> None:
         u, i = users.clone().requires_grad_(), items.clone().requires_grad_()
         value = total(u, i)
         (2 * value).backward()
-        found.append([part.detach().numpy() for part in (value, u.grad, i.grad)])
-    for ours, theirs in zip(*found, strict=True):
+        results.append([part.detach().numpy() for part in (value, u.grad, i.grad)])
+    for ours, theirs in zip(*results, strict=True):
         assert ours == pytest.approx(theirs, rel=0.02, abs=0.02 * float(np.abs(theirs).max()))
 
 
@@ -40,7 +40,7 @@ def test_a_sparse_matrix_passes_gradients_through_its_transpose() -> None:
     assert (Sparse(matrix).T @ torch.ones(2, 1)).tolist() == [[1], [2], [3]]
 
 
-def test_everyone_comes_once_before_anyone_comes_again() -> None:
+def test_each_user_comes_once_before_any_user_comes_again() -> None:
     steps = list(batches(users=10, parts=3, steps=7, seed=1))
     assert len(steps) == 7
     for begin in (0, 3):

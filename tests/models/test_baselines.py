@@ -9,22 +9,22 @@ from models.baselines.baseline_registry import NightScorer
 from models.baselines.ials import IalsConfig
 from models.baselines.item_knn import ItemKnnConfig
 from models.baselines.popularity import MostPopular, NewestFirst
-from tests.evaluation.builders import CUT, catalogue, events
+from tests.evaluation.builders import CUTOFF, catalogue, events
 
 
 def rows(*numbers):
     return np.array(numbers, dtype=np.int32)
 
 
-NOBODY_SAW = item_sets(rows(), rows(), users=3)
+NOTHING_SEEN = item_sets(rows(), rows(), users=3)
 ALL = np.ones(4, dtype=bool)
 
 
 def test_newest_first_by_creation_else_by_first_event():
     # item 1 has no creation time and was first seen 2 days ago; item 3 has neither
     log = events([(0, 1, -2, 1), (0, 1, -1, 1)], users=3, items=4)
-    model = NewestFirst().fit(log, catalogue([-3, None, -1, None]), CUT)
-    assert model.recommend(rows(0), 4, rankable=ALL, seen=NOBODY_SAW).rows.tolist() == [[2, 1, 0, 3]]
+    model = NewestFirst().fit(log, catalogue([-3, None, -1, None]), CUTOFF)
+    assert model.recommend(rows(0), 4, rankable=ALL, seen=NOTHING_SEEN).rows.tolist() == [[2, 1, 0, 3]]
 
 
 def test_most_popular_counts_clicks_and_saves_of_its_days():
@@ -35,7 +35,8 @@ def test_most_popular_counts_clicks_and_saves_of_its_days():
     )
     items = catalogue([-9, -8, -7, -6])
     order = {
-        d: MostPopular(d).fit(log, items, CUT).recommend(rows(2), 4, rankable=ALL, seen=NOBODY_SAW) for d in (1, 7, 28)
+        d: MostPopular(d).fit(log, items, CUTOFF).recommend(rows(2), 4, rankable=ALL, seen=NOTHING_SEEN)
+        for d in (1, 7, 28)
     }
     assert order[1].rows.tolist() == [[1, 3, 2, 0]]  # one click on 1, then by age: a hide of 2 is no popularity
     assert order[7].rows.tolist() == [[0, 1, 3, 2]]
@@ -60,48 +61,48 @@ class TestEveryBaseline:
 
     def ask(self, baseline, k=10, users=None, rankable=None):
         log = random_log()
-        model = baseline.fit(log, catalogue([-(item + 1.0) for item in range(30)]), CUT)
+        model = baseline.fit(log, catalogue([-(item + 1.0) for item in range(30)]), CUTOFF)
         users = np.arange(40, dtype=np.int32) if users is None else users
         mask = np.ones(30, dtype=bool) if rankable is None else rankable
         return model.recommend(users, k, rankable=mask, seen=log.touched), log
 
     def test_never_shows_what_was_seen_or_cannot_be_ranked(self, baseline):
         rankable = np.arange(30) % 3 > 0
-        found, log = self.ask(baseline, k=30, rankable=rankable)
-        shown = found.rows[found.filled]
+        ranked, log = self.ask(baseline, k=30, rankable=rankable)
+        shown = ranked.rows[ranked.filled]
         assert rankable[shown].all()
-        owners = np.nonzero(found.filled)[0]
+        owners = np.nonzero(ranked.filled)[0]
         seen = set(zip(log.user_rows.tolist(), log.item_rows.tolist(), strict=True))
         assert not seen & set(zip(owners.tolist(), shown.tolist(), strict=True))
 
     def test_k_beyond_the_catalogue_is_padded(self, baseline):
-        found, _ = self.ask(baseline, k=50)
-        assert found.rows.shape == (40, 50)
-        assert (found.rows[:, 30:] == -1).all()
+        ranked, _ = self.ask(baseline, k=50)
+        assert ranked.rows.shape == (40, 50)
+        assert (ranked.rows[:, 30:] == -1).all()
 
-    def test_same_input_same_lists_and_users_do_not_depend_on_who_else_is_asked(self, baseline):
-        everyone, _ = self.ask(baseline)
-        assert (self.ask(baseline)[0].rows == everyone.rows).all()
-        some, _ = self.ask(baseline, users=rows(17, 3))
-        assert (some.rows == everyone.rows[[17, 3]]).all()
+    def test_same_input_same_lists_and_users_do_not_depend_on_the_rest_of_the_batch(self, baseline):
+        of_all, _ = self.ask(baseline)
+        assert (self.ask(baseline)[0].rows == of_all.rows).all()
+        of_two, _ = self.ask(baseline, users=rows(17, 3))
+        assert (of_two.rows == of_all.rows[[17, 3]]).all()
 
     def test_small_chunks_give_the_same_lists(self, baseline, monkeypatch):
-        everyone, _ = self.ask(baseline)
+        of_all, _ = self.ask(baseline)
         monkeypatch.setattr(top_k, "CHUNK_SCORES", 64)
-        assert (self.ask(baseline)[0].rows == everyone.rows).all()
+        assert (self.ask(baseline)[0].rows == of_all.rows).all()
 
     def test_a_user_without_history_gets_a_list(self, baseline):
-        found, _ = self.ask(baseline, users=rows(39))
-        assert found.filled.all()
+        ranked, _ = self.ask(baseline, users=rows(39))
+        assert ranked.filled.all()
 
-    def test_nobody_asks_or_nothing_can_be_ranked(self, baseline):
+    def test_no_users_or_nothing_can_be_ranked(self, baseline):
         assert self.ask(baseline, users=rows())[0].rows.shape == (0, 10)
         nothing, _ = self.ask(baseline, rankable=np.zeros(30, dtype=bool))
         assert not nothing.filled.any()
 
     def test_an_empty_history_falls_back_to_something_listable(self, baseline):
         empty = events([], users=3, items=4)
-        model = baseline.fit(empty, catalogue([-4, -3, -2, -1]), CUT)
+        model = baseline.fit(empty, catalogue([-4, -3, -2, -1]), CUTOFF)
         assert model.recommend(rows(0, 2), 2, rankable=ALL, seen=empty.touched).rows.tolist() == [[3, 2], [3, 2]]
 
 
@@ -119,14 +120,14 @@ def test_learners_find_the_other_half_of_a_taste(learner):
     cold = {(0, 3), (10, 7)}
     pairs = [(u, i) for u in range(20) for i in (range(4) if u < 10 else range(4, 8)) if (u, i) not in cold]
     log = events([(u, i, -1, 1) for u, i in pairs], users=20, items=8)
-    model = learner.fit(log, catalogue([-5] * 8), CUT)
-    found = model.recommend(rows(0, 10), 1, rankable=np.ones(8, dtype=bool), seen=log.touched)
-    assert found.rows.tolist() == [[3], [7]]
+    model = learner.fit(log, catalogue([-5] * 8), CUTOFF)
+    ranked = model.recommend(rows(0, 10), 1, rankable=np.ones(8, dtype=bool), seen=log.touched)
+    assert ranked.rows.tolist() == [[3], [7]]
 
 
-def test_item_knn_lists_only_what_something_speaks_for():
+def test_item_knn_lists_only_neighbours_of_the_history():
     log = events([(0, 0, -1, 1), (1, 0, -1, 1), (1, 1, -1, 1), (2, 2, -1, 1), (2, 3, -1, 1)], users=3, items=4)
-    model = NightScorer("item_knn", ItemKnnConfig(), keep_zeros=False).fit(log, catalogue([-5] * 4), CUT)
+    model = NightScorer("item_knn", ItemKnnConfig(), keep_zeros=False).fit(log, catalogue([-5] * 4), CUTOFF)
     assert model.recommend(rows(0), 3, rankable=ALL, seen=log.touched).rows.tolist() == [[1, -1, -1]]
 
 
@@ -134,8 +135,8 @@ def test_equal_scores_go_to_the_lower_row():
     def flat(users):
         return np.zeros((len(users), 4), dtype=np.float32)
 
-    found = top_k.best_unseen(flat, rows(0), 3, rankable=ALL, seen=NOBODY_SAW)
-    assert found.rows.tolist() == [[0, 1, 2]]
+    ranked = top_k.best_unseen(flat, rows(0), 3, rankable=ALL, seen=NOTHING_SEEN)
+    assert ranked.rows.tolist() == [[0, 1, 2]]
 
 
 def test_the_night_measures_six():
@@ -143,22 +144,22 @@ def test_the_night_measures_six():
     assert names == ["newest_first", "popular_1d", "popular_7d", "popular_28d", "item_knn", "ials"]
 
 
-def test_nothing_after_the_cut_changes_a_list():
+def test_nothing_after_the_cutoff_changes_a_list():
     before = random_log()
     after = [(5, item, 0.0, 2) for item in range(30)]
     log = events([*zip(before.user_rows, before.item_rows, ages(before), before.gains, strict=True), *after], 40, 30)
     items = catalogue([-(item + 1.0) for item in range(30)])
     for baseline in BASELINES:
-        answers = [answer(baseline, hold_out(each, items, CUT), items) for each in (log, before)]
+        answers = [answer(baseline, hold_out(each, items, CUTOFF), items) for each in (log, before)]
         assert (answers[0].rows == answers[1].rows).all()
 
 
 def answer(baseline, holdout, items) -> RankedLists:
     model = baseline.fit(holdout.history, items, holdout.cut)
-    everyone = np.arange(40, dtype=np.int32)
-    return model.recommend(everyone, 10, rankable=holdout.rankable, seen=holdout.history.touched)
+    of_all = np.arange(40, dtype=np.int32)
+    return model.recommend(of_all, 10, rankable=holdout.rankable, seen=holdout.history.touched)
 
 
 def ages(log):
-    cut = np.datetime64(CUT.replace(tzinfo=None), "us")
-    return (log.timestamps - cut).astype(np.int64) / timedelta(days=1).total_seconds() / 1e6
+    cutoff = np.datetime64(CUTOFF.replace(tzinfo=None), "us")
+    return (log.timestamps - cutoff).astype(np.int64) / timedelta(days=1).total_seconds() / 1e6

@@ -18,20 +18,20 @@ def _precision(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(budget_module, "half", lambda _: request.param)
 
 
-def people(count: int, items: int, each: int = 5) -> Interactions:
+def random_interactions(count: int, items: int, each: int = 5) -> Interactions:
     random = np.random.default_rng(0)
     rows = np.repeat(np.arange(count), each)
     return interactions_of(rows, random.integers(items, size=len(rows)), users=count, items=items)
 
 
 def test_a_budget_that_suffices_changes_nothing() -> None:
-    within = Budget(people(1000, 500), seconds=600)
+    within = Budget(random_interactions(1000, 500), seconds=600)
     assert within.bag(BagConfig()) == BagConfig()
     assert within.sequence(SEQUENCE) == SEQUENCE
 
 
-def test_four_times_the_people_have_a_quarter_of_the_dimensions_or_passes() -> None:
-    few, many = people(20_000, 2000), people(80_000, 2000)
+def test_four_times_the_users_have_a_quarter_of_the_dimensions_or_passes() -> None:
+    few, many = random_interactions(20_000, 2000), random_interactions(80_000, 2000)
     sizes = BagConfig(embedding_size=1024)
     enough = Budget(few, seconds=0).seconds_of_bag(sizes, 1024)
     assert Budget(few, enough).bag(sizes) == sizes
@@ -44,7 +44,7 @@ def test_four_times_the_people_have_a_quarter_of_the_dimensions_or_passes() -> N
 
 
 def test_a_transformer_of_few_passes_goes_without_dropout() -> None:
-    past = people(20_000, 2000)
+    past = random_interactions(20_000, 2000)
     a_pass = Budget(past, seconds=0).seconds_of_epoch(SEQUENCE)
     few, more = (Budget(past, passes * a_pass * 1.01).sequence(SEQUENCE) for passes in (5, 6))
     assert (few.epochs, few.dropout) == (5, 0)
@@ -52,22 +52,22 @@ def test_a_transformer_of_few_passes_goes_without_dropout() -> None:
 
 
 def test_a_bag_of_too_few_dimensions_is_none_and_attention_passes_once_at_least() -> None:
-    hurried = Budget(people(20_000, 2000), seconds=0.01)
+    hurried = Budget(random_interactions(20_000, 2000), seconds=0.01)
     assert hurried.bag(BagConfig()) is None
     assert hurried.sequence(SEQUENCE).epochs == 1
 
 
 def test_a_large_space_costs_more() -> None:
-    interactions = people(1000, 500)
+    interactions = random_interactions(1000, 500)
     assert (
         seconds_of_space(interactions, 16)
         < seconds_of_space(interactions, 64)
-        < seconds_of_space(people(9000, 500), 64)
+        < seconds_of_space(random_interactions(9000, 500), 64)
     )
 
 
 def test_the_training_budget_grows_with_the_rows_up_to_the_configured_minutes() -> None:
-    few, many = people(15_000, 500), people(200_000, 2000)
+    few, many = random_interactions(15_000, 500), random_interactions(200_000, 2000)
     assert training_minutes(few, 10) == pytest.approx(1.5 + 9.5 * 0.075)
     assert training_minutes(many, 10) == 10
     assert training_minutes(few, 0.5) == 0.5

@@ -1,4 +1,4 @@
-"""The encoders of item ids in closed form, with numbers that a person can check."""
+"""The encoders of item ids in closed form, with numbers to check by hand."""
 
 import numpy as np
 import pytest
@@ -26,16 +26,16 @@ def test_an_example_is_the_state_just_before_a_first_interaction() -> None:
     random, half_lives = np.random.default_rng(0), (0.5, 4.0, np.inf)
     inputs = random.normal(size=(300, 5)).astype(np.float32)
     interactions = of(random.integers(300, size=200).tolist(), [7, 7, 9], [4], items=300)
-    found = [
+    results = [
         (state, int(item))
         for part in examples_of(interactions, inputs, half_lives)
         for state, item in zip(*vars(part).values(), strict=True)
     ]
     items = interactions.items[:200]
     fresh = [place for place in range(1, 200) if items[place] not in items[:place]]
-    assert len(found) == len(fresh) + 1  # the second user's 9; nothing was before the third one's 4
+    assert len(results) == len(fresh) + 1  # the second user's 9; nothing was before the third one's 4
     before = latest(of(*(items[:place].tolist() for place in fresh), [7, 7], items=300), inputs, half_lives)
-    by_item = {item: state.numpy() for state, item in found if item != 9}
+    by_item = {item: state.numpy() for state, item in results if item != 9}
     for place, state in zip(fresh, before, strict=False):
         if items[place] != 9:
             assert by_item[int(items[place])] == pytest.approx(state, abs=1e-5)
@@ -72,10 +72,10 @@ def test_shrinkage_is_ridge_regression_of_every_item_on_all_others() -> None:
     assert ours[apart] / ease[apart] == pytest.approx(np.full(42, ours[0, 1] / ease[0, 1]), rel=1e-3)
 
 
-@pytest.mark.parametrize(("people", "items", "size"), [(90, 40, 5), (40, 90, 5), (30, 8, 20), (8, 30, 20)])
-def test_leading_directions_are_those_of_the_whole_decomposition(people: int, items: int, size: int) -> None:
-    random, rank = np.random.default_rng(0), min(people, items)
-    left, right = (np.linalg.qr(random.normal(size=(count, rank)))[0] for count in (people, items))
+@pytest.mark.parametrize(("users", "items", "size"), [(90, 40, 5), (40, 90, 5), (30, 8, 20), (8, 30, 20)])
+def test_leading_directions_are_those_of_the_whole_decomposition(users: int, items: int, size: int) -> None:
+    random, rank = np.random.default_rng(0), min(users, items)
+    left, right = (np.linalg.qr(random.normal(size=(count, rank)))[0] for count in (users, items))
     matrix = (left * 0.6 ** np.arange(rank)) @ right.T
     directions, spectrum = leading(csr_matrix(matrix), size, seed=7)
     _, values, whole = np.linalg.svd(matrix)
@@ -109,10 +109,10 @@ def test_a_history_is_folded_into_the_vector_that_ials_solved_for_its_user() -> 
     """As long as the item vectors stay: one more sweep over the users alone gives the same."""
     interactions = of(*(np.random.default_rng(user).permutation(9)[:4].tolist() for user in range(50)), items=9)
     alpha, penalty, items = 5.0, 2.0, np.random.default_rng(0).normal(size=(9, 3)).astype(np.float32)
-    found = FoldIn(items, alpha, penalty)(interactions)
+    solved = FoldIn(items, alpha, penalty)(interactions)
     for user in (0, 7):
         confidence = np.where(interactions.pairs().toarray()[user] > 0, alpha, 1.0)
         liked = interactions.pairs().toarray()[user]
         left = items.T @ np.diag(confidence) @ items + penalty * np.eye(3)
-        assert found[user] == pytest.approx(np.linalg.solve(left, items.T @ (confidence * liked)), abs=1e-4)
+        assert solved[user] == pytest.approx(np.linalg.solve(left, items.T @ (confidence * liked)), abs=1e-4)
     assert FoldIn(items, alpha, penalty)(of([], items=9)).tolist() == [[0, 0, 0]]

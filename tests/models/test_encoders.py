@@ -65,14 +65,14 @@ def test_no_users_give_no_vectors(tower, items, examples_from, as_of):
 
 
 def test_an_unknown_item_of_a_history_is_ignored(tower, items, examples_from, as_of):
-    known = examples_from({"u": ["c1-1", "c1-2"]})
+    examples = examples_from({"u": ["c1-1", "c1-2"]})
     hour = timedelta(hours=3)
-    more = known.with_columns(
+    more = examples.with_columns(
         item_ids=pl.Series([["never-seen", "c1-1", "c1-2"]]),
         actions=pl.Series([["click"] * 3]),
-        timestamps=pl.Series([[as_of - hour, *known["timestamps"][0]]], dtype=known.schema["timestamps"]),
+        timestamps=pl.Series([[as_of - hour, *examples["timestamps"][0]]], dtype=examples.schema["timestamps"]),
     )
-    one, other = (tower.embed_users(table, items, as_of) for table in (known, more))
+    one, other = (tower.embed_users(table, items, as_of) for table in (examples, more))
     np.testing.assert_allclose(one, other, atol=1e-6)
 
 

@@ -70,7 +70,7 @@ def test_the_moment_is_one_more_slot(examples_from, as_of):
     assert windows.is_target_NW.tolist() == [[False, True], [True, False]]
 
 
-def test_features_of_the_past_know_what_lies_before_a_slot_alone(examples_from):
+def test_features_of_the_past_count_what_lies_before_a_slot_alone(examples_from):
     examples = examples_from({"u": list("abc")}).with_columns(actions=pl.Series([["save", "click", "click"]]))
     features = past_features(encoded(examples)).numpy()
     hour = np.log(2) / 4

@@ -92,7 +92,7 @@ def test_no_creator_is_named_in_the_folder(folder, items):
 
 def test_a_creator_is_forgotten_and_the_others_keep_their_vectors(trained, folder, items, as_of):
     gone = creators_of(items)[0]
-    assert forgotten(folder, ["nobody"]) == {}
+    assert forgotten(folder, ["unknown"]) == {}
     write(folder, forgotten(folder, [gone]))
     assert forgotten(folder, [gone]) == {}
     unnamed = items.with_columns(pl.when(pl.col("creator_id") != gone).then("creator_id").alias("creator_id"))

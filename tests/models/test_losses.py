@@ -19,7 +19,7 @@ def test_an_item_drawn_half_as_often_counts_twice():
 
 
 def test_twins_of_the_target_and_the_windows_other_items_are_no_negatives():
-    items_BW = torch.tensor([[0, 2, 0], [1, 3, -1]])  # the first window touches item 0 twice
+    items_BW = torch.tensor([[0, 2, 0], [1, 3, -1]])  # the first window holds item 0 twice
     hits = losses.accidental_hits(torch.tensor([0, 1, 1]), items_BW, 4)
     assert hits.int().tolist() == [[1, 0, 1, 0], [0, 1, 0, 1], [0, 1, 0, 1]]
 

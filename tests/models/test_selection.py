@@ -57,7 +57,7 @@ def test_who_walks_a_path_needs_an_encoder_of_order(as_of) -> None:
     assert set(tower.selection.encoders) & {"ridge", "sequence"}
     assert tower.selection.selected.split(" and ")[0] in ("ridge", "sequence")
     best = unseen(tower, wanderers(), as_of).argmax(axis=1)
-    assert best.tolist() == [(person * 5 + 8) % 12 for person in range(60)]
+    assert best.tolist() == [(user * 5 + 8) % 12 for user in range(60)]
     assert tower.selection.beaten_by == ()
 
 

@@ -20,7 +20,7 @@ def config(**changes: object) -> CollaborativeConfig:
     return CollaborativeConfig(encoder="sequence", embedding_size=8, half_lives=(0.5, 4.0), sequence=sizes)
 
 
-def test_every_touch_but_the_last_is_in_one_window_with_what_came_next() -> None:
+def test_every_interaction_but_the_last_is_in_one_window_with_its_successor() -> None:
     interactions = of(list(range(20)), [5], [3, 4, 3], items=20)
     for seed in range(5):
         windows = windows_of(interactions, 6, np.random.default_rng(seed))
@@ -30,8 +30,8 @@ def test_every_touch_but_the_last_is_in_one_window_with_what_came_next() -> None
         assert (there.sum(dim=1) > 0).all()
 
 
-def test_batches_hold_every_window_once_and_about_as_many_touches() -> None:
-    interactions = of(*[list(range(2 + person % 9)) for person in range(90)], items=20)
+def test_batches_hold_every_window_once_and_about_as_many_interactions() -> None:
+    interactions = of(*[list(range(2 + user % 9)) for user in range(90)], items=20)
     windows = windows_of(interactions, 12, np.random.default_rng(1))
     batches = list(windows.batches(30, torch.Generator().manual_seed(1)))
     assert sum(len(batch.items_WT) for batch in batches) == len(windows.items_WT) == 90
@@ -50,12 +50,12 @@ def test_distances_share_a_bias_the_more_the_farther() -> None:
     assert bucket_of(distance_of_bucket().ceil()).tolist() == list(range(24))
 
 
-def test_interactions_without_a_second_item_teach_no_attention() -> None:
+def test_interactions_without_a_second_item_train_no_attention() -> None:
     with pytest.raises(UntrainableInput, match="no history holds two items"):
         fit(of([0], [1, 1], [2]), config(), seed=7)
 
 
-def test_few_lessons_are_gone_through_more_often() -> None:
+def test_few_training_examples_are_repeated_more_often() -> None:
     sizes = SequenceConfig(epochs=10, batch_size=10, min_steps=100)
     assert epochs_of(of(*[[0, 1]] * 1000), sizes) == 10
     assert epochs_of(of(*[[0, 1]] * 50), sizes) == 20
@@ -66,34 +66,32 @@ def test_few_lessons_are_gone_through_more_often() -> None:
 def test_attention_learns_the_path(negatives: int) -> None:
     interactions = wanderers()
     encoder = fit(interactions, config(negatives=negatives, epochs=30), seed=7)
-    assert unseen_scores(encoder, interactions).argmax(axis=1).tolist() == [
-        (person * 5 + 8) % 12 for person in range(60)
-    ]
+    assert unseen_scores(encoder, interactions).argmax(axis=1).tolist() == [(user * 5 + 8) % 12 for user in range(60)]
 
 
 def test_two_things_together_mean_what_neither_means_alone() -> None:
-    """0 then 1 leads to 4, 2 then 3 too, but 0 then 3 and 2 then 1 lead to 5: no sum of memories can tell."""
+    """0 then 1 leads to 4, 2 then 3 too, but 0 then 3 and 2 then 1 lead to 5: no sum of item vectors separates them."""
     interactions = of(*[path for path in ([0, 1, 4], [2, 3, 4], [0, 3, 5], [2, 1, 5]) for _ in range(50)], items=6)
-    asked = of([0, 1], [2, 3], [0, 3], [2, 1], items=6)
+    histories = of([0, 1], [2, 3], [0, 3], [2, 1], items=6)
     encoders = {
         name: fit(interactions, config(epochs=100, dropout=0.0).model_copy(update={"encoder": name}), seed=7)
         for name in ("ridge", "sequence")
     }
-    found = {name: unseen_scores(encoder, asked).argmax(axis=1).tolist() for name, encoder in encoders.items()}
-    assert found["sequence"] == [4, 4, 5, 5]
-    assert found["ridge"] != [4, 4, 5, 5]
+    best = {name: unseen_scores(encoder, histories).argmax(axis=1).tolist() for name, encoder in encoders.items()}
+    assert best["sequence"] == [4, 4, 5, 5]
+    assert best["ridge"] != [4, 4, 5, 5]
 
 
-def test_nobody_in_particular_gets_what_is_popular() -> None:
+def test_a_user_without_history_gets_what_is_popular() -> None:
     encoder = fit(of([0, 1], [0, 1, 2], [2, 1], [2, 1]), config(), seed=7)
     assert encoder.scores(of([], [])).argmax(axis=1).tolist() == [1, 1]
 
 
-def test_a_person_is_read_alike_alone_and_among_others() -> None:
+def test_a_user_is_encoded_alike_alone_and_among_others() -> None:
     encoder = fit(wanderers(), config(), seed=7)
-    people = of([0, 1, 2], [5], list(range(12)) * 3, [], items=12)
-    together = encoder.embed_users(people)
-    alone = np.concatenate([encoder.embed_users(people.take(np.array([person]))) for person in range(4)])
+    users = of([0, 1, 2], [5], list(range(12)) * 3, [], items=12)
+    together = encoder.embed_users(users)
+    alone = np.concatenate([encoder.embed_users(users.take(np.array([user]))) for user in range(4)])
     assert together == pytest.approx(alone, abs=1e-5)
 
 
@@ -121,7 +119,7 @@ def test_the_best_epoch_on_validation_stays() -> None:
 
 def test_an_earlier_transformer_goes_on_and_takes_new_items() -> None:
     earlier = fit(wanderers(), config(), seed=7)
-    more = of(*([(person * 5 + step) % 12 for step in range(8)] for person in range(60)), [12, 0], items=13)
+    more = of(*([(user * 5 + step) % 12 for step in range(8)] for user in range(60)), [12, 0], items=13)
     going_on = config(epochs=1, learning_rate=1e-6)
     later = Fits(more, 8).encoder(going_on, start=earlier)
     assert later.items_IV[:12] == pytest.approx(earlier.items_IV, abs=1e-3)

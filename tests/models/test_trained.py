@@ -20,7 +20,7 @@ def assert_same_weights(one: TrainedTwoTower, other: TrainedTwoTower) -> None:
 
 
 def share_in_circle(trained, examples, items, as_of) -> float:
-    """Of everyone's best four unseen items, how many are of their circle; chance is 4 of 34."""
+    """The share of each user's best four unseen items that are of their circle; chance is 4 of 34."""
     scores = trained.embed_users(examples, items, as_of) @ trained.embed_items(items, as_of).T
     rows = {item: row for row, item in enumerate(items["item_id"])}
     for user, history in enumerate(examples["item_ids"]):
@@ -48,9 +48,9 @@ def test_the_same_seed_gives_the_same_weights_and_another_others(glimpse, exampl
 def test_a_user_who_opted_out_of_training_changes_no_weight(glimpse, examples, items, examples_from, as_of):
     silent = examples_from({"opted-out": ["c0-1", "c3-2", "c1-1"]}, trainable=False)
     users = pl.DataFrame({"user_id": ["opted-out"], "region": ["an island with one inhabitant"]})
-    everyone = pl.concat([silent, examples])
-    assert_same_weights(glimpse, train(everyone, items, users, config=glimpse.config, seed=3))
-    vectors = glimpse.embed_users(everyone, items, as_of, users)
+    with_silent = pl.concat([silent, examples])
+    assert_same_weights(glimpse, train(with_silent, items, users, config=glimpse.config, seed=3))
+    vectors = glimpse.embed_users(with_silent, items, as_of, users)
     np.testing.assert_allclose(vectors[1:], glimpse.embed_users(examples, items, as_of), atol=1e-5)
     assert np.linalg.norm(vectors[0]) > 1
 
@@ -102,9 +102,9 @@ def test_a_catalogue_without_ages_has_no_age_part(examples, items, tiny):
 
 
 def test_items_that_do_not_exist_yet_are_no_negatives(examples, items, tiny, as_of):
-    """Were they negatives, two items that nobody could touch would lie opposite to everyone's taste."""
+    """Were they negatives, two items that no user could see would lie opposite to the taste of all users."""
     unborn = items.head(2).with_columns(
-        item_id=pl.Series(["x", "y"]), creator_id=pl.Series(["nobody", "none"]), created_at=pl.lit(as_of)
+        item_id=pl.Series(["x", "y"]), creator_id=pl.Series(["unsigned", "none"]), created_at=pl.lit(as_of)
     )
     config = tiny.model_copy(update={"validation_days": 0.0, "epochs": 1, "item_id_dropout": 0.0, "weight_decay": 0.0})
     trained = train(examples, pl.concat([items, unborn]), config=config, seed=0)
@@ -127,7 +127,7 @@ def test_validation_stops_early_and_then_everything_is_learned(examples, items, 
     assert searched[-1].loss < searched[0].loss
 
 
-def test_a_warm_start_knows_what_it_knew_and_takes_new_items(trained, examples, items, as_of):
+def test_a_warm_start_keeps_what_it_learned_and_adds_new_items(trained, examples, items, as_of):
     new = items.head(1).with_columns(item_id=pl.lit("c0-new"), creator_id=pl.lit("newcomer"))
     config = trained.config.model_copy(update={"epochs": 1, "learning_rate": 1e-4})
     more = pl.concat([items, new])
@@ -138,7 +138,7 @@ def test_a_warm_start_knows_what_it_knew_and_takes_new_items(trained, examples, 
 
 
 def test_only_users_who_came_back_train_a_warm_start(trained, examples, items, examples_from, as_of):
-    """Nobody was there in the hour before, so that the weights stay; the one new user came back."""
+    """No user came in the hour before, so that the weights stay; the one new user came back."""
     config = trained.config.model_copy(update={"epochs": 1})
     still = train(examples, items, config=config, seed=5, start=trained, since=as_of)
     assert_same_weights(still, trained)

@@ -17,7 +17,7 @@ class Weight(torch.nn.Module):
 
 
 def trained(ndcgs: list[float] | None, *, steps: int = 1, **changes):
-    """The weight, the curve and the reported epochs of a training that validates as `ndcgs` say."""
+    """The weight, the curve and the reported epochs of a training whose validation gives `ndcgs`."""
     module, reported = Weight(), []
     optimizer = torch.optim.SGD(module.parameters(), lr=1)
     settings = {"learning_rate": 1.0, "epochs": len(ndcgs or [0, 0, 0]), "schedule": constant} | changes

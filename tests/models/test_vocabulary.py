@@ -26,21 +26,21 @@ def test_no_creator_is_named_in_json_and_the_codes_stay():
     hidden = Vocabularies.from_json(Vocabularies(creators=CREATORS).as_json())
     text = json.dumps(hidden.as_json())
     assert not [name for name in CREATORS.words if name in text]
-    asked = pl.Series(["cid", "zoe", None, "ann"])
-    assert hidden.creators.codes(asked).tolist() == CREATORS.codes(asked).tolist() == [3, 0, 0, 1]
+    words = pl.Series(["cid", "zoe", None, "ann"])
+    assert hidden.creators.codes(words).tolist() == CREATORS.codes(words).tolist() == [3, 0, 0, 1]
     assert Vocabularies.from_json(hidden.as_json()) == hidden
 
 
 def test_new_creators_go_behind_hidden_ones_in_the_same_order_as_behind_named_ones():
     hidden = Vocabularies(creators=CREATORS).hidden().creators
     new = pl.Series(["yan", "bob", None, "dan", "yan"])
-    asked = pl.Series(["ann", "dan", "yan", "bob"])
-    assert hidden.extended(new).codes(asked).tolist() == CREATORS.extended(new).codes(asked).tolist() == [1, 4, 5, 2]
+    words = pl.Series(["ann", "dan", "yan", "bob"])
+    assert hidden.extended(new).codes(words).tolist() == CREATORS.extended(new).codes(words).tolist() == [1, 4, 5, 2]
 
 
 def test_a_forgotten_creator_is_not_found_by_hashing_the_name():
     hidden = Vocabularies(creators=CREATORS).hidden().creators
-    after = hidden.without(["bob", "nobody"])
+    after = hidden.without(["bob", "unknown"])
     assert after.codes(pl.Series(["ann", "bob", "", "cid"])).tolist() == [1, 0, 0, 3]
     assert len(set(hidden.words) - set(after.words)) == 1
     assert after.without(["ann"]).codes(pl.Series(["ann", "cid"])).tolist() == [0, 3]

@@ -1,4 +1,4 @@
-"""Interactions small enough to know what comes next."""
+"""Interactions small enough to predict by hand."""
 
 from itertools import chain
 
@@ -19,12 +19,12 @@ def unseen_scores(tower: CollaborativeEncoder, histories: Interactions) -> np.nd
     return scores
 
 
-def wanderers(people: int = 60, items: int = 12, length: int = 8) -> Interactions:
-    """Everybody walks the items' circle from a place of their own: the next item is certain, if one knows the last."""
-    return of(*([(person * 5 + step) % items for step in range(length)] for person in range(people)), items=items)
+def wanderers(user_count: int = 60, items: int = 12, length: int = 8) -> Interactions:
+    """Each user walks the items' circle from a place of their own: the last item decides the next."""
+    return of(*([(user * 5 + step) % items for step in range(length)] for user in range(user_count)), items=items)
 
 
 def blocks() -> Interactions:
-    """Sixty people who like four of their block's six items, even or odd ones, in an order that tells nothing."""
+    """Sixty users who like four of their block's six items, even or odd ones, in random order."""
     random = np.random.default_rng(3)
-    return of(*((2 * random.permutation(6)[:4] + person % 2).tolist() for person in range(60)), items=12)
+    return of(*((2 * random.permutation(6)[:4] + user % 2).tolist() for user in range(60)), items=12)

@@ -17,8 +17,10 @@ def moved_by(feature):
     features = np.zeros((600, len(FEATURE_NAMES)), np.float32)
     features[:, FEATURE_NAMES.index(feature)] = rng.normal(size=600)
     labels = (features.sum(axis=1) > 0.3).astype(np.int32)
-    cut = LabelledPairs(features, labels, np.arange(30, dtype=np.int32).repeat(20))
-    return train([cut], RerankerConfig(rounds=10, min_leaf_pairs=5, negative_share=1, feature_share=1.0)).reranker
+    pairs_of_week = LabelledPairs(features, labels, np.arange(30, dtype=np.int32).repeat(20))
+    return train(
+        [pairs_of_week], RerankerConfig(rounds=10, min_leaf_pairs=5, negative_share=1, feature_share=1.0)
+    ).reranker
 
 
 def explained(feature, candidates, value=2.0):
@@ -41,13 +43,13 @@ def explained(feature, candidates, value=2.0):
     ],
 )
 def test_the_signal_is_what_moved_the_score(feature, signal):
-    found = explained(feature, pairs((ANN, 1)))
-    assert found.signals.tolist() == [signal]
-    assert found.strengths[0] > 0
-    assert (found.evidence[0] >= 0) == (signal is Signal.SIMILAR)
+    explanation = explained(feature, pairs((ANN, 1)))
+    assert explanation.signals.tolist() == [signal]
+    assert explanation.strengths[0] > 0
+    assert (explanation.evidence[0] >= 0) == (signal is Signal.SIMILAR)
 
 
-def test_who_asks_is_no_reason():
+def test_user_features_are_no_reason():
     assert signal_of("user_saves") is None
     assert signal_of("hours_away") is None
 
@@ -56,41 +58,41 @@ def test_who_asks_is_no_reason():
     ("sources", "signal"), [(0b001, Signal.SIMILAR), (0b110, Signal.FRESH), (0b100, Signal.TRENDING)]
 )
 def test_where_nothing_raised_the_score_the_source_is_the_reason(sources, signal):
-    found = explained("creator_share", pairs((NEWCOMER, 1), sources=sources), value=-2.0)
-    assert found.signals.tolist() == [signal]
-    assert found.strengths.tolist() == [0]
-    assert found.evidence.tolist() == [-1]
+    explanation = explained("creator_share", pairs((NEWCOMER, 1), sources=sources), value=-2.0)
+    assert explanation.signals.tolist() == [signal]
+    assert explanation.strengths.tolist() == [0]
+    assert explanation.evidence.tolist() == [-1]
 
 
 def test_the_evidence_is_the_nearest_liked_item():
-    found = explained("text_nearest", pairs((ANN, 1), (ANN, 4), (HIDER, 0)))
+    explanation = explained("text_nearest", pairs((ANN, 1), (ANN, 4), (HIDER, 0)))
     # both (.6, .8) is nearer to save (0, 1) than to old (1, 0); undated (.8, .6) the other way; hider liked nothing
-    assert found.evidence.tolist() == [2, 0, -1]
-    assert found.similarities.tolist() == pytest.approx([0.8, 0.8, 0])
+    assert explanation.evidence.tolist() == [2, 0, -1]
+    assert explanation.similarities.tolist() == pytest.approx([0.8, 0.8, 0])
 
 
-def test_without_text_the_towers_vectors_tell():
-    # nobody has no title; its vector (2, 1) is nearer to old (1, 0) than to save (0, 2)
-    found = nearest_to(users(), items(), pairs((ANN, 3)))
-    assert found.items.tolist() == [0]
-    assert found.similarities[0] == pytest.approx(2 / 5**0.5)
+def test_without_text_the_towers_vectors_decide():
+    # "unsigned" has no title; its vector (2, 1) is nearer to old (1, 0) than to save (0, 2)
+    nearest = nearest_to(users(), items(), pairs((ANN, 3)))
+    assert nearest.items.tolist() == [0]
+    assert nearest.similarities[0] == pytest.approx(2 / 5**0.5)
 
 
 def test_nearest_is_nearest_among_everything_liked():
-    people, things = random_world(4)
-    everyone = pairs(*[(0, 0)] * 60)
+    many_users, things = random_world(4)
+    template = pairs(*[(0, 0)] * 60)
     for user in range(12):
         mine = Candidates(
-            np.full(60, user, np.int32), np.arange(60, dtype=np.int32), everyone.sources, np.zeros(60, np.float32)
+            np.full(60, user, np.int32), np.arange(60, dtype=np.int32), template.sources, np.zeros(60, np.float32)
         )
-        liked = people.history_items[people.history_offsets[user] : people.history_offsets[user + 1]]
-        found = nearest_to(people, things, mine)
+        liked = many_users.history_items[many_users.history_offsets[user] : many_users.history_offsets[user + 1]]
+        nearest = nearest_to(many_users, things, mine)
         if not len(liked):
-            assert (found.items == -1).all()
+            assert (nearest.items == -1).all()
             continue
         cosines = things.text_vectors @ things.text_vectors[liked].T
         worded = cosines.max(axis=1) > 0
-        assert found.items[worded].tolist() == liked[cosines.argmax(axis=1)][worded].tolist()
+        assert nearest.items[worded].tolist() == liked[cosines.argmax(axis=1)][worded].tolist()
 
 
 def test_the_same_for_one_as_for_all():
@@ -105,5 +107,5 @@ def test_the_same_for_one_as_for_all():
 def test_nothing_to_explain():
     assert len(explained("creator_share", pairs()).signals) == 0
     undressed = replace(items(), text_vectors=np.zeros((5, 2), np.float32), vectors=np.zeros((5, 2), np.float32))
-    found = nearest_to(users(), undressed, pairs((ANN, 1)))
-    assert found.similarities.tolist() == [0]
+    nearest = nearest_to(users(), undressed, pairs((ANN, 1)))
+    assert nearest.similarities.tolist() == [0]

@@ -28,16 +28,16 @@ def union(user_rows, neighbours, fresh=NONE, popular=NONE, hidden=None):
     )
 
 
-def test_a_pair_of_many_sources_is_one_candidate_that_knows_them_all():
-    found = union([NEWCOMER], [[4, 1]], fresh=[3, 1], popular=[1])
-    assert found.item_rows.tolist() == [1, 3, 4]
-    assert found.sources.tolist() == [0b111, 0b010, 0b001]
+def test_a_pair_of_many_sources_is_one_candidate_with_all_its_sources():
+    candidates_ = union([NEWCOMER], [[4, 1]], fresh=[3, 1], popular=[1])
+    assert candidates_.item_rows.tolist() == [1, 3, 4]
+    assert candidates_.sources.tolist() == [0b111, 0b010, 0b001]
     assert SOURCES == ("two_tower", "fresh", "popular")
 
 
 def test_history_is_left_out_whatever_source_brings_it():
-    found = union([ANN, HIDER], [[0, 4], [1, 0]], fresh=[2], popular=[1])
-    assert list(zip(found.user_rows.tolist(), found.item_rows.tolist(), strict=True)) == [
+    candidates_ = union([ANN, HIDER], [[0, 4], [1, 0]], fresh=[2], popular=[1])
+    assert list(zip(candidates_.user_rows.tolist(), candidates_.item_rows.tolist(), strict=True)) == [
         (ANN, 1),
         (ANN, 4),
         (HIDER, 0),
@@ -46,28 +46,30 @@ def test_history_is_left_out_whatever_source_brings_it():
 
 
 def test_scores_are_dots_for_every_source():
-    found = union([ANN], [[4]], fresh=[3])  # ann (1, 2): nobody (2, 1) is 4, undated (1, 1) is 3
-    assert found.retrieval_scores.tolist() == [4, 3]
+    candidates_ = union([ANN], [[4]], fresh=[3])  # ann (1, 2): unsigned (2, 1) is 4, undated (1, 1) is 3
+    assert candidates_.retrieval_scores.tolist() == [4, 3]
 
 
-def test_scores_are_the_same_however_many_pairs_are_held_at_once(monkeypatch):
-    asked, wanted = np.array([ANN, HIDER, ANN, NEWCOMER]), np.array([0, 2, 3, 4])
-    whole = candidates.retrieval_scores(users(), items(), asked, wanted)
+def test_scores_do_not_depend_on_the_size_of_chunks(monkeypatch):
+    user_rows, item_rows = np.array([ANN, HIDER, ANN, NEWCOMER]), np.array([0, 2, 3, 4])
+    whole = candidates.retrieval_scores(users(), items(), user_rows, item_rows)
     monkeypatch.setattr(candidates, "CHUNK_CELLS", 1)
-    assert candidates.retrieval_scores(users(), items(), asked, wanted).tolist() == whole.tolist() == [1, 2, 4, 1]
+    assert (
+        candidates.retrieval_scores(users(), items(), user_rows, item_rows).tolist() == whole.tolist() == [1, 2, 4, 1]
+    )
 
 
 def test_neighbours_that_an_index_lacked_are_no_items():
     assert union([NEWCOMER], [[-1, 2]]).item_rows.tolist() == [2]
 
 
-def test_hidden_for_everyone_or_for_one():
-    everyone = np.array([False, False, False, True, False])
-    assert union([NEWCOMER], [[3, 4]], hidden=everyone).item_rows.tolist() == [4]
-    mine = np.zeros((2, 5), bool)
-    mine[0, 4] = True
-    found = union([NEWCOMER, HIDER], [[4], [4]], hidden=mine)
-    assert found.user_rows.tolist() == [HIDER]
+def test_hidden_for_all_users_or_for_one():
+    of_all = np.array([False, False, False, True, False])
+    assert union([NEWCOMER], [[3, 4]], hidden=of_all).item_rows.tolist() == [4]
+    of_one = np.zeros((2, 5), bool)
+    of_one[0, 4] = True
+    candidates_ = union([NEWCOMER, HIDER], [[4], [4]], hidden=of_one)
+    assert candidates_.user_rows.tolist() == [HIDER]
 
 
 def test_no_users_or_no_sources_give_no_candidates():
@@ -75,7 +77,7 @@ def test_no_users_or_no_sources_give_no_candidates():
     assert len(union([ANN], np.zeros((1, 0))).item_rows) == 0
 
 
-def test_users_stay_in_the_order_they_were_asked_in():
+def test_users_stay_in_the_order_of_the_request():
     assert union([NEWCOMER, ANN], [[1], [1]]).user_rows.tolist() == [NEWCOMER, ANN]
 
 
@@ -84,10 +86,10 @@ def test_fresh_is_newest_first_without_undated_items():
     assert fresh_rows(items(), 99).tolist() == [3, 2, 1, 0]
 
 
-def test_popular_is_most_people_first_without_untouched_items():
+def test_popular_is_most_users_first_without_unseen_items():
     assert popular_rows(items(), 2, 7).tolist() == [2, 3]
     assert popular_rows(items(), 99, 7).tolist() == [2, 3, 1]
-    assert popular_rows(items(), 2, None).tolist() == [2, 0]  # 26 and 4 people have ever touched them
+    assert popular_rows(items(), 2, None).tolist() == [2, 0]  # 26 and 4 users ever interacted with them
 
 
 def test_popular_of_all_windows_is_each_item_once():
@@ -102,5 +104,5 @@ def test_an_unknown_window_names_the_known_ones():
 
 
 def test_taken_keeps_what_belongs_together():
-    found = taken(union([NEWCOMER], [[4, 1]], fresh=[3]), np.array([2, 0]))
-    assert (found.item_rows.tolist(), found.sources.tolist()) == ([4, 1], [1, 1])
+    kept = taken(union([NEWCOMER], [[4, 1]], fresh=[3]), np.array([2, 0]))
+    assert (kept.item_rows.tolist(), kept.sources.tolist()) == ([4, 1], [1, 1])

@@ -60,30 +60,30 @@ def test_sooner_counts_more() -> None:
 
 
 def test_what_a_single_user_did_is_in_no_table() -> None:
-    found = tables(users_with([0, 1], [2, 3], [2, 3]), 4)
-    assert found.after.toarray()[0].tolist() == [0, 0, 0, 0]
-    assert found.together.toarray()[[0, 1]].tolist() == [[0, 0, 0, 0]] * 2
-    assert found.together.toarray()[2, 3] == pytest.approx(2 / 22)
+    counted = tables(users_with([0, 1], [2, 3], [2, 3]), 4)
+    assert counted.after.toarray()[0].tolist() == [0, 0, 0, 0]
+    assert counted.together.toarray()[[0, 1]].tolist() == [[0, 0, 0, 0]] * 2
+    assert counted.together.toarray()[2, 3] == pytest.approx(2 / 22)
 
 
 def test_users_who_opted_out_of_training_are_in_no_table() -> None:
     users = users_with([0, 1], [0, 1], [2, 3], [2, 3])
-    found = tables(users, 4, rows=[2, 3])
-    assert not found.after.toarray()[0].any()
-    assert found.after.toarray()[2, 3] > 0
+    counted = tables(users, 4, rows=[2, 3])
+    assert not counted.after.toarray()[0].any()
+    assert counted.after.toarray()[2, 3] > 0
 
 
 def test_a_hidden_item_follows_nothing() -> None:
-    found = tables(users_with([0, 1], [0, 1], hidden=frozenset({1, 3})), 2)
-    assert not found.after.toarray().any()
-    assert not found.together.toarray().any()
+    counted = tables(users_with([0, 1], [0, 1], hidden=frozenset({1, 3})), 2)
+    assert not counted.after.toarray().any()
+    assert not counted.together.toarray().any()
 
 
 def test_only_the_largest_entries_of_an_item_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MOST_ENTRIES", 1)
-    found = tables(users_with(*[[0, 1]] * 3, *[[0, 2]] * 2), 3)
-    assert np.diff(found.after_offsets).max() == 1
-    assert found.after.toarray()[0].argmax() == 1
+    counted = tables(users_with(*[[0, 1]] * 3, *[[0, 2]] * 2), 3)
+    assert np.diff(counted.after_offsets).max() == 1
+    assert counted.after.toarray()[0].argmax() == 1
 
 
 def test_states_halve_with_later_interactions() -> None:
@@ -94,11 +94,11 @@ def test_states_halve_with_later_interactions() -> None:
 
 def test_what_follows_the_last_item_differs_from_what_follows_earlier_ones() -> None:
     users = users_with(*[[0, 1]] * 30, *[[2, 3]] * 30, [0, 2], [2, 0])
-    found = cooccurrence_features(users, tables(users, 4), pairs_of((60, 1), (60, 3), (61, 1), (61, 3)))
-    last = column(found, "after_last")
+    counted = cooccurrence_features(users, tables(users, 4), pairs_of((60, 1), (60, 3), (61, 1), (61, 3)))
+    last = column(counted, "after_last")
     assert last[1] > 10 * last[0]
     assert last[2] > 10 * last[3]
-    assert column(found, "after_recent_rank").tolist() == [1, 0, 0, 1]
+    assert column(counted, "after_recent_rank").tolist() == [1, 0, 0, 1]
 
 
 def test_items_together_need_no_order() -> None:
@@ -111,19 +111,19 @@ def test_items_together_need_no_order() -> None:
 def test_values_depend_on_the_pair_s_own_user_alone_and_not_on_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(3)
     users = users_with(*[rng.permutation(12)[:6].tolist() for _ in range(20)])
-    found = tables(users, 12)
+    counted = tables(users, 12)
     pairs = [(user, item) for user in (7, 2, 11) for item in range(12)]
-    together = cooccurrence_features(users, found, pairs_of(*pairs))
+    together = cooccurrence_features(users, counted, pairs_of(*pairs))
     monkeypatch.setattr(module, "CHUNK_CELLS", 12)
     for user in (7, 2, 11):
         own = [position for position, (owner, _) in enumerate(pairs) if owner == user]
-        alone = cooccurrence_features(users, found, pairs_of(*[pairs[position] for position in own]))
+        alone = cooccurrence_features(users, counted, pairs_of(*[pairs[position] for position in own]))
         np.testing.assert_allclose(alone, together[own], rtol=1e-6)
 
 
 def test_an_empty_history_and_no_pairs() -> None:
     users = users_with([0, 1], [0, 1], [])
-    found = tables(users, 2)
-    assert cooccurrence_features(users, found, pairs_of((2, 0), (2, 1)))[:, [0, 1, 3, 4]].tolist() == [[0] * 4] * 2
-    assert cooccurrence_features(users, found, pairs_of()).shape == (0, len(COOCCURRENCE_NAMES))
+    counted = tables(users, 2)
+    assert cooccurrence_features(users, counted, pairs_of((2, 0), (2, 1)))[:, [0, 1, 3, 4]].tolist() == [[0] * 4] * 2
+    assert cooccurrence_features(users, counted, pairs_of()).shape == (0, len(COOCCURRENCE_NAMES))
     assert not tables(users, 2, rows=[]).after.nnz

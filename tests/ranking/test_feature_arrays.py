@@ -11,7 +11,7 @@ from ranking.feature_arrays import ids_of, marked
 
 LONG = "x" * 512
 TWINS = ["a", "a\0", "a\0\0", " a", ""]
-"""Ids that fixed-width text cannot tell apart, or that look like nothing."""
+"""Ids that fixed-width text does not separate, or that look like nothing."""
 
 
 def test_ids_are_kept_to_the_last_character() -> None:
@@ -27,12 +27,12 @@ def test_no_ids_and_a_single_one() -> None:
     assert ids_of(pl.Series(["7", "8"])).tolist() == ["7", "8"]
 
 
-def test_marked_tells_twins_apart() -> None:
+def test_marked_separates_twins() -> None:
     assert marked(ids_of(TWINS), {"a\0"}).tolist() == [False, True, False, False, False]
     assert marked(ids_of([]), {"a"}).shape == (0,)
 
 
-def test_rows_of_tells_twins_apart() -> None:
+def test_rows_of_separates_twins() -> None:
     wanted = pl.Series(["a\0\0", "a", "b", "a\0"])
     assert rows_of(wanted, ids_of(TWINS)).to_list() == [2, 0, None, 1]
     assert rows_of(wanted, ids_of([])).to_list() == [None] * 4

@@ -9,7 +9,7 @@ from ranking.feature_names import FEATURE_NAMES, ITEM_FEATURE_NAMES, USER_FEATUR
 from ranking.pair_features import pair_features
 from tests.ranking.worlds import ANN, HIDER, NEWCOMER, NOW, items, pairs, random_world, users
 
-UNDATED, NOBODY, BOTH = 4, 3, 1
+UNDATED, UNSIGNED, BOTH = 4, 3, 1
 
 
 def feature(name, candidates, *, now=NOW):
@@ -29,7 +29,7 @@ def test_names_are_unique_and_stale_ones_left_out():
 
 def test_creator_affinity_is_a_share_of_strength():
     # ann: a click on creator 0 weighs 1, a save on creator 1 weighs 2
-    candidates = pairs((ANN, BOTH), (ANN, UNDATED), (ANN, NOBODY), (HIDER, 0), (NEWCOMER, 0))
+    candidates = pairs((ANN, BOTH), (ANN, UNDATED), (ANN, UNSIGNED), (HIDER, 0), (NEWCOMER, 0))
     assert feature("creator_strength", candidates) == [1, 2, 0, 0, 0]
     assert feature("creator_share", candidates) == pytest.approx([1 / 3, 2 / 3, 0, 0, 0])
     assert feature("creator_interactions", candidates) == [1, 1, 0, 1, 0]
@@ -38,13 +38,13 @@ def test_creator_affinity_is_a_share_of_strength():
 
 
 def test_unknown_creators_are_not_one_creator():
-    touched_nobody = replace(users(), history_items=np.array([3, 2, 1], np.int32))
-    found = pair_features(touched_nobody, items(), pairs((ANN, NOBODY)), NOW)
-    assert found[0, FEATURE_NAMES.index("creator_strength")] == 0
+    unsigned_history = replace(users(), history_items=np.array([3, 2, 1], np.int32))
+    features = pair_features(unsigned_history, items(), pairs((ANN, UNSIGNED)), NOW)
+    assert features[0, FEATURE_NAMES.index("creator_strength")] == 0
 
 
 def test_category_and_language_shares():
-    candidates = pairs((ANN, BOTH), (ANN, UNDATED), (ANN, NOBODY), (NEWCOMER, BOTH))
+    candidates = pairs((ANN, BOTH), (ANN, UNDATED), (ANN, UNSIGNED), (NEWCOMER, BOTH))
     # `both` is in 0, where a third of the strength went, and in 1, where none did
     assert feature("category_share", candidates) == pytest.approx([1 / 6, 0, 0, 0])
     assert feature("language_share", candidates)[:2] == pytest.approx([1 / 3, 1 / 3])
@@ -52,7 +52,7 @@ def test_category_and_language_shares():
 
 
 def test_likeness_to_what_was_read():
-    candidates = pairs((ANN, BOTH), (ANN, NOBODY), (NEWCOMER, BOTH), (HIDER, UNDATED))
+    candidates = pairs((ANN, BOTH), (ANN, UNSIGNED), (NEWCOMER, BOTH), (HIDER, UNDATED))
     length = 5**0.5  # ann's profile is (1, 2): a click at (1, 0), a save at (0, 1)
     assert feature("text_profile", candidates) == pytest.approx([(0.6 + 2 * 0.8) / length, 0, 0, 0])
     # a hidden item is nothing to be near to
@@ -65,13 +65,13 @@ def test_age_pace_and_clock():
     assert feature("age_hours", candidates)[0] == 30
     assert np.isnan(feature("age_hours", candidates)[1])
     assert feature("users_per_hour", candidates)[0] == pytest.approx(3 / 33)
-    assert feature("created_hour", pairs((ANN, NOBODY))) == [6]
-    assert feature("created_weekday", pairs((ANN, NOBODY))) == [1]
+    assert feature("created_hour", pairs((ANN, UNSIGNED))) == [6]
+    assert feature("created_weekday", pairs((ANN, UNSIGNED))) == [1]
     assert feature("age_hours", candidates, now=50)[0] == 40
 
 
 def test_what_is_new_since_the_last_visit():
-    candidates = pairs((ANN, BOTH), (ANN, NOBODY), (NEWCOMER, NOBODY))  # ann was last here at hour 25
+    candidates = pairs((ANN, BOTH), (ANN, UNSIGNED), (NEWCOMER, UNSIGNED))  # ann was last here at hour 25
     assert feature("hours_away", candidates)[:2] == [15, 15]
     assert feature("new_since_last_interaction", candidates) == [0, 1, 0]
     assert feature("age_beyond_away", candidates)[:2] == [15, -5]
@@ -86,7 +86,7 @@ def test_habit_is_how_old_items_are_when_read():
 
 
 def test_ranks_are_among_the_users_own_candidates():
-    candidates = pairs((ANN, BOTH), (ANN, NOBODY), (ANN, UNDATED), (HIDER, BOTH))
+    candidates = pairs((ANN, BOTH), (ANN, UNSIGNED), (ANN, UNDATED), (HIDER, BOTH))
     assert feature("newness_rank", candidates) == [1, 0, 2, 0]
     assert feature("popularity_rank_7d", candidates) == [1, 0, 2, 0]
     assert feature("retrieval_rank", candidates) == [2, 0, 1, 0]
@@ -98,42 +98,42 @@ def test_sources_are_bits():
 
 
 def test_one_user_alone_has_the_features_of_the_batch():
-    people, things = random_world(1)
-    everyone = candidates_of(people, things, np.arange(12))
-    batch = pair_features(people, things, everyone, NOW)
+    many_users, things = random_world(1)
+    all_pairs = candidates_of(many_users, things, np.arange(12))
+    batch = pair_features(many_users, things, all_pairs, NOW)
     for user in range(12):
-        alone = pair_features(people, things, candidates_of(people, things, np.array([user])), NOW)
-        np.testing.assert_allclose(alone, batch[everyone.user_rows == user], rtol=1e-5, atol=1e-6)
+        alone = pair_features(many_users, things, candidates_of(many_users, things, np.array([user])), NOW)
+        np.testing.assert_allclose(alone, batch[all_pairs.user_rows == user], rtol=1e-5, atol=1e-6)
 
 
 def test_the_order_of_pairs_moves_rows_and_nothing_else():
-    people, things = random_world(2)
-    everyone = candidates_of(people, things, np.arange(12))
-    order = np.random.default_rng(0).permutation(len(everyone.user_rows))
-    straight = pair_features(people, things, everyone, NOW)
+    many_users, things = random_world(2)
+    all_pairs = candidates_of(many_users, things, np.arange(12))
+    order = np.random.default_rng(0).permutation(len(all_pairs.user_rows))
+    straight = pair_features(many_users, things, all_pairs, NOW)
     np.testing.assert_allclose(
-        pair_features(people, things, taken(everyone, order), NOW), straight[order], rtol=1e-5, atol=1e-6
+        pair_features(many_users, things, taken(all_pairs, order), NOW), straight[order], rtol=1e-5, atol=1e-6
     )
 
 
-def test_no_pairs_and_nobody_known():
+def test_no_pairs_and_no_known_user():
     assert pair_features(users(), items(), pairs(), NOW).shape == (0, len(FEATURE_NAMES))
     only_newcomer = pair_features(users(), items(), pairs(*everything(3, 5)[10:]), NOW)
     assert only_newcomer.shape == (5, len(FEATURE_NAMES))
 
 
 def test_one_user_is_fast():
-    people, things = random_world(3, people=50, things=2000)
-    asked = candidates_of(people, things, np.array([7]), 500)
-    took = min(timed(lambda: pair_features(people, things, asked, NOW)) for _ in range(5))
+    many_users, things = random_world(3, users=50, things=2000)
+    pairs_of_one = candidates_of(many_users, things, np.array([7]), 500)
+    took = min(timed(lambda: pair_features(many_users, things, pairs_of_one, NOW)) for _ in range(5))
     assert took < 0.05
 
 
-def candidates_of(people, things, user_rows, count=30):
+def candidates_of(many_users, things, user_rows, count=30):
     fresh = np.arange(count, dtype=np.int32)
     nearest = np.tile(np.arange(20, 20 + count // 2, dtype=np.int32), (len(user_rows), 1))
     return union_candidates(
-        people, things, user_rows.astype(np.int32), neighbours=nearest, fresh=fresh, popular=fresh[:5]
+        many_users, things, user_rows.astype(np.int32), neighbours=nearest, fresh=fresh, popular=fresh[:5]
     )
 
 

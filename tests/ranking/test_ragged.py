@@ -26,6 +26,6 @@ def test_sums_are_looked_up_by_key():
 
 
 def test_the_lower_median_of_each_owner():
-    found = medians(np.array([0, 2, 2, 0, 0]), np.array([9, 4, 2, 1, 5.0]), 3)
-    assert found[[0, 2]].tolist() == [5, 2]
-    assert np.isnan(found[1])
+    medians_ = medians(np.array([0, 2, 2, 0, 0]), np.array([9, 4, 2, 1, 5.0]), 3)
+    assert medians_[[0, 2]].tolist() == [5, 2]
+    assert np.isnan(medians_[1])

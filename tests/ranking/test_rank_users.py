@@ -47,14 +47,14 @@ def snapshot(**candidates: int) -> RankingSnapshot:
     return RankingSnapshot(users(), items(), ExactItems(items().vectors), config, NOW)
 
 
-def listed(found, user_row: int) -> list[int]:
-    pairs = found.slates.pairs
-    return found.candidates.item_rows[pairs][found.candidates.user_rows[pairs] == user_row].tolist()
+def listed(ranked, user_row: int) -> list[int]:
+    pairs = ranked.slates.pairs
+    return ranked.candidates.item_rows[pairs][ranked.candidates.user_rows[pairs] == user_row].tolist()
 
 
 def test_the_nearest_unseen_items_come_best_first() -> None:
-    found = rank_users(snapshot(fresh=0, popular=0, popular_ever=0), ByRetrieval(), np.array([ANN], np.int32), 9)
-    assert listed(found, ANN) == [3, 4, 1]  # 4, 3 and 2 by inner product; ann has seen 0 and 2
+    ranked = rank_users(snapshot(fresh=0, popular=0, popular_ever=0), ByRetrieval(), np.array([ANN], np.int32), 9)
+    assert listed(ranked, ANN) == [3, 4, 1]  # 4, 3 and 2 by inner product; ann has seen 0 and 2
 
 
 def test_excluded_items_are_in_no_list_and_may_differ_by_user() -> None:
@@ -62,15 +62,15 @@ def test_excluded_items_are_in_no_list_and_may_differ_by_user() -> None:
     for_all = np.array([False, False, False, True, False])
     assert 3 not in rank_users(snapshot(), ByRetrieval(), rows, 9, excluded=for_all).candidates.item_rows
     only_ann = np.stack([for_all, np.zeros(5, bool)])
-    found = rank_users(snapshot(), ByRetrieval(), rows, 9, excluded=only_ann)
-    assert 3 not in listed(found, ANN)
-    assert 3 in listed(found, NEWCOMER)
+    ranked = rank_users(snapshot(), ByRetrieval(), rows, 9, excluded=only_ann)
+    assert 3 not in listed(ranked, ANN)
+    assert 3 in listed(ranked, NEWCOMER)
 
 
-def test_as_many_unseen_neighbours_as_asked_for_whatever_the_history() -> None:
+def test_as_many_unseen_neighbours_as_requested_whatever_the_history() -> None:
     two = snapshot(neighbours=2, fresh=0, popular=0, popular_ever=0)
-    found = rank_users(two, ByRetrieval(), np.arange(3, dtype=np.int32), 9)
-    assert [len(listed(found, row)) for row in (ANN, HIDER, NEWCOMER)] == [2, 2, 2]
+    ranked = rank_users(two, ByRetrieval(), np.arange(3, dtype=np.int32), 9)
+    assert [len(listed(ranked, row)) for row in (ANN, HIDER, NEWCOMER)] == [2, 2, 2]
 
 
 def test_a_longer_slate_begins_with_the_shorter_one() -> None:
@@ -82,9 +82,9 @@ def test_a_longer_slate_begins_with_the_shorter_one() -> None:
 
 @pytest.mark.parametrize("seed", range(3))
 def test_a_user_s_list_does_not_depend_on_other_users(seed: int) -> None:
-    people, things = random_world(seed)
+    many_users, things = random_world(seed)
     config = RankingConfig(candidates=CandidateConfig(neighbours=9, fresh=5, popular=5), slate=PLAIN)
-    world = RankingSnapshot(people, things, ExactItems(things.vectors), config, NOW)
+    world = RankingSnapshot(many_users, things, ExactItems(things.vectors), config, NOW)
     together = rank_users(world, ByRetrieval(), np.arange(12, dtype=np.int32), 6)
     for row in range(12):
         alone = rank_users(world, ByRetrieval(), np.array([row], np.int32), 6)
@@ -92,8 +92,8 @@ def test_a_user_s_list_does_not_depend_on_other_users(seed: int) -> None:
 
 
 def test_no_users_have_no_lists() -> None:
-    found = rank_users(snapshot(), ByRetrieval(), np.zeros(0, np.int32), 5)
-    assert len(found.scores) == len(found.slates.pairs) == 0
+    ranked = rank_users(snapshot(), ByRetrieval(), np.zeros(0, np.int32), 5)
+    assert len(ranked.scores) == len(ranked.slates.pairs) == 0
 
 
 def test_a_candidate_of_several_sources_is_named_by_the_first() -> None:

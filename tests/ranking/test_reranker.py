@@ -8,59 +8,63 @@ from ranking import reranker
 from ranking.feature_names import FEATURE_NAMES
 from ranking.reranker import LabelledPairs, Reranker, RerankerConfig, train
 
-TELLING = FEATURE_NAMES.index("creator_share")
+LABEL_FEATURE = FEATURE_NAMES.index("creator_share")
 CONFIG = RerankerConfig(rounds=20, models=2, negative_share=1, min_leaf_pairs=5)
 
 
-def cut(seed, people=30, each=20):
+def label_week(seed, user_count=30, each=20):
     """Labels follow one feature alone: the best of each user is saved, the next clicked."""
     rng = np.random.default_rng(seed)
-    features = rng.normal(size=(people * each, len(FEATURE_NAMES))).astype(np.float32)
-    order = np.argsort(np.argsort(-features[:, TELLING].reshape(people, each), axis=1), axis=1).ravel()
+    features = rng.normal(size=(user_count * each, len(FEATURE_NAMES))).astype(np.float32)
+    order = np.argsort(np.argsort(-features[:, LABEL_FEATURE].reshape(user_count, each), axis=1), axis=1).ravel()
     labels = np.where(order == 0, 2, np.where(order == 1, 1, 0)).astype(np.int32)
-    return LabelledPairs(features, labels, np.arange(people, dtype=np.int32).repeat(each))
+    return LabelledPairs(features, labels, np.arange(user_count, dtype=np.int32).repeat(each))
 
 
 @pytest.fixture(scope="module")
 def trained():
-    return train([cut(1), cut(2), cut(3)], CONFIG)
+    return train([label_week(1), label_week(2), label_week(3)], CONFIG)
 
 
-def test_it_finds_what_tells(trained):
+def test_the_feature_that_makes_the_labels_is_the_most_important(trained):
     importances = trained.reranker.importances()
     assert next(iter(importances)) == "creator_share"
     assert sum(importances.values()) == pytest.approx(1)
-    asked = cut(9)
-    scores = trained.reranker.score(asked.features).reshape(-1, 20)
-    found = np.take_along_axis(asked.labels.reshape(-1, 20), scores.argsort(axis=1)[:, -3:], axis=1)
-    assert found.max(axis=1).mean() > 1.8
+    unseen = label_week(9)
+    scores = trained.reranker.score(unseen.features).reshape(-1, 20)
+    top_labels = np.take_along_axis(unseen.labels.reshape(-1, 20), scores.argsort(axis=1)[:, -3:], axis=1)
+    assert top_labels.max(axis=1).mean() > 1.8
 
 
-def test_the_curve_tells_every_round_and_rises(trained):
+def test_the_curve_has_every_round_and_rises(trained):
     assert len(trained.curve) == CONFIG.rounds
     assert trained.reranker.rounds == CONFIG.models * CONFIG.rounds
     assert trained.curve[-1] > trained.curve[0]
 
 
-def test_a_share_of_the_candidates_without_label_teaches_and_every_label_does(monkeypatch):
-    taught = []
+def test_training_uses_every_label_and_a_share_of_the_other_candidates(monkeypatch):
+    trained_on = []
     whole = reranker._dataset
-    monkeypatch.setattr(reranker, "_dataset", lambda cuts, *how: taught.extend(cuts) or whole(cuts, *how))
-    train([cut(1), cut(2)], CONFIG.model_copy(update={"negative_share": 0.25}))
-    labels = np.concatenate([pairs.labels for pairs in taught])
+    monkeypatch.setattr(reranker, "_dataset", lambda weeks, *how: trained_on.extend(weeks) or whole(weeks, *how))
+    train([label_week(1), label_week(2)], CONFIG.model_copy(update={"negative_share": 0.25}))
+    labels = np.concatenate([pairs.labels for pairs in trained_on])
     assert [(labels == gain).sum() for gain in (2, 1)] == [120, 120]  # 60 for each of two models
     assert (labels == 0).sum() == pytest.approx(2 * 60 * 18 / 4, rel=0.2)
 
 
 def test_the_same_seed_gives_the_same_model(trained):
-    again = train([cut(1), cut(2), cut(3)], CONFIG)
-    assert again.reranker.score(cut(4).features).tolist() == trained.reranker.score(cut(4).features).tolist()
+    again = train([label_week(1), label_week(2), label_week(3)], CONFIG)
+    assert (
+        again.reranker.score(label_week(4).features).tolist() == trained.reranker.score(label_week(4).features).tolist()
+    )
 
 
 def test_the_score_is_the_mean_of_models_of_different_seeds(trained):
-    features = cut(7).features
+    features = label_week(7).features
     alone = [
-        train([cut(1), cut(2), cut(3)], CONFIG.model_copy(update={"models": 1, "seed": seed})).reranker.score(features)
+        train(
+            [label_week(1), label_week(2), label_week(3)], CONFIG.model_copy(update={"models": 1, "seed": seed})
+        ).reranker.score(features)
         for seed in (7, 8)
     ]
     assert alone[0].tolist() != alone[1].tolist()
@@ -68,7 +72,7 @@ def test_the_score_is_the_mean_of_models_of_different_seeds(trained):
 
 
 def test_contributions_add_up_to_the_score(trained):
-    features = cut(5).features[:40]
+    features = label_week(5).features[:40]
     rest = trained.reranker.score(features) - trained.reranker.contributions(features).sum(axis=1)
     np.testing.assert_allclose(rest, rest[0], atol=1e-5)
 
@@ -76,7 +80,7 @@ def test_contributions_add_up_to_the_score(trained):
 def test_what_is_saved_scores_alike(trained, tmp_path):
     trained.reranker.save(tmp_path / "ranker.txt")
     loaded = Reranker.load(tmp_path / "ranker.txt")
-    assert loaded.score(cut(6).features).tolist() == trained.reranker.score(cut(6).features).tolist()
+    assert loaded.score(label_week(6).features).tolist() == trained.reranker.score(label_week(6).features).tolist()
     assert loaded.importances() == trained.reranker.importances()
     assert (tmp_path / "ranker.txt").read_text().count("tree\nversion=") == CONFIG.models
 
@@ -87,7 +91,7 @@ def test_retrievals_own_score_counts_beside_the_trees(trained, tmp_path):
     head, _, trees = path.read_text().partition("\n")
     assert json.loads(head)["weight"] == CONFIG.retrieval_weight
     path.write_text('{"weight": 0, "mean": 0}\n' + trees)
-    features = cut(8).features
+    features = label_week(8).features
     own = CONFIG.retrieval_weight * features[:, FEATURE_NAMES.index("retrieval_score")]
     np.testing.assert_allclose(trained.reranker.score(features) - Reranker.load(path).score(features), own, atol=1e-5)
 
@@ -110,13 +114,14 @@ def test_other_features_are_refused_by_name(trained, tmp_path):
 
 
 def test_more_features_than_a_server_computes_are_used_and_then_refused_by_it(tmp_path):
-    telling = [
-        LabelledPairs(np.c_[each.features, each.labels], each.labels, each.user_rows) for each in (cut(1), cut(2))
+    with_labels = [
+        LabelledPairs(np.c_[each.features, each.labels], each.labels, each.user_rows)
+        for each in (label_week(1), label_week(2))
     ]
-    more = train(telling, CONFIG, (*FEATURE_NAMES, "told")).reranker
-    assert next(iter(more.importances())) == "told"
+    more = train(with_labels, CONFIG, (*FEATURE_NAMES, "answer")).reranker
+    assert next(iter(more.importances())) == "answer"
     more.save(tmp_path / "ranker.txt")
-    with pytest.raises(ReleaseCorrupt, match=r"lacks none, and knows \['told'\]"):
+    with pytest.raises(ReleaseCorrupt, match=r"lacks none, and knows \['answer'\]"):
         Reranker.load(tmp_path / "ranker.txt")
 
 
@@ -129,7 +134,7 @@ def test_a_file_that_is_no_model_is_refused(tmp_path, text):
 
 
 def test_without_labels_there_is_nothing_to_learn():
-    full = cut(1)
+    full = label_week(1)
     nothing = LabelledPairs(full.features, np.zeros_like(full.labels), full.user_rows)
     with pytest.raises(UntrainableInput, match="none of 2 label cuts has a user with a label"):
         train([nothing, nothing], CONFIG)

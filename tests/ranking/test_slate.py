@@ -13,8 +13,8 @@ FREE = SlateConfig(per_creator=0)
 
 def shown(scores, config, *, k=5, item_rows=(0, 1, 2, 3, 4), things=None):
     candidates = pairs(*[(0, row) for row in item_rows])
-    found = slates(things or items(), candidates, np.array(scores, np.float32), config, k=k)
-    return candidates.item_rows[found.pairs].tolist(), found.relaxed.tolist()
+    slates_ = slates(things or items(), candidates, np.array(scores, np.float32), config, k=k)
+    return candidates.item_rows[slates_.pairs].tolist(), slates_.relaxed.tolist()
 
 
 def test_without_limits_and_diversity_it_is_the_plain_ranking():
@@ -28,22 +28,25 @@ def test_fewer_candidates_than_places_give_a_shorter_slate():
 
 
 def test_one_of_a_creator_in_two_neighbouring_places():
-    # creators 0, 0, 1, -1, 1; by score: old, both, save, nobody, undated
+    # creators 0, 0, 1, -1, 1; by score: old, both, save, unsigned, undated
     assert shown([5, 4, 3, 2, 1], SlateConfig(window=2, per_creator=1))[0] == [0, 2, 1, 3, 4]
 
 
 def test_an_unknown_creator_is_no_creator():
-    nobody = replace(items(), creator=np.full(5, -1, np.int32))
-    assert shown([5, 4, 3, 2, 1], SlateConfig(window=5, per_creator=1), things=nobody) == ([0, 1, 2, 3, 4], [False] * 5)
+    unsigned = replace(items(), creator=np.full(5, -1, np.int32))
+    assert shown([5, 4, 3, 2, 1], SlateConfig(window=5, per_creator=1), things=unsigned) == (
+        [0, 1, 2, 3, 4],
+        [False] * 5,
+    )
 
 
 def test_every_category_of_an_item_counts():
-    # categories: old 0; both 0 and 1; save none; nobody 1; undated 1
+    # categories: old 0; both 0 and 1; save none; unsigned 1; undated 1
     assert shown([5, 4, 3, 2, 1], SlateConfig(window=2, per_creator=0, per_category=1))[0] == [0, 2, 1, 3, 4]
     assert shown([5, 4, 3, 2, 1], SlateConfig(window=2, per_creator=0, per_category=1))[1] == [*[False] * 3, True, True]
 
 
-def test_limits_that_cannot_be_kept_are_relaxed_and_say_so():
+def test_limits_that_cannot_be_kept_are_relaxed_and_flagged():
     one_creator = replace(items(), creator=np.zeros(5, np.int32))
     rows, relaxed = shown([5, 4, 3, 2, 1], SlateConfig(window=3, per_creator=1), things=one_creator)
     assert rows == [0, 1, 2, 3, 4]
@@ -70,8 +73,8 @@ def test_more_diversity_is_less_alike():
     unit = things.vectors / np.linalg.norm(things.vectors, axis=1, keepdims=True)
 
     def alike(diversity):
-        found = slates(things, candidates, scores, SlateConfig(per_creator=0, diversity=diversity), k=10)
-        chosen = unit[candidates.item_rows[found.pairs]]
+        slates_ = slates(things, candidates, scores, SlateConfig(per_creator=0, diversity=diversity), k=10)
+        chosen = unit[candidates.item_rows[slates_.pairs]]
         return (chosen @ chosen.T).mean()
 
     assert alike(0.0) > alike(0.3) > alike(0.9)
@@ -91,14 +94,14 @@ def test_limits_hold_in_every_window_that_was_not_relaxed(seed, window, per_crea
     candidates = replace(
         candidates, item_rows=np.concatenate([rng.choice(30, size, replace=False) for size in sizes]).astype(np.int32)
     )
-    found = slates(things, candidates, rng.normal(size=sizes.sum()).astype(np.float32), config, k=k)
+    slates_ = slates(things, candidates, rng.normal(size=sizes.sum()).astype(np.float32), config, k=k)
     for user, size in enumerate(sizes):
-        mine = candidates.user_rows[found.pairs] == user
+        mine = candidates.user_rows[slates_.pairs] == user
         assert mine.sum() == min(k, size)
-        rows = candidates.item_rows[found.pairs[mine]]
+        rows = candidates.item_rows[slates_.pairs[mine]]
         assert len(set(rows.tolist())) == len(rows)
-        assert found.places[mine].tolist() == list(range(len(rows)))
-        for place in np.flatnonzero(~found.relaxed[mine]):
+        assert slates_.places[mine].tolist() == list(range(len(rows)))
+        for place in np.flatnonzero(~slates_.relaxed[mine]):
             recent = rows[max(0, place - window + 1) : place + 1]
             assert_within(recent, rows[place], things, config)
 
@@ -122,22 +125,22 @@ def test_users_do_not_see_each_other(seed):
     scores = np.random.default_rng(seed).normal(size=20).astype(np.float32)
     both = replace(pairs(*[(row // 10, 0) for row in range(20)]), item_rows=np.arange(20, dtype=np.int32))
     config = SlateConfig(window=4, per_creator=1, per_category=2, diversity=0.4)
-    found = slates(things, both, scores, config, k=6)
+    slates_ = slates(things, both, scores, config, k=6)
     half = replace(pairs(*[(1, 0)] * 10), item_rows=np.arange(10, 20, dtype=np.int32))
     alone = slates(things, half, scores[10:], config, k=6)
-    assert (found.pairs[both.user_rows[found.pairs] == 1] - 10).tolist() == alone.pairs.tolist()
+    assert (slates_.pairs[both.user_rows[slates_.pairs] == 1] - 10).tolist() == alone.pairs.tolist()
 
 
 def test_a_matrix_has_a_row_for_each_user_and_ends_with_empty_places():
     candidates = pairs((0, 2), (0, 4), (2, 1))
-    found = slates(items(), candidates, np.array([1, 2, 3], np.float32), FREE, k=2)
+    slates_ = slates(items(), candidates, np.array([1, 2, 3], np.float32), FREE, k=2)
     user_rows = np.array([2, -1, 0, 5], np.int32)  # the second has no row, the last has no candidates
-    assert found.matrix(candidates, user_rows, 2).tolist() == [[2, -1], [-1, -1], [1, 0], [-1, -1]]
-    assert found.matrix(candidates, user_rows, 3)[:, 2].tolist() == [-1] * 4
+    assert slates_.matrix(candidates, user_rows, 2).tolist() == [[2, -1], [-1, -1], [1, 0], [-1, -1]]
+    assert slates_.matrix(candidates, user_rows, 3)[:, 2].tolist() == [-1] * 4
 
 
 def test_a_matrix_of_no_candidates_is_empty():
     candidates = pairs()
-    found = slates(items(), candidates, np.zeros(0, np.float32), FREE, k=2)
-    assert found.matrix(candidates, np.array([0, -1], np.int32), 2).tolist() == [[-1, -1], [-1, -1]]
-    assert found.matrix(candidates, np.zeros(0, np.int32), 2).shape == (0, 2)
+    slates_ = slates(items(), candidates, np.zeros(0, np.float32), FREE, k=2)
+    assert slates_.matrix(candidates, np.array([0, -1], np.int32), 2).tolist() == [[-1, -1], [-1, -1]]
+    assert slates_.matrix(candidates, np.zeros(0, np.int32), 2).shape == (0, 2)

@@ -1,4 +1,4 @@
-"""Three people and five items, small enough to compute by hand; and larger worlds at random."""
+"""Three users and five items, small enough to compute by hand; and larger worlds at random."""
 
 import numpy as np
 
@@ -6,7 +6,7 @@ from ranking.feature_arrays import Candidates, Items, Users, ids_of
 from ranking.feature_names import ITEM_FEATURE_NAMES, USER_FEATURE_NAMES
 
 NOW = 40.0
-"""Hours since 1970 at which everyone asks."""
+"""The time of each request, in hours since 1970."""
 ANN, HIDER, NEWCOMER = 0, 1, 2
 
 
@@ -17,7 +17,7 @@ def items() -> Items:
     features[:, ITEM_FEATURE_NAMES.index("users_7d")] = [0, 3, 5, 4, 0]
     features[:, ITEM_FEATURE_NAMES.index("creator_items")] = [1, 1, 1, 0, 1]
     return Items(
-        ids=ids_of(["old", "both", "save", "nobody", "undated"]),
+        ids=ids_of(["old", "both", "save", "unsigned", "undated"]),
         creator=np.array([0, 0, 1, -1, 1], np.int32),
         language=np.array([0, 0, 1, -1, 0], np.int32),
         category_offsets=np.array([0, 1, 3, 3, 4, 5]),
@@ -49,18 +49,18 @@ def pairs(*wanted: tuple[int, int], sources: int = 1) -> Candidates:
     return Candidates(user_rows, item_rows, np.full(len(user_rows), sources, np.uint8), scores)
 
 
-def random_world(seed: int, *, people: int = 12, things: int = 60) -> tuple[Users, Items]:
+def random_world(seed: int, *, user_count: int = 12, things: int = 60) -> tuple[Users, Items]:
     rng = np.random.default_rng(seed)
-    lengths = rng.integers(0, 8, people)
+    lengths = rng.integers(0, 8, user_count)
     history = np.concatenate([rng.choice(things, size, replace=False) for size in lengths] or [np.zeros(0)])
     categories = rng.integers(0, 3, things)
     text = rng.normal(size=(things, 6)).astype(np.float32)
     return (
         Users(
-            ids=ids_of([f"u{row}" for row in range(people)]),
-            region=np.zeros(people, np.int32),
-            vectors=rng.normal(size=(people, 4)).astype(np.float32),
-            features=rng.normal(size=(people, len(USER_FEATURE_NAMES))).astype(np.float32),
+            ids=ids_of([f"u{row}" for row in range(user_count)]),
+            region=np.zeros(user_count, np.int32),
+            vectors=rng.normal(size=(user_count, 4)).astype(np.float32),
+            features=rng.normal(size=(user_count, len(USER_FEATURE_NAMES))).astype(np.float32),
             history_offsets=np.concatenate([[0], np.cumsum(lengths)]),
             history_items=history.astype(np.int32),
             history_saves=rng.random(len(history)).astype(np.float32),
