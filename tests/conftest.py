@@ -1,4 +1,4 @@
-"""Fixtures that more than one room uses."""
+"""Fixtures that several packages use."""
 
 import atexit
 import os
@@ -69,9 +69,9 @@ def crossed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     home = home.parent if "PYTEST_XDIST_WORKER" in os.environ else home
     lake = home / "crossed" / "lake"
     with FileLock(home / "crossed.lock"):  # the first process that needs it runs the night, the others wait
-        if not (lake / "said.txt").exists():
-            tiny.land(lake)
+        if not (lake / "printed.txt").exists():
+            tiny.ingest(lake)
             night = tiny.tastefeed("nightly", "--lake", lake, "--as-of", tiny.day(), **tiny.covered())
             assert night.returncode == 0, night.stdout[-3000:] + night.stderr[-3000:]
-            (lake / "said.txt").write_text(night.stdout)
+            (lake / "printed.txt").write_text(night.stdout)
     return lake

@@ -1,4 +1,4 @@
-"""A lake that a night crosses in seconds: forty people, sixty items, nine weeks, and tastes that can be learned."""
+"""A lake that a night crosses in seconds: forty users, sixty items, nine weeks, and tastes that can be learned."""
 
 import io
 import os
@@ -20,7 +20,7 @@ from pipeline.ingestion import ImportRequest, import_files
 START = datetime(2017, 1, 1, tzinfo=UTC)
 DAYS = 63
 LAST_DAY = (START + timedelta(days=DAYS)).date()
-PEOPLE, ITEMS = 40, 60
+USERS, ITEMS = 40, 60
 LANGUAGES = ("en", "pt")
 MADE_BY = {40: "person-08-zq", 41: "person-03-zq", 56: "person-08-zq", 57: "person-03-zq"}
 """Items whose creator is also a user."""
@@ -42,7 +42,7 @@ UNCOVERED = ("COV_", "COVERAGE_")
 
 def items() -> pl.DataFrame:
     """A new item a day; even ones are English and by `ann`, odd ones Portuguese and by `bob`, but for those that two of
-    the people made."""
+    the users made."""
     rows = range(ITEMS)
     return pl.DataFrame(
         {
@@ -59,7 +59,7 @@ def items() -> pl.DataFrame:
 
 def users() -> pl.DataFrame:
     """Half of them in SP, half in TX."""
-    return pl.DataFrame({"user_id": [name(row) for row in range(PEOPLE)], "region": ["SP", "TX"] * (PEOPLE // 2)})
+    return pl.DataFrame({"user_id": [name(row) for row in range(USERS)], "region": ["SP", "TX"] * (USERS // 2)})
 
 
 def name(row: int) -> str:
@@ -68,25 +68,25 @@ def name(row: int) -> str:
 
 
 def events(seed: int = 7) -> pl.DataFrame:
-    """On most days everyone opens a session and takes up a young item of their own language, sometimes saving it."""
+    """On most days each user opens a session and clicks a young item of their own language, sometimes saving it."""
     random_ = random.Random(seed)
     rows = []
     for day in range(1, DAYS):
-        for person in range(PEOPLE):
+        for user in range(USERS):
             if random_.random() < 0.5:
                 continue
-            young = [row for row in range(max(0, day - 6), min(day, ITEMS)) if row % 2 == person % 2]
+            young = [row for row in range(max(0, day - 6), min(day, ITEMS)) if row % 2 == user % 2]
             if not young:
                 continue
             at = START + timedelta(days=day, seconds=random_.randrange(80_000))
             item = f"item-{random_.choice(young):02}"
-            rows.append((name(person), item, "click", at))
+            rows.append((name(user), item, "click", at))
             if random_.random() < 0.3:
-                rows.append((name(person), item, "save", at + timedelta(minutes=2)))
+                rows.append((name(user), item, "save", at + timedelta(minutes=2)))
     return pl.DataFrame(rows, schema=["user_id", "item_id", "action", "timestamp"], orient="row")
 
 
-def land(lake: Path, extra: pl.DataFrame | None = None) -> None:
+def ingest(lake: Path, extra: pl.DataFrame | None = None) -> None:
     """Import the tables into a lake."""
     folder = lake.parent / f"{lake.name}-files"
     folder.mkdir(parents=True, exist_ok=True)
@@ -115,7 +115,7 @@ def covered() -> dict[str, str]:
 
 
 def tastefeed(*arguments: object, **settings: str) -> subprocess.CompletedProcess[str]:
-    """Run the command line as people do."""
+    """Run the command line in a process of its own."""
     return subprocess.run(command(*arguments), env=environment(**settings), capture_output=True, text=True, check=False)
 
 
@@ -123,17 +123,17 @@ def tastefeed_here(*arguments: object, **settings: str) -> subprocess.CompletedP
     """Run the command line in this process, which has imported already what a new one takes seconds to import, and has
     a JVM. Airflow keeps the home of its import, so all nights of this process share one."""
     settings = {"TASTEFEED_AIRFLOW_HOME": os.environ["AIRFLOW_HOME"]} | settings
-    said, complained = io.StringIO(), io.StringIO()
+    printed, complained = io.StringIO(), io.StringIO()
     with ExitStack() as around:
         around.enter_context(patch.dict(os.environ, environment(**settings), clear=True))
         around.enter_context(patch.object(sys, "argv", command(*arguments)))
-        around.enter_context(redirect_stdout(said))
+        around.enter_context(redirect_stdout(printed))
         around.enter_context(redirect_stderr(complained))
         around.enter_context(warnings.catch_warnings(action="ignore"))  # a process of its own shows none of them
         ended = around.enter_context(pytest.raises(SystemExit))
         main()
     status = ended.value.code or 0
-    return subprocess.CompletedProcess(command(*arguments), status, said.getvalue(), complained.getvalue())
+    return subprocess.CompletedProcess(command(*arguments), status, printed.getvalue(), complained.getvalue())
 
 
 def command(*arguments: object) -> list[str]:

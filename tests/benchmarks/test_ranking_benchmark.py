@@ -29,15 +29,15 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def found_in(run: Path) -> dict:
+def metrics_of(run: Path) -> dict:
     return json.loads((run / "out" / "metrics.json").read_text())
 
 
 def test_the_re_ranker_beats_retrieval_where_fashion_matters(run: Path) -> None:
-    lists = found_in(run)
+    metrics = metrics_of(run)
     for peer in ("two_tower", "most_popular", "item_knn"):
-        assert lists["gains"][peer]["ndcg_at_10"]["low"] > 0
-    figures = {name: method["figures"]["ndcg_at_10"] for name, method in lists["methods"].items()}
+        assert metrics["gains"][peer]["ndcg_at_10"]["low"] > 0
+    figures = {name: method["figures"]["ndcg_at_10"] for name, method in metrics["methods"].items()}
     assert figures["night"] > 1.1 * figures["two_tower"]
     assert figures["final"] > 1.1 * figures["two_tower"]
 

@@ -57,23 +57,23 @@ def kinds() -> dict[str, str]:
     dag, scheduler_dag = parsed()
     timetable = scheduler_dag.timetable
     since = TimeRestriction(earliest=instance(datetime(2017, 2, 27, tzinfo=UTC)), latest=None, catchup=True)
-    found, last = {"timetable": type(timetable).__name__}, None
+    dates, last = {"timetable": type(timetable).__name__}, None
     for _ in range(3):
         info = timetable.next_dagrun_info(last_automated_data_interval=last, restriction=since)
         last = info.data_interval
         run = create(scheduler_dag, DagRunType.SCHEDULED, info.logical_date, info.data_interval, info.run_after)
-        found[f"scheduled after {info.run_after:%Y-%m-%d}"] = as_of(dag, run)
+        dates[f"scheduled after {info.run_after:%Y-%m-%d}"] = as_of(dag, run)
     info = timetable.next_dagrun_info(last_automated_data_interval=last, restriction=since)
     backfill = create(scheduler_dag, DagRunType.BACKFILL_JOB, info.logical_date, info.data_interval, datetime.now(UTC))
-    found |= {"backfill": as_of(dag, backfill), "backfill runs after": f"{info.run_after:%Y-%m-%d}"}
+    dates |= {"backfill": as_of(dag, backfill), "backfill runs after": f"{info.run_after:%Y-%m-%d}"}
     for name, logical in (("midnight", DAY), ("noon", NOON)):
         interval = timetable.infer_manual_data_interval(run_after=instance(logical))
-        found[f"manual of {name}"] = as_of(dag, create(scheduler_dag, DagRunType.MANUAL, logical, interval, logical))
-    found["manual without a date"] = as_of(dag, create(scheduler_dag, DagRunType.MANUAL, None, None, NOON))
-    found["asset"] = as_of(dag, create(scheduler_dag, DagRunType.ASSET_TRIGGERED, None, None, NOON))
+        dates[f"manual of {name}"] = as_of(dag, create(scheduler_dag, DagRunType.MANUAL, logical, interval, logical))
+    dates["manual without a date"] = as_of(dag, create(scheduler_dag, DagRunType.MANUAL, None, None, NOON))
+    dates["asset"] = as_of(dag, create(scheduler_dag, DagRunType.ASSET_TRIGGERED, None, None, NOON))
     tested = dag.test(logical_date=TESTED, mark_success_pattern=".*")
-    found["dag.test"] = as_of(dag, tested)
-    return found
+    dates["dag.test"] = as_of(dag, tested)
+    return dates
 
 
 upgradedb()

@@ -56,11 +56,11 @@ def bag(tmp_path_factory: pytest.TempPathFactory) -> dict:
         "DAGS": str(ROOT / "dags"),
         "PYTHONPATH": str(ROOT),
     }
-    found = subprocess.run(
+    done = subprocess.run(
         [sys.executable, "-c", BAG], env=environment, capture_output=True, text=True, check=False, cwd=home
     )
-    line = next((line for line in found.stdout.splitlines() if line.startswith("BAG ")), None)
-    assert line, found.stderr[-2000:]
+    line = next((line for line in done.stdout.splitlines() if line.startswith("BAG ")), None)
+    assert line, done.stderr[-2000:]
     return json.loads(line.removeprefix("BAG "))
 
 
@@ -116,9 +116,9 @@ def days(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
         "PYTHONPATH": str(ROOT),
     }
     command = [sys.executable, str(Path(__file__).with_name("kinds_of_run.py")), str(ROOT / "dags")]
-    found = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, cwd=home)
-    line = next((line for line in found.stdout.splitlines() if line.startswith("KINDS ")), None)
-    assert line, found.stderr[-2000:]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, cwd=home)
+    line = next((line for line in done.stdout.splitlines() if line.startswith("KINDS ")), None)
+    assert line, done.stderr[-2000:]
     return {"setting": request.param, **json.loads(line.removeprefix("KINDS "))}
 
 

@@ -26,7 +26,7 @@ def days(*counts: int, start: date = MONDAY) -> dict[date, int]:
     return {start + timedelta(days=day): count for day, count in enumerate(counts) if count}
 
 
-def land(lake: Path, counts: dict[date, int], name: str = "events") -> Lake:
+def lake_of(lake: Path, counts: dict[date, int], name: str = "events") -> Lake:
     """So many clicks at noon of each day."""
     instants = [
         datetime(day.year, day.month, day.day, tzinfo=UTC) + timedelta(hours=1, seconds=n)
@@ -46,12 +46,17 @@ def settings(lake: Lake, **changes: object) -> Settings:
 
 
 def test_one_event_of_a_wrong_year_is_an_outlier() -> None:
-    found = outlier_of(days(*[12] * 30) | {TODAY: 1}, 7)
-    assert found is not None
-    assert (found.day, found.events, found.typical_events, found.typical_day) == (TODAY, 1, 12, date(2024, 4, 30))
-    assert f"{TODAY}, is an outlier: 1 events against 12 on a typical day" in found.message()
-    assert "--as-of 2024-05-01" in found.message()
-    assert f"--as-of {TODAY + timedelta(days=1)}" in found.message()
+    outlier = outlier_of(days(*[12] * 30) | {TODAY: 1}, 7)
+    assert outlier is not None
+    assert (outlier.day, outlier.events, outlier.typical_events, outlier.typical_day) == (
+        TODAY,
+        1,
+        12,
+        date(2024, 4, 30),
+    )
+    assert f"{TODAY}, is an outlier: 1 events against 12 on a typical day" in outlier.message()
+    assert "--as-of 2024-05-01" in outlier.message()
+    assert f"--as-of {TODAY + timedelta(days=1)}" in outlier.message()
 
 
 @pytest.mark.parametrize(
@@ -61,11 +66,11 @@ def test_one_event_of_a_wrong_year_is_an_outlier() -> None:
         pytest.param(days(*[12] * 30, 1), id="a day that has just begun"),
         pytest.param(days(*[140, 150, 130, 160, 48, 4, 1] * 6), id="weekends"),
         pytest.param(
-            days(*[100] * 30, 0, 0, 0, 0, 0, 1), id="some quiet days and one event: the held-out ones have others"
+            days(*[100] * 30, 0, 0, 0, 0, 0, 1), id="some quiet days and one event: the held-out days have others"
         ),
         pytest.param(days(*[12] * 30) | {TODAY: 12}, id="back after a long break"),
         pytest.param(days(*[1] * 30) | {TODAY: 1}, id="so few events that none is odd"),
-        pytest.param(days(*[50] * 6) | {TODAY: 1}, id="too few days to say what is typical"),
+        pytest.param(days(*[50] * 6) | {TODAY: 1}, id="too few days to compute what is typical"),
         pytest.param(days(40), id="a single day"),
         pytest.param({MONDAY + timedelta(days=7 * week): 100 for week in range(12)}, id="a weekly letter"),
         pytest.param(days(*[400] * 60, *[30] * 30), id="a site that has shrunk"),
@@ -77,10 +82,10 @@ def test_other_days_are_not(counts: dict[date, int]) -> None:
 
 def test_several_events_on_several_wrong_days_are_seen_too() -> None:
     wrong = {TODAY - timedelta(days=days): 1 for days in (0, 3, 40, 90)}
-    found = outlier_of(days(*[40] * 60) | wrong, 7)
-    assert found is not None
-    assert found.typical_day == MONDAY + timedelta(days=59)
-    assert found.held_out == 2
+    outlier = outlier_of(days(*[40] * 60) | wrong, 7)
+    assert outlier is not None
+    assert outlier.typical_day == MONDAY + timedelta(days=59)
+    assert outlier.held_out == 2
 
 
 def test_an_outlier_long_before_the_others_is_no_matter() -> None:
@@ -88,7 +93,7 @@ def test_an_outlier_long_before_the_others_is_no_matter() -> None:
 
 
 def test_the_night_and_the_backtest_stop_unless_a_day_is_asked_for(tmp_path: Path) -> None:
-    lake = land(tmp_path / "lake", days(*[12] * 30) | {TODAY: 1})
+    lake = lake_of(tmp_path / "lake", days(*[12] * 30) | {TODAY: 1})
     for day_of in (day_of_night, day_of_backtest):
         with pytest.raises(
             OutlierDay, match=r"is an outlier: .*The last typical day is 2024-04-30: run with --as-of 2024"
@@ -99,13 +104,13 @@ def test_the_night_and_the_backtest_stop_unless_a_day_is_asked_for(tmp_path: Pat
 
 
 def test_the_last_day_where_it_is_like_others(tmp_path: Path) -> None:
-    lake = land(tmp_path / "lake", days(*[12] * 30))
+    lake = lake_of(tmp_path / "lake", days(*[12] * 30))
     assert day_of_night(lake, None, settings(lake)) == date(2024, 5, 1)
     assert day_of_backtest(lake, None, settings(lake)) == date(2024, 4, 30)
 
 
 def test_posted_events_of_the_last_day_count(tmp_path: Path) -> None:
-    lake = land(tmp_path / "lake", days(*[100] * 30, 1))  # the first minute of a day; the rest was posted
+    lake = lake_of(tmp_path / "lake", days(*[100] * 30, 1))  # the first minute of a day; the rest was posted
     one_day = settings(lake, holdout_days=1)
     with pytest.raises(OutlierDay):
         day_of_night(lake, None, one_day)
@@ -126,14 +131,14 @@ def test_posted_events_of_the_last_day_count(tmp_path: Path) -> None:
     ],
 )
 def test_a_day_that_no_night_can_be_of_is_refused(tmp_path: Path, as_of: date, problem: str) -> None:
-    lake = land(tmp_path / "lake", days(*[12] * 30))
+    lake = lake_of(tmp_path / "lake", days(*[12] * 30))
     for day_of in (day_of_night, day_of_backtest):
         with pytest.raises(UnreadableInput, match=problem):
             day_of(lake, as_of, settings(lake))
 
 
-def test_the_command_line_says_it_in_one_line_before_anything_starts(tmp_path: Path) -> None:
-    lake = land(tmp_path / "lake", days(*[12] * 30) | {TODAY: 1})
+def test_the_command_line_reports_it_in_one_line_before_anything_starts(tmp_path: Path) -> None:
+    lake = lake_of(tmp_path / "lake", days(*[12] * 30) | {TODAY: 1})
     before = sorted(tmp_path.rglob("*"))
     for command in ("nightly", "backtest"):
         stopped = tiny.tastefeed_here(command, "--lake", lake.url)
@@ -149,7 +154,7 @@ def test_the_command_line_says_it_in_one_line_before_anything_starts(tmp_path: P
 
 @pytest.mark.usefixtures("spark")
 def test_the_import_warns_at_once(tmp_path: Path) -> None:
-    lake = land(tmp_path / "lake", days(*[12] * 30))
+    lake = lake_of(tmp_path / "lake", days(*[12] * 30))
     file = tmp_path / "today.csv"
     file.write_text(f"user_id,item_id,action,timestamp\nu1,i,click,{TODAY}\n")
     done = tiny.tastefeed_here("import", "--lake", lake.url, "--events", file)

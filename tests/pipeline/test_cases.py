@@ -1,4 +1,4 @@
-"""Small inputs of other people that failed once, each with the outcome it must have, through public commands alone."""
+"""Small inputs that once failed, each with the outcome it must have, through public commands alone."""
 
 import json
 import subprocess
@@ -23,10 +23,10 @@ pytestmark = pytest.mark.filterwarnings("ignore")
 def run(*arguments: object, status: int = 0) -> str:
     """The output of a command, which must end with a status and without a traceback."""
     ended = tiny.tastefeed_here(*arguments)
-    said = ended.stdout + ended.stderr
-    assert ended.returncode == status, said[-3000:]
-    assert "Traceback" not in said
-    return said
+    output = ended.stdout + ended.stderr
+    assert ended.returncode == status, output[-3000:]
+    assert "Traceback" not in output
+    return output
 
 
 def ingested(lake: Path, table: str) -> pl.DataFrame:
@@ -74,7 +74,7 @@ def filled(name: str, folder: Path, **instants: datetime) -> Path:
 def test_events_alone_are_enough_for_a_feed(tmp_path, items):
     lake = tmp_path / "lake"
     run("import", "--events", CASES / "events_only.csv", *items, "--lake", lake)
-    said = run("nightly", "--lake", lake)
+    output = run("nightly", "--lake", lake)
     assert json.loads(run("releases", "show", "--lake", lake))["items"] == 80
     with served(lake) as client:
         assert client.get("/readyz").status_code == 200
@@ -84,8 +84,8 @@ def test_events_alone_are_enough_for_a_feed(tmp_path, items):
         seen = set(pl.read_csv(CASES / "events_only.csv").filter(pl.col("user_id") == "u1")["item_id"])
         assert seen.isdisjoint(item_ids(answer))
     else:
-        assert "non-profiled list" in said
-        assert "TASTEFEED_GATES__" in said
+        assert "non-profiled list" in output
+        assert "TASTEFEED_GATES__" in output
 
 
 @pytest.fixture(scope="module")
@@ -93,8 +93,8 @@ def lake(tmp_path_factory):
     """After a night over the two files of unusual ids, one of which has opt-outs."""
     lake = tmp_path_factory.mktemp("ids") / "lake"
     events, opt_outs = CASES / "float_ids_events.csv", CASES / "float_ids_opt_outs.csv"
-    said = run("import", "--events", events, "--opt-outs", opt_outs, "--lake", lake)
-    assert "the .0 was dropped" in said
+    output = run("import", "--events", events, "--opt-outs", opt_outs, "--lake", lake)
+    assert "the .0 was dropped" in output
     run("import", "--events", CASES / "slash_ids_events.csv", "--lake", lake)
     run("nightly", "--lake", lake)
     return lake
@@ -161,8 +161,10 @@ def test_ids_written_as_floats(lake):
 def test_an_opt_out_of_a_local_clock_holds_at_once(tmp_path):
     lake = tmp_path / "lake"
     local = datetime.now(UTC) + timedelta(hours=9)
-    said = run("import", "--opt-outs", filled("local_time_opt_outs.csv", tmp_path, **{"NOW+9H": local}), "--lake", lake)
-    assert "ahead" in said
+    output = run(
+        "import", "--opt-outs", filled("local_time_opt_outs.csv", tmp_path, **{"NOW+9H": local}), "--lake", lake
+    )
+    assert "ahead" in output
     assert "personalization  opted out" in run("opt-out", "show", "user", "u1", "--lake", lake)
 
 
@@ -193,9 +195,9 @@ def test_embeddings_of_another_length_are_refused(tmp_path):
     lake = tmp_path / "lake"
     run("import", "--items", CASES / "embedding_3.jsonl", "--lake", lake)
     before = {path: path.read_bytes() for path in lake.rglob("*.parquet")}
-    said = run("import", "--items", CASES / "embedding_4.jsonl", "--lake", lake, status=1)
-    assert "3" in said.replace("embedding_3", "")
-    assert "4" in said.replace("embedding_4", "")
+    output = run("import", "--items", CASES / "embedding_4.jsonl", "--lake", lake, status=1)
+    assert "3" in output.replace("embedding_3", "")
+    assert "4" in output.replace("embedding_4", "")
     assert {path: path.read_bytes() for path in lake.rglob("*.parquet")} == before
 
 
@@ -209,8 +211,8 @@ def test_columns_and_actions_of_other_names(tmp_path):
     actions = {"view": "click", "addtocart": "save", "transaction": "save"}
     options = [part for theirs, ours in columns.items() for part in ("--map", f"{theirs}={ours}")]
     options += [part for theirs, ours in actions.items() for part in ("--action", f"{theirs}={ours}")]
-    said = run("import", "--events", CASES / "retailrocket_events.csv", *options, "--lake", tmp_path / "lake")
-    assert "refuses 0: none" in said
+    output = run("import", "--events", CASES / "retailrocket_events.csv", *options, "--lake", tmp_path / "lake")
+    assert "refuses 0: none" in output
     events = ingested(tmp_path / "lake", "events")
     assert len(events) == 4
     assert events["timestamp"].dt.year().unique().to_list() == [2015]
@@ -229,9 +231,9 @@ def test_one_click_of_today_in_a_lake_of_last_year(tmp_path):
     run("import", "--events", CASES / "events_only.csv", "--lake", lake)
     today = filled("one_click_today.csv", tmp_path, TODAY=datetime.now(UTC))
     run("import", "--events", today, "--lake", lake)
-    said = run("nightly", "--lake", lake, status=1)
+    output = run("nightly", "--lake", lake, status=1)
     last = pl.read_csv(CASES / "events_only.csv", try_parse_dates=True)["timestamp"].max()
-    assert f"{datetime.now(UTC):%Y-%m-%d}" in said
-    assert f"{last:%Y-%m-%d}" in said
-    assert f"--as-of {last + timedelta(days=1):%Y-%m-%d}" in said
-    assert "sessions" not in said
+    assert f"{datetime.now(UTC):%Y-%m-%d}" in output
+    assert f"{last:%Y-%m-%d}" in output
+    assert f"--as-of {last + timedelta(days=1):%Y-%m-%d}" in output
+    assert "sessions" not in output

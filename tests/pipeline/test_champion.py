@@ -42,14 +42,14 @@ def kept(lake: Path) -> Path:
     return Path(Lake(lake).current(TABLE, tiny.day()))
 
 
-def test_the_next_nights_see_the_models_of_the_measured_cut(crossed: Path) -> None:
+def test_the_next_nights_see_the_models_of_the_measured_cutoff(crossed: Path) -> None:
     version = publish.current(crossed / "releases")
-    for cut in (END - WEEK, END - WEEK + timedelta(days=1), END - timedelta(days=1)):
-        champion = read_champion(tomorrow(crossed), cut)
+    for cutoff in (END - WEEK, END - WEEK + timedelta(days=1), END - timedelta(days=1)):
+        champion = read_champion(tomorrow(crossed), cutoff)
         assert (champion.version, champion.cutoff) == (version, END - WEEK)
 
 
-def test_a_night_that_runs_again_is_not_held_against_itself(crossed: Path) -> None:
+def test_a_night_that_runs_again_is_not_compared_with_itself(crossed: Path) -> None:
     with pytest.raises(ChampionAbsent, match="is of this night"):
         read_champion(night(crossed), END)
 

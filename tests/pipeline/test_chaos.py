@@ -94,5 +94,5 @@ def rows(partition: Path) -> list[str]:
     """The current rows of a partition, in an order of their own; without the champion's figures, for who was champion
     depends on which of the killed nights came far enough to publish."""
     files = sorted((partition / generation(partition)).rglob("*.parquet"))
-    found = [row for path in files for row in pl.read_parquet(path).iter_rows()]
-    return sorted(str(row) for row in found if CHAMPION not in row)
+    current_rows = [row for path in files for row in pl.read_parquet(path).iter_rows()]
+    return sorted(str(row) for row in current_rows if CHAMPION not in row)

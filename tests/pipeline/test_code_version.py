@@ -10,7 +10,7 @@ def git(folder: Path, *arguments: str) -> str:
     return done.stdout.strip()
 
 
-def test_a_checkout_says_its_commit_and_whether_files_differ(tmp_path: Path) -> None:
+def test_a_checkout_reports_its_commit_and_whether_files_differ(tmp_path: Path) -> None:
     git(tmp_path, "init", "--quiet")
     (tmp_path / "code.py").write_text("1")
     git(tmp_path, "add", ".")

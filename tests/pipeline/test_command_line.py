@@ -145,7 +145,7 @@ def test_each_known_cause_has_path_words_and_remedy(number: int) -> None:
 
 
 def test_errors_of_other_makes() -> None:
-    assert one_line(OSError("said by a library")) == "said by a library"
+    assert one_line(OSError("raised by a library")) == "raised by a library"
     assert one_line(OSError(errno.EIO, "x")) == os.strerror(errno.EIO)
     copying = shutil.Error([("a", "/target/b", "[Errno 28] No space left on device")])
     assert one_line(copying) == "/target/b: [Errno 28] No space left on device; 1 files could not be copied"

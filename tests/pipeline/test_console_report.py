@@ -19,7 +19,7 @@ def night(tmp_path: Path) -> RunContext:
     """A night with a release of five users."""
     night = open_run_context(str(tmp_path / "lake"), DAY)
     night.opt_outs.create()
-    version = publish_tiny(night.releases, tmp_path / "workshop").version
+    version = publish_tiny(night.releases, tmp_path / "fits").version
     night.write_summary("release", {"seconds": 0.5, "version": version})
     return night
 

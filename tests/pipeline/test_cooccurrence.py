@@ -22,7 +22,7 @@ USERS, CANDIDATES = 60, 12
 
 
 def week(seed: int, *, informative: bool, users: int = USERS) -> LabelledPairs:
-    """Each user has one label among twelve candidates; `after_last` marks it where it is informative."""
+    """Each user has one label among twelve candidates; `after_last` reveals it where it is informative."""
     rng = np.random.default_rng(seed)
     features = rng.random((users * CANDIDATES, len(ALL_FEATURE_NAMES)), np.float32)
     labels = np.zeros((users, CANDIDATES), np.int32)
@@ -37,18 +37,18 @@ def weeks(*, informative: bool) -> dict[datetime, LabelledPairs]:
 
 
 def test_features_that_decide_are_selected() -> None:
-    found = select_features(weeks(informative=True), CUTOFFS, CONFIG)
-    assert found.names == ALL_FEATURE_NAMES
-    assert found.gain is not None
-    assert found.gain.low > 0.3
-    assert found.summary["cooccurrence"] is True
+    selection = select_features(weeks(informative=True), CUTOFFS, CONFIG)
+    assert selection.names == ALL_FEATURE_NAMES
+    assert selection.gain is not None
+    assert selection.gain.low > 0.3
+    assert selection.summary["cooccurrence"] is True
 
 
 def test_noise_is_left_out() -> None:
-    found = select_features(weeks(informative=False), CUTOFFS, CONFIG)
-    assert found.names == FEATURE_NAMES
-    assert found.gain is not None
-    assert found.summary == {"cooccurrence": False, "cooccurrence_gain": str(found.gain)}
+    selection = select_features(weeks(informative=False), CUTOFFS, CONFIG)
+    assert selection.names == FEATURE_NAMES
+    assert selection.gain is not None
+    assert selection.summary == {"cooccurrence": False, "cooccurrence_gain": str(selection.gain)}
 
 
 def test_the_labels_of_the_last_window_decide_and_train_nothing() -> None:

@@ -42,7 +42,7 @@ def client(tmp_path_factory):
 
 
 def imported(table: list[Row]) -> pl.DataFrame:
-    """A CSV file of the rows, as it would land."""
+    """A CSV file of the rows, as it would be imported."""
     with TemporaryDirectory() as folder:
         path = Path(folder) / "events.csv"
         path.write_text(as_csv(table), encoding="utf-8")
@@ -51,13 +51,13 @@ def imported(table: list[Row]) -> pl.DataFrame:
 
 
 def validated(spark, frame: pl.DataFrame) -> dict[str, Reading]:
-    """What the night makes of landed events, by event id."""
-    landed = to_arrow(
+    """What the night makes of raw events, by event id."""
+    raw_events = to_arrow(
         frame.with_columns(pl.lit(NOW).cast(pl.Datetime("us", "UTC")).alias("landed_at")), INGESTED_EVENTS
     )
     items = conform(frame.select("item_id").drop_nulls().unique(), "items", "the same items").frame
     checked = with_reason(
-        spark.createDataFrame(landed),
+        spark.createDataFrame(raw_events),
         spark.createDataFrame(to_arrow(items, ITEMS)),
         as_of=NOW,
         opted_out_users=spark.createDataFrame([], spark_schema(USERS)).select("user_id"),
@@ -76,11 +76,11 @@ def posted(client: TestClient, table: list[Row], first: int) -> dict[str, Readin
     body = json.dumps({"events": as_json(table, first=first)})
     answer = client.post("/v1/events", content=body, headers={"Content-Type": "application/json"})
     assert answer.status_code == 200, answer.text
-    found = {f"e{first + error['index']}": Reading(reason=error["reason"]) for error in answer.json()["errors"]}
+    readings = {f"e{first + error['index']}": Reading(reason=error["reason"]) for error in answer.json()["errors"]}
     for row in client.app.state.event_store.rows().to_pylist():
         if int(row["event_id"][1:]) >= first:
-            found[row["event_id"]] = Reading(row["user_id"], row["item_id"], row["action"], row["timestamp"])
-    return found
+            readings[row["event_id"]] = Reading(row["user_id"], row["item_id"], row["action"], row["timestamp"])
+    return readings
 
 
 @settings(

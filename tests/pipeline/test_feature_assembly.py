@@ -31,10 +31,10 @@ def test_the_catalogue_is_ordered_and_lists_every_word_once(night: RunContext) -
 
 
 def test_a_snapshot_holds_the_items_that_exist_by_its_cutoff(night: RunContext) -> None:
-    found = snapshot(night)
-    assert found.items.ids.tolist() == ["a", "b", "c", "d"]
-    assert found.catalogue_rows.tolist() == [0, 1, 2, 3]
-    assert found.hours == CUTOFF.timestamp() / 3600
+    arrays = snapshot(night)
+    assert arrays.items.ids.tolist() == ["a", "b", "c", "d"]
+    assert arrays.catalogue_rows.tolist() == [0, 1, 2, 3]
+    assert arrays.hours == CUTOFF.timestamp() / 3600
 
 
 def test_unknown_words_are_minus_one_and_unknown_numbers_nan(night: RunContext) -> None:
@@ -85,11 +85,11 @@ def test_excluded_items_are_in_no_snapshot(
     night: RunContext, subject_type: str, subject_id: str, left: list[str]
 ) -> None:
     night.opt_outs.set(subject_type, subject_id, "recommendation")
-    found = snapshot(night)
-    assert found.items.ids.tolist() == left
+    arrays = snapshot(night)
+    assert arrays.items.ids.tolist() == left
     catalog = read_catalog(night)
-    assert [catalog.items["item_id"][int(row)] for row in found.catalogue_rows] == left
-    kept = set(found.users.history_items.tolist())
+    assert [catalog.items["item_id"][int(row)] for row in arrays.catalogue_rows] == left
+    kept = set(arrays.users.history_items.tolist())
     assert kept <= set(range(len(left))), "a history refers to rows of the snapshot"
 
 

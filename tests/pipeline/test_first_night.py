@@ -1,4 +1,4 @@
-"""A night without models on a lake that nothing profiled serves: the list of everyone is published, and says why."""
+"""A night without models, on a lake too poor for the gates: the non-personalised list is published, with the reason."""
 
 import json
 import shutil
@@ -42,9 +42,9 @@ def refused(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A lake after its first night, which the gates refused; run by the command line. Copy it to change it."""
     lake = tmp_path_factory.mktemp("refused") / "lake"
     with FileLock(lake.parent / "lock"):
-        tiny.land(lake)
+        tiny.ingest(lake)
         night = tiny.tastefeed_here("nightly", "--lake", lake, "--as-of", tiny.day(), **UNREACHABLE)
-        (lake / "said.txt").write_text(night.stdout + night.stderr)
+        (lake / "printed.txt").write_text(night.stdout + night.stderr)
         assert night.returncode == 0, night.stdout[-3000:] + night.stderr[-3000:]
     return lake
 
@@ -68,17 +68,17 @@ def fast(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_last_lines_name_the_gate_its_setting_and_what_serves(refused: Path) -> None:
-    said = (refused / "said.txt").read_text()
+    output = (refused / "printed.txt").read_text()
     version = publish.current(refused / "releases")
-    ending = said[said.index("feed of all users") :]
+    ending = output[output.index("feed of all users") :]
     assert "gate final_beats_newest_first: " in ending
     assert 'TASTEFEED_GATES__MUST_BEAT (now ["newest_first", "popular_1d", "popular_7d", "popular_28d"])' in ending
     assert "TASTEFEED_GATES__MIN_GAIN (now 0.9)" in ending
     assert f"release {version} serves" in ending
     assert "non-profiled list" in ending
-    assert "keeps serving" not in said
-    assert "Traceback" not in said
-    assert "-zq" not in said, "a user id was printed"
+    assert "keeps serving" not in output
+    assert "Traceback" not in output
+    assert "-zq" not in output, "a user id was printed"
 
 
 def test_the_release_holds_no_model_and_no_user(refused: Path) -> None:
@@ -101,7 +101,7 @@ def test_manifests_from_before_are_profiled(crossed: Path) -> None:
     assert Manifest.model_validate_json(before).with_version().version == manifest.version
 
 
-def test_everyone_gets_the_list_over_http(client: TestClient, refused: Path) -> None:
+def test_each_user_gets_the_list_over_http(client: TestClient, refused: Path) -> None:
     feed = client.get(f"/v1/users/{tiny.name(0)}/home-feed?limit=5").json()
     assert (feed["personalized"], feed["reason"], len(feed["items"])) == (False, "release_not_profiled", 5)
     assert {item["source"] for item in feed["items"]} == {"fresh", "popular"}
@@ -131,15 +131,15 @@ def test_opt_outs_of_items_and_creators_hold_in_it(client: TestClient) -> None:
     assert client.get("/v1/users/me/home-feed").json()["reason"] == "opted_out"
 
 
-def test_recommend_writes_the_list_for_everyone_who_has_landed(lake: Path, tmp_path: Path) -> None:
+def test_recommend_writes_the_list_for_all_ingested_users(lake: Path, tmp_path: Path) -> None:
     out = tmp_path / "lists.parquet"
     assert tiny.tastefeed_here("recommend", "--lake", lake, "--k", 3, "--out", out).returncode == 0
     lists = pq.read_table(out)
-    assert len(set(lists["user_id"].to_pylist())) == tiny.PEOPLE
-    assert len(lists) == 3 * tiny.PEOPLE
-    asked = tmp_path / "users.csv"
-    asked.write_text("user_id\nsomebody\n")
-    assert tiny.tastefeed_here("recommend", "--lake", lake, "--users", asked, "--out", out).returncode == 0
+    assert len(set(lists["user_id"].to_pylist())) == tiny.USERS
+    assert len(lists) == 3 * tiny.USERS
+    user_file = tmp_path / "users.csv"
+    user_file.write_text("user_id\nsomebody\n")
+    assert tiny.tastefeed_here("recommend", "--lake", lake, "--users", user_file, "--out", out).returncode == 0
     assert set(pq.read_table(out)["user_id"].to_pylist()) == {"somebody"}
 
 
@@ -150,7 +150,7 @@ def test_it_is_no_champion_and_was_not_judged(refused: Path) -> None:
     assert not judged_release_serves(tomorrow)
 
 
-def test_releases_list_marks_it(lake: Path) -> None:
+def test_releases_list_labels_it(lake: Path) -> None:
     version = publish.current(lake / "releases")
     assert (
         f"* {version}  as of {tiny.day()}, not profiled"
@@ -167,7 +167,7 @@ def test_a_creator_who_asks_to_be_forgotten_leaves_it(lake: Path) -> None:
     assert set(release.catalogue["creator_id"].to_pylist()) == {None, "bob", *tiny.MADE_BY.values()}
 
 
-def test_the_run_in_mlflow_says_which_stage_refused(refused: Path) -> None:
+def test_the_run_in_mlflow_names_the_stage_that_refused(refused: Path) -> None:
     night = open_run_context(str(refused), tiny.day())
     run = night.mlflow.client.get_run(night.mlflow_run)
     assert run.info.status == "FAILED"
@@ -191,8 +191,8 @@ def test_the_next_night_that_passes_replaces_it_and_a_refused_one_then_leaves_it
     assert publish.current(lake / "releases") == served.version
 
 
-def land(lake: Path, *rows: tuple[str, str, str, float]) -> date:
-    """Land events of user, item, action and hours since March; returns the day after the last."""
+def ingest(lake: Path, *rows: tuple[str, str, str, float]) -> date:
+    """Ingest events of user, item, action and hours since March; returns the day after the last."""
     frame = pl.DataFrame(
         [(user, item, action, MARCH + timedelta(hours=hours)) for user, item, action, hours in rows],
         schema=["user_id", "item_id", "action", "timestamp"],
@@ -210,7 +210,7 @@ def land(lake: Path, *rows: tuple[str, str, str, float]) -> date:
     [
         pytest.param([("u1", "i1", "click", 1)], "reranker", 1, id="a single event"),
         pytest.param(
-            [(f"u{n % 5}", f"i{n % 7}", "impression", n) for n in range(300)], "two_tower", 7, id="nobody clicks"
+            [(f"u{n % 5}", f"i{n % 7}", "impression", n) for n in range(300)], "two_tower", 7, id="no user clicks"
         ),
         pytest.param([("u1", f"i{n % 70}", "click", 12 * n) for n in range(150)], "reranker", 70, id="a single user"),
         pytest.param([(f"u{n % 9}", f"i{n * 7 % 31}", "click", n) for n in range(240)], "reranker", 31, id="ten days"),
@@ -225,7 +225,7 @@ def test_a_lake_with_too_little_to_train_on_gets_the_list(
     items: int,
 ) -> None:
     lake = tmp_path / "lake"
-    as_of = land(lake, *rows).isoformat()
+    as_of = ingest(lake, *rows).isoformat()
     for each in STAGE_NAMES:
         run_task(each, str(lake), as_of)
     night = open_run_context(str(lake), date.fromisoformat(as_of))
@@ -240,7 +240,7 @@ def test_a_lake_with_too_little_to_train_on_gets_the_list(
 
 def test_a_second_such_night_brings_a_newer_list(tmp_path: Path, fast: None, spark: object) -> None:
     lake = tmp_path / "lake"
-    days = [land(lake, ("u1", "i1", "click", 1)), land(lake, ("u2", "i2", "save", 30))]
+    days = [ingest(lake, ("u1", "i1", "click", 1)), ingest(lake, ("u2", "i2", "save", 30))]
     for day in days:
         for stage in STAGE_NAMES:
             run_task(stage, str(lake), day.isoformat())
@@ -249,9 +249,9 @@ def test_a_second_such_night_brings_a_newer_list(tmp_path: Path, fast: None, spa
     assert set(release.items.ids) == {"i1", "i2"}
 
 
-def test_nobody_may_be_read_and_nothing_is_left_to_show(tmp_path: Path, fast: None, spark: object) -> None:
+def test_no_user_may_be_read_and_nothing_is_left_to_show(tmp_path: Path, fast: None, spark: object) -> None:
     lake = tmp_path / "lake"
-    day = land(lake, ("u1", "i1", "click", 1))
+    day = ingest(lake, ("u1", "i1", "click", 1))
     night = open_run_context(str(lake), day)
     night.opt_outs.create()
     night.opt_outs.set("user", "u1", "personalization")
@@ -262,7 +262,7 @@ def test_nobody_may_be_read_and_nothing_is_left_to_show(tmp_path: Path, fast: No
 
 def test_a_backtest_measures_or_fails(tmp_path: Path, fast: None, spark: object) -> None:
     lake = tmp_path / "lake"
-    published = open_run_context(str(lake), land(lake, ("u1", "i1", "click", 1)))
+    published = open_run_context(str(lake), ingest(lake, ("u1", "i1", "click", 1)))
     published.opt_outs.create()
     splits = backtest_splits(published.splits.as_of, weeks=1, holdout_days=7, label_weeks=2)
     night = RunContext(published.home, published.home, splits, published.settings, published.config)
@@ -292,5 +292,5 @@ def test_each_gate_names_the_settings_that_control_it(gate: str, fields: list[st
     assert named.count("TASTEFEED_GATES__") == len(fields)
 
 
-def test_a_gate_that_nothing_controls_says_so() -> None:
+def test_a_gate_without_a_setting_is_reported_as_such() -> None:
     assert controlled_by("finite_metrics", GateConfig()) == "no setting controls it"

@@ -81,7 +81,7 @@ def test_a_scratch_lake_is_gone_afterwards(tmp_path):
 def test_scratch_of_the_killed_is_swept_and_of_the_living_kept(tmp_path):
     lake = Lake(tmp_path)
     (tmp_path / "_scratch" / "left" / "numbers").mkdir(parents=True)
-    (tmp_path / "_scratch" / "left.lock").touch()  # a killed process leaves the file, and nobody holds it
+    (tmp_path / "_scratch" / "left.lock").touch()  # a killed process leaves the file, and no process holds it
     with lake.scratch() as used:
         used.overwrite("numbers", DAY, ONE)
         lake.sweep_scratch()

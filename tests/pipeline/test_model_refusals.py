@@ -19,10 +19,10 @@ from tests import tiny
 pytestmark = pytest.mark.filterwarnings("ignore")
 
 
-def assert_one_line(said: str, *words: str) -> None:
-    lines = [line for line in said.splitlines() if line.startswith("tastefeed: ")]
-    assert len(lines) == 1, said
-    assert "Traceback" not in said
+def assert_one_line(stderr: str, *words: str) -> None:
+    lines = [line for line in stderr.splitlines() if line.startswith("tastefeed: ")]
+    assert len(lines) == 1, stderr
+    assert "Traceback" not in stderr
     for word in words:
         assert word in lines[0]
 
@@ -48,7 +48,7 @@ def test_a_re_ranker_that_ranks_worse_than_retrieval_is_refused_and_the_old_rele
     lake = tmp_path / "lake"
     shutil.copytree(crossed, lake)
     served = publish.current(lake / "releases")
-    # taught that what people let pass is worth most
+    # trained as if items that users let pass were worth most
     upside_down = {
         "TASTEFEED_RANKING__RERANKER__LABEL_GAINS": "[1, 0, 0]",
         "TASTEFEED_RANKING__RERANKER__RETRIEVAL_WEIGHT": "0",
@@ -58,11 +58,11 @@ def test_a_re_ranker_that_ranks_worse_than_retrieval_is_refused_and_the_old_rele
     assert_one_line(night.stderr, "the old one keeps serving", "of reranked against", "the champion has")
     assert publish.current(lake / "releases") == served
     assert publish.verify(lake / "releases").version == served
-    said = open_run_context(str(lake), tiny.day(-1))
-    assert said.summary("metrics")["champion"] == {"version": served, "cut": f"{tiny.day(7)}"}
-    refused = {each["gate"] for each in said.summary("gates")["verdicts"] if not each["passed"]}
+    context = open_run_context(str(lake), tiny.day(-1))
+    assert context.summary("metrics")["champion"] == {"version": served, "cut": f"{tiny.day(7)}"}
+    refused = {each["gate"] for each in context.summary("gates")["verdicts"] if not each["passed"]}
     assert {"reranked_beats_two_tower", "keeps_up_with_champion"} <= refused
-    run = said.mlflow.client.get_run(said.mlflow_run)
+    run = context.mlflow.client.get_run(context.mlflow_run)
     assert run.info.status == "FAILED"
     assert run.data.metrics["gate/reranked_beats_two_tower"] == 0
     assert run.data.metrics["gate/index_recall"] == 1
@@ -73,7 +73,7 @@ def test_too_many_broken_rows_stop_the_night_before_training(tmp_path: Path) -> 
     good = len(tiny.events())
     at = tiny.START + timedelta(days=1)
     broken = [(f"person-{row}", "item-00", "shrug", at) for row in range(good * 6 // 94 + 1)]
-    tiny.land(lake, extra=pl.DataFrame(broken, schema=["user_id", "item_id", "action", "timestamp"], orient="row"))
+    tiny.ingest(lake, extra=pl.DataFrame(broken, schema=["user_id", "item_id", "action", "timestamp"], orient="row"))
     night = tiny.tastefeed_here("nightly", "--lake", lake)
     assert night.returncode == 1
     assert_one_line(night.stderr, "unknown_action", "6.0", "TASTEFEED_MAX_BAD_SHARE")
@@ -82,7 +82,7 @@ def test_too_many_broken_rows_stop_the_night_before_training(tmp_path: Path) -> 
     assert Lake(lake).partitions("two_tower") == []
 
 
-def test_an_empty_lake_says_what_to_do(tmp_path: Path) -> None:
+def test_an_empty_lake_is_refused_with_the_remedy(tmp_path: Path) -> None:
     (tmp_path / "lake").mkdir()
     night = tiny.tastefeed_here("nightly", "--lake", tmp_path / "lake")
     assert night.returncode == 1
@@ -91,7 +91,7 @@ def test_an_empty_lake_says_what_to_do(tmp_path: Path) -> None:
 
 def test_two_nights_on_one_lake_do_not_meet(tmp_path: Path) -> None:
     lake = tmp_path / "lake"
-    tiny.land(lake)
+    tiny.ingest(lake)
     with FileLock(lake / ".night.lock"):
         night = tiny.tastefeed("nightly", "--lake", lake)
     assert night.returncode == 1

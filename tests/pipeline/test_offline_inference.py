@@ -1,4 +1,4 @@
-"""Lists of a bundle and of the baselines, in rows of the whole catalogue, without what the users know."""
+"""Lists of a bundle and of the baselines, in rows of the whole catalogue, without items of the users' histories."""
 
 from pathlib import Path
 

@@ -12,18 +12,18 @@ from tests import tiny
 
 @pytest.mark.parametrize("user", ["42", "-1443636648652872475"])  # half of the bundled ids begin with a dash
 def test_set_show_clear(tmp_path: Path, user: str) -> None:
-    said = tiny.tastefeed_here("opt-out", "set", "user", user, "erasure", "--lake", tmp_path)
-    assert said.returncode == 0, said.stderr
-    assert said.stdout.startswith("erasure          opted out")
+    done = tiny.tastefeed_here("opt-out", "set", "user", user, "erasure", "--lake", tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("erasure          opted out")
     assert tiny.tastefeed_here("opt-out", "clear", "user", user, "erasure", "--lake", tmp_path).returncode == 0
     shown = tiny.tastefeed_here("opt-out", "show", "user", user, "--lake", tmp_path)
     assert shown.stdout.startswith("erasure          not opted out")
 
 
 def test_an_unknown_flag_is_one_line_and_status_1(tmp_path: Path) -> None:
-    said = tiny.tastefeed_here("opt-out", "set", "user", "42", "recommendation", "--lake", tmp_path)
-    assert said.returncode == 1
-    assert said.stderr == (
+    done = tiny.tastefeed_here("opt-out", "set", "user", "42", "recommendation", "--lake", tmp_path)
+    assert done.returncode == 1
+    assert done.stderr == (
         "tastefeed: a user has no flag 'recommendation'; use one of personalization, training, erasure\n"
     )
 
@@ -36,20 +36,20 @@ def test_an_unknown_flag_is_one_line_and_status_1(tmp_path: Path) -> None:
 def test_what_is_no_id_is_refused(tmp_path: Path, command: str, bad: str, reason: str) -> None:
     assert tiny.tastefeed_here("init", "--lake", tmp_path).returncode == 0
     flag = [] if command == "show" else ["erasure"]
-    said = tiny.tastefeed_here("opt-out", command, "user", bad, *flag, "--lake", tmp_path)
-    assert said.returncode == 1
-    assert said.stderr.startswith("tastefeed: the id of the user ")
-    assert reason in said.stderr
-    assert said.stderr.count("\n") == 1
+    done = tiny.tastefeed_here("opt-out", command, "user", bad, *flag, "--lake", tmp_path)
+    assert done.returncode == 1
+    assert done.stderr.startswith("tastefeed: the id of the user ")
+    assert reason in done.stderr
+    assert done.stderr.count("\n") == 1
 
 
 @pytest.mark.parametrize("command", [("show",), ("set", "erasure"), ("clear", "erasure"), ("restore",)])
 def test_a_missing_lake_is_an_error_and_is_not_made(tmp_path: Path, command: tuple[str, ...]) -> None:
     lake = tmp_path / "nowhere"
     subject = [] if command[0] == "restore" else ["user", "42"]
-    said = tiny.tastefeed_here("opt-out", command[0], *subject, *command[1:], "--lake", lake)
-    assert said.returncode == 1
-    assert said.stderr.startswith(f"tastefeed: {lake}: there is no such lake; ")
+    done = tiny.tastefeed_here("opt-out", command[0], *subject, *command[1:], "--lake", lake)
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"tastefeed: {lake}: there is no such lake; ")
     assert not lake.exists()
 
 
@@ -90,7 +90,7 @@ def test_a_local_instant_holds_at_once_and_a_later_one_is_listed(tmp_path: Path)
     assert shown == f"personalization  will be opted out from {later} UTC\n"
 
 
-def test_an_import_of_the_past_says_nothing_of_it(tmp_path: Path) -> None:
+def test_an_import_of_the_past_prints_no_notice(tmp_path: Path) -> None:
     out = imported(tmp_path / "lake", "user,somebody,personalization,true,2017-01-01")
     assert "ahead" not in out
     assert "will be" not in out

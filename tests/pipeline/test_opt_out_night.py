@@ -48,9 +48,9 @@ KEPT_IN_MIND = ("opt_outs.db", "opt_out_backups", ".withheld.json")
 
 @pytest.fixture(scope="module")
 def forgotten(crossed: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Yesterday's night and tonight's, with opt-outs said in between. The erased user had made items, had opted out as
+    """Yesterday's night and tonight's, with opt-outs made in between. The erased user had made items, had opted out as
     their creator, and has models of an earlier version that name creators; and posted something that yesterday's night
-    was landing when the erasure came."""
+    was ingesting when the erasure came."""
     lake = tmp_path_factory.mktemp("forgotten") / "lake"
     shutil.copytree(crossed, lake)
     for words in [*lake.rglob("words.json")][::2]:
@@ -87,9 +87,9 @@ def name_creators(path: Path) -> None:
 
 def files(lake: Path, *names: str) -> list[Path]:
     below = [path for name in names for path in [lake / name, *(lake / name).rglob("*")]]
-    found = [path for path in below if path.is_file()]
-    assert found
-    return found
+    kept = [path for path in below if path.is_file()]
+    assert kept
+    return kept
 
 
 def names_someone(path: Path, user: str) -> bool:
@@ -129,9 +129,9 @@ def test_no_file_names_them_in_any_night_or_release(forgotten: Path, user: str) 
 def test_nothing_in_the_whole_lake_names_who_is_erased_but_the_opt_out_itself(forgotten: Path) -> None:
     airflow = Path(os.environ["AIRFLOW_HOME"])  # a night in this process keeps its logs there
     everything = [path for folder in (forgotten, airflow) for path in folder.rglob("*") if path.is_file()]
-    held = {path.as_posix() for path in everything if names_someone(path, ERASED)}
-    assert held
-    assert not [path for path in held if not any(name in path for name in KEPT_IN_MIND)]
+    naming = {path.as_posix() for path in everything if names_someone(path, ERASED)}
+    assert naming
+    assert not [path for path in naming if not any(name in path for name in KEPT_IN_MIND)]
 
 
 def test_nor_does_a_digest_of_the_name(forgotten: Path) -> None:
@@ -195,20 +195,22 @@ def test_the_search_finds_who_is_there(forgotten: Path) -> None:
     assert {"events", "sessions", "interactions", "user_features", "retrieval_examples", "releases"} <= tables
 
 
-def test_erasure_leaves_no_landed_row_and_personalization_keeps_them_landed(forgotten: Path) -> None:
-    landed = files(forgotten, "landing")
-    assert not [path for path in landed if names_someone(path, ERASED)]
-    assert [path for path in landed if names_someone(path, PERSONAL)]
+def test_erasure_leaves_no_raw_row_and_personalization_keeps_them(forgotten: Path) -> None:
+    raw_files = files(forgotten, "landing")
+    assert not [path for path in raw_files if names_someone(path, ERASED)]
+    assert [path for path in raw_files if names_someone(path, PERSONAL)]
 
 
-def test_who_opted_out_of_training_teaches_nothing_and_has_a_vector(forgotten: Path) -> None:
+def test_a_user_opted_out_of_training_trains_nothing_and_has_a_vector(forgotten: Path) -> None:
     release = publish.load(forgotten / "releases")
     assert SILENT in release.user_row
     partition = f"as_of={tiny.day(1)}"
     labels = pl.read_parquet([str(path) for path in (forgotten / "ranking_examples" / partition).rglob("*.parquet")])
     assert SILENT not in labels["user_id"].to_list()
-    taught = pl.read_parquet([str(path) for path in (forgotten / "retrieval_examples" / partition).rglob("*.parquet")])
-    assert taught.filter(user_id=SILENT)["trainable"].unique().to_list() == [False]
+    examples = pl.read_parquet(
+        [str(path) for path in (forgotten / "retrieval_examples" / partition).rglob("*.parquet")]
+    )
+    assert examples.filter(user_id=SILENT)["trainable"].unique().to_list() == [False]
 
 
 def test_an_opted_out_item_is_not_in_the_index(forgotten: Path) -> None:

@@ -71,10 +71,10 @@ def segments(frame: pl.DataFrame, snapshot: CatalogSnapshot) -> dict[str, list[s
 
 
 def test_a_user_reads_the_language_of_most_clicks_before_the_cutoff() -> None:
-    found = segments(events(), catalog())
-    assert set(found) == {"tenure", "history", "language", "region"}
-    assert found["language"] == ["en"] * USERS_EACH + ["pt"] * USERS_EACH
-    assert found["region"] == ["TX", "SP"] * USERS_EACH
+    by_segment = segments(events(), catalog())
+    assert set(by_segment) == {"tenure", "history", "language", "region"}
+    assert by_segment["language"] == ["en"] * USERS_EACH + ["pt"] * USERS_EACH
+    assert by_segment["region"] == ["TX", "SP"] * USERS_EACH
 
 
 def test_a_stated_language_counts_before_the_one_that_was_read() -> None:

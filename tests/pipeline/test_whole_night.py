@@ -1,4 +1,4 @@
-"""What a whole night leaves behind: tables, runs in MLflow, a release, and words for people."""
+"""What a whole night leaves behind: tables, runs in MLflow, a release, and printed text."""
 
 import json
 import shutil
@@ -32,15 +32,15 @@ def mlflow(crossed: Path) -> MlflowClient:
 def test_every_table_has_its_schema(crossed: Path) -> None:
     lake = Lake(crossed)
     for table, schema in DERIVED.items():
-        found = lake.dataset(table, tiny.day()).schema
-        assert found.names == schema.names, table
+        stored = lake.dataset(table, tiny.day()).schema
+        assert stored.names == schema.names, table
 
 
-def test_it_says_what_it_made(crossed: Path) -> None:
-    said = (crossed / "said.txt").read_text()
+def test_it_prints_what_it_made(crossed: Path) -> None:
+    output = (crossed / "printed.txt").read_text()
     for word in (*STAGE_NAMES, *BASELINES, *OURS, "release", "feed 5", "futebol number"):
-        assert word in said, word
-    assert "-zq" not in said, "a user id was printed"
+        assert word in output, word
+    assert "-zq" not in output, "a user id was printed"
 
 
 def test_mlflow_holds_a_parent_with_its_children_and_their_figures(mlflow: MlflowClient) -> None:
@@ -62,7 +62,7 @@ def parent_of(mlflow: MlflowClient) -> Run:
     return next(run for run in mlflow.search_runs([experiment.experiment_id]) if run.info.run_name.startswith("night "))
 
 
-def test_the_run_says_which_code_and_data_and_how_sure_its_figures_are(mlflow: MlflowClient) -> None:
+def test_the_run_records_its_code_its_data_and_intervals(mlflow: MlflowClient) -> None:
     parent = parent_of(mlflow)
     assert parent.data.tags["mlflow.source.git.commit"] == git_commit()
     assert len(parent.data.params["data"]) == 12
@@ -79,10 +79,10 @@ def test_slices_gates_and_curves_are_kept_with_the_runs(mlflow: MlflowClient, tm
     kept = {file.path for file in mlflow.list_artifacts(parent.info.run_id)}
     tables = ("metrics", "intervals", "people", "items", "gates")
     assert kept == {f"{name}.{kind}" for name in tables for kind in ("md", "json")}
-    people = pl.read_json(mlflow.download_artifacts(parent.info.run_id, "people.json", str(tmp_path)))
-    final = people.filter(method="final")
+    by_segment = pl.read_json(mlflow.download_artifacts(parent.info.run_id, "people.json", str(tmp_path)))
+    final = by_segment.filter(method="final")
     assert set(final["slice"]) == {"tenure", "history", "language", "region"}
-    assert set(final.filter(slice="language")["group"]) == set(tiny.LANGUAGES), "as people read: users state none"
+    assert set(final.filter(slice="language")["group"]) == set(tiny.LANGUAGES), "as clicked items: users state none"
     assert set(final.filter(slice="region")["group"]) == {"SP", "TX"}
     assert final["users"].min() >= 5
     items = pl.read_json(mlflow.download_artifacts(parent.info.run_id, "items.json", str(tmp_path)))
@@ -105,9 +105,9 @@ def test_the_gate_made_the_challengers_champions(mlflow: MlflowClient) -> None:
 
 
 def test_no_user_id_reaches_mlflow_or_airflow(crossed: Path) -> None:
-    told = [crossed / "mlflow.db", *(crossed / "mlartifacts").rglob("*"), *(crossed / ".airflow").rglob("*")]
-    told += list((crossed / "nights").rglob("*.json"))
-    for path in told:
+    logged_files = [crossed / "mlflow.db", *(crossed / "mlartifacts").rglob("*"), *(crossed / ".airflow").rglob("*")]
+    logged_files += list((crossed / "nights").rglob("*.json"))
+    for path in logged_files:
         if path.is_file():
             assert b"-zq" not in path.read_bytes(), path
 
@@ -118,7 +118,7 @@ def test_no_pickle_is_anywhere(crossed: Path) -> None:
     assert not {".pkl", ".pickle", ".pt", ".pth", ".joblib"} & {*released, *kept}
 
 
-def test_a_release_says_how_it_was_measured(crossed: Path) -> None:
+def test_a_release_records_how_it_was_measured(crossed: Path) -> None:
     metrics = publish.load(crossed / "releases").metrics
     assert {row["method"] for row in metrics["methods"]} == BASELINES | OURS
     assert metrics["judged"] is True
@@ -133,13 +133,13 @@ def test_a_release_says_how_it_was_measured(crossed: Path) -> None:
     json.dumps(metrics, allow_nan=False)
 
 
-def test_recommend_writes_everyones_lists(crossed: Path, tmp_path: Path) -> None:
+def test_recommend_writes_a_list_for_each_user(crossed: Path, tmp_path: Path) -> None:
     out = tmp_path / "lists.parquet"
     done = tiny.tastefeed("recommend", "--lake", crossed, "--k", 5, "--out", out, **tiny.covered())
     assert done.returncode == 0, done.stderr
     lists = pq.read_table(out)
     assert lists.column_names == ["user_id", "item_id", "rank", "score", "source"]
-    assert len(set(lists["user_id"].to_pylist())) == tiny.PEOPLE
+    assert len(set(lists["user_id"].to_pylist())) == tiny.USERS
     assert max(lists["rank"].to_pylist()) == 5
 
 

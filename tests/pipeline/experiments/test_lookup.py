@@ -1,4 +1,4 @@
-"""Runs are found by an id, the beginning of one, or a name; what cannot be found or compared says what to do."""
+"""Runs are found by an id, the beginning of one, or a name; an error names the remedy."""
 
 from pathlib import Path
 
@@ -49,7 +49,7 @@ def test_a_name_finds_the_newest_run_of_its_experiment(mlflow: MlflowLogger, req
         ("ab_cd", "ab_cd: give a run's id"),
     ],
 )
-def test_a_run_that_is_not_there_says_how_to_name_one(mlflow: MlflowLogger, name: str, message: str) -> None:
+def test_the_error_for_an_absent_run_explains_how_to_name_one(mlflow: MlflowLogger, name: str, message: str) -> None:
     with pytest.raises(UnknownRun, match=message):
         found(mlflow, name)
 

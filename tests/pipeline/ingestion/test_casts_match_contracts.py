@@ -75,8 +75,8 @@ def test_a_column_of_id_texts(texts: list[str | None]) -> None:
     read = cast(to_id, texts, pl.String)
     # a text that is not written as a float is read alike everywhere; a mixed column keeps those that are
     stripped = [None if id_or_none(text) is None else cast(to_id, [text, "x"], pl.String)[0] for text in texts]
-    known = [text for text in stripped if text is not None and text.lower() not in PLACEHOLDERS]
-    is_whole = all(map(is_written_as_float, known))
+    values = [text for text in stripped if text is not None and text.lower() not in PLACEHOLDERS]
+    is_whole = all(map(is_written_as_float, values))
     expected = [id_or_none(text) if is_whole or not is_written_as_float(kept) else kept for text, kept in
                 zip(texts, stripped, strict=True)]  # fmt: skip
     assert read == expected

@@ -46,9 +46,9 @@ DAMAGE = st.lists(st.tuples(st.floats(0, 1), st.integers(0, 9), PIECES), min_siz
 
 
 def damaged(content: bytes, damage: list[tuple[float, int, bytes]]) -> bytes:
-    for place, cut, piece in damage:
+    for place, removed, piece in damage:
         at = int(place * len(content))
-        content = content[:at] + piece + content[at + cut :]
+        content = content[:at] + piece + content[at + removed :]
     return content
 
 

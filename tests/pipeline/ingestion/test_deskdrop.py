@@ -20,7 +20,7 @@ def at(second: int) -> datetime:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    acts = [  # user 1 wrote article 10; nobody known wrote 20
+    acts = [  # user 1 wrote article 10; no known user wrote 20
         (100, 1, 5, 10, "VIEW", "SP"),  # the author's own
         (101, 2, 6, 10, "VIEW", "SP"),
         (102, 2, 6, 10, "BOOKMARK", "MG"),
@@ -104,7 +104,7 @@ def test_converting_twice_gives_the_same_bytes(folder: Path) -> None:
     assert first == second
 
 
-def test_the_bundled_copy_is_what_its_readme_says() -> None:
+def test_the_bundled_copy_is_what_its_readme_describes() -> None:
     incoming = convert(
         ImportRequest(
             "files",

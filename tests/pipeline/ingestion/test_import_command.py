@@ -1,4 +1,4 @@
-"""`tastefeed import` and what it says of the night to come."""
+"""`tastefeed import` and its forecast of the next night."""
 
 from pathlib import Path
 
@@ -16,7 +16,7 @@ def events(path: Path, *rows: str) -> Path:
     return path
 
 
-def landed(lake: Path) -> list[str]:
+def batches(lake: Path) -> list[str]:
     return sorted(path.name for path in (lake / "landing").rglob("*.parquet"))
 
 
@@ -28,23 +28,23 @@ def imported(lake: Path, **files: Path) -> tuple[int, str, str]:
 
 def test_events_without_items_are_all_kept(tmp_path: Path) -> None:
     file = events(tmp_path / "events.csv", "u1,i1,click,2024-03-01", "u2,i2,save,2024-03-02")
-    status, said, _ = imported(tmp_path / "lake", events=file)
+    status, output, _ = imported(tmp_path / "lake", events=file)
     assert status == 0
-    assert "of 2 landed events the night refuses 0" in said
+    assert "of 2 landed events the night refuses 0" in output
 
 
 def test_an_import_that_the_night_would_refuse_as_a_whole_fails_and_leaves_the_lake_as_it_was(tmp_path: Path) -> None:
     lake, items = tmp_path / "lake", tmp_path / "items.csv"
     items.write_text("item_id\ni1\n")
     assert imported(lake, items=items, events=events(tmp_path / "a.csv", "u1,i1,click,2024-03-01"))[0] == 0
-    before = landed(lake)
+    before = batches(lake)
     unknown = events(tmp_path / "b.csv", "u1,other,click,2024-03-01", "u2,another,click,2024-03-02")
     status, _, complaint = imported(lake, events=unknown)
     assert status == 1
     assert complaint.count("\n") == 1
     assert "every event of this import would be refused by the night (2 unknown_item)" in complaint
     assert "--items" in complaint
-    assert landed(lake) == before
+    assert batches(lake) == before
 
 
 @pytest.mark.parametrize(
@@ -55,26 +55,26 @@ def test_an_import_that_the_night_would_refuse_as_a_whole_fails_and_leaves_the_l
         ("u1,i1,click,2099-03-01", "1 in_the_future", "not in the future"),
     ],
 )
-def test_it_says_what_to_do_for_each_reason(tmp_path: Path, row: str, reason: str, remedy: str) -> None:
+def test_each_reason_has_a_remedy(tmp_path: Path, row: str, reason: str, remedy: str) -> None:
     status, _, complaint = imported(tmp_path / "lake", events=events(tmp_path / "events.csv", row))
     assert status == 1
     assert reason in complaint
     assert remedy in complaint
-    assert landed(tmp_path / "lake") == []
+    assert batches(tmp_path / "lake") == []
 
 
-def test_rows_that_landed_before_are_no_failure(tmp_path: Path) -> None:
+def test_rows_ingested_before_are_no_failure(tmp_path: Path) -> None:
     rows = ["u1,i1,click,2024-03-01", "u2,i1,click,2024-03-02"]
     assert imported(tmp_path / "lake", events=events(tmp_path / "a.csv", *rows))[0] == 0
-    status, said, _ = imported(tmp_path / "lake", events=events(tmp_path / "b.csv", *reversed(rows)))
+    status, output, _ = imported(tmp_path / "lake", events=events(tmp_path / "b.csv", *reversed(rows)))
     assert status == 0
-    assert "2 duplicate_event_id" in said
+    assert "2 duplicate_event_id" in output
 
 
 def test_the_words_for_an_item_do_not_depend_on_how_pandas_wrote_it(tmp_path: Path) -> None:
     items = tmp_path / "items.parquet"
     pl.DataFrame({"item_id": ["7", "x"]}).write_parquet(items)
     file = events(tmp_path / "events.csv", "u1,7.0,click,2024-03-01", "u1,x,click,2024-03-02")
-    status, said, _ = imported(tmp_path / "lake", items=items, events=file)
+    status, output, _ = imported(tmp_path / "lake", items=items, events=file)
     assert status == 0
-    assert "refuses 0: none" in said
+    assert "refuses 0: none" in output

@@ -76,7 +76,7 @@ def test_a_dry_run_fails_where_the_import_would(events: Path, tmp_path: Path) ->
     assert "give other names with --map theirs=user_id" in done.stderr
 
 
-def test_a_mapping_file_lands_the_events(events: Path, tmp_path: Path) -> None:
+def test_a_mapping_file_ingests_the_events(events: Path, tmp_path: Path) -> None:
     (tmp_path / "shop.toml").write_text(
         '[columns]\nvisitorid = "user_id"\nitemid = "item_id"\nevent = "action"\n'
         '[actions]\nview = "click"\naddtocart = "save"\ntransaction = "save"\n'
@@ -87,9 +87,9 @@ def test_a_mapping_file_lands_the_events(events: Path, tmp_path: Path) -> None:
         *("--mapping", tmp_path / "shop.toml"),
     )
     assert done.returncode == 0, done.stderr
-    landed = pl.read_parquet(tmp_path / "lake" / "landing" / "events")
-    assert landed["timestamp"].dt.year().to_list() == [2015] * 4
-    assert sorted(landed["action"]) == ["click", "click", "save", "save"]
+    ingested = pl.read_parquet(tmp_path / "lake" / "landing" / "events")
+    assert ingested["timestamp"].dt.year().to_list() == [2015] * 4
+    assert sorted(ingested["action"]) == ["click", "click", "save", "save"]
 
 
 def test_a_mapping_that_does_not_fit_is_one_line(events: Path, tmp_path: Path) -> None:

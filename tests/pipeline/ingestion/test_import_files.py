@@ -43,7 +43,7 @@ def imported(files: Path) -> ImportSummary:
     )
 
 
-def test_what_an_import_says(files: Path) -> None:
+def test_the_report_of_an_import(files: Path) -> None:
     summary = imported(files)
     assert summary.lines() == [
         "items: 2 rows read, 2 landed",
@@ -51,11 +51,11 @@ def test_what_an_import_says(files: Path) -> None:
         "events: 3 rows read, 3 landed",
         f"warning: {files}/events.csv: unknown columns left out: mood",
     ]
-    landed = pl.concat(pl.read_parquet(path) for path in ingested_files(files / "lake", "events"))
-    assert sorted(landed["user_id"]) == ["7", "u", "u"]
+    ingested = pl.concat(pl.read_parquet(path) for path in ingested_files(files / "lake", "events"))
+    assert sorted(ingested["user_id"]) == ["7", "u", "u"]
 
 
-def test_a_second_import_of_the_same_files_lands_nothing_and_says_so(files: Path) -> None:
+def test_a_second_import_of_the_same_files_ingests_nothing_and_reports_it(files: Path) -> None:
     imported(files)
     summary = imported(files)
     assert summary.rows_landed == {"items": 0, "users": 0, "events": 0}
@@ -122,7 +122,7 @@ def test_an_unknown_source_names_the_known_ones() -> None:
         convert(ImportRequest("netflix", events=["x"]))
 
 
-def test_deskdrop_says_what_it_left_out(files: Path) -> None:
+def test_deskdrop_reports_what_it_left_out(files: Path) -> None:
     acts = {
         "timestamp": [10**9, 10**9 + 1],
         "user_id": [1, 2],

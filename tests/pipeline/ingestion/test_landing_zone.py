@@ -52,7 +52,7 @@ def test_a_batch_is_one_zstd_file_with_the_contracts_types(tmp_path: Path) -> No
     assert pl.read_parquet(batch.path)["landed_at"].to_list() == [MONDAY]
 
 
-def test_the_same_events_land_once_and_keep_their_first_instant(tmp_path: Path) -> None:
+def test_the_same_events_are_stored_once_and_keep_their_first_instant(tmp_path: Path) -> None:
     first = store_batch("events", events("u"), tmp_path, MONDAY)
     again = store_batch("events", events("u"), tmp_path, TUESDAY)
     other = store_batch("events", events("v"), tmp_path, TUESDAY)
@@ -61,13 +61,13 @@ def test_the_same_events_land_once_and_keep_their_first_instant(tmp_path: Path) 
     assert pl.read_parquet(first.path)["landed_at"].to_list() == [MONDAY]
 
 
-def test_ids_that_landed_before_the_rule_are_read_by_it(tmp_path: Path) -> None:
+def test_ids_ingested_before_the_rule_are_read_by_it(tmp_path: Path) -> None:
     store_batch("items", items(**{" a ": "old", "b\0": "no id", "c" * 513: "no id", "d": "kept"}), tmp_path, MONDAY)
     store_batch("items", items(a="new"), tmp_path, TUESDAY)
     assert read_items(tmp_path).select("item_id", "title").rows() == [("a", "new"), ("d", "kept")]
 
 
-def test_the_batch_that_landed_last_has_the_last_word(tmp_path: Path) -> None:
+def test_the_batch_ingested_last_wins(tmp_path: Path) -> None:
     store_batch("items", items(a="old", b="kept"), tmp_path, MONDAY)
     store_batch("items", items(a="new"), tmp_path, TUESDAY)
     assert read_items(tmp_path).select("item_id", "title").rows() == [("a", "new"), ("b", "kept")]
@@ -88,7 +88,7 @@ def test_users_and_an_empty_lake(tmp_path: Path) -> None:
     assert read_users(tmp_path).rows() == [("u", None, "SP", None)]
 
 
-def test_a_killed_writers_leftover_is_read_by_nobody(tmp_path: Path) -> None:
+def test_a_killed_writers_leftover_is_never_read(tmp_path: Path) -> None:
     batch = store_batch("items", items(a="whole"), tmp_path, MONDAY)
     (Path(batch.path).parent / ".0123.half").write_bytes(Path(batch.path).read_bytes()[:99])
     (Path(batch.path).parent / ".0123.parquet").write_bytes(b"PAR1")
@@ -149,7 +149,7 @@ def test_erased_users_leave_every_byte(tmp_path: Path) -> None:
     store_batch("events", events("bob"), tmp_path, MONDAY)
     store_batch("users", users(**{"secret-ann": "SP", "bob": "MG"}), tmp_path, MONDAY)
     assert b"secret-ann" in bytes_of(tmp_path)
-    assert erase_rows(tmp_path, ["secret-ann", "nobody"]) == {"events": 2, "users": 1}
+    assert erase_rows(tmp_path, ["secret-ann", "unknown"]) == {"events": 2, "users": 1}
     assert b"secret-ann" not in bytes_of(tmp_path)
     left = pl.concat(pl.read_parquet(path) for path in ingested_files(tmp_path, "events"))
     assert sorted(left["user_id"].to_list(), key=str) == [None, "bob", "bob"]
@@ -175,12 +175,12 @@ def made(**creators: str | None) -> pl.DataFrame:
     return conform(rows, "items", "F").frame
 
 
-def test_a_creator_leaves_the_landed_items_and_comes_back_with_no_import(tmp_path: Path) -> None:
+def test_a_creator_leaves_the_ingested_items_and_comes_back_with_no_import(tmp_path: Path) -> None:
     table = made(a="secret-ann", b="bob", d=None)
     store_batch("items", table, tmp_path, MONDAY)
     store_batch("items", made(a="secret-ann", e="bob"), tmp_path, TUESDAY)
     assert items_by_creator(tmp_path) == {"secret-ann": {"a"}, "bob": {"b", "e"}}
-    assert remove_creator_names(tmp_path, ["secret-ann", "nobody"]) == 2
+    assert remove_creator_names(tmp_path, ["secret-ann", "unknown"]) == 2
     for frame in (table, made(f="secret-ann", g="bob")):
         batch = store_batch("items", frame, tmp_path, TUESDAY + timedelta(days=1), {"secret-ann"})
         assert batch.erased == 1
@@ -190,7 +190,7 @@ def test_a_creator_leaves_the_landed_items_and_comes_back_with_no_import(tmp_pat
 
 
 @pytest.mark.parametrize("table", ["events", "users"])
-def test_an_import_leaves_erased_people_out(tmp_path: Path, table: str) -> None:
+def test_an_import_leaves_erased_users_out(tmp_path: Path, table: str) -> None:
     frame = {"events": events("secret-ann", "bob"), "users": users(**{"secret-ann": "SP", "bob": "MG"})}[table]
     store_batch(table, frame, tmp_path, MONDAY)
     erase_rows(tmp_path, ["secret-ann"])

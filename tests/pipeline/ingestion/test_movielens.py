@@ -108,7 +108,7 @@ def test_parquet_with_seconds_and_blanks_between_genres(tmp_path: Path) -> None:
     assert incoming.frames("users") == []
 
 
-def test_an_order_becomes_timestamps_and_the_importer_says_so(tmp_path: Path) -> None:
+def test_an_order_becomes_timestamps_and_the_importer_reports_it(tmp_path: Path) -> None:
     ratings = {
         "user_id": [1, 1, 1, 1, 2],
         "item_id": [10, 11, 12, 13, 10],

@@ -92,7 +92,7 @@ def test_a_column_of_which_nothing_can_be_read_is_of_the_wrong_type(tmp_path: Pa
         ("opt_outs", "opted_out", [0.5], "opted_out: want true or false, have Float64"),
     ],
 )
-def test_a_wrong_type_says_what_is_wanted(table: str, column: str, values: list[object], message: str) -> None:
+def test_a_wrong_type_names_the_wanted_one(table: str, column: str, values: list[object], message: str) -> None:
     good = {name: ["2016"] for name in INCOMING[table].names}
     with pytest.raises(SchemaMismatch) as error:
         conform(pl.DataFrame(good | {column: values}), table, "F")
@@ -116,7 +116,7 @@ def test_items_in_csv(tmp_path: Path) -> None:
     assert to_arrow(frame, ITEMS).schema == ITEMS
 
 
-def test_items_without_id_or_twice_are_told() -> None:
+def test_items_without_id_or_twice_are_reported() -> None:
     read = conform(pl.DataFrame({"item_id": ["a", "a", None, ""]}), "items", "F")
     assert read.warnings == (
         "F: 2 rows without item_id count for nothing",

@@ -21,7 +21,7 @@ from pipeline.ingestion.file_formats import read_file
 from pipeline.ingestion.readers import read_table
 
 ROWS = [("i1", "One, two; three"), ("i2", "Café | Übung"), ("i3", "漢字\t'x'")]
-KNOWN = ("item_id", "title")
+COLUMNS = ("item_id", "title")
 
 
 def csv_text(delimiter: str, newline: str = "\n") -> str:
@@ -31,7 +31,7 @@ def csv_text(delimiter: str, newline: str = "\n") -> str:
 
 def read(path: Path, content: bytes) -> list[tuple[str, str]]:
     path.write_bytes(content)
-    return read_file(path, KNOWN).rows()
+    return read_file(path, COLUMNS).rows()
 
 
 def refusal(path: Path, content: bytes) -> str:
@@ -77,7 +77,7 @@ def test_known_columns_count_more_than_many_columns(tmp_path: Path) -> None:
 def test_quoted_newlines_and_names_with_blanks(tmp_path: Path) -> None:
     content = b'\n item_id ; "title" \ni1;"One\ntwo"\n'
     (tmp_path / "items.csv").write_bytes(content)
-    frame = read_file(tmp_path / "items.csv", KNOWN)
+    frame = read_file(tmp_path / "items.csv", COLUMNS)
     assert frame.columns[0] == "item_id"
     assert frame.row(0) == ("i1", "One\ntwo")
 
@@ -98,7 +98,7 @@ CELLS = st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"]), m
 )
 def test_any_cells_come_back(tmp_path: Path, rows: list[tuple[str, str]], delimiter: str, encoding: str) -> None:
     text = io.StringIO(newline="")
-    csv.writer(text, delimiter=delimiter, quoting=csv.QUOTE_ALL).writerows([KNOWN, *rows])
+    csv.writer(text, delimiter=delimiter, quoting=csv.QUOTE_ALL).writerows([COLUMNS, *rows])
     assert read(tmp_path / "items.csv", text.getvalue().encode(encoding)) == rows
 
 
@@ -114,7 +114,7 @@ def test_another_encoding_is_named_with_the_remedy(tmp_path: Path, encoding: str
     )
 
 
-def test_utf16_without_its_mark_and_cut_short(tmp_path: Path) -> None:
+def test_utf16_without_its_mark_and_truncated(tmp_path: Path) -> None:
     assert "it holds NUL characters); save it as UTF-8" in refusal(
         tmp_path / "i.csv", csv_text(",").encode("utf-16-le")
     )
@@ -137,7 +137,7 @@ def test_a_packed_file_of_nothing(tmp_path: Path, content: bytes) -> None:
     assert refusal(tmp_path / "i.csv.gz", gzip.compress(content)).endswith("is empty; export it again")
 
 
-@pytest.mark.parametrize("content", [b"item_id\na\n", gzip.compress(b"item_id\na\n")[:-5]], ids=["plain", "cut"])
+@pytest.mark.parametrize("content", [b"item_id\na\n", gzip.compress(b"item_id\na\n")[:-5]], ids=["plain", "truncated"])
 def test_a_name_that_promises_gzip(tmp_path: Path, content: bytes) -> None:
     assert refusal(tmp_path / "i.csv.gz", content).endswith("is no whole gzip file; export it again")
 
@@ -180,9 +180,9 @@ def test_a_bomb_is_refused_in_bounded_memory(tmp_path: Path, suffix: str) -> Non
         )
         path = tmp_path / f"i.{suffix}.gz"
         done = subprocess.run([sys.executable, "-c", code, path], capture_output=True, text=True, check=True)
-        said, grown_mb = done.stdout.splitlines()
+        output, grown_mb = done.stdout.splitlines()
         assert (
-            "MB, which is 100 times its size or TASTEFEED_MAX_UNPACKED_MB; look at it, and unpack it yourself" in said
+            "MB, which is 100 times its size or TASTEFEED_MAX_UNPACKED_MB; look at it, and unpack it yourself" in output
         )
         assert int(grown_mb) < 50
 

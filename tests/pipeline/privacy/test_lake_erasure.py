@@ -55,7 +55,7 @@ def test_in_the_lake_and_in_the_artifacts(
     for table in ("two_tower", "champion"):
         with home.new_folder(table, day) as folder:
             export(tower, folder / "cut=1")
-    assert forget_creators(home, tracking, ["nobody"]) == 0
+    assert forget_creators(home, tracking, ["unknown"]) == 0
     assert forget_creators(home, tracking, ["ann"]) == 4
     assert forget_creators(home, tracking, ["ann"]) == 0
     copies = [path.parent for path in tmp_path.rglob("words.json") if path.parent != tmp_path / "two_tower"]

@@ -1,4 +1,4 @@
-"""`tastefeed init` and `tastefeed opt-out restore`, as people call them."""
+"""`tastefeed init` and `tastefeed opt-out restore` on the command line."""
 
 import json
 import re
@@ -32,9 +32,9 @@ def refused(*words: object) -> str:
 
 @pytest.fixture
 def lake(tmp_path: Path) -> Path:
-    """A lake with people, whose night has kept a backup."""
+    """A lake with users, whose night has kept a backup."""
     lake = tmp_path / "lake"
-    tiny.land(lake)
+    tiny.ingest(lake)
     command("opt-out", "set", "user", tiny.name(1), "personalization", "--lake", lake)
     OptOutLake.of(str(lake)).back_up()
     return lake
@@ -82,14 +82,14 @@ def test_a_lake_that_lost_its_markers_too_is_known_by_its_backups(lake: Path) ->
     assert "restored 1 words" in command("opt-out", "restore", "--lake", lake)
 
 
-def test_restore_brings_the_backup_back_and_says_what_is_lost(lake: Path) -> None:
+def test_restore_brings_the_backup_back_and_reports_what_is_lost(lake: Path) -> None:
     command("opt-out", "set", "user", tiny.name(2), "training", "--lake", lake)
     lose(lake)
-    said = command("opt-out", "restore", "--lake", lake)
+    output = command("opt-out", "restore", "--lake", lake)
     assert re.match(
-        r"restored 1 words of the backup of 20\d\d-\d\d-\d\d \d\d:\d\d:\d\d UTC\n1 words were said since", said
+        r"restored 1 words of the backup of 20\d\d-\d\d-\d\d \d\d:\d\d:\d\d UTC\n1 words were said since", output
     )
-    assert "-zq" not in said
+    assert "-zq" not in output
     assert "personalization" in command("opt-out", "show", "user", tiny.name(1), "--lake", lake)
     assert command("opt-out", "show", "user", tiny.name(2), "--lake", lake) == ""
     lose(lake)  # a second time: the restore has kept a backup of its own

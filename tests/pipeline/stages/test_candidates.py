@@ -31,21 +31,21 @@ def test_users_with_a_label_and_a_vector_get_candidates(night: RunContext) -> No
 
 
 def test_no_candidate_is_in_the_users_history_and_the_score_is_the_inner_product(night: RunContext) -> None:
-    found = snapshot(night)
-    pairs = ranking_snapshot(found, night.config.ranking, night.config.index).candidates(np.array([0, 1], np.int32))
-    users, items = found.users.ids[pairs.user_rows], found.items.ids[pairs.item_rows]
+    arrays = snapshot(night)
+    pairs = ranking_snapshot(arrays, night.config.ranking, night.config.index).candidates(np.array([0, 1], np.int32))
+    users, items = arrays.users.ids[pairs.user_rows], arrays.items.ids[pairs.item_rows]
     assert sorted(zip(users, items, strict=True)) == [("u1", "c"), ("u1", "d"), ("u2", "c"), ("u2", "d")]
-    products = (found.users.vectors[pairs.user_rows] * found.items.vectors[pairs.item_rows]).sum(axis=1)
+    products = (arrays.users.vectors[pairs.user_rows] * arrays.items.vectors[pairs.item_rows]).sum(axis=1)
     np.testing.assert_allclose(pairs.retrieval_scores, products)
 
 
 def test_the_table_is_read_back_side_by_side_for_each_user(night: RunContext) -> None:
-    found = snapshot(night)
-    pairs = ranking_snapshot(found, night.config.ranking, night.config.index).candidates(np.array([0, 1], np.int32))
-    table = as_table(found, pairs)
+    arrays = snapshot(night)
+    pairs = ranking_snapshot(arrays, night.config.ranking, night.config.index).candidates(np.array([0, 1], np.int32))
+    table = as_table(arrays, pairs)
     assert table.columns == DERIVED["candidates"].names
     night.overwrite("candidates", table.sample(fraction=1, shuffle=True, seed=7))
-    again = read_candidates(night, found)
+    again = read_candidates(night, arrays)
     order = np.lexsort((pairs.item_rows, pairs.user_rows))
     assert again.user_rows.tolist() == pairs.user_rows[order].tolist()
     assert again.item_rows.tolist() == pairs.item_rows[order].tolist()

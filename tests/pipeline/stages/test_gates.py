@@ -82,7 +82,7 @@ def test_the_index_has_a_gate_of_its_own(tmp_path: Path) -> None:
 def test_whether_the_serving_release_was_judged(tmp_path: Path) -> None:
     night = handmade(tmp_path / "lake")
     assert not judged_release_serves(night)
-    publish_tiny(night.releases, tmp_path / "workshop", metrics={JUDGED: True})
+    publish_tiny(night.releases, tmp_path / "fits", metrics={JUDGED: True})
     assert judged_release_serves(night)
-    publish_tiny(night.releases, tmp_path / "workshop", seed=1, metrics={})
+    publish_tiny(night.releases, tmp_path / "fits", seed=1, metrics={})
     assert not judged_release_serves(night)

@@ -46,7 +46,7 @@ def test_a_night_without_models_publishes_items_and_no_user(night: RunContext) -
 
 
 def test_it_does_not_replace_a_release_with_models(night: RunContext, tmp_path: Path) -> None:
-    publish_tiny(night.releases, tmp_path / "workshop")
+    publish_tiny(night.releases, tmp_path / "fits")
     before = publish.current(night.releases)
     with pytest.raises(NightFailed, match="the release is refused, the old one keeps serving: the gates refuse"):
         release(night)
@@ -82,9 +82,9 @@ def test_the_metrics_of_a_release_are_those_of_its_night(night: RunContext) -> N
     gates = dict.fromkeys(("sentences", "not_judged", "verdicts", "thresholds", "judged"), 2)
     night.write_summary("metrics", metrics)
     night.write_summary("gates", gates)
-    found = release_metrics(night)
-    assert {name: found[name] for name in ("methods", "gates", "judged")} == {"methods": 1, "gates": 2, "judged": 2}
-    assert len(found) == 12
+    metrics_ = release_metrics(night)
+    assert {name: metrics_[name] for name in ("methods", "gates", "judged")} == {"methods": 1, "gates": 2, "judged": 2}
+    assert len(metrics_) == 12
 
 
 def test_the_fingerprint_of_a_model_is_that_of_its_weights(tmp_path: Path) -> None:

@@ -43,7 +43,7 @@ def test_the_file_of_a_re_ranker_is_named_after_its_cutoff() -> None:
 def test_every_re_ranker_reads_the_transitions_where_these_decide(
     names: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The same pairs at each cutoff: `after_last` marks the label of each user, or nothing does."""
+    """The same pairs at each cutoff: `after_last` reveals the label of each user, or nothing does."""
     informative = names == ALL_FEATURE_NAMES
     monkeypatch.setenv("TASTEFEED_RANKING__RERANKER__ROUNDS", "20")
     monkeypatch.setenv("TASTEFEED_RANKING__RERANKER__MODELS", "1")

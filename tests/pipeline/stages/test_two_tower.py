@@ -24,25 +24,25 @@ def manifests(lake: Path) -> list[dict]:
 
 
 def test_every_cutoff_has_the_encoder_of_one_selection(crossed: Path) -> None:
-    found = manifests(crossed)
-    assert len(found) > 2
-    assert all(each["selection"] == found[0]["selection"] for each in found), "selected once, at the first cutoff"
-    assert all(each["encoder"]["kind"] == found[0]["encoder"]["kind"] for each in found)
-    selection = found[0]["selection"]
+    towers = manifests(crossed)
+    assert len(towers) > 2
+    assert all(each["selection"] == towers[0]["selection"] for each in towers), "selected once, at the first cutoff"
+    assert all(each["encoder"]["kind"] == towers[0]["encoder"]["kind"] for each in towers)
+    selection = towers[0]["selection"]
     assert selection["selected"] in selection["encoders"]
     assert set(selection["baselines"]) == {"most_popular", "item_knn", "ials"}
 
 
 def test_the_selection_is_in_the_summary_and_in_mlflow(crossed: Path) -> None:
     selected = manifests(crossed)[0]["selection"]["selected"]
-    assert f"encoder {selected}" in (crossed / "said.txt").read_text()
+    assert f"encoder {selected}" in (crossed / "printed.txt").read_text()
     client = MlflowClient(f"sqlite:///{crossed}/mlflow.db")
     runs = client.search_runs([client.get_experiment_by_name("nightly").experiment_id])
     retrieval = next(run for run in runs if run.info.run_name == "retrieval")
     assert retrieval.data.params["selection.selected"] == selected
 
 
-def test_a_loaded_tower_knows_its_selection(crossed: Path) -> None:
+def test_a_loaded_tower_has_its_selection(crossed: Path) -> None:
     assert load(folders(crossed)[-1]).encoder_name == manifests(crossed)[-1]["selection"]["selected"]
 
 

@@ -74,9 +74,9 @@ def release(tmp_path: Path) -> Release:
 
 
 def test_the_item_that_follows_comes_first(release: Release) -> None:
-    found = rank_users(release.ranking_snapshot, release.reranker, np.array([0], np.int32), 5)
+    ranked = rank_users(release.ranking_snapshot, release.reranker, np.array([0], np.int32), 5)
     assert release.reranker.uses_cooccurrence
-    assert found.candidates.item_rows[found.slates.pairs][0] == NEXT
+    assert ranked.candidates.item_rows[ranked.slates.pairs][0] == NEXT
 
 
 def test_a_released_table_is_the_night_s(release: Release, tmp_path: Path) -> None:
