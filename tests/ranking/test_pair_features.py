@@ -123,7 +123,7 @@ def test_no_pairs_and_no_known_user():
 
 
 def test_one_user_is_fast():
-    many_users, things = random_world(3, users=50, things=2000)
+    many_users, things = random_world(3, user_count=50, things=2000)
     pairs_of_one = candidates_of(many_users, things, np.array([7]), 500)
     took = min(timed(lambda: pair_features(many_users, things, pairs_of_one, NOW)) for _ in range(5))
     assert took < 0.05
