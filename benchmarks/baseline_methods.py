@@ -1,4 +1,4 @@
-"""The baselines as methods of the benchmark: `models.baselines` fits and scores them, this page says what is tuned."""
+"""The baselines as methods of the benchmark. `models.baselines` fits and scores; this module declares what is tuned."""
 
 from typing import TYPE_CHECKING, Any, ClassVar
 

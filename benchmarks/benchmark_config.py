@@ -40,12 +40,12 @@ class RetrievalConfig(BaseModel):
 
 
 def read_config(path: Path) -> RetrievalConfig:
-    """What the file says. Raises `UnreadableInput` where it is no TOML, or a field is unknown or wrong."""
+    """The settings of the file. Raises `UnreadableInput` where it is no TOML, or a field is unknown or wrong."""
     try:
         return RetrievalConfig(**tomllib.loads(path.read_text(encoding="utf-8")))
     except ValidationError as wrong:
         first = wrong.errors()[0]
-        field, known = ".".join(map(str, first["loc"])), ", ".join(RetrievalConfig.model_fields)
-        raise UnreadableInput(f"{path}: {field}: {first['msg']}; the fields are {known}") from None
+        field, fields = ".".join(map(str, first["loc"])), ", ".join(RetrievalConfig.model_fields)
+        raise UnreadableInput(f"{path}: {field}: {first['msg']}; the fields are {fields}") from None
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as wrong:
         raise UnreadableInput(f"{path}: cannot be read as TOML ({wrong}); docs/benchmarks/ml-1m.toml is one") from None

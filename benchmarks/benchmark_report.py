@@ -13,7 +13,7 @@ from benchmarks import ranking_report as ranking
 from benchmarks.method_registry import OURS
 from benchmarks.retrieval_benchmark import METRICS
 from benchmarks.summary_text import (
-    Found,
+    Run,
     conditions,
     cost_table,
     quality_table,
@@ -64,17 +64,17 @@ def write_report(runs: Sequence[Path], out: Path) -> Path:
     ranked = [run for run in read.values() if run.get("kind") == "ranking"]
     if ranked:
         written = write_ranking(ranked, out)
-    found: dict[str, list[Found]] = {}
+    by_dataset: dict[str, list[Run]] = {}
     for run in read.values():
         if run.get("kind") != "ranking":
-            found.setdefault(run["dataset"], []).append(run)
-    if ranked and not found:
+            by_dataset.setdefault(run["dataset"], []).append(run)
+    if ranked and not by_dataset:
         return written
-    for name, same in found.items():
+    for name, same in by_dataset.items():
         same.sort(key=lambda run: -len(run["methods"]))  # of equals, the first that was given
         plot(same[0], out / PLOTS / f"{name}.svg")
     page = out / PAGE
-    page.write_text("\n".join([INTRODUCTION, *(section(run, others) for run, *others in found.values())]))
+    page.write_text("\n".join([INTRODUCTION, *(section(run, others) for run, *others in by_dataset.values())]))
     return page
 
 
@@ -83,14 +83,14 @@ def name_of(path: Path) -> str:
     return path.stem if path.suffix == KEPT else path.name
 
 
-def keep(read: Mapping[str, Found], into: Path) -> None:
-    """Each run's figures; its raw outputs name people and stay where they are."""
+def keep(read: Mapping[str, Run], into: Path) -> None:
+    """Each run's figures; its raw outputs contain user ids and stay where they are."""
     into.mkdir(parents=True, exist_ok=True)
     for name, run in read.items():
         (into / f"{name}{KEPT}").write_text(json.dumps(run, indent=1) + "\n")
 
 
-def write_ranking(runs: Sequence[Found], out: Path) -> Path:
+def write_ranking(runs: Sequence[Run], out: Path) -> Path:
     """Write `benchmarks-ranking.md` under `out`."""
     out.mkdir(parents=True, exist_ok=True)
     (out / ranking.PAGE).write_text(ranking.page(runs))
@@ -108,7 +108,7 @@ def read_run(path: Path) -> dict[str, Any]:
     return run
 
 
-def section(run: Found, variants: Sequence[Found] = ()) -> str:
+def section(run: Run, variants: Sequence[Run] = ()) -> str:
     """One data set."""
     counts = ", ".join(f"{count:,} {name}" for name, count in run["counts"].items())
     parts = [
@@ -125,13 +125,13 @@ def section(run: Found, variants: Sequence[Found] = ()) -> str:
     return "\n\n".join(part.rstrip("\n") for part in parts if part) + "\n"
 
 
-def variants_part(runs: Sequence[Found]) -> str:
+def variants_part(runs: Sequence[Run]) -> str:
     """Ours as it is, and with other settings or another seed, with the commands of the others."""
     commands = "\n".join(f"{_seeded(run)}{run['command']}" for run in runs[1:])
     return f"Variants of `{OURS}`, each a run of its own:\n\n{markdown(variants_table(runs))}\n\n```\n{commands}\n```"
 
 
-def _seeded(run: Found) -> str:
+def _seeded(run: Run) -> str:
     usual = Settings.model_fields["seed"].default
     return f"TASTEFEED_SEED={run['seed']} " if run["seed"] != usual else ""
 

@@ -1,7 +1,7 @@
 """A global split in time: windows of equal length, the last one the test, the one before it the validation.
 
-Everything that is used at a cut was learned from events strictly before it, the re-ranker too: its labels come from
-windows that end at or before the cut, with features and a retrieval as of each window's own start.
+Everything that is used at a cutoff was learned from events strictly before it, the re-ranker too. Its labels are from
+windows that end at or before the cutoff, with features and a retrieval as of each window's own start.
 """
 
 from datetime import date, datetime, timedelta
@@ -20,22 +20,22 @@ K = 10
 CLOCKS = {
     "ml-100k": "time is that of the data, in seconds",
     "ml-1m": (
-        "only each user's own order is known, so everyone's ratings are spread evenly over the same 52 made-up weeks: "
-        "a cut takes the same share of everyone, nobody is taught by their own future, and who came before whom among "
-        "different people is unknown"
+        "only each user's own order is known, so the ratings of every user are spread evenly over the same 52 made-up "
+        "weeks: a cutoff takes the same share of every user, no user's later ratings train the model, and the order "
+        "of the ratings of different users is unknown"
     ),
 }
-"""The data sets, and what a cut in time means in each."""
+"""The data sets, and what a cutoff in time means in each."""
 
 
 class WindowsConfig(BaseModel):
-    """How time is cut, and who teaches."""
+    """How time is split, and which windows and users train a re-ranker."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     share: float = Field(0.1, gt=0, lt=0.5, description="share of the events in the test window, about: whole days")
-    label_windows: int = Field(4, ge=1, description="windows whose labels teach a re-ranker")
-    teachers: int = Field(1500, ge=1, description="people of a window who teach, at most; seeded")
+    label_windows: int = Field(4, ge=1, description="windows whose labels train a re-ranker")
+    max_training_users: int = Field(1500, ge=1, description="users of a window that train, at most; seeded")
 
 
 def folder_of(data: Path, dataset: str) -> Path:
@@ -49,19 +49,19 @@ def folder_of(data: Path, dataset: str) -> Path:
 
 
 def read_events(folder: Path) -> pl.DataFrame:
-    """`user_id, item_id, timestamp` as an import lands them, oldest first."""
+    """`user_id, item_id, timestamp` as an import ingests them, oldest first."""
     events = pl.concat(convert(ImportRequest("movielens", events=[folder])).frames("events"))
     return events.select(c.USER_ID, c.ITEM_ID, c.TIMESTAMP).sort(c.TIMESTAMP, c.USER_ID, c.ITEM_ID)
 
 
 def plan_of(timestamps: pl.Series, config: WindowsConfig) -> TimeSplits:
-    """The cuts of validation and test, at midnights. Raises `BadEvaluationInput` where the days do not suffice."""
+    """The cutoffs of validation and test, at midnights. Raises `BadEvaluationInput` where the days do not suffice."""
     ordered = timestamps.sort()
     first, last, start = ordered[0], ordered[-1], ordered[int((1 - config.share) * len(ordered))]
     as_of: date = last.date() + timedelta(days=1)
     days = max(1, round((midnight(as_of) - start) / timedelta(days=1)))
-    cuts = tuple(midnight(as_of) - timedelta(days=days) * back for back in (2, 1))
-    plan = TimeSplits(as_of, days, config.label_windows, cuts, publishes=False)
+    cutoffs = tuple(midnight(as_of) - timedelta(days=days) * back for back in (2, 1))
+    plan = TimeSplits(as_of, days, config.label_windows, cutoffs, publishes=False)
     if plan.label_cutoffs[0] <= first:
         raise BadEvaluationInput(
             f"{config.label_windows} label windows of {days} days before the validation begin at "
@@ -72,31 +72,31 @@ def plan_of(timestamps: pl.Series, config: WindowsConfig) -> TimeSplits:
 
 
 def split_of(events: pl.DataFrame, plan: TimeSplits, dataset: str) -> Split:
-    """What peers learn from and everyone is asked for."""
+    """The training rows of the peers, and the rows that all methods are evaluated on."""
     validation, test = plan.eval_cutoffs
     return Split(
         dataset,
         train=_before(events, test),
         validation_train=_before(events, validation),
-        validation=taken_up(events, validation, plan.step),
-        test=taken_up(events, test, plan.step),
+        validation=new_ratings(events, validation, plan.step),
+        test=new_ratings(events, test, plan.step),
         ordered=True,
         k=K,
         protocol=_protocol(plan, dataset, _before(events, test).height / events.height),
     )
 
 
-def taken_up(events: pl.DataFrame, cut: datetime, span: timedelta) -> pl.DataFrame:
-    """What people with a history went on to rate in the window after a cut: items new to them, each once."""
-    past = _before(events, cut)
-    window = events.filter((pl.col(c.TIMESTAMP) >= cut) & (pl.col(c.TIMESTAMP) < cut + span))
-    known = window.join(past.select(c.USER_ID).unique(), on=c.USER_ID, how="semi", maintain_order="left")
-    new = known.join(past, on=[c.USER_ID, c.ITEM_ID], how="anti", maintain_order="left")
+def new_ratings(events: pl.DataFrame, cutoff: datetime, span: timedelta) -> pl.DataFrame:
+    """The items that users with a history rate in the window after a cutoff, if new to them; each pair once."""
+    past = _before(events, cutoff)
+    window = events.filter((pl.col(c.TIMESTAMP) >= cutoff) & (pl.col(c.TIMESTAMP) < cutoff + span))
+    with_history = window.join(past.select(c.USER_ID).unique(), on=c.USER_ID, how="semi", maintain_order="left")
+    new = with_history.join(past, on=[c.USER_ID, c.ITEM_ID], how="anti", maintain_order="left")
     return _pairs(new).unique(maintain_order=True)
 
 
-def _before(events: pl.DataFrame, cut: datetime) -> pl.DataFrame:
-    return events.filter(pl.col(c.TIMESTAMP) < cut)
+def _before(events: pl.DataFrame, cutoff: datetime) -> pl.DataFrame:
+    return events.filter(pl.col(c.TIMESTAMP) < cutoff)
 
 
 def _pairs(events: pl.DataFrame) -> pl.DataFrame:
@@ -108,7 +108,7 @@ def _protocol(plan: TimeSplits, dataset: str, share: float) -> str:
     return (
         f"global split in time, windows of {plan.label_days} days: test from {test:%Y-%m-%d} on (the last "
         f"{1 - share:.1%} of the events), validation the window from {validation:%Y-%m-%d}, and the re-ranker used at "
-        f"a cut learns from the {plan.label_weeks} windows before it, each seen from its own start; {CLOCKS[dataset]}. "
-        "Asked are the people with a history before the cut, for every item they newly rate in the window, whatever "
-        "the rating; full ranking with what they had rated masked"
+        f"a cutoff learns from the {plan.label_weeks} windows before it, each seen from its own start; "
+        f"{CLOCKS[dataset]}. Evaluated are the users with a history before the cutoff, on every item they newly rate "
+        "in the window, whatever the rating; full ranking with what they had rated masked"
     )

@@ -14,23 +14,27 @@ ABOUT = ("dataset", "k", "seed", "threads", "trials", "tuned_on", "command", "co
 
 
 def track(
-    found: Mapping[str, Any], marked: Mapping[str, MethodRecord], settings: Settings, out: Path, kind: str = "retrieval"
+    figures: Mapping[str, Any],
+    records: Mapping[str, MethodRecord],
+    settings: Settings,
+    out: Path,
+    kind: str = "retrieval",
 ) -> None:
-    """Log what `metrics.json` holds, and of each `marked` method what `tastefeed compare` reads.
+    """Log what `metrics.json` holds, and for each method of `records` what `tastefeed compare` reads.
 
     To SQLite in `out` where no tracking URI is set.
     """
     tracking = MlflowLogger(settings, Lake(out), experiment=EXPERIMENT)
-    parent = tracking.start(f"{kind} {found['dataset']}")
-    tracking.params(parent, {name: found[name] for name in ABOUT})
-    for name, method in found["methods"].items():
+    parent = tracking.start(f"{kind} {figures['dataset']}")
+    tracking.params(parent, {name: figures[name] for name in ABOUT})
+    for name, method in figures["methods"].items():
         run = tracking.start(name, parent)
-        tracking.params(run, {"method": name, "dataset": found["dataset"], "config": method["config"]})
+        tracking.params(run, {"method": name, "dataset": figures["dataset"], "config": method["config"]})
         tracking.metrics(run, {**method["figures"], "search_trials": method["trials"]})
-        if name in marked:
-            log_method(tracking, run, marked[name], seed=found["seed"])
+        if name in records:
+            log_method(tracking, run, records[name], seed=figures["seed"])
         tracking.end(run)
-    tracking.metrics(parent, _flat_gains(found["gains"]))
+    tracking.metrics(parent, _flat_gains(figures["gains"]))
     tracking.end(parent)
 
 

@@ -43,7 +43,7 @@ class Plan:
     out: Path
     command: str
     versions: Mapping[str, str] = field(default_factory=versions)
-    """Of the code that began: a run can take hours, and commits may land meanwhile."""
+    """Of the code that began: a run can take hours, and the checkout may change meanwhile."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class Row:
     fit: Fit
     tuned: Tuned
     config: dict[str, Any]
-    marks: pl.DataFrame
+    per_user: pl.DataFrame
 
     @property
     def curves(self) -> dict[str, Sequence[float]]:
@@ -67,9 +67,9 @@ class Row:
         """Quality and costs."""
         return {**self.measured.means, **self.fit.costs}
 
-    def marked(self, asked: EvaluationFingerprint, metric: str) -> MethodRecord:
+    def record(self, fingerprint: EvaluationFingerprint, metric: str) -> MethodRecord:
         """What its run in MLflow keeps."""
-        return MethodRecord(asked, self.marks, metric, self.curves)
+        return MethodRecord(fingerprint, self.per_user, metric, self.curves)
 
 
 def compare(plan: Plan, settings: Settings) -> dict[str, Any]:
@@ -83,34 +83,34 @@ def compare(plan: Plan, settings: Settings) -> dict[str, Any]:
     if not set(plan.methods) - set(skipped):
         raise PeerFailed(f"no method is left: {'; '.join(f'{name}: {reason}' for name, reason in skipped.items())}")
     rows = [compared(name, plan, search) for name in plan.methods if name not in skipped]
-    found = summary(plan, search, rows, skipped)
-    write(plan.out, found, rows, split)
-    asked = question(split, asked_users(split))
-    track(found, {row.measured.name: row.marked(asked, search.metric) for row in rows}, settings, plan.out)
-    return found
+    run = summary(plan, search, rows, skipped)
+    write(plan.out, run, rows, split)
+    compared_on = fingerprint(split, test_users(split))
+    track(run, {row.measured.name: row.record(compared_on, search.metric) for row in rows}, settings, plan.out)
+    return run
 
 
 def refusals(plan: Plan, search: Search) -> dict[str, str]:
-    """The methods that cannot take part, and why; they are told. Raises `UnknownMethod` for a bad name or setting, and
+    """The methods that cannot take part, and why; prints them. Raises `UnknownMethod` for a bad name or setting, and
     for a setting of a method that is not in the run."""
     if unused := sorted(set(plan.fixed) - set(plan.methods)):
         raise UnknownMethod(
             f"--set {unused[0]}: is not in this run of {', '.join(plan.methods)}; leave the setting out"
         )
-    found: dict[str, str] = {}
+    reasons: dict[str, str] = {}
     for name in plan.methods:
         retriever = build(name, plan.fixed.get(name, {}), seed=search.seed, threads=search.threads)
         if reason := retriever.refuses(search.split):
             console.print(f"{name}: skipped, {reason}", markup=False)  # rectools[torch] is none
-            found[name] = reason
-    return found
+            reasons[name] = reason
+    return reasons
 
 
 def compared(name: str, plan: Plan, search: Search) -> Row:
-    """One method, from its search to its marks on the test."""
+    """One method, from its search to its per-user metrics on the test."""
     split, fixed = search.split, plan.fixed.get(name, {})
     tuned = tune(name, fixed, search)
-    user_ids = asked_users(split)
+    user_ids = test_users(split)
     job = Job(name, tuned.params, split.train, user_ids, split.k, seed=search.seed, threads=search.threads)
     done = in_fresh_process(fit, job)
     labels = labels_of(split.test, user_ids, done.item_ids)
@@ -118,10 +118,10 @@ def compared(name: str, plan: Plan, search: Search) -> Row:
     measured = full_ranking(name, lists, labels, split.k, item_count=len(done.item_ids))
     config = build(name, tuned.params, seed=search.seed, threads=search.threads).config.model_dump(mode="json")
     console.print(f"{name}: {search.metric} {measured.means[search.metric]:.4f}, fit {done.fit_seconds:.1f} s")
-    return Row(measured, done, tuned, config, bench_marks(split, user_ids, measured, lists, labels))
+    return Row(measured, done, tuned, config, per_user_metrics(split, user_ids, measured, lists, labels))
 
 
-def asked_users(split: Split) -> pl.Series:
+def test_users(split: Split) -> pl.Series:
     """The users of the test, sorted."""
     return split.test[c.USER_ID].unique().sort()
 
@@ -173,16 +173,16 @@ def gains(rows: Sequence[Row], seed: int, our_name: str = OURS) -> dict[str, dic
     }
 
 
-def write(out: Path, found: Mapping[str, Any], rows: Sequence[Row], split: Split) -> None:
+def write(out: Path, run: Mapping[str, Any], rows: Sequence[Row], split: Split) -> None:
     """Every list, the metrics of every user, every trial of the search, and `metrics.json`."""
     (out / LISTS).mkdir(parents=True, exist_ok=True)
     for row in rows:
-        table = as_table(row.fit.top, asked_users(split), row.fit.item_ids)
+        table = as_table(row.fit.top, test_users(split), row.fit.item_ids)
         table.write_parquet(out / LISTS / f"{row.measured.name}.parquet")
-    per_user(rows, asked_users(split)).write_parquet(out / PER_USER)
-    if found["trials"]:
+    per_user(rows, test_users(split)).write_parquet(out / PER_USER)
+    if run["trials"]:
         search_log(out).write_parquet(out / SEARCH_LOG)
-    write_metrics(out, found)
+    write_metrics(out, run)
 
 
 def per_user(rows: Sequence[Row], user_ids: pl.Series) -> pl.DataFrame:
@@ -193,28 +193,28 @@ def per_user(rows: Sequence[Row], user_ids: pl.Series) -> pl.DataFrame:
     )
 
 
-def question(split: Split, user_ids: pl.Series) -> EvaluationFingerprint:
-    """What every method of the benchmark is asked: train and test rows in their order, users, and depth."""
+def fingerprint(split: Split, user_ids: pl.Series) -> EvaluationFingerprint:
+    """What every method of the benchmark is evaluated on: train and test rows in their order, users, and depth."""
     return EvaluationFingerprint(
         split.name, digest_rows(split.train), digest_rows(split.test), digest(user_ids), split.k
     )
 
 
-def bench_marks(
+def per_user_metrics(
     split: Split, user_ids: pl.Series, measured: MethodMetrics, lists: RankedLists, labels: Labels
 ) -> pl.DataFrame:
     """Per-user metrics without ids; groups are by training items of users, and by popularity of items."""
-    users = {"history": history_labels(touches(split, user_ids))}
+    users = {"history": history_labels(training_item_counts(split, user_ids))}
     items = recall_by_item_group(lists, labels, popularity_groups(split, labels), split.k)
     return anonymized([week_metrics(user_ids, measured.per_user, users=users, items=items)])
 
 
-def touches(split: Split, user_ids: pl.Series) -> NDArray[np.int64]:
+def training_item_counts(split: Split, user_ids: pl.Series) -> NDArray[np.int64]:
     """[U] distinct training items of each user."""
     counts = split.train.group_by(c.USER_ID).agg(pl.col(c.ITEM_ID).n_unique().cast(pl.Int64).alias("items"))
-    asked = pl.DataFrame({c.USER_ID: user_ids}).join(counts, on=c.USER_ID, how="left", maintain_order="left")
-    found: NDArray[np.int64] = asked["items"].fill_null(0).to_numpy()
-    return found
+    users = pl.DataFrame({c.USER_ID: user_ids}).join(counts, on=c.USER_ID, how="left", maintain_order="left")
+    items: NDArray[np.int64] = users["items"].fill_null(0).to_numpy()
+    return items
 
 
 def popularity_groups(split: Split, labels: Labels) -> dict[str, Mask]:

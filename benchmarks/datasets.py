@@ -1,4 +1,4 @@
-"""Public data sets, cut by their published protocols, from a folder that the reader has.
+"""Public data sets, split by their published protocols, from a folder that the reader has.
 
 Nothing of them is part of the project, for the terms of most forbid to pass them on; Deskdrop is, in `data`.
 """
@@ -40,7 +40,7 @@ class Split:
 
     @property
     def item_ids(self) -> pl.Series:
-        """The items that training knows, sorted."""
+        """The items of the training rows, sorted."""
         return self.train[c.ITEM_ID].unique().sort()
 
     @property
@@ -55,11 +55,11 @@ def load(data: Path, name: str, *, seed: int) -> Split:
     """The split of a data set in `data/<name>`. Raises `DataMissing`."""
     if name not in LOADERS:
         raise DataMissing(f"{name}: no such data set; choose one of {', '.join(LOADERS)}")
-    file, cut = LOADERS[name]
+    file, split = LOADERS[name]
     path = data / name / file
     if not path.exists():
         raise DataMissing(f"{path}: no such file; skipped, give the folder that holds {name}/ with --data")
-    return cut(pl.read_parquet(path), seed)
+    return split(pl.read_parquet(path), seed)
 
 
 def gowalla(interactions: pl.DataFrame, seed: int) -> Split:
@@ -96,7 +96,7 @@ def ml_1m(interactions: pl.DataFrame, seed: int) -> Split:
 
     Rows without `time_pos` are of items rated fewer than five times, which the published figures leave out as well.
     Time is known within a user alone: rows go by their place in the user's own history, so that the last tenth of all
-    rows is about everyone's last tenth.
+    rows is about the last tenth of every user.
     """
     del seed  # nothing random
     return _split("ml-1m", *leave_one_out(_by_place(interactions)), True, 10, ML_1M)
@@ -109,10 +109,10 @@ def _by_place(interactions: pl.DataFrame) -> pl.DataFrame:
 
 
 def deskdrop(events: pl.DataFrame, seed: int) -> Split:
-    """The bundled feed (`data/deskdrop`): what people click or save first in the last week, and in the week before.
+    """The bundled feed (`data/deskdrop`): first clicks and saves of the last week, and of the week before.
 
-    A news feed's new articles have no training row, so that bare pairs cannot know them: they are left out, and so is
-    whoever has none.
+    A news feed's new articles have no training row, so bare pairs cannot represent them. They are left out, and so are
+    users without a training row.
     """
     del seed  # nothing random
     liked = events.filter(pl.col(c.ACTION).is_in([Action.CLICK, Action.SAVE])).sort(c.TIMESTAMP, c.USER_ID, c.ITEM_ID)
@@ -123,7 +123,7 @@ def deskdrop(events: pl.DataFrame, seed: int) -> Split:
 
 
 def _last_week(ordered: pl.DataFrame, end: datetime) -> RowSplit:
-    """The week before `end` held out, as far as the rows before it know its users and items."""
+    """The week before `end` held out, without users and items that the rows before it lack."""
     train = ordered.filter(pl.col(c.TIMESTAMP) < end - WEEK)
     later = ordered.filter(pl.col(c.TIMESTAMP) >= end - WEEK)
     for column in (c.USER_ID, c.ITEM_ID):
@@ -132,9 +132,9 @@ def _last_week(ordered: pl.DataFrame, end: datetime) -> RowSplit:
 
 
 def _split(name: str, test: RowSplit, validation: RowSplit, ordered: bool, k: int, protocol: str) -> Split:  # noqa: FBT001
-    train, validation_train = ((dated if ordered else named)(cut.train) for cut in (test, validation))
-    asked, test_rows = named(validation.held_out), named(test.held_out)
-    return Split(name, train, validation_train, asked, test_rows, ordered=ordered, k=k, protocol=protocol)
+    train, validation_train = ((dated if ordered else named)(each.train) for each in (test, validation))
+    validation_rows, test_rows = named(validation.held_out), named(test.held_out)
+    return Split(name, train, validation_train, validation_rows, test_rows, ordered=ordered, k=k, protocol=protocol)
 
 
 def _pairs(interactions: pl.DataFrame) -> pl.DataFrame:
@@ -157,8 +157,8 @@ AMAZON_BEAUTY = (
     "training items masked; the final fit is given the validation row too"
 )
 DESKDROP = (
-    "the last week of known people on items that training knows, by time; validation is the week before, full ranking "
-    "with training items masked"
+    "the last week of users and items with training rows, by time; validation is the week before, full ranking with "
+    "training items masked"
 )
 LOADERS: dict[str, tuple[str, Callable[[pl.DataFrame, int], Split]]] = {
     "gowalla": (INTERACTIONS, gowalla),

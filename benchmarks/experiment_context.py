@@ -45,7 +45,7 @@ class Job:
     plan: TimeSplits
     split: Split
     ranking: RankingConfig
-    teachers: int
+    max_training_users: int
     """Labelled users of a cutoff that train a re-ranker, at most."""
     settings: Settings
 
@@ -80,7 +80,7 @@ class ExperimentContext:
     def training_users(self, view: FeatureSnapshot) -> Rows:
         """A seeded sample of the users with a label after the cutoff."""
         rows = labelled_users(self.night, view)
-        chosen = np.random.default_rng(self.job.settings.seed).permutation(len(rows))[: self.job.teachers]
+        chosen = np.random.default_rng(self.job.settings.seed).permutation(len(rows))[: self.job.max_training_users]
         return np.sort(rows[chosen])
 
     def labelled_pairs(self, view: FeatureSnapshot) -> LabelledPairs:

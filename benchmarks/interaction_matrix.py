@@ -38,7 +38,7 @@ def read_named(path: Path) -> pl.DataFrame:
 
 
 def in_order(pairs: pl.DataFrame, *, ordered: bool, seed: int) -> pl.DataFrame:
-    """Rows with a `timestamp` oldest first, ties at random unless `ordered` says that the file's rows are in order.
+    """Rows with a `timestamp` oldest first, ties at random unless `ordered` states that the file's rows are in order.
 
     Without a `timestamp`, rows are in order if and only if `ordered`: they get one, a second a row. Otherwise they have
     no order: they are shuffled and get no `timestamp`.
@@ -97,10 +97,10 @@ def _is_counter(times: pl.Series) -> bool:
 
 
 def _cast(pairs: pl.DataFrame, name: str, cast: Cast, kind: str) -> pl.Expr:
-    found = cast(name, pairs.schema[name])
-    if found is None:
+    column = cast(name, pairs.schema[name])
+    if column is None:
         raise SchemaMismatch(f"{name}: want {kind}, have {pairs.schema[name]}; cast it")
-    return found.alias(name)
+    return column.alias(name)
 
 
 def coded(pairs: pl.DataFrame, user_ids: pl.Series, item_ids: pl.Series) -> pl.DataFrame:
@@ -121,7 +121,7 @@ def labels_of(test: pl.DataFrame, user_ids: pl.Series, item_ids: pl.Series) -> L
 
 @dataclass(frozen=True)
 class InteractionMatrix:
-    """Who liked what in training, 1 or 0, with one empty row at the end for whoever is unknown."""
+    """The pairs of user and item in training, 1 or 0, with one empty row at the end for unknown users."""
 
     user_ids: pl.Series  # [U], sorted
     item_ids: pl.Series  # [I], sorted
@@ -134,9 +134,9 @@ class InteractionMatrix:
 
     def rows_of(self, user_ids: pl.Series) -> Rows:
         """The row of each user; unknown ones share the empty row."""
-        known = pl.DataFrame({c.USER_ID: self.user_ids}).with_row_index("user")
-        found = pl.DataFrame({c.USER_ID: user_ids}).join(known, on=c.USER_ID, how="left", maintain_order="left")
-        return found["user"].fill_null(len(self.user_ids)).cast(pl.Int32).to_numpy()
+        rows = pl.DataFrame({c.USER_ID: self.user_ids}).with_row_index("user")
+        users = pl.DataFrame({c.USER_ID: user_ids}).join(rows, on=c.USER_ID, how="left", maintain_order="left")
+        return users["user"].fill_null(len(self.user_ids)).cast(pl.Int32).to_numpy()
 
 
 def interaction_matrix(pairs: pl.DataFrame) -> InteractionMatrix:

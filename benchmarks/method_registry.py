@@ -1,4 +1,4 @@
-"""The methods of the retrieval benchmark by name; a method's library is loaded when it is asked for, not before."""
+"""The methods of the retrieval benchmark by name; a method's library is loaded when it is requested, not before."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -29,8 +29,8 @@ def method(name: str) -> type[RetrievalMethod]:
     if name not in METHODS:
         raise UnknownMethod(f"{name}: no such method; choose of {', '.join(METHODS)}")
     module, _, class_name = METHODS[name].partition(":")
-    found: type[RetrievalMethod] = getattr(import_module(module), class_name)
-    return found
+    method: type[RetrievalMethod] = getattr(import_module(module), class_name)
+    return method
 
 
 def build(name: str, params: Params, *, seed: int, threads: int) -> RetrievalMethod:
@@ -52,18 +52,18 @@ def parsed(
 
     Values are read as JSON, or else as text. Raises `UnknownMethod` for anything else.
     """
-    found: dict[str, dict[str, Any]] = {}
+    settings: dict[str, dict[str, Any]] = {}
     for setting in settings:
         key, equals, value = setting.partition("=")
         name, dot, field = key.partition(".")
         if not equals or not dot or name not in names:
             raise UnknownMethod(f"--set {setting}: write {kind}.FIELD=VALUE with a {kind} of {', '.join(names)}")
-        part = found.setdefault(name, {})
+        part = settings.setdefault(name, {})
         *parts, last = field.split(".")
         for each in parts:
             part = part.setdefault(each, {})
         part[last] = _value(value)
-    return found
+    return settings
 
 
 def _value(text: str) -> Any:

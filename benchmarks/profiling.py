@@ -25,13 +25,13 @@ from evaluation.top_k import TopK
 from pipeline.code_version import UNKNOWN, git_commit, short
 
 PROCESSES = Path("/proc")
-Asked = TypeVar("Asked")
-Found = TypeVar("Found")
+Request = TypeVar("Request")
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
 class Job:
-    """What is fitted, on what, and who is asked for."""
+    """The method, its training rows, and the users that get lists."""
 
     method: str
     params: Params
@@ -70,10 +70,10 @@ class Fit:
         }
 
 
-def in_fresh_process(work: Callable[[Asked], Found], asked: Asked) -> Found:
+def in_fresh_process(work: Callable[[Request], Result], request: Request) -> Result:
     """Work in a process that ends with it, and its memory with it; its errors are raised here."""
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), initializer=end_with_parent) as pool:
-        return pool.submit(work, asked).result()
+        return pool.submit(work, request).result()
 
 
 def end_with_parent() -> None:
@@ -145,7 +145,7 @@ def versions() -> dict[str, str]:
     """The packages whose numbers these are, and the commit of ours where it is a checkout."""
     commit = git_commit()
     ours = {} if commit == UNKNOWN else {"commit": short(commit)}
-    return ours | {name: found for name in PACKAGES if (found := _version(name))}
+    return ours | {name: version for name in PACKAGES if (version := _version(name))}
 
 
 def _version(name: str) -> str:

@@ -12,7 +12,17 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from benchmarks import comparison
 from benchmarks.benchmark_splits import WindowsConfig, folder_of, plan_of, read_events, split_of
 from benchmarks.benchmark_tracking import track
-from benchmarks.comparison import Row, asked_users, compared, gains, question, refusals, summary, touches, write
+from benchmarks.comparison import (
+    Row,
+    compared,
+    fingerprint,
+    gains,
+    refusals,
+    summary,
+    test_users,
+    training_item_counts,
+    write,
+)
 from benchmarks.datasets import Split
 from benchmarks.experiment_context import FINAL, Job
 from benchmarks.interaction_matrix import labels_of
@@ -59,9 +69,9 @@ class Plan:
 
 def parsed_parts(settings: Sequence[str]) -> tuple[dict[str, Params], dict[str, Params]]:
     """What `--set` holds fixed of ours by part, and of peers by method. Raises `UnknownMethod` for anything else."""
-    found = parsed(settings, (*PARTS, *METHODS), "PART")
-    ours = {name: params for name, params in found.items() if name in PARTS}
-    return dict(ours), {name: params for name, params in found.items() if name not in PARTS}
+    settings_of = parsed(settings, (*PARTS, *METHODS), "PART")
+    ours = {name: params for name, params in settings_of.items() if name in PARTS}
+    return dict(ours), {name: params for name, params in settings_of.items() if name not in PARTS}
 
 
 def configured(ours: Mapping[str, Params]) -> RankingBenchConfig:
@@ -85,38 +95,38 @@ def rank(plan: Plan, settings: Settings) -> dict[str, Any]:
         raise UnknownMethod(f"{OURS} is retrieval alone, which has its row anyway; leave it out of --peers")
     folder = folder_of(plan.data, plan.dataset)
     events = read_events(folder)
-    cuts = plan_of(events[c.TIMESTAMP], config.windows)
-    split = split_of(events, cuts, plan.dataset)
+    time_splits = plan_of(events[c.TIMESTAMP], config.windows)
+    split = split_of(events, time_splits, plan.dataset)
     search = Search(split, plan.trials, settings.seed, settings.threads, plan.out)
-    asked = comparison.Plan(plan.data, plan.dataset, plan.peers, plan.trials, plan.fixed, plan.out, plan.command)
-    skipped = refusals(asked, search)
+    peer_plan = comparison.Plan(plan.data, plan.dataset, plan.peers, plan.trials, plan.fixed, plan.out, plan.command)
+    skipped = refusals(peer_plan, search)
     plan.out.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(prefix="lake-", dir=plan.out) as lake:
         import_files(ImportRequest("movielens", events=[folder]), lake_root=Path(lake), landed_at=datetime.now(UTC))
-        job = Job(Path(lake), cuts, split, config.ranking, config.windows.teachers, settings)
+        job = Job(Path(lake), time_splits, split, config.ranking, config.windows.max_training_users, settings)
         stages = in_fresh_process(two_stages, job)
-    peers = [compared(name, asked, search) for name in plan.peers if name not in skipped]
+    peers = [compared(name, peer_plan, search) for name in plan.peers if name not in skipped]
     ours = [row_of(name, stage, split, plan.ours) for name, stage in stages.items()]
     rows = [*peers, *ours]
-    found = summary(asked, search, rows, skipped) | {
+    run = summary(peer_plan, search, rows, skipped) | {
         "kind": KIND,
         "ours": FINAL,
         "target": TARGET,
         "windows": config.windows.model_dump(mode="json"),
         "gains": gains(rows, search.seed, FINAL),
     }
-    write(plan.out, found, rows, split)
-    answered = question(split, asked_users(split))
-    track(found, {row.measured.name: row.marked(answered, search.metric) for row in rows}, settings, plan.out, KIND)
-    return found
+    write(plan.out, run, rows, split)
+    compared_on = fingerprint(split, test_users(split))
+    track(run, {row.measured.name: row.record(compared_on, search.metric) for row in rows}, settings, plan.out, KIND)
+    return run
 
 
 def row_of(name: str, stage: Stage, split: Split, params: Params) -> Row:
     """One of ours as a row of the table; `params` are what was set."""
-    user_ids, item_ids = asked_users(split), stage.fit.item_ids
+    user_ids, item_ids = test_users(split), stage.fit.item_ids
     labels = labels_of(split.test, user_ids, item_ids)
     measured = full_ranking(name, RankedLists(stage.fit.top.rows), labels, split.k, item_count=len(item_ids))
     tuned = Tuned(dict(params), 0, stage.validation)
-    users = {"history": history_labels(touches(split, user_ids))}
-    marks = anonymized([week_metrics(user_ids, measured.per_user, users=users, items={})])
-    return Row(measured, stage.fit, tuned, stage.config, marks)
+    users = {"history": history_labels(training_item_counts(split, user_ids))}
+    per_user = anonymized([week_metrics(user_ids, measured.per_user, users=users, items={})])
+    return Row(measured, stage.fit, tuned, stage.config, per_user)

@@ -6,7 +6,7 @@ from math import inf, isinf
 import polars as pl
 
 from benchmarks.method_registry import OURS
-from benchmarks.summary_text import Found, conditions, cost_table, gain_over, search_table, sentences
+from benchmarks.summary_text import Run, conditions, cost_table, gain_over, search_table, sentences
 from evaluation import markdown
 
 PAGE = "benchmarks-ranking.md"
@@ -33,18 +33,18 @@ re-ranker. Times are wall-clock and include interference from other processes.
 """
 
 
-def page(runs: Sequence[Found]) -> str:
+def page(runs: Sequence[Run]) -> str:
     """The whole page."""
     return "\n".join([INTRODUCTION, *map(section, runs)])
 
 
-def section(run: Found) -> str:
-    """One data set: what was asked, the table, where we do not win, what it cost, and how to run it again."""
+def section(run: Run) -> str:
+    """One data set: the protocol, the table, where we do not win, what it cost, and how to run it again."""
     counts = ", ".join(f"{count:,} {name}" for name, count in run["counts"].items())
-    asked = f"{run['methods'][run['ours']]['users']:,} people asked"
+    users = f"{run['methods'][run['ours']]['users']:,} users evaluated"
     parts = [
         f"## {run['dataset']}",
-        f"{counts}; {asked}. Protocol: {run['protocol']}.",
+        f"{counts}; {users}. Protocol: {run['protocol']}.",
         markdown(ranking_table(run)),
         "\n".join(f"- {sentence}" for sentence in [*verdicts(run), *sentences(run)]),
         markdown(cost_table(run)),
@@ -54,7 +54,7 @@ def section(run: Found) -> str:
     return "\n\n".join(part.rstrip("\n") for part in parts) + "\n"
 
 
-def ranking_table(run: Found) -> pl.DataFrame:
+def ranking_table(run: Run) -> pl.DataFrame:
     """One row a method, best first: its quality, and the final ranking minus it."""
     k = run["k"]
     names = [f"{metric}_at_{k}" for metric in ("ndcg", "hit_rate", "recall")]
@@ -66,19 +66,19 @@ def ranking_table(run: Found) -> pl.DataFrame:
     return pl.DataFrame(rows).sort(run["tuned_on"], descending=True)
 
 
-def percent(run: Found, name: str) -> str:
+def percent(run: Run, name: str) -> str:
     """How much more of the tuned metric the final ranking has than a method; empty for itself, and beside nothing."""
     ratio = _ratio(run, name)
     return "" if name == run["ours"] or isinf(ratio) else f"{100 * (ratio - 1):+.1f}"
 
 
-def verdicts(run: Found) -> list[str]:
+def verdicts(run: Run) -> list[str]:
     """Whether the target is reached over each of those to be beaten; misses first."""
-    told = [verdict(run, name) for name in BEATEN if name in run["methods"]]
-    return sorted(told, key=lambda text: not text.startswith("**Not reached**"))
+    texts = [verdict(run, name) for name in BEATEN if name in run["methods"]]
+    return sorted(texts, key=lambda text: not text.startswith("**Not reached**"))
 
 
-def verdict(run: Found, name: str) -> str:
+def verdict(run: Run, name: str) -> str:
     """One of them: the gain in per cent, and whether its interval is above zero."""
     reached = _ratio(run, name) >= run["target"] and run["gains"][name][run["tuned_on"]]["low"] > 0
     wanted = f"{100 * (run['target'] - 1):.0f} % and an interval above zero wanted"
@@ -86,6 +86,6 @@ def verdict(run: Found, name: str) -> str:
     return f"{head} over `{name}`: {percent(run, name)} % NDCG@{run['k']}, {gain_over(run, name)}; {wanted}."
 
 
-def _ratio(run: Found, name: str) -> float:
+def _ratio(run: Run, name: str) -> float:
     ours, other = (run["methods"][each]["figures"][run["tuned_on"]] for each in (run["ours"], name))
     return float(ours / other) if other else inf

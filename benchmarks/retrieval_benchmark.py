@@ -26,7 +26,7 @@ def run(
 ) -> dict[str, float]:
     """Train, list the best `k` unseen items of every test user, measure; writes `top_k.parquet` and `metrics.json`.
 
-    Train rows are ordered if they have a `timestamp`, or where `ordered` says so. `params` are fields of
+    Train rows are ordered if they have a `timestamp`, or where `ordered` is true. `params` are fields of
     `TwoTowerConfig`. Raises `UnknownMethod` for a bad one.
     """
     history, test = read_train(train_file, ordered=ordered, seed=settings.seed), read_named(test_file)
@@ -41,9 +41,9 @@ def run(
     return metrics
 
 
-def write_metrics(out: Path, found: Mapping[str, Any]) -> None:
-    """`metrics.json`, whole or not at all; it comes last, so that whatever it tells of lies beside it."""
-    replace_file(out / METRICS, (json.dumps(found, indent=1) + "\n").encode())
+def write_metrics(out: Path, run: Mapping[str, Any]) -> None:
+    """`metrics.json`, written atomically and last, so that the files it describes exist."""
+    replace_file(out / METRICS, (json.dumps(run, indent=1) + "\n").encode())
 
 
 def as_table(top: TopK, user_ids: pl.Series, item_ids: pl.Series) -> pl.DataFrame:

@@ -120,16 +120,16 @@ class FittedSasrec(FittedMethod):
         return self._item_ids
 
     def ask(self, request: dict[str, Any]) -> None:
-        """Hand over a request and wait for its end. Raises `PeerFailed` with the last line that the process said."""
+        """Hand over a request and wait for its end. Raises `PeerFailed` with the last line that the process logged."""
         try:
             self._process.stdin.write(json.dumps(request) + "\n")
             self._process.stdin.flush()
         except BrokenPipeError:
-            pass  # it ended before it was asked: the missing answer tells
+            pass  # it ended before the request: there will be no answer
         if not self._process.stdout.readline():
             self._log.seek(0)
-            said = self._log.read().strip().splitlines() or ["nothing"]
-            raise PeerFailed(f"sasrec: the process of TASTEFEED_RECTOOLS_PYTHON ended and said {said[-1]}")
+            lines = self._log.read().strip().splitlines() or ["nothing"]
+            raise PeerFailed(f"sasrec: the process of TASTEFEED_RECTOOLS_PYTHON ended and logged {lines[-1]}")
 
     def top_k(self, user_ids: pl.Series, k: int) -> TopK:
         """The best items of each user; an unknown user gets an empty list."""

@@ -24,22 +24,22 @@ def ids(path: str) -> pd.DataFrame:
     return pd.read_csv(path, dtype=str, keep_default_na=False)
 
 
-def learned(asked: dict[str, Any]) -> tuple[SASRecModel, Dataset]:
-    """The model fitted on the rows of `asked["train"]`, whose order is their time."""
-    if asked["threads"]:
-        torch.set_num_threads(asked["threads"])
-    seed_everything(asked["seed"])
-    pairs = ids(asked["train"])
+def learned(request: dict[str, Any]) -> tuple[SASRecModel, Dataset]:
+    """The model fitted on the rows of `request["train"]`, whose order is their time."""
+    if request["threads"]:
+        torch.set_num_threads(request["threads"])
+    seed_everything(request["seed"])
+    pairs = ids(request["train"])
     clock = pd.to_datetime(pd.RangeIndex(len(pairs)), unit="s")
     dataset = Dataset.construct(pairs.assign(**{Columns.Weight: 1.0, Columns.Datetime: clock}))
-    return SASRecModel(**asked["model"], deterministic=True).fit(dataset), dataset
+    return SASRecModel(**request["model"], deterministic=True).fit(dataset), dataset
 
 
-def answer(model: SASRecModel, dataset: Dataset, asked: dict[str, Any]) -> None:
-    """Write `user_id, item_id, rank, score` of the asked users; unknown ones have no rows."""
-    users = ids(asked["users"])[Columns.User].to_numpy()
-    lists = model.recommend(users, dataset, asked["k"], filter_viewed=True, on_unsupported_targets="ignore")
-    lists.to_csv(asked["out"], index=False)
+def answer(model: SASRecModel, dataset: Dataset, request: dict[str, Any]) -> None:
+    """Write `user_id, item_id, rank, score` of the requested users; unknown ones have no rows."""
+    users = ids(request["users"])[Columns.User].to_numpy()
+    lists = model.recommend(users, dataset, request["k"], filter_viewed=True, on_unsupported_targets="ignore")
+    lists.to_csv(request["out"], index=False)
 
 
 def serve(requests: TextIO, answers: TextIO) -> None:
@@ -52,7 +52,7 @@ def serve(requests: TextIO, answers: TextIO) -> None:
 
 
 def end_with(parent: int) -> None:
-    """A benchmark that is killed leaves no training behind; stdin, which would tell too, is not read in one."""
+    """Ends with the parent process. A closed stdin would end it too, but it is not read during a training."""
     while os.getppid() == parent:
         time.sleep(1)
     os._exit(1)
@@ -60,5 +60,5 @@ def end_with(parent: int) -> None:
 
 if __name__ == "__main__":
     threading.Thread(target=end_with, args=[os.getppid()], daemon=True).start()
-    told, sys.stdout = sys.stdout, sys.stderr  # libraries print as they like
-    serve(sys.stdin, told)
+    answers, sys.stdout = sys.stdout, sys.stderr  # libraries print as they like
+    serve(sys.stdin, answers)

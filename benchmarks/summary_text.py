@@ -1,4 +1,4 @@
-"""What a comparison says in words, and first of all where we do not win."""
+"""The result of a comparison as sentences and tables. Losses come first."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -8,27 +8,27 @@ import polars as pl
 from benchmarks.method_registry import OURS
 from evaluation.metrics_tables import heading
 
-Found = Mapping[str, Any]
+Run = Mapping[str, Any]
 """A run's `metrics.json`."""
 
 
-def sentences(run: Found) -> list[str]:
-    """What others published; losses, then what cannot be told apart, then wins; then who was left out and why."""
+def sentences(run: Run) -> list[str]:
+    """Published figures, losses, ties and wins, then the methods that were left out and why."""
     ours = run.get("ours", OURS)
     if ours not in run["methods"]:
-        return [f"`{ours}` was not in this run: nothing is said of it.", *_skipped(run)]
+        return [f"`{ours}` was not in this run: there is no result for it.", *_skipped(run)]
     figures = run["methods"][ours].get("figures", {})
     published = beside_published(run.get("dataset", ""), ours, figures) if run.get("kind") != "ranking" else []
     gains = {name: run["gains"][name] for name in run["methods"] if name != ours}
-    told = {
-        kind: [text for name, gain in gains.items() if (text := tell(name, gain, run["k"], ours))]
-        for kind, tell in KINDS
+    results = {
+        kind: [text for name, gain in gains.items() if (text := sentence(name, gain, run["k"], ours))]
+        for kind, sentence in KINDS
     }
     floor = below_floor(ours, run["methods"][ours].get("chosen", {}))
-    return [*published, *floor, *(text for texts in told.values() for text in texts), *_skipped(run)]
+    return [*published, *floor, *(text for texts in results.values() for text in texts), *_skipped(run)]
 
 
-def below_floor(ours: str, chosen: Found) -> list[str]:
+def below_floor(ours: str, chosen: Run) -> list[str]:
     """The baselines that validated better than the selected encoder, in one sentence; none where there are none."""
     selection = chosen.get("selection") or {}
     beaten_by = {name: selection["baselines"][name] for name in selection.get("beaten_by", ())}
@@ -39,19 +39,19 @@ def below_floor(ours: str, chosen: Found) -> list[str]:
     return [f"**We do not win on validation**: the selected encoder of `{ours}` has NDCG {reached:.4f}, {others}."]
 
 
-def losses(name: str, gain: Found, k: int, ours: str) -> str:
+def losses(name: str, gain: Run, k: int, ours: str) -> str:
     """Where the whole interval is below zero."""
     lost = {metric: gain[metric] for metric in _shown(k) if gain[metric]["high"] < 0}
     return f"**We do not win**: `{ours}` is below `{name}` in {_list(lost)}." if lost else ""
 
 
-def ties(name: str, gain: Found, k: int, ours: str) -> str:
+def ties(name: str, gain: Run, k: int, ours: str) -> str:
     """Where the interval holds zero."""
     even = {metric: gain[metric] for metric in _shown(k) if gain[metric]["low"] <= 0 <= gain[metric]["high"]}
-    return f"**We do not win**: these users cannot tell `{ours}` from `{name}` in {_list(even)}." if even else ""
+    return f"**We do not win**: these users cannot distinguish `{ours}` from `{name}` in {_list(even)}." if even else ""
 
 
-def wins(name: str, gain: Found, k: int, ours: str) -> str:
+def wins(name: str, gain: Run, k: int, ours: str) -> str:
     """Where the whole interval is above zero."""
     won = {metric: gain[metric] for metric in _shown(k) if gain[metric]["low"] > 0}
     return f"`{ours}` is above `{name}` in {_list(won)}." if won else ""
@@ -64,14 +64,14 @@ def _shown(k: int) -> tuple[str, str]:
     return f"recall_at_{k}", f"ndcg_at_{k}"
 
 
-def _list(intervals: Found) -> str:
+def _list(intervals: Run) -> str:
     return " and ".join(
         f"{heading(metric)} by {each['mean']:+.4f} [{each['low']:+.4f}, {each['high']:+.4f}]"
         for metric, each in intervals.items()
     )
 
 
-def _skipped(run: Found) -> list[str]:
+def _skipped(run: Run) -> list[str]:
     return [f"`{name}` was left out: {reason}." for name, reason in run["skipped"].items()]
 
 
@@ -87,18 +87,18 @@ PUBLISHED: Mapping[str, Mapping[str, Sequence[tuple[float, str]]]] = {
         "ndcg_at_10": [(0.1857, f"SASRec with 3,000 negatives, {DROSS}"), (0.2164, HSTU)],
     },
 }
-"""Of each metric the best of a leaderboard and the best known to us, where they differ."""
+"""The best figure of a leaderboard for each metric, and the best published one that we are aware of."""
 
 
 def beside_published(dataset: str, ours: str, figures: Mapping[str, Any]) -> list[str]:
-    """What there is to say of our figures beside these, losses first; there is no interval, for we have only theirs."""
-    known = PUBLISHED.get(dataset, {})
-    said = [
+    """Our figures beside the published ones, losses first. Published figures have no interval."""
+    published = PUBLISHED.get(dataset, {})
+    results = [
         _beside(metric, theirs, who, ours, figures[metric])
-        for metric, all_of in known.items()
+        for metric, all_of in published.items()
         for theirs, who in all_of
     ]
-    return [sentence for _, sentence in sorted(said)]
+    return [sentence for _, sentence in sorted(results)]
 
 
 def _beside(metric: str, theirs: float, who: str, ours: str, figure: float) -> tuple[bool, str]:
@@ -107,7 +107,7 @@ def _beside(metric: str, theirs: float, who: str, ours: str, figure: float) -> t
     return won, f"{start} the published {heading(metric)} of {theirs:.4f} ({who}), with {figure:.4f}."
 
 
-def quality_table(run: Found) -> pl.DataFrame:
+def quality_table(run: Run) -> pl.DataFrame:
     """One row a method, best first: its quality, and ours minus it."""
     names = [f"{metric}_at_{run['k']}" for metric in ("recall", "ndcg", "hit_rate", "mrr", "coverage")]
     rows = [
@@ -118,13 +118,13 @@ def quality_table(run: Found) -> pl.DataFrame:
     return pl.DataFrame(rows).sort(run["tuned_on"], descending=True)
 
 
-def gain_over(run: Found, name: str) -> str:
+def gain_over(run: Run, name: str) -> str:
     """`+0.012 [+0.010, +0.014]`, empty for ours."""
     gain = run["gains"].get(name, {}).get(run["tuned_on"])
     return f"{gain['mean']:+.4f} [{gain['low']:+.4f}, {gain['high']:+.4f}]" if gain else ""
 
 
-def cost_table(run: Found) -> pl.DataFrame:
+def cost_table(run: Run) -> pl.DataFrame:
     """One row a method: what it costs."""
     figures = {name: method["figures"] for name, method in run["methods"].items()}
     return pl.DataFrame(
@@ -138,7 +138,7 @@ def cost_table(run: Found) -> pl.DataFrame:
     )
 
 
-def search_table(run: Found) -> pl.DataFrame:
+def search_table(run: Run) -> pl.DataFrame:
     """One row a method: what the search chose."""
     methods = run["methods"]
     return pl.DataFrame(
@@ -154,12 +154,12 @@ def search_table(run: Found) -> pl.DataFrame:
     )
 
 
-def chosen(method: Found) -> list[tuple[str, Any]]:
+def chosen(method: Run) -> list[tuple[str, Any]]:
     """What was tuned or fixed, in the order of the config."""
     return [(key, _short(value)) for key, value in method["config"].items() if key in method["params"]]
 
 
-def chosen_in_fit(method: Found) -> list[tuple[str, Any]]:
+def chosen_in_fit(method: Run) -> list[tuple[str, Any]]:
     """The encoder that the fit selected, and the validation NDCG of what it tried; of old runs, settings."""
     flat: list[tuple[str, Any]] = []
     if selection := method.get("chosen", {}).get("selection"):
@@ -181,7 +181,7 @@ def _short(value: Any) -> Any:
     return f"{value:.4g}" if isinstance(value, float) else value
 
 
-def conditions(run: Found) -> str:
+def conditions(run: Run) -> str:
     """How to run it again, and on what it ran."""
     machine, versions = run["machine"], ", ".join(f"{name} {version}" for name, version in run["versions"].items())
     threads = run["threads"] or f"all {machine['cores']}"
@@ -194,7 +194,7 @@ def conditions(run: Found) -> str:
     )
 
 
-def variants_table(runs: Sequence[Found]) -> pl.DataFrame:
+def variants_table(runs: Sequence[Run]) -> pl.DataFrame:
     """One row a run that ours took part in: what was set, and what came of it."""
     ours = [(run, run["methods"][OURS]) for run in runs if OURS in run["methods"]]
     return pl.DataFrame(

@@ -47,7 +47,7 @@ class Search:
 
     @cached_property
     def question(self) -> str:
-        """A digest of what is learned from and asked."""
+        """A digest of the training rows and of the evaluated rows."""
         return digest_rows(self.split.validation_train)[:8] + digest_rows(self.split.validation)[:8]
 
 

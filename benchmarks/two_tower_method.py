@@ -48,12 +48,16 @@ class TwoTower(RetrievalMethod):
         if "validation" not in self.config.model_fields_set:
             protocol = "last_interactions" if c.TIMESTAMP in pairs.columns else "random"
             config = self.config.model_copy(update={"validation": protocol})
-        known = interaction_matrix(history)
+        matrix = interaction_matrix(history)
         tower = train(
-            examples_of(history), catalogue_of(known.item_ids), config=config, seed=self.seed, run_with=progress()
+            examples_of(history),
+            catalogue_of(matrix.item_ids),
+            config=config,
+            seed=self.seed,
+            run_with=progress(),
         )
         report(tower)
-        return FittedTower(tower, history, known)
+        return FittedTower(tower, history, matrix)
 
 
 @dataclass(frozen=True)
@@ -84,7 +88,7 @@ class FittedTower(FittedMethod):
     def top_k(self, user_ids: pl.Series, k: int) -> TopK:
         """The best items of each user by inner product; unknown users get those of an empty history."""
         as_of, items = after(self.history), catalogue_of(self.item_ids)
-        users_UV = self.tower.embed_users(asked(self.history, user_ids), items, as_of)
+        users_UV = self.tower.embed_users(examples_for(self.history, user_ids), items, as_of)
         items_VI = self.tower.embed_items(items, as_of).T
         seen = self.interactions.matrix[self.interactions.rows_of(user_ids)]
         return best(lambda rows: users_UV[rows] @ items_VI, seen, k)
@@ -98,9 +102,9 @@ def progress() -> "RunWith":
     def on_trial(name: str, ndcg: float) -> None:
         console.print(f"two_tower: {name}, validation NDCG {ndcg:.4f}", markup=False)
 
-    say: Callable[..., None] = console.print
+    show: Callable[..., None] = console.print
     return RunWith(
-        on_epoch=lambda epoch: say(
+        on_epoch=lambda epoch: show(
             f"two_tower: epoch {epoch.epoch} of {epoch.epochs}, loss {epoch.loss:.4f}, "
             f"validation NDCG {epoch.validation_ndcg:.4f}"
         ),
@@ -133,16 +137,16 @@ def examples_of(history: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def asked(history: pl.DataFrame, user_ids: pl.Series) -> pl.DataFrame:
+def examples_for(history: pl.DataFrame, user_ids: pl.Series) -> pl.DataFrame:
     """The examples of these users, in this order."""
-    users, known = pl.DataFrame({c.USER_ID: user_ids}), examples_of(history)
-    return users.join(known, on=c.USER_ID, how="left", maintain_order="left").with_columns(
+    users, examples = pl.DataFrame({c.USER_ID: user_ids}), examples_of(history)
+    return users.join(examples, on=c.USER_ID, how="left", maintain_order="left").with_columns(
         pl.col("item_ids", "actions", "timestamps").fill_null([]), pl.col("trainable").fill_null(value=True)
     )
 
 
 def catalogue_of(item_ids: pl.Series) -> pl.DataFrame:
-    """Items of which nothing is known but the id."""
+    """Items without metadata: the ids alone."""
     return pl.DataFrame({c.ITEM_ID: item_ids}).join(pl.DataFrame(schema=pl.Schema(ITEMS)), on=c.ITEM_ID, how="left")
 
 

@@ -1,1 +1,1 @@
-"""Models that retrieve. Knows contracts alone; no Spark, no HTTP, no tracking."""
+"""Retrieval models. Imports only `contracts`: no Spark, no HTTP, no tracking."""

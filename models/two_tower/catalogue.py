@@ -17,7 +17,7 @@ from models.two_tower.text import TextEmbedder
 from models.two_tower.vocabulary import Vocabularies, Vocabulary
 
 NEVER = float("nan")
-"""`created_hours` of an item whose age nobody knows."""
+"""`created_hours` of an item of unknown age."""
 
 
 def hours_since_1970(instants: pl.Series) -> NDArray[np.float64]:
@@ -49,7 +49,7 @@ class Catalogue:
         return len(self.ids)
 
     @property
-    def knows_ages(self) -> bool:
+    def has_ages(self) -> bool:
         """Whether any item has `created_at`."""
         return bool((~self.created_hours_I.isnan()).any())
 

@@ -32,14 +32,14 @@ class TrainingData:
     interactions: Interactions
     events: Events
     share_I: Tensor  # each item's share of all events
-    knows_ages: bool
+    has_ages: bool
 
     @classmethod
     def of(cls, catalogue: Catalogue, interactions: Interactions, device: torch.device) -> "TrainingData":
         """Count the shares and move everything to the device."""
         events = Events.of(interactions, device)
         counts_I = torch.bincount(events.items_E, minlength=len(catalogue)).float()
-        return cls(catalogue.to(device), interactions, events, counts_I / counts_I.sum(), catalogue.knows_ages)
+        return cls(catalogue.to(device), interactions, events, counts_I / counts_I.sum(), catalogue.has_ages)
 
 
 def fit(
@@ -65,7 +65,7 @@ def fit(
 
 
 def batch_loss(model: TwoTower, data: TrainingData, batch: Batch) -> Tensor:
-    """Sampled softmax over the batch's distinct items, as if each target were asked at its own moment."""
+    """Sampled softmax over the batch's distinct items, each target as of its own instant."""
     config, events, candidates = model.config, data.events, len(batch.rows_N)
     item_ND = model.items(data.catalogue, batch.rows_N)
     history = events.history(batch.slots_BW, batch.user_B, batch.item_vectors(item_ND))
@@ -75,7 +75,7 @@ def batch_loss(model: TwoTower, data: TrainingData, batch: Batch) -> Tensor:
     positive_P = (taste_PD * item_ND[target_P]).sum(dim=1)
     negative_PN = losses.correct_sampling(taste_PD @ item_ND.T, log_q(data, batch, config))
     excluded_PN = losses.accidental_hits(batch.is_target_BW.nonzero()[:, 0], batch.items_BW, candidates)
-    if data.knows_ages:
+    if data.has_ages:
         age_PN = ages(events.hours_E[slot_P], data.catalogue.created_hours_I[batch.rows_N])
         excluded_PN |= losses.not_yet_created(age_PN)
         if model.age_columns:
@@ -143,7 +143,7 @@ class ContentTrainer:
         return self.on_everything(self.on_past(held_out)[0])
 
     def continued(self, start: ContentEncoder, since_hours: float) -> ContentEncoder:
-        """With an earlier model's weights, trained on with the users of whom there is anything since an instant, while
+        """With an earlier model's weights, trained on with the users that have an interaction since an instant, while
         there is time."""
         model = self.untrained()
         _copy_weights(model, start.model)
@@ -157,7 +157,7 @@ class ContentTrainer:
     def untrained(self) -> TwoTower:
         """The same at each call."""
         torch.manual_seed(self.seed)
-        return TwoTower(self.config, self.words, self.text.size, knows_ages=self.catalogue.knows_ages).to(self.device)
+        return TwoTower(self.config, self.words, self.text.size, has_ages=self.catalogue.has_ages).to(self.device)
 
     def _trained_on(
         self, encoder: ContentEncoder, interactions: Interactions, epochs: int, seed: int

@@ -103,8 +103,8 @@ class Interactions:
     def recoded(self, code_I: Ints, item_count: int) -> Self:
         """With other rows for items: `code_I` gives the new one of each, negative for items to leave out."""
         codes = code_I[self.items]
-        known = replace(self, items=codes, item_count=item_count)
-        return known if (codes >= 0).all() else known.where(codes >= 0)
+        recoded = replace(self, items=codes, item_count=item_count)
+        return recoded if (codes >= 0).all() else recoded.where(codes >= 0)
 
     def _at(self, at: Ints) -> Self:
         return replace(self, items=self.items[at], actions=self.actions[at], hours=self.hours[at])

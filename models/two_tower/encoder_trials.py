@@ -124,25 +124,25 @@ class EncoderTrials:
 
     def all(self) -> list[Trial]:
         """Every encoder that applies to the data and is worth its time."""
-        names, found = self.names, list[Trial]()
+        names, trials = self.names, list[Trial]()
         if "content" in names and self.content is not None:
-            found.append(self._content(self.content))
+            trials.append(self._content(self.content))
         if "ridge" in names:
-            found.append(self._closed_form("ridge"))
+            trials.append(self._closed_form("ridge"))
         linear = [self._closed_form(name) for name in ("svd", "ease") if name in names or "bag" in names]
         if linear:
             base = max(linear, key=lambda trial: trial.ndcg * (EASE_BONUS if trial.name == "ease" else 1))
-            found += [base] if base.name in names else []
-            found += self._bag(base) if "bag" in names else []
+            trials += [base] if base.name in names else []
+            trials += self._bag(base) if "bag" in names else []
         if "ials" in names:
-            found.append(self._closed_form("ials"))
-        if "sequence" in names and not self._far_behind(found):
-            found.append(self._sequence())
-        return found
+            trials.append(self._closed_form("ials"))
+        if "sequence" in names and not self._far_behind(trials):
+            trials.append(self._sequence())
+        return trials
 
-    def _far_behind(self, found: Sequence[Trial]) -> bool:
-        """Whether ids alone, read by the closed forms, say so much less than content that no transformer makes up."""
-        of_ids = [trial.ndcg for trial in found if trial.name != "content"]
+    def _far_behind(self, trials: Sequence[Trial]) -> bool:
+        """Whether the closed forms on ids are so far below content that a transformer cannot close the gap."""
+        of_ids = [trial.ndcg for trial in trials if trial.name != "content"]
         return bool(of_ids) and self._best_ndcg > FAR_BEHIND * max(of_ids)
 
     def measure(self, encoder: Encoder) -> tuple[float, float]:

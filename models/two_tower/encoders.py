@@ -30,7 +30,7 @@ class ContentEncoder:
 
     @property
     def vector_size(self) -> int:
-        """Columns of every vector: embedding_size, and the age part where the catalogue knows ages."""
+        """Columns of every vector: embedding_size, and the age part where the catalogue has ages."""
         return self.model.config.embedding_size + self.model.age_columns
 
     @torch.inference_mode()
@@ -94,12 +94,12 @@ class Concatenation:
 
     def user_vectors(self, catalogue: Catalogue, interactions: Interactions, hours: float) -> Floats:
         """[U, V], side by side, each part scaled by its weight over the standard deviation of its scores."""
-        found = []
+        scaled = []
         for part, weight, covariance_VV in zip(self.parts, self.weights, self.covariances, strict=True):
             vectors_UV = part.user_vectors(catalogue, interactions, hours)
             variance_U1 = np.einsum("uv,uv->u", vectors_UV @ covariance_VV, vectors_UV)[:, None]
-            found.append(weight * vectors_UV / np.sqrt(np.maximum(variance_U1, 1e-24)))
-        return np.concatenate(found, axis=1).astype(np.float32)
+            scaled.append(weight * vectors_UV / np.sqrt(np.maximum(variance_U1, 1e-24)))
+        return np.concatenate(scaled, axis=1).astype(np.float32)
 
 
 def concatenated(

@@ -37,25 +37,25 @@ def encode_interactions(
         .collect()
     )
     rows = catalogue.rows(events["item_ids"])
-    known = rows >= 0
+    in_catalogue = rows >= 0
     saved = (events["actions"] == Action.SAVE).to_numpy()
-    counts = np.bincount(events["user"].to_numpy()[known], minlength=examples.height)
+    counts = np.bincount(events["user"].to_numpy()[in_catalogue], minlength=examples.height)
     return Interactions(
         offsets_of(counts),
-        rows[known],
+        rows[in_catalogue],
         len(catalogue),
-        np.where(saved, SAVE, CLICK)[known],
-        hours_since_1970(events["timestamps"])[known],
+        np.where(saved, SAVE, CLICK)[in_catalogue],
+        hours_since_1970(events["timestamps"])[in_catalogue],
         regions.codes(region_of(examples, users)),
     )
 
 
 def region_of(examples: pl.DataFrame, users: pl.DataFrame | None) -> pl.Series:
-    """`[U]` the region of each row's user, null where nobody knows."""
+    """`[U]` the region of each row's user, null where unknown."""
     if users is None or c.REGION not in users.columns:
         return column_of(examples.select(c.USER_ID), c.REGION)
-    known = users.select(c.USER_ID, c.REGION).unique(c.USER_ID, keep="first", maintain_order=True)
-    return examples.select(c.USER_ID).join(known, on=c.USER_ID, how="left", maintain_order="left")[c.REGION]
+    regions = users.select(c.USER_ID, c.REGION).unique(c.USER_ID, keep="first", maintain_order=True)
+    return examples.select(c.USER_ID).join(regions, on=c.USER_ID, how="left", maintain_order="left")[c.REGION]
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ class Windows:
 def training_windows(interactions: Interactions, width: int) -> Windows:
     """Windows that overlap by half, so that each target sees half a window of history at least, where there is so much.
 
-    A target is a first interaction, and so it is never in its own history: a feed does not repeat what a user knows.
+    A target is a first interaction, and so it is never in its own history: a feed does not repeat items.
     """
     counts = np.diff(interactions.offsets)
     stride = max(1, width // 2)
@@ -102,7 +102,7 @@ PAST_FEATURES = 4
 
 
 def past_features(interactions: Interactions) -> Tensor:
-    """`[E, 4]` what is known just before each slot: log count, share of saves, log hours of silence, newness."""
+    """`[E, 4]` the history just before each slot: log count, share of saves, log hours of silence, newness."""
     first_E = np.repeat(interactions.offsets[:-1], np.diff(interactions.offsets))
     before_E = np.arange(len(interactions.items)) - first_E
     saves = np.concatenate([[0], np.cumsum(interactions.actions == SAVE)])

@@ -122,7 +122,7 @@ def _text_embedder(manifest: Mapping[str, Any], arrays: Mapping[str, Any]) -> Te
 def _check(path: Path, want: str) -> None:
     have = sha256_of(_parsed(path, bytes))
     if have != want:
-        raise ReleaseCorrupt(f"{path}: sha256 is {have[:12]}…, the manifest says {want[:12]}…; train it again")
+        raise ReleaseCorrupt(f"{path}: sha256 is {have[:12]}…, the manifest has {want[:12]}…; train it again")
 
 
 def _parsed(path: Path, parse: Callable[[bytes], Any]) -> Any:
@@ -152,12 +152,12 @@ def description_of(encoder: Encoder) -> dict[str, Any]:
 def arrays_of(encoder: Encoder) -> dict[str, NDArray[Any]]:
     """Every array of an encoder; those of a part are named after its place."""
     if isinstance(encoder, Concatenation):
-        found = {
+        arrays = {
             f"{place}.{name}": array
             for place, part in enumerate(encoder.parts)
             for name, array in arrays_of(part).items()
         }
-        return found | {f"covariance.{place}": matrix for place, matrix in enumerate(encoder.covariances)}
+        return arrays | {f"covariance.{place}": matrix for place, matrix in enumerate(encoder.covariances)}
     if isinstance(encoder, ContentEncoder):
         return _state(encoder.model)
     if isinstance(encoder, CollaborativeEncoder) and isinstance(encoder.history, LastState):
@@ -190,7 +190,7 @@ def encoder_from(
         covariances = tuple(arrays[f"covariance.{place}"] for place in range(len(parts)))
         return Concatenation(tuple(parts), tuple(description["weights"]), covariances)
     if kind == CONTENT:
-        model = TwoTower(config, words, text_size, knows_ages=description["age_columns"] > 0)
+        model = TwoTower(config, words, text_size, has_ages=description["age_columns"] > 0)
         model.load_state_dict(_tensors(arrays))
         return ContentEncoder(model.to(device).eval())
     own = CollaborativeConfig.model_validate(description["config"])

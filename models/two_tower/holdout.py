@@ -1,4 +1,4 @@
-"""What is held out of the training data to validate on: the task that the model will face, a step earlier."""
+"""The validation split of the training data: the task that the model will face, a step earlier."""
 
 # U users, A evaluated users, I items, E interactions, V vector size
 
@@ -56,17 +56,17 @@ class HeldOut:
 
     @property
     def cold_share(self) -> float:
-        """Share of what is to be found that `past` has no interaction with."""
+        """Share of the targets whose item `past` has no interaction with."""
         if not len(self.wanted.item_rows):
             return 0.0
-        known = np.bincount(self.past.items, minlength=self.past.item_count) > 0
-        return float(1 - known[self.wanted.item_rows].mean())
+        in_past = np.bincount(self.past.items, minlength=self.past.item_count) > 0
+        return float(1 - in_past[self.wanted.item_rows].mean())
 
     @cached_property
     def seen(self) -> ItemSets:
         """[A] the items that are masked."""
-        asked = self.past.take(self.users)
-        return item_sets(asked.users.astype(np.int32), asked.items.astype(np.int32), len(self.users))
+        past = self.past.take(self.users)
+        return item_sets(past.users.astype(np.int32), past.items.astype(np.int32), len(self.users))
 
     def measure(self, encoder: Encoder, catalogue: Catalogue, k: int) -> tuple[float, float]:
         """Mean recall and NDCG at k over the evaluated users, binary gains, items of their past masked."""
@@ -122,18 +122,18 @@ def _last_interactions(interactions: Interactions) -> tuple[Mask, Mask]:
 
 def _random_interactions(interactions: Interactions, seed: int) -> tuple[Mask, Mask]:
     """A random share of the pairs of user and item, and every interaction of these pairs."""
-    held = interactions.is_first & (np.random.default_rng(seed).random(len(interactions.items)) < RANDOM_SHARE)
-    return held, np.isin(interactions.pair_keys, interactions.pair_keys[held])
+    chosen = interactions.is_first & (np.random.default_rng(seed).random(len(interactions.items)) < RANDOM_SHARE)
+    return chosen, np.isin(interactions.pair_keys, interactions.pair_keys[chosen])
 
 
 def _held_out(
     interactions: Interactions, wanted: Mask, gone: Mask, hours: float, rankable: Mask | None = None
 ) -> HeldOut:
-    past, found = interactions.where(~gone), interactions.where(wanted)
-    able = np.flatnonzero((past.counts > 0) & (found.counts > 0))
+    past, targets = interactions.where(~gone), interactions.where(wanted)
+    able = np.flatnonzero((past.counts > 0) & (targets.counts > 0))
     users = able[:: -(-len(able) // USERS_AT_MOST) or 1]
-    found = found.take(users)
-    sets = item_sets(found.users.astype(np.int32), found.items.astype(np.int32), len(users))
+    targets = targets.take(users)
+    sets = item_sets(targets.users.astype(np.int32), targets.items.astype(np.int32), len(users))
     labels = Labels(sets.offsets, sets.item_rows, np.ones(len(sets.item_rows), np.float32))
     everything = np.ones(interactions.item_count, dtype=bool)
     return HeldOut(past, users, labels, everything if rankable is None else rankable, hours)

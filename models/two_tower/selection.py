@@ -74,8 +74,8 @@ class Selector:
             return []
         first, *others = sorted(tried, key=lambda trial: -trial.ndcg)
         others = [other for other in others if FAR_BEHIND * other.ndcg >= first.ndcg and not _overlap(first, other)]
-        found = [self._beside(first, other) for other in others[:2]]
-        return [trial for trial in found if trial.ndcg > WORTHWHILE * first.ndcg]
+        trials = [self._beside(first, other) for other in others[:2]]
+        return [trial for trial in trials if trial.ndcg > WORTHWHILE * first.ndcg]
 
     def _beside(self, first: Trial, other: Trial) -> Trial:
         """Both, with the best weight."""

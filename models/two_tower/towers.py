@@ -90,7 +90,7 @@ class UserTower(nn.Module):
     """Recent history, long-term mean, features of the past and region; gives a taste vector and an age curve."""
 
     def __init__(self, config: TwoTowerConfig, words: Vocabularies, age_columns: int) -> None:
-        """`age_columns` is 0 where the catalogue knows no ages."""
+        """`age_columns` is 0 where the catalogue has no ages."""
         super().__init__()
         size = config.embedding_size
         self.half_life_hours = config.half_life_days * 24
@@ -116,11 +116,11 @@ class UserTower(nn.Module):
 class TwoTower(nn.Module):
     """Both towers, and how they meet: `taste · item / temperature + age curve at the item's age`."""
 
-    def __init__(self, config: TwoTowerConfig, words: Vocabularies, text_size: int, *, knows_ages: bool) -> None:
+    def __init__(self, config: TwoTowerConfig, words: Vocabularies, text_size: int, *, has_ages: bool) -> None:
         """Sizes follow from the vocabularies, the text and whether any item has `created_at`."""
         super().__init__()
         self.config = config
-        self.age_columns = config.age_knots + 1 if knows_ages and config.item_age else 0
+        self.age_columns = config.age_knots + 1 if has_ages and config.item_age else 0
         self.items = ItemTower(config, words, text_size)
         self.users = UserTower(config, words, self.age_columns)
 
@@ -133,7 +133,7 @@ class TwoTower(nn.Module):
         return torch.cat([taste_ID, basis_IK], dim=1)
 
     def user_vectors(self, history: History, wanted_BW: Tensor) -> Tensor:
-        """`[P, D + K]` what an index is asked with; its inner product with an item vector is the logit."""
+        """`[P, D + K]` the query vectors of an index; their inner product with an item vector is the logit."""
         taste_PD, curve_PK = self.users(history, wanted_BW)
         return torch.cat([taste_PD / self.config.temperature, curve_PK], dim=1)
 

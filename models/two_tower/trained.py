@@ -93,7 +93,7 @@ def train(
     the same numbers.
 
     `start` continues an earlier model with its encoder: its words and text stay, new words are appended, and what is
-    trained step by step goes on with users of whom there is anything `since`. Raises `UntrainableInput`.
+    trained step by step goes on with users that have an interaction `since`. Raises `UntrainableInput`.
     """
     config = config or (start.config if start else TwoTowerConfig())
     trainable = examples.filter(pl.col("trainable"))
@@ -104,7 +104,7 @@ def train(
     interactions = encode_interactions(trainable, catalogue, users, words.regions)
     if not len(interactions.items):
         raise UntrainableInput(
-            f"{trainable.height} trainable users have no event with a known item; land events or check the items table"
+            f"{trainable.height} trainable users have no event with a known item; import events, or check the items"
         )
     curve: list[EpochResult] = []
     recorded = _recording(run_with or RunWith(), curve)
@@ -137,9 +137,9 @@ def _selected(content: ContentTrainer) -> tuple[Encoder, Selection | None]:
 
 
 def has_content(catalogue: Catalogue) -> bool:
-    """Whether anything but ids is known of the items."""
+    """Whether items have more than their ids: ages, creators, languages, categories or text."""
     codes = catalogue.creator_I, catalogue.language_I, catalogue.categories_IC, catalogue.text_IT
-    return catalogue.knows_ages or any(bool(each.any()) for each in codes)
+    return catalogue.has_ages or any(bool(each.any()) for each in codes)
 
 
 def _recording(run_with: RunWith, curve: list[EpochResult]) -> RunWith:
@@ -164,7 +164,7 @@ def deterministic() -> Iterator[None]:
 
 
 def _extended(words: Vocabularies, items: pl.DataFrame, regions: pl.Series) -> Vocabularies:
-    """With the table's new words behind the known ones."""
+    """With the table's new words behind the existing ones."""
     categories = items[c.CATEGORIES].explode() if c.CATEGORIES in items.columns else pl.Series([], dtype=pl.String)
     return Vocabularies(
         words.items.extended(items[c.ITEM_ID]),

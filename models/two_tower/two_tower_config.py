@@ -48,7 +48,7 @@ class TwoTowerConfig(BaseModel):
     layers: int = Field(1, ge=1, description="blocks of the attention encoder")
     heads: int = Field(2, ge=1, description="heads of each attention block; divides embedding_size")
     half_life_days: float = Field(14.0, gt=0, description="half-life of an event in the long-term mean")
-    item_age: bool = Field(True, description="whether vectors know the age of items, where the catalogue does")
+    item_age: bool = Field(True, description="whether vectors include the age of items, where the catalogue has it")
     age_knots: int = Field(16, ge=2, description="knots of a user's curve over item age")
     age_max_days: float = Field(730.0, gt=0, description="items older than this are all equally old")
     dropout: float = Field(0.2, ge=0, lt=1, description="dropout where the user tower mixes its parts")

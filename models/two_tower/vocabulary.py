@@ -14,7 +14,7 @@ Codes = NDArray[np.int64]
 
 
 FORGOTTEN = ""
-"""What stands in the place of a word that was forgotten: its code stays, and nothing is known by it any more."""
+"""The placeholder of a word that was forgotten: its code stays, and no word refers to it any more."""
 DIGEST_BYTES = 16
 
 
@@ -34,16 +34,16 @@ class Vocabulary:
         if not self.words:
             return np.zeros(len(values), np.int64)
         table = pl.DataFrame({"word": self.words, "code": np.arange(1, len(self))}, schema_overrides={"code": pl.Int64})
-        asked = pl.DataFrame({"word": self._kept(values.cast(pl.String))})
-        joined = asked.join(table.filter(pl.col("word") != FORGOTTEN), on="word", how="left", maintain_order="left")
+        words = pl.DataFrame({"word": self._kept(values.cast(pl.String))})
+        joined = words.join(table.filter(pl.col("word") != FORGOTTEN), on="word", how="left", maintain_order="left")
         return joined["code"].fill_null(0).to_numpy(writable=True)
 
     def extended(self, values: pl.Series) -> "Vocabulary":
         """With the words it lacks behind its own, sorted: old codes stay what they are."""
         words = pl.Series(values.cast(pl.String).drop_nulls().unique()).sort()
         new = self._kept(words)
-        known = pl.Series(self.words, dtype=pl.String)
-        return replace(self, words=self.words + tuple(new.filter(~new.is_in(known.implode()))))
+        old = pl.Series(self.words, dtype=pl.String)
+        return replace(self, words=self.words + tuple(new.filter(~new.is_in(old.implode()))))
 
     def hidden(self, salt: str) -> "Vocabulary":
         """The same codes, with a digest in the place of each word; one that is hidden already stays as it is."""
@@ -75,10 +75,10 @@ class Vocabularies:
     regions: Vocabulary = Vocabulary()
 
     def hidden(self) -> "Vocabularies":
-        """With digests in the place of creators, who are people.
+        """With digests in the place of creators, who are natural persons.
 
-        The salt lies beside them. It keeps the files of two catalogues from being joined; it does not keep anybody from
-        looking up an id that they know, so whoever forgets a creator calls `without` on every copy.
+        The salt lies beside them. It keeps the files of two catalogues from being joined; a reader who has an
+        id can still look it up, so code that forgets a creator calls `without` on every copy.
         """
         everything = json.dumps({name: vocabulary.words for name, vocabulary in vars(self).items()})
         salt = hashlib.sha256(everything.encode()).hexdigest()[: 2 * DIGEST_BYTES]

@@ -6,7 +6,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from benchmarks.benchmark_splits import WindowsConfig, folder_of, plan_of, read_events, split_of, taken_up
+from benchmarks.benchmark_splits import WindowsConfig, folder_of, new_ratings, plan_of, read_events, split_of
 from contracts.errors import BadEvaluationInput, DataMissing
 from tests.benchmarks import ranking_world
 

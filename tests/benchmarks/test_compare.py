@@ -8,7 +8,7 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
-from benchmarks.comparison import Plan, compare, popularity_groups, touches
+from benchmarks.comparison import Plan, compare, popularity_groups, training_item_counts
 from benchmarks.datasets import load
 from benchmarks.interaction_matrix import labels_of
 from contracts import Settings

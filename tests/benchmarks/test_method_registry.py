@@ -92,7 +92,7 @@ def test_sasrec_lists_come_back_to_the_places_of_their_users() -> None:
 
 def test_a_process_that_ends_is_an_error_with_its_last_words(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TASTEFEED_RECTOOLS_PYTHON", sys.executable)  # this environment has no RecTools
-    with pytest.raises(PeerFailed, match=r"ended and said ModuleNotFoundError: No module named '(rectools|pytorch_)"):
+    with pytest.raises(PeerFailed, match=r"ended and logged ModuleNotFoundError: No module named '(rectools|pytorch_)"):
         build("sasrec", {}, seed=7, threads=1).fit(blocks())
 
 

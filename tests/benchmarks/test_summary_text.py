@@ -22,8 +22,8 @@ def test_losses_are_reported_first() -> None:
     assert summary == [
         "**We do not win**: `two_tower` is below `ease` in Recall@10 by -0.0300 [-0.0400, -0.0200] "
         "and NDCG@10 by -0.0300 [-0.0400, -0.0200].",
-        "**We do not win**: these users cannot tell `two_tower` from `ials` in Recall@10 by +0.0010 [-0.0090, +0.0110] "
-        "and NDCG@10 by +0.0010 [-0.0090, +0.0110].",
+        "**We do not win**: these users cannot distinguish `two_tower` from `ials` in Recall@10 by +0.0010 "
+        "[-0.0090, +0.0110] and NDCG@10 by +0.0010 [-0.0090, +0.0110].",
         "`two_tower` is above `bpr` in Recall@10 by +0.0200 [+0.0100, +0.0300] "
         "and NDCG@10 by +0.0200 [+0.0100, +0.0300].",
     ]
@@ -31,7 +31,7 @@ def test_losses_are_reported_first() -> None:
 
 def test_a_run_without_us_claims_nothing() -> None:
     without = run(ease=interval(0, 1)) | {"methods": {"ease": {}}, "gains": {}}
-    assert sentences(without) == ["`two_tower` was not in this run: nothing is said of it."]
+    assert sentences(without) == ["`two_tower` was not in this run: there is no result for it."]
 
 
 def test_a_method_left_out_is_reported_with_the_reason() -> None:

@@ -51,8 +51,8 @@ def test_ages() -> None:
     catalogue = encoded(ITEMS)
     assert catalogue.created_hours_I[[0, 2]].tolist() == [24, 0.5]
     assert bool(catalogue.created_hours_I[1].isnan())
-    assert catalogue.knows_ages
-    assert not encoded(ITEMS.drop("created_at")).knows_ages
+    assert catalogue.has_ages
+    assert not encoded(ITEMS.drop("created_at")).has_ages
 
 
 def test_ids_alone_are_enough() -> None:

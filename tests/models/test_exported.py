@@ -48,7 +48,7 @@ def test_a_changed_byte_is_noticed(folder, name):
     content = bytearray((folder / name).read_bytes())
     content[len(content) // 2] ^= 1
     (folder / name).write_bytes(content)
-    with pytest.raises(ReleaseCorrupt, match=rf"{name}: sha256 is \w{{12}}…, the manifest says \w{{12}}…"):
+    with pytest.raises(ReleaseCorrupt, match=rf"{name}: sha256 is \w{{12}}…, the manifest has \w{{12}}…"):
         load(folder)
 
 

@@ -94,8 +94,8 @@ class CollaborativeEncoder:
 
     def user_vectors(self, catalogue: Catalogue, interactions: Interactions, hours: float) -> Floats:
         """[U, V] of what lies strictly before `hours`."""
-        known = np.where(codes_of(catalogue) < len(self.items_IV), codes_of(catalogue), -1)
-        return self.embed_users(interactions.before(hours).recoded(known, len(self.items_IV)))
+        code_I = np.where(codes_of(catalogue) < len(self.items_IV), codes_of(catalogue), -1)
+        return self.embed_users(interactions.before(hours).recoded(code_I, len(self.items_IV)))
 
     def embed_users(self, interactions: Interactions) -> Floats:
         """[U, V] of interactions with this encoder's own items; an empty history ranks by popularity."""

@@ -18,8 +18,8 @@ def search(
     best, reached = start, quality(start)
     for changes in steps:
         for config in [best.changed(change) for change in changes]:
-            if config != best and _affordable(past, config) and (found := quality(config)) > reached:
-                best, reached = config, found
+            if config != best and _affordable(past, config) and (value := quality(config)) > reached:
+                best, reached = config, value
     return best, reached
 
 

@@ -115,15 +115,15 @@ class Windows:
 def windows_of(interactions: Interactions, length: int, random: np.random.Generator) -> Windows:
     """Every interaction but each user's last, in windows with random starts; those without a target are left out."""
     counts_U, users_E, places_E = interactions.counts, interactions.users, interactions.places
-    asked = np.flatnonzero(places_E < counts_U[users_E] - 1)
+    inputs = np.flatnonzero(places_E < counts_U[users_E] - 1)
     shift_U = np.where(counts_U > length + 1, random.integers(length, size=len(counts_U)), 0)
-    shifted = places_E[asked] + shift_U[users_E[asked]]
-    first = (places_E[asked] == 0) | (shifted % length == 0)
+    shifted = places_E[inputs] + shift_U[users_E[inputs]]
+    first = (places_E[inputs] == 0) | (shifted % length == 0)
     window = np.cumsum(first) - 1
-    slot = np.arange(len(asked)) - np.flatnonzero(first)[window]
-    new = interactions.is_first[asked + 1]
+    slot = np.arange(len(inputs)) - np.flatnonzero(first)[window]
+    new = interactions.is_first[inputs + 1]
     items_WT, next_WT = np.full((2, int(first.sum()), length), EMPTY)
-    items_WT[window, slot] = interactions.items[asked]
-    next_WT[window, slot] = np.where(new, interactions.items[asked + 1], EMPTY)
+    items_WT[window, slot] = interactions.items[inputs]
+    next_WT[window, slot] = np.where(new, interactions.items[inputs + 1], EMPTY)
     useful_W = (next_WT != EMPTY).any(axis=1)
     return Windows(torch.from_numpy(items_WT[useful_W]), torch.from_numpy(next_WT[useful_W]))

@@ -1,10 +1,10 @@
 """The item space: right singular vectors of the matrix of users and items, greatest first.
 
 The truncated SVD of the interaction matrix, both sides scaled down by a power of their counts: an ideal low-pass over
-the graph of people and items (GF-CF, Shen et al. 2021; PureSVD, Cremonesi et al. 2010). The usual powers of one half
+the graph of users and items (GF-CF, Shen et al. 2021; PureSVD, Cremonesi et al. 2010). The usual powers of one half
 are those of a random walk; smaller ones keep more of the active users, and validation prefers them.
 With shrinkage, it is the ridge regression of every item on all others (EASE, Steck 2019): for two different items its
-weights are, up to a factor of the second, a filter of the spectrum; exact where no dimension is cut off.
+weights are, up to a factor of the second, a filter of the spectrum; exact where no dimension is dropped.
 """
 
 # U users, I items, D dimensions
@@ -71,14 +71,14 @@ def leading(matrix: csr_matrix, size: int, *, seed: int) -> tuple[Floats, Floats
 
     Subspace iteration (Halko et al. 2011), orthogonal on the side of the items alone: no matrix with a row per user is
     factored, which is twice as fast as scikit-learn's randomized SVD. Values below a thousandth of the greatest are
-    rough, since they are found squared, in single precision.
+    rough, since they are computed squared, in single precision.
     """
     step, kept = Sparse(matrix), min(size, *matrix.shape)
-    found = torch.randn(matrix.shape[1], min(kept + MORE, *matrix.shape), generator=torch.Generator().manual_seed(seed))
+    basis = torch.randn(matrix.shape[1], min(kept + MORE, *matrix.shape), generator=torch.Generator().manual_seed(seed))
     for _ in range(ROUNDS):
-        found = torch.linalg.qr(step.T @ (step @ found)).Q
-    users = step @ found
+        basis = torch.linalg.qr(step.T @ (step @ basis)).Q
+    users = step @ basis
     squared_D, turn_DD = torch.linalg.eigh((users.T @ users).double())  # least first
     best = slice(None, -kept - 1, -1)
     squared_D, turn_DD = squared_D.numpy()[best], np.ascontiguousarray(turn_DD.numpy()[:, best], np.float32)
-    return found.numpy() @ turn_DD, np.sqrt(np.maximum(squared_D, 0)).astype(np.float32)
+    return basis.numpy() @ turn_DD, np.sqrt(np.maximum(squared_D, 0)).astype(np.float32)
