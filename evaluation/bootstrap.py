@@ -1,4 +1,4 @@
-"""How sure a difference is: bootstrap intervals over users, paired, with a user's several weeks kept together."""
+"""Bootstrap intervals of differences: paired, over users, with the weeks of a user kept together."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ Method = Literal["percentile", "basic", "BCa"]
 
 @dataclass(frozen=True)
 class Interval:
-    """A mean difference and where it may well lie. One user alone says nothing: from -inf to inf."""
+    """A mean difference and its confidence interval; from -inf to inf for a single user."""
 
     mean: float
     low: float
@@ -44,7 +44,7 @@ def paired_interval(
     """The interval of the mean of `ours - theirs`, two metrics [N] of the same users in the same order.
 
     Users are resampled, not rows: rows that share a number in `users` [N] come and go together (the cluster
-    bootstrap, Field & Welsh 2007, doi:10.1111/j.1467-9868.2007.00593.x). `weights` [N] say what a row counts (see
+    bootstrap, Field & Welsh 2007, doi:10.1111/j.1467-9868.2007.00593.x). `weights` [N] are the weights of the rows (see
     `week_weights`). Rows with NaN are left out. Raises `BadEvaluationInput` for unlike lengths or nothing to compare.
     """
     sums, counts = _of_users(ours, theirs, users, weights)
@@ -55,7 +55,7 @@ def paired_interval(
         return Interval(mean, mean, mean)
     from scipy.stats import bootstrap  # noqa: PLC0415  takes two seconds that a command without figures need not wait
 
-    found = bootstrap(
+    interval = bootstrap(
         (sums, counts),
         _ratio,
         paired=True,
@@ -66,7 +66,7 @@ def paired_interval(
         method=method,
         rng=np.random.default_rng(seed),
     ).confidence_interval
-    return Interval(mean, float(found.low), float(found.high))
+    return Interval(mean, float(interval.low), float(interval.high))
 
 
 def interval_over_weeks(
@@ -94,8 +94,8 @@ def mean_interval(
 
 def week_weights(weeks: Sequence[Floats]) -> Floats:
     """What each row counts so that every week counts the same: 1 over the week's number of measured users."""
-    known = [max(1, int((~np.isnan(week)).sum())) for week in weeks]
-    return np.concatenate([np.full(len(week), 1 / count) for week, count in zip(weeks, known, strict=True)])
+    counts = [max(1, int((~np.isnan(week)).sum())) for week in weeks]
+    return np.concatenate([np.full(len(week), 1 / count) for week, count in zip(weeks, counts, strict=True)])
 
 
 def _of_users(ours: Floats, theirs: Floats, users: Rows | None, weights: Floats | None) -> tuple[Floats, Floats]:
@@ -105,12 +105,12 @@ def _of_users(ours: Floats, theirs: Floats, users: Rows | None, weights: Floats 
     lengths = [len(column) for column in (ours, theirs, owners, shares)]
     if len(set(lengths)) > 1:
         raise BadEvaluationInput(f"lengths {lengths} of ours, theirs, users and weights; give one of each a row")
-    known = ~np.isnan(ours - theirs)
-    if not known.any():
+    both = ~np.isnan(ours - theirs)
+    if not both.any():
         raise BadEvaluationInput(f"none of {len(ours)} rows has both metrics; there is nothing to compare")
-    _, places = np.unique(owners[known], return_inverse=True)
-    differences = ((ours - theirs) * shares)[known]
-    sums, counts = np.bincount(places, weights=differences), np.bincount(places, weights=shares[known])
+    _, places = np.unique(owners[both], return_inverse=True)
+    differences = ((ours - theirs) * shares)[both]
+    sums, counts = np.bincount(places, weights=differences), np.bincount(places, weights=shares[both])
     return sums.astype(np.float64), counts.astype(np.float64)
 
 

@@ -1,4 +1,4 @@
-"""Tables for people: methods beside metrics, the best of each column marked; the same numbers for every reader."""
+"""Tables of methods and metrics as data frames, Markdown and terminal output, with the best of each column marked."""
 
 from collections.abc import Sequence
 
@@ -63,7 +63,7 @@ def markdown(frame: pl.DataFrame, *, marked: bool = True) -> str:
 
 
 def heading(name: str) -> str:
-    """`ndcg_at_20` as people write it: `NDCG@20`."""
+    """`ndcg_at_20` as a heading: `NDCG@20`."""
     words = name.replace("_at_", "@").replace("_", " ")
     return words.upper() if words.startswith(("ndcg", "mrr")) else words[:1].upper() + words[1:]
 

@@ -1,6 +1,6 @@
-"""How good lists are: arrays [U] with one number a user, and numbers of all lists together.
+"""Ranking metrics: arrays [U] with one number a user, and numbers of all lists together.
 
-A user without labels has nothing to be right about: their number is NaN, and `mean` leaves them out.
+A user without labels has NaN, and `mean` leaves the user out.
 Shapes: U users, K places, I items, D size of an item vector.
 """
 
@@ -14,8 +14,8 @@ CHUNK_USERS = 4096
 
 def mean(per_user: Floats) -> float:
     """The mean over users that have a number; NaN where none has."""
-    known = per_user[~np.isnan(per_user)]
-    return float(known.mean()) if len(known) else float("nan")
+    values = per_user[~np.isnan(per_user)]
+    return float(values.mean()) if len(values) else float("nan")
 
 
 def _discounts(places: int) -> Floats:

@@ -119,9 +119,9 @@ class Labels(ItemSets):
             return np.zeros(rows.shape, dtype=np.float32)
         order = np.argsort(self.keys)
         keys, gains = self.keys[order], self.gains[order]
-        asked = pair_keys(np.arange(len(rows), dtype=np.int32)[:, None], rows)
-        places = np.minimum(np.searchsorted(keys, asked), len(keys) - 1)
-        return np.where((keys[places] == asked) & lists.filled, gains[places], np.float32(0))
+        listed = pair_keys(np.arange(len(rows), dtype=np.int32)[:, None], rows)
+        places = np.minimum(np.searchsorted(keys, listed), len(keys) - 1)
+        return np.where((keys[places] == listed) & lists.filled, gains[places], np.float32(0))
 
 
 def item_sets(user_rows: Rows, item_rows: Rows, users: int) -> ItemSets:

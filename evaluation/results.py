@@ -1,4 +1,4 @@
-"""One method measured on one holdout: everything that tables, gates and intervals read."""
+"""The metrics of one method on one holdout: the input of tables, gates and intervals."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -36,7 +36,7 @@ class MethodMetrics:
 
 @dataclass(frozen=True)
 class WeekMetrics:
-    """Methods on one week. `users` number its people within a run: who is who over several weeks."""
+    """Methods on one week. `users` number the users within a run: a user has one number in all weeks."""
 
     users: Rows  # [U]
     methods: Sequence[MethodMetrics]
@@ -59,9 +59,8 @@ def measure(
 ) -> MethodMetrics:
     """Measure `lists` [U, K] of the holdout's users at `k`, and recall at each of `recall_ks` too.
 
-    Every method of one table needs the same `item_vectors` [I, D], or its distances say nothing beside the others'.
-    What the catalogue cannot tell is not measured: nothing of creators where it names none, and no distances where no
-    item has a vector.
+    Every method of one table needs the same `item_vectors` [I, D], or its distances are not comparable.
+    Creator metrics need a catalogue with creators, and distances need items with vectors.
     """
     labels, creators = holdout.labels, catalogue.creators
     per_user = {

@@ -22,7 +22,7 @@ MIN_SEGMENT_USERS = 5
 """Users that a reported group needs."""
 UNKNOWN = "unknown"
 OTHER = "other"
-"""What small groups are fold_small_groups into: a mean of three people is noise, and may speak of one of them."""
+"""The group of all small groups: a mean of three users is noise, and may reveal one of them."""
 
 
 def segment_table(
@@ -85,9 +85,9 @@ def activity_segments(holdout: Holdout, *, new_days: int = 28, light_below: int 
     """The holdout's users [U] by tenure (`new`: first event in the `new_days` before the cutoff) and by history
     (`light`: fewer than `light_below` distinct items)."""
     history = holdout.history
-    recent = history.timestamps >= instant(holdout.cut - timedelta(days=new_days))
+    recent = history.timestamps >= instant(holdout.cutoff - timedelta(days=new_days))
     old = np.bincount(history.user_rows[~recent], minlength=history.user_count) > 0
-    heavy = history.touched.counts >= light_below
+    heavy = history.interacted.counts >= light_below
     return {
         "tenure": np.where(old[holdout.user_rows], "known", "new"),
         "history": np.where(heavy[holdout.user_rows], "heavy", "light"),
@@ -97,7 +97,7 @@ def activity_segments(holdout: Holdout, *, new_days: int = 28, light_below: int 
 def item_groups(holdout: Holdout, catalogue: Catalogue, *, new_days: int = 7, head: float = 0.2) -> dict[str, Mask]:
     """Parts of the rankable items, as masks [I]: created in the `new_days` before the cutoff or older; among the `head`
     share with most clicks and saves so far, or in the tail."""
-    new = _created_since(catalogue, holdout.cut - timedelta(days=new_days)) & holdout.rankable
+    new = _created_since(catalogue, holdout.cutoff - timedelta(days=new_days)) & holdout.rankable
     liked = holdout.history.item_rows[holdout.history.gains > 0]
     rest = holdout.rankable
     popular = popular_items(np.where(rest, np.bincount(liked, minlength=len(new)), -1), head)

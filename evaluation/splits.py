@@ -1,4 +1,4 @@
-"""Cut time honestly: what was known before an instant, and what people went on to like after it.
+"""Splits in time: the history strictly before a cutoff, and the items that users like after it.
 
 Shapes: N events, U measured users, I items of the catalogue. Instants are numpy `datetime64[us]`, UTC; NaT is unknown.
 """
@@ -24,7 +24,7 @@ Ids = NDArray[np.object_]
 
 @dataclass(frozen=True)
 class Events:
-    """Clicks, saves and hides as arrays. A hide has gain 0: it is a touch, and never a label."""
+    """Clicks, saves and hides as arrays. A hide has gain 0: it is an interaction, and never a label."""
 
     user_rows: Rows  # [N]
     item_rows: Rows  # [N]
@@ -49,76 +49,76 @@ class Events:
         return self.where(after & (self.timestamps < instant(end)))
 
     @cached_property
-    def touched(self) -> ItemSets:
-        """The distinct items that each user has touched."""
+    def interacted(self) -> ItemSets:
+        """The distinct items that each user has interacted with."""
         return item_sets(self.user_rows, self.item_rows, self.user_count)
 
 
 @dataclass(frozen=True)
 class Catalogue:
-    """What the protocol must know of items: since when, until when, and by whom (-1 unknown)."""
+    """The item data that the protocol needs: creation, removal, and creator (-1 unknown)."""
 
     created_at: Instants  # [I]
     removed_at: Instants  # [I]
     creators: Rows  # [I]
 
-    def rankable(self, cut: datetime) -> Mask:
-        """[I] items that exist at `cut`: created before it (or at an unknown time) and not removed before it."""
-        created = np.isnat(self.created_at) | (self.created_at < instant(cut))
-        return created & (np.isnat(self.removed_at) | (self.removed_at >= instant(cut)))
+    def rankable(self, cutoff: datetime) -> Mask:
+        """[I] items that exist at `cutoff`: created before it (or at an unknown time) and not removed before it."""
+        created = np.isnat(self.created_at) | (self.created_at < instant(cutoff))
+        return created & (np.isnat(self.removed_at) | (self.removed_at >= instant(cutoff)))
 
 
 @dataclass(frozen=True)
 class Holdout:
-    """One honest question: given `history`, what do these users like between `cut` and `end`?"""
+    """The history of users before `cutoff`, and the items that they like between `cutoff` and `end`."""
 
-    cut: datetime
+    cutoff: datetime
     end: datetime
     history: Events
     rankable: Mask  # [I]
-    user_rows: Rows  # [U] known users with at least one label
+    user_rows: Rows  # [U] users with a history and at least one label
     labels: Labels  # [U]
 
 
 def instant(moment: datetime) -> np.datetime64:
-    """`moment` as numpy knows it. Raises `BadEvaluationInput` where it has no time zone."""
+    """`moment` as a numpy instant. Raises `BadEvaluationInput` where it has no time zone."""
     if moment.tzinfo is None:
         raise BadEvaluationInput(f"{moment.isoformat()} has no time zone; give UTC")
     return np.datetime64(moment.astimezone(UTC).replace(tzinfo=None), "us")
 
 
-def weekly_cuts(end: datetime, weeks: int) -> tuple[datetime, ...]:
+def weekly_cutoffs(end: datetime, weeks: int) -> tuple[datetime, ...]:
     """The starts of the last `weeks` weeks before `end`, oldest first."""
     if weeks < 1:
         raise BadEvaluationInput(f"{weeks} weeks were asked for; use at least 1")
     return tuple(end - timedelta(days=7 * week) for week in range(weeks, 0, -1))
 
 
-def hold_out(events: Events, catalogue: Catalogue, cut: datetime, *, days: int = 7) -> Holdout:
-    """Split at `cut`. A label is an item that a known user clicks or saves in the next `days`, had not touched
-    before, and that existed at `cut`; its gain is the strongest action. Known is who has any event before `cut`.
+def hold_out(events: Events, catalogue: Catalogue, cutoff: datetime, *, days: int = 7) -> Holdout:
+    """Split at `cutoff`. A label is an item that a user with a history clicks or saves in the next `days`. The item is
+    new to the user and existed at `cutoff`; the gain is that of the strongest action.
     """
-    end = cut + timedelta(days=days)
-    history, later = events.between(None, cut), events.between(cut, end)
-    rankable = catalogue.rankable(cut)
-    known = np.bincount(history.user_rows, minlength=events.user_count) > 0
-    fresh = ~np.isin(pair_keys(later.user_rows, later.item_rows), history.touched.keys)
-    liked = later.where(fresh & (later.gains > 0) & known[later.user_rows] & rankable[later.item_rows])
+    end = cutoff + timedelta(days=days)
+    history, later = events.between(None, cutoff), events.between(cutoff, end)
+    rankable = catalogue.rankable(cutoff)
+    has_history = np.bincount(history.user_rows, minlength=events.user_count) > 0
+    fresh = ~np.isin(pair_keys(later.user_rows, later.item_rows), history.interacted.keys)
+    liked = later.where(fresh & (later.gains > 0) & has_history[later.user_rows] & rankable[later.item_rows])
     labels = _strongest(liked)
     user_rows = np.flatnonzero(labels.counts).astype(np.int32)
-    return Holdout(cut, end, history, rankable, user_rows, labels.take(user_rows))
+    return Holdout(cutoff, end, history, rankable, user_rows, labels.take(user_rows))
 
 
 def _strongest(events: Events) -> Labels:
-    sets = events.touched
+    sets = events.interacted
     gains = np.zeros(len(sets.item_rows), dtype=np.float32)
     np.maximum.at(gains, np.searchsorted(sets.keys, pair_keys(events.user_rows, events.item_rows)), events.gains)
     return Labels(sets.offsets, sets.item_rows, gains)
 
 
 def events_from(events: pl.DataFrame, user_ids: Ids, item_ids: Ids) -> Events:
-    """The `events` table in rows of `user_ids` and `item_ids`. Impressions say no taste and are left out; so is
-    whoever and whatever the ids do not name (opted out, not in the catalogue).
+    """The `events` table in rows of `user_ids` and `item_ids`. Impressions show no taste and are left out. So are
+    users and items that the ids lack (opted out, not in the catalogue).
     """
     coded = (
         events.filter(pl.col(c.ACTION) != "impression")
@@ -157,14 +157,14 @@ LEAST_ROWS = 3
 
 @dataclass(frozen=True)
 class RowSplit:
-    """Rows to learn from, and rows to be asked for. They keep the order they came in."""
+    """Training rows and evaluated rows, in the order of the input."""
 
     train: pl.DataFrame
     held_out: pl.DataFrame
 
 
 def leave_one_out(ordered: pl.DataFrame) -> tuple[RowSplit, RowSplit]:
-    """The cut of the test, and inside its train the cut of the validation: last and second last row of each user
+    """The test split, and the validation split of its training rows: the last and second last row of each user
     (He et al. 2017, doi:10.1145/3038912.3052569).
 
     `ordered` has each user's rows oldest first. Users with fewer than three rows are in neither held-out part.

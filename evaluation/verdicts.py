@@ -1,4 +1,4 @@
-"""What the gates said of one night."""
+"""The verdicts of the gates on one night."""
 
 from dataclasses import dataclass
 

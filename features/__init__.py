@@ -14,14 +14,14 @@ from features.ranking_examples import ranking_examples
 from features.retrieval_examples import retrieval_examples
 from features.sessions import sessions
 from features.spark_session import spark, warm_up
-from features.time_cutoffs import before_cuts
+from features.time_cutoffs import before_cutoffs
 from features.user_features import user_features
 
 __all__ = [
     "Validated",
     "accept",
     "bad_share",
-    "before_cuts",
+    "before_cutoffs",
     "conform",
     "interactions",
     "item_features",

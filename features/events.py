@@ -28,27 +28,25 @@ class Validated(NamedTuple):
     quarantine: DataFrame
 
 
-def validate(landed_events: DataFrame, items: DataFrame, *, as_of: datetime, opted_out_users: DataFrame) -> Validated:
+def validate(raw_events: DataFrame, items: DataFrame, *, as_of: datetime, opted_out_users: DataFrame) -> Validated:
     """Split ingested events into valid and quarantined ones; see `with_reason`.
 
     Both frames are lazy and share their plan: a caller that uses both caches `with_reason` and then calls `split`.
     """
-    return split(with_reason(landed_events, items, as_of=as_of, opted_out_users=opted_out_users))
+    return split(with_reason(raw_events, items, as_of=as_of, opted_out_users=opted_out_users))
 
 
-def with_reason(
-    landed_events: DataFrame, items: DataFrame, *, as_of: datetime, opted_out_users: DataFrame
-) -> DataFrame:
+def with_reason(raw_events: DataFrame, items: DataFrame, *, as_of: datetime, opted_out_users: DataFrame) -> DataFrame:
     """Ingested events with an id and a `reason`: the first of `Reason` that applies, null for a valid event.
 
     Events of `opted_out_users` (personalization or erasure) are removed first: not even the quarantine keeps them. A
     row without `event_id` gets one that is derived from its content. Blanks around ids and actions are stripped, and an
     item gets the catalogue's own spelling (`7` where the catalogue has `7` and the event `7.0`).
     """
-    landed = _with_event_id(without_users(_stripped(conform(landed_events, INGESTED_EVENTS)), opted_out_users))
+    raw = _with_event_id(without_users(_stripped(conform(raw_events, INGESTED_EVENTS)), opted_out_users))
     known_items = _spelled(conform(items, ITEMS))
     checked = (
-        landed.withColumn(c.REASON, _own_reason(instant(as_of)))
+        raw.withColumn(c.REASON, _own_reason(instant(as_of)))
         .withColumn(c.REASON, _unless(F.row_number().over(_same_id()) > 1, Reason.DUPLICATE_EVENT_ID))
         .join(known_items, F.col(c.ITEM_ID) == F.col(_SPELLING), "left")
         .withColumn(c.REASON, _unless(F.col(_CATALOGUE_ID).isNull(), Reason.UNKNOWN_ITEM))
@@ -63,10 +61,10 @@ def split(checked: DataFrame) -> Validated:
     return Validated(events=conform(checked.where(good), EVENTS), quarantine=checked.where(~good))
 
 
-def _stripped(landed: DataFrame) -> DataFrame:
+def _stripped(raw: DataFrame) -> DataFrame:
     """Without blanks around ids and actions: older imports did not strip them."""
     names = (c.USER_ID, c.ITEM_ID, c.ACTION)
-    return landed.withColumns({name: F.btrim(name, F.lit(BLANKS)) for name in names})
+    return raw.withColumns({name: F.btrim(name, F.lit(BLANKS)) for name in names})
 
 
 def _spelled(items: DataFrame) -> DataFrame:
@@ -80,12 +78,12 @@ def _spelled(items: DataFrame) -> DataFrame:
     return spelled.groupBy(_SPELLING).agg(F.max_by(item, item == F.col(_SPELLING)).alias(_CATALOGUE_ID))
 
 
-def _with_event_id(landed: DataFrame) -> DataFrame:
+def _with_event_id(raw: DataFrame) -> DataFrame:
     """Derive an id from the content of events that have none: equal content gets an equal id."""
     # JSON separates fields whatever they contain, and null from ""; its own timestamps would lose microseconds
     content = F.struct(*(F.unix_micros(name).alias(name) if name == c.TIMESTAMP else name for name in _CONTENT))
     derived = F.sha2(F.to_json(content, {"ignoreNullFields": "false"}), 256)
-    return landed.withColumn(c.EVENT_ID, F.when(_blank(c.EVENT_ID), derived).otherwise(F.col(c.EVENT_ID)))
+    return raw.withColumn(c.EVENT_ID, F.when(_blank(c.EVENT_ID), derived).otherwise(F.col(c.EVENT_ID)))
 
 
 def _own_reason(as_of: Column) -> Column:

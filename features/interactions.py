@@ -11,15 +11,15 @@ from contracts import columns as c
 from contracts.schemas import EVENTS, INTERACTIONS
 from features.conform import conform
 from features.event_filters import is_action
-from features.time_cutoffs import before_cuts, hours_between
+from features.time_cutoffs import before_cutoffs, hours_between
 
 _UNIT = 2**40
 """Strengths are summed in whole multiples of 1 / _UNIT (1e-12), because a sum of doubles depends on the order in which
-tasks end. A sum has room for 8 million fresh events of one user and item."""
+tasks end. A sum can hold 8 million fresh events of one user and item."""
 
 
-def interactions(events: DataFrame, cuts: Sequence[datetime], *, half_life_days: float) -> DataFrame:
-    """One row per cutoff, user and item. A strength is the sum of `0.5 ** (days before cut / half_life_days)`.
+def interactions(events: DataFrame, cutoffs: Sequence[datetime], *, half_life_days: float) -> DataFrame:
+    """One row per cutoff, user and item. A strength is the sum of `0.5 ** (days before the cutoff / half_life_days)`.
 
     Exponential decay is memoryless: the strength at a later cutoff is the earlier strength, decayed by the days
     between, plus the new events. So yesterday's table and a day of events give today's. Takes events or sessions.
@@ -28,7 +28,7 @@ def interactions(events: DataFrame, cuts: Sequence[datetime], *, half_life_days:
     # repartitioned before each event is repeated for its cutoffs, so that the steps below need no shuffle
     pairs = conform(events, EVENTS).repartition(c.USER_ID, c.ITEM_ID)
     return conform(
-        before_cuts(pairs, cuts)
+        before_cutoffs(pairs, cutoffs)
         .groupBy(c.CUT, c.USER_ID, c.ITEM_ID)
         .agg(
             *(F.count_if(is_action(action)).alias(f"{action}s") for action in Action),
@@ -41,9 +41,9 @@ def interactions(events: DataFrame, cuts: Sequence[datetime], *, half_life_days:
     )
 
 
-def decay(timestamp: Column, cut: Column, half_life_days: float) -> Column:
-    """The weight of an event at `cut`: 1 at first, one half after `half_life_days`."""
-    return F.pow(F.lit(0.5), hours_between(timestamp, cut) / (24 * half_life_days))
+def decay(timestamp: Column, cutoff: Column, half_life_days: float) -> Column:
+    """The weight of an event at `cutoff`: 1 at first, one half after `half_life_days`."""
+    return F.pow(F.lit(0.5), hours_between(timestamp, cutoff) / (24 * half_life_days))
 
 
 def _strength(decayed: Column, action: Action) -> Column:

@@ -15,7 +15,7 @@ from contracts import columns as c
 from contracts.schemas import EVENTS, ITEM_FEATURES, ITEMS, WINDOWS_DAYS, WINDOWS_HOURS
 from features.conform import conform
 from features.event_filters import is_action, is_positive, without_users
-from features.time_cutoffs import before_cuts, hours_between, items_at_cuts, recent_counts, within_hours
+from features.time_cutoffs import before_cutoffs, hours_between, items_at_cutoffs, recent_counts, within_hours
 
 PRIOR_EVENTS = 10
 """Pseudo-counts of clicks and saves in a smoothed save rate."""
@@ -30,7 +30,7 @@ _USERS = (*_LATELY, "users")
 
 
 def item_features(
-    events: DataFrame, items: DataFrame, cuts: Sequence[datetime], *, opted_out_of_training: DataFrame
+    events: DataFrame, items: DataFrame, cutoffs: Sequence[datetime], *, opted_out_of_training: DataFrame
 ) -> DataFrame:
     """One row per cutoff and item that exists then: created before (or at an unknown time), not removed yet.
 
@@ -38,10 +38,12 @@ def item_features(
     """
     positives = without_users(conform(events, EVENTS), opted_out_of_training).where(is_positive())
     # repartitioned before events are repeated for their cutoffs; by user too, because an item can have very many events
-    events_at_cuts = before_cuts(positives.repartition(c.ITEM_ID, c.USER_ID), cuts)
-    published = items_at_cuts(conform(items, ITEMS).select(c.ITEM_ID, c.CREATOR_ID, c.CREATED_AT, c.REMOVED_AT), cuts)
-    counted = published.join(_item_counts(events_at_cuts), [c.CUT, c.ITEM_ID], "left").fillna(0, [*_COUNTS, *_USERS])
-    priors = counted.join(F.broadcast(_average_rate(events_at_cuts)), c.CUT, "left").fillna(0.0, ["average_rate"])
+    events_at_cutoffs = before_cutoffs(positives.repartition(c.ITEM_ID, c.USER_ID), cutoffs)
+    published = items_at_cutoffs(
+        conform(items, ITEMS).select(c.ITEM_ID, c.CREATOR_ID, c.CREATED_AT, c.REMOVED_AT), cutoffs
+    )
+    counted = published.join(_item_counts(events_at_cutoffs), [c.CUT, c.ITEM_ID], "left").fillna(0, [*_COUNTS, *_USERS])
+    priors = counted.join(F.broadcast(_average_rate(events_at_cutoffs)), c.CUT, "left").fillna(0.0, ["average_rate"])
     return conform(_with_rates(_with_creator(priors)).where(_not_removed()), ITEM_FEATURES)
 
 

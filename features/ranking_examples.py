@@ -10,25 +10,27 @@ from contracts import columns as c
 from contracts.schemas import EVENTS, ITEMS, RANKING_EXAMPLES
 from features.conform import conform
 from features.event_filters import gain, is_interaction, is_positive, without_users
-from features.time_cutoffs import after_cuts, existed
+from features.time_cutoffs import after_cutoffs, existed
 
 
 def ranking_examples(
     events: DataFrame,
     items: DataFrame,
-    cuts: Sequence[datetime],
+    cutoffs: Sequence[datetime],
     *,
     label_days: int,
     opted_out_of_training: DataFrame,
 ) -> DataFrame:
-    """One row per cutoff, user and item clicked (1) or saved (2) in `[cut, cut + label_days)`.
+    """One row per cutoff, user and item clicked (1) or saved (2) in `[cutoff, cutoff + label_days)`.
 
     Only users with an event before the cutoff, and items that existed then and that the user had not clicked, saved or
     hidden before. Users who opted out of training are absent. Takes events or sessions.
     """
     trainable = without_users(conform(events, EVENTS), opted_out_of_training)
     created = conform(items, ITEMS).select(c.ITEM_ID, c.CREATED_AT)
-    positives = after_cuts(_with_firsts(trainable).where(is_positive()), cuts, days=label_days).join(created, c.ITEM_ID)
+    positives = after_cutoffs(_with_firsts(trainable).where(is_positive()), cutoffs, days=label_days).join(
+        created, c.ITEM_ID
+    )
     new = (
         (F.col("_first_event_at") < F.col(c.CUT))
         & (F.col("_first_interaction_at") >= F.col(c.CUT))

@@ -11,20 +11,22 @@ from contracts import columns as c
 from contracts.schemas import EVENTS, RETRIEVAL_EXAMPLES
 from features.conform import conform
 from features.event_filters import OPTED_OUT_USERS, is_action, is_positive
-from features.time_cutoffs import before_cuts
+from features.time_cutoffs import before_cutoffs
 
 _RUN = "_run"
 _SAVED_AT = "_saved_at"
 
 
-def retrieval_examples(events: DataFrame, cuts: Sequence[datetime], *, opted_out_of_training: DataFrame) -> DataFrame:
+def retrieval_examples(
+    events: DataFrame, cutoffs: Sequence[datetime], *, opted_out_of_training: DataFrame
+) -> DataFrame:
     """One row per cutoff and user with a click or save before it: three arrays of one length, oldest first.
 
     Consecutive events on one item are one element: its strongest action before the cutoff, at the instant of the first.
     `trainable` is false for users who opted out of training. Takes events or sessions.
     """
     histories = _histories(_with_run(conform(events, EVENTS).where(is_positive())))
-    seen = before_cuts(_with_trainable(histories, opted_out_of_training), cuts)
+    seen = before_cutoffs(_with_trainable(histories, opted_out_of_training), cutoffs)
     steps = F.filter("steps", lambda step: step[c.TIMESTAMP] < F.col(c.CUT))
     examples = seen.withColumn("steps", steps).select(
         c.CUT,

@@ -11,29 +11,29 @@ from contracts.errors import NaiveTime
 from contracts.schemas import WINDOWS_DAYS
 
 
-def before_cuts(events: DataFrame, cuts: Sequence[datetime]) -> DataFrame:
+def before_cutoffs(events: DataFrame, cutoffs: Sequence[datetime]) -> DataFrame:
     """Each event once for every cutoff that it came strictly before, with that instant as column `cut`.
 
     An aggregate by `cut` therefore never uses an event after that cutoff.
     """
-    return _for_each_cut(events, cuts, lambda cut: F.col(c.TIMESTAMP) < cut)
+    return _for_each_cutoff(events, cutoffs, lambda cutoff: F.col(c.TIMESTAMP) < cutoff)
 
 
-def after_cuts(events: DataFrame, cuts: Sequence[datetime], *, days: int) -> DataFrame:
-    """Each event once for every cutoff whose window `[cut, cut + days)` it falls into, with column `cut`."""
-    return _for_each_cut(
-        events, cuts, lambda cut: (cut <= F.col(c.TIMESTAMP)) & (F.col(c.TIMESTAMP) < cut + days_long(days))
+def after_cutoffs(events: DataFrame, cutoffs: Sequence[datetime], *, days: int) -> DataFrame:
+    """Each event once for every cutoff whose window `[cutoff, cutoff + days)` it falls into, with column `cut`."""
+    return _for_each_cutoff(
+        events, cutoffs, lambda cutoff: (cutoff <= F.col(c.TIMESTAMP)) & (F.col(c.TIMESTAMP) < cutoff + days_long(days))
     )
 
 
-def items_at_cuts(items: DataFrame, cuts: Sequence[datetime]) -> DataFrame:
+def items_at_cutoffs(items: DataFrame, cutoffs: Sequence[datetime]) -> DataFrame:
     """Each item once for every cutoff that it was created before (unknown counts as before), with column `cut`."""
-    return _for_each_cut(items, cuts, existed)
+    return _for_each_cutoff(items, cutoffs, existed)
 
 
-def existed(cut: Column) -> Column:
+def existed(cutoff: Column) -> Column:
     """Whether an item had been created by a cutoff."""
-    return F.coalesce(F.col(c.CREATED_AT) < cut, F.lit(True))
+    return F.coalesce(F.col(c.CREATED_AT) < cutoff, F.lit(True))
 
 
 def instant(moment: datetime) -> Column:
@@ -69,6 +69,6 @@ def within_hours(hours: int, timestamp: str = c.TIMESTAMP) -> Column:
     return F.unix_micros(c.CUT) - F.unix_micros(timestamp) <= hours * 3_600_000_000
 
 
-def _for_each_cut(frame: DataFrame, cuts: Sequence[datetime], fits: Callable[[Column], Column]) -> DataFrame:
-    instants = F.array(*map(instant, cuts)).cast("array<timestamp>")
+def _for_each_cutoff(frame: DataFrame, cutoffs: Sequence[datetime], fits: Callable[[Column], Column]) -> DataFrame:
+    instants = F.array(*map(instant, cutoffs)).cast("array<timestamp>")
     return frame.withColumn(c.CUT, F.explode(F.filter(instants, fits)))

@@ -11,7 +11,7 @@ from contracts import columns as c
 from contracts.schemas import ITEMS, SESSIONS, USER_FEATURES, WINDOWS_DAYS
 from features.conform import conform
 from features.event_filters import is_action, is_positive
-from features.time_cutoffs import before_cuts, hours_between, recent_counts, within
+from features.time_cutoffs import before_cutoffs, hours_between, recent_counts, within
 
 SESSION_WINDOW_DAYS = 28
 """The window of `sessions_28d`."""
@@ -20,7 +20,7 @@ _WINDOWS = (*(f"_{days}d" for days in WINDOWS_DAYS), "")
 _COUNTS = tuple(f"{name}{window}" for name in ("clicks", "saves") for window in _WINDOWS)
 
 
-def user_features(sessions: DataFrame, items: DataFrame, cuts: Sequence[datetime]) -> DataFrame:
+def user_features(sessions: DataFrame, items: DataFrame, cutoffs: Sequence[datetime]) -> DataFrame:
     """One row per cutoff and user with any event before it.
 
     Preferences (creators, categories, languages, save rate) and recency use clicks and saves alone: a user with only
@@ -30,9 +30,9 @@ def user_features(sessions: DataFrame, items: DataFrame, cuts: Sequence[datetime
     events = conform(sessions, SESSIONS).join(attributes, c.ITEM_ID, "left").repartition(c.USER_ID)
     positives = events.where(is_positive())
     rows = (
-        _activity(before_cuts(_with_firsts(events), cuts))
-        .join(_categories(positives, cuts), [c.CUT, c.USER_ID], "left")
-        .join(_languages(positives, cuts), [c.CUT, c.USER_ID], "left")
+        _activity(before_cutoffs(_with_firsts(events), cutoffs))
+        .join(_categories(positives, cutoffs), [c.CUT, c.USER_ID], "left")
+        .join(_languages(positives, cutoffs), [c.CUT, c.USER_ID], "left")
         .withColumn("categories", F.coalesce("categories", F.lit(0)))
         .withColumn("languages", F.coalesce("languages", F.array()))
     )
@@ -42,7 +42,7 @@ def user_features(sessions: DataFrame, items: DataFrame, cuts: Sequence[datetime
 def _with_firsts(events: DataFrame) -> DataFrame:
     """Mark the clicks and saves on a creator or item that is new to the user.
 
-    The marks depend on earlier events alone, so they are valid at every cutoff: a distinct count becomes a sum.
+    The flags depend on earlier events alone, so they are valid at every cutoff: a distinct count becomes a sum.
     """
     return events.withColumns(
         {"_new_creator": _is_first(c.CREATOR_ID), "_new_in_session": _is_first(c.SESSION_ID, c.ITEM_ID)}
@@ -79,16 +79,16 @@ def _counts(action: Action) -> list[Column]:
     return [*recent_counts(f"{action}s", is_action(action)), F.count_if(is_action(action)).alias(f"{action}s")]
 
 
-def _categories(positives: DataFrame, cuts: Sequence[datetime]) -> DataFrame:
+def _categories(positives: DataFrame, cutoffs: Sequence[datetime]) -> DataFrame:
     """One row per cutoff and user: the number of categories of clicked or saved items."""
     each = positives.select(c.USER_ID, c.TIMESTAMP, F.explode(c.CATEGORIES).alias("category"))
     first_times = each.groupBy(c.USER_ID, "category").agg(F.min(c.TIMESTAMP).alias(c.TIMESTAMP))
-    return before_cuts(first_times, cuts).groupBy(c.CUT, c.USER_ID).agg(F.count("category").alias("categories"))
+    return before_cutoffs(first_times, cutoffs).groupBy(c.CUT, c.USER_ID).agg(F.count("category").alias("categories"))
 
 
-def _languages(positives: DataFrame, cuts: Sequence[datetime]) -> DataFrame:
+def _languages(positives: DataFrame, cutoffs: Sequence[datetime]) -> DataFrame:
     """One row per cutoff and user: the languages read, most read first, ties in alphabetical order."""
-    read = before_cuts(positives.where(F.col(c.LANGUAGE).isNotNull()), cuts)
+    read = before_cutoffs(positives.where(F.col(c.LANGUAGE).isNotNull()), cutoffs)
     tally = read.groupBy(c.CUT, c.USER_ID, c.LANGUAGE).agg((-F.count("*")).alias("fewer"))
     ranked = F.array_sort(F.collect_list(F.struct("fewer", c.LANGUAGE)))
     return tally.groupBy(c.CUT, c.USER_ID).agg(ranked[c.LANGUAGE].alias("languages"))

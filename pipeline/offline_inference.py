@@ -48,7 +48,7 @@ def predict(
     night: RunContext, catalog: CatalogSnapshot, data: EvaluationData, holdout: Holdout, models: ModelBundle
 ) -> Predictions:
     """The lists of a bundle: retrieval alone, re-ranked, and as served."""
-    snapshot = read_snapshot(night, catalog, holdout.cut, models.tower)
+    snapshot = read_snapshot(night, catalog, holdout.cutoff, models.tower)
     user_rows = snapshot_user_rows(snapshot, data, holdout)
     transitions = transitions_at(night, snapshot, models.reranker)
     inputs = ranking_snapshot(snapshot, models.ranking, models.index, transitions)
@@ -80,8 +80,8 @@ def baseline_lists(night: RunContext, data: EvaluationData, holdout: Holdout) ->
     """The lists of the six baselines, by name."""
     lists = {}
     for baseline in night_baselines(night.settings.seed):
-        fitted = baseline.fit(holdout.history, data.catalogue, holdout.cut)
+        fitted = baseline.fit(holdout.history, data.catalogue, holdout.cutoff)
         lists[baseline.name] = fitted.recommend(
-            holdout.user_rows, RETRIEVAL_K, rankable=holdout.rankable, seen=holdout.history.touched
+            holdout.user_rows, RETRIEVAL_K, rankable=holdout.rankable, seen=holdout.history.interacted
         )
     return lists

@@ -27,8 +27,8 @@ class Signal(StrEnum):
     CATEGORY = "category"
     LANGUAGE = "language"
     FRESH = "fresh"
-    TRENDING = "trending"  # many people read it these days
-    POPULAR = "popular"  # people have liked it, or its creator's other items
+    TRENDING = "trending"  # many users read it these days
+    POPULAR = "popular"  # users have liked it, or its creator's other items
 
 
 SIGNALS = tuple(Signal)
@@ -60,11 +60,11 @@ OF_NOW = (
     "item_clicks_",
     "item_saves_",
 )
-"""How the features' names begin that speak of newness, and of what is read right now."""
+"""Prefixes of the features of newness, and of current popularity."""
 
 
 def signal_of(feature: str) -> Signal | None:
-    """The signal that a feature belongs to; None for what only says who asks."""
+    """The signal that a feature belongs to; None for features of the user alone."""
     if feature in OF_USER:
         return OF_USER[feature]
     if feature.startswith(OF_TIME):

@@ -1,6 +1,6 @@
-"""What could be shown: the neighbours of the user's vector, what is fresh, what is popular; never what they touched.
+"""Candidates: the neighbours of a user's vector, fresh items and popular items, without items of the user's history.
 
-Shapes: B asked users, N neighbours of each, I items, P pairs.
+Shapes: B users, N neighbours of each, I items, P pairs.
 """
 
 from typing import Any, Protocol
@@ -27,26 +27,26 @@ class CandidateConfig(BaseModel):
 
     neighbours: int = Field(300, ge=0, description="nearest items of the user's vector")
     fresh: int = Field(200, ge=0, description="newest items")
-    popular: int = Field(100, ge=0, description="items most touched in each window of popularity")
+    popular: int = Field(100, ge=0, description="items with most users in each window of popularity")
     popular_days: tuple[int, ...] = Field((7, 28), description="the windows of popularity, days: some of 1, 7, 28")
-    popular_ever: int = Field(100, ge=0, description="items that most people have ever touched")
+    popular_ever: int = Field(100, ge=0, description="items with most users of all time")
 
 
 def fresh_rows(items: Items, count: int) -> Rows:
     """The newest `count` items, newest first; items of unknown age are never fresh."""
-    known = np.flatnonzero(~np.isnan(items.created_hours))
-    order = np.argsort(-items.created_hours[known], kind="stable")
-    return known[order][:count].astype(np.int32)
+    dated = np.flatnonzero(~np.isnan(items.created_hours))
+    order = np.argsort(-items.created_hours[dated], kind="stable")
+    return dated[order][:count].astype(np.int32)
 
 
 def popular_rows(items: Items, count: int, days: int | None) -> Rows:
-    """The `count` items that most people clicked or saved in a window, or ever where `days` is None, most first;
-    untouched ones are left out."""
+    """The `count` items that most users clicked or saved in a window, or ever where `days` is None, most first;
+    items without a user are left out."""
     if days not in (*WINDOWS_DAYS, None):
         raise ValueError(f"no popularity over {days} days is kept; use one of {', '.join(map(str, WINDOWS_DAYS))}")
-    people = np.nan_to_num(items.features[:, ITEM_FEATURE_NAMES.index(f"users_{days}d" if days else "users")])
-    order = np.argsort(-people, kind="stable")[:count]
-    return order[people[order] > 0].astype(np.int32)
+    users = np.nan_to_num(items.features[:, ITEM_FEATURE_NAMES.index(f"users_{days}d" if days else "users")])
+    order = np.argsort(-users, kind="stable")[:count]
+    return order[users[order] > 0].astype(np.int32)
 
 
 def popular_of(items: Items, config: CandidateConfig) -> Rows:
@@ -69,17 +69,17 @@ def union_candidates(
     """The pairs to be ranked, in the order of `user_rows`, those of a user by item row.
 
     `neighbours` [B, N] are item rows with -1 where an index found fewer. `fresh` and `popular` are the same for all
-    users. The items of a user's history are left out, and so are those that `excluded`, [I] or [B, I], marks.
+    users. The items of a user's history are left out, and so are those where `excluded`, [I] or [B, I], is true.
     """
-    found, bits = _merged(
+    keys, bits = _merged(
         [
             (np.arange(len(user_rows)).repeat(neighbours.shape[1]), neighbours.ravel(), BITS["two_tower"]),
             (*_for_all(user_rows, fresh), BITS["fresh"]),
             (*_for_all(user_rows, popular), BITS["popular"]),
         ]
     )
-    owners, item_rows = found // KEY_SHIFT, (found % KEY_SHIFT).astype(np.int32)
-    stay = ~_touched(users, user_rows, found)
+    owners, item_rows = keys // KEY_SHIFT, (keys % KEY_SHIFT).astype(np.int32)
+    stay = ~_in_history(users, user_rows, keys)
     if excluded is not None:
         stay &= ~np.broadcast_to(excluded, (len(user_rows), len(items.ids)))[owners, item_rows]
     pair_users, item_rows = user_rows[owners[stay]].astype(np.int32), item_rows[stay]
@@ -87,7 +87,7 @@ def union_candidates(
 
 
 class RowsFound(Protocol):
-    """What an index finds."""
+    """The neighbours that an index returns."""
 
     @property
     def rows(self) -> Rows:
@@ -146,12 +146,12 @@ def _merged(sources: list[tuple[Longs, Rows, np.uint8]]) -> tuple[Longs, Bits]:
     rows = np.concatenate([rows for _, rows, _ in sources])
     bits = np.concatenate([np.full(len(rows), bit, np.uint8) for _, rows, bit in sources])
     real = rows >= 0
-    found, inverse = np.unique(pair_keys(owners[real], rows[real]), return_inverse=True)
-    merged = np.zeros(len(found), np.uint8)
+    keys, inverse = np.unique(pair_keys(owners[real], rows[real]), return_inverse=True)
+    merged = np.zeros(len(keys), np.uint8)
     np.bitwise_or.at(merged, inverse, bits[real])
-    return found, merged
+    return keys, merged
 
 
-def _touched(users: Users, user_rows: Rows, found: Longs) -> NDArray[np.bool_]:
+def _in_history(users: Users, user_rows: Rows, keys: Longs) -> NDArray[np.bool_]:
     owners, history = users.history.where(user_rows)
-    return np.isin(found, pair_keys(owners, users.history_items[history]))
+    return np.isin(keys, pair_keys(owners, users.history_items[history]))

@@ -1,6 +1,6 @@
-"""What the re-ranker knows of users and items at one cut, as arrays; a release stores exactly these.
+"""The re-ranker's data of users and items as of one cutoff, as arrays; a release stores exactly these.
 
-Shapes: U users, I items, D size of a retrieval vector, T of a text vector, H touched items of all users together.
+Shapes: U users, I items, D size of a retrieval vector, T of a text vector, H history items of all users together.
 """
 
 from collections.abc import Iterable, Set

@@ -1,6 +1,6 @@
-"""What the users asked for have touched, as flat arrays with an owner each.
+"""The interactions of some users, as flat arrays with an owner each.
 
-Shapes: B asked users (each once), H their touched items.
+Shapes: B users (each once), H items that they interacted with.
 """
 
 from dataclasses import dataclass
@@ -18,14 +18,14 @@ SAVE_WEIGHT = 2.0
 
 @dataclass(frozen=True)
 class History:
-    """Touches of B users, each user's oldest first; `weights` are 0 for items that were only hidden."""
+    """Interactions of B users, each user's oldest first; `weights` are 0 for items that were only hidden."""
 
     users: int  # B
-    owners: Longs  # [H] position of the user among those asked for
+    owners: Longs  # [H] position of the user among the B users
     items: Rows  # [H]
     weights: Doubles  # [H] decayed strength, a save's counted more
-    hours: Doubles  # [H] hours since 1970 of the last touch
-    ages: Doubles  # [H] hours from the item's creation to that touch, NaN where unknown
+    hours: Doubles  # [H] hours since 1970 of the last interaction
+    ages: Doubles  # [H] hours from the item's creation to that interaction, NaN where unknown
 
     @cached_property
     def totals(self) -> Doubles:
@@ -35,12 +35,12 @@ class History:
 
     @cached_property
     def counts(self) -> Longs:
-        """[B] touched items of each user."""
+        """[B] distinct items of each user's history."""
         return np.bincount(self.owners, minlength=self.users)
 
     @cached_property
     def last_hours(self) -> Doubles:
-        """[B] hours since 1970 of each user's last touch, NaN without any."""
+        """[B] hours since 1970 of each user's last interaction, NaN without any."""
         last = np.full(self.users, -np.inf)
         np.maximum.at(last, self.owners, self.hours)
         return np.where(np.isinf(last), np.nan, last)
@@ -59,6 +59,6 @@ class History:
 def history_of(users: Users, items: Items, user_rows: Rows) -> History:
     """The histories of some users, B = len(user_rows)."""
     owners, at = users.history.where(user_rows)
-    touched, hours = users.history_items[at], users.history_hours[at]
+    item_rows, hours = users.history_items[at], users.history_hours[at]
     weights = SAVE_WEIGHT * users.history_saves[at].astype(float) + users.history_clicks[at]
-    return History(len(user_rows), owners, touched, weights, hours, hours - items.created_hours[touched])
+    return History(len(user_rows), owners, item_rows, weights, hours, hours - items.created_hours[item_rows])

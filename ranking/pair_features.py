@@ -1,4 +1,4 @@
-"""What the re-ranker knows of a user and an item: one implementation for training, backtest, batch and the server.
+"""The features of a user and an item: one implementation for training, backtest, batch and the server.
 
 Shapes: P pairs, B distinct users among them, F features.
 """
@@ -23,7 +23,7 @@ from ranking.similarity import nearest_liked, profile_cosines
 RECENT, LATEST = 50, 5
 """How many of the last liked items similarity looks back on: at length, and in the current mood."""
 QUICK_HOURS = (24, 168, 720)
-"""A touch this soon after an item's creation says how fast its reader is."""
+"""The shares of interactions this soon after an item's creation measure how fast a user reads."""
 HOURS_A_DAY = 24
 
 
@@ -71,12 +71,12 @@ def _likeness(items: Items, history: History, owners: Longs, candidates: Candida
 
 def _moments(items: Items, history: History, owners: Longs, candidates: Candidates, as_of_hours: float) -> Columns:
     created = items.created_hours[candidates.item_rows]
-    people = items.features[candidates.item_rows, ITEM_FEATURE_NAMES.index("users")]
+    users = items.features[candidates.item_rows, ITEM_FEATURE_NAMES.index("users")]
     age, away = as_of_hours - created, as_of_hours - history.last_hours[owners]
     habit = medians(history.owners, np.nan_to_num(history.ages), history.users)[owners]
     return {
         "age_hours": age,
-        "users_per_hour": people / (np.maximum(age, 0) + 3),
+        "users_per_hour": users / (np.maximum(age, 0) + 3),
         "created_hour": created % HOURS_A_DAY,
         "created_weekday": created // HOURS_A_DAY % 7,
         "hours_away": away,
@@ -89,7 +89,7 @@ def _moments(items: Items, history: History, owners: Longs, candidates: Candidat
 
 
 def _quick_share(history: History, hours: int) -> Doubles:
-    """[B] share of a user's touches that came within `hours` of the item's creation; a little smoothed."""
+    """[B] share of a user's interactions that came within `hours` of the item's creation; a little smoothed."""
     quick = np.bincount(history.owners, weights=history.ages < hours, minlength=history.users)
     return quick / (history.counts + 1)
 

@@ -116,7 +116,7 @@ def rank_users(
 ) -> RankedUsers:
     """At most `k` items for each user: candidates, features, scores, slate. A longer slate begins with the shorter one.
 
-    `excluded` marks items that must not be shown, [I] or [B, I]. A user's list depends on no other user in the call.
+    `excluded`, [I] or [B, I], is true for items to leave out. A user's list depends on no other user in the call.
     """
     candidates = snapshot.candidates(user_rows, excluded)
     features = snapshot.features(candidates, cooccurrence=reranker.uses_cooccurrence)

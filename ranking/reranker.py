@@ -28,7 +28,7 @@ A_MODEL = re.compile(r"^(?=tree$)", re.MULTILINE)
 
 class RerankerConfig(BaseModel):
     """Small trees, averaged over seeds, beside retrieval's own score: a week's labels are few, and the NDCG of one
-    model moves by 0.01 with its seed. Trees cut a score into steps; the score itself keeps what lies between them.
+    model moves by 0.01 with its seed. Trees turn a score into steps; the score itself has the differences within one.
 
     The number of trees is set and not searched: what a few weeks found best was 4 trees for one night and 135 for the
     next, and both ranked worse than any fixed number between 100 and 400 at a learning rate of 0.05.
@@ -41,7 +41,7 @@ class RerankerConfig(BaseModel):
     rounds: int = Field(80, ge=1, description="trees of a model")
     models: int = Field(10, ge=1, description="models of different seeds whose scores are averaged")
     retrieval_weight: float = Field(0.25, ge=0, description="weight of retrieval's own score beside the trees'")
-    negative_share: float = Field(0.2, gt=0, le=1, description="share of the candidates without a label that teach")
+    negative_share: float = Field(0.2, gt=0, le=1, description="share of the candidates without a label that train")
     leaves: int = Field(7, ge=2, description="leaves of a tree")
     min_leaf_pairs: int = Field(50, ge=1, description="pairs that a leaf needs")
     l2: float = Field(5.0, ge=0, description="L2 penalty on leaf values")
@@ -58,7 +58,7 @@ class RerankerConfig(BaseModel):
 
 @dataclass(frozen=True)
 class LabelledPairs:
-    """The pairs of one label cut: features as of the cut, labels from the window after it."""
+    """The pairs of one label cutoff: features as of the cutoff, labels from the window after it."""
 
     features: Floats  # [P, F]
     labels: NDArray[np.int32]  # [P] 0, 1 or 2
@@ -71,7 +71,7 @@ class RetrievalPart(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     weight: float = Field(ge=0, description="of the score")
-    mean: float = Field(description="of the scores that taught: what an account of the part is told against")
+    mean: float = Field(description="of the scores in training: contributions of the part are relative to it")
 
     def of(self, features: Floats) -> Floats:
         """[P] weighed scores."""
@@ -133,21 +133,21 @@ class Reranker:
 
     @classmethod
     def load(cls, path: Path) -> Self:
-        """Read what `save` wrote. Raises `ReleaseCorrupt` where it cannot be read or knows other features."""
+        """Read what `save` wrote. Raises `ReleaseCorrupt` where it cannot be read or has other features."""
         import lightgbm as lgb  # noqa: PLC0415  half of the callers only want the config
 
         try:
             head, *texts = re.split(A_MODEL, path.read_text())
             boosters = [lgb.Booster(model_str=text) for text in texts or [""]]
-            known = tuple(boosters[0].feature_name())
-            names = ALL_FEATURE_NAMES if known == ALL_FEATURE_NAMES else FEATURE_NAMES
+            stored = tuple(boosters[0].feature_name())
+            names = ALL_FEATURE_NAMES if stored == ALL_FEATURE_NAMES else FEATURE_NAMES
             return cls(boosters, RetrievalPart.model_validate_json(head), names)
         except (lgb.basic.LightGBMError, ValueError):
             raise ReleaseCorrupt(f"{path}: LightGBM cannot read it; publish again or roll back") from None
 
     def _mean(self, features: Floats, **how: Any) -> Floats:
-        said = np.array([booster.predict(features, **how) for booster in self._boosters])
-        return np.asarray(said.mean(axis=0), np.float32)
+        scores = np.array([booster.predict(features, **how) for booster in self._boosters])
+        return np.asarray(scores.mean(axis=0), np.float32)
 
 
 @dataclass(frozen=True)
@@ -156,47 +156,47 @@ class TrainedReranker:
 
     reranker: Reranker
     curve: Sequence[float]
-    """NDCG@20 after each round, on the pairs that taught."""
+    """NDCG@20 after each round, on the training pairs."""
 
 
 def train(
-    cuts: Sequence[LabelledPairs], config: RerankerConfig, names: Sequence[str] = FEATURE_NAMES
+    pairs: Sequence[LabelledPairs], config: RerankerConfig, names: Sequence[str] = FEATURE_NAMES
 ) -> TrainedReranker:
-    """Train on label cuts. Of the candidates without a label a share teaches as well as all of them, and sooner.
+    """Train on the pairs of label cutoffs. A share of the candidates without a label trains as well as all, and faster.
 
-    Users of a cut without any label teach nothing and are left out. Raises `UntrainableInput` where nothing is left.
+    Users of a cutoff without any label add nothing and are left out. Raises `UntrainableInput` where nothing is left.
     """
-    useful = [cut for cut in map(_with_labels, cuts) if len(cut.labels)]
+    useful = [each for each in map(_with_labels, pairs) if len(each.labels)]
     if not useful:
-        raise UntrainableInput(f"none of {len(cuts)} label cuts has a user with a label; give more weeks of events")
-    taught = [
-        _taught(useful, config.model_copy(update={"seed": config.seed + place}), names)
+        raise UntrainableInput(f"none of {len(pairs)} label cutoffs has a user with a label; give more weeks of events")
+    models = [
+        _trained(useful, config.model_copy(update={"seed": config.seed + place}), names)
         for place in range(config.models)
     ]
-    curve = np.mean([curve for _, curve in taught], axis=0)
-    mean = np.concatenate([cut.features[:, RETRIEVAL_SCORE] for cut in useful]).mean()
+    curve = np.mean([curve for _, curve in models], axis=0)
+    mean = np.concatenate([each.features[:, RETRIEVAL_SCORE] for each in useful]).mean()
     retrieval = RetrievalPart(weight=config.retrieval_weight, mean=float(mean))
-    return TrainedReranker(Reranker([booster for booster, _ in taught], retrieval, names), curve.tolist())
+    return TrainedReranker(Reranker([booster for booster, _ in models], retrieval, names), curve.tolist())
 
 
-def _taught(
-    cuts: Sequence[LabelledPairs], config: RerankerConfig, names: Sequence[str]
+def _trained(
+    pairs: Sequence[LabelledPairs], config: RerankerConfig, names: Sequence[str]
 ) -> tuple["lgb.Booster", Sequence[float]]:
-    """One model, and its NDCG@20 on what taught it after each round."""
+    """One model, and its NDCG@20 on its training pairs after each round."""
     import lightgbm as lgb  # noqa: PLC0415  see `Reranker.load`
 
     random = np.random.default_rng(config.seed)
-    lessons = _dataset([_thinned(cut, config.negative_share, random) for cut in cuts], config, names)
+    examples = _dataset([_thinned(each, config.negative_share, random) for each in pairs], config, names)
     history: dict[str, dict[str, list[float]]] = {}
     booster = lgb.train(
         _parameters(config),
-        lessons,
+        examples,
         num_boost_round=config.rounds,
-        valid_sets=[lessons],
-        valid_names=["lessons"],
+        valid_sets=[examples],
+        valid_names=["training"],
         callbacks=[lgb.record_evaluation(history)],
     )
-    return booster, history["lessons"]["ndcg@20"]
+    return booster, history["training"]["ndcg@20"]
 
 
 def _parameters(config: RerankerConfig) -> dict[str, Any]:
@@ -222,28 +222,28 @@ def _parameters(config: RerankerConfig) -> dict[str, Any]:
     }
 
 
-def _dataset(cuts: Sequence[LabelledPairs], config: RerankerConfig, names: Sequence[str]) -> "lgb.Dataset":
+def _dataset(pairs: Sequence[LabelledPairs], config: RerankerConfig, names: Sequence[str]) -> "lgb.Dataset":
     import lightgbm as lgb  # noqa: PLC0415  see `Reranker.load`
 
     return lgb.Dataset(
-        np.concatenate([cut.features for cut in cuts]),
-        np.concatenate([cut.labels for cut in cuts]),
-        group=np.concatenate([_group_sizes(cut.user_rows) for cut in cuts]),
+        np.concatenate([each.features for each in pairs]),
+        np.concatenate([each.labels for each in pairs]),
+        group=np.concatenate([_group_sizes(each.user_rows) for each in pairs]),
         feature_name=list(names),
         params=_parameters(config),
     )
 
 
-def _with_labels(cut: LabelledPairs) -> LabelledPairs:
-    return _select(cut, np.isin(cut.user_rows, cut.user_rows[cut.labels > 0]))
+def _with_labels(each: LabelledPairs) -> LabelledPairs:
+    return _select(each, np.isin(each.user_rows, each.user_rows[each.labels > 0]))
 
 
-def _thinned(cut: LabelledPairs, share: float, random: np.random.Generator) -> LabelledPairs:
-    return _select(cut, (cut.labels > 0) | (random.random(len(cut.labels)) < share))
+def _thinned(each: LabelledPairs, share: float, random: np.random.Generator) -> LabelledPairs:
+    return _select(each, (each.labels > 0) | (random.random(len(each.labels)) < share))
 
 
-def _select(cut: LabelledPairs, kept: NDArray[np.bool_]) -> LabelledPairs:
-    return LabelledPairs(cut.features[kept], cut.labels[kept], cut.user_rows[kept])
+def _select(each: LabelledPairs, kept: NDArray[np.bool_]) -> LabelledPairs:
+    return LabelledPairs(each.features[kept], each.labels[kept], each.user_rows[kept])
 
 
 def _group_sizes(user_rows: Rows) -> Longs:
@@ -257,6 +257,6 @@ def _same_features(have: Sequence[str], names: Sequence[str]) -> None:
         return
     missing, unknown = [n for n in want if n not in have], [n for n in have if n not in want]
     raise ReleaseCorrupt(
-        f"the re-ranker was trained on other features: it lacks {missing or 'none'}, and knows {unknown or 'none'} "
+        f"the re-ranker was trained on other features: it lacks {missing or 'none'}, and has {unknown or 'none'} "
         "that this version does not compute, or orders them otherwise; train again, or roll back"
     )

@@ -1,6 +1,6 @@
 """How near an item is to what a user liked, in some embedding.
 
-Shapes: P pairs, B users, H touched items, T vector size, N most pairs of one user, K most touches of one user.
+Shapes: P pairs, B users, H history items, T vector size, N most pairs of one user, K longest history.
 """
 
 from collections.abc import Iterator
@@ -43,14 +43,14 @@ def profile_cosines(vectors: Floats, history: History, owners: Longs, item_rows:
 def nearest_liked(vectors: Floats, history: History, owners: Longs, item_rows: Rows) -> Nearest:
     """The nearest of `history` for each pair. `vectors` are of unit length; `owners` need no order."""
     items, similarities = np.full(len(owners), -1, np.int32), np.zeros(len(owners), np.float32)
-    pairs_BN, touches_BK = _padded(owners, history.users), _padded(history.owners, history.users)
-    for some in _chunks(pairs_BN, touches_BK):
-        pairs, touches = pairs_BN[some], touches_BK[some]
-        liked = history.items[touches]
+    pairs_BN, history_BK = _padded(owners, history.users), _padded(history.owners, history.users)
+    for some in _chunks(pairs_BN, history_BK):
+        pairs, interactions = pairs_BN[some], history_BK[some]
+        liked = history.items[interactions]
         near = vectors[item_rows[pairs]] @ vectors[liked].transpose(0, 2, 1)
-        near = np.where(touches[:, None, :] < 0, -np.inf, near)
+        near = np.where(interactions[:, None, :] < 0, -np.inf, near)
         best = near.argmax(axis=2)
-        real = (pairs >= 0) & np.any(touches >= 0, axis=1, keepdims=True)
+        real = (pairs >= 0) & np.any(interactions >= 0, axis=1, keepdims=True)
         items[pairs[real]] = np.take_along_axis(liked, best, axis=1)[real]
         similarities[pairs[real]] = near.max(axis=2)[real]
     return Nearest(items, similarities)
@@ -65,9 +65,9 @@ def _padded(owners: Longs, count: int) -> NDArray[np.int64]:
     return table
 
 
-def _chunks(pairs_BN: NDArray[np.int64], touches_BK: NDArray[np.int64]) -> Iterator[slice]:
-    if not pairs_BN.size or not touches_BK.size:
+def _chunks(pairs_BN: NDArray[np.int64], history_BK: NDArray[np.int64]) -> Iterator[slice]:
+    if not pairs_BN.size or not history_BK.size:
         return
-    step = max(1, CHUNK_CELLS // (pairs_BN.shape[1] * touches_BK.shape[1]))
+    step = max(1, CHUNK_CELLS // (pairs_BN.shape[1] * history_BK.shape[1]))
     for start in range(0, len(pairs_BN), step):
         yield slice(start, start + step)

@@ -25,7 +25,7 @@ class SlateConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    window: int = Field(10, ge=1, description="neighbouring places that the limits speak of")
+    window: int = Field(10, ge=1, description="neighbouring places that the limits apply to")
     per_creator: int = Field(3, ge=0, description="most items of one creator in a window; 0: no limit")
     per_category: int = Field(0, ge=0, description="most items of one category in a window; 0: no limit")
     diversity: float = Field(0.0, ge=0, le=1, description="0: by score alone; towards 1: unlike what is above it")
@@ -130,10 +130,10 @@ class _Limit:
     """How often each code stands in the last `window - 1` places of each list."""
 
     def __init__(self, codes: Longs | Rows, window: int, most: int, users: int) -> None:
-        """`codes` [B, N, C], -1 where unknown: what nobody knows, nobody has too much of."""
-        known, dense = np.unique(codes, return_inverse=True)
-        self._codes, self._none = dense.reshape(codes.shape), np.isin(known, [-1])
-        self._counts = np.zeros((users, len(known)), np.int64)
+        """`codes` [B, N, C], -1 where unknown: unknown codes have no limit."""
+        unique, dense = np.unique(codes, return_inverse=True)
+        self._codes, self._none = dense.reshape(codes.shape), np.isin(unique, [-1])
+        self._counts = np.zeros((users, len(unique)), np.int64)
         self._window, self._most, self._users = window, most, np.arange(users)
         self._shown: list[tuple[Longs, NDArray[np.bool_]]] = []
 

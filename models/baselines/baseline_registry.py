@@ -38,8 +38,8 @@ class Baseline(Protocol):
         """Its name in tables, metrics and gates."""
         ...
 
-    def fit(self, history: Events, catalogue: Catalogue, cut: datetime) -> Recommender:
-        """Fit to `history`, all of it strictly before `cut`."""
+    def fit(self, history: Events, catalogue: Catalogue, cutoff: datetime) -> Recommender:
+        """Fit to `history`, all of it strictly before `cutoff`."""
         ...
 
 
@@ -90,13 +90,13 @@ class NightScorer:
     keep_zeros: bool = field(default=True)
     """Whether an item of score 0 is listed."""
 
-    def fit(self, history: Events, catalogue: Catalogue, cut: datetime) -> WithFallback:
+    def fit(self, history: Events, catalogue: Catalogue, cutoff: datetime) -> WithFallback:
         """Fit the scorer and the fallback. One thread: the same seed gives the same lists."""
         matrix = strengths(history)
         scores_of = SCORERS[self.name].scores(matrix, self.config, seed=self.seed, threads=1)
         has_positives: Mask = np.diff(matrix.indptr) > 0
         shown = scores_of if self.keep_zeros else _positive(scores_of)
-        return WithFallback(shown, has_positives, FALLBACK.fit(history, catalogue, cut))
+        return WithFallback(shown, has_positives, FALLBACK.fit(history, catalogue, cutoff))
 
 
 def night_baselines(seed: int) -> tuple[Baseline, ...]:

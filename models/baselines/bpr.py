@@ -24,7 +24,7 @@ class BprConfig(BaseModel):
 def bpr_scores(liked: csr_matrix, config: BprConfig, *, seed: int, threads: int = 1) -> ScoresOf:
     """Inner products of vectors that rank a positive item above a random one.
 
-    It trains in one thread, whatever `threads` says: several threads overwrite each other's steps and no two runs are
+    It trains in one thread, whatever `threads` is: several threads overwrite each other's steps and no two runs are
     alike. Raises `PeerFailed` where the steps were too large.
     """
     del threads

@@ -44,9 +44,9 @@ class NewestFirst:
 
     name: str = "newest_first"
 
-    def fit(self, history: Events, catalogue: Catalogue, cut: datetime) -> SameOrder:
+    def fit(self, history: Events, catalogue: Catalogue, cutoff: datetime) -> SameOrder:
         """Order the catalogue by age."""
-        age_rank = _age_rank(history.between(None, cut), catalogue)
+        age_rank = _age_rank(history.between(None, cutoff), catalogue)
         return SameOrder(np.argsort(age_rank, kind="stable").astype(np.int32))
 
 
@@ -61,9 +61,9 @@ class MostPopular:
         """`popular_7d` for seven days."""
         return f"popular_{self.days}d"
 
-    def fit(self, history: Events, catalogue: Catalogue, cut: datetime) -> SameOrder:
-        """Count clicks and saves in the days before `cut`."""
-        recent = history.between(cut - timedelta(days=self.days), cut)
+    def fit(self, history: Events, catalogue: Catalogue, cutoff: datetime) -> SameOrder:
+        """Count clicks and saves in the days before `cutoff`."""
+        recent = history.between(cutoff - timedelta(days=self.days), cutoff)
         counts = np.bincount(recent.item_rows[recent.gains > 0], minlength=history.item_count)
         return SameOrder(np.lexsort((_age_rank(history, catalogue), -counts)).astype(np.int32))
 

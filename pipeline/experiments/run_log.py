@@ -1,6 +1,6 @@
 """The runs that can be compared: each method's per-user metrics in MLflow, with the fingerprint of its evaluation data.
 
-A method's run stores the rows of `evaluation.anonymized_metrics` (no id, in an order that identifies nobody), the
+A method's run stores the rows of `evaluation.anonymized_metrics` (no id, in an order that identifies no user), the
 fingerprint, each mean with its bootstrap interval, metrics by segment, curves, and the commit of the checkout.
 """
 
@@ -176,7 +176,7 @@ def night_fingerprint(
     night: "RunContext", data: "EvaluationData", holdouts: Sequence[Holdout], k: int
 ) -> EvaluationFingerprint:
     """The fingerprint of the ingested events, of the labels of every evaluated week, and of their users."""
-    cutoffs = [holdout.cut for holdout in holdouts]
+    cutoffs = [holdout.cutoff for holdout in holdouts]
     labels = [digest([*each.labels.offsets, *each.labels.item_rows, *each.labels.gains]) for each in holdouts]
     users = [digest(data.user_ids[each.user_rows]) for each in holdouts]
     events = str(night.summary("events")["fingerprint"])

@@ -1,4 +1,4 @@
-"""What the re-ranker is given to rank: for everyone with a label, what each source would have offered at that cut."""
+"""The candidates of the re-ranker: for each user with a label, the items of every source as of the label cutoff."""
 
 import numpy as np
 import polars as pl
@@ -15,13 +15,13 @@ from serving.ann_index import IndexConfig, build
 
 
 def candidates(night: RunContext) -> Summary:
-    """One row a labelled cut, user and candidate. A cut before anything could be learned has none."""
-    landed, frames = read_catalog(night), [pl.DataFrame(schema=pl.Schema(CANDIDATES))]
+    """One row a label cutoff, user and candidate. A cutoff without a trained model has none."""
+    catalog, frames = read_catalog(night), [pl.DataFrame(schema=pl.Schema(CANDIDATES))]
     ranking, index = night.config.ranking, night.config.index
     with night.lake.open_folder("two_tower", night.splits.as_of) as folder:
-        for cut in night.splits.label_cutoffs:
-            if has_tower(folder, cut):
-                view = read_snapshot(night, landed, cut, load_tower(folder, cut))
+        for cutoff in night.splits.label_cutoffs:
+            if has_tower(folder, cutoff):
+                view = read_snapshot(night, catalog, cutoff, load_tower(folder, cutoff))
                 pairs = ranking_snapshot(view, ranking, index).candidates(labelled_users(night, view))
                 frames.append(as_table(view, pairs))
     rows = pl.concat(frames)
@@ -30,7 +30,7 @@ def candidates(night: RunContext) -> Summary:
 
 
 def labelled_users(night: RunContext, view: FeatureSnapshot) -> Rows:
-    """Rows of the view's users who took up something new after the cut."""
+    """Rows of the view's users who clicked or saved a new item after the cutoff."""
     ids = at_cutoff(night, "ranking_examples", view.cutoff).select(c.USER_ID).unique().collect()[c.USER_ID]
     return np.sort(rows_of(ids, view.users.ids).drop_nulls().to_numpy())
 
@@ -56,7 +56,7 @@ def as_table(view: FeatureSnapshot, pairs: Candidates) -> pl.DataFrame:
 
 
 def read_candidates(night: RunContext, view: FeatureSnapshot) -> Candidates:
-    """The stored candidates of a cut, in rows of its view, users side by side."""
+    """The stored candidates of a cutoff, in rows of its view, users side by side."""
     table = at_cutoff(night, "candidates", view.cutoff).collect()
     users, items = rows_of(table[c.USER_ID], view.users.ids), rows_of(table[c.ITEM_ID], view.items.ids)
     order = np.lexsort((items.to_numpy(), users.to_numpy()))

@@ -1,4 +1,4 @@
-"""One re-ranker for each instant it is used at, taught by the label windows that end before it."""
+"""One re-ranker for each instant it is used at, trained on the label windows that end before it."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -23,49 +23,51 @@ LABEL = "label"
 
 
 def reranker(night: RunContext) -> Summary:
-    """Train and keep the re-rankers: of each measured cut, and the one that is published."""
-    landed = read_catalog(night)
+    """Train and keep the re-rankers: of each measured cutoff, and the one that is published."""
+    catalog = read_catalog(night)
     config = night.config.ranking.reranker.model_copy(update={"threads": night.settings.threads})
     with night.lake.open_folder("two_tower", night.splits.as_of) as towers:
-        pairs = {cut: labelled_pairs(night, landed, towers, cut) for cut in night.splits.label_cutoffs}
+        pairs = {cutoff: labelled_pairs(night, catalog, towers, cutoff) for cutoff in night.splits.label_cutoffs}
     selection = select_features(pairs, night.splits.training_cutoffs(night.splits.eval_cutoffs[0]), config)
-    pairs = {cut: selection.restrict(labelled) for cut, labelled in pairs.items()}
+    pairs = {cutoff: selection.restrict(labelled) for cutoff, labelled in pairs.items()}
     with night.lake.new_folder("reranker", night.splits.as_of) as folder:
-        for cut in night.splits.ranking_cutoffs:
-            trained = train([pairs[label] for label in night.splits.training_cutoffs(cut)], config, selection.names)
-            trained.reranker.save(folder / file_name(cut))
+        for cutoff in night.splits.ranking_cutoffs:
+            trained = train([pairs[label] for label in night.splits.training_cutoffs(cutoff)], config, selection.names)
+            trained.reranker.save(folder / file_name(cutoff))
         rehearsed = [
-            cut for cut in night.splits.validation_cutoffs if rehearse(night, pairs, cut, config, selection, folder)
+            cutoff
+            for cutoff in night.splits.validation_cutoffs
+            if rehearse(night, pairs, cutoff, config, selection, folder)
         ]
     track(night, trained, selection)
     made = len(night.splits.ranking_cutoffs) + len(rehearsed)
-    return {"rerankers": made, "pairs": sum(len(cut.labels) for cut in pairs.values()), **selection.summary}
+    return {"rerankers": made, "pairs": sum(len(each.labels) for each in pairs.values()), **selection.summary}
 
 
 def rehearse(
     night: RunContext,
     pairs: Mapping[datetime, LabelledPairs],
-    cut: datetime,
+    cutoff: datetime,
     config: RerankerConfig,
     selection: FeatureSelection,
     folder: Path,
 ) -> bool:
-    """Train and keep the re-ranker of a rehearsal; false where the weeks before it teach nothing."""
+    """Train and keep the re-ranker of a rehearsal; false where the weeks before it have no labels."""
     try:
         trained = train(
-            [pairs[label] for label in night.splits.validation_training_cutoffs(cut)], config, selection.names
+            [pairs[label] for label in night.splits.validation_training_cutoffs(cutoff)], config, selection.names
         )
     except UntrainableInput:
         return False
-    trained.reranker.save(folder / file_name(cut))
+    trained.reranker.save(folder / file_name(cutoff))
     return True
 
 
-def labelled_pairs(night: RunContext, landed: CatalogSnapshot, towers: Path, cut: datetime) -> LabelledPairs:
-    """Features as of a cut, and what people then did; no pair where nothing could be retrieved yet."""
-    if not has_tower(towers, cut):
+def labelled_pairs(night: RunContext, catalog: CatalogSnapshot, towers: Path, cutoff: datetime) -> LabelledPairs:
+    """Features as of a cutoff, and the labels of the window after it; no pair where nothing could be retrieved yet."""
+    if not has_tower(towers, cutoff):
         return NOTHING
-    view = read_snapshot(night, landed, cut, load_tower(towers, cut))
+    view = read_snapshot(night, catalog, cutoff, load_tower(towers, cutoff))
     pairs = read_candidates(night, view)
     transitions = None if night.config.ranking.reranker.cooccurrence == "never" else night_transitions(night, view)
     features = candidate_features(view.users, view.items, pairs, view.hours, transitions)
@@ -75,19 +77,19 @@ def labelled_pairs(night: RunContext, landed: CatalogSnapshot, towers: Path, cut
 def labels_of(night: RunContext, view: FeatureSnapshot, pairs: Candidates) -> np.ndarray:
     """[P] 2 for a save, 1 for a click, 0 for what the user let pass."""
     labels = at_cutoff(night, "ranking_examples", view.cutoff).collect()
-    known = labels.select(
+    labelled = labels.select(
         rows_of(labels[c.USER_ID], view.users.ids).alias("user"),
         rows_of(labels[c.ITEM_ID], view.items.ids).alias("item"),
         LABEL,
     )
-    asked = pl.DataFrame({"user": pairs.user_rows, "item": pairs.item_rows})
-    found = asked.join(known, on=["user", "item"], how="left", maintain_order="left")
-    return found[LABEL].fill_null(0).cast(pl.Int32).to_numpy()
+    rows = pl.DataFrame({"user": pairs.user_rows, "item": pairs.item_rows})
+    joined = rows.join(labelled, on=["user", "item"], how="left", maintain_order="left")
+    return joined[LABEL].fill_null(0).cast(pl.Int32).to_numpy()
 
 
-def file_name(cut: datetime) -> str:
-    """The file of the re-ranker that is used at a cut."""
-    return f"cut={cut:%Y-%m-%dT%H}.txt"
+def file_name(cutoff: datetime) -> str:
+    """The file of the re-ranker that is used at a cutoff."""
+    return f"cut={cutoff:%Y-%m-%dT%H}.txt"
 
 
 def track(night: RunContext, trained: TrainedReranker, selection: FeatureSelection) -> None:

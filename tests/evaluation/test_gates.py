@@ -226,8 +226,8 @@ def test_a_language_that_loses_is_refused_though_the_mean_gains():
     with pytest.raises(GateRefused) as refused:
         require(verdicts)
     assert str(refused.value).endswith(
-        "language: pt (30 people) 0.3000, the champion 0.4000: -0.100 [-0.100, -0.100]; "
-        "nobody may lose more than 20% of the champion's ndcg_at_20"
+        "language: pt (30 users) 0.3000, the champion 0.4000: -0.100 [-0.100, -0.100]; "
+        "no segment may lose more than 20% of the champion's ndcg_at_20"
     )
 
 
@@ -265,13 +265,13 @@ def test_small_groups_are_judged_together_where_they_are_many():
     ndcg[EN:] = 0.2
     verdicts = judged(ndcg, groups)
     assert [verdict.gate for verdict in verdicts.failed] == ["language_keeps_up"]
-    assert "other (35 people) 0.2000, the champion 0.4000" in verdicts.failed[0].sentence
+    assert "other (35 users) 0.2000, the champion 0.4000" in verdicts.failed[0].sentence
 
 
 def test_no_group_large_enough_is_noted_and_not_judged():
     verdicts = judged(np.zeros(ALL), min_slice_users=ALL + 1)
     assert verdicts.passed
-    assert verdicts.notes == (f"no language has {ALL + 1} measured people, nobody's loss is judged",)
+    assert verdicts.notes == (f"no language has {ALL + 1} measured users, no loss is judged",)
 
 
 def test_without_a_champion_no_slice_is_judged():

@@ -5,7 +5,7 @@ import polars as pl
 import pytest
 
 from contracts.errors import BadEvaluationInput
-from evaluation import catalogue_from, events_from, hold_out, weekly_cuts
+from evaluation import catalogue_from, events_from, hold_out, weekly_cutoffs
 from evaluation.splits import instant, leave_one_out, random_out
 from tests.evaluation.builders import CUTOFF, catalogue, events
 

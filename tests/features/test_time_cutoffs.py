@@ -3,7 +3,7 @@ from datetime import datetime, timedelta
 import pytest
 
 from contracts.errors import NaiveTime
-from features.time_cutoffs import after_cuts, before_cuts, items_at_cuts
+from features.time_cutoffs import after_cutoffs, before_cutoffs, items_at_cutoffs
 
 SECOND = 1 / 3600
 
@@ -36,4 +36,4 @@ def test_no_cutoffs_no_rows(events, rows):
 
 def test_a_cutoff_without_timezone_is_refused(events):
     with pytest.raises(NaiveTime, match=r"2024-03-29T00:00:00 has no timezone; pass datetime\(…, tzinfo=UTC\)"):
-        before_cuts(events(), [datetime(2024, 3, 29)])  # noqa: DTZ001  the very mistake
+        before_cutoffs(events(), [datetime(2024, 3, 29)])  # noqa: DTZ001  the very mistake

@@ -64,7 +64,7 @@ class TestEveryBaseline:
         model = baseline.fit(log, catalogue([-(item + 1.0) for item in range(30)]), CUTOFF)
         users = np.arange(40, dtype=np.int32) if users is None else users
         mask = np.ones(30, dtype=bool) if rankable is None else rankable
-        return model.recommend(users, k, rankable=mask, seen=log.touched), log
+        return model.recommend(users, k, rankable=mask, seen=log.interacted), log
 
     def test_never_shows_what_was_seen_or_cannot_be_ranked(self, baseline):
         rankable = np.arange(30) % 3 > 0

@@ -109,7 +109,7 @@ def test_other_features_are_refused_by_name(trained, tmp_path):
     path = tmp_path / "ranker.txt"
     trained.reranker.save(path)
     path.write_text(path.read_text().replace("creator_share", "shoe_size"))
-    with pytest.raises(ReleaseCorrupt, match=r"lacks \['creator_share'\], and knows \['shoe_size'\]"):
+    with pytest.raises(ReleaseCorrupt, match=r"lacks \['creator_share'\], and has \['shoe_size'\]"):
         Reranker.load(path)
 
 
@@ -136,7 +136,7 @@ def test_a_file_that_is_no_model_is_refused(tmp_path, text):
 def test_without_labels_there_is_nothing_to_learn():
     full = label_week(1)
     nothing = LabelledPairs(full.features, np.zeros_like(full.labels), full.user_rows)
-    with pytest.raises(UntrainableInput, match="none of 2 label cuts has a user with a label"):
+    with pytest.raises(UntrainableInput, match="none of 2 label cutoffs has a user with a label"):
         train([nothing, nothing], CONFIG)
     assert train([nothing, full], CONFIG).reranker.rounds == 40
 
