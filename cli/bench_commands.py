@@ -17,7 +17,7 @@ def options() -> None:
     """Benchmarks that anyone can rerun; each writes metrics.json and its raw outputs under --out."""
 
 
-HELD = "benchmarks.held"
+FIXED = "benchmarks.fixed"
 """Where a command's context keeps the settings of methods that its file holds fixed."""
 
 
@@ -27,7 +27,7 @@ def _from_file(context: typer.Context, path: Path | None) -> Path | None:
         from benchmarks.benchmark_config import read_config
 
         config = read_config(path)
-        context.default_map, context.meta[HELD] = config.flags, config.settings
+        context.default_map, context.meta[FIXED] = config.flags, config.settings
     return path
 
 
@@ -59,11 +59,11 @@ def retrieval(
     out: Annotated[Path, typer.Option(help="Folder for metrics.json and the raw outputs.")],
 ) -> None:
     """The two-tower on data it has never seen: alone, or beside tuned peers on a public data set."""
-    held = [*context.meta.get(HELD, []), *settings]  # of two values for one setting the later counts
+    fixed = [*context.meta.get(FIXED, []), *settings]  # of two values for one setting the later counts
     if data is not None and not (train or test):
-        _compare(_plan(data, dataset, methods, trials, held, out))
+        _compare(_plan(data, dataset, methods, trials, fixed, out))
     elif train and test and not data:
-        _alone(train, test, k, held, out, ordered=ordered)
+        _alone(train, test, k, fixed, out, ordered=ordered)
     else:
         raise typer.BadParameter("give either --train and --test, or --data and --dataset")
 
@@ -74,8 +74,8 @@ def _alone(train: Path, test: Path, k: int, settings: list[str], out: Path, *, o
     from contracts import Settings
 
     params = parsed(settings, names=[OURS]).get(OURS, {})
-    found = run(train, test, k=k, out=out, settings=Settings(), params=params, ordered=ordered)
-    for name, value in found.items():
+    result = run(train, test, k=k, out=out, settings=Settings(), params=params, ordered=ordered)
+    for name, value in result.items():
         typer.echo(f"{name:<16} {value:,.4f}" if isinstance(value, float) else f"{name:<16} {value:,}")
 
 
@@ -84,18 +84,18 @@ def _plan(data: Path, dataset: str, methods: str, trials: int, settings: list[st
     from benchmarks.method_registry import METHODS, parsed
 
     chosen = methods.split(",") if methods else list(METHODS)
-    asked = {"--data": _shown(data), "--dataset": dataset, "--methods": ",".join(chosen), "--trials": trials}
-    command = _command("retrieval", asked, settings, out)
+    options = {"--data": _shown(data), "--dataset": dataset, "--methods": ",".join(chosen), "--trials": trials}
+    command = _command("retrieval", options, settings, out)
     return Plan(data, dataset, chosen, trials, parsed(settings), out, command)
 
 
-def _command(kind: str, asked: dict[str, Any], settings: list[str], out: Path) -> str:
-    words = [str(word) for pair in [*asked.items(), *(("--set", each) for each in settings)] for word in pair]
+def _command(kind: str, options: dict[str, Any], settings: list[str], out: Path) -> str:
+    words = [str(word) for pair in [*options.items(), *(("--set", each) for each in settings)] for word in pair]
     return shlex.join(["tastefeed", "bench", kind, *words, "--out", _shown(out)])
 
 
 def _shown(path: Path) -> str:
-    return path.name if path.is_absolute() else str(path)  # where a folder lies on this disk is nobody's business
+    return path.name if path.is_absolute() else str(path)  # reports do not disclose the folders of this machine
 
 
 def _compare(plan: "Plan") -> None:
@@ -105,8 +105,8 @@ def _compare(plan: "Plan") -> None:
     from evaluation import rich_table
     from pipeline.console import console
 
-    found: dict[str, Any] = compare(plan, Settings())
-    console.print(rich_table(quality_table(found), title=f"{found['dataset']}, {found['counts']['users']:,} users"))
+    result: dict[str, Any] = compare(plan, Settings())
+    console.print(rich_table(quality_table(result), title=f"{result['dataset']}, {result['counts']['users']:,} users"))
 
 
 @bench.command()
@@ -130,10 +130,10 @@ def ranking(
 
     chosen = peers.split(",") if peers else list(PEERS)
     ours, fixed = parsed_parts(settings)
-    asked = {"--data": _shown(data), "--dataset": dataset, "--peers": ",".join(chosen), "--trials": trials}
-    command = _command("ranking", asked, settings, out)
-    found = rank(Plan(data, dataset, chosen, trials, ours, fixed, out, command), Settings())
-    console.print(rich_table(ranking_table(found), title=f"{dataset}, {found['methods']['final']['users']:,} people"))
+    options = {"--data": _shown(data), "--dataset": dataset, "--peers": ",".join(chosen), "--trials": trials}
+    command = _command("ranking", options, settings, out)
+    result = rank(Plan(data, dataset, chosen, trials, ours, fixed, out, command), Settings())
+    console.print(rich_table(ranking_table(result), title=f"{dataset}, {result['methods']['final']['users']:,} users"))
 
 
 @bench.command()

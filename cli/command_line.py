@@ -42,8 +42,8 @@ for name, group in {"opt-out": opt_outs, "releases": releases, "bench": bench}.i
     app.add_typer(group, name=name)
 
 
-def _version(*, asked: bool) -> None:
-    if asked:
+def _version(*, requested: bool) -> None:
+    if requested:
         typer.echo(__version__)
         raise typer.Exit
 
@@ -53,7 +53,7 @@ def options(
     *,
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of a failure.")] = False,
     version: Annotated[
-        bool, typer.Option("--version", callback=lambda asked: _version(asked=asked), is_eager=True)
+        bool, typer.Option("--version", callback=lambda requested: _version(requested=requested), is_eager=True)
     ] = False,
 ) -> None:
     """Options of every command."""

@@ -27,7 +27,7 @@ def replacing(path: Path) -> Iterator[Path]:
         fresh.replace(path)
     finally:
         remove_leftover(fresh)
-    sync(path.parent)  # the rename itself, so that a power cut does not undo it
+    sync(path.parent)  # the rename itself, so that a power failure does not undo it
 
 
 def replace_file(path: Path, content: bytes) -> None:

@@ -32,7 +32,7 @@ def retrieval_examples(
         c.CUT,
         c.USER_ID,
         F.col(f"steps.{c.ITEM_ID}").alias("item_ids"),
-        F.transform("steps", _action_by_cut).alias("actions"),
+        F.transform("steps", _action_by_cutoff).alias("actions"),
         F.col(f"steps.{c.TIMESTAMP}").alias("timestamps"),
         "trainable",
     )
@@ -58,7 +58,7 @@ def _histories(positives: DataFrame) -> DataFrame:
     return runs.groupBy(c.USER_ID).agg(steps.alias("steps"), F.min(c.TIMESTAMP).alias(c.TIMESTAMP))
 
 
-def _action_by_cut(step: Column) -> Column:
+def _action_by_cutoff(step: Column) -> Column:
     # a run can begin before the cutoff and contain a save after it
     return F.when(step[_SAVED_AT] < F.col(c.CUT), Action.SAVE.value).otherwise(Action.CLICK.value)
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 console = Console(highlight=False, soft_wrap=True)
 if not console.is_terminal:
-    console = Console(highlight=False, soft_wrap=True, width=130)  # a log has no width: give tables room
+    console = Console(highlight=False, soft_wrap=True, width=130)  # a log has no width: tables get 130 columns
 
 PRINTED = (int, float, str)
 

@@ -105,9 +105,9 @@ def fallback_feed(night: RunContext) -> Feed:
 
 def home_feed(night: RunContext) -> HomeFeed:
     """The feed of the serving release."""
-    held = ReloadingRelease(night.releases)
-    held.load_first()
-    return HomeFeed(held, ConsentGate(night.opt_outs, night.pending_events))
+    release = ReloadingRelease(night.releases)
+    release.load_first()
+    return HomeFeed(release, ConsentGate(night.opt_outs, night.pending_events))
 
 
 def sample_users(release: Release) -> list[str]:

@@ -91,7 +91,7 @@ def _validation_ndcg(
     selection: FeatureSelection, earlier: Sequence[LabelledPairs], last: LabelledPairs, config: RerankerConfig
 ) -> Floats:
     """[U] NDCG@20 of each labelled user's candidates, re-ranked by what the earlier cutoffs trained."""
-    trained = train([selection.restrict(cut) for cut in earlier], config, selection.names)
+    trained = train([selection.restrict(each) for each in earlier], config, selection.names)
     scores = trained.reranker.score(selection.restrict(last).features, threads=config.threads)
     return candidate_ndcg(last, scores)
 

@@ -134,7 +134,7 @@ class Lake:
 
     @contextmanager
     def scratch(self) -> Iterator["Lake"]:
-        """A temporary lake, removed at the end; its lock file marks it as in use."""
+        """A temporary lake, removed at the end; its lock file shows that it is in use."""
         root = self.folder / SCRATCH / uuid4().hex
         root.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(root.with_suffix(IN_USE)) as lock:  # locked before the folder exists, so that no sweep removes it

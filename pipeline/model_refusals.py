@@ -1,7 +1,7 @@
 """A night whose models cannot be published: too little to train on, or a gate that refuses.
 
 Where a profiled release serves, the night ends there and that release stays. Where none does, the night goes on without
-models: the stages in between have nothing to do, and `release` publishes the list that is the same for everyone.
+models: the stages in between have nothing to do, and `release` publishes the non-personalised list.
 """
 
 import json

@@ -41,7 +41,7 @@ class NightConfig(BaseSettings):
 
     two_tower: TwoTowerConfig = TwoTowerConfig()
     epochs_a_cut: int = Field(
-        1, ge=1, description="epochs with which a later cut continues the model of the one before"
+        1, ge=1, description="epochs with which a later cutoff continues the model of the one before"
     )
     ranking: RankingConfig = RankingConfig()
     index: IndexConfig = IndexConfig()

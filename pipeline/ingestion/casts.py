@@ -151,11 +151,11 @@ def _parsed(text: str) -> list[str] | None:
 
 
 def _texts_of(values: Any) -> list[str] | None:
-    known = [value for value in values if value is not None] if isinstance(values, list) else [None]
-    is_text = all(isinstance(value, str | int) and not isinstance(value, bool) for value in known)
+    present = [value for value in values if value is not None] if isinstance(values, list) else [None]
+    is_text = all(isinstance(value, str | int) and not isinstance(value, bool) for value in present)
     if not is_text:
         return None
-    texts = [str(value) for value in known]
+    texts = [str(value) for value in present]
     "".join(texts).encode()  # raises a `ValueError` for half a character, which no text in UTF-8 can hold
     return texts
 

@@ -90,7 +90,7 @@ def read_file(path: Path, known: Collection[str] = ()) -> pl.DataFrame:
         return _read_parquet(path) if suffix == PARQUET else _read_text(path, READERS[suffix], known)
     except OSError as error:
         raise UnreadableInput(
-            f"{path}: cannot be read ({error.strerror or 'input error'}); check it and the room for temporary files"
+            f"{path}: cannot be read ({error.strerror or 'input error'}); check it and the space for temporary files"
         ) from error
 
 

@@ -47,7 +47,7 @@ def is_placeholder(ids: pl.Series) -> pl.Series:
 
 
 def note_of(given: pl.Series, read: pl.Series) -> str | None:
-    """What a person should know about a column that was read as integers, though it was not written so."""
+    """A note about a column that was read as integers, though it was not written so."""
     if given.dtype.is_float() or given.dtype.is_decimal():
         count = len(read) - read.null_count()
     elif given.dtype == pl.String:
@@ -98,10 +98,10 @@ def _holds_only_floats(ids: pl.Series) -> bool:
 
 
 def _from_numbers(values: pl.Series) -> pl.Series:
-    known = values.fill_nan(None) if values.dtype.is_float() else values
-    if _inexact(known).any() or (known != known.round()).any():
+    numbers = values.fill_nan(None) if values.dtype.is_float() else values
+    if _inexact(numbers).any() or (numbers != numbers.round()).any():
         return pl.Series(values.name, [None] * len(values), pl.String)
-    return known.cast(pl.Int128).cast(pl.String)
+    return numbers.cast(pl.Int128).cast(pl.String)
 
 
 def _inexact(numbers: pl.Series) -> pl.Series:

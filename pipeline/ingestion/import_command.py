@@ -83,7 +83,7 @@ def warn_of_outlier(home: Lake) -> None:
 def report_refusals(home: Lake, landed_at: datetime, new: Sequence[str]) -> None:
     """Run the night's validation of the landing zone and print the counts.
 
-    `new` are the event files that this import landed, at `landed_at`. Raises `UnreadableInput` where the night would
+    `new` are the event files that this import ingested, at `landed_at`. Raises `UnreadableInput` where the night would
     refuse each of their rows; the files are then removed again.
     """
     from pipeline.run_context import open_run_context  # noqa: PLC0415  loads torch and Spark, which reading does not need
@@ -151,8 +151,8 @@ def refused_events(incoming: Incoming, home: Lake) -> dict[Reason, int]:
     spark = features.spark(Settings())
     with tempfile.TemporaryDirectory(prefix="tastefeed-") as folder:
         new = [store_batch("events", frame, folder, now).path for frame in incoming.frames("events")]
-        landed = [home.address(path) for path in ingested_files(home.url, "events")]
-        rows = spark.read.parquet(*new, *landed)
+        ingested = [home.address(path) for path in ingested_files(home.url, "events")]
+        rows = spark.read.parquet(*new, *ingested)
         checked = features.with_reason(
             rows, _items(spark, incoming, home), as_of=now + CLOCK_SKEW, opted_out_users=_no_users(spark)
         )

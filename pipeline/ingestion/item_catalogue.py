@@ -40,12 +40,12 @@ def without_opted_out_creators(items: pl.DataFrame, opt_outs: OptOutReader) -> p
 
 
 def items_of_events(home: Lake, opt_outs: OptOutReader) -> pl.DataFrame:
-    """One row an item that a usable event names, by id; columns of `schemas.ITEMS`, of which only two are known.
+    """One row an item that a usable event names, by id; columns of `schemas.ITEMS`, of which only two have values.
 
-    `created_at` is the item's first event: then a past cut knows exactly the items that had been seen by then, so that
+    `created_at` is the item's first event: then a past cutoff has exactly the items that had been seen by then, so that
     nothing of the future leaks into it, and fresh candidates are those seen first most recently. With a null, a past
-    cut would know every later item, and nothing would be fresh. Events of users of whom nothing may be read name no
-    item; those of users who opted out of training date none.
+    cutoff would have every later item, and nothing would be fresh. Events of users who opted out of personalization
+    or were erased add no item; those of users who opted out of training date none.
     """
     unread = list(opted_out(opt_outs, SubjectType.USER, UNREADABLE))
     untaught = list(opted_out(opt_outs, SubjectType.USER, (*UNREADABLE, Flag.TRAINING)))

@@ -182,5 +182,5 @@ def in_folder(request: ImportRequest, names: Mapping[str, str]) -> dict[str, Pat
         )
     given = Path(request.events[0])
     folder = given if given.is_dir() else given.parent
-    found = {table: folder / name for table, name in names.items() if (folder / name).exists()}
-    return found | {table: path for table, path in request.tables if path != given or not given.is_dir()}
+    files = {table: folder / name for table, name in names.items() if (folder / name).exists()}
+    return files | {table: path for table, path in request.tables if path != given or not given.is_dir()}

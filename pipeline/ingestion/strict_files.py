@@ -78,7 +78,7 @@ def check_ids(path: Path, read: ReadTable, column: str) -> None:
 
 
 def why_unreadable(path: Path, read: ReadTable, column: str, row: int) -> str:
-    """Why the value of a row, counted from 0, is no id, as `BadId` says it."""
+    """Why the value of a row, counted from 0, is no id, in the words of `BadId`."""
     theirs = read.used.get(column, column)
     value = read_file(path, known={*INCOMING[read.table].names, theirs})[theirs][row]
     try:

@@ -59,8 +59,8 @@ def _forget_in_run(
     tracking: MlflowLogger, run: str, creators: Collection[str], former_creators: Collection[str]
 ) -> bool:
     with TemporaryDirectory() as scratch:
-        found = [tracking.client.download_artifacts(run, f"{MODEL}/{name}", scratch) for name in (WORDS, MANIFEST)]
-        folder = Path(found[0]).parent
+        paths = [tracking.client.download_artifacts(run, f"{MODEL}/{name}", scratch) for name in (WORDS, MANIFEST)]
+        folder = Path(paths[0]).parent
         contents = forgotten(folder, creators, former_creators)
         _write(folder, contents)
         for name in contents:
@@ -85,12 +85,12 @@ def _runs(tracking: MlflowLogger) -> Iterator[str]:
 
 def _keeps_model(tracking: MlflowLogger, run: str) -> bool:
     try:
-        found = {file.path for file in tracking.client.list_artifacts(run, MODEL)}
+        paths = {file.path for file in tracking.client.list_artifacts(run, MODEL)}
     except MlflowException as error:
         if error.error_code != "RESOURCE_DOES_NOT_EXIST":
             raise
         return False  # the run was deleted
-    return {f"{MODEL}/{WORDS}", f"{MODEL}/{MANIFEST}"} <= found
+    return {f"{MODEL}/{WORDS}", f"{MODEL}/{MANIFEST}"} <= paths
 
 
 def _write(folder: Path, contents: dict[str, bytes]) -> None:

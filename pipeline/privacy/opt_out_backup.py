@@ -42,12 +42,12 @@ def backups(home: Lake) -> list[str]:
 
 def keep_backup(home: Lake, store: OptOutStore) -> str:
     """Write a snapshot of the store, and drop the oldest backups."""
-    held = store.snapshot()
-    if held.marker is None:
+    snapshot = store.snapshot()
+    if snapshot.marker is None:
         raise OptOutStoreUnavailable("the opt-out store has no identity yet; run `tastefeed init`")
-    schema = OPT_OUTS.with_metadata({MARKER: held.marker.model_dump_json()})
+    schema = OPT_OUTS.with_metadata({MARKER: snapshot.marker.model_dump_json()})
     content = pa.BufferOutputStream()
-    pq.write_table(pa.Table.from_pylist([_row(word) for word in held.records], schema), content, compression="zstd")
+    pq.write_table(pa.Table.from_pylist([_row(word) for word in snapshot.records], schema), content, compression="zstd")
     path = f"{home.root}/{FOLDER}/{datetime.now(UTC):{NAMED}}.parquet"
     home.fs.makedirs(f"{home.root}/{FOLDER}", exist_ok=True)
     home.replace_file(path, content.getvalue().to_pybytes())

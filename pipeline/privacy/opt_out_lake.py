@@ -105,8 +105,9 @@ class OptOutLake:
         try:
             self.opt_out_service.opt_outs.check()
         except OptOutStoreUnavailable:
-            found, known = identity_behind(self.settings.opt_out_dsn), self.opt_out_service.opt_outs.marker_or_none()
-            if found and known and found[0] != known.identity and found[1]:
+            database = identity_behind(self.settings.opt_out_dsn)
+            marker = self.opt_out_service.opt_outs.marker_or_none()
+            if database and marker and database[0] != marker.identity and database[1]:
                 raise OptOutStoreUnavailable(
                     "the database holds the opt-outs of another lake; correct TASTEFEED_OPT_OUT_URL, or overwrite them"
                     " with `tastefeed opt-out restore --force`"
@@ -118,13 +119,13 @@ class OptOutLake:
         )
 
     def _erasures_among(self, tombstones: set[str]) -> list[OptOut]:
-        """People of this lake whose erasure the store of posted events still knows: they have a tombstone there."""
+        """Users of this lake that have a tombstone in the store of posted events, and no erasure here."""
         erased = self.opt_out_service.erased()
-        missing = [user for user in self._landed_users() if user not in erased and _hashes(user) & tombstones]
+        missing = [user for user in self._ingested_users() if user not in erased and _hashes(user) & tombstones]
         now = datetime.now(UTC)
         return [OptOut(SubjectType.USER, user, Flag.ERASURE, True, now) for user in missing]
 
-    def _landed_users(self) -> list[str]:
+    def _ingested_users(self) -> list[str]:
         users: set[str] = set()
         for table in ("events", "users"):
             for path in ingested_files(self.home.url, table):
@@ -136,7 +137,7 @@ class OptOutLake:
 
 @dataclass(frozen=True)
 class Restored:
-    """What a restore did. `lost` records are newer than the backup; `None`: not known."""
+    """What a restore did. `lost` records are newer than the backup; `None`: unknown."""
 
     backup: Backup | None
     lost: int | None
@@ -162,10 +163,10 @@ class Restored:
 
 
 def _lost(opt_out_service: OptOutService, backup: Backup | None) -> int | None:
-    known = opt_out_service.opt_outs.marker_or_none()
-    if backup is None or known is None or known.identity != backup.marker.identity:
+    marker = opt_out_service.opt_outs.marker_or_none()
+    if backup is None or marker is None or marker.identity != backup.marker.identity:
         return None
-    words: int = known.changes - backup.marker.changes
+    words: int = marker.changes - backup.marker.changes
     return words
 
 

@@ -43,13 +43,13 @@ def forget(night: RunContext) -> Summary:
     revised = erase_users(
         night.releases, unreadable, night.opt_outs.subjects(SubjectType.CREATOR, (Flag.RECOMMENDATION,))
     )
-    landed = erase_rows(night.home.url, erased) if erased else {}
+    erased_rows = erase_rows(night.home.url, erased) if erased else {}
     unnamed = remove_creator_names(
         night.home.url, named & erased
     )  # last: a night that is killed before this line finds them again
     return {
         "forgotten_people": len(unreadable),
-        "erased_rows": sum(landed.values()),
+        "erased_rows": sum(erased_rows.values()),
         "derived_rows": sum(remove_users(night, table, unreadable) for table in USER_TABLES),
         "revised_releases": len(revised),
         "revised_models": models,
