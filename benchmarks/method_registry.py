@@ -52,18 +52,18 @@ def parsed(
 
     Values are read as JSON, or else as text. Raises `UnknownMethod` for anything else.
     """
-    settings: dict[str, dict[str, Any]] = {}
+    fields: dict[str, dict[str, Any]] = {}
     for setting in settings:
         key, equals, value = setting.partition("=")
         name, dot, field = key.partition(".")
         if not equals or not dot or name not in names:
             raise UnknownMethod(f"--set {setting}: write {kind}.FIELD=VALUE with a {kind} of {', '.join(names)}")
-        part = settings.setdefault(name, {})
+        part = fields.setdefault(name, {})
         *parts, last = field.split(".")
         for each in parts:
             part = part.setdefault(each, {})
         part[last] = _value(value)
-    return settings
+    return fields
 
 
 def _value(text: str) -> Any:

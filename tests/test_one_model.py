@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 
 from benchmarks.interaction_matrix import dated
-from benchmarks.two_tower_method import TwoTower, after, asked, catalogue_of
+from benchmarks.two_tower_method import TwoTower, after, catalogue_of, examples_for
 from contracts.schemas import ITEMS
 from models.two_tower import TwoTowerConfig, trained
 from pipeline.stages import two_tower as stage
@@ -152,7 +152,7 @@ def released(fitted, user_ids: pl.Series, folder: Path):
         users=Users(
             ids=user_ids.to_numpy().astype(str),
             region=np.zeros(len(user_ids), np.int32),
-            vectors=fitted.tower.embed_users(asked(fitted.history, user_ids), items, as_of),
+            vectors=fitted.tower.embed_users(examples_for(fitted.history, user_ids), items, as_of),
             features=np.zeros((len(user_ids), len(USER_FEATURE_NAMES)), np.float32),
             history_offsets=history.indptr.astype(np.int64),
             history_items=history.indices.astype(np.int32),
