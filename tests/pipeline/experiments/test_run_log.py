@@ -144,4 +144,4 @@ def test_other_labels_or_users_give_another_fingerprint(tmp_path: Path) -> None:
     before = fingerprint()
     assert fingerprint() == before
     night.opt_outs.set("user", "u1", "training")
-    assert {"test", "users"} <= {name for name, value in fingerprint().told.items() if value != before.told[name]}
+    assert {"test", "users"} <= {name for name, value in fingerprint().parts.items() if value != before.parts[name]}
