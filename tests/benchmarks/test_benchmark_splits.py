@@ -58,7 +58,7 @@ def test_labels_are_new_items_of_known_users() -> None:
         ("ann", "c", 13.0),  # beyond the window
         ("new", "a", 10.5),  # a user without history
     )
-    assert words(taken_up(log, cutoff, timedelta(days=3))) == ["ann b"]
+    assert words(new_ratings(log, cutoff, timedelta(days=3))) == ["ann b"]
 
 
 def test_too_few_days_are_refused_with_a_remedy() -> None:

@@ -162,7 +162,7 @@ def test_groups_count_training_rows_alone(tmp_path: Path) -> None:
     written(tmp_path)
     split = load(tmp_path / "data", "ml-1m", seed=7)
     user_ids = pl.Series(["person-00-zq", "person-02-zq", "unknown"])
-    assert touches(split, user_ids).tolist() == [2, 4, 0]  # of 3 and 5 rows the last one is the test's
+    assert training_item_counts(split, user_ids).tolist() == [2, 4, 0]  # of 3 and 5 rows the last one is the test's
     groups = popularity_groups(split, labels_of(split.test, user_ids, split.item_ids))
     assert groups["popular"].sum() == 8  # a fifth of 36, rounded up
     assert not (groups["popular"] & groups["tail"]).any()

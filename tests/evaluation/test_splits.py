@@ -11,10 +11,10 @@ from tests.evaluation.builders import CUTOFF, catalogue, events
 
 
 def test_weekly_cutoffs_are_the_starts_of_the_last_weeks_oldest_first():
-    cutoffs = weekly_cuts(datetime(2017, 2, 28, tzinfo=UTC), 2)
+    cutoffs = weekly_cutoffs(datetime(2017, 2, 28, tzinfo=UTC), 2)
     assert cutoffs == (datetime(2017, 2, 14, tzinfo=UTC), datetime(2017, 2, 21, tzinfo=UTC))
     with pytest.raises(BadEvaluationInput, match="0 weeks were asked for; use at least 1"):
-        weekly_cuts(CUTOFF, 0)
+        weekly_cutoffs(CUTOFF, 0)
 
 
 def test_an_instant_needs_a_time_zone():
@@ -50,7 +50,7 @@ def test_hold_out_labels_known_users_and_unseen_rankable_items():
     assert holdout.labels.item_rows.tolist() == [1]
     assert holdout.labels.gains.tolist() == [2]
     assert holdout.rankable.tolist() == [True, True, True, False, True]
-    assert (holdout.cut, holdout.end) == (CUTOFF, CUTOFF + timedelta(days=7))
+    assert (holdout.cutoff, holdout.end) == (CUTOFF, CUTOFF + timedelta(days=7))
 
 
 def test_history_ends_strictly_before_the_cutoff():

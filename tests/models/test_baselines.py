@@ -103,7 +103,7 @@ class TestEveryBaseline:
     def test_an_empty_history_falls_back_to_something_listable(self, baseline):
         empty = events([], users=3, items=4)
         model = baseline.fit(empty, catalogue([-4, -3, -2, -1]), CUTOFF)
-        assert model.recommend(rows(0, 2), 2, rankable=ALL, seen=empty.touched).rows.tolist() == [[3, 2], [3, 2]]
+        assert model.recommend(rows(0, 2), 2, rankable=ALL, seen=empty.interacted).rows.tolist() == [[3, 2], [3, 2]]
 
 
 SCORED = [
@@ -121,14 +121,14 @@ def test_learners_find_the_other_half_of_a_taste(learner):
     pairs = [(u, i) for u in range(20) for i in (range(4) if u < 10 else range(4, 8)) if (u, i) not in cold]
     log = events([(u, i, -1, 1) for u, i in pairs], users=20, items=8)
     model = learner.fit(log, catalogue([-5] * 8), CUTOFF)
-    ranked = model.recommend(rows(0, 10), 1, rankable=np.ones(8, dtype=bool), seen=log.touched)
+    ranked = model.recommend(rows(0, 10), 1, rankable=np.ones(8, dtype=bool), seen=log.interacted)
     assert ranked.rows.tolist() == [[3], [7]]
 
 
 def test_item_knn_lists_only_neighbours_of_the_history():
     log = events([(0, 0, -1, 1), (1, 0, -1, 1), (1, 1, -1, 1), (2, 2, -1, 1), (2, 3, -1, 1)], users=3, items=4)
     model = NightScorer("item_knn", ItemKnnConfig(), keep_zeros=False).fit(log, catalogue([-5] * 4), CUTOFF)
-    assert model.recommend(rows(0), 3, rankable=ALL, seen=log.touched).rows.tolist() == [[1, -1, -1]]
+    assert model.recommend(rows(0), 3, rankable=ALL, seen=log.interacted).rows.tolist() == [[1, -1, -1]]
 
 
 def test_equal_scores_go_to_the_lower_row():
@@ -155,9 +155,9 @@ def test_nothing_after_the_cutoff_changes_a_list():
 
 
 def answer(baseline, holdout, items) -> RankedLists:
-    model = baseline.fit(holdout.history, items, holdout.cut)
+    model = baseline.fit(holdout.history, items, holdout.cutoff)
     of_all = np.arange(40, dtype=np.int32)
-    return model.recommend(of_all, 10, rankable=holdout.rankable, seen=holdout.history.touched)
+    return model.recommend(of_all, 10, rankable=holdout.rankable, seen=holdout.history.interacted)
 
 
 def ages(log):

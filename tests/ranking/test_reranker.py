@@ -121,7 +121,7 @@ def test_more_features_than_a_server_computes_are_used_and_then_refused_by_it(tm
     more = train(with_labels, CONFIG, (*FEATURE_NAMES, "answer")).reranker
     assert next(iter(more.importances())) == "answer"
     more.save(tmp_path / "ranker.txt")
-    with pytest.raises(ReleaseCorrupt, match=r"lacks none, and knows \['answer'\]"):
+    with pytest.raises(ReleaseCorrupt, match=r"lacks none, and has \['answer'\]"):
         Reranker.load(tmp_path / "ranker.txt")
 
 
