@@ -1,4 +1,4 @@
-"""The door through which anyone can hold us against a peer."""
+"""The retrieval benchmark on files of a few interactions, through its command and its functions."""
 
 import json
 from pathlib import Path
