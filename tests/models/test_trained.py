@@ -104,7 +104,7 @@ def test_a_catalogue_without_ages_has_no_age_part(examples, items, tiny):
 def test_items_that_do_not_exist_yet_are_no_negatives(examples, items, tiny, as_of):
     """Were they negatives, two items that no user could see would lie opposite to the taste of all users."""
     unborn = items.head(2).with_columns(
-        item_id=pl.Series(["x", "y"]), creator_id=pl.Series(["unsigned", "none"]), created_at=pl.lit(as_of)
+        item_id=pl.Series(["x", "y"]), creator_id=pl.Series(["absent", "none"]), created_at=pl.lit(as_of)
     )
     config = tiny.model_copy(update={"validation_days": 0.0, "epochs": 1, "item_id_dropout": 0.0, "weight_decay": 0.0})
     trained = train(examples, pl.concat([items, unborn]), config=config, seed=0)
