@@ -65,7 +65,7 @@ def test_a_planted_better_method_wins_on_one_screen(out: Path) -> None:
     done = tiny.tastefeed_here("compare", "bench/most_popular", "bench/item_knn", "--lake", out)
     assert done.returncode == 0, done.stderr
     assert "B is better than A by +" in done.stdout
-    assert "NDCG@10 over 60 people: the interval excludes zero." in done.stdout
+    assert "NDCG@10 over 60 users: the interval excludes zero." in done.stdout
     assert "B higher" in done.stdout
     assert done.stdout.count("\n") < 50
     assert max(map(len, done.stdout.splitlines())) < 180

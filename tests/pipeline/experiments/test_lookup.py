@@ -75,7 +75,7 @@ def test_comparable_runs_are_listed_newest_first_and_others_left_out(mlflow: Mlf
     table = comparable_runs([mlflow.client], most=1000)
     ours = table.filter(table["run"].is_in([run[:8] for run in runs]))
     assert sorted(ours["name"].str.split("/").list.last()) == ["final", "popular"]
-    assert set(ours["question"]) == {FINGERPRINT.fingerprint[:8]}
+    assert set(ours["question"]) == {FINGERPRINT.digest[:8]}
     assert set(ours["mean"]) == {0.5}
     assert table["started"].is_sorted(descending=True)
     assert len(comparable_runs([mlflow.client], most=1)) == 1

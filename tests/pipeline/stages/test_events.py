@@ -41,10 +41,10 @@ def test_bad_rows_go_to_quarantine_with_their_reason(night: RunContext) -> None:
     summary = events(night)
     assert (summary["landed"], summary["kept"]) == (13, 10)
     assert summary["bad_share"] == pytest.approx(2 / 12, abs=1e-4), "an event after the end of the night is not broken"
-    assert summary["quarantine"] == {Reason.UNKNOWN_ITEM: 1, Reason.UNKNOWN_ACTION: 1, Reason.IN_THE_FUTURE: 1}
+    assert summary["quarantine"] == {Reason.UNKNOWN_ITEM: 1, Reason.UNKNOWN_ACTION: 1, Reason.AFTER_AS_OF: 1}
     assert night.count("events") == 10
     rows = night.lake.scan("quarantine", DAY).collect()
-    assert set(rows["reason"]) == {"unknown_item", "unknown_action", "in_the_future"}
+    assert set(rows["reason"]) == {"unknown_item", "unknown_action", "after_as_of"}
 
 
 def test_too_many_bad_rows_stop_the_night_before_events_are_replaced(night: RunContext) -> None:
