@@ -30,7 +30,7 @@ class TopK:
 
 
 def first_unseen(order: Rows, user_rows: Rows, k: int, seen: ItemSets) -> RankedLists:
-    """The first `k` items of one order [R] for everyone, without what each user has seen (`seen` [all users])."""
+    """The first `k` items of one order [R] for all users, without what each user has seen (`seen` [all users])."""
     # a user who saw s items finds k others among the first k + s
     width = min(len(order), k + int(seen.counts[user_rows].max(initial=0)))
     chunks = _chunks(user_rows, width)

@@ -1,4 +1,4 @@
-"""The second look: candidates, the LightGBM re-ranker, the diverse slate, and why each item is in it.
+"""Re-ranking: candidates, the LightGBM re-ranker, the diverse slate, and why each item is in it.
 
 Works on arrays; must never import HTTP, Spark, torch or tracking, since the server carries it.
 """

@@ -121,8 +121,8 @@ def _by_tower(items: Items, history: History, owners: Longs, item_rows: Rows) ->
     moved = History(
         history.users, history.owners, compact[: len(history.items)], history.weights, history.hours, history.ages
     )
-    found = nearest_liked(unit(items.vectors[rows]), moved, owners, compact[len(history.items) :])
-    return Nearest(np.where(found.items >= 0, rows[found.items], -1), found.similarities)
+    nearest = nearest_liked(unit(items.vectors[rows]), moved, owners, compact[len(history.items) :])
+    return Nearest(np.where(nearest.items >= 0, rows[nearest.items], -1), nearest.similarities)
 
 
 def _by_source(sources: NDArray[np.uint8]) -> NDArray[np.str_]:

@@ -53,7 +53,7 @@ class Items:
 
 @dataclass(frozen=True)
 class Users:
-    """Everyone allowed to have a vector. The history holds clicked, saved and hidden items, oldest first."""
+    """Users that are allowed to have a vector. The history holds clicked, saved and hidden items, oldest first."""
 
     ids: Ids  # [U]
     region: Rows  # [U]

@@ -50,13 +50,13 @@ def pair_features(users: Users, items: Items, candidates: Candidates, as_of_hour
 
 
 def _of_items(items: Items, candidates: Candidates) -> Columns:
-    held = items.features[candidates.item_rows]
-    return {f"item_{name}": held[:, ITEM_FEATURE_NAMES.index(name)] for name in SEEN_ITEM_FEATURES}
+    values = items.features[candidates.item_rows]
+    return {f"item_{name}": values[:, ITEM_FEATURE_NAMES.index(name)] for name in SEEN_ITEM_FEATURES}
 
 
 def _of_users(users: Users, candidates: Candidates) -> Columns:
-    held = users.features[candidates.user_rows]
-    return {f"user_{name}": held[:, USER_FEATURE_NAMES.index(name)] for name in SEEN_USER_FEATURES}
+    values = users.features[candidates.user_rows]
+    return {f"user_{name}": values[:, USER_FEATURE_NAMES.index(name)] for name in SEEN_USER_FEATURES}
 
 
 def _likeness(items: Items, history: History, owners: Longs, candidates: Candidates) -> Columns:

@@ -37,7 +37,7 @@ def medians(owners: Longs, values: Doubles, count: int) -> Doubles:
     order = np.lexsort((values, owners))
     starts = np.searchsorted(owners[order], np.arange(count + 1))
     middle = (starts[:-1] + starts[1:] - 1) // 2
-    found = np.full(count, np.nan)
+    lower_medians = np.full(count, np.nan)
     filled = starts[1:] > starts[:-1]
-    found[filled] = values[order][middle[filled]]
-    return found
+    lower_medians[filled] = values[order][middle[filled]]
+    return lower_medians

@@ -1,4 +1,4 @@
-"""The second look: LightGBM's lambdarank over everything known of a user and an item (Burges 2010; Ke et al. 2017).
+"""Re-ranking: LightGBM's lambdarank over the features of a user and an item (Burges 2010; Ke et al. 2017).
 
 Shapes: P pairs, F features.
 """
