@@ -7,7 +7,7 @@ AS_OF ?= 2017-03-01
 DATA ?= ../shared/data
 TRIALS ?= 20
 # examples of each of the six fuzzing tests
-FUZZ_EXAMPLES ?= 8000
+FUZZ_EXAMPLES ?= 16000
 # methods of `make bench`
 QUICK := most_popular,item_knn,ials,two_tower
 # ablations of the two-tower, one run each; in single precision, 21 minutes suffice for all epochs of a training
