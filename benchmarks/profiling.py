@@ -22,7 +22,7 @@ import polars as pl
 
 from benchmarks.method_registry import Params, build
 from evaluation.top_k import TopK
-from pipeline.code_version import UNKNOWN, git_commit, short
+from pipeline.experiments.mlflow_logger import UNKNOWN, git_commit, short
 
 PROCESSES = Path("/proc")
 Request = TypeVar("Request")
@@ -128,7 +128,7 @@ PACKAGES = ("tastefeed", "numpy", "scipy", "polars", "torch", "lightgbm", "impli
 
 def machine() -> dict[str, Any]:
     """Cores that this process may use, memory, precision in which models are trained, system and Python."""
-    from models.two_tower.compute_device import CPU, half  # noqa: PLC0415  torch: who lists methods need not wait
+    from models.two_tower.training_loop import CPU, half  # noqa: PLC0415  torch: who lists methods need not wait
 
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()

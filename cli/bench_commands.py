@@ -24,7 +24,7 @@ FIXED = "benchmarks.fixed"
 def _from_file(context: typer.Context, path: Path | None) -> Path | None:
     """The file's fields become the defaults of the flags."""
     if path is not None:
-        from benchmarks.benchmark_config import read_config
+        from benchmarks.retrieval_benchmark import read_config
 
         config = read_config(path)
         context.default_map, context.meta[FIXED] = config.flags, config.settings

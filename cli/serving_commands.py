@@ -1,4 +1,4 @@
-"""`tastefeed recommend` and `serve`: lists from the current release, to a file or over HTTP."""
+"""`tastefeed releases`, and `recommend` and `serve`: lists from the current release, to a file or over HTTP."""
 
 import errno
 import os
@@ -44,8 +44,8 @@ def write_recommendations(lake: str, *, users: Path | None, k: int, out: Path) -
 
     from contracts import Settings
     from contracts.atomic_files import replacing
+    from pipeline.ingestion.import_files import read_user_ids
     from pipeline.ingestion.landing_zone import user_ids_of_events
-    from pipeline.ingestion.strict_files import read_user_ids
     from pipeline.lake import Lake
     from serving.batch_inference import recommend as recommend_users
     from serving.privacy.opt_out_service import OptOutService
@@ -64,3 +64,53 @@ def write_recommendations(lake: str, *, users: Path | None, k: int, out: Path) -
     with replacing(out) as fresh:
         pq.write_table(lists, fresh, compression="zstd")
     return int(lists.num_rows)
+
+
+releases = typer.Typer(help="Published releases.", no_args_is_help=True)
+Version = Annotated[str | None, typer.Argument(help="A release; default: the current one.")]
+Previous = Annotated[str | None, typer.Argument(help="A release; default: the one before the current.")]
+
+
+@releases.command("list")
+def list_(*, lake: options.Lake = options.LAKE) -> None:
+    """Every release, newest first; the current one is marked."""
+    from serving.releases import publish
+
+    root = _root(lake)
+    current = publish.current_or_none(root)
+    for manifest in reversed(publish.list_releases(root)):
+        mark = "*" if manifest.version == current else " "
+        what = f"{manifest.users:,} users" if manifest.profiled else "not profiled"
+        typer.echo(f"{mark} {manifest.version}  as of {manifest.as_of:%Y-%m-%d}, {what}")
+
+
+@releases.command("show")
+def show(version: Version = None, *, lake: options.Lake = options.LAKE) -> None:
+    """A release's manifest."""
+    from serving.releases import publish
+
+    typer.echo(publish.show(_root(lake), version).model_dump_json(indent=1))
+
+
+@releases.command("verify")
+def verify(version: Version = None, *, lake: options.Lake = options.LAKE) -> None:
+    """Check every file of a release against its manifest."""
+    from serving.releases import publish
+
+    typer.echo(f"{publish.verify(_root(lake), version).version} is whole")
+
+
+@releases.command("rollback")
+def rollback(version: Previous = None, *, lake: options.Lake = options.LAKE) -> None:
+    """Serve an earlier release again."""
+    from serving.releases import publish
+
+    typer.echo(f"{publish.rollback(_root(lake), version).version} serves now")
+
+
+def _root(lake: str) -> Path:
+    from contracts import Settings
+
+    settings = Settings(lake=lake)
+    settings.require_lake_folder()
+    return settings.release_root

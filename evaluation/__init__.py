@@ -6,14 +6,13 @@ gates, and `metrics_table` tabulates the means. `compared` pairs two experiments
 """
 
 from evaluation.bootstrap import Interval, interval_over_weeks, mean_interval, paired_interval
-from evaluation.gates import judge
+from evaluation.gates import GateConfig, Verdict, Verdicts, judge, require
 from evaluation.metrics_tables import markdown, metrics_table, rich_table, verdicts_table
 from evaluation.paired_comparison import Comparison, Difference, compared
 from evaluation.rankings import ItemSets, Labels, RankedLists, item_sets
 from evaluation.results import MethodMetrics, WeekMetrics, macro_average, measure
 from evaluation.segment_metrics import activity_segments, item_groups, item_table, segment_table
 from evaluation.splits import Catalogue, Events, Holdout, catalogue_from, events_from, hold_out, weekly_cutoffs
-from evaluation.verdicts import GateConfig, Verdict, Verdicts, require
 
 __all__ = [
     "Catalogue",

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import polars as pl
 from rich.table import Table
 
+from evaluation.gates import Verdicts
 from evaluation.results import MethodMetrics
-from evaluation.verdicts import Verdicts
 
 METHOD = "method"
 USERS = "users"

@@ -5,7 +5,6 @@ Every function checks its frames against `contracts.schemas` on the way in and o
 nor import a package other than contracts.
 """
 
-from features.conform import conform, spark_schema
 from features.event_filters import without_users
 from features.events import Validated, accept, bad_share, quarantine_counts, split, validate, with_reason
 from features.interactions import interactions
@@ -13,7 +12,7 @@ from features.item_features import item_features
 from features.ranking_examples import ranking_examples
 from features.retrieval_examples import retrieval_examples
 from features.sessions import sessions
-from features.spark_session import spark, warm_up
+from features.spark_session import conform, spark, spark_schema, warm_up
 from features.time_cutoffs import before_cutoffs
 from features.user_features import user_features
 

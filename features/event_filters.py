@@ -6,7 +6,7 @@ from pyspark.sql import functions as F
 
 from contracts import GAIN, POSITIVE, Action
 from contracts import columns as c
-from features.conform import conform
+from features.spark_session import conform
 
 
 def is_action(action: Action) -> Column:

@@ -13,8 +13,8 @@ from contracts.errors import TooManyBadRows
 from contracts.ids import BLANKS, CONTROL, MAX_ID_LENGTH, WRITTEN_AS_FLOAT
 from contracts.instants import CLOCK_SKEW, EARLIEST
 from contracts.schemas import EVENTS, INGESTED_EVENTS, ITEMS, QUARANTINE
-from features.conform import conform
 from features.event_filters import without_users
+from features.spark_session import conform
 from features.time_cutoffs import instant
 
 _CONTENT = tuple(name for name in EVENTS.names if name != c.EVENT_ID)

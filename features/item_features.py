@@ -13,8 +13,8 @@ from pyspark.sql import functions as F
 from contracts import Action
 from contracts import columns as c
 from contracts.schemas import EVENTS, ITEM_FEATURES, ITEMS, WINDOWS_DAYS, WINDOWS_HOURS
-from features.conform import conform
 from features.event_filters import is_action, is_positive, without_users
+from features.spark_session import conform
 from features.time_cutoffs import before_cutoffs, hours_between, items_at_cutoffs, recent_counts, within_hours
 
 PRIOR_EVENTS = 10

@@ -8,8 +8,8 @@ from pyspark.sql import functions as F
 
 from contracts import columns as c
 from contracts.schemas import EVENTS, ITEMS, RANKING_EXAMPLES
-from features.conform import conform
 from features.event_filters import gain, is_interaction, is_positive, without_users
+from features.spark_session import conform
 from features.time_cutoffs import after_cutoffs, existed
 
 

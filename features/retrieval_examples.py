@@ -9,8 +9,8 @@ from pyspark.sql import functions as F
 from contracts import Action
 from contracts import columns as c
 from contracts.schemas import EVENTS, RETRIEVAL_EXAMPLES
-from features.conform import conform
 from features.event_filters import OPTED_OUT_USERS, is_action, is_positive
+from features.spark_session import conform
 from features.time_cutoffs import before_cutoffs
 
 _RUN = "_run"

@@ -5,7 +5,7 @@ from pyspark.sql import functions as F
 
 from contracts import columns as c
 from contracts.schemas import EVENTS, SESSIONS
-from features.conform import conform
+from features.spark_session import conform
 
 STARTED_AT = "session_started_at"
 

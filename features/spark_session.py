@@ -1,4 +1,4 @@
-"""One Spark session per process with defaults for a laptop, and the Java home that it starts with."""
+"""One Spark session per process with defaults for a laptop, the Java home that it starts with, and checks of frames."""
 
 import os
 import re
@@ -8,10 +8,13 @@ from contextlib import suppress
 from pathlib import Path
 from threading import Thread
 
-from pyspark.sql import SparkSession
+import pyarrow as pa
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql.pandas.types import from_arrow_schema
+from pyspark.sql.types import StructField, StructType
 
 from contracts import Settings
-from contracts.errors import JavaMissing
+from contracts.errors import JavaMissing, SchemaMismatch
 
 QUIET = Path(__file__).with_name("log4j2.properties")
 
@@ -110,3 +113,26 @@ def java_version(home: Path) -> int | None:
         return None
     version = re.search(r'^JAVA_VERSION="(\d+)', release, re.MULTILINE)
     return int(version[1]) if version and (home / "bin" / "java").exists() else None
+
+
+def conform(frame: DataFrame, schema: pa.Schema) -> DataFrame:
+    """Exactly the columns of `schema`, in its order; others are dropped.
+
+    Raises `SchemaMismatch` that names each column which is missing or of another type. No value is cast, because a
+    silent cast turns a broken id or a timestamp without time zone into a wrong one.
+    """
+    have = {field.name: field for field in frame.schema}
+    problems = [problem for want in spark_schema(schema) if (problem := _problem(want, have.get(want.name)))]
+    if problems:
+        raise SchemaMismatch("; ".join(problems))
+    return frame.select(*schema.names)
+
+
+def spark_schema(schema: pa.Schema) -> StructType:
+    """The Arrow schema as a Spark schema."""
+    return from_arrow_schema(schema)
+
+
+def _problem(want: StructField, have: StructField | None) -> str | None:
+    wanted, actual = want.dataType.simpleString(), have.dataType.simpleString() if have else "no such column"
+    return None if wanted == actual else f"{want.name}: want {wanted}, have {actual}"

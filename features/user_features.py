@@ -9,8 +9,8 @@ from pyspark.sql import functions as F
 from contracts import Action
 from contracts import columns as c
 from contracts.schemas import ITEMS, SESSIONS, USER_FEATURES, WINDOWS_DAYS
-from features.conform import conform
 from features.event_filters import is_action, is_positive
+from features.spark_session import conform
 from features.time_cutoffs import before_cutoffs, hours_between, recent_counts, within
 
 SESSION_WINDOW_DAYS = 28

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from contracts.errors import GateRefused, ReleaseCorrupt, ReleaseMissing, TastefeedError, UntrainableInput
-from evaluation.verdicts import GateConfig
+from evaluation.gates import GateConfig
 from pipeline.stages import STAGE_NAMES
 from serving.releases import publish
 

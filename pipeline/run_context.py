@@ -15,7 +15,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from contracts import Flag, Settings, SubjectType
 from contracts import columns as c
 from contracts.opt_out_flags import UNREADABLE, opted_out
-from evaluation.verdicts import GateConfig
+from evaluation.gates import GateConfig
 from models.two_tower.two_tower_config import TwoTowerConfig
 from pipeline.lake import Lake
 from pipeline.time_splits import TimeSplits, night_splits

@@ -11,10 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
-from contracts.csr import Longs, Rows
+from contracts.csr import Longs, Rows, ranks_within
 from ranking.feature_arrays import Candidates, Floats, Users
 from ranking.feature_names import COOCCURRENCE_NAMES
-from ranking.ragged import ranks_within
 
 REACH, HALF_REACH = 10, 3.0
 """An item follows another if it is at most `REACH` interactions later; its count halves every `HALF_REACH`."""

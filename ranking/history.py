@@ -8,9 +8,8 @@ from functools import cached_property
 
 import numpy as np
 
-from contracts.csr import Longs
+from contracts.csr import Doubles, Longs
 from ranking.feature_arrays import Items, Rows, Users
-from ranking.ragged import Doubles
 
 SAVE_WEIGHT = 2.0
 """What a save's strength weighs beside a click's."""

@@ -11,7 +11,7 @@ import pytest
 from typer.main import get_command
 
 from cli.command_line import app
-from cli.settings_commands import rows as setting_rows
+from cli.command_line import rows as setting_rows
 from contracts import Settings
 from pipeline.run_context import NightConfig
 

@@ -12,10 +12,8 @@ from scipy.sparse import csr_matrix
 from evaluation.rankings import ItemSets, Mask, RankedLists, Rows
 from evaluation.splits import Catalogue, Events
 from evaluation.top_k import NOT_RANKED, Scores, ScoresOf, best_unseen
-from models.baselines.bpr import BprConfig, bpr_scores
-from models.baselines.ease import EaseConfig, ease_scores
-from models.baselines.ials import IalsConfig, ials_scores
-from models.baselines.item_knn import ItemKnnConfig, item_knn_scores
+from models.baselines.item_similarity import EaseConfig, ItemKnnConfig, ease_scores, item_knn_scores
+from models.baselines.matrix_factorization import BprConfig, IalsConfig, bpr_scores, ials_scores
 from models.baselines.popularity import MostPopular, MostPopularConfig, NewestFirst, popularity_scores
 
 

@@ -10,8 +10,8 @@ import torch
 
 from models.two_tower.collaborative.collaborative_config import BagConfig, SequenceConfig
 from models.two_tower.collaborative.sequence_training import epochs_of
-from models.two_tower.compute_device import CPU, half
 from models.two_tower.csr_interactions import Interactions
+from models.two_tower.training_loop import CPU, half
 
 LEAST_SECONDS, SECONDS_A_MILLION, SECONDS_OF_EASE = 10.0, 30.0, 10.0
 """Of the largest decomposition in a search: of few interactions, and what every further million adds; of the one that a

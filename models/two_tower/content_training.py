@@ -1,7 +1,9 @@
-"""Training of the content encoder. One step: encode the batch's distinct items once, then all states, one softmax."""
+"""Training of the content encoder. One step: encode the batch's distinct items once, then all states, one softmax.
+
+The loss is a sampled softmax over the items of the batch, corrected for how often they are sampled.
+"""
 
 # B windows, W slots, N distinct items of the batch, P targets, D embedding size, K age columns
-
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -9,9 +11,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from contracts.errors import UntrainableInput
-from models.two_tower import losses
 from models.two_tower.catalogue import Catalogue
 from models.two_tower.csr_interactions import SAVE, Interactions
 from models.two_tower.encoders import ContentEncoder
@@ -73,18 +75,18 @@ def batch_loss(model: TwoTower, data: TrainingData, batch: Batch) -> Tensor:
     slot_P, target_P = batch.slots_BW[batch.is_target_BW], batch.items_BW[batch.is_target_BW]
     taste_PD = taste_PD / config.temperature
     positive_P = (taste_PD * item_ND[target_P]).sum(dim=1)
-    negative_PN = losses.correct_sampling(taste_PD @ item_ND.T, log_q(data, batch, config))
-    excluded_PN = losses.accidental_hits(batch.is_target_BW.nonzero()[:, 0], batch.items_BW, candidates)
+    negative_PN = correct_sampling(taste_PD @ item_ND.T, log_q(data, batch, config))
+    excluded_PN = accidental_hits(batch.is_target_BW.nonzero()[:, 0], batch.items_BW, candidates)
     if data.has_ages:
         age_PN = ages(events.hours_E[slot_P], data.catalogue.created_hours_I[batch.rows_N])
-        excluded_PN |= losses.not_yet_created(age_PN)
+        excluded_PN |= not_yet_created(age_PN)
         if model.age_columns:
             positive_P = (
                 positive_P + age_scores(curve_PK, age_PN.gather(1, target_P[:, None]), config.age_max_days)[:, 0]
             )
             negative_PN = negative_PN + age_scores(curve_PK, age_PN, config.age_max_days)
     weight_P = torch.where(events.actions_E[slot_P] == SAVE, config.save_weight, config.click_weight)
-    return losses.sampled_softmax(positive_P, negative_PN, excluded_PN, weight_P)
+    return sampled_softmax(positive_P, negative_PN, excluded_PN, weight_P)
 
 
 def ages(moment_P: Tensor, created_N: Tensor) -> Tensor:
@@ -99,7 +101,7 @@ def log_q(data: TrainingData, batch: Batch, config: TwoTowerConfig) -> Tensor:
     if config.uniform_negatives >= items:
         return torch.zeros(len(batch.rows_N), device=batch.rows_N.device)
     drawn = int((batch.slots_BW >= 0).sum())
-    return losses.log_inclusion(data.share_I[batch.rows_N], drawn, 1 / items, config.uniform_negatives)
+    return log_inclusion(data.share_I[batch.rows_N], drawn, 1 / items, config.uniform_negatives)
 
 
 @dataclass(frozen=True)
@@ -178,3 +180,40 @@ def _copy_weights(model: TwoTower, earlier: TwoTower) -> None:
                 f"start: {name} does not fit {tuple(weight.shape)}; continue with the config and columns of the start"
             )
         weight[: len(old[name])] = old[name]
+
+
+def log_inclusion(batch_share_N: Tensor, drawn: int, uniform_share: float, uniform: int) -> Tensor:
+    """`[N]` log chance that an item is a candidate: `drawn` times by its share of events, `uniform` times evenly."""
+    expected_N = batch_share_N * drawn + uniform_share * uniform
+    return torch.log(-torch.expm1(-expected_N))
+
+
+def correct_sampling(logits_PN: Tensor, log_q_N: Tensor) -> Tensor:
+    """Undo the popularity bias of sampled negatives (logQ: Bengio & Senécal 2003; Yi et al. 2019)."""
+    return logits_PN - log_q_N
+
+
+def accidental_hits(window_P: Tensor, items_BW: Tensor, candidates: int) -> Tensor:
+    """`[P, N]` true where a candidate is the target or another item of the target's window (`items_BW`; -1 is empty).
+
+    In-batch items repeat, and a twin of the positive is not a negative. Neither is the user's own past and future: it
+    is always among the candidates, however rare, and so logQ would count it far too much.
+    """
+    own_BN = torch.zeros(len(items_BW), candidates + 1, dtype=torch.bool, device=items_BW.device)
+    own_BN.scatter_(1, items_BW.where(items_BW >= 0, candidates), value=True)
+    return own_BN[:, :-1][window_P]
+
+
+def not_yet_created(age_hours_PN: Tensor) -> Tensor:
+    """`[P, N]` true where a candidate did not exist at the target's moment; an unknown age (NaN) counts as existing."""
+    return age_hours_PN < 0
+
+
+def sampled_softmax(positive_P: Tensor, negative_PN: Tensor, excluded_PN: Tensor, weight_P: Tensor) -> Tensor:
+    """Weighted mean of -log softmax of each positive among its negatives.
+
+    The positive itself is not corrected: it is there with certainty, the negatives estimate the rest of the softmax's
+    denominator (Bengio & Senécal 2003).
+    """
+    negatives_P = torch.logsumexp(negative_PN.masked_fill(excluded_PN, -torch.inf), dim=1)
+    return (F.softplus(negatives_P - positive_P) * weight_P).sum() / weight_P.sum()

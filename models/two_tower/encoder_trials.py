@@ -25,11 +25,10 @@ from models.two_tower.collaborative.search import (
     low_rank,
     search,
 )
-from models.two_tower.compute_device import CPU
 from models.two_tower.csr_interactions import Interactions
 from models.two_tower.encoders import ContentEncoder, concatenated
 from models.two_tower.holdout import Encoder, HeldOut
-from models.two_tower.training_loop import EpochResult, RunWith, best_epoch
+from models.two_tower.training_loop import CPU, EpochResult, RunWith, best_epoch
 from models.two_tower.two_tower_config import TwoTowerConfig
 
 EASE_BONUS = 1.05

@@ -8,8 +8,8 @@ import numpy as np
 
 from contracts.errors import UntrainableInput
 from evaluation.top_k import ScoresOf
-from models.baselines.ials import IalsConfig, ials_scores
-from models.baselines.item_knn import ItemKnnConfig, item_knn_scores
+from models.baselines.item_similarity import ItemKnnConfig, item_knn_scores
+from models.baselines.matrix_factorization import IalsConfig, ials_scores
 from models.baselines.popularity import popularity_scores
 from models.two_tower.encoder_trials import FAR_BEHIND, EncoderTrials, Trial
 from models.two_tower.encoders import concatenated

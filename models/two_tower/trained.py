@@ -17,7 +17,6 @@ from models.two_tower.catalogue import Catalogue, column_of, encode_catalogue, h
 from models.two_tower.collaborative.collaborative_config import CollaborativeConfig
 from models.two_tower.collaborative.fit import Fits
 from models.two_tower.collaborative.id_encoder import CollaborativeEncoder, codes_of
-from models.two_tower.compute_device import device_of, repeatable_products
 from models.two_tower.content_training import ContentTrainer
 from models.two_tower.encoder_trials import EncoderTrials
 from models.two_tower.encoders import Concatenation, ContentEncoder, concatenated
@@ -25,7 +24,7 @@ from models.two_tower.examples import encode_interactions, region_of
 from models.two_tower.holdout import Encoder, hold_out
 from models.two_tower.selection import LEAST_USERS, Selection, Selector
 from models.two_tower.text import TextEmbedder, fit_text
-from models.two_tower.training_loop import EpochResult, RunWith
+from models.two_tower.training_loop import EpochResult, RunWith, device_of, repeatable_products
 from models.two_tower.two_tower_config import TwoTowerConfig
 from models.two_tower.vocabulary import Vocabularies
 

@@ -5,6 +5,7 @@ Models are registered as plain folders (safetensors, LightGBM text), so that no 
 """
 
 import math
+import subprocess
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -17,12 +18,12 @@ from mlflow.exceptions import MlflowException
 
 from contracts import Settings, __version__
 from evaluation import markdown
-from pipeline.code_version import git_commit
 from pipeline.lake import Lake
 from pipeline.metrics_store import MetricsTables
 
 if TYPE_CHECKING:
     from pipeline.run_context import RunContext, Summary
+
 
 EXPERIMENT = "nightly"
 CHALLENGER, CHAMPION = "challenger", "champion"
@@ -166,3 +167,32 @@ def run_params(night: "RunContext") -> "Summary":
         "index": night.config.index.model_dump(),
         **{name: settings[name] for name in LEARNING_SETTINGS},
     }
+
+
+CHECKOUT = Path(__file__).parents[1]
+UNKNOWN = "unknown"
+SHORT = 8
+"""Letters of an abbreviated commit."""
+
+
+def git_commit(checkout: Path = CHECKOUT) -> str:
+    """The commit of this checkout, with `+changes` where files differ from it; `unknown` where it is no checkout."""
+    if not (checkout / ".git").exists():  # an installed package may lie inside a repository that is not ours
+        return UNKNOWN
+    try:
+        commit = _git(checkout, "rev-parse", "HEAD")
+        changed = _git(checkout, "status", "--porcelain", "--untracked-files=no")
+    except (OSError, subprocess.CalledProcessError):
+        return UNKNOWN
+    return f"{commit}+changes" if changed else commit
+
+
+def short(commit: str) -> str:
+    """The result of `git_commit` with an abbreviated commit."""
+    name, plus, changes = commit.partition("+")
+    return f"{name[:SHORT]}{plus}{changes}"
+
+
+def _git(checkout: Path, *arguments: str) -> str:
+    command = ["git", "-C", str(checkout), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()  # noqa: S603  no input

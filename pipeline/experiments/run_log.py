@@ -23,12 +23,11 @@ from evaluation import Holdout, MethodMetrics, macro_average, paired_interval, s
 from evaluation import anonymized_metrics as m
 from evaluation.fingerprint import EvaluationFingerprint, digest
 from evaluation.metrics_tables import HIGHER_IS_BETTER
-from pipeline.code_version import git_commit
-from pipeline.experiments.mlflow_logger import COMMIT, MlflowLogger
+from pipeline.experiments.mlflow_logger import COMMIT, MlflowLogger, git_commit
 
 if TYPE_CHECKING:
-    from pipeline.evaluation_data import EvaluationData
     from pipeline.metrics_store import EvaluatedWeek
+    from pipeline.offline_inference import EvaluationData
     from pipeline.run_context import RunContext
 
 PER_USER, SEGMENTS = "marks.parquet", "slices.csv"

@@ -1,6 +1,6 @@
 """The opt-outs of a lake, for commands, imports and nights: only these may create the opt-out store."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -12,13 +12,85 @@ from contracts import Flag, OptOut, Settings, SubjectType
 from contracts import columns as c
 from contracts.errors import LakeMissing, OptOutStoreUnavailable
 from contracts.ids import spellings
+from contracts.schemas import OPT_OUTS
 from pipeline.ingestion import ingested_files
 from pipeline.lake import Lake
-from pipeline.privacy.opt_out_backup import Backup, backups, keep_backup, last_backup
 from serving.event_store import user_hash
 from serving.privacy.opt_out_recovery import identity_behind, replace_store
 from serving.privacy.opt_out_service import OptOutService
+from serving.privacy.opt_out_store import OptOutStore
+from serving.privacy.opt_out_tables import Marker
 from serving.releases import publish
+
+FOLDER = "opt_out_backups"
+KEPT = 7
+"""The number of backups that are kept."""
+MARKER = b"opt_out_store"
+"""The key of the parquet metadata that holds the store's marker."""
+NAMED = "%Y%m%dT%H%M%S%fZ"
+
+
+@dataclass(frozen=True)
+class Backup:
+    """A state of the store."""
+
+    taken_at: datetime
+    marker: Marker
+    words: tuple[OptOut, ...]
+
+
+def backups(home: Lake) -> list[str]:
+    """The paths of all backups, oldest first."""
+    return sorted(home.fs.glob(f"{home.root}/{FOLDER}/*.parquet"))
+
+
+def keep_backup(home: Lake, store: OptOutStore) -> str:
+    """Write a snapshot of the store, and drop the oldest backups."""
+    snapshot = store.snapshot()
+    if snapshot.marker is None:
+        raise OptOutStoreUnavailable("the opt-out store has no identity yet; run `tastefeed init`")
+    schema = OPT_OUTS.with_metadata({MARKER: snapshot.marker.model_dump_json()})
+    content = pa.BufferOutputStream()
+    pq.write_table(pa.Table.from_pylist([_row(word) for word in snapshot.records], schema), content, compression="zstd")
+    path = f"{home.root}/{FOLDER}/{datetime.now(UTC):{NAMED}}.parquet"
+    home.fs.makedirs(f"{home.root}/{FOLDER}", exist_ok=True)
+    home.replace_file(path, content.getvalue().to_pybytes())
+    whole = backups(home)
+    for old in set(home.fs.ls(f"{home.root}/{FOLDER}", detail=False)) - set(whole[-KEPT:]):
+        home.fs.rm(old)  # and what a killed writer left
+    return path
+
+
+def last_backup(home: Lake) -> Backup | None:
+    """The newest backup."""
+    paths = backups(home)
+    return read_backup(home, paths) if paths else None
+
+
+def read_backup(home: Lake, paths: Sequence[str]) -> Backup:
+    """The newest of some backups."""
+    table = pq.read_table(pa.BufferReader(home.fs.cat_file(paths[-1])))
+    taken_at = datetime.strptime(paths[-1].rsplit("/", 1)[-1].removesuffix(".parquet"), NAMED).replace(tzinfo=UTC)
+    marker = Marker.model_validate_json(table.schema.metadata[MARKER])
+    return Backup(taken_at, marker, tuple(_word(row) for row in table.to_pylist()))
+
+
+def _row(word: OptOut) -> dict[str, object]:
+    return {
+        c.SUBJECT_TYPE: word.subject_type.value,
+        c.SUBJECT_ID: word.subject_id,
+        c.FLAG: word.flag.value,
+        c.OPTED_OUT: word.opted_out,
+        c.EFFECTIVE_AT: word.effective_at,
+    }
+
+
+def _word(row: dict[str, object]) -> OptOut:
+    at = row[c.EFFECTIVE_AT]
+    if not isinstance(at, datetime):
+        raise OptOutStoreUnavailable("a backup of the opt-out store holds a word without an instant; name another one")
+    kind, flag = SubjectType(str(row[c.SUBJECT_TYPE])), Flag(str(row[c.FLAG]))
+    return OptOut(kind, str(row[c.SUBJECT_ID]), flag, bool(row[c.OPTED_OUT]), at.astimezone(UTC))
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from benchmarks.method_registry import METHODS, build, parsed
 from benchmarks.profiling import Job, fit
 from benchmarks.sasrec_method import top_of
 from contracts.errors import PeerFailed, UnknownMethod
-from models.baselines.ease import ease_weights
+from models.baselines.item_similarity import ease_weights
 
 PEERS = [name for name in METHODS if name not in ("two_tower", "sasrec")]
 FAST = {"ials": {"embedding_size": 2}, "bpr": {"embedding_size": 8}}

@@ -6,6 +6,7 @@ from pydantic import ValidationError
 
 from contracts.errors import BadEvaluationInput, GateRefused
 from evaluation import GateConfig, WeekMetrics, judge, require
+from evaluation.gates import Verdict, Verdicts
 from tests.evaluation.builders import measured
 
 USERS = 40
@@ -292,3 +293,28 @@ def test_unchanged_nights_are_hardly_ever_refused():
         final = measured("final", np.clip(champion.per_user["ndcg_at_20"] + random.normal(0, 0.2, 71), 0, 1))
         refused += not judge(final, [], champion=champion, slices={"region": regions}, config=config).passed
     assert refused <= 8
+
+
+GOOD = Verdict("index_recall", True, 0.99, 0.95, "passed: the index finds 0.99")
+SLOW = Verdict("enough_users", False, 3, 50, "refused: 3 users")
+WORSE = Verdict("final_beats_newest_first", False, 0.1, 0.2, "refused: 0.1 of final against 0.2")
+
+
+def test_all_gates_must_pass() -> None:
+    assert Verdicts((GOOD,), judged=True).passed
+    assert not Verdicts((GOOD, SLOW), judged=True).passed
+    assert Verdicts((), judged=False).passed
+
+
+def test_the_failed_gates_are_named_in_their_order() -> None:
+    assert Verdicts((WORSE, GOOD, SLOW), judged=True).failed == (WORSE, SLOW)
+
+
+def test_a_refusal_has_the_sentence_of_every_failed_gate_and_of_no_other() -> None:
+    with pytest.raises(GateRefused, match=r"0\.1 of final against 0\.2; refused: 3 users$") as refused:
+        require(Verdicts((WORSE, GOOD, SLOW), judged=True))
+    assert GOOD.sentence not in str(refused.value)
+
+
+def test_no_failure_is_no_refusal() -> None:
+    require(Verdicts((GOOD,), judged=True, notes=("no champion is compared",)))

@@ -2,11 +2,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import polars as pl
+import pyarrow as pa
 import pytest
 from pyspark.sql import SparkSession
 
 from contracts import Settings
-from contracts.errors import JavaMissing
+from contracts.errors import JavaMissing, SchemaMismatch
+from contracts.schemas import DERIVED, INCOMING
+from features import conform, spark_schema
 from features import spark as start
 from features.spark_session import java_home, java_version, session_options, usual_homes
 
@@ -75,3 +78,29 @@ def test_message_names_what_was_found_and_the_remedy(tmp_path: Path):
 def test_java_home_comes_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("JAVA_HOME", str(tmp_path))
     assert next(usual_homes()) == tmp_path
+
+
+SCHEMA = pa.schema([pa.field("item_id", pa.string()), pa.field("at", pa.timestamp("us", tz="UTC"))])
+
+
+def test_selects_exactly_the_columns_in_order(spark: SparkSession):
+    frame = spark.createDataFrame([], "at timestamp, more int, item_id string")
+    assert conform(frame, SCHEMA).columns == ["item_id", "at"]
+
+
+def test_names_every_difference(spark: SparkSession):
+    frame = spark.createDataFrame([], "item_id bigint")
+    with pytest.raises(
+        SchemaMismatch, match=r"^item_id: want string, have bigint; at: want timestamp, have no such column$"
+    ):
+        conform(frame, SCHEMA)
+
+
+def test_a_timestamp_without_timezone_is_refused(spark: SparkSession):
+    with pytest.raises(SchemaMismatch, match="at: want timestamp, have timestamp_ntz"):
+        conform(spark.createDataFrame([], "item_id string, at timestamp_ntz"), SCHEMA)
+
+
+@pytest.mark.parametrize("schema", [*INCOMING.values(), DERIVED["retrieval_examples"]])
+def test_arrow_schemas_are_spark_schemas(schema: pa.Schema):
+    assert spark_schema(schema).names == schema.names

@@ -8,7 +8,7 @@ from scipy.sparse import csr_matrix
 from models.two_tower.collaborative.bag_of_items import BLOCK, batches, log_sum_exp
 from models.two_tower.collaborative.collaborative_config import BagConfig, CollaborativeConfig
 from models.two_tower.collaborative.fit import fit
-from models.two_tower.collaborative.sparse import Sparse
+from models.two_tower.collaborative.svd import Sparse
 from tests.models.tiny_interactions import blocks, of, unseen_scores
 
 CONFIG = CollaborativeConfig(encoder="bag", embedding_size=3, bag=BagConfig(embedding_size=3))

@@ -6,8 +6,8 @@ import pytest
 from evaluation import RankedLists, hold_out, item_sets, top_k
 from models.baselines import SCORERS, night_baselines
 from models.baselines.baseline_registry import NightScorer
-from models.baselines.ials import IalsConfig
-from models.baselines.item_knn import ItemKnnConfig
+from models.baselines.item_similarity import ItemKnnConfig
+from models.baselines.matrix_factorization import IalsConfig
 from models.baselines.popularity import MostPopular, NewestFirst
 from tests.evaluation.builders import CUTOFF, catalogue, events
 

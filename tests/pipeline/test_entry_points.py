@@ -17,7 +17,7 @@ from contracts import Settings
 from contracts.ids import read_id
 from contracts.schemas import INGESTED_EVENTS, ITEMS, USERS
 from features import with_reason
-from features.conform import spark_schema
+from features.spark_session import spark_schema
 from pipeline.ingestion import ImportRequest, convert
 from pipeline.ingestion.readers import conform, to_arrow
 from serving.app import create_app

@@ -15,7 +15,7 @@ from filelock import FileLock
 
 from contracts import Settings
 from contracts.errors import ChampionAbsent, ReleaseNotProfiled, UntrainableInput
-from evaluation.verdicts import GateConfig
+from evaluation.gates import GateConfig
 from pipeline.airflow_tasks import run_task
 from pipeline.champion import read_champion
 from pipeline.ingestion import ImportRequest, import_files

@@ -5,7 +5,7 @@ import pytest
 
 from contracts import Settings
 from contracts.errors import BadId
-from pipeline.ingestion.strict_files import read_user_ids
+from pipeline.ingestion.import_files import read_user_ids
 from serving.privacy.opt_out_service import OptOutService
 from tests import tiny
 

@@ -1,6 +1,6 @@
 import pytest
 
-from cli.settings_commands import shown
+from cli.command_line import shown
 from tests import tiny
 
 

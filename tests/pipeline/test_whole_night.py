@@ -11,7 +11,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 
 from contracts.schemas import DERIVED
-from pipeline.code_version import git_commit
+from pipeline.experiments.mlflow_logger import git_commit
 from pipeline.lake import Lake
 from pipeline.stages import STAGE_NAMES
 from serving.releases import publish

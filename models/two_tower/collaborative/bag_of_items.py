@@ -20,10 +20,9 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize
 
 from models.two_tower.collaborative.collaborative_config import BagConfig
-from models.two_tower.collaborative.sparse import Sparse
-from models.two_tower.compute_device import half
+from models.two_tower.collaborative.svd import Sparse
 from models.two_tower.csr_interactions import Floats, Ints
-from models.two_tower.training_loop import Training, one_cycle, run
+from models.two_tower.training_loop import Training, half, one_cycle, run
 
 SPREAD = 0.1
 """Deviation of the entries of item vectors before training."""

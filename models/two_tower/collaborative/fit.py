@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from contracts.errors import UntrainableInput
-from models.baselines.ials import IalsConfig, ials_factors
+from models.baselines.matrix_factorization import IalsConfig, ials_factors
 from models.two_tower.collaborative.bag_of_items import train_bag
 from models.two_tower.collaborative.collaborative_config import CollaborativeConfig
 from models.two_tower.collaborative.id_encoder import CollaborativeEncoder, FoldIn, Sums, of_transformer
@@ -17,9 +17,8 @@ from models.two_tower.collaborative.sequence import Transformer
 from models.two_tower.collaborative.sequence_training import train_sequence
 from models.two_tower.collaborative.svd import ItemSpace, item_space
 from models.two_tower.collaborative.user_states import Ridge, examples_of
-from models.two_tower.compute_device import CPU
 from models.two_tower.csr_interactions import Floats, Interactions
-from models.two_tower.training_loop import EpochResult, RunWith
+from models.two_tower.training_loop import CPU, EpochResult, RunWith
 
 MeasureEncoder = Callable[[CollaborativeEncoder], tuple[float, float]]
 """Recall and NDCG on validation."""

@@ -13,9 +13,8 @@ from torch import Tensor
 from contracts.errors import UntrainableInput
 from models.two_tower.collaborative.collaborative_config import SequenceConfig
 from models.two_tower.collaborative.sequence import Transformer
-from models.two_tower.compute_device import half_precision
 from models.two_tower.csr_interactions import EMPTY, Interactions
-from models.two_tower.training_loop import EpochResult, Measure, RunWith, Training, one_cycle, run
+from models.two_tower.training_loop import EpochResult, Measure, RunWith, Training, half_precision, one_cycle, run
 
 LONGEST_GRADIENT = 5.0
 

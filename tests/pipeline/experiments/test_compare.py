@@ -7,12 +7,15 @@ import polars as pl
 import pytest
 
 from contracts import Settings
+from contracts.errors import NotComparable, UnknownRun
 from evaluation.anonymized_metrics import anonymized, week_metrics
 from evaluation.fingerprint import EvaluationFingerprint
+from pipeline.experiments.compare import comparable_runs, find_run, started, stores
 from pipeline.experiments.mlflow_logger import MlflowLogger
-from pipeline.experiments.run_log import MethodRecord, log_method
+from pipeline.experiments.run_log import LoggedRun, MethodRecord, log_method
 from pipeline.lake import Lake
 from tests import tiny
+from tests.pipeline.experiments.test_run_log import FINGERPRINT, per_user
 
 # MLflow warns about its own dependencies when it is imported
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -62,3 +65,88 @@ def test_a_night_that_measured_no_user_keeps_empty_per_user_metrics(tmp_path: Pa
     assert kept.columns == ["week", "person", "ndcg_at_20", "users/region"]
     assert kept.height == 0
     assert "ndcg_at_20.low" not in tracking.client.get_run(run).data.metrics
+
+
+def comparable(mlflow: MlflowLogger, name: str, parent: str | None = None) -> str:
+    run = mlflow.start(name, parent)
+    log_method(mlflow, run, MethodRecord(FINGERPRINT, per_user(), "ndcg_at_20"), seed=7)
+    mlflow.metrics(run, {"ndcg_at_20": 0.5})
+    return run
+
+
+def found(mlflow: MlflowLogger, name: str) -> LoggedRun:
+    return find_run(name, [mlflow.client])
+
+
+def test_an_id_or_its_beginning_finds_a_run(mlflow: MlflowLogger) -> None:
+    run = comparable(mlflow, "final")
+    assert found(mlflow, run).run.info.run_id == run
+    assert found(mlflow, run[:16]).run.info.run_id == run
+
+
+def test_a_name_finds_the_newest_run_of_its_experiment(mlflow: MlflowLogger, request: pytest.FixtureRequest) -> None:
+    runs = [comparable(mlflow, "final") for _ in range(2)]
+    name = f"{request.node.name}/final"
+    assert found(mlflow, name).run.info.run_id in runs
+    newest = max(runs, key=lambda run: mlflow.client.get_run(run).info.start_time)
+    assert found(mlflow, name).run.info.start_time == mlflow.client.get_run(newest).info.start_time
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("nowhere/final", "nowhere/final: no such run; `tastefeed compare` without runs lists those"),
+        ("ffffffff", "ffffffff: no such run"),
+        ("abc", "abc: give a run's id, at least 4 characters of it, or experiment/name"),
+        ("ab_cd", "ab_cd: give a run's id"),
+    ],
+)
+def test_the_error_for_an_absent_run_explains_how_to_name_one(mlflow: MlflowLogger, name: str, message: str) -> None:
+    with pytest.raises(UnknownRun, match=message):
+        found(mlflow, name)
+
+
+def test_a_quote_in_a_name_is_refused(mlflow: MlflowLogger, request: pytest.FixtureRequest) -> None:
+    comparable(mlflow, "final")
+    with pytest.raises(UnknownRun, match="it's: a name with a quote cannot be searched for; give the run's id"):
+        found(mlflow, f"{request.node.name}/it's")
+
+
+def test_a_parent_names_its_methods_instead(mlflow: MlflowLogger) -> None:
+    parent = mlflow.start("night")
+    with pytest.raises(NotComparable, match="run 'night' holds no per-user metrics; run it again to have them"):
+        found(mlflow, parent)
+    child = comparable(mlflow, "final", parent)
+    with pytest.raises(NotComparable, match=f"compare one of its methods: final {child[:8]}"):
+        found(mlflow, parent)
+
+
+def test_comparable_runs_are_listed_newest_first_and_others_left_out(mlflow: MlflowLogger) -> None:
+    mlflow.start("retrieval")
+    runs = [comparable(mlflow, name) for name in ("popular", "final")]
+    table = comparable_runs([mlflow.client], most=1000)
+    ours = table.filter(table["run"].is_in([run[:8] for run in runs]))
+    assert sorted(ours["name"].str.split("/").list.last()) == ["final", "popular"]
+    assert set(ours["question"]) == {FINGERPRINT.digest[:8]}
+    assert set(ours["mean"]) == {0.5}
+    assert table["started"].is_sorted(descending=True)
+    assert len(comparable_runs([mlflow.client], most=1)) == 1
+
+
+def test_the_time_of_a_run_is_utc_to_the_minute(mlflow: MlflowLogger) -> None:
+    run = mlflow.client.get_run(mlflow.start("final"))
+    run.info._start_time = 1_488_326_400_000
+    assert started(run) == "2017-03-01 00:00"
+
+
+def test_a_folder_without_runs_is_named_and_stays_empty(tmp_path: Path) -> None:
+    with pytest.raises(UnknownRun, match=f"{tmp_path}: holds no mlflow.db; give the lake of a night or the --out"):
+        stores([str(tmp_path)], "", Settings())
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_each_folder_is_a_store_and_a_uri_is_the_only_one(mlflow: MlflowLogger, store: Path) -> None:
+    mlflow.start("final")
+    assert len(stores([str(store), str(store)], "", Settings())) == 2
+    assert len(stores([str(store)], "http://127.0.0.1:9", Settings())) == 1
+    assert len(stores([], "", Settings(lake=str(store)))) == 1

@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 
 from contracts import Flag, SubjectType
-from pipeline.privacy.opt_out_backup import KEPT, backups, last_backup
-from pipeline.privacy.opt_out_lake import OptOutLake
+from pipeline.privacy.opt_out_lake import KEPT, OptOutLake, backups, last_backup
 from tests import tiny
 
 USER = SubjectType.USER
