@@ -90,10 +90,6 @@ check: $(READY)  ## run the linter, type checker, import rules, spelling and voc
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports
 	@$(BIN)/codespell && ! $(PHRASES) -f docs/vocabulary/phrases.txt .
 
-words: $(READY)  ## (temporary) list what the full vocabulary finds
-	@-$(BIN)/codespell -D docs/vocabulary/words-later.txt
-	@-$(PHRASES) -f docs/vocabulary/phrases-later.txt .
-
 airflow: $(READY)  ## start Airflow with scheduler and web page
 	@PATH="$(abspath $(BIN)):$$PATH" AIRFLOW_HOME=$(abspath $(LAKE))/.airflow AIRFLOW__CORE__DAGS_FOLDER=$(CURDIR)/dags AIRFLOW__CORE__LOAD_EXAMPLES=False \
 	  AIRFLOW__API__HOST=127.0.0.1 \

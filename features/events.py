@@ -139,7 +139,7 @@ def accept(counts: Mapping[Reason, int], total: int, *, max_bad_share: float) ->
     if share > max_bad_share:
         reasons = ", ".join(f"{reason} {count}" for reason, count in counts.items() if reason not in HARMLESS)
         raise TooManyBadRows(
-            f"{share:.2%} of the landed events are broken ({reasons}), accepted are {max_bad_share:.2%}; look at the "
+            f"{share:.2%} of the ingested events are broken ({reasons}), accepted are {max_bad_share:.2%}; look at the "
             "table quarantine, mend the source or raise TASTEFEED_MAX_BAD_SHARE"
         )
     return share

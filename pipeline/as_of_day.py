@@ -134,7 +134,7 @@ def latest_timestamp(home: Lake) -> datetime:
     latest = usable_events(home).select(pl.col(c.TIMESTAMP).max()).collect().item()
     if latest is None:
         raise UnreadableInput(
-            f"{home.url}: no landed event is usable; import events that have a user, an item, one of the actions "
+            f"{home.url}: no ingested event is usable; import events that have a user, an item, one of the actions "
             f"{', '.join(Action)} and a time from 1990 to now"
         )
     moment: datetime = latest

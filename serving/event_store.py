@@ -8,7 +8,7 @@ The rows serve twice. The feed reads them at each request and leaves out what a 
 The night drains them into the landing zone, batch by batch:
 
     while batch := events.drain():  # of bounded size
-        lake.land(batch.rows, name=f"pending-{batch.name}")  # the same name holds the same rows, also after a kill
+        lake.ingest(batch.rows, name=f"pending-{batch.name}")  # the same name holds the same rows, also after a kill
         events.mark_ingested(batch.name)
     …
     events.delete_before(as_of)  # once a release that includes them is published

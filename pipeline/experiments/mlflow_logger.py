@@ -150,7 +150,7 @@ def log_night(night: "RunContext", tables: MetricsTables, summary: "Summary") ->
     mlflow.tags(run, {COMMIT: git_commit(), "champion": summary["champion"]})
     mlflow.metrics(run, tables.flat)
     mlflow.metrics(run, {name: summary[name] for name in ("index_recall_at_100", "candidate_recall")})
-    mlflow.metrics(run, {name: counts[name] for name in ("landed", "kept", "bad_share")})
+    mlflow.metrics(run, {name: counts[name] for name in ("ingested", "kept", "bad_share")})
     mlflow.metrics(run, {f"quarantine/{reason}": rows for reason, rows in counts["quarantine"].items()})
     for name, table in tables.named.items():
         mlflow.artifact(run, f"{name}.md", markdown(table, marked=table is tables.means))

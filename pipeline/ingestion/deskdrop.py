@@ -28,9 +28,9 @@ ACTIONS = {
 HOST = r"^[a-z]+://(?:www\.)?([^/:?#]+)"
 UNKNOWN_REGION = "?"
 NOTES = (
-    "categories are the host of each article's url: the source has no topics, and where a text stands tells some",
+    "categories are the host of each article's url: the source has no topics, and a host suggests some",
     "removals are known only as an interval: removed_at is its beginning, so nothing is shown that may be gone",
-    "users: region is the most frequent of their events; language stays empty, the night finds what people read",
+    "users: region is the most frequent of their events; language stays empty, the night finds their languages",
 )
 
 

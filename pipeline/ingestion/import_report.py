@@ -44,7 +44,7 @@ class ImportSummary:
     imported_at: datetime
 
     @property
-    def rows_landed(self) -> dict[str, int]:
+    def rows_ingested(self) -> dict[str, int]:
         """Rows that this import added to each table; content that had been stored before adds none."""
         tables = dict.fromkeys(batch.table for batch in self.batches)
         return {
@@ -55,7 +55,7 @@ class ImportSummary:
         """The summary as the command line prints it."""
         erased = sum(batch.erased for batch in self.batches)
         return [
-            *(f"{table}: {self._line(table)}" for table in self.rows_landed),
+            *(f"{table}: {self._line(table)}" for table in self.rows_ingested),
             *(f"left out: {count:,} rows, {reason}" for reason, count in self.dropped.items() if count),
             *([f"left out: {erased:,} rows or names of users who asked for erasure"] if erased else []),
             *opt_out_lines(self.opt_outs, self.imported_at),
@@ -66,8 +66,8 @@ class ImportSummary:
     def _line(self, table: str) -> str:
         batches = [batch for batch in self.batches if batch.table == table]
         again = sum(not batch.is_new for batch in batches)
-        repeated = f"; {again} of {len(batches)} files had landed before" if again else ""
-        return f"{self.rows_read[table]:,} rows read, {self.rows_landed[table]:,} landed{repeated}"
+        repeated = f"; {again} of {len(batches)} files had been ingested before" if again else ""
+        return f"{self.rows_read[table]:,} rows read, {self.rows_ingested[table]:,} ingested{repeated}"
 
 
 def opt_out_lines(opt_outs: Sequence[OptOut], now: datetime) -> list[str]:
@@ -209,7 +209,7 @@ def _unknown_actions(frame: pl.DataFrame) -> list[str]:
     theirs = words[0] if words else "theirs"
     ours = theirs.lower() if theirs.lower() in list(Action) else Action.CLICK
     return [
-        f"action: {len(unknown):,} rows have an action that the contract does not know{shown}; known are "
+        f"action: {len(unknown):,} rows have an action that the contract does not have{shown}; known are "
         f"{', '.join(Action)}; map others, as in --action '{theirs}={ours}'"
     ]
 

@@ -31,7 +31,7 @@ from pipeline.lake import Lake, replace_in
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
-LANDED = ("events", "items", "users")
+INGESTED = ("events", "items", "users")
 USER_COLUMN = {"events": c.USER_ID, "items": c.CREATOR_ID, "users": c.USER_ID}
 """The column of each table that names a user."""
 NAME_LENGTH = 16
@@ -100,7 +100,7 @@ def event_files(home: Lake) -> list[str]:
     """The event files. Raises `UnreadableInput` on an empty landing zone."""
     files = ingested_files(home.url, "events")
     if not files:
-        raise UnreadableInput(f"{home.url}: no events have landed; run `tastefeed import --events FILE` first")
+        raise UnreadableInput(f"{home.url}: no events are ingested; run `tastefeed import --events FILE` first")
     return files
 
 

@@ -40,7 +40,7 @@ SPAN = timedelta(weeks=52)
 ORDER_NOTE = (
     "only each user's order is known: timestamps are made up, strictly increasing for each user and spread evenly "
     f"over {START:%Y-%m-%d} to {START + SPAN:%Y-%m-%d}; rows without an order come first; times of day, sessions and "
-    "who came before whom mean nothing"
+    "the order of different users mean nothing"
 )
 Reader = Callable[[Path], pl.DataFrame]
 

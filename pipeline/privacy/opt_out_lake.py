@@ -187,7 +187,7 @@ class OptOutLake:
             return
         raise OptOutStoreUnavailable(
             "the opt-out store is whole, nothing was restored; `tastefeed opt-out restore --force` replaces it by the "
-            "last backup, and forgets what was said since"
+            "last backup, and forgets what was recorded since"
         )
 
     def _erasures_among(self, tombstones: set[str]) -> list[OptOut]:
@@ -220,17 +220,17 @@ class Restored:
         if self.backup is None:
             return ["the opt-out store is empty now: there was no backup"]
         taken = f"{self.backup.taken_at:%Y-%m-%d %H:%M:%S} UTC"
-        lines = [f"restored {len(self.backup.words):,} words of the backup of {taken}"]
+        lines = [f"restored {len(self.backup.words):,} opt-outs of the backup of {taken}"]
         if self.lost is None:
-            lines.append("how many were said since is not known")
+            lines.append("how many were recorded since is not known")
         elif self.lost:
             lines.append(
-                f"{self.lost:,} words were said since, and {self.recovered:,} opt-outs of them were found elsewhere "
+                f"{self.lost:,} opt-outs were recorded since, and {self.recovered:,} of them were found elsewhere "
                 "(erasures by their tombstones, items and creators beside the releases); the others are lost: "
                 "set them again"
             )
         else:
-            lines.append("nothing was said since: nothing is lost")
+            lines.append("nothing was recorded since: nothing is lost")
         return lines
 
 

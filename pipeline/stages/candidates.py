@@ -26,7 +26,7 @@ def candidates(night: RunContext) -> Summary:
                 frames.append(as_table(view, pairs))
     rows = pl.concat(frames)
     night.overwrite("candidates", rows)
-    return {"rows": len(rows), "cuts": len(frames) - 1}
+    return {"rows": len(rows), "cutoffs": len(frames) - 1}
 
 
 def labelled_users(night: RunContext, view: FeatureSnapshot) -> Rows:

@@ -32,7 +32,9 @@ class Checked:
 
     def text(self) -> str:
         """The counts as one line of text."""
-        return f"of {self.total:,} landed events the night refuses {sum(self.counts.values()):,}: {named(self.counts)}"
+        return (
+            f"of {self.total:,} ingested events the night refuses {sum(self.counts.values()):,}: {named(self.counts)}"
+        )
 
 
 def named(counts: Mapping[Reason, int]) -> str:
@@ -42,14 +44,14 @@ def named(counts: Mapping[Reason, int]) -> str:
 
 def events(night: RunContext) -> Summary:
     """Check the ingested events. Raises `TooManyBadRows` before any model is trained on them."""
-    land_pending(night)
+    ingest_pending(night)
     checked = checked_events(night)
     night.overwrite("quarantine", checked.quarantine)
     share = features.accept(checked.counts, checked.total, max_bad_share=night.settings.max_bad_share)
     night.overwrite("events", checked.events)
     kept = checked.total - sum(checked.counts.values())
     return {
-        "landed": checked.total,
+        "ingested": checked.total,
         "kept": kept,
         "bad_share": round(share, 4),
         "fingerprint": fingerprint(event_files(night.home)),
@@ -57,7 +59,7 @@ def events(night: RunContext) -> Summary:
     }
 
 
-def land_pending(night: RunContext) -> None:
+def ingest_pending(night: RunContext) -> None:
     """Move the events that were posted to the server into the landing zone."""
     while batch := night.pending_events.drain():
         rows = pl.DataFrame(batch.rows).drop(c.LANDED_AT)

@@ -68,7 +68,7 @@ def count_rows(night: RunContext, name: str) -> Summary:
 
 def count_rows_and_cutoffs(night: RunContext, name: str) -> Summary:
     """The number of rows of a table, and of the cutoffs that it was computed for."""
-    return {"rows": night.count(name), "cuts": len(night.splits.cutoffs)}
+    return {"rows": night.count(name), "cutoffs": len(night.splits.cutoffs)}
 
 
 def count_sessions(night: RunContext, name: str) -> Summary:

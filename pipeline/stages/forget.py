@@ -48,7 +48,7 @@ def forget(night: RunContext) -> Summary:
         night.home.url, named & erased
     )  # last: a night that is killed before this line finds them again
     return {
-        "forgotten_people": len(unreadable),
+        "forgotten_users": len(unreadable),
         "erased_rows": sum(erased_rows.values()),
         "derived_rows": sum(remove_users(night, table, unreadable) for table in USER_TABLES),
         "revised_releases": len(revised),

@@ -97,7 +97,7 @@ def track(night: RunContext, trained: TrainedReranker, selection: FeatureSelecti
     run = night.mlflow.start("ranking", parent=night.mlflow_run)
     night.mlflow.params(run, {"ranking": night.config.ranking.model_dump(), **selection.summary})
     curve = {
-        "ndcg_at_20_lessons": trained.curve,
+        "ndcg_at_20_training_examples": trained.curve,
         "learning_rate": [night.config.ranking.reranker.learning_rate] * len(trained.curve),
     }
     night.mlflow.curves(run, curve, "trees of a model")

@@ -38,7 +38,7 @@ def two_tower(night: RunContext) -> Summary:
             epochs += tower.epochs
             trained += 1
     log_training(night, epochs, tower)
-    return {"cuts": trained, "epochs": len(epochs), "vector_size": tower.vector_size, **selection_summary(tower)}
+    return {"cutoffs": trained, "epochs": len(epochs), "vector_size": tower.vector_size, **selection_summary(tower)}
 
 
 def use_threads(night: RunContext) -> None:

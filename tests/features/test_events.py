@@ -217,7 +217,7 @@ def test_refusal_names_share_reasons_and_setting():
     counts = {Reason.NULL_ID: 2, Reason.AFTER_AS_OF: 50, Reason.UNKNOWN_ITEM: 4}
     with pytest.raises(
         TooManyBadRows,
-        match=r"^12\.00% of the landed events are broken \(null_id 2, unknown_item 4\), accepted are 5\.00%; "
+        match=r"^12\.00% of the ingested events are broken \(null_id 2, unknown_item 4\), accepted are 5\.00%; "
         r".*TASTEFEED_MAX_BAD_SHARE$",
     ):
         accept(counts, 100, max_bad_share=0.05)

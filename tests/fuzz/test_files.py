@@ -38,7 +38,7 @@ def bring_in(lake: Path, path: Path, table: str) -> dict[str, int] | None:
     except TastefeedError as error:
         refusal = str(error)
     else:
-        return {"read": summary.rows_read[table], "ingested": summary.rows_landed[table]}
+        return {"read": summary.rows_read[table], "ingested": summary.rows_ingested[table]}
     assert "\n" not in refusal
     assert path.name in refusal
     return None

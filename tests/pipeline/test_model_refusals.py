@@ -86,7 +86,7 @@ def test_an_empty_lake_is_refused_with_the_remedy(tmp_path: Path) -> None:
     (tmp_path / "lake").mkdir()
     night = tiny.tastefeed_here("nightly", "--lake", tmp_path / "lake")
     assert night.returncode == 1
-    assert_one_line(night.stderr, "no events have landed", "tastefeed import")
+    assert_one_line(night.stderr, "no events are ingested", "tastefeed import")
 
 
 def test_two_nights_on_one_lake_do_not_meet(tmp_path: Path) -> None:

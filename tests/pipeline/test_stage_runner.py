@@ -98,8 +98,8 @@ def test_the_figures_that_a_stage_wrote_before_it_refused_are_kept(
 
 def test_a_stage_that_runs_again_forgets_its_own_refusal(night: RunContext, monkeypatch: pytest.MonkeyPatch) -> None:
     night.write_summary("not_profiled", {"stage": "two_tower", "message": "no user has two clicks"})
-    replace(monkeypatch, "two_tower", lambda night: {"cuts": 3})
-    assert run_stage(night, "two_tower")["cuts"] == 3
+    replace(monkeypatch, "two_tower", lambda night: {"cutoffs": 3})
+    assert run_stage(night, "two_tower")["cutoffs"] == 3
     assert night.summary("not_profiled") == {}
 
 

@@ -52,7 +52,7 @@ def test_mlflow_holds_a_parent_with_its_children_and_their_figures(mlflow: Mlflo
     assert {run.info.status for run in (parent, *children.values())} == {"FINISHED"}
     for method in BASELINES | OURS:
         assert f"{method}/ndcg_at_20" in parent.data.metrics
-    assert parent.data.metrics["landed"] == parent.data.metrics["kept"] > 1000
+    assert parent.data.metrics["ingested"] == parent.data.metrics["kept"] > 1000
     assert children["retrieval"].data.params["two_tower.embedding_size"] == "8"
     assert len(mlflow.get_metric_history(children["retrieval"].info.run_id, "loss")) >= 3
 

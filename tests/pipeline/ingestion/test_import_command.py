@@ -30,7 +30,7 @@ def test_events_without_items_are_all_kept(tmp_path: Path) -> None:
     file = events(tmp_path / "events.csv", "u1,i1,click,2024-03-01", "u2,i2,save,2024-03-02")
     status, output, _ = imported(tmp_path / "lake", events=file)
     assert status == 0
-    assert "of 2 landed events the night refuses 0" in output
+    assert "of 2 ingested events the night refuses 0" in output
 
 
 def test_an_import_that_the_night_would_refuse_as_a_whole_fails_and_leaves_the_lake_as_it_was(tmp_path: Path) -> None:

@@ -47,9 +47,9 @@ def imported(files: Path) -> ImportSummary:
 def test_the_report_of_an_import(files: Path) -> None:
     summary = imported(files)
     assert summary.lines() == [
-        "items: 2 rows read, 2 landed",
-        "users: 1 rows read, 1 landed",
-        "events: 3 rows read, 3 landed",
+        "items: 2 rows read, 2 ingested",
+        "users: 1 rows read, 1 ingested",
+        "events: 3 rows read, 3 ingested",
         f"warning: {files}/events.csv: unknown columns left out: mood",
     ]
     ingested = pl.concat(pl.read_parquet(path) for path in ingested_files(files / "lake", "events"))
@@ -59,8 +59,8 @@ def test_the_report_of_an_import(files: Path) -> None:
 def test_a_second_import_of_the_same_files_ingests_nothing_and_reports_it(files: Path) -> None:
     imported(files)
     summary = imported(files)
-    assert summary.rows_landed == {"items": 0, "users": 0, "events": 0}
-    assert "events: 3 rows read, 0 landed; 2 of 2 files had landed before" in summary.lines()
+    assert summary.rows_ingested == {"items": 0, "users": 0, "events": 0}
+    assert "events: 3 rows read, 0 ingested; 2 of 2 files had been ingested before" in summary.lines()
 
 
 def test_a_refused_file_leaves_the_lake_as_it_was(files: Path) -> None:
@@ -135,7 +135,7 @@ def test_deskdrop_reports_what_it_left_out(files: Path) -> None:
     article = {"item_id": 9, "title": "t", "lang": "en", "author_id": 1, "shared_at": 10**9, "url": "http://a.b/c"}
     pl.DataFrame(article | {"removed_after": None, "removed_before": None}).write_parquet(files / "items.parquet")
     lines = import_files(ImportRequest("deskdrop", events=[files]), lake_root=files / "lake", landed_at=NOW).lines()
-    assert "events: 2 rows read, 1 landed" in lines
+    assert "events: 2 rows read, 1 ingested" in lines
     assert "left out: 1 rows, own_item" in lines
 
 

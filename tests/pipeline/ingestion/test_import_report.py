@@ -19,9 +19,9 @@ def summary(*batches: Batch, read: int = 5, dropped: dict[Reason, int] | None = 
 
 def test_a_summary_counts_rows_read_and_stored() -> None:
     new, old = Batch("events", "a", 3, is_new=True), Batch("events", "b", 2, is_new=False)
-    assert summary(new, old).rows_landed == {"events": 3}
+    assert summary(new, old).rows_ingested == {"events": 3}
     assert summary(new, old).lines() == [
-        "events: 5 rows read, 3 landed; 1 of 2 files had landed before",
+        "events: 5 rows read, 3 ingested; 1 of 2 files had been ingested before",
         "warning: look",
         "note: fyi",
     ]

@@ -78,7 +78,7 @@ def test_a_lake_that_lost_its_markers_too_is_known_by_its_backups(lake: Path) ->
     for marker in lake.rglob(".opt_out_store.json"):
         marker.unlink()
     assert "this lake had an opt-out store" in refused("init", "--lake", lake)
-    assert "restored 1 words" in command("opt-out", "restore", "--lake", lake)
+    assert "restored 1 opt-outs" in command("opt-out", "restore", "--lake", lake)
 
 
 def test_restore_brings_the_backup_back_and_reports_what_is_lost(lake: Path) -> None:
@@ -86,7 +86,8 @@ def test_restore_brings_the_backup_back_and_reports_what_is_lost(lake: Path) -> 
     lose(lake)
     output = command("opt-out", "restore", "--lake", lake)
     assert re.match(
-        r"restored 1 words of the backup of 20\d\d-\d\d-\d\d \d\d:\d\d:\d\d UTC\n1 words were said since", output
+        r"restored 1 opt-outs of the backup of 20\d\d-\d\d-\d\d \d\d:\d\d:\d\d UTC\n1 opt-outs were recorded since",
+        output,
     )
     assert "-zq" not in output
     assert "personalization" in command("opt-out", "show", "user", tiny.name(1), "--lake", lake)
@@ -101,7 +102,7 @@ def test_what_is_known_elsewhere_is_recovered(lake: Path) -> None:
     command("opt-out", "set", "item", "item-07", "recommendation", "--lake", lake)
     command("opt-out", "set", "creator", "bob", "recommendation", "--lake", lake)
     lose(lake)
-    assert "3 words were said since, and 3 opt-outs of them were found" in command("opt-out", "restore", "--lake", lake)
+    assert "3 opt-outs were recorded since, and 3 of them were found" in command("opt-out", "restore", "--lake", lake)
     store = OptOutLake.of(str(lake)).opt_out_service.opt_outs
     assert store.flags(USER, tiny.name(2)) == {Flag.ERASURE}
     standing = store.active(None)
@@ -131,7 +132,7 @@ def test_a_broken_file_is_moved_aside(lake: Path, content: bytes) -> None:
 def test_a_whole_store_is_replaced_only_by_force(lake: Path) -> None:
     command("opt-out", "set", "user", tiny.name(2), "training", "--lake", lake)
     assert "is whole, nothing was restored" in refused("opt-out", "restore", "--lake", lake)
-    assert "1 words were said since" in command("opt-out", "restore", "--force", "--lake", lake)
+    assert "1 opt-outs were recorded since" in command("opt-out", "restore", "--force", "--lake", lake)
 
 
 def test_the_store_of_another_lake_is_replaced_only_by_force(lake: Path, tmp_path: Path) -> None:

@@ -39,7 +39,7 @@ def ingest(night: RunContext, rows: list[tuple[str, str, str, float]]) -> None:
 def test_bad_rows_go_to_quarantine_with_their_reason(night: RunContext) -> None:
     object.__setattr__(night, "settings", night.settings.model_copy(update={"max_bad_share": 0.5}))
     summary = events(night)
-    assert (summary["landed"], summary["kept"]) == (13, 10)
+    assert (summary["ingested"], summary["kept"]) == (13, 10)
     assert summary["bad_share"] == pytest.approx(2 / 12, abs=1e-4), "an event after the end of the night is not broken"
     assert summary["quarantine"] == {Reason.UNKNOWN_ITEM: 1, Reason.UNKNOWN_ACTION: 1, Reason.AFTER_AS_OF: 1}
     assert night.count("events") == 10
@@ -60,7 +60,7 @@ def test_rows_of_opted_out_users_are_neither_events_nor_bad(night: RunContext) -
     users = {row.user_id for row in checked.events.select("user_id").distinct().collect()}
     assert users == {"u2", "u3"}
     assert sum(checked.counts.values()) == 0, "every bad row was of u1"
-    assert checked.text() == f"of {checked.total:,} landed events the night refuses 0: none"
+    assert checked.text() == f"of {checked.total:,} ingested events the night refuses 0: none"
 
 
 def test_counts_as_text() -> None:

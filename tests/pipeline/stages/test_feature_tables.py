@@ -33,7 +33,7 @@ def test_every_summary_counts_its_table(summaries) -> None:
     night, counted = summaries
     for table in set(FEATURE_TABLES) - {"sessions"}:
         assert counted[table]["rows"] == len(rows(night, table)) > 0, table
-    assert counted["interactions"]["cuts"] == len(night.splits.cutoffs) == 3
+    assert counted["interactions"]["cutoffs"] == len(night.splits.cutoffs) == 3
     sessions = rows(night, "sessions").select("user_id", "session_id").n_unique()
     assert counted["sessions"] == {"sessions": sessions}
 
