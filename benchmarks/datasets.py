@@ -70,7 +70,9 @@ def gowalla(interactions: pl.DataFrame, seed: int) -> Split:
     order = np.random.default_rng(seed).permutation(interactions.height)
     shuffled = interactions[order]
     train, test = (_pairs(shuffled.filter(pl.col(IS_TEST) == held_out)) for held_out in (False, True))
-    return _split("gowalla", RowSplit(train, test), random_out(train, share=0.1, seed=seed), False, 20, GOWALLA)
+    return _split(
+        "gowalla", RowSplit(train, test), random_out(train, share=0.1, seed=seed), GOWALLA, k=20, ordered=False
+    )
 
 
 def citeulike_t(interactions: pl.DataFrame, seed: int) -> Split:
@@ -82,13 +84,15 @@ def citeulike_t(interactions: pl.DataFrame, seed: int) -> Split:
     nth = pl.int_range(pl.len()).over(c.USER_ID)
     held_out = (pl.len().over(c.USER_ID) >= LEAST_SAVES) & (nth < (pl.len().over(c.USER_ID) // LEAST_SAVES))
     train, test = _pairs(shuffled.filter(~held_out)), _pairs(shuffled.filter(held_out))
-    return _split("citeulike-t", RowSplit(train, test), random_out(train, share=0.1, seed=seed), False, 20, CITEULIKE_T)
+    return _split(
+        "citeulike-t", RowSplit(train, test), random_out(train, share=0.1, seed=seed), CITEULIKE_T, k=20, ordered=False
+    )
 
 
 def amazon_beauty(interactions: pl.DataFrame, seed: int) -> Split:
     """Amazon Beauty, 5-core, as S3-Rec prepared it (Zhou et al. 2020, doi:10.1145/3340531.3411954): last row out."""
     del seed  # nothing random
-    return _split("amazon-beauty", *leave_one_out(_by_place(interactions)), True, 10, AMAZON_BEAUTY)
+    return _split("amazon-beauty", *leave_one_out(_by_place(interactions)), AMAZON_BEAUTY, k=10, ordered=True)
 
 
 def ml_1m(interactions: pl.DataFrame, seed: int) -> Split:
@@ -99,7 +103,7 @@ def ml_1m(interactions: pl.DataFrame, seed: int) -> Split:
     rows is about the last tenth of every user.
     """
     del seed  # nothing random
-    return _split("ml-1m", *leave_one_out(_by_place(interactions)), True, 10, ML_1M)
+    return _split("ml-1m", *leave_one_out(_by_place(interactions)), ML_1M, k=10, ordered=True)
 
 
 def _by_place(interactions: pl.DataFrame) -> pl.DataFrame:
@@ -119,7 +123,7 @@ def deskdrop(events: pl.DataFrame, seed: int) -> Split:
     first = liked.unique([c.USER_ID, c.ITEM_ID], keep="first", maintain_order=True)
     end = first.select(pl.col(c.TIMESTAMP).max().dt.truncate("1d").dt.offset_by("1d")).item()
     test, validation = (_last_week(first.filter(pl.col(c.TIMESTAMP) < each), each) for each in (end, end - WEEK))
-    return _split("deskdrop", test, validation, True, 20, DESKDROP)
+    return _split("deskdrop", test, validation, DESKDROP, k=20, ordered=True)
 
 
 def _last_week(ordered: pl.DataFrame, end: datetime) -> RowSplit:
@@ -131,7 +135,7 @@ def _last_week(ordered: pl.DataFrame, end: datetime) -> RowSplit:
     return RowSplit(dated(train), named(later))
 
 
-def _split(name: str, test: RowSplit, validation: RowSplit, ordered: bool, k: int, protocol: str) -> Split:  # noqa: FBT001
+def _split(name: str, test: RowSplit, validation: RowSplit, protocol: str, *, k: int, ordered: bool) -> Split:
     train, validation_train = ((dated if ordered else named)(each.train) for each in (test, validation))
     validation_rows, test_rows = named(validation.held_out), named(test.held_out)
     return Split(name, train, validation_train, validation_rows, test_rows, ordered=ordered, k=k, protocol=protocol)

@@ -3,6 +3,7 @@
 Shapes: U listed users, K places, I items of the training rows.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -21,13 +22,13 @@ if TYPE_CHECKING:
     from optuna import Trial
 
 
-class FittedMethod:
+class FittedMethod(ABC):
     """What `fit` returns."""
 
     @property
+    @abstractmethod
     def item_ids(self) -> pl.Series:
         """The items that rows of a list point to."""
-        raise NotImplementedError
 
     @property
     def curves(self) -> Mapping[str, Sequence[float]]:
@@ -39,13 +40,13 @@ class FittedMethod:
         """Settings that the method selected in its fit, as JSON."""
         return {}
 
+    @abstractmethod
     def top_k(self, user_ids: pl.Series, k: int) -> TopK:
         """The `k` best items of each user, without those of the user's training rows."""
-        raise NotImplementedError
 
 
 @dataclass(frozen=True)
-class RetrievalMethod:
+class RetrievalMethod(ABC):
     """A method before it is fitted; `threads` 0 is every core."""
 
     name: ClassVar[str]
@@ -67,9 +68,9 @@ class RetrievalMethod:
         del split
         return ""
 
+    @abstractmethod
     def fit(self, pairs: pl.DataFrame) -> FittedMethod:
         """Fit to rows `user_id, item_id`; where they have an order, also `timestamp`, oldest first."""
-        raise NotImplementedError
 
 
 @dataclass(frozen=True)

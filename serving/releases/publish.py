@@ -107,8 +107,7 @@ def verify(root: Path, version: str | None = None) -> Manifest:
     """Verify every file of a release and the name of its folder. Raises `ReleaseCorrupt`."""
     version = existing(root, version)
     manifest = verify_folder(root / version)
-    if manifest.version != version:
-        raise ReleaseCorrupt(f"{root / version}: holds release {manifest.version}; publish again or roll back")
+    _check_folder_name(root / version, manifest.version)
     return manifest
 
 
@@ -116,9 +115,13 @@ def load(root: Path, version: str | None = None) -> Release:
     """Read a release, by default the current one. Raises `ReleaseMissing`, `ReleaseCorrupt`."""
     version = existing(root, version)
     release = load_release(root / version)
-    if release.version != version:
-        raise ReleaseCorrupt(f"{root / version}: holds release {release.version}; publish again or roll back")
+    _check_folder_name(root / version, release.version)
     return release
+
+
+def _check_folder_name(folder: Path, version: str) -> None:
+    if folder.name != version:
+        raise ReleaseCorrupt(f"{folder}: holds release {version}; publish again or roll back")
 
 
 def rollback(root: Path, version: str | None = None) -> Manifest:
