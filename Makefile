@@ -81,10 +81,10 @@ test: $(READY)  ## run the whole test suite
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder --cov --cov-report=term:skip-covered --cov-fail-under=85
 
 chaos: $(READY)  ## kill a night thirty times and check that it recovers
-	@TASTEFEED_CHAOS_KILLS=30 $(BIN)/python -m pytest tests/pipeline/test_chaos.py --timeout 3600 -s
+	@CHAOS_KILLS=30 $(BIN)/python -m pytest tests/pipeline/test_chaos.py --timeout 3600 -s
 
 fuzz: $(READY)  ## send thousands of mutated files and requests: no traceback, no 5xx, no row lost or counted twice
-	@TASTEFEED_FUZZ_EXAMPLES=$(FUZZ_EXAMPLES) OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/fuzz --numprocesses 2 --dist loadfile --timeout 3600 --hypothesis-show-statistics
+	@FUZZ_EXAMPLES=$(FUZZ_EXAMPLES) OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/fuzz --numprocesses 2 --dist loadfile --timeout 3600 --hypothesis-show-statistics
 
 check: $(READY)  ## run the linter, type checker, import rules, spelling and vocabulary
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports

@@ -1,70 +1,48 @@
 """`tastefeed`: exit status 0 done, 1 the work failed (one line; `--debug` for the traceback), 2 wrong usage, 130 Ctrl-C
 (one line)."""
 
-import os
-import re
 import sys
 from collections.abc import Callable
 from typing import Annotated
 
 import typer
-from pydantic import BaseModel, SecretStr, ValidationError
-from pydantic_settings import BaseSettings
+from pydantic import ValidationError
 
 from cli.bench_commands import bench
 from cli.import_commands import import_, init
+from cli.json_output import Json, print_json
 from cli.nightly_commands import backtest, compare, nightly
 from cli.privacy_commands import opt_outs
 from cli.serving_commands import recommend, releases, serve
 from contracts import __version__
 from contracts.errors import TastefeedError, one_line
 
-MASK = "********"
-PASSWORD_IN_URL = re.compile(r"(?<=[?&]password=)[^&\s]+|(?P<user>://[^/@\s]*?:)[^/@\s]+(?=@)")
-"""The password of `postgresql://user:password@host/database` or of `…?user=user&password=password`."""
+INTERRUPTED = 130
+EMPTY = "''"
 
 
-def rows(model: BaseModel, prefix: str) -> list[tuple[str, str, str]]:
-    """`(variable, value, source)` of each field, nested ones joined by two underscores."""
-    settings: list[tuple[str, str, str]] = []
-    for name, value in model:
-        variable = f"{prefix}{name}".upper()
-        if isinstance(value, BaseModel):
-            settings += rows(value, f"{variable}__")
-        else:
-            settings.append((variable, shown(value), "environment" if variable in os.environ else "default"))
-    return settings
-
-
-def shown(value: object) -> str:
-    """A value as text. A secret shows only whether it is set; a URL shows no password."""
-    if isinstance(value, SecretStr):
-        return MASK if value.get_secret_value() else ""
-    return PASSWORD_IN_URL.sub(lambda password: (password["user"] or "") + MASK, str(value))
-
-
-def settings() -> None:
-    """Print every setting with where it came from, secrets masked."""
-    from rich.table import Table
+def settings(*, json: Json = False) -> None:
+    """Print every setting with its value, default, source and description; secrets are masked."""
+    from dataclasses import asdict
 
     from contracts import Settings
-    from pipeline.console import console
+    from contracts.setting_variables import variables
     from pipeline.run_context import NightConfig
 
-    table = Table("setting", "value", "from", box=None)
-    models: tuple[BaseSettings, ...] = (Settings(), NightConfig())
-    for model in models:
-        for variable, value, source in rows(model, "TASTEFEED_"):
-            table.add_row(variable, value, source)
-    console.print(table)
+    found = [*variables(Settings()), *variables(NightConfig())]
+    if json:
+        print_json([asdict(variable) for variable in found])
+        return
+    for each in found:
+        source = each.source if each.source == "default" else f"{each.source}; default {each.default or EMPTY}"
+        typer.echo(f"{each.name} = {each.value or EMPTY} ({source})\n    {each.description}")
 
 
-INTERRUPTED = 130
 app = typer.Typer(
     name="tastefeed",
     help="Turn saves, clicks and sessions into a home feed every night; opt-outs hold from the next request on.",
     no_args_is_help=True,
-    add_completion=False,
+    context_settings={"help_option_names": ["--help", "-h"]},
     pretty_exceptions_enable=False,
 )
 COMMANDS: dict[str, Callable[..., None]] = {
@@ -94,7 +72,14 @@ def options(
     *,
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of a failure.")] = False,
     version: Annotated[
-        bool, typer.Option("--version", callback=lambda requested: _version(requested=requested), is_eager=True)
+        bool,
+        typer.Option(
+            "--version",
+            "-V",
+            callback=lambda requested: _version(requested=requested),
+            is_eager=True,
+            help="Print the version.",
+        ),
     ] = False,
 ) -> None:
     """Options of every command."""

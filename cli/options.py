@@ -6,7 +6,11 @@ from typing import Annotated
 
 import typer
 
-Lake = Annotated[str, typer.Option("--lake", envvar="TASTEFEED_LAKE", help="Folder or fsspec URL of the lake.")]
+Lake = Annotated[str, typer.Option("--lake", "-l", envvar="TASTEFEED_LAKE", help="Folder or fsspec URL of the lake.")]
+LakeBesideIds = Annotated[
+    str, typer.Option("--lake", envvar="TASTEFEED_LAKE", help="Folder or fsspec URL of the lake.")
+]
+"""For commands whose arguments may begin with a dash: `-l` would be found in such an id."""
 LAKE = "lake"
 
 
@@ -19,6 +23,10 @@ def parse_day(text: str) -> date:
 
 
 AsOf = Annotated[
-    date | None, typer.Option("--as-of", parser=parse_day, metavar="DATE", help="Midnight UTC that ends the data.")
+    date | None,
+    typer.Option("--as-of", "-d", parser=parse_day, metavar="DATE", help="Midnight UTC that ends the data."),
 ]
-Existing = Annotated[Path | None, typer.Option(help="Parquet, CSV or JSON lines.")]
+FILE = "Parquet, CSV or JSON lines."
+Items = Annotated[Path | None, typer.Option("--items", "-i", help=FILE)]
+Users = Annotated[Path | None, typer.Option("--users", "-u", help=FILE)]
+OptOuts = Annotated[Path | None, typer.Option("--opt-outs", help=FILE)]

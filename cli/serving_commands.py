@@ -3,31 +3,39 @@
 import errno
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from cli import options
+from cli.json_output import Json, print_json
+
+if TYPE_CHECKING:
+    from serving.releases.manifest import Manifest
 
 
 def recommend(
     *,
-    out: Annotated[Path, typer.Option(help="Parquet file to write.")],
-    users: options.Existing = None,
-    k: Annotated[int, typer.Option(min=1, help="Length of a list.")] = 50,
+    out: Annotated[Path, typer.Option("--out", "-o", help="Parquet file to write.")],
+    users: options.Users = None,
+    k: Annotated[int, typer.Option("--k", "-k", min=1, help="Length of a list.")] = 50,
     lake: options.Lake = options.LAKE,
+    json: Json = False,
 ) -> None:
     """Lists from the current release: user_id, item_id, rank, score, source."""
     rows = write_recommendations(lake, users=users, k=k, out=out)
-    typer.echo(f"{out}: {rows:,} rows")
+    if json:
+        print_json({"out": out, "rows": rows})
+    else:
+        typer.echo(f"{out}: {rows:,} rows")
 
 
 def serve(
     *,
     lake: options.Lake = options.LAKE,
     host: str = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=1, max=65535)] = 8000,
-    workers: Annotated[int, typer.Option(min=1)] = 1,
+    port: Annotated[int, typer.Option("--port", "-p", min=1, max=65535)] = 8000,
+    workers: Annotated[int, typer.Option("--workers", "-w", min=1)] = 1,
 ) -> None:
     """Serve the home feed of the current release."""
     from contracts import Settings
@@ -72,40 +80,58 @@ Previous = Annotated[str | None, typer.Argument(help="A release; default: the on
 
 
 @releases.command("list")
-def list_(*, lake: options.Lake = options.LAKE) -> None:
+def list_(*, lake: options.Lake = options.LAKE, json: Json = False) -> None:
     """Every release, newest first; the current one is marked."""
     from serving.releases import publish
 
     root = _root(lake)
-    current = publish.current_or_none(root)
-    for manifest in reversed(publish.list_releases(root)):
+    current, manifests = publish.current_or_none(root), list(reversed(publish.list_releases(root)))
+    if json:
+        print_json([_described(manifest, current) for manifest in manifests])
+        return
+    for manifest in manifests:
         mark = "*" if manifest.version == current else " "
         what = f"{manifest.users:,} users" if manifest.profiled else "not profiled"
         typer.echo(f"{mark} {manifest.version}  as of {manifest.as_of:%Y-%m-%d}, {what}")
 
 
+def _described(manifest: "Manifest", current: str | None) -> dict[str, Any]:
+    """A manifest without its list of files, as JSON, with whether the release serves."""
+    return {"current": manifest.version == current, **manifest.model_dump(mode="json", exclude={"files"})}
+
+
 @releases.command("show")
-def show(version: Version = None, *, lake: options.Lake = options.LAKE) -> None:
-    """A release's manifest."""
+def show(version: Version = None, *, lake: options.Lake = options.LAKE, json: Json = False) -> None:
+    """A release's manifest, as JSON with or without --json."""
     from serving.releases import publish
 
+    del json  # accepted, so that every command of the group takes it
     typer.echo(publish.show(_root(lake), version).model_dump_json(indent=1))
 
 
 @releases.command("verify")
-def verify(version: Version = None, *, lake: options.Lake = options.LAKE) -> None:
+def verify(version: Version = None, *, lake: options.Lake = options.LAKE, json: Json = False) -> None:
     """Check every file of a release against its manifest."""
     from serving.releases import publish
 
-    typer.echo(f"{publish.verify(_root(lake), version).version} is whole")
+    root = _root(lake)
+    manifest = publish.verify(root, version)
+    if json:
+        print_json(_described(manifest, publish.current_or_none(root)))
+    else:
+        typer.echo(f"{manifest.version} is whole")
 
 
 @releases.command("rollback")
-def rollback(version: Previous = None, *, lake: options.Lake = options.LAKE) -> None:
+def rollback(version: Previous = None, *, lake: options.Lake = options.LAKE, json: Json = False) -> None:
     """Serve an earlier release again."""
     from serving.releases import publish
 
-    typer.echo(f"{publish.rollback(_root(lake), version).version} serves now")
+    manifest = publish.rollback(_root(lake), version)
+    if json:
+        print_json(_described(manifest, manifest.version))
+    else:
+        typer.echo(f"{manifest.version} serves now")
 
 
 def _root(lake: str) -> Path:

@@ -4,11 +4,16 @@ What a component is belongs to the config beside that component (`RerankerConfig
 """
 
 from pathlib import Path
+from typing import Any
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from contracts.errors import LakeMissing
+from contracts.setting_variables import NESTED, PREFIX, given_variables, names, refuse_unknown
+
+NIGHT_ONLY = ("two_tower", "epochs_a_cut", "ranking", "index", "gates")
+"""The fields of `NightConfig`, which checks their variables itself. The server does not import it."""
 
 
 class DataConfig(BaseSettings):
@@ -66,6 +71,14 @@ class Settings(DataConfig):
     )
     feed_keys: SecretStr = Field(SecretStr(""), description="comma-separated keys that read feeds and post events")
     admin_keys: SecretStr = Field(SecretStr(""), description="comma-separated keys that also set opt-outs, releases")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _refuse_unknown_variables(cls, values: Any) -> Any:
+        """Refuse a variable that is neither a setting nor of a component of the night."""
+        night = {f"{PREFIX}{name}".upper() for name in NIGHT_ONLY}
+        refuse_unknown(names(cls), [name for name in given_variables() if name.split(NESTED)[0] not in night], night)
+        return values
 
     @property
     def lake_folder(self) -> Path:

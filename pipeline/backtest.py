@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
@@ -48,6 +49,14 @@ class Backtest:
         """One row a method, with the gain of the final list over it."""
         gains = [str(self.gains[method.name]) if method.name in self.gains else "" for method in self.means]
         return metrics_table(self.means).with_columns(pl.Series("gain_of_final", gains))
+
+    def document(self) -> dict[str, Any]:
+        """The table and its weeks as JSON."""
+        return {
+            "weeks": len(self.weeks),
+            "candidate_recall": self.candidate_recall,
+            "methods": self.table().to_dicts(),
+        }
 
 
 def run_backtest(lake: str, as_of: date | None, *, weeks: int, settings: Settings, out: str) -> Backtest:

@@ -53,6 +53,16 @@ def show_not_profiled(night: RunContext, refusal: Summary) -> None:
     console.print("all users (fresh and popular items in turns), until a night with models passes its gates")
 
 
+def night_document(night: RunContext) -> Summary:
+    """The night as JSON: its day, the release that serves, and the summary of each stage."""
+    return {
+        "as_of": night.splits.as_of,
+        "lake": str(night.home.url),
+        "serving": publish.current_or_none(night.releases),
+        "stages": {stage: summary for stage in STAGE_NAMES if (summary := night.summary(stage))},
+    }
+
+
 def show_metrics(night: RunContext) -> None:
     """Print the stage times, the metrics beside the baselines, and the verdicts of the gates, as far as they exist."""
     console.print()

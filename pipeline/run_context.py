@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
-from pydantic import Field
+from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from contracts import Flag, Settings, SubjectType
 from contracts import columns as c
 from contracts.opt_out_flags import UNREADABLE, opted_out
+from contracts.setting_variables import NESTED, given_variables, names, refuse_unknown
 from evaluation.gates import GateConfig
 from models.two_tower.two_tower_config import TwoTowerConfig
 from pipeline.lake import Lake
@@ -46,6 +47,14 @@ class NightConfig(BaseSettings):
     ranking: RankingConfig = RankingConfig()
     index: IndexConfig = IndexConfig()
     gates: GateConfig = GateConfig()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _refuse_unknown_variables(cls, values: Any) -> Any:
+        """Refuse a variable of a component that has no such field; `Settings` refuses all others."""
+        components = {name for name in names(cls) if NESTED not in name}
+        refuse_unknown(names(cls), (name for name in given_variables() if name.split(NESTED)[0] in components))
+        return values
 
     @property
     def continued(self) -> TwoTowerConfig:

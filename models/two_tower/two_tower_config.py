@@ -19,7 +19,7 @@ class TextConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    kind: Literal["tfidf-svd", "sentence-transformers"] = "tfidf-svd"
+    kind: Literal["tfidf-svd", "sentence-transformers"] = Field("tfidf-svd", description="how titles are embedded")
     size: int = Field(64, ge=1, description="size of a tfidf-svd vector")
     hash_bits: int = Field(14, ge=8, le=20, description="words and word pairs are hashed into 2^hash_bits columns")
     model: str = Field("all-MiniLM-L6-v2", description="name of the sentence-transformers model")
@@ -60,8 +60,8 @@ class TwoTowerConfig(BaseModel):
     click_weight: float = Field(1.0, ge=0, description="what a clicked target weighs in the loss")
     uniform_negatives: int = Field(256, ge=0, description="negatives drawn uniformly, beside those of the batch")
     batch_size: int = Field(32, ge=1, description="windows of at most history_length + 1 events in a step")
-    learning_rate: float = Field(2e-3, gt=0)
-    weight_decay: float = Field(1e-4, ge=0)
+    learning_rate: float = Field(2e-3, gt=0, description="step size of AdamW")
+    weight_decay: float = Field(1e-4, ge=0, description="decay of all weights at each step")
     epochs: int = Field(20, ge=1, description="epochs at most")
     patience: int = Field(2, ge=1, description="epochs without a better validation after which training stops")
     validation_days: float = Field(7.0, ge=0, description="last days to validate on; 0 leaves validation out")

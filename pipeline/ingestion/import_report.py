@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
@@ -62,6 +62,19 @@ class ImportSummary:
             *(f"warning: {warning}" for warning in self.warnings),
             *(f"note: {note}" for note in self.notes),
         ]
+
+    def document(self) -> dict[str, Any]:
+        """The summary as JSON; it contains no id."""
+        return {
+            "source": self.source,
+            "imported_at": self.imported_at,
+            "rows_read": dict(self.rows_read),
+            "rows_ingested": self.rows_ingested,
+            "rows_left_out": {str(reason): count for reason, count in self.dropped.items() if count},
+            "opt_outs_stored": len(self.opt_outs),
+            "warnings": self.warnings,
+            "notes": self.notes,
+        }
 
     def _line(self, table: str) -> str:
         batches = [batch for batch in self.batches if batch.table == table]

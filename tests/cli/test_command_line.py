@@ -50,8 +50,15 @@ def test_wrong_usage_is_status_2_and_names_the_way_to_the_help(command: tuple[st
     assert "Traceback" not in done.stderr
 
 
-def test_the_version_is_one_line() -> None:
-    done = tiny.tastefeed_here("--version")
+@pytest.mark.parametrize("option", ["--version", "-V"])
+def test_the_version_is_one_line(option: str) -> None:
+    done = tiny.tastefeed_here(option)
     assert done.returncode == 0
     assert done.stdout.count("\n") == 1
     assert any(character.isdigit() for character in done.stdout)
+
+
+def test_a_shell_completes_the_words_of_a_command() -> None:
+    words = {"COMP_WORDS": "tastefeed releases roll", "COMP_CWORD": "2"}
+    done = tiny.tastefeed(_TASTEFEED_COMPLETE="complete_bash", **words)
+    assert (done.returncode, done.stdout) == (0, "rollback\n")

@@ -17,7 +17,7 @@ from evaluation.results import CHAMPION
 from serving.releases import publish
 from tests import tiny
 
-KILLS = int(os.environ.get("TASTEFEED_CHAOS_KILLS", "1"))
+KILLS = int(os.environ.get("CHAOS_KILLS", "1"))
 SUCCEED_EVERY = 3
 """After so many kills the next night is left alone, and must succeed."""
 INSIDE_PUBLISH = 2

@@ -66,8 +66,9 @@ def forgotten(crossed: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert tiny.tastefeed_here("opt-out", "set", "item", "item-59", "recommendation", "--lake", lake).returncode == 0
     store_batch("events", pl.DataFrame(drained.rows).drop("landed_at"), lake, datetime.now(UTC))
     pending.mark_ingested(drained.name)
-    night = tiny.tastefeed_here("nightly", "--lake", lake, "--as-of", tiny.day(1))
+    night = tiny.tastefeed_here("nightly", "--lake", lake, "--as-of", tiny.day(1), "--json")
     assert night.returncode == 0, night.stdout[-3000:] + night.stderr[-3000:]
+    lake.with_suffix(".json").write_text(night.stdout)
     return lake
 
 
@@ -118,6 +119,14 @@ def decoded(path: Path) -> str:
 def vector_of(lake: Path, user: str) -> bytes:
     release = publish.load(lake / "releases")
     return release.users.vectors[release.user_row[user]].astype(np.float32).tobytes()
+
+
+def test_the_night_prints_one_json_document(forgotten: Path) -> None:
+    printed = json.loads(forgotten.with_suffix(".json").read_text())
+    assert printed["as_of"] == str(tiny.day(1))
+    assert printed["serving"] == publish.current(forgotten / "releases")
+    assert printed["stages"]["release"]["version"]
+    assert "person-" not in forgotten.with_suffix(".json").read_text()
 
 
 @pytest.mark.parametrize("user", [PERSONAL, ERASED])

@@ -1,0 +1,85 @@
+"""The environment variables of settings: value, default, source and description of each. An unknown one is refused."""
+
+import os
+import re
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass
+from difflib import get_close_matches
+
+from pydantic import BaseModel, SecretStr
+
+from contracts.errors import BadSetting
+
+PREFIX = "TASTEFEED_"
+NESTED = "__"
+"""Joins the name of a component to the name of its field."""
+MASK = "********"
+PASSWORD_IN_URL = re.compile(r"(?<=[?&]password=)[^&\s]+|(?P<user>://[^/@\s]*?:)[^/@\s]+(?=@)")
+"""The password of `postgresql://user:password@host/database` or of `…?user=user&password=password`."""
+
+
+@dataclass(frozen=True)
+class Variable:
+    """One setting as text; secrets are masked."""
+
+    name: str
+    value: str
+    default: str
+    source: str
+    """`environment` or `default`."""
+    description: str
+
+
+def variables(model: BaseModel, default: BaseModel | None = None, prefix: str = PREFIX) -> list[Variable]:
+    """The variable of each field, nested ones included. `default` has the values without an environment."""
+    default = default or type(model).model_construct()
+    found: list[Variable] = []
+    for name, field in type(model).model_fields.items():
+        variable, value, usual = f"{prefix}{name}".upper(), getattr(model, name), getattr(default, name)
+        if isinstance(value, BaseModel):
+            found += variables(value, usual, f"{variable}{NESTED}")
+        else:
+            source = "environment" if name in model.model_fields_set else "default"
+            found.append(Variable(variable, shown(value), shown(usual), source, field.description or ""))
+    return found
+
+
+def shown(value: object) -> str:
+    """A value as text. A secret shows only whether it is set; a URL shows no password."""
+    if isinstance(value, SecretStr):
+        return MASK if value.get_secret_value() else ""
+    return PASSWORD_IN_URL.sub(lambda password: (password["user"] or "") + MASK, "" if value is None else str(value))
+
+
+def names(model: type[BaseModel], prefix: str = PREFIX) -> Iterator[str]:
+    """The variables that a model reads: each field, each component as a whole (JSON), and each field of a component."""
+    for name, field in model.model_fields.items():
+        yield (variable := f"{prefix}{name}".upper())
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            yield from names(field.annotation, f"{variable}{NESTED}")
+
+
+def refuse_unknown(known: Iterable[str], given: Iterable[str], components: Collection[str] = ()) -> None:
+    """Raise `BadSetting` if a given variable is not known; the message has the nearest name.
+
+    `components` are known names whose fields are not checked here.
+    """
+    known = {*known, *components}
+    if unknown := sorted(set(given) - known):
+        problems = "; ".join(f"{name} is no setting{_nearest(name, known, components)}" for name in unknown)
+        raise BadSetting(f"{problems}; correct or unset it (`tastefeed settings` lists every setting)")
+
+
+def given_variables() -> list[str]:
+    """The variables of the environment with our prefix. Upper and lower case are equal, as pydantic reads them."""
+    return [name.upper() for name in os.environ if name.upper().startswith(PREFIX)]
+
+
+def _nearest(name: str, known: set[str], components: Collection[str]) -> str:
+    """The name that is most like this one, as a question. The prefix that all names share does not count."""
+    field = name.partition(NESTED)[2]
+    misspelled = {f"{component}{NESTED}{field}" for component in components if field}
+    joined = {name.replace(f"{component}_", f"{component}{NESTED}") for component in components} - {name}
+    bare = {candidate.removeprefix(PREFIX): candidate for candidate in known | misspelled | joined}
+    near = get_close_matches(name.removeprefix(PREFIX), bare, n=1, cutoff=0.7)
+    return f" (did you mean {bare[near[0]]}?)" if near else ""

@@ -1,0 +1,33 @@
+import json
+
+from tests import tiny
+
+
+def test_every_setting_is_shown_with_its_source_default_and_description_and_secrets_are_masked() -> None:
+    done = tiny.tastefeed_here("settings", TASTEFEED_ADMIN_KEYS="hush-hush")
+    assert done.returncode == 0, done.stderr
+    assert "TASTEFEED_LABEL_WEEKS = 2 (environment; default 8)\n    weekly cutoffs" in done.stdout
+    assert "TASTEFEED_SEED = 7 (default)\n    seed of everything random\n" in done.stdout
+    assert "TASTEFEED_TWO_TOWER__EPOCHS = 1 (environment; default 20)\n" in done.stdout
+    assert "TASTEFEED_ADMIN_KEYS = ******** (environment; default '')\n" in done.stdout
+    assert "hush-hush" not in done.stdout
+
+
+def test_the_settings_are_also_json() -> None:
+    done = tiny.tastefeed_here("settings", "--json", TASTEFEED_ADMIN_KEYS="hush-hush")
+    rows = {row["name"]: row for row in json.loads(done.stdout)}
+    assert rows["TASTEFEED_SEED"] == {
+        "name": "TASTEFEED_SEED",
+        "value": "7",
+        "default": "7",
+        "source": "default",
+        "description": "seed of everything random",
+    }
+    assert rows["TASTEFEED_ADMIN_KEYS"]["value"] == "********"
+
+
+def test_a_misspelled_variable_is_refused_by_every_command_before_its_work() -> None:
+    for command in (("settings",), ("releases", "list"), ("init",), ("import", "--users", "absent.csv"), ("serve",)):
+        done = tiny.tastefeed_here(*command, TASTEFEED_GATES__MIN_GAINS="1", TASTEFEED_LAKES="lake")
+        assert (done.returncode, done.stdout) == (1, "")
+        assert "TASTEFEED_LAKES is no setting (did you mean TASTEFEED_LAKE?)" in done.stderr
