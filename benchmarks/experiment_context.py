@@ -23,7 +23,7 @@ from pipeline.cooccurrence import FeatureSelection, night_transitions, select_fe
 from pipeline.feature_assembly import CatalogSnapshot, FeatureSnapshot, read_catalog, read_snapshot, rows_of
 from pipeline.lake import Lake
 from pipeline.run_context import NightConfig, RunContext
-from pipeline.stages.candidates import labelled_users, ranking_snapshot
+from pipeline.stages.candidates import ranking_snapshot, training_users
 from pipeline.stages.reranker import labels_of as pair_labels
 from pipeline.stages.two_tower import use_threads, walk_forward
 from pipeline.time_splits import TimeSplits
@@ -45,8 +45,6 @@ class Job:
     plan: TimeSplits
     split: Split
     ranking: RankingConfig
-    max_training_users: int
-    """Labelled users of a cutoff that train a re-ranker, at most."""
     settings: Settings
 
 
@@ -77,16 +75,10 @@ class ExperimentContext:
         config = self.night.config
         return ranking_snapshot(view, config.ranking, config.index, night_transitions(self.night, view))
 
-    def training_users(self, view: FeatureSnapshot) -> Rows:
-        """A seeded sample of the users with a label after the cutoff."""
-        rows = labelled_users(self.night, view)
-        chosen = np.random.default_rng(self.job.settings.seed).permutation(len(rows))[: self.job.max_training_users]
-        return np.sort(rows[chosen])
-
     def labelled_pairs(self, view: FeatureSnapshot) -> LabelledPairs:
         """Training pairs of a cutoff with all features; the labels are from the window after it."""
         snapshot = self.snapshot(view)
-        pairs = snapshot.candidates(self.training_users(view))
+        pairs = snapshot.candidates(training_users(self.night, view))
         features = snapshot.features(pairs, cooccurrence=True)
         return LabelledPairs(features, pair_labels(self.night, view, pairs), pairs.user_rows)
 

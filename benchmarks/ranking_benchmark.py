@@ -58,13 +58,12 @@ CLOCKS = {
 
 
 class WindowsConfig(BaseModel):
-    """How time is split, and which windows and users train a re-ranker."""
+    """How time is split, and how many windows train a re-ranker."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     share: float = Field(0.1, gt=0, lt=0.5, description="share of the events in the test window, about: whole days")
     label_windows: int = Field(4, ge=1, description="windows whose labels train a re-ranker")
-    max_training_users: int = Field(1500, ge=1, description="users of a window that train, at most; seeded")
 
 
 def folder_of(data: Path, dataset: str) -> Path:
@@ -207,7 +206,7 @@ def rank(plan: Plan, settings: Settings) -> dict[str, Any]:
     plan.out.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(prefix="lake-", dir=plan.out) as lake:
         import_files(ImportRequest("movielens", events=[folder]), lake_root=Path(lake), landed_at=datetime.now(UTC))
-        job = Job(Path(lake), time_splits, split, config.ranking, config.windows.max_training_users, settings)
+        job = Job(Path(lake), time_splits, split, config.ranking, settings)
         stages = in_fresh_process(two_stages, job)
     peers = [compared(name, peer_plan, search) for name in plan.peers if name not in skipped]
     ours = [row_of(name, stage, split, plan.ours) for name, stage in stages.items()]

@@ -16,6 +16,7 @@ from evaluation.top_k import TopK
 from pipeline.cooccurrence import FeatureSelection
 from pipeline.feature_assembly import FeatureSnapshot
 from pipeline.stage_runner import run_stage
+from pipeline.stages.candidates import training_users
 from ranking.feature_names import FEATURE_NAMES
 from ranking.reranker import LabelledPairs
 
@@ -74,7 +75,7 @@ def validated(
 ) -> dict[str, float]:
     """NDCG@k on the validation window, of retrieval alone and of re-rankers that the earlier windows trained."""
     view = context.view(context.job.plan.eval_cutoffs[0])
-    snapshot, user_rows = context.snapshot(view), context.training_users(view)
+    snapshot, user_rows = context.snapshot(view), training_users(context.night, view)
     tops = {RETRIEVAL: context.lists_by_retrieval(snapshot, user_rows)}
     for name, selection in selections.items():
         tops[name] = context.lists(snapshot, context.train(selection, pairs, view.cutoff), user_rows)

@@ -1,4 +1,4 @@
-"""The candidates of the re-ranker: for each user with a label, the items of every source as of the label cutoff."""
+"""The candidates of the re-ranker: for users with a label, the items of every source as of the label cutoff."""
 
 import numpy as np
 import polars as pl
@@ -22,17 +22,19 @@ def candidates(night: RunContext) -> Summary:
         for cutoff in night.splits.label_cutoffs:
             if has_tower(folder, cutoff):
                 view = read_snapshot(night, catalog, cutoff, load_tower(folder, cutoff))
-                pairs = ranking_snapshot(view, ranking, index).candidates(labelled_users(night, view))
+                pairs = ranking_snapshot(view, ranking, index).candidates(training_users(night, view))
                 frames.append(as_table(view, pairs))
     rows = pl.concat(frames)
     night.overwrite("candidates", rows)
     return {"rows": len(rows), "cutoffs": len(frames) - 1}
 
 
-def labelled_users(night: RunContext, view: FeatureSnapshot) -> Rows:
-    """Rows of the view's users who clicked or saved a new item after the cutoff."""
+def training_users(night: RunContext, view: FeatureSnapshot) -> Rows:
+    """Rows of the view's users who clicked or saved a new item after the cutoff; of many, a seeded sample."""
     ids = at_cutoff(night, "ranking_examples", view.cutoff).select(c.USER_ID).unique().collect()[c.USER_ID]
-    return np.sort(rows_of(ids, view.users.ids).drop_nulls().to_numpy())
+    rows = np.sort(rows_of(ids, view.users.ids).drop_nulls().to_numpy())
+    order = np.random.default_rng(night.settings.seed).permutation(len(rows))
+    return np.sort(rows[order[: night.config.ranking.reranker.training_users]])
 
 
 def ranking_snapshot(

@@ -1,5 +1,6 @@
 """Candidates are stored by id and read back in rows of the snapshot."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 from contracts.schemas import DERIVED
 from pipeline.feature_assembly import FeatureSnapshot, read_catalog, read_snapshot
 from pipeline.run_context import RunContext
-from pipeline.stages.candidates import as_table, labelled_users, ranking_snapshot, read_candidates
+from pipeline.stages.candidates import as_table, ranking_snapshot, read_candidates, training_users
 from tests.pipeline.handmade_lake import CUTOFF, Tower, handmade, whole
 
 EXAMPLES = [("u1", "d", 2), ("u2", "d", 1), ("gone", "a", 1)]
@@ -27,7 +28,14 @@ def snapshot(night: RunContext) -> FeatureSnapshot:
 
 
 def test_users_with_a_label_and_a_vector_get_candidates(night: RunContext) -> None:
-    assert labelled_users(night, snapshot(night)).tolist() == [0, 1]
+    assert training_users(night, snapshot(night)).tolist() == [0, 1]
+
+
+def test_of_many_users_with_a_label_a_sample_trains(night: RunContext) -> None:
+    reranker = night.config.ranking.reranker.model_copy(update={"training_users": 1})
+    ranking = night.config.ranking.model_copy(update={"reranker": reranker})
+    few = replace(night, config=night.config.model_copy(update={"ranking": ranking}))
+    assert len(training_users(few, snapshot(night))) == 1
 
 
 def test_no_candidate_is_in_the_users_history_and_the_score_is_the_inner_product(night: RunContext) -> None:
