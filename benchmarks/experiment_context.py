@@ -96,7 +96,7 @@ class ExperimentContext:
     def lists(self, snapshot: RankingSnapshot, reranker: Reranker, user_rows: Rows) -> TopK:
         """The night's slates of these users, in this order."""
         k = self.job.split.k
-        ranked = rank_users(snapshot, reranker, user_rows, k, threads=self.job.settings.threads)
+        ranked = rank_users(snapshot, reranker, user_rows, k)
         return as_top_k(ranked.candidates, ranked.scores, ranked.slates, user_rows, k)
 
     def lists_by_retrieval(self, snapshot: RankingSnapshot, user_rows: Rows) -> TopK:

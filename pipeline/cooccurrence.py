@@ -92,7 +92,7 @@ def _validation_ndcg(
 ) -> Floats:
     """[U] NDCG@20 of each labelled user's candidates, re-ranked by what the earlier cutoffs trained."""
     trained = train([selection.restrict(each) for each in earlier], config, selection.names)
-    scores = trained.reranker.score(selection.restrict(last).features, threads=config.threads)
+    scores = trained.reranker.score(selection.restrict(last).features)
     return candidate_ndcg(last, scores)
 
 

@@ -46,8 +46,8 @@ class Scorer(Protocol):
         """Whether it reads the co-occurrence features too."""
         ...
 
-    def score(self, features: Floats, *, threads: int = 1) -> Floats:
-        """[P] scores, comparable within one user's candidates."""
+    def score(self, features: Floats, item_rows: Rows | None = None) -> Floats:
+        """[P] scores, comparable within one user's candidates. Knowing `item_rows` [P] makes it faster."""
         ...
 
 
@@ -112,7 +112,6 @@ def rank_users(
     k: int,
     *,
     excluded: NDArray[np.bool_] | None = None,
-    threads: int = 1,
 ) -> RankedUsers:
     """At most `k` items for each user: candidates, features, scores, slate. A longer slate begins with the shorter one.
 
@@ -120,7 +119,7 @@ def rank_users(
     """
     candidates = snapshot.candidates(user_rows, excluded)
     features = snapshot.features(candidates, cooccurrence=reranker.uses_cooccurrence)
-    scores = reranker.score(features, threads=threads)
+    scores = reranker.score(features, candidates.item_rows)
     chosen = slates(snapshot.items, candidates, scores, snapshot.config.slate, k=k)
     return RankedUsers(candidates, features, scores, chosen)
 

@@ -161,6 +161,7 @@ class Release:
         _ = self.fallback
         if self.profiled:
             _ = (self.ranking_snapshot.fresh, self.ranking_snapshot.popular)
+            self.reranker.score(np.zeros((1, len(self.reranker.names)), np.float32))
         return self
 
 

@@ -38,7 +38,7 @@ class LowestFirst:
 
     uses_cooccurrence = False
 
-    def score(self, features: np.ndarray, *, threads: int = 1) -> np.ndarray:
+    def score(self, features: np.ndarray, item_rows: np.ndarray | None = None) -> np.ndarray:
         return -features[:, RETRIEVAL_SCORE]
 
 

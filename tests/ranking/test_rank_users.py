@@ -35,7 +35,7 @@ class ByRetrieval:
 
     uses_cooccurrence = False
 
-    def score(self, features: np.ndarray, *, threads: int = 1) -> np.ndarray:
+    def score(self, features: np.ndarray, item_rows: np.ndarray | None = None) -> np.ndarray:
         return features[:, FEATURE_NAMES.index("retrieval_score")]
 
 

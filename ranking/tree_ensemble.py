@@ -1,0 +1,105 @@
+"""The trees of several LightGBM models as arrays: the same scores in every bit, about ten times as fast.
+
+Shapes: M models, T trees, N nodes of all trees, C columns, P pairs, F features.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from contracts.csr import Longs, Rows, offsets_of
+from contracts.errors import ReleaseCorrupt
+from ranking.feature_arrays import Floats
+
+if TYPE_CHECKING:
+    import lightgbm as lgb
+
+Tree = dict[str, Any]
+LIMITS = np.finfo(np.float32)
+
+
+@dataclass(frozen=True)
+class TreeEnsemble:
+    """A column is a feature with the value that stands for NaN there: below or above every threshold."""
+
+    columns: Rows  # [C]
+    nan_values: Floats  # [C]
+    models: Longs  # [M + 1] offsets into the trees
+    trees: Longs  # [T + 1] offsets into the nodes
+    nodes: NDArray[np.void]  # [N] `tree_kernel.NODE`
+    leaves: NDArray[np.float64]  # [N + T] those of a tree side by side
+
+    @classmethod
+    def of(cls, boosters: Sequence["lgb.Booster"]) -> Self:
+        """The trees of some models. Raises `ReleaseCorrupt` for a kind of split that tastefeed never trains."""
+        from ranking.tree_kernel import NODE  # noqa: PLC0415  Numba takes a moment to import
+
+        models = [[info["tree_structure"] for info in booster.dump_model()["tree_info"]] for booster in boosters]
+        trees = [tree for model in models for tree in model]
+        splits = [sorted(_splits(tree), key=lambda split: int(split["split_index"])) for tree in trees]
+        every = [split for tree in splits for split in tree]
+        keys = [(int(split["split_feature"]), _nan_goes_left(split)) for split in every]
+        columns = {key: place for place, key in enumerate(sorted(set(keys)))}
+        nodes = np.zeros(len(every), NODE)
+        nodes["column"] = [columns[key] for key in keys]
+        nodes["threshold"] = _rounded_down(np.array([split["threshold"] for split in every], np.float64))
+        nodes["left"] = [_child(split["left_child"]) for split in every]
+        nodes["right"] = [_child(split["right_child"]) for split in every]
+        return cls(
+            np.array([feature for feature, _ in columns], np.int32),
+            np.array([-np.inf if left else np.inf for _, left in columns], np.float32),
+            offsets_of(np.array([len(model) for model in models], np.int64)),
+            offsets_of(np.array([len(tree) for tree in splits], np.int64)),
+            nodes,
+            np.array([value for tree in trees for value in _leaves(tree)], np.float64),
+        )
+
+    def scores(self, features: Floats, order: Longs) -> NDArray[np.float64]:
+        """[M, P] what each model predicts. Pairs that are alike should be neighbours in `order` [P]."""
+        from ranking.tree_kernel import add_scores  # noqa: PLC0415
+
+        scores = np.zeros((len(self.models) - 1, len(features)))
+        columns_FP = np.ascontiguousarray(features.T)
+        if len(features) and len(self.trees) > 1:
+            trees = (self.columns, self.nan_values, self.models, self.trees, self.nodes, self.leaves)
+            add_scores(columns_FP, order, *trees, scores)
+        return scores
+
+
+def _splits(tree: Tree) -> Iterator[Tree]:
+    if "split_index" in tree:
+        yield tree
+        yield from _splits(tree["left_child"])
+        yield from _splits(tree["right_child"])
+
+
+def _leaves(tree: Tree) -> list[float]:
+    """The values of a tree's leaves, in the order of their numbers; a tree without a split is one leaf."""
+    if "split_index" not in tree:
+        return [float(tree["leaf_value"])]
+    children = [split[side] for split in _splits(tree) for side in ("left_child", "right_child")]
+    numbered = {int(child["leaf_index"]): float(child["leaf_value"]) for child in children if "leaf_value" in child}
+    return [numbered[place] for place in range(len(numbered))]
+
+
+def _child(tree: Tree) -> int:
+    return int(tree["split_index"]) if "split_index" in tree else -1 - int(tree["leaf_index"])
+
+
+def _nan_goes_left(split: Tree) -> bool:
+    """LightGBM reads NaN as 0 in a feature that had none in training."""
+    missing, kind = split["missing_type"], split["decision_type"]
+    if kind != "<=" or missing not in {"None", "NaN"}:
+        raise ReleaseCorrupt(
+            f"a tree splits by {kind!r} with missing values as {missing!r}; publish again or roll back"
+        )
+    return bool(split["default_left"]) if missing == "NaN" else bool(split["threshold"] >= 0)
+
+
+def _rounded_down(thresholds: NDArray[np.float64]) -> Floats:
+    """The largest float32 that is not above: a float32 feature is below or equal to both, or to neither."""
+    near = np.clip(thresholds, LIMITS.min, LIMITS.max).astype(np.float32)
+    return np.where(near > thresholds, np.nextafter(near, np.float32(-np.inf)), near).astype(np.float32)
