@@ -68,17 +68,30 @@ def lookup_sums(have: Longs, weights: Doubles, want: Longs) -> Doubles:
     return np.where(unique[at] == want, sums[at], 0.0)
 
 
-def ranks_within(owners: Longs | Rows, values: NDArray[np.floating]) -> Doubles:
-    """0 for the largest value of each owner, 1 for the next; equal values share the better rank, NaN comes last."""
-    values = np.nan_to_num(values, nan=-np.inf, neginf=-np.inf, posinf=np.inf)
-    order = np.lexsort((-values, owners))
-    same_owner = owners[order][1:] == owners[order][:-1]
-    tied = same_owner & (values[order][1:] == values[order][:-1])
-    place = np.arange(len(order))
-    first = np.maximum.accumulate(np.where(np.concatenate([[False], tied])[: len(order)], 0, place))
-    start = np.maximum.accumulate(np.where(np.concatenate([[False], same_owner])[: len(order)], 0, place))
-    ranks = np.empty(len(order))
-    ranks[order] = first - start
+def table_of(owners: Longs | Rows, count: int) -> Longs:
+    """[count, most] the positions of each owner's values in order, -1 after the last of them."""
+    order = np.argsort(owners, kind="stable")
+    lengths = np.bincount(owners, minlength=count)
+    table = np.full((count, int(lengths.max(initial=0))), -1, np.int64)
+    table[np.arange(table.shape[1]) < lengths[:, None]] = order
+    return table
+
+
+def ranks_within(table: Longs, values: NDArray[np.floating]) -> Doubles:
+    """0 for the largest value of each row of a `table_of`, 1 for the next; equal values share the better rank, NaN
+    comes last."""
+    if not table.size:
+        return np.zeros(len(values))
+    real = table >= 0
+    negated = np.where(real, -np.nan_to_num(values, nan=-np.inf, neginf=-np.inf, posinf=np.inf)[table], np.inf)
+    order = np.argsort(negated, axis=1)
+    negated = np.take_along_axis(negated, order, axis=1)
+    first = np.tile(np.arange(table.shape[1], dtype=np.int32), (len(table), 1))
+    first[:, 1:][negated[:, 1:] == negated[:, :-1]] = 0
+    by_place = np.empty(table.shape, np.int32)
+    np.put_along_axis(by_place, order, np.maximum.accumulate(first, axis=1), axis=1)
+    ranks = np.empty(len(values))
+    ranks[table[real]] = by_place[real]
     return ranks
 
 

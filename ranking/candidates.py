@@ -3,21 +3,24 @@
 Shapes: B users, N neighbours of each, I items, P pairs.
 """
 
+from collections.abc import Iterator
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from contracts.csr import KEY_SHIFT, Longs, pair_keys
+from contracts.csr import Longs
 from contracts.schemas import WINDOWS_DAYS
 from ranking.feature_arrays import SOURCES, Candidates, Floats, Items, Rows, Users
 from ranking.feature_names import ITEM_FEATURE_NAMES
 
 BITS = {source: np.uint8(1 << place) for place, source in enumerate(SOURCES)}
 Bits = NDArray[np.uint8]
-CHUNK_CELLS = 16_000_000
-"""Vector cells held at once while pairs are scored: millions of pairs of long vectors are many gigabytes."""
+CHUNK_CELLS = 100_000
+"""Vector cells held at once while pairs are scored: a chunk stays in the processor's cache."""
+TABLE_CELLS = 4_000_000
+"""Cells of a table of users by items held at once."""
 
 
 class CandidateConfig(BaseModel):
@@ -71,19 +74,39 @@ def union_candidates(
     `neighbours` [B, N] are item rows with -1 where an index found fewer. `fresh` and `popular` are the same for all
     users. The items of a user's history are left out, and so are those where `excluded`, [I] or [B, I], is true.
     """
-    keys, bits = _merged(
-        [
-            (np.arange(len(user_rows)).repeat(neighbours.shape[1]), neighbours.ravel(), BITS["two_tower"]),
-            (*_for_all(user_rows, fresh), BITS["fresh"]),
-            (*_for_all(user_rows, popular), BITS["popular"]),
-        ]
-    )
-    owners, item_rows = keys // KEY_SHIFT, (keys % KEY_SHIFT).astype(np.int32)
-    stay = ~_in_history(users, user_rows, keys)
-    if excluded is not None:
-        stay &= ~np.broadcast_to(excluded, (len(user_rows), len(items.ids)))[owners, item_rows]
-    pair_users, item_rows = user_rows[owners[stay]].astype(np.int32), item_rows[stay]
-    return Candidates(pair_users, item_rows, bits[stay], retrieval_scores(users, items, pair_users, item_rows))
+    for_all = np.zeros(len(items.ids), np.uint8)
+    for_all[fresh] |= BITS["fresh"]
+    for_all[popular] |= BITS["popular"]
+    parts: list[tuple[Rows, Rows, Bits]] = []
+    for some in _parts(len(user_rows), len(items.ids)):
+        sources_BI = np.tile(for_all, (len(user_rows[some]), 1))
+        owners, places = np.nonzero(neighbours[some] >= 0)
+        sources_BI[owners, neighbours[some][owners, places]] |= BITS["two_tower"]
+        sources_BI[_history_cells(users, user_rows[some])] = 0
+        sources_BI *= _allowed(excluded, some)
+        owners, rows = np.nonzero(sources_BI != 0)
+        parts.append((user_rows[some][owners], rows.astype(np.int32), sources_BI[owners, rows]))
+    pair_users, item_rows, bits = (np.concatenate(columns) for columns in zip(*parts, strict=True))
+    return Candidates(pair_users, item_rows, bits, retrieval_scores(users, items, pair_users, item_rows))
+
+
+def _allowed(excluded: NDArray[np.bool_] | None, some: slice) -> NDArray[np.bool_] | bool:
+    """[I] or [b, I] items that some of the users may get."""
+    if excluded is None:
+        return True
+    return ~(excluded if excluded.ndim == 1 else excluded[some])
+
+
+def _history_cells(users: Users, user_rows: Rows) -> tuple[Longs, Rows]:
+    """Where a table of these users by items has an item of their history."""
+    owners, history = users.history.where(user_rows)
+    return owners, users.history_items[history]
+
+
+def _parts(users: int, items: int) -> Iterator[slice]:
+    """Users whose tables fit into memory together; one empty part where there is no user."""
+    step = max(1, TABLE_CELLS // max(1, items))
+    return (slice(start, start + step) for start in range(0, max(users, 1), step))
 
 
 class RowsFound(Protocol):
@@ -105,14 +128,15 @@ class NearestItems(Protocol):
 
 def unseen_neighbours(index: NearestItems, users: Users, user_rows: Rows, count: int) -> Rows:
     """[B, N] the `count` nearest items of each user outside their history, best first; -1 where there are fewer."""
-    owners, history = users.history.where(user_rows)
-    most = int(np.bincount(owners, minlength=1).max())
+    most = int(users.history.counts[user_rows].max(initial=0))
     nearest = index.search(users.vectors[user_rows], count + most).rows
-    owner_of = np.arange(len(user_rows)).repeat(nearest.shape[1])
-    pairs = pair_keys(owner_of, nearest.ravel())
-    seen = np.isin(pairs, pair_keys(owners, users.history_items[history])).reshape(nearest.shape)
-    order = np.argsort(seen, axis=1, kind="stable")[:, :count]
-    return np.take_along_axis(np.where(seen, np.int32(-1), nearest), order, axis=1)
+    width = int(max(nearest.max(initial=-1), users.history_items.max(initial=-1))) + 1
+    for some in _parts(len(user_rows), width):
+        seen_BI = np.zeros((len(user_rows[some]), width), bool)
+        seen_BI[_history_cells(users, user_rows[some])] = True
+        nearest[some][np.take_along_axis(seen_BI, nearest[some], axis=1)] = -1
+    order = np.argsort(nearest < 0, axis=1, kind="stable")[:, :count]
+    return np.take_along_axis(nearest, order, axis=1)
 
 
 def retrieval_scores(users: Users, items: Items, user_rows: Rows, item_rows: Rows) -> Floats:
@@ -134,24 +158,3 @@ def taken(candidates: Candidates, which: NDArray[Any]) -> Candidates:
         candidates.sources[which],
         candidates.retrieval_scores[which],
     )
-
-
-def _for_all(user_rows: Rows, shared: Rows) -> tuple[Longs, Rows]:
-    return np.arange(len(user_rows)).repeat(len(shared)), np.tile(shared, len(user_rows))
-
-
-def _merged(sources: list[tuple[Longs, Rows, np.uint8]]) -> tuple[Longs, Bits]:
-    """Each pair once, by key, with the bits of all sources that brought it."""
-    owners = np.concatenate([owners for owners, _, _ in sources])
-    rows = np.concatenate([rows for _, rows, _ in sources])
-    bits = np.concatenate([np.full(len(rows), bit, np.uint8) for _, rows, bit in sources])
-    real = rows >= 0
-    keys, inverse = np.unique(pair_keys(owners[real], rows[real]), return_inverse=True)
-    merged = np.zeros(len(keys), np.uint8)
-    np.bitwise_or.at(merged, inverse, bits[real])
-    return keys, merged
-
-
-def _in_history(users: Users, user_rows: Rows, keys: Longs) -> NDArray[np.bool_]:
-    owners, history = users.history.where(user_rows)
-    return np.isin(keys, pair_keys(owners, users.history_items[history]))

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
-from contracts.csr import Longs, Rows, ranks_within
+from contracts.csr import Longs, Rows, ranks_within, table_of
 from ranking.feature_arrays import Candidates, Floats, Users
 from ranking.feature_names import COOCCURRENCE_NAMES
 
@@ -80,7 +80,8 @@ def cooccurrence_features(users: Users, transitions: Transitions, candidates: Ca
         name: _at_pairs(user_states(users, distinct, table.shape[0], half_life), table, owners, candidates.item_rows)
         for name, (half_life, table) in values.items()
     }
-    columns |= {f"{name}_rank": ranks_within(owners, columns[name]) for name in ("after_recent", "together_all")}
+    table = table_of(owners, len(distinct))
+    columns |= {f"{name}_rank": ranks_within(table, columns[name]) for name in ("after_recent", "together_all")}
     return np.stack([columns[name].astype(np.float32) for name in COOCCURRENCE_NAMES], axis=1)
 
 

@@ -1,6 +1,6 @@
 """The features of a user and an item: one implementation for training, backtest, batch and the server.
 
-Shapes: P pairs, B distinct users among them, F features.
+Shapes: P pairs, B distinct users among them, N most pairs of one user, F features.
 """
 
 from typing import Any
@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from contracts.csr import Doubles, Longs, lookup_sums, medians, pair_keys, ranks_within
+from contracts.csr import Doubles, Longs, lookup_sums, medians, pair_keys, ranks_within, table_of
 from ranking.candidates import BITS
 from ranking.feature_arrays import Candidates, Floats, Items, Rows, Users
 from ranking.feature_names import (
@@ -19,7 +19,7 @@ from ranking.feature_names import (
     USER_FEATURE_NAMES,
 )
 from ranking.history import History, history_of
-from ranking.similarity import nearest_liked, profile_cosines
+from ranking.similarity import likeness
 
 CREATOR_ITEMS = ITEM_FEATURE_NAMES.index("creator_items")
 
@@ -83,38 +83,38 @@ def pair_features(users: Users, items: Items, candidates: Candidates, as_of_hour
     A pair's features depend on the user's own candidates alone (ranks are within them), never on who else is asked for.
     """
     asked, owners = np.unique(candidates.user_rows, return_inverse=True)
-    history = history_of(users, items, asked)
+    pairs_BN, history = table_of(owners, len(asked)), history_of(users, items, asked)
     columns = {
         **_of_items(items, candidates),
-        **_of_users(users, candidates),
+        **_of_users(users, asked, owners),
         **affinities(items, history, owners, candidates.item_rows),
-        **_likeness(items, history, owners, candidates),
+        **_likeness(items, history, pairs_BN, candidates),
         **_moments(items, history, owners, candidates, as_of_hours),
         **_sources(candidates),
     }
-    columns |= _ranks(columns, owners)
-    table = np.empty((len(owners), len(FEATURE_NAMES)), np.float32)
+    columns |= _ranks(columns, pairs_BN)
+    table_FP = np.empty((len(FEATURE_NAMES), len(owners)), np.float32)
     for place, name in enumerate(FEATURE_NAMES):
-        table[:, place] = columns[name]
-    return table
+        table_FP[place] = columns[name]
+    return table_FP.T
 
 
 def _of_items(items: Items, candidates: Candidates) -> Columns:
-    values = items.features[candidates.item_rows]
-    return {f"item_{name}": values[:, ITEM_FEATURE_NAMES.index(name)] for name in SEEN_ITEM_FEATURES}
+    values = items.features[candidates.item_rows].T
+    return {f"item_{name}": values[ITEM_FEATURE_NAMES.index(name)] for name in SEEN_ITEM_FEATURES}
 
 
-def _of_users(users: Users, candidates: Candidates) -> Columns:
-    values = users.features[candidates.user_rows]
-    return {f"user_{name}": values[:, USER_FEATURE_NAMES.index(name)] for name in SEEN_USER_FEATURES}
+def _of_users(users: Users, asked: Rows, owners: Longs) -> Columns:
+    values = users.features[asked].T
+    return {f"user_{name}": values[USER_FEATURE_NAMES.index(name)][owners] for name in SEEN_USER_FEATURES}
 
 
-def _likeness(items: Items, history: History, owners: Longs, candidates: Candidates) -> Columns:
-    text, rows = items.text_vectors, candidates.item_rows
+def _likeness(items: Items, history: History, pairs_BN: Longs, candidates: Candidates) -> Columns:
+    cosines = likeness(items.text_vectors, history, pairs_BN, candidates.item_rows, recent=RECENT, latest=LATEST)
     return {
-        "text_profile": profile_cosines(text, history, owners, rows),
-        "text_nearest": nearest_liked(text, history.recent(RECENT), owners, rows).similarities,
-        "text_nearest_latest": nearest_liked(text, history.recent(LATEST), owners, rows).similarities,
+        "text_profile": cosines.profile,
+        "text_nearest": cosines.nearest,
+        "text_nearest_latest": cosines.nearest_latest,
         "retrieval_score": candidates.retrieval_scores,
     }
 
@@ -148,13 +148,13 @@ def _sources(candidates: Candidates) -> Columns:
     return {f"from_{source}": (candidates.sources & bit) > 0 for source, bit in BITS.items()}
 
 
-def _ranks(columns: Columns, owners: Longs) -> Columns:
+def _ranks(columns: Columns, pairs_BN: Longs) -> Columns:
     """Places among the user's own candidates, 0 for the best."""
     return {
-        "newness_rank": ranks_within(owners, -columns["age_hours"]),
-        "popularity_rank_1d": ranks_within(owners, columns["item_users_1d"]),
-        "popularity_rank_7d": ranks_within(owners, columns["item_users_7d"]),
-        "interaction_rate_rank": ranks_within(owners, columns["users_per_hour"]),
-        "text_rank": ranks_within(owners, columns["text_profile"]),
-        "retrieval_rank": ranks_within(owners, columns["retrieval_score"]),
+        "newness_rank": ranks_within(pairs_BN, -columns["age_hours"]),
+        "popularity_rank_1d": ranks_within(pairs_BN, columns["item_users_1d"]),
+        "popularity_rank_7d": ranks_within(pairs_BN, columns["item_users_7d"]),
+        "interaction_rate_rank": ranks_within(pairs_BN, columns["users_per_hour"]),
+        "text_rank": ranks_within(pairs_BN, columns["text_profile"]),
+        "retrieval_rank": ranks_within(pairs_BN, columns["retrieval_score"]),
     }

@@ -8,13 +8,14 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import csr_matrix
 
-from contracts.csr import Longs
+from contracts.csr import Longs, offsets_of, table_of
 from ranking.feature_arrays import Floats, Rows
 from ranking.history import History
 
-CHUNK_CELLS = 4_000_000
-"""Similarities held at once, so that a night of many users needs little memory."""
+CHUNK_CELLS = 500_000
+"""Similarities held at once: a chunk stays in the processor's cache."""
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,15 @@ class Nearest:
     similarities: Floats  # [P] cosine
 
 
+@dataclass(frozen=True)
+class Likeness:
+    """[P] cosines of each pair's item; 0 where the user liked nothing."""
+
+    profile: Floats  # with the strength-weighted mean of what the user liked
+    nearest: Floats  # with the nearest of the recently liked items
+    nearest_latest: Floats  # with the nearest of the very last ones
+
+
 def unit(vectors: Floats) -> Floats:
     """Rows of length 1; a zero row stays zero."""
     lengths = np.linalg.norm(vectors, axis=-1, keepdims=True)
@@ -32,18 +42,38 @@ def unit(vectors: Floats) -> Floats:
     return units
 
 
-def profile_cosines(vectors: Floats, history: History, owners: Longs, item_rows: Rows) -> Floats:
-    """[P] cosine of each item and the strength-weighted mean of what its user liked. `vectors` are of unit length."""
-    profiles = np.zeros((history.users, vectors.shape[1]), np.float32)
-    np.add.at(profiles, history.owners, vectors[history.items] * history.weights[:, None].astype(np.float32))
-    cosines: Floats = np.einsum("pt,pt->p", unit(profiles)[owners], vectors[item_rows])
-    return cosines
+def profiles(vectors: Floats, history: History) -> Floats:
+    """[B, T] the direction of the strength-weighted mean of what each user liked. `vectors` are of unit length."""
+    offsets = offsets_of(np.bincount(history.owners, minlength=history.users))
+    weights = csr_matrix((history.weights.astype(np.float32), history.items, offsets), (history.users, len(vectors)))
+    return unit(weights @ vectors)
+
+
+def likeness(
+    vectors: Floats, history: History, pairs_BN: Longs, item_rows: Rows, *, recent: int, latest: int
+) -> Likeness:
+    """Each pair's item beside the last `recent` and `latest` liked items. `vectors` are of unit length; `pairs_BN` is
+    the `table_of` the pairs' owners."""
+    liked = history.recent(recent)
+    newest_first, newest_BK = liked.items[::-1], table_of(liked.owners[::-1], liked.users)
+    profile_B1T = profiles(vectors, history)[:, None]
+    cosines = np.zeros((3, len(item_rows)), np.float32)
+    for some in _chunks(pairs_BN, newest_BK):
+        pairs, newest = pairs_BN[some], newest_BK[some]
+        item_bTN = vectors[item_rows[pairs]].transpose(0, 2, 1)
+        near_bKN = vectors[newest_first[newest]] @ item_bTN
+        near_bKN[newest < 0] = -np.inf
+        real = (pairs >= 0) & (newest[:, :1] >= 0)
+        of_chunk = (profile_B1T[some] @ item_bTN)[:, 0], near_bKN.max(axis=1), near_bKN[:, :latest].max(axis=1)
+        for place, values in enumerate(of_chunk):
+            cosines[place, pairs[real]] = values[real]
+    return Likeness(*cosines)
 
 
 def nearest_liked(vectors: Floats, history: History, owners: Longs, item_rows: Rows) -> Nearest:
     """The nearest of `history` for each pair. `vectors` are of unit length; `owners` need no order."""
     items, similarities = np.full(len(owners), -1, np.int32), np.zeros(len(owners), np.float32)
-    pairs_BN, history_BK = _padded(owners, history.users), _padded(history.owners, history.users)
+    pairs_BN, history_BK = table_of(owners, history.users), table_of(history.owners, history.users)
     for some in _chunks(pairs_BN, history_BK):
         pairs, interactions = pairs_BN[some], history_BK[some]
         liked = history.items[interactions]
@@ -54,15 +84,6 @@ def nearest_liked(vectors: Floats, history: History, owners: Longs, item_rows: R
         items[pairs[real]] = np.take_along_axis(liked, best, axis=1)[real]
         similarities[pairs[real]] = near.max(axis=2)[real]
     return Nearest(items, similarities)
-
-
-def _padded(owners: Longs, count: int) -> NDArray[np.int64]:
-    """Positions of each owner's elements as a table [count, most], -1 where a row is shorter."""
-    order = np.argsort(owners, kind="stable")
-    column = np.arange(len(order)) - np.searchsorted(owners[order], owners[order])
-    table = np.full((count, int(column.max(initial=-1)) + 1), -1, np.int64)
-    table[owners[order], column] = order
-    return table
 
 
 def _chunks(pairs_BN: NDArray[np.int64], history_BK: NDArray[np.int64]) -> Iterator[slice]:

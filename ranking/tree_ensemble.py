@@ -93,9 +93,7 @@ def _nan_goes_left(split: Tree) -> bool:
     """LightGBM reads NaN as 0 in a feature that had none in training."""
     missing, kind = split["missing_type"], split["decision_type"]
     if kind != "<=" or missing not in {"None", "NaN"}:
-        raise ReleaseCorrupt(
-            f"a tree splits by {kind!r} with missing values as {missing!r}; publish again or roll back"
-        )
+        raise ReleaseCorrupt(f"a tree splits by {kind!r}, missing values as {missing!r}; publish again or roll back")
     return bool(split["default_left"]) if missing == "NaN" else bool(split["threshold"] >= 0)
 
 

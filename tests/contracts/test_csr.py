@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from contracts.csr import CsrRows, lookup_sums, medians, offsets_of, pair_keys, ranks_within
+from contracts.csr import CsrRows, lookup_sums, medians, offsets_of, pair_keys, ranks_within, table_of
 
 TABLE = CsrRows(np.array([0, 2, 2, 5]))
 
@@ -39,15 +39,20 @@ def test_keys_sort_by_owner_then_code() -> None:
     assert len(np.unique(pair_keys(owners, codes))) == 3
 
 
+def test_a_table_has_the_positions_of_each_owner() -> None:
+    assert table_of(np.array([2, 0, 2]), 3).tolist() == [[1, -1], [-1, -1], [0, 2]]
+    assert table_of(np.zeros(0, np.int64), 2).shape == (2, 0)
+
+
 def test_ranks_share_the_better_place_and_put_unknown_last():
-    ranks = ranks_within(np.array([0, 0, 0, 0, 1]), np.array([5, np.nan, 7, 5, -1.0]))
+    ranks = ranks_within(table_of(np.array([0, 0, 0, 0, 1]), 2), np.array([5, np.nan, 7, 5, -1.0]))
     assert ranks.tolist() == [1, 3, 0, 1, 0]
 
 
 @given(arrays(np.int64, 20, elements=st.integers(0, 3)), arrays(np.float64, 20, elements=st.integers(0, 4)))
 def test_ranks_count_the_larger_values_of_the_same_owner(owners, values):
     want = [np.sum((owners == owner) & (values > value)) for owner, value in zip(owners, values, strict=True)]
-    assert ranks_within(owners, values).tolist() == want
+    assert ranks_within(table_of(owners, 4), values).tolist() == want
 
 
 def test_sums_are_looked_up_by_key():
