@@ -48,7 +48,7 @@ class RerankerConfig(BaseModel):
     min_leaf_pairs: int = Field(50, ge=1, description="pairs that a leaf needs")
     l2: float = Field(5.0, ge=0, description="L2 penalty on leaf values")
     feature_share: float = Field(0.5, gt=0, le=1, description="share of features that a tree may use")
-    training_users: int = Field(1500, ge=1, description="labelled users of a cutoff that train, at most; seeded")
+    training_users: int = Field(500, ge=1, description="labelled users of a cutoff that train, at most; seeded")
     pair_share: float = Field(0.7, gt=0, le=1, description="share of pairs that a tree sees")
     truncation: int = Field(30, ge=1, description="places of the list that lambdarank cares for")
     bins: int = Field(63, ge=2, le=255, description="histogram bins of a feature")
