@@ -115,6 +115,7 @@ class EventStore(SqlStore):
     name = "the store of posted events"
     unavailable = EventStoreUnavailable
     remedy = "check the file or TASTEFEED_EVENTS_URL, then post again"
+    setting = "TASTEFEED_EVENTS_URL"
 
     def add(self, events: Sequence[Mapping[str, Any]]) -> Added:
         """Store rows of the events table, except those of erased users; durable on return."""

@@ -1,9 +1,11 @@
 """The base of the two SQL stores: an engine that is durable and safe with many workers, and instants as integers."""
 
+import os
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 from urllib.parse import quote
@@ -60,7 +62,8 @@ class Instant(TypeDecorator[datetime]):
 
 def open_engine(url: str, *, create: bool = True) -> Engine:
     """An engine whose messages never contain a value, because values are ids. SQLite runs in WAL mode, syncs at each
-    commit and overwrites deleted rows. Without `create`, a missing SQLite file is an error."""
+    commit and overwrites deleted rows. Without `create`, a missing SQLite file is an error. A read-only file is opened
+    for reading."""
     if make_url(url).get_backend_name() != "sqlite":
         return create_engine(url, hide_parameters=True, pool_pre_ping=True)
     if create and (database := make_url(url).database):
@@ -69,9 +72,17 @@ def open_engine(url: str, *, create: bool = True) -> Engine:
     engine = create_engine(url, hide_parameters=True, poolclass=NullPool, connect_args={"timeout": BUSY_TIMEOUT_S})
     event.listen(engine, "connect", _durable_with_secure_delete)
     event.listen(engine, "begin", _begin)
-    if not create:
-        event.listen(engine, "do_connect", _existing_only)
+    event.listen(engine, "do_connect", partial(_as_permitted, create=create))
     return engine
+
+
+def is_read_only(url: str) -> bool:
+    """Whether a URL names an SQLite file that exists, and that this user cannot write to."""
+    location = make_url(url)
+    path = Path(location.database or "")
+    if location.get_backend_name() != "sqlite" or not path.is_file():
+        return False
+    return not (os.access(path, os.W_OK) and os.access(path.absolute().parent, os.W_OK))
 
 
 def create_tables(engine: Engine, metadata: MetaData) -> None:
@@ -109,6 +120,8 @@ class SqlStore:
     name: ClassVar[str]
     unavailable: ClassVar[type[TastefeedError]]
     remedy: ClassVar[str]
+    setting: ClassVar[str]
+    """The environment variable that names another database."""
     creates: ClassVar[bool] = True
     """Whether opening the store creates missing tables."""
 
@@ -127,6 +140,11 @@ class SqlStore:
     def _transaction(self, *, writes: bool = False) -> Iterator[Connection]:
         """One transaction. With `writes`, SQLite takes its write lock at once, so that what it reads is still
         current when it writes."""
+        if writes and is_read_only(self._url):
+            raise self.unavailable(
+                f"{self.name} {without_password(self._url)} is read-only; let this user write to the file and its "
+                f"folder, or name another database with {self.setting}"
+            )
         with (
             self._named_errors(),
             self._opened().connect() as connection,
@@ -148,7 +166,7 @@ class SqlStore:
         with self._opening:
             if self._engine is None:
                 engine = open_engine(self._url, create=self.creates)
-                if self.creates:
+                if self.creates and not is_read_only(self._url):
                     create_tables(engine, self.metadata)
                 self._engine = engine
             return self._engine
@@ -176,9 +194,17 @@ def _begin(connection: Connection) -> None:
     connection.exec_driver_sql("BEGIN IMMEDIATE" if connection.get_execution_options().get(WRITES) else "BEGIN")
 
 
-def _existing_only(
-    _dialect: Dialect, _record: ConnectionPoolEntry, arguments: list[Any], options: dict[str, Any]
+def _as_permitted(
+    _dialect: Dialect, _record: ConnectionPoolEntry, arguments: list[Any], options: dict[str, Any], *, create: bool
 ) -> None:
     path = str(arguments[0])
-    if not path.startswith(("file:", ":memory:")):
-        arguments[0], options["uri"] = f"file:{quote(path)}?mode=rw", True
+    if path.startswith(("file:", ":memory:")):
+        return
+    if mode := _read_only_mode(Path(path)) if is_read_only(f"sqlite:///{path}") else "" if create else "mode=rw":
+        arguments[0], options["uri"] = f"file:{quote(path)}?{mode}", True
+
+
+def _read_only_mode(path: Path) -> str:
+    """In WAL mode SQLite writes beside the database even to read it. `immutable` reads the database file alone, which
+    is complete as long as no writer, for example of another machine, has a `-wal` file beside it."""
+    return "mode=ro" if path.with_name(f"{path.name}-wal").exists() else "mode=ro&immutable=1"

@@ -36,6 +36,8 @@ FAST = {
 """Settings with which the same night costs little."""
 
 
+BOUND_BY_PERMISSIONS = ("setpriv", "--bounding-set=-dac_override,-dac_read_search", "--")
+"""What a command begins with so that permissions of files bind it, even if root runs it."""
 UNCOVERED = ("COV_", "COVERAGE_")
 """Variables by which coverage finds its way into processes that tests start."""
 
@@ -114,9 +116,10 @@ def covered() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if name.startswith(UNCOVERED)}
 
 
-def tastefeed(*arguments: object, **settings: str) -> subprocess.CompletedProcess[str]:
+def tastefeed(*arguments: object, prefix: tuple[str, ...] = (), **settings: str) -> subprocess.CompletedProcess[str]:
     """Run the command line in a process of its own."""
-    return subprocess.run(command(*arguments), env=environment(**settings), capture_output=True, text=True, check=False)
+    words = [*prefix, *command(*arguments)]
+    return subprocess.run(words, env=environment(**settings), capture_output=True, text=True, check=False)
 
 
 def tastefeed_here(*arguments: object, **settings: str) -> subprocess.CompletedProcess[str]:
@@ -139,6 +142,12 @@ def tastefeed_here(*arguments: object, **settings: str) -> subprocess.CompletedP
 def command(*arguments: object) -> list[str]:
     """The command line of this environment."""
     return [str(Path(sys.executable).with_name("tastefeed")), *map(str, arguments)]
+
+
+def make_read_only(folder: Path) -> None:
+    """Take the permission to write from a folder and everything in it."""
+    for path in [folder, *folder.rglob("*")]:
+        path.chmod(0o555 if path.is_dir() else 0o444)
 
 
 def day(offset: int = 0) -> date:

@@ -59,6 +59,7 @@ class OptOutStore(SqlStore):
         "run `tastefeed opt-out restore` (or `tastefeed init` where there never was one), or check the file or "
         "TASTEFEED_OPT_OUT_URL; until it can be read, no feed is personalized"
     )
+    setting = "TASTEFEED_OPT_OUT_URL"
     creates = False
 
     def __init__(self, url: str, *, beside: Sequence[Path]) -> None:

@@ -16,7 +16,9 @@ from urllib.parse import quote
 import httpx2 as httpx
 import pytest
 
+from serving.privacy.opt_out_service import OptOutService
 from serving.server import environment
+from tests import tiny
 
 HEAVY = (
     "pyspark",
@@ -47,10 +49,10 @@ def free_port() -> int:
 
 
 @contextmanager
-def served(lake, log, *, workers: int, **variables: str) -> Iterator[str]:
+def served(lake, log, *, workers: int, prefix: tuple[str, ...] = (), **variables: str) -> Iterator[str]:
     port = free_port()
     environ = {**os.environ, "TASTEFEED_LAKE": str(lake.folder), "OMP_NUM_THREADS": "1", **variables}
-    command = [sys.executable, "-c", SERVE, str(port), str(workers)]
+    command = [*prefix, sys.executable, "-c", SERVE, str(port), str(workers)]
     with log.open("w") as output, subprocess.Popen(command, env=environ, stdout=output, stderr=output) as process:
         try:
             wait_for(f"http://127.0.0.1:{port}/readyz", process)
@@ -82,6 +84,24 @@ def workers_that_answered(log) -> set[str]:
 @pytest.fixture
 def log(tmp_path):
     return tmp_path / "server.log"
+
+
+def test_a_read_only_lake_has_personal_feeds(lake, log):
+    service = OptOutService.of(lake.settings())
+    service.opt_out("user", "user-2", "personalization")
+    service.events.drain()  # creates the store, as a night does
+    service.close()
+    tiny.make_read_only(lake.folder)
+    before = {path: path.stat().st_mtime_ns for path in lake.folder.rglob("*")}
+    with served(lake, log, workers=1, prefix=tiny.BOUND_BY_PERMISSIONS) as url:
+        assert HTTP.get(f"{url}/v1/users/user-1/home-feed").json()["personalized"]
+        assert HTTP.get(f"{url}/v1/users/user-2/home-feed").json()["reason"] == "opted_out"
+        refused = HTTP.put(f"{url}/v1/opt-outs/user/user-1/personalization")
+        assert refused.status_code == 503
+        assert "is read-only; let this user write to the file and its folder" in refused.json()["detail"]
+        row = {"user_id": "user-1", "item_id": "item-1", "action": "click", "timestamp": "2017-03-02T00:00:00Z"}
+        assert HTTP.post(f"{url}/v1/events", json={"events": [row]}).status_code == 503
+    assert {path: path.stat().st_mtime_ns for path in lake.folder.rglob("*")} == before
 
 
 def test_two_workers(lake, log):
