@@ -24,7 +24,7 @@ PHRASES := grep -rnIiE --include='*.py' --include='*.md' --include='*.ipynb' --i
 
 export TASTEFEED_LAKE = $(LAKE)
 
-.PHONY: help nightly serve test check words chaos fuzz backtest bench bench-full airflow mlflow lock clean
+.PHONY: help demo nightly serve test check words chaos fuzz backtest bench bench-full airflow mlflow lock clean clean-lake
 
 help:  ## list the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /\1\t/' | expand -t 12
@@ -38,6 +38,9 @@ $(READY): requirements.lock pyproject.toml
 	@# compile all modules now, on every core: with PYTHONDONTWRITEBYTECODE set, every process would compile torch again
 	-@$(BIN)/python -m compileall -q -j 0 $(VENV)/lib >/dev/null 2>&1
 	@touch $@
+
+demo: $(READY)  ## run the night of the bundled data if there is no release yet, serve its feed and open the page
+	@$(BIN)/tastefeed demo --lake $(LAKE)
 
 nightly: $(READY)  ## ingest the bundled data and run the night of its last day
 	@$(BIN)/tastefeed import --lake $(LAKE) --events data/deskdrop/events.parquet --items data/deskdrop/items.parquet --users data/deskdrop/users.parquet
@@ -103,5 +106,10 @@ lock: ## resolve pyproject.toml again into requirements.lock
 	@.venv-lock/bin/pip freeze --all --exclude tastefeed --exclude pip | sed -E 's/\+cpu$$//' > requirements.lock
 	@rm -rf .venv-lock
 
-clean: ## remove the lake and the environment
-	@rm -rf $(LAKE) $(VENV)
+clean:  ## remove the environment; the lake stays
+	@rm -rf $(VENV)
+
+clean-lake:  ## remove the lake with its releases, runs and opt-outs, after a question
+	@test -e "$(LAKE)" || { echo "$(LAKE): no such lake"; exit 1; }
+	@printf 'remove %s with its releases, runs and opt-outs for ever? Type yes: ' "$(LAKE)"; read -r answer; \
+	if [ "$$answer" = yes ]; then rm -rf "$(LAKE)" && echo "removed"; else echo "kept"; fi

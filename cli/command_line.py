@@ -9,6 +9,7 @@ import typer
 from pydantic import ValidationError
 
 from cli.bench_commands import bench
+from cli.demo_command import demo
 from cli.import_commands import import_, init
 from cli.json_output import Json, print_json
 from cli.nightly_commands import backtest, compare, nightly
@@ -46,6 +47,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 COMMANDS: dict[str, Callable[..., None]] = {
+    "demo": demo,
     "init": init,
     "import": import_,
     "nightly": nightly,

@@ -30,3 +30,4 @@ FILE = "Parquet, CSV or JSON lines."
 Items = Annotated[Path | None, typer.Option("--items", "-i", help=FILE)]
 Users = Annotated[Path | None, typer.Option("--users", "-u", help=FILE)]
 OptOuts = Annotated[Path | None, typer.Option("--opt-outs", help=FILE)]
+Port = Annotated[int, typer.Option("--port", "-p", min=1, max=65535, help="Port to listen on.")]

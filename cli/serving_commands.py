@@ -34,7 +34,7 @@ def serve(
     *,
     lake: options.Lake = options.LAKE,
     host: str = "127.0.0.1",
-    port: Annotated[int, typer.Option("--port", "-p", min=1, max=65535)] = 8000,
+    port: options.Port = 8000,
     workers: Annotated[int, typer.Option("--workers", "-w", min=1)] = 1,
 ) -> None:
     """Serve the home feed of the current release."""

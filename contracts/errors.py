@@ -85,6 +85,10 @@ class UnsafeBinding(TastefeedError):
     """The server must not listen beyond loopback without API keys."""
 
 
+class PortUnavailable(TastefeedError):
+    """The server cannot listen on the port."""
+
+
 class BadEvaluationInput(TastefeedError):
     """Lists, labels or times for which no metric can be computed."""
 

@@ -3,6 +3,7 @@
 What a component is belongs to the config beside that component (`RerankerConfig`, `GateConfig`, ...).
 """
 
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,11 @@ from contracts.setting_variables import NESTED, PREFIX, given_variables, names, 
 
 NIGHT_ONLY = ("two_tower", "epochs_a_cut", "ranking", "index", "gates")
 """The fields of `NightConfig`, which checks their variables itself. The server does not import it."""
+
+
+def how_to_make_lake(lake: str) -> str:
+    """The remedy where a lake does not exist."""
+    return f"check --lake, or make one with `tastefeed import --events FILE --lake {shlex.quote(lake)}`"
 
 
 class DataConfig(BaseSettings):
@@ -106,5 +112,5 @@ class Settings(DataConfig):
         folder = self.lake_folder
         if not folder.is_dir():
             problem = "is a file, not a lake" if folder.exists() else "no such lake"
-            raise LakeMissing(f"{folder}: {problem}; check --lake, or make one with `tastefeed import --events FILE`")
+            raise LakeMissing(f"{folder}: {problem}; {how_to_make_lake(self.lake)}")
         return folder

@@ -1,5 +1,7 @@
 """The console report of a night: stage times, metrics beside baselines, the release and five feeds."""
 
+import shlex
+
 import numpy as np
 import polars as pl
 from rich.markup import escape
@@ -37,7 +39,9 @@ def show_night(night: RunContext) -> None:
     show_metrics(night)
     console.print(f"\nrelease [bold]{night.summary('release')['version']}[/] serves {night.home.url}/releases\n")
     show_feeds(night)
-    console.print("next: make serve, make test, make mlflow; or read docs/")
+    lake = shlex.quote(night.home.url)
+    console.print(f"next: tastefeed serve --lake {lake}", markup=False)
+    console.print(f"in a checkout also: make serve LAKE={lake}, make mlflow LAKE={lake}", markup=False)
 
 
 def show_not_profiled(night: RunContext, refusal: Summary) -> None:

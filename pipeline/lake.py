@@ -23,6 +23,7 @@ from fsspec import AbstractFileSystem
 
 from contracts.atomic_files import naming, replace_file
 from contracts.errors import LakeMissing, MissingPartition
+from contracts.settings import how_to_make_lake
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -52,7 +53,7 @@ class Lake:
         """Raise `LakeMissing` where there is no such lake; reading does not create one."""
         if not self.fs.isdir(self.root):
             what = "is a file, not a lake" if self.fs.exists(self.root) else "no such lake"
-            raise LakeMissing(f"{self.url}: {what}; check --lake, or make one with `tastefeed import --events FILE`")
+            raise LakeMissing(f"{self.url}: {what}; {how_to_make_lake(self.url)}")
 
     def partition(self, table: str, as_of: date) -> str:
         """The path of a partition, which may not exist."""

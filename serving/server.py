@@ -1,6 +1,7 @@
 """Runs the application under uvicorn, with as many workers as configured."""
 
 import os
+import socket
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ from pydantic import SecretStr
 from uvicorn.config import LOGGING_CONFIG
 
 from contracts import Settings
+from contracts.errors import PortUnavailable
 from serving.auth import check_binding
 from serving.middleware import origins_of
 from serving.protocol import LimitedProtocol
@@ -26,9 +28,14 @@ per worker: importing LightGBM takes 0.6 s and 55 MB without them, 3.2 s and 190
 
 
 def serve(settings: Settings, *, host: str = "127.0.0.1", port: int = 8000, workers: int = 1) -> None:
-    """Serve until stopped. Raises `UnsafeBinding` where others could reach a server without keys, `BadSetting`."""
+    """Serve until stopped.
+
+    Raises `UnsafeBinding` where others could reach a server without keys, `BadSetting`, and `PortUnavailable` before
+    the release is loaded.
+    """
     check_binding(settings, host)
     origins_of(settings)
+    require_port(host, port)
     os.environ.update(environment(settings))
     with tempfile.TemporaryDirectory() as metrics_folder:
         if workers > 1:
@@ -45,6 +52,17 @@ def serve(settings: Settings, *, host: str = "127.0.0.1", port: int = 8000, work
             ws="none",  # the server has no WebSockets, and their protocol would bypass the limits
             server_header=False,
         )
+
+
+def require_port(host: str, port: int) -> None:
+    """Listen for a moment, because uvicorn does so only after it has loaded the release. Raises `PortUnavailable`."""
+    try:
+        socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET).close()
+    except OSError as error:
+        problem = os.strerror(error.errno) if error.errno and error.errno > 0 else str(error)
+        raise PortUnavailable(
+            f"cannot listen on {host}:{port} ({problem}); stop the other program, or give another --port"
+        ) from None
 
 
 def application() -> FastAPI:

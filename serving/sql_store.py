@@ -34,6 +34,7 @@ from contracts.errors import TastefeedError
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 BUSY_TIMEOUT_S = 10
+PRIVATE = 0o600
 CREATION_LOCK = 7_461_737_465
 """The advisory lock under which tables are created in PostgreSQL; an arbitrary number."""
 WRITES = "tastefeed_writes"
@@ -67,7 +68,7 @@ def open_engine(url: str, *, create: bool = True) -> Engine:
     if make_url(url).get_backend_name() != "sqlite":
         return create_engine(url, hide_parameters=True, pool_pre_ping=True)
     if create and (database := make_url(url).database):
-        Path(database).parent.mkdir(parents=True, exist_ok=True)
+        _create_private(Path(database))
     # no pool: a pooled connection would continue to answer from its cache after the file was lost or replaced
     engine = create_engine(url, hide_parameters=True, poolclass=NullPool, connect_args={"timeout": BUSY_TIMEOUT_S})
     event.listen(engine, "connect", _durable_with_secure_delete)
@@ -83,6 +84,13 @@ def is_read_only(url: str) -> bool:
     if location.get_backend_name() != "sqlite" or not path.is_file():
         return False
     return not (os.access(path, os.W_OK) and os.access(path.absolute().parent, os.W_OK))
+
+
+def _create_private(database: Path) -> None:
+    """Create an empty database that only its owner may read. SQLite gives its other files the same mode."""
+    database.parent.mkdir(parents=True, exist_ok=True)
+    if not database.name.startswith(":") and not database.exists():
+        database.touch(PRIVATE)
 
 
 def create_tables(engine: Engine, metadata: MetaData) -> None:

@@ -1,6 +1,7 @@
 """`tastefeed import` and its dry run: import the files, then print how many events the next night will quarantine."""
 
 import re
+import shlex
 import tempfile
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
@@ -70,6 +71,7 @@ def import_and_report(request: ImportRequest, lake: str) -> ImportSummary:
     if new := [batch.path for batch in summary.batches if batch.table == "events" and batch.is_new]:
         report_refusals(home, landed_at, new)
         warn_of_outlier(home)
+        console.print(f"next: tastefeed nightly --lake {shlex.quote(home.url)}", markup=False)
     return summary
 
 

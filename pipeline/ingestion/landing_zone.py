@@ -6,6 +6,7 @@ writer leaves has a name that begins with a dot and is never read.
 
 import hashlib
 import io
+import shlex
 import time
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
@@ -100,7 +101,8 @@ def event_files(home: Lake) -> list[str]:
     """The event files. Raises `UnreadableInput` on an empty landing zone."""
     files = ingested_files(home.url, "events")
     if not files:
-        raise UnreadableInput(f"{home.url}: no events are ingested; run `tastefeed import --events FILE` first")
+        command = f"tastefeed import --events FILE --lake {shlex.quote(home.url)}"
+        raise UnreadableInput(f"{home.url}: no events are ingested; run `{command}` first")
     return files
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -21,6 +22,7 @@ from serving.privacy.opt_out_service import OptOutService
 from serving.privacy.opt_out_store import OptOutStore
 from serving.privacy.opt_out_tables import Marker
 from serving.releases import publish
+from serving.sql_store import PRIVATE
 
 FOLDER = "opt_out_backups"
 KEPT = 7
@@ -55,6 +57,8 @@ def keep_backup(home: Lake, store: OptOutStore) -> str:
     path = f"{home.root}/{FOLDER}/{datetime.now(UTC):{NAMED}}.parquet"
     home.fs.makedirs(f"{home.root}/{FOLDER}", exist_ok=True)
     home.replace_file(path, content.getvalue().to_pybytes())
+    if not home.remote:
+        Path(path).chmod(PRIVATE)
     whole = backups(home)
     for old in set(home.fs.ls(f"{home.root}/{FOLDER}", detail=False)) - set(whole[-KEPT:]):
         home.fs.rm(old)  # and what a killed writer left

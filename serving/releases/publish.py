@@ -8,6 +8,7 @@ A kill at any instant leaves the old release current and whole.
 """
 
 import os
+import shlex
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -24,6 +25,7 @@ from serving.releases.serialization import load_release
 
 POINTER = "current"
 LOCK = ".lock"
+FOLDER_MODE, FILE_MODE, GROUP_BITS, ALL_BITS = 0o750, 0o640, 0o050, 0o777
 STAGING, TRASH = ".staging-", ".trash-"
 
 
@@ -44,6 +46,8 @@ def publish(folder: Path, root: Path, *, keep: int = 5) -> Manifest:
 def publishing(root: Path) -> Iterator[None]:
     """Be the only process that changes releases, after deleting what killed ones left. Raises `PublishRunning`."""
     root.mkdir(parents=True, exist_ok=True)
+    if ~(mode := root.stat().st_mode) & GROUP_BITS:
+        root.chmod(mode | GROUP_BITS)
     try:
         with FileLock(root / LOCK, timeout=0):
             for leftover in [*root.glob(f"{STAGING}*"), *root.glob(f"{TRASH}*"), *root.glob(f".{POINTER}.*")]:
@@ -57,13 +61,23 @@ def install(folder: Path, root: Path) -> Manifest:
     """Copy a release's folder under its version, verified and synced to disk, without pointing to it."""
     staging = root / f"{STAGING}{uuid4().hex}"
     shutil.copytree(folder, staging)
+    share_with_group(staging, *staging.iterdir())
     manifest = verify_folder(staging)
     final = root / manifest.version
     if _is_whole(final):
         remove(staging)
+        share_with_group(final, *final.iterdir())
         return read_manifest(final)
     move_folder(staging, final, aside=root / f"{TRASH}{uuid4().hex}")
     return manifest
+
+
+def share_with_group(*paths: Path) -> None:
+    """Let the group read, and nobody else: the server may run as another user than the night."""
+    for path in paths:
+        mode = FOLDER_MODE if path.is_dir() else FILE_MODE
+        if path.stat().st_mode & ALL_BITS != mode:
+            path.chmod(mode)
 
 
 def point(root: Path, version: str) -> None:
@@ -71,14 +85,20 @@ def point(root: Path, version: str) -> None:
     if current_or_none(root) == version:
         return
     replace_file(root / POINTER, f"{version}\n".encode())
+    share_with_group(root / POINTER)
 
 
 def current(root: Path) -> str:
     """The version that is served. Raises `ReleaseMissing`."""
     version = current_or_none(root)
     if version is None:
-        raise ReleaseMissing(f"{root}: nothing is published yet; run `tastefeed nightly`")
+        raise ReleaseMissing(f"{root}: nothing is published yet; {how_to_publish(root)}")
     return version
+
+
+def how_to_publish(root: Path) -> str:
+    """The remedy where a lake has no release."""
+    return f"run `tastefeed nightly --lake {shlex.quote(str(root.parent))}`"
 
 
 def current_or_none(root: Path) -> str | None:

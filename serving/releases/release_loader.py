@@ -6,7 +6,7 @@ from pathlib import Path
 
 from contracts.errors import ReleaseMissing, TastefeedError
 from serving.releases.loaded_release import Release
-from serving.releases.publish import POINTER, current, load
+from serving.releases.publish import POINTER, current, how_to_publish, load
 
 LOG = logging.getLogger("tastefeed.release_loader")
 Stamp = tuple[int, int]
@@ -28,7 +28,7 @@ class ReloadingRelease:
         if stamp != self._last_stamp and self._loading.acquire(blocking=False):
             threading.Thread(target=self._reload, args=(stamp,), daemon=True).start()
         if self._release is None:
-            raise ReleaseMissing(f"{self._root}: no release could be read yet; run `tastefeed nightly`")
+            raise ReleaseMissing(f"{self._root}: no release could be read yet; {how_to_publish(self._root)}")
         return self._release
 
     def load_first(self) -> None:

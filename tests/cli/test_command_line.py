@@ -1,10 +1,16 @@
 """Every command explains itself, and wrong usage is status 2 with one message."""
 
+import subprocess
+from pathlib import Path
+
 import pytest
 
 from tests import tiny
 
+ROOT = Path(__file__).parents[2]
+
 COMMANDS = (
+    "demo",
     "import",
     "init",
     "nightly",
@@ -62,3 +68,21 @@ def test_a_shell_completes_the_words_of_a_command() -> None:
     words = {"COMP_WORDS": "tastefeed releases roll", "COMP_CWORD": "2"}
     done = tiny.tastefeed(_TASTEFEED_COMPLETE="complete_bash", **words)
     assert (done.returncode, done.stdout) == (0, "rollback\n")
+
+
+def test_make_clean_keeps_the_lake_and_make_clean_lake_asks(tmp_path: Path) -> None:
+    lake, environment = tmp_path / "lake", tmp_path / "venv"
+    lake.mkdir()
+    environment.mkdir()
+
+    def make(target: str, answer: str = "") -> str:
+        command = ["make", target, f"LAKE={lake}", f"VENV={environment}"]
+        return subprocess.run(command, cwd=ROOT, input=answer, capture_output=True, text=True, check=True).stdout
+
+    make("clean")
+    assert lake.exists()
+    assert not environment.exists()
+    assert f"remove {lake} with its releases, runs and opt-outs" in make("clean-lake", "no\n")
+    assert lake.exists()
+    make("clean-lake", "yes\n")
+    assert not lake.exists()

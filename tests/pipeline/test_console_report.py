@@ -66,7 +66,7 @@ def test_a_whole_night_ends_with_feeds_and_what_to_run_next(
     printed = capsys.readouterr().out
     assert f"release {night.summary('release')['version']} serves" in printed
     assert "feed 4" in printed, "four of five users are sampled: the shortest history is left out"
-    assert "next: make serve" in printed
+    assert "next: tastefeed serve --lake " in printed
     assert "user-" not in printed, "a user id was printed"
 
 

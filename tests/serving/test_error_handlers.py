@@ -58,7 +58,7 @@ class TestProblems:
                         base_url="http://localhost") as client:  # fmt: skip
             assert client.get("/healthz").status_code == 200
             for path in ("/readyz", "/v1/users/user-1/home-feed", "/v1/releases/current"):
-                assert "run `tastefeed nightly`" in is_problem(client.get(path), 503)["detail"]
+                assert "run `tastefeed nightly --lake " in is_problem(client.get(path), 503)["detail"]
 
     def test_an_unexpected_error_reveals_nothing(self, app):
         @app.get("/broken/{user_id}")

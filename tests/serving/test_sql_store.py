@@ -1,6 +1,7 @@
 """The base of the SQL stores: instants, batches, and errors without values or passwords."""
 
 import sqlite3
+import stat
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
@@ -106,3 +107,9 @@ def test_only_errors_of_the_connection_are_quoted():
 
 def test_a_url_is_shown_without_its_password():
     assert without_password("postgresql+psycopg://me:secret@db/x") == "postgresql+psycopg://me:***@db/x"
+
+
+def test_only_the_owner_may_read_a_store(tmp_path):
+    path = tmp_path / "lake" / "visits.db"
+    Visits(f"sqlite:///{path}").add("u1", datetime(2017, 3, 1, tzinfo=UTC))
+    assert {stat.S_IMODE(file.stat().st_mode) for file in path.parent.iterdir()} == {0o600}

@@ -1,7 +1,9 @@
 """Publishing: one pointer, the newest releases kept, rollback, and a kill at any moment."""
 
+import os
 import random
 import signal
+import stat
 import subprocess
 import sys
 import time
@@ -27,6 +29,20 @@ def test_the_same_content_is_the_same_release(root, shop):
     after = {path: path.stat().st_mtime_ns for path in root.rglob("*") if path.name != ".lock"}
     assert {path for path in before if path != root and before[path] != after[path]} == set()
     assert publish_tiny(root, shop, seed=1).version != first.version
+
+
+def test_the_group_may_read_a_release_and_nobody_else(root, shop):
+    before = os.umask(0o077)
+    try:
+        version = publish_tiny(root, shop).version
+    finally:
+        os.umask(before)
+    (root / version / "items.safetensors").chmod(0o600)  # as safetensors writes it, and older versions left it
+    assert publish_tiny(root, shop).version == version
+    modes = {path: stat.S_IMODE(path.stat().st_mode) for path in [root, root / "current", *(root / version).iterdir()]}
+    assert modes.pop(root) & 0o050 == 0o050
+    assert set(modes.values()) == {0o640}
+    assert stat.S_IMODE((root / version).stat().st_mode) == 0o750
 
 
 def test_only_the_newest_are_kept(root, shop):
@@ -56,7 +72,7 @@ def test_rollback_refuses_a_broken_release(root, shop):
 
 
 def test_nothing_published(root):
-    with pytest.raises(ReleaseMissing, match="nothing is published yet; run `tastefeed nightly`"):
+    with pytest.raises(ReleaseMissing, match=r"nothing is published yet; run `tastefeed nightly --lake \S+`"):
         p.load(root)
     assert p.list_releases(root) == []
 

@@ -57,7 +57,7 @@ def test_erased_users_leave_the_loaded_release(loader, lake):
 def test_waits_for_the_first_release(tmp_path, lake):
     loader = ReloadingRelease(tmp_path / "empty")
     loader.load_first()
-    with pytest.raises(ReleaseMissing, match="no release could be read yet; run `tastefeed nightly`"):
+    with pytest.raises(ReleaseMissing, match=r"no release could be read yet; run `tastefeed nightly --lake \S+`"):
         loader.get()
     lake.releases.rename(tmp_path / "empty")
 
