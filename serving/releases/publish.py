@@ -73,7 +73,7 @@ def install(folder: Path, root: Path) -> Manifest:
 
 
 def share_with_group(*paths: Path) -> None:
-    """Let the group read, and nobody else: the server may run as another user than the night."""
+    """Let the owner and the group read: the server may run as another user than the night."""
     for path in paths:
         mode = FOLDER_MODE if path.is_dir() else FILE_MODE
         if path.stat().st_mode & ALL_BITS != mode:

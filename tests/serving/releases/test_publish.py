@@ -31,7 +31,7 @@ def test_the_same_content_is_the_same_release(root, shop):
     assert publish_tiny(root, shop, seed=1).version != first.version
 
 
-def test_the_group_may_read_a_release_and_nobody_else(root, shop):
+def test_only_the_owner_and_the_group_may_read_a_release(root, shop):
     before = os.umask(0o077)
     try:
         version = publish_tiny(root, shop).version
