@@ -1,7 +1,8 @@
 """`tastefeed releases`, and `recommend` and `serve`: lists from the current release, to a file or over HTTP."""
 
-import errno
-import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,23 +12,83 @@ from cli import options
 from cli.json_output import Json, print_json
 
 if TYPE_CHECKING:
+    from serving.privacy.opt_out_service import OptOutService
+    from serving.releases.loaded_release import Release
     from serving.releases.manifest import Manifest
 
 
 def recommend(
     *,
-    out: Annotated[Path, typer.Option("--out", "-o", help="Parquet file to write.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="F.parquet for one file; else a folder of shards.")],
     users: options.Users = None,
     k: Annotated[int, typer.Option("--k", "-k", min=1, help="Length of a list.")] = 50,
+    users_per_shard: Annotated[int, typer.Option(min=1, help="Users of one file of a folder.")] = 1000,
+    replace: Annotated[bool, typer.Option("--replace", help="Start anew in a folder with other lists.")] = False,
     lake: options.Lake = options.LAKE,
     json: Json = False,
 ) -> None:
-    """Lists from the current release: user_id, item_id, rank, score, source."""
-    rows = write_recommendations(lake, users=users, k=k, out=out)
+    """Lists from the current release: user_id, item_id, rank, score, source. A folder's run can be stopped and
+    continued: the same command keeps the finished shards."""
+    from serving.list_shards import ShardWriter, write_one_file
+
+    release, stores, user_ids = _inputs_of_lists(lake, users)
+    one_file = out.suffix == ".parquet" and not out.is_dir()
+    with _progress() as on_progress:
+        if one_file:
+            rows = write_one_file(release, user_ids, k, stores.opt_outs, stores.events, out, on_progress)
+            document: dict[str, Any] = {"out": out, "rows": rows}
+        else:
+            writer = ShardWriter(release, stores.opt_outs, stores.events, out)
+            manifest = writer.write(
+                user_ids, k, users_per_shard=users_per_shard, replace=replace, on_progress=on_progress
+            )
+            rows, document = manifest.rows, {"out": out, **manifest.model_dump(mode="json", by_alias=True)}
     if json:
-        print_json({"out": out, "rows": rows})
+        print_json(document)
     else:
-        typer.echo(f"{out}: {rows:,} rows")
+        typer.echo(f"{out}: {rows:,} rows" + ("" if one_file else f" in {len(manifest.shards):,} files"))
+
+
+def _inputs_of_lists(lake: str, users: Path | None) -> tuple["Release", "OptOutService", list[str] | None]:
+    """The current release, the stores, and the requested users: those of a file, or all."""
+    from contracts import Settings
+    from pipeline.ingestion.import_files import read_user_ids
+    from pipeline.ingestion.landing_zone import user_ids_of_events
+    from pipeline.lake import Lake
+    from serving.privacy.opt_out_service import OptOutService
+    from serving.releases import publish
+
+    settings = Settings(lake=lake)
+    settings.require_lake_folder()
+    release, stores = publish.load(settings.release_root), OptOutService.of(settings)
+    user_ids = read_user_ids(users) if users else None
+    if user_ids is None and not release.profiled:  # such a release names no user itself
+        user_ids = user_ids_of_events(Lake(lake))
+    return release, stores, user_ids
+
+
+LINE_EVERY_S = 30.0
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[int, int], None]]:
+    """On a terminal a bar of the users done, elsewhere a line every thirty seconds; both on stderr."""
+    from rich.console import Console
+    from rich.progress import MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    console, printed = Console(stderr=True), time.monotonic()
+    columns = (TextColumn("users"), *Progress.get_default_columns()[1:2], MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("users", total=None)
+
+        def on_progress(done: int, total: int) -> None:
+            nonlocal printed
+            bar.update(task, completed=done, total=total)
+            if not console.is_terminal and time.monotonic() - printed >= LINE_EVERY_S:
+                printed = time.monotonic()
+                typer.echo(f"{done:,} of {total:,} users", err=True)
+
+        yield on_progress
 
 
 def serve(
@@ -44,34 +105,6 @@ def serve(
     settings = Settings(lake=lake)
     settings.require_lake_folder()
     run_server(settings, host=host, port=port, workers=workers)
-
-
-def write_recommendations(lake: str, *, users: Path | None, k: int, out: Path) -> int:
-    """Write `user_id, item_id, rank, score, source` for the users of a file or for all users; returns the row count."""
-    import pyarrow.parquet as pq
-
-    from contracts import Settings
-    from contracts.atomic_files import replacing
-    from pipeline.ingestion.import_files import read_user_ids
-    from pipeline.ingestion.landing_zone import user_ids_of_events
-    from pipeline.lake import Lake
-    from serving.batch_inference import recommend as recommend_users
-    from serving.privacy.opt_out_service import OptOutService
-    from serving.releases import publish
-
-    settings = Settings(lake=lake)
-    settings.require_lake_folder()
-    if out.is_dir():
-        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(out))
-    release, stores = publish.load(settings.release_root), OptOutService.of(settings)
-    user_ids = read_user_ids(users) if users else None
-    if user_ids is None and not release.profiled:  # such a release names no user itself
-        user_ids = user_ids_of_events(Lake(lake))
-    lists = recommend_users(release, user_ids, k, stores.opt_outs, events=stores.events)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(out) as fresh:
-        pq.write_table(lists, fresh, compression="zstd")
-    return int(lists.num_rows)
 
 
 releases = typer.Typer(help="Published releases.", no_args_is_help=True)

@@ -108,7 +108,12 @@ def show_feed(feed: Feed, title: str) -> None:
     """Print one feed as a table."""
     table = Table("", "title", "source", "because", title=title, box=None, title_justify="left")
     for item in feed.items:
-        table.add_row(str(item.rank), (item.title or item.item_id)[:60], item.source, item.explanation.text)
+        table.add_row(
+            str(item.rank),
+            (item.title or item.item_id)[:60],
+            item.source,
+            item.explanation.text if item.explanation else "",
+        )
     console.print(table)
 
 

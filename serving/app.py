@@ -13,14 +13,16 @@ from fastapi.openapi.utils import get_openapi
 
 from contracts import Settings, __version__
 from serving.auth import ApiKeys
+from serving.bulk_feed import BulkFeed
 from serving.error_handlers import MEDIA_TYPE, Problem, add_error_handlers
 from serving.feed import HomeFeed
-from serving.middleware import AdmissionMiddleware, RequestMiddleware, add_cors, origins_of
+from serving.middleware import AdmissionMiddleware, CompressionMiddleware, RequestMiddleware, add_cors, origins_of
 from serving.privacy.consent import ConsentGate
 from serving.privacy.opt_out_service import OptOutService
 from serving.releases.release_loader import ReloadingRelease
 from serving.request_metrics import METRICS, RequestMetrics
 from serving.routes import api_routes, page_routes
+from serving.routes.examples import ANSWERS
 
 SCHEMAS = "#/components/schemas/"
 INLINED = "#/$defs/"
@@ -39,6 +41,7 @@ def create_app(settings: Settings) -> FastAPI:
         lifespan=_lifespan,
         docs_url=None,  # FastAPI's pages load scripts from other hosts; `page_routes` has one that does not
         redoc_url=None,
+        generate_unique_id_function=lambda route: route.name,
         redirect_slashes=False,  # a redirect would lose the percent-encoding of an id
     )
     service = OptOutService.of(settings)
@@ -46,7 +49,9 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.metrics = RequestMetrics()
     app.state.opt_out_service, app.state.event_store = service, service.events
     app.state.release_loader = ReloadingRelease(settings.release_root)
-    app.state.home_feed = HomeFeed(app.state.release_loader, ConsentGate(service.opt_outs, service.events))
+    loader, gate = app.state.release_loader, ConsentGate(service.opt_outs, service.events)
+    app.state.home_feed, app.state.bulk_feed = HomeFeed(loader, gate), BulkFeed(loader, gate)
+    app.add_middleware(CompressionMiddleware)
     app.add_middleware(
         AdmissionMiddleware,
         keys=app.state.api_keys,
@@ -82,6 +87,8 @@ def openapi_document(app: FastAPI) -> dict[str, Any]:
         for methods in document["paths"].values():
             for call in methods.values():
                 call["responses"] = {**_successes(call["responses"]), **_errors()}
+                if example := ANSWERS.get(call["operationId"]):  # added here, because FastAPI drops what is null
+                    call["responses"]["200"]["content"]["application/json"]["example"] = example
                 if not app.state.api_keys.any:
                     call.pop("security", None)
         app.openapi_schema = with_shared_schemas(document)

@@ -1,17 +1,18 @@
 """Batch inference: lists for many users from a release, with the same ranking as the feed."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from contracts import Flag, OptOutReader, SubjectType
 from contracts import columns as c
+from contracts.csr import CsrRows
 from contracts.opt_out_flags import UNREADABLE
-from ranking.feature_arrays import ids_of
+from ranking.feature_arrays import Rows
 from ranking.rank_users import rank_users
 from serving.event_store import EventStore
 from serving.privacy.consent import excluded_items, rows_of
@@ -29,7 +30,27 @@ LISTS = pa.schema(
     ]
 )
 """`rank` counts from 1; `score` compares within one user's list."""
+NOBODY = np.iinfo(np.int32).max
+"""The row of no user, after all others."""
 USERS_PER_CHUNK = 256
+"""Users ranked together: about 40 MB for lists of 450 candidates."""
+
+
+@dataclass(frozen=True)
+class Refusals:
+    """The opt-outs at one instant: users without a profile, and [I] items that no list has."""
+
+    users: frozenset[str]
+    items: NDArray[np.bool_]
+
+    @classmethod
+    def of(cls, release: Release, opt_outs: OptOutReader) -> "Refusals":
+        """The opt-outs now. Raises `OptOutStoreUnavailable`."""
+        items = opt_outs.subjects(SubjectType.ITEM, (Flag.RECOMMENDATION,))
+        creators = opt_outs.subjects(SubjectType.CREATOR, (Flag.RECOMMENDATION,))
+        active = ActiveOptOuts(frozenset(), items, creators)
+        unreadable = opt_outs.subjects(SubjectType.USER, UNREADABLE)
+        return cls(unreadable, excluded_items(release, active, datetime.now(UTC)))
 
 
 def recommend(
@@ -45,73 +66,96 @@ def recommend(
     Users who must not be profiled and unknown users get the non-personalized list. Raises `OptOutStoreUnavailable`,
     because no list may be computed without the opt-outs.
     """
-    requested = list(dict.fromkeys(release.users.ids.tolist() if user_ids is None else user_ids))
-    unreadable = opt_outs.subjects(SubjectType.USER, UNREADABLE)
-    excluded = excluded_items(release, _exclusions(opt_outs), datetime.now(UTC))
-    personalized = [user for user in requested if user in release.user_row and user not in unreadable]
-    recent = events.recent_items_by_user() if events and personalized else {}
+    requested = requested_users(release, user_ids)
+    refusals = Refusals.of(release, opt_outs)
+    rows = np.array([_row(release, user, refusals) for user in requested], np.int32)
+    profiled = np.unique(rows[rows >= 0])  # two spellings of an id are one user
     parts = [
-        _personalized_lists(release, users, k, _with_recent(release, excluded, users, recent))
-        for users in _chunks(personalized)
+        _personalized(release, some, k, _excluded(release, some, refusals.items, events))
+        for some in _chunks(release, profiled)
     ]
-    others = set(requested).difference(personalized)
-    parts.append(_fallback_lists(release, [user for user in requested if user in others], k, excluded))
-    return _in_order(pa.concat_tables(parts), requested)
+    lists = _joined([*parts, fallback_lists(release, k, refusals.items)])
+    starts = np.searchsorted(lists.users, np.append(profiled, NOBODY))
+    owners, at = CsrRows(np.append(starts, len(lists.users))).where(
+        np.where(rows < 0, len(profiled), np.searchsorted(profiled, rows))
+    )
+    return _table(release, pa.array(requested, pa.string()).take(pa.array(owners)), lists.taken(at))
 
 
-def _personalized_lists(release: Release, users: Sequence[str], k: int, excluded: NDArray[np.bool_]) -> pa.Table:
-    user_rows = np.array([release.user_row[user] for user in users], np.int32)
-    ranked = rank_users(release.ranking_snapshot, release.reranker, user_rows, k, excluded=excluded)
-    slates = ranked.slates
-    lists = RankedList.of(ranked, slates.pairs)
-    user_ids = release.users.ids[ranked.candidates.user_rows[slates.pairs]]
-    return _table(user_ids, release.items.ids[lists.rows], slates.places + 1, lists.scores, lists.sources)
+def requested_users(release: Release, user_ids: Iterable[str] | None) -> list[str]:
+    """Each requested user once, in order; by default those of the release."""
+    return list(dict.fromkeys(release.users.ids.tolist() if user_ids is None else user_ids))
 
 
-def _fallback_lists(release: Release, users: Sequence[str], k: int, excluded: NDArray[np.bool_]) -> pa.Table:
+@dataclass(frozen=True)
+class Lists:
+    """The lists of some users side by side, each best first."""
+
+    users: Rows  # [L] `NOBODY` for the non-personalized list
+    places: Rows  # [L] 0 for the first of a list
+    items: RankedList  # [L]
+
+    def taken(self, which: NDArray[np.integer]) -> "Lists":
+        """Some of the rows, by position."""
+        items = RankedList(self.items.rows[which], self.items.scores[which], self.items.sources[which])
+        return Lists(self.users[which], self.places[which], items)
+
+
+def fallback_lists(release: Release, k: int, excluded: NDArray[np.bool_]) -> Lists:
+    """The non-personalized list."""
     ranked = release.fallback
     best = np.flatnonzero(~excluded[ranked.rows])[:k]
-    columns = (
-        release.items.ids[ranked.rows[best]],
-        np.arange(1, len(best) + 1),
-        ranked.scores[best],
-        ranked.sources[best],
+    items = RankedList(ranked.rows[best], ranked.scores[best], ranked.sources[best])
+    return Lists(np.full(len(best), NOBODY, np.int32), np.arange(len(best), dtype=np.int32), items)
+
+
+def _personalized(release: Release, user_rows: Rows, k: int, excluded: NDArray[np.bool_]) -> Lists:
+    ranked = rank_users(release.ranking_snapshot, release.reranker, user_rows, k, excluded=excluded)
+    slates = ranked.slates
+    return Lists(ranked.candidates.user_rows[slates.pairs], slates.places, RankedList.of(ranked, slates.pairs))
+
+
+def _joined(parts: Sequence[Lists]) -> Lists:
+    """All lists, by user."""
+    ranked = [part.items for part in parts]
+    together = Lists(
+        np.concatenate([part.users for part in parts]),
+        np.concatenate([part.places for part in parts]),
+        RankedList(
+            np.concatenate([each.rows for each in ranked]),
+            np.concatenate([each.scores for each in ranked]),
+            np.concatenate([each.sources for each in ranked]),
+        ),
     )
-    user_ids = np.repeat(ids_of(users), len(best))
-    return _table(user_ids, *(np.tile(column, len(users)) for column in columns))
+    return together.taken(np.argsort(together.users, kind="stable"))
 
 
-def _exclusions(opt_outs: OptOutReader) -> ActiveOptOuts:
-    items = opt_outs.subjects(SubjectType.ITEM, (Flag.RECOMMENDATION,))
-    return ActiveOptOuts(frozenset(), items, opt_outs.subjects(SubjectType.CREATOR, (Flag.RECOMMENDATION,)))
+def _row(release: Release, user_id: str, refusals: Refusals) -> int:
+    """The row of a user who may be profiled, else -1."""
+    return -1 if user_id in refusals.users else release.user_row.get(user_id, -1)
 
 
-def _with_recent(
-    release: Release, excluded: NDArray[np.bool_], users: Sequence[str], recent: dict[str, list[str]]
+def _excluded(
+    release: Release, user_rows: Rows, excluded: NDArray[np.bool_], events: EventStore | None
 ) -> NDArray[np.bool_]:
     """[I], or [B, I] where one of the users has interactions since the release."""
-    items_at = {place: recent[user] for place, user in enumerate(users) if user in recent}
-    if not items_at:
+    users = release.users.ids[user_rows].tolist()
+    recent = events.recent_interactions(users) if events else {}
+    if not recent:
         return excluded
     own = np.tile(excluded, (len(users), 1))
-    for place, items in items_at.items():
-        own[place, rows_of(release, items)] = True
+    for place, user in enumerate(users):
+        own[place, rows_of(release, (interaction.item_id for interaction in recent.get(user, ())))] = True
     return own
 
 
-def _chunks(users: Sequence[str]) -> Iterator[Sequence[str]]:
-    return (users[start : start + USERS_PER_CHUNK] for start in range(0, len(users), USERS_PER_CHUNK))
+def _chunks(release: Release, user_rows: Rows) -> Iterator[Rows]:
+    """Users with histories of like length together, because the index is searched as deep as the longest one needs."""
+    by_length = user_rows[np.argsort(release.users.history.counts[user_rows], kind="stable")]
+    return (by_length[start : start + USERS_PER_CHUNK] for start in range(0, len(by_length), USERS_PER_CHUNK))
 
 
-def _table(*columns: NDArray[np.generic]) -> pa.Table:
-    return pa.table(
-        [pa.array(column.tolist(), field.type) for column, field in zip(columns, LISTS, strict=True)], LISTS
-    )
-
-
-def _in_order(lists: pa.Table, users: Sequence[str]) -> pa.Table:
-    place = pc.index_in(lists[c.USER_ID], pa.array(users, pa.string()))
-    order = pc.sort_indices(
-        pa.table({"place": place, RANK: lists[RANK]}), [("place", "ascending"), (RANK, "ascending")]
-    )
-    return lists.take(order)
+def _table(release: Release, users: pa.Array, lists: Lists) -> pa.Table:
+    item_ids = pa.array(release.items.ids, pa.string()).take(pa.array(lists.items.rows))
+    ranks, scores = pa.array(lists.places + 1, pa.int32()), pa.array(lists.items.scores, pa.float32())
+    return pa.table([users, item_ids, ranks, scores, pa.array(lists.items.sources, pa.string())], LISTS)

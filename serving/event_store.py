@@ -132,22 +132,16 @@ class EventStore(SqlStore):
                 sum(_insert(connection, some) for some in batched(kept, ROWS_PER_STATEMENT)), frozenset(erased)
             )
 
-    def recent_interactions(self, user_id: str) -> list[RecentInteraction]:
-        """What the user clicked, saved or hid since the release."""
-        p = PENDING.c
-        query = select(p.item_id, p.landed_at).where(p.user_id.in_(spellings(user_id)), p.action.in_(SEEN_ACTIONS))
+    def recent_interactions(self, user_ids: Collection[str]) -> dict[str, list[RecentInteraction]]:
+        """What each of these users clicked, saved or hid since the release; nothing for users who did not."""
+        p, user_of = PENDING.c, {spelling: user for user in user_ids for spelling in spellings(user)}
+        of_users: dict[str, list[RecentInteraction]] = {}
         with self._transaction() as connection:
-            return [RecentInteraction(item_id, landed_at) for item_id, landed_at in connection.execute(query)]
-
-    def recent_items_by_user(self) -> dict[str, list[str]]:
-        """The items that each user clicked, saved or hid since the release."""
-        p = PENDING.c
-        query = select(p.user_id, p.item_id).where(p.action.in_(SEEN_ACTIONS))
-        items: dict[str, list[str]] = {}
-        with self._transaction() as connection:
-            for user_id, item_id in connection.execute(query):
-                items.setdefault(user_id, []).append(item_id)
-        return items
+            for some in batched(list(user_of), ROWS_PER_STATEMENT):
+                query = select(p.user_id, p.item_id, p.landed_at).where(p.user_id.in_(some), p.action.in_(SEEN_ACTIONS))
+                for user_id, item_id, landed_at in connection.execute(query):
+                    of_users.setdefault(user_of[user_id], []).append(RecentInteraction(item_id, landed_at))
+        return of_users
 
     def erase(self, user_ids: Iterable[str]) -> int:
         """Delete every event of these users and store no more. Returns how many were deleted."""

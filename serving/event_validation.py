@@ -21,7 +21,17 @@ from contracts.instants import CLOCK_SKEW, EARLIEST, NUMBER, read_instant
 from serving.event_store import EventStore
 from serving.privacy.opt_out_store import OptOutStore
 
-ERASED = "erased"
+ERASED, BAD_ROW = "erased", "bad_row"
+ROW_REASONS = (
+    Reason.NULL_ID,
+    Reason.UNKNOWN_ACTION,
+    Reason.BAD_TIMESTAMP,
+    Reason.BEFORE_1990,
+    Reason.IN_THE_FUTURE,
+    BAD_ROW,
+    ERASED,
+)
+"""Why a posted row is not stored."""
 MAX_NAMES, MAX_NAME_LENGTH = 10, 64
 """How many unknown columns a warning names, and with how many characters of each."""
 OPTIONAL_IDS = (c.EVENT_ID, c.SESSION_ID, c.REQUEST_ID)
@@ -86,7 +96,7 @@ class RowError:
     """A row that was not stored."""
 
     index: int
-    reason: str
+    reason: Annotated[str, Field(json_schema_extra={"enum": [*ROW_REASONS]})]
     detail: str
 
 
@@ -130,7 +140,7 @@ def _validated(index: int, row: object, latest: datetime) -> Event | RowError:
         first = error.errors(include_input=False, include_url=False)[0]
         field = str(first["loc"][0]) if first["loc"] else ""
         why = str(first["ctx"]["error"]) if first["type"] == "value_error" else first["msg"]
-        return RowError(index, REASONS.get(field, "bad_row"), f"{field or 'row'}: {why}")
+        return RowError(index, REASONS.get(field, BAD_ROW), f"{field or 'row'}: {why}")
     if event.timestamp < EARLIEST:
         return RowError(index, Reason.BEFORE_1990, "timestamp: is before 1990; send when it happened")
     if event.timestamp > latest:

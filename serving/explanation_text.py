@@ -33,11 +33,11 @@ class Explanation:
     """`kind` is the signal that moved the score most. Where it rests on one item of the user's history, `item_id` and
     `title` name that item, with the user's action on it and its cosine similarity."""
 
-    kind: str
+    kind: Signal
     text: str
     item_id: str | None = None
     title: str | None = None
-    action: str | None = None
+    action: Action | None = None
     similarity: float | None = None
 
 
@@ -45,7 +45,7 @@ def explain_fallback(release: Release, rows: Rows, sources: NDArray[np.str_]) ->
     """Explanations of items in the non-personalized list; they use data of the item alone."""
     created = release.catalogue[c.CREATED_AT].take(rows).to_pylist()
     signals = np.where(sources == FRESH, Signal.FRESH, Signal.TRENDING).tolist()
-    return [Explanation(signal, sentence(signal, at)) for signal, at in zip(signals, created, strict=True)]
+    return [Explanation(Signal(signal), sentence(signal, at)) for signal, at in zip(signals, created, strict=True)]
 
 
 def explain_personalized(
@@ -62,7 +62,7 @@ def explain_personalized(
     return [
         _with_evidence(signal, item, Action.SAVE if was_saved else Action.CLICK, similarity)
         if has_evidence
-        else Explanation(signal, sentence(signal, at))
+        else Explanation(Signal(signal), sentence(signal, at))
         for signal, at, has_evidence, item, was_saved, similarity in facts
     ]
 
@@ -77,7 +77,7 @@ def sentence(signal: str, created_at: datetime | None) -> str:
 def _with_evidence(signal: str, item: dict[str, Any], action: Action, similarity: float) -> Explanation:
     name = item[c.TITLE] or item[c.ITEM_ID]
     text = f"{BECAUSE[action]} “{name}”"
-    return Explanation(signal, text, item[c.ITEM_ID], item[c.TITLE], action, round(similarity, 3))
+    return Explanation(Signal(signal), text, item[c.ITEM_ID], item[c.TITLE], action, round(similarity, 3))
 
 
 def _saved_items(release: Release, user_rows: Rows) -> Rows:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,16 +18,20 @@ from serving.privacy.consent import ConsentGate, NotPersonalized, UserContext, e
 from serving.releases.loaded_release import RankedList, Release
 from serving.releases.release_loader import ReloadingRelease
 
+Source = Literal["two_tower", "fresh", "popular"]
+"""`ranking.feature_arrays.SOURCES` as a type."""
+
 
 @dataclass(frozen=True)
 class FeedItem:
-    """One item of a feed. `rank` counts from 1 over all pages; `score` compares within this list only."""
+    """One item of a feed. `rank` counts from 1 over all pages; `score` compares within this list only. `explanation` is
+    `null` where feeds of many users were requested together."""
 
     item_id: str
     rank: int
     score: float
-    source: str
-    explanation: Explanation
+    source: Source
+    explanation: Explanation | None
     title: str | None
     creator_id: str | None
     url: str | None
@@ -42,7 +47,7 @@ class Feed:
     request_id: str
     release: str
     personalized: bool
-    reason: str | None
+    reason: NotPersonalized | None
     items: list[FeedItem]
     cursor: str | None
 
@@ -76,11 +81,11 @@ class HomeFeed:
         position = _position(given, release, context)
         excluded = excluded_items(release, context.opt_outs, datetime.now(UTC))
         if context.user_row is None:
-            excluded = excluded | _in_other_languages(release, languages)
-            page, explanations = _fallback_page(release, excluded, position, limit)
+            excluded = excluded | in_other_languages(release, languages)
+            page, explanations = fallback_page(release, excluded, position, limit)
         else:
             page, explanations = _personalized_page(release, context, context.user_row, excluded, position, limit)
-        items = _feed_items(release, page, explanations, position.rank)
+        items = feed_items(release, page, explanations, position.rank)
         personalized = context.reason is None
         return Feed(user_id, request_id, release.version, personalized, context.reason, items, page.cursor)
 
@@ -92,11 +97,12 @@ class Page(RankedList):
     cursor: str | None
 
 
-def _fallback_page(
+def fallback_page(
     release: Release, excluded: NDArray[np.bool_], position: Cursor, limit: int
 ) -> tuple[Page, list[Explanation]]:
+    """A page of the non-personalized list."""
     ranked = release.fallback
-    places, cursor = _page_places(release, ranked.rows, excluded, position, limit, personalized=False)
+    places, cursor = page_places(release, ranked.rows, excluded, position, limit, personalized=False)
     page = Page(ranked.rows[places], ranked.scores[places], ranked.sources[places], cursor)
     return page, explain_fallback(release, page.rows, page.sources)
 
@@ -114,7 +120,7 @@ def _personalized_page(
     ranked = rank_users(release.ranking_snapshot, release.reranker, row, depth, excluded=excluded | before)
     pairs = ranked.slates.pairs
     item_rows = ranked.candidates.item_rows[pairs]
-    places, cursor = _page_places(release, item_rows, later, position, limit, personalized=True)
+    places, cursor = page_places(release, item_rows, later, position, limit, personalized=True)
     page = RankedList.of(ranked, pairs[places])
     explanations = explain_personalized(release, ranked, pairs[places], excluded)
     return Page(page.rows, page.scores, page.sources, cursor), explanations
@@ -145,7 +151,7 @@ def _position(given: Cursor | None, release: Release, context: UserContext) -> C
     return given
 
 
-def _page_places(
+def page_places(
     release: Release, rows: Rows, excluded: NDArray[np.bool_], position: Cursor, limit: int, *, personalized: bool
 ) -> tuple[NDArray[np.int64], str | None]:
     """The places of a list that make one page, and the cursor of the next page."""
@@ -169,14 +175,17 @@ def _not_shown_yet(
     return enough[~np.isin(release.item_hashes[rows[enough]], cursor.hashes)]
 
 
-def _in_other_languages(release: Release, languages: frozenset[str] | None) -> NDArray[np.bool_]:
+def in_other_languages(release: Release, languages: frozenset[str] | None) -> NDArray[np.bool_]:
     """[I] items in languages that were not requested; an item of unknown language may be in any."""
     if languages is None:
         return np.zeros(len(release.languages), bool)
     return ~np.isin(release.languages, ["", *sorted(languages)])
 
 
-def _feed_items(release: Release, page: Page, explanations: list[Explanation], rank: int) -> list[FeedItem]:
+def feed_items(
+    release: Release, page: RankedList, explanations: Sequence[Explanation | None], rank: int
+) -> list[FeedItem]:
+    """The items of a page as a client gets them; `rank` items came before."""
     columns = [c.ITEM_ID, c.TITLE, c.CREATOR_ID, c.URL, c.IMAGE_URL]
     display = release.catalogue.select(columns).take(page.rows).to_pylist()
     rows = zip(display, page.scores.tolist(), page.sources.tolist(), explanations, strict=True)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from contracts.errors import EventStoreUnavailable, OptOutStoreUnavailable
 from contracts.ids import spellings
+from contracts.opt_out_flags import UNREADABLE, SubjectType
 from serving.event_store import EventStore, RecentInteraction
 from serving.privacy.opt_out_store import ActiveOptOuts, OptOutStore
 from serving.releases.loaded_release import SECONDS_AN_HOUR, Release
@@ -54,12 +55,34 @@ class ConsentGate:
         reason = _refusal(active, user_id, gpc=gpc)
         row = _user_row(release, user_id) if user_id is not None and reason is None else None
         if user_id is None or row is None:
-            unknown = NotPersonalized.UNKNOWN_USER if release.profiled else NotPersonalized.RELEASE_NOT_PROFILED
-            return UserContext(None, reason or unknown, active)
+            return UserContext(None, reason or _unknown(release), active)
+        return self._with_recent({user_id: row}, active)[user_id]
+
+    def user_contexts(self, release: Release, user_ids: Iterable[str], *, gpc: bool) -> dict[str, UserContext]:
+        """`user_context` of many users, with a few queries for all."""
+        users = list(dict.fromkeys(user_ids))
         try:
-            return UserContext(row, None, active, tuple(self._events.recent_interactions(user_id)))
+            opted_out, active = self._opt_outs.among(SubjectType.USER, users, UNREADABLE), self._opt_outs.active(None)
+        except OptOutStoreUnavailable:
+            unavailable = UserContext(None, NotPersonalized.OPT_OUT_STORE_UNAVAILABLE, self._opt_outs.last_known())
+            return dict.fromkeys(users, unavailable)
+        refused = dict.fromkeys(users, NotPersonalized.GLOBAL_PRIVACY_CONTROL) if gpc else {}
+        refused |= dict.fromkeys(opted_out, NotPersonalized.OPTED_OUT)
+        rows = {user: _user_row(release, user) for user in users if user not in refused}
+        known = self._with_recent({user: row for user, row in rows.items() if row is not None}, active)
+        unknown = _unknown(release)
+        return {user: known.get(user, UserContext(None, refused.get(user, unknown), active)) for user in users}
+
+    def _with_recent(self, user_rows: dict[str, int], active: ActiveOptOuts) -> dict[str, UserContext]:
+        try:
+            recent = self._events.recent_interactions(user_rows)
         except EventStoreUnavailable:
-            return UserContext(None, NotPersonalized.EVENT_STORE_UNAVAILABLE, active)
+            return dict.fromkeys(user_rows, UserContext(None, NotPersonalized.EVENT_STORE_UNAVAILABLE, active))
+        return {user: UserContext(row, None, active, tuple(recent.get(user, ()))) for user, row in user_rows.items()}
+
+
+def _unknown(release: Release) -> NotPersonalized:
+    return NotPersonalized.UNKNOWN_USER if release.profiled else NotPersonalized.RELEASE_NOT_PROFILED
 
 
 def _user_row(release: Release, user_id: str) -> int | None:

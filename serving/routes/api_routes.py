@@ -3,37 +3,46 @@
 A server's state is `/healthz`, `/readyz` and `/metrics`; they need no key.
 """
 
+from collections import Counter
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal, Self
 
 from fastapi import APIRouter, Depends, Path, Request
 from fastapi.responses import Response
 from prometheus_client import CONTENT_TYPE_LATEST
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic_core import PydanticCustomError
 
 from contracts.errors import ReleaseMissing
 from contracts.opt_out_flags import Flag, SubjectType, checked
 from serving.auth import BEARER, may_administer, may_read
+from serving.bulk_feed import BulkFeed, FeedBatch
 from serving.event_validation import Event, Receipt, store_valid_events
 from serving.feed import Feed, HomeFeed
 from serving.privacy.opt_out_service import OptOutService
 from serving.releases.release_loader import ReloadingRelease
 from serving.request_metrics import ReleaseTimes, RequestMetrics
+from serving.routes import examples
 from serving.routes.request_parameters import (
     AcceptLanguage,
+    BodyId,
     CursorText,
+    IfNoneMatch,
     Language,
     Limit,
     PathId,
     SecGpc,
     accepted_languages,
     refuses_profiles,
+    with_etag,
 )
 
 router = APIRouter(prefix="/v1")
 server_router = APIRouter(tags=["server"])
 FEED_KEY = [Depends(BEARER), Depends(may_read)]
 ADMIN_KEY = [Depends(BEARER), Depends(may_administer)]
+MAX_USERS, MAX_ITEMS = 500, 25_000
+"""Of one request for many feeds."""
 OPT_OUT = "/opt-outs/{subject_type}/{subject_id:id}/{flag}"
 # text, not enums: the error for an unknown subject type or flag lists the valid ones
 SubjectTypeText = Annotated[str, Path(json_schema_extra={"enum": [*SubjectType]})]
@@ -67,6 +76,47 @@ def home_feed(
     return feed
 
 
+class FeedsRequest(BaseModel):
+    """The users whose feeds are requested together."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", json_schema_extra={"example": examples.FEEDS_REQUEST})
+
+    user_ids: Annotated[list[BodyId], Field(min_length=1, max_length=MAX_USERS, description="answered in this order")]
+    limit: Annotated[int, Field(ge=1, le=200, description="items of a feed at most; all feeds: 25,000")] = 50
+    language: Annotated[Literal["auto"] | None, Field(description="as in `GET /v1/users/{user_id}/home-feed`")] = None
+
+    @model_validator(mode="after")
+    def _is_not_too_long(self) -> Self:
+        if len(self.user_ids) * self.limit > MAX_ITEMS:
+            raise PydanticCustomError(
+                "too_many_items", "asks for more than 25,000 items; lower `limit` or send fewer users"
+            )
+        return self
+
+
+@router.post("/home-feeds", tags=["feed"], dependencies=FEED_KEY)
+def home_feeds(
+    request: Request,
+    asked: FeedsRequest,
+    accept_language: AcceptLanguage = None,
+    sec_gpc: SecGpc = None,
+) -> FeedBatch:
+    """The first pages of many users' home feeds, without explanations. Ids are in the body, so that no log of addresses
+    contains them. `Sec-GPC: 1` counts for every user of the request."""
+    bulk: BulkFeed = request.app.state.bulk_feed
+    batch = bulk.feeds(
+        asked.user_ids,
+        limit=asked.limit,
+        languages=accepted_languages(",".join(accept_language or [])) if asked.language else None,
+        gpc=refuses_profiles(sec_gpc),
+        request_id=request.state.request_id,
+    )
+    metrics: RequestMetrics = request.app.state.metrics
+    for reason, count in Counter(feed.reason or "personalized" for feed in batch.feeds).items():
+        metrics.feeds.labels(reason).inc(count)
+    return batch
+
+
 class FlagState(BaseModel):
     """One flag of one subject; `effective_at` is null where the flag was never set."""
 
@@ -80,7 +130,7 @@ class FlagState(BaseModel):
 
 
 @router.get(OPT_OUT, tags=["opt-outs"], dependencies=ADMIN_KEY)
-def read(request: Request, subject_type: SubjectTypeText, subject_id: PathId, flag: FlagText) -> FlagState:
+def read_opt_out(request: Request, subject_type: SubjectTypeText, subject_id: PathId, flag: FlagText) -> FlagState:
     """The state of the flag now."""
     subject, name = checked(subject_type, flag)
     record = _service(request).opt_outs.get(subject, subject_id, name)
@@ -90,13 +140,13 @@ def read(request: Request, subject_type: SubjectTypeText, subject_id: PathId, fl
 
 
 @router.put(OPT_OUT, tags=["opt-outs"], dependencies=ADMIN_KEY)
-def opt_out(request: Request, subject_type: SubjectTypeText, subject_id: PathId, flag: FlagText) -> FlagState:
+def set_opt_out(request: Request, subject_type: SubjectTypeText, subject_id: PathId, flag: FlagText) -> FlagState:
     """Opt out, from the next request on. Erasure also drops the user's posted events."""
     return FlagState.model_validate(_service(request).opt_out(subject_type, subject_id, flag))
 
 
 @router.delete(OPT_OUT, tags=["opt-outs"], dependencies=ADMIN_KEY)
-def opt_in(request: Request, subject_type: SubjectTypeText, subject_id: PathId, flag: FlagText) -> FlagState:
+def clear_opt_out(request: Request, subject_type: SubjectTypeText, subject_id: PathId, flag: FlagText) -> FlagState:
     """Withdraw an opt-out, from the next request on."""
     return FlagState.model_validate(_service(request).opt_in(subject_type, subject_id, flag))
 
@@ -104,7 +154,7 @@ def opt_in(request: Request, subject_type: SubjectTypeText, subject_id: PathId, 
 class Batch(BaseModel):
     """Rows of the events table."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", json_schema_extra={"example": examples.EVENTS})
 
     events: Annotated[
         list[Any],  # rows are validated one by one: an invalid row is an error of its own, not of the batch
@@ -134,17 +184,26 @@ class CurrentRelease(BaseModel):
     metrics: dict[str, Any]
 
 
-@router.get("/releases/current", tags=["server"], dependencies=ADMIN_KEY)
-def current_release(request: Request) -> CurrentRelease:
-    """The release that this answer's worker serves."""
+@router.get(
+    "/releases/current",
+    tags=["server"],
+    dependencies=FEED_KEY,
+    response_model=CurrentRelease,
+    responses={
+        304: {"description": "the release is the one that `If-None-Match` names"},
+    },
+)
+def current_release(request: Request, if_none_match: IfNoneMatch = None) -> Response:
+    """The release that this answer's worker serves. Its `ETag` changes with the release."""
     release = _loader(request).get()
-    return CurrentRelease(
+    current = CurrentRelease(
         version=release.version,
         built_at=release.manifest.built_at,
         as_of=release.manifest.as_of,
         profiled=release.profiled,
         metrics=release.metrics,
     )
+    return with_etag(current.model_dump_json().encode(), if_none_match)
 
 
 class Health(BaseModel):

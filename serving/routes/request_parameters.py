@@ -4,14 +4,17 @@ An id may hold `/`, so its path parameter is declared as `{user_id:id}`: the par
 not a proxy has decoded `%2F` before.
 """
 
+from http import HTTPStatus
 from typing import Annotated, Literal
 from urllib.parse import quote
 
 from fastapi import Header, Path, Query
-from pydantic import BeforeValidator
+from fastapi.responses import Response
+from pydantic import BeforeValidator, Field
 from pydantic_core import PydanticCustomError
 from starlette.convertors import Convertor, register_url_convertor
 
+from contracts.atomic_files import sha256_of
 from contracts.errors import BadId
 from contracts.ids import BLANKS, MAX_ID_LENGTH, read_id
 from serving.cursor import MAX_CURSOR_LENGTH
@@ -59,6 +62,11 @@ PathId = Annotated[
         json_schema_extra={"pattern": ID_PATTERN},
     ),
 ]
+BodyId = Annotated[
+    str,
+    BeforeValidator(id_of_request),
+    Field(min_length=1, max_length=MAX_ID_LENGTH, json_schema_extra={"pattern": ID_PATTERN}),
+]
 QueryId = Annotated[
     str, BeforeValidator(_id_or_blank), Query(max_length=MAX_ID_LENGTH, description="any id; blank: no user")
 ]
@@ -71,12 +79,24 @@ Language = Annotated[
 SecGpc = Annotated[
     list[str] | None, Header(alias="Sec-GPC", description="`1`: Global Privacy Control, no profile is read")
 ]
+IfNoneMatch = Annotated[list[str] | None, Header(description="as in RFC 9110: an earlier answer's `ETag`")]
 AcceptLanguage = Annotated[list[str] | None, Header(description="as in RFC 9110; read with `language=auto`")]
 
 
 def refuses_profiles(sec_gpc: list[str] | None) -> bool:
     """Whether the request carries Global Privacy Control: where the header is repeated, one `1` is enough."""
     return any(value.strip() == "1" for line in sec_gpc or [] for value in line.split(","))
+
+
+def with_etag(body: bytes, if_none_match: list[str] | None) -> Response:
+    """A JSON answer with its `ETag`, or 304 where the client has it (RFC 9110, section 13.1.2). The tag is weak: a
+    compressed answer has the same one."""
+    tag = f'"{sha256_of(body)[:32]}"'
+    headers = {"ETag": f"W/{tag}", "Cache-Control": "no-cache"}
+    known = {part.strip().removeprefix("W/") for line in if_none_match or [] for part in line.split(",")}
+    if known & {tag, "*"}:
+        return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
+    return Response(body, headers=headers, media_type="application/json")
 
 
 def accepted_languages(header: str | None) -> frozenset[str] | None:

@@ -1,10 +1,15 @@
 """The OpenAPI document, which client generators and fuzzers read."""
 
+import jsonschema
 import pytest
 from fastapi.testclient import TestClient
 from openapi_spec_validator import validate
 
+from contracts import Action, Flag
+from ranking.attribution import Signal
+from ranking.feature_arrays import SOURCES
 from serving.app import create_app, with_shared_schemas
+from serving.privacy.consent import NotPersonalized
 
 
 @pytest.fixture
@@ -51,9 +56,51 @@ def test_every_call_documents_its_errors_as_they_are(client, document):
     assert problem.json().keys() <= document["components"]["schemas"]["Problem"]["properties"].keys()
 
 
-def test_operations_have_names_of_their_own(document):
-    names = [call["operationId"] for _, call in calls(document)]
-    assert len(names) == len(set(names))
+def test_the_names_of_operations_are_stable(document):
+    """Client generators name their functions after them."""
+    assert {name: call["operationId"] for name, call in calls(document)} == {
+        "GET /v1/users/{user_id}/home-feed": "home_feed",
+        "POST /v1/home-feeds": "home_feeds",
+        "GET /v1/opt-outs/{subject_type}/{subject_id}/{flag}": "read_opt_out",
+        "PUT /v1/opt-outs/{subject_type}/{subject_id}/{flag}": "set_opt_out",
+        "DELETE /v1/opt-outs/{subject_type}/{subject_id}/{flag}": "clear_opt_out",
+        "POST /v1/events": "post_events",
+        "GET /v1/releases/current": "current_release",
+        "GET /healthz": "healthz",
+        "GET /readyz": "readyz",
+        "GET /metrics": "metrics",
+    }
+
+
+def test_every_call_under_v1_has_valid_examples(document):
+    for name, call in calls(document):
+        body = call.get("requestBody", {}).get("content", {}).get("application/json")
+        answer = call["responses"]["200"]["content"].get("application/json")
+        if " /v1/" in name:
+            check_example(document, answer["schema"], answer["example"])
+        if body:
+            model = document["components"]["schemas"][body["schema"]["$ref"].rsplit("/", 1)[-1]]
+            check_example(document, body["schema"], model["example"])
+
+
+def check_example(document, schema, example):
+    jsonschema.validate(example, {**schema, "components": document["components"]})
+
+
+def test_words_with_a_fixed_list_are_enums(document):
+    def words(schema: str, field: str) -> set[str]:
+        found = list(nodes(document["components"]["schemas"][schema]["properties"][field]))
+        names = [node["$ref"].rsplit("/", 1)[-1] for node in found if isinstance(node, dict) and "$ref" in node]
+        enums = [document["components"]["schemas"][name] for name in names] + found
+        return {word for node in enums if isinstance(node, dict) for word in node.get("enum", [])}
+
+    assert words("FeedItem", "source") == set(SOURCES)
+    assert words("Feed", "reason") == set(NotPersonalized)
+    assert words("Explanation", "kind") == set(Signal)
+    assert words("Explanation", "action") == set(Action)
+    assert words("FlagState", "flag") == set(Flag)
+    assert words("Event", "action") == set(Action)
+    assert {"null_id", "erased", "bad_row"} <= words("RowError", "reason")
 
 
 def test_a_batch_describes_its_rows(document):

@@ -22,7 +22,7 @@ def event(event_id: str | None, item: str, *, who: str = "ann", action: str = "c
 
 
 def items(pending: EventStore, who: str) -> list[str]:
-    return sorted(interaction.item_id for interaction in pending.recent_interactions(who))
+    return sorted(interaction.item_id for interaction in pending.recent_interactions([who]).get(who, []))
 
 
 def test_a_repeated_event_id_is_stored_once(pending):

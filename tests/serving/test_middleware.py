@@ -63,3 +63,34 @@ class TestCors:
     def test_what_is_no_origin_is_refused(self, lake, setting):
         with pytest.raises(BadSetting, match="is no origin; write it as in https://"):
             create_app(lake.settings(cors_origins=setting))
+
+
+class TestCompression:
+    FEED_PATH = "/v1/users/user-1/home-feed?limit=30"
+
+    def test_a_feed_is_compressed_on_request_only(self, client):
+        compressed = client.get(self.FEED_PATH, headers={"Accept-Encoding": "gzip"})
+        plain = client.get(self.FEED_PATH, headers={"Accept-Encoding": "identity"})
+        assert compressed.headers["Content-Encoding"] == "gzip"
+        assert "Content-Encoding" not in plain.headers
+        assert "Accept-Encoding" in compressed.headers["Vary"]
+        assert int(compressed.headers["Content-Length"]) < int(plain.headers["Content-Length"]) / 3
+        assert compressed.json()["items"] == plain.json()["items"]
+
+    @pytest.mark.parametrize("path", ["/healthz", "/v1/opt-outs/user/u/training", "/v1/users/user-1/home-feed?limit=0"])
+    def test_a_short_answer_is_not(self, client, path):
+        assert "Content-Encoding" not in client.get(path, headers={"Accept-Encoding": "gzip"}).headers
+
+    def test_pages_are_not_because_they_repeat_the_address(self, client):
+        page = client.get("/?user_id=user-1", headers={"Accept-Encoding": "gzip"})
+        assert len(page.content) > 1000
+        assert "Content-Encoding" not in page.headers
+
+    def test_a_tag_is_the_same_compressed_or_not(self, lake):
+        lake.publish(seed=1, metrics={f"metric_{number}": number for number in range(200)})
+        with TestClient(create_app(lake.settings()), base_url="http://localhost") as client:
+            tags = {client.get("/v1/releases/current", headers={"Accept-Encoding": how}).headers["ETag"]
+                    for how in ("gzip", "identity")}  # fmt: skip
+            assert len(tags) == 1
+            headers = {"If-None-Match": tags.pop(), "Accept-Encoding": "gzip"}
+            assert client.get("/v1/releases/current", headers=headers).status_code == 304

@@ -81,7 +81,7 @@ def test_pending_events(opened):
     row = {"user_id": "ann", "item_id": "i1", "action": "save", "timestamp": datetime(2017, 3, 1, tzinfo=UTC)}
     assert pending.add([row, {**row, "item_id": "i2"}]).new == 2
     assert pending.add([row]).new == 0
-    assert sorted(interaction.item_id for interaction in pending.recent_interactions("ann")) == ["i1", "i2"]
+    assert sorted(interaction.item_id for interaction in pending.recent_interactions(["ann"])["ann"]) == ["i1", "i2"]
     batch = pending.drain()
     pending.mark_ingested(batch.name)
     assert pending.delete_before(datetime(2017, 3, 2, tzinfo=UTC)) == 2

@@ -1,12 +1,13 @@
 """Opt-outs, posted events, and the state of the server over HTTP."""
 
+import time
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from fastapi.testclient import TestClient
 
 from serving.app import create_app
-from tests.serving.conftest import is_problem
+from tests.serving.conftest import FEED, is_problem
 
 
 class TestOptOuts:
@@ -146,8 +147,8 @@ class TestServer:
     def test_openapi_names_every_call(self, client):
         paths = client.get("/openapi.json").json()["paths"]
         assert set(paths) == {
-            "/v1/users/{user_id}/home-feed", "/v1/opt-outs/{subject_type}/{subject_id}/{flag}", "/v1/events",
-            "/v1/releases/current", "/healthz", "/readyz", "/metrics",
+            "/v1/users/{user_id}/home-feed", "/v1/home-feeds", "/v1/opt-outs/{subject_type}/{subject_id}/{flag}",
+            "/v1/events", "/v1/releases/current", "/healthz", "/readyz", "/metrics",
         }  # fmt: skip
 
     def test_metrics_show_the_age_of_the_release(self, client):
@@ -170,3 +171,26 @@ def gauge(client, name: str) -> float:
 
 def seconds_since(instant: datetime) -> float:
     return (datetime.now(UTC) - instant).total_seconds()
+
+
+class TestCurrentReleaseTag:
+    def test_an_unchanged_release_is_not_sent_again(self, client, lake):
+        first = client.get("/v1/releases/current")
+        tag = first.headers["ETag"]
+        for known in (tag, tag.removeprefix("W/"), f'"other", {tag}', "*"):
+            again = client.get("/v1/releases/current", headers={"If-None-Match": known})
+            assert (again.status_code, again.content, again.headers["ETag"]) == (304, b"", tag)
+        assert client.get("/v1/releases/current", headers={"If-None-Match": '"other"'}).json() == first.json()
+
+    def test_a_new_release_has_another_tag(self, client, lake):
+        tag = client.get("/v1/releases/current").headers["ETag"]
+        version = lake.publish(seed=1)
+        deadline = time.monotonic() + 20
+        while client.get("/v1/releases/current").json()["version"] != version and time.monotonic() < deadline:
+            time.sleep(0.02)
+        answer = client.get("/v1/releases/current", headers={"If-None-Match": tag})
+        assert (answer.status_code, answer.headers["ETag"] != tag) == (200, True)
+
+    def test_a_feed_key_may_read_it(self, keyed):
+        assert keyed.get("/v1/releases/current", headers=FEED).status_code == 200
+        is_problem(keyed.get("/v1/releases/current"), 401)

@@ -1,0 +1,121 @@
+"""The home feeds of many users in one request: one consent check, and one ranking for all of them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ranking.rank_users import rank_users
+from serving.cursor import Cursor
+from serving.feed import Feed, FeedItem, Page, fallback_page, feed_items, in_other_languages, page_places
+from serving.privacy.consent import ConsentGate, UserContext, excluded_items, rows_of
+from serving.releases.loaded_release import RankedList, Release
+from serving.releases.release_loader import ReloadingRelease
+from serving.sql_store import batched
+
+USERS_AT_ONCE = 128
+"""Users ranked together; a hundred take some tens of megabytes."""
+
+
+@dataclass(frozen=True)
+class FeedBatch:
+    """The first page of each requested user's feed, in the order of the request."""
+
+    request_id: str
+    release: str
+    feeds: list[Feed]
+
+
+class BulkFeed:
+    """First pages from the current release. They equal those of `HomeFeed`, without explanations."""
+
+    def __init__(self, loader: ReloadingRelease, gate: ConsentGate) -> None:
+        """The release and the stores are read anew at each request."""
+        self._loader, self._gate = loader, gate
+
+    def feeds(
+        self,
+        user_ids: Sequence[str],
+        *,
+        limit: int,
+        languages: frozenset[str] | None = None,
+        gpc: bool = False,
+        request_id: str = "",
+    ) -> FeedBatch:
+        """A page of at most `limit` items for each user. Raises `ReleaseMissing`."""
+        release, now = self._loader.get(), datetime.now(UTC)
+        contexts = self._gate.user_contexts(release, user_ids, gpc=gpc)
+        pages = _personalized_pages(release, contexts, limit, now)
+        if len(pages) < len(contexts):
+            pages = dict.fromkeys(contexts, _fallback(release, contexts, languages, limit, now)) | pages
+        items = _items_of(release, pages)
+        feeds = [
+            Feed(
+                user_id=user,
+                request_id=request_id,
+                release=release.version,
+                personalized=contexts[user].reason is None,
+                reason=contexts[user].reason,
+                items=items[user],
+                cursor=pages[user].cursor,
+            )
+            for user in user_ids
+        ]
+        return FeedBatch(request_id, release.version, feeds)
+
+
+def _fallback(
+    release: Release,
+    contexts: Mapping[str, UserContext],
+    languages: frozenset[str] | None,
+    limit: int,
+    now: datetime,
+) -> Page:
+    opt_outs = next(iter(contexts.values())).opt_outs
+    excluded = excluded_items(release, opt_outs, now) | in_other_languages(release, languages)
+    return fallback_page(release, excluded, _start(release, now, personalized=False), limit)[0]
+
+
+def _personalized_pages(
+    release: Release, contexts: Mapping[str, UserContext], limit: int, now: datetime
+) -> dict[str, Page]:
+    users_of: dict[int, list[str]] = {}  # two spellings of an id are one user
+    for user, context in contexts.items():
+        if context.user_row is not None:
+            users_of.setdefault(context.user_row, []).append(user)
+    pages: dict[str, Page] = {}
+    for rows in batched(list(users_of), USERS_AT_ONCE):
+        some = [contexts[users_of[row][0]] for row in rows]
+        for row, page in zip(rows, _ranked_pages(release, some, limit, now), strict=True):
+            pages |= dict.fromkeys(users_of[row], page)
+    return pages
+
+
+def _ranked_pages(release: Release, contexts: Sequence[UserContext], limit: int, now: datetime) -> list[Page]:
+    """One page for each context, all of different users."""
+    user_rows = np.array([context.user_row for context in contexts], np.int32)
+    excluded = np.tile(excluded_items(release, contexts[0].opt_outs, now), (len(contexts), 1))
+    for own, context in zip(excluded, contexts, strict=True):
+        own[rows_of(release, (interaction.item_id for interaction in context.recent_interactions))] = True
+    ranked = rank_users(release.ranking_snapshot, release.reranker, user_rows, limit + 1, excluded=excluded)
+    table = ranked.slates.matrix(ranked.candidates, user_rows, limit + 1)
+    start, nothing = _start(release, now, personalized=True), np.zeros(len(release.items.ids), bool)
+    return [_page(release, RankedList.of(ranked, pairs[pairs >= 0]), nothing, start, limit) for pairs in table]
+
+
+def _page(release: Release, ranked: RankedList, excluded: NDArray[np.bool_], start: Cursor, limit: int) -> Page:
+    places, cursor = page_places(release, ranked.rows, excluded, start, limit, personalized=True)
+    return Page(ranked.rows[places], ranked.scores[places], ranked.sources[places], cursor)
+
+
+def _start(release: Release, now: datetime, *, personalized: bool) -> Cursor:
+    return Cursor(release=release.version, personalized=personalized, since=now, offset=0, rank=0)
+
+
+def _items_of(release: Release, pages: Mapping[str, Page]) -> dict[str, list[FeedItem]]:
+    """The items of each user's page; a page that several users share is read once."""
+    distinct = {id(page): page for page in pages.values()}
+    items = {key: feed_items(release, page, [None] * len(page.rows), 0) for key, page in distinct.items()}
+    return {user: items[id(page)] for user, page in pages.items()}

@@ -1,0 +1,91 @@
+"""Examples of requests and answers for the OpenAPI document."""
+
+from typing import Any
+
+FEED: dict[str, Any] = {
+    "user_id": "acct/42",
+    "request_id": "0f2b9c52d3f84c0fb0f3d0f8a4f7e0c1",
+    "release": "2017-03-01-02a55449dc2c",
+    "personalized": True,
+    "reason": None,
+    "items": [
+        {
+            "item_id": "article-7",
+            "rank": 1,
+            "score": 0.81,
+            "source": "two_tower",
+            "explanation": {
+                "kind": "similar",
+                "text": "Because you saved “A field guide to queues”",
+                "item_id": "article-3",
+                "title": "A field guide to queues",
+                "action": "save",
+                "similarity": 0.71,
+            },
+            "title": "Queues in practice",
+            "creator_id": "creator-2",
+            "url": "https://example.org/article-7",
+            "image_url": None,
+        }
+    ],
+    "cursor": "eyJyZWxlYXNlIjoi",
+}
+FEEDS_REQUEST: dict[str, Any] = {"user_ids": ["acct/42", "acct/43"], "limit": 20}
+FEEDS: dict[str, Any] = {
+    "request_id": FEED["request_id"],
+    "release": FEED["release"],
+    "feeds": [
+        {**FEED, "items": [{**FEED["items"][0], "explanation": None}]},
+        {
+            **FEED,
+            "user_id": "acct/43",
+            "personalized": False,
+            "reason": "unknown_user",
+            "items": [{**FEED["items"][0], "source": "popular", "score": 1.0, "explanation": None}],
+        },
+    ],
+}
+EVENTS: dict[str, Any] = {
+    "events": [
+        {
+            "event_id": "e-1001",
+            "user_id": "acct/42",
+            "item_id": "article-7",
+            "action": "save",
+            "timestamp": "2017-03-01T08:30:00Z",
+            "session_id": "s-17",
+            "request_id": FEED["request_id"],
+            "position": 0,
+        }
+    ]
+}
+RECEIPT: dict[str, Any] = {
+    "accepted": 1,
+    "duplicates": 0,
+    "errors": [{"index": 1, "reason": "unknown_action", "detail": "action: Input should be 'impression', 'click' …"}],
+    "warnings": [],
+}
+OPT_OUT: dict[str, Any] = {
+    "subject_type": "user",
+    "subject_id": "acct/42",
+    "flag": "personalization",
+    "opted_out": True,
+    "effective_at": "2017-03-01T08:30:00Z",
+}
+RELEASE: dict[str, Any] = {
+    "version": FEED["release"],
+    "built_at": "2017-03-01T01:12:45Z",
+    "as_of": "2017-03-01T00:00:00Z",
+    "profiled": True,
+    "metrics": {"ndcg_at_20": 0.19},
+}
+ANSWERS = {
+    "home_feed": FEED,
+    "home_feeds": FEEDS,
+    "post_events": RECEIPT,
+    "read_opt_out": OPT_OUT,
+    "set_opt_out": OPT_OUT,
+    "clear_opt_out": {**OPT_OUT, "opted_out": False},
+    "current_release": RELEASE,
+}
+"""The example of each operation's answer."""
