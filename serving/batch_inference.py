@@ -30,7 +30,7 @@ LISTS = pa.schema(
     ]
 )
 """`rank` counts from 1; `score` compares within one user's list."""
-NOBODY = np.iinfo(np.int32).max
+NO_USER = np.iinfo(np.int32).max
 """The row of no user, after all others."""
 USERS_PER_CHUNK = 256
 """Users ranked together: about 40 MB for lists of 450 candidates."""
@@ -75,7 +75,7 @@ def recommend(
         for some in _chunks(release, profiled)
     ]
     lists = _joined([*parts, fallback_lists(release, k, refusals.items)])
-    starts = np.searchsorted(lists.users, np.append(profiled, NOBODY))
+    starts = np.searchsorted(lists.users, np.append(profiled, NO_USER))
     owners, at = CsrRows(np.append(starts, len(lists.users))).where(
         np.where(rows < 0, len(profiled), np.searchsorted(profiled, rows))
     )
@@ -91,7 +91,7 @@ def requested_users(release: Release, user_ids: Iterable[str] | None) -> list[st
 class Lists:
     """The lists of some users side by side, each best first."""
 
-    users: Rows  # [L] `NOBODY` for the non-personalized list
+    users: Rows  # [L] `NO_USER` for the non-personalized list
     places: Rows  # [L] 0 for the first of a list
     items: RankedList  # [L]
 
@@ -106,7 +106,7 @@ def fallback_lists(release: Release, k: int, excluded: NDArray[np.bool_]) -> Lis
     ranked = release.fallback
     best = np.flatnonzero(~excluded[ranked.rows])[:k]
     items = RankedList(ranked.rows[best], ranked.scores[best], ranked.sources[best])
-    return Lists(np.full(len(best), NOBODY, np.int32), np.arange(len(best), dtype=np.int32), items)
+    return Lists(np.full(len(best), NO_USER, np.int32), np.arange(len(best), dtype=np.int32), items)
 
 
 def _personalized(release: Release, user_rows: Rows, k: int, excluded: NDArray[np.bool_]) -> Lists:

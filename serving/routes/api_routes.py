@@ -230,7 +230,11 @@ def readyz(request: Request) -> Health:
 
 
 @server_router.head("/metrics", include_in_schema=False)
-@server_router.get("/metrics", response_class=Response)
+@server_router.get(
+    "/metrics",
+    response_class=Response,
+    responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
+)
 def metrics(request: Request) -> Response:
     """Metrics in the text format of Prometheus; no label holds a user id."""
     requests: RequestMetrics = request.app.state.metrics

@@ -1,4 +1,4 @@
-"""Lists as a folder of shards: what the manifest says, runs that were stopped, and opt-outs made in between."""
+"""Lists as a folder of shards: the manifest, runs that were stopped, and opt-outs made in between."""
 
 import json
 import signal
