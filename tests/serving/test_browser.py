@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from html import escape
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from urllib.parse import quote
 
 import httpx2 as httpx
@@ -22,6 +23,7 @@ pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on PATH; o
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
          "--disable-component-update", "--disable-sync"]  # fmt: skip
 SLASHED = "https://example.org/u?a=1&b=2#é"
+PICTURE = Path(__file__).parents[2] / "docs" / "architecture.svg"
 KEYS = {"TASTEFEED_FEED_KEYS": "f1", "TASTEFEED_ADMIN_KEYS": "a1"}
 
 
@@ -199,3 +201,23 @@ def test_no_other_site_is_sent_the_address_with_the_user(site, tab, other_site):
     tab.wait_for_url(f"http://localhost:{other_site.port}/")
     assert requested
     assert all("referer" not in headers for headers in requested)
+
+
+OVERFLOWING = """() => {
+  const boxes = [...document.querySelectorAll("rect")].map(rect => rect.getBBox());
+  const outside = (text, box, air) => text.x < box.x + air || text.x + text.width > box.x + box.width - air
+    || text.y < box.y || text.y + text.height > box.y + box.height;
+  return [...document.querySelectorAll("text")].filter(element => {
+    const text = element.getBBox(), x = text.x + text.width / 2, y = text.y + text.height / 2;
+    const around = boxes.filter(box => x > box.x && x < box.x + box.width && y > box.y && y < box.y + box.height);
+    return outside(text, around.sort((a, b) => a.width * a.height - b.width * b.height)[0], AIR);
+  }).map(element => element.textContent);
+}"""
+AIR = 8
+"""Pixels between a text and the sides of its box."""
+
+
+def test_no_text_of_the_architecture_picture_overflows_its_box(tab):
+    tab.set_content(PICTURE.read_text())
+    assert tab.locator("text").count() > 20
+    assert tab.evaluate(OVERFLOWING.replace("AIR", str(AIR))) == []
