@@ -28,6 +28,7 @@ from pipeline.stages.reranker import labels_of as pair_labels
 from pipeline.stages.two_tower import use_threads, walk_forward
 from pipeline.time_splits import TimeSplits
 from ranking.candidates import BITS, taken
+from ranking.exposure import with_exposure
 from ranking.feature_arrays import Candidates, Floats, Rows
 from ranking.rank_users import RankingConfig, RankingSnapshot, rank_users
 from ranking.reranker import LabelledPairs, Reranker, train
@@ -95,8 +96,8 @@ class ExperimentContext:
 
     def lists(self, snapshot: RankingSnapshot, reranker: Reranker, user_rows: Rows) -> TopK:
         """The night's slates of these users, in this order."""
-        k = self.job.split.k
-        ranked = rank_users(snapshot, reranker, user_rows, k)
+        k, everyone = self.job.split.k, np.arange(len(snapshot.users.ids), dtype=np.int32)
+        ranked = rank_users(with_exposure(snapshot, reranker, everyone), reranker, user_rows, k)
         return as_top_k(ranked.candidates, ranked.scores, ranked.slates, user_rows, k)
 
     def lists_by_retrieval(self, snapshot: RankingSnapshot, user_rows: Rows) -> TopK:

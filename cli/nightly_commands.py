@@ -35,6 +35,7 @@ def backtest(
     out: Annotated[
         str, typer.Option("--out", "-o", help="Folder for metrics.parquet and backtest.md; empty: print only.")
     ] = "",
+    frontier: Annotated[str, typer.Option(help="Folder for what lists that differ cost; empty: not computed.")] = "",
     json: Json = False,
 ) -> None:
     """Evaluate the night at past cutoffs: means and intervals beside every baseline."""
@@ -42,7 +43,7 @@ def backtest(
     from pipeline.backtest import run_backtest
 
     with progress_on_stderr(wanted=json):
-        result = run_backtest(lake, as_of, weeks=weeks, settings=Settings(), out=out)
+        result = run_backtest(lake, as_of, weeks=weeks, settings=Settings(), out=out, frontier=frontier)
     if json:
         print_json(result.document())
 

@@ -20,8 +20,23 @@ from contracts.errors import GateRefused
 from evaluation.bootstrap import Interval, interval_over_weeks, paired_interval
 from evaluation.ranking_metrics import mean
 from evaluation.rankings import Floats, Rows
-from evaluation.results import FINAL, RERANKED, RETRIEVAL, MethodMetrics, WeekMetrics
+from evaluation.results import (
+    COVERAGE,
+    FINAL,
+    FIRST_ITEMS,
+    FIRST_SHARE,
+    NEWEST_FIRST,
+    OVERLAP,
+    OVERLAP_K,
+    RERANKED,
+    RETRIEVAL,
+    MethodMetrics,
+    WeekMetrics,
+)
 from evaluation.segment_metrics import GroupLabels, group_sizes, pool_small_groups
+
+SMALL_CATALOGUE = 0.5
+"""The share of the items on any list from which the catalogue is too small for lists that differ."""
 
 
 @dataclass(frozen=True)
@@ -84,6 +99,9 @@ class GateConfig(BaseModel):
     min_slice_users: int = Field(20, ge=2, description="measured users below which a group is part of `other`")
     min_index_recall: float = Field(0.95, ge=0, le=1, description="recall@100 of the index against exact search")
     min_users: int = Field(20, ge=2, description="measured users below which nothing is compared")
+    max_overlap: float = Field(
+        0.8, ge=0, le=1, description="share of newest_first's overlap between users that the final list may have"
+    )
     confidence: float = Field(0.95, gt=0, lt=1, description="confidence of intervals")
     seed: int = Field(7, description="seed of the resampling")
 
@@ -117,6 +135,7 @@ def judge(
         verdicts.append(_too_few(measured_users, config, judged_release_serves=judged_release_serves))
         return Verdicts(tuple(verdicts), judged=False)
     verdicts += [_beats(ours, theirs, [*earlier, week], config) for ours, theirs in _contests(config)]
+    verdicts += _differ(final, week.named.get(NEWEST_FIRST), config)
     if champion is None:
         return Verdicts(tuple(verdicts), judged=True)
     verdicts.append(_keeps_up(final, champion, config))
@@ -178,6 +197,20 @@ def _beats(name: str, other: str, weeks: Sequence[WeekMetrics], config: GateConf
     text = f"{config.metric} {mine:.4f} of {name} against {others:.4f} of {other}{over}: {gain}"
     wants = f"a gain above {config.min_gain:g} and no loss beyond {config.max_loss:g} are asked for"
     return Verdict(gate, passed, mine, others, text if passed else f"{text}; {wants}", gain)
+
+
+def _differ(final: MethodMetrics, newest: MethodMetrics | None, config: GateConfig) -> list[Verdict]:
+    """Whether the users' lists differ. Lists that hold half of a small catalogue must overlap and are not judged."""
+    lists = [final] if newest is None else [final, newest]
+    if newest is None or any(OVERLAP not in each.means for each in lists) or final.means[COVERAGE] >= SMALL_CATALOGUE:
+        return []
+    overlap, most = final.means[OVERLAP], config.max_overlap * newest.means[OVERLAP]
+    text = (
+        f"two users share {overlap:.1%} of their first {OVERLAP_K} items (newest_first: {newest.means[OVERLAP]:.1%}); "
+        f"{FIRST_ITEMS} items hold {final.means[FIRST_SHARE]:.1%} of first places ({newest.means[FIRST_SHARE]:.1%})"
+    )
+    wants = f"an overlap of at most {most:.1%} is asked for"
+    return [Verdict("lists_differ", overlap <= most, overlap, most, text if overlap <= most else f"{text}; {wants}")]
 
 
 def _setting(name: str) -> str:

@@ -7,6 +7,7 @@ Shapes: U users, K places, I items, D size of an item vector.
 import numpy as np
 from numpy.typing import ArrayLike
 
+from contracts.csr import Longs
 from evaluation.rankings import PADDING, Floats, Labels, Mask, RankedLists, Rows
 
 CHUNK_USERS = 4096
@@ -78,6 +79,31 @@ def creator_coverage_at_k(lists: RankedLists, creators: Rows, rankable: Mask, k:
     shown = np.unique(creators[rows[rows != PADDING]])
     there = np.unique(creators[rankable])
     return _of((shown >= 0).sum(), (there >= 0).sum())
+
+
+def inter_user_overlap_at_k(lists: RankedLists, k: int) -> float:
+    """Mean share of the first `k` that two users have in common; 1 minus this is the inter-user diversity of Zhou et
+    al. 2010 (doi:10.1073/pnas.1000488107).
+
+    Empty lists are left out, and NaN stands for fewer than two others. Where all lists are shorter than `k`, the
+    longest is the whole.
+    """
+    listed = lists.top(k).filled.sum(axis=1)
+    users, longest = int((listed > 0).sum()), int(listed.max(initial=0))
+    # an item on n lists is shared by n(n - 1) ordered pairs of users
+    counts = _counts(lists.top(k).rows)
+    return _of((counts * (counts - 1)).sum(), users * (users - 1) * longest)
+
+
+def top_first_share(lists: RankedLists, items: int) -> float:
+    """Share of the first places that the `items` most frequent items there hold; NaN without any list."""
+    counts = _counts(lists.top(1).rows)
+    return _of(np.sort(counts)[::-1][:items].sum(), counts.sum())
+
+
+def _counts(rows: Rows) -> Longs:
+    """How often each listed item is listed, in no order."""
+    return np.unique(rows[rows != PADDING], return_counts=True)[1]
 
 
 def top_creator_share_at_k(lists: RankedLists, creators: Rows, k: int) -> Floats:

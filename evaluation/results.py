@@ -15,6 +15,11 @@ RETRIEVAL, RERANKED, FINAL = "two_tower", "reranked", "final"
 """The steps of a night by name: retrieval alone, its candidates re-ranked, and the list that is served."""
 CHAMPION = "champion"
 """The final list of the release that serves."""
+NEWEST_FIRST = "newest_first"
+COVERAGE = "coverage_at_20"
+OVERLAP_K, FIRST_ITEMS = 10, 4
+OVERLAP, FIRST_SHARE = f"inter_user_overlap_at_{OVERLAP_K}", f"top{FIRST_ITEMS}_first_share"
+"""How alike the lists of two users are, and the share of first places that the most frequent items hold."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +76,7 @@ def measure(
         **{f"recall_at_{deep}": ranking_metrics.recall_at_k(lists, labels, deep) for deep in recall_ks},
     }
     of_all = {f"coverage_at_{k}": ranking_metrics.catalogue_coverage_at_k(lists, holdout.rankable, k)}
+    of_all |= personalization(lists)
     if (creators >= 0).any():
         per_user[f"top_creator_share_at_{k}"] = ranking_metrics.top_creator_share_at_k(lists, creators, k)
         of_all[f"creator_coverage_at_{k}"] = ranking_metrics.creator_coverage_at_k(lists, creators, holdout.rankable, k)
@@ -78,6 +84,14 @@ def measure(
         per_user[f"intra_list_distance_at_{k}"] = ranking_metrics.intra_list_distance_at_k(lists, item_vectors, k)
     means = {metric: ranking_metrics.mean(values) for metric, values in per_user.items()}
     return MethodMetrics(name, len(lists.rows), per_user, {**means, **of_all})
+
+
+def personalization(lists: RankedLists) -> dict[str, float]:
+    """How much the lists of different users are alike; empty where fewer than two users have one."""
+    overlap = ranking_metrics.inter_user_overlap_at_k(lists, OVERLAP_K)
+    if np.isnan(overlap):
+        return {}
+    return {OVERLAP: overlap, FIRST_SHARE: ranking_metrics.top_first_share(lists, FIRST_ITEMS)}
 
 
 def macro_average(weeks: Sequence[MethodMetrics]) -> MethodMetrics:
@@ -89,7 +103,10 @@ def macro_average(weeks: Sequence[MethodMetrics]) -> MethodMetrics:
         raise BadEvaluationInput(f"weeks of different methods ({', '.join(sorted(names))}); average one at a time")
     first = weeks[0]
     per_user = {metric: np.concatenate([week.per_user[metric] for week in weeks]) for metric in first.per_user}
-    means = {metric: ranking_metrics.mean(np.array([week.means[metric] for week in weeks])) for metric in first.means}
+    metrics = dict.fromkeys(metric for week in weeks for metric in week.means)  # a small week may lack some
+    means = {
+        metric: ranking_metrics.mean(np.array([week.means.get(metric, np.nan) for week in weeks])) for metric in metrics
+    }
     return MethodMetrics(first.name, sum(week.users for week in weeks), per_user, means)
 
 

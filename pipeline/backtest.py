@@ -23,6 +23,7 @@ from pipeline.console import console
 from pipeline.console_report import shown
 from pipeline.lake import Lake
 from pipeline.metrics_store import EvaluatedWeek, read_weeks
+from pipeline.personalization import write_personalization
 from pipeline.run_context import NightConfig, RunContext
 from pipeline.stage_runner import run_stage
 from pipeline.stages import STAGES
@@ -59,12 +60,17 @@ class Backtest:
         }
 
 
-def run_backtest(lake: str, as_of: date | None, *, weeks: int, settings: Settings, out: str) -> Backtest:
-    """Measure the last `weeks` label windows before `as_of`, by default the last midnight that the events reach."""
+def run_backtest(
+    lake: str, as_of: date | None, *, weeks: int, settings: Settings, out: str, frontier: str = ""
+) -> Backtest:
+    """Measure the last `weeks` label windows before `as_of`, by default the last midnight that the events reach.
+
+    `out` and `frontier` are folders for the tables and for what lists that differ between users cost; empty: none.
+    """
     home, settings = Lake(lake), settings.model_copy(update={"lake": lake})
     day = day_of_backtest(home, as_of, settings)
-    if out:
-        Path(out).mkdir(parents=True, exist_ok=True)  # a folder that cannot be written to fails before the work
+    for written in filter(None, (out, frontier)):
+        Path(written).mkdir(parents=True, exist_ok=True)  # a folder that cannot be written to fails before the work
     splits = backtest_splits(day, weeks=weeks, holdout_days=settings.holdout_days, label_weeks=settings.label_weeks)
     with home.scratch() as scratch:
         night = RunContext(home, scratch, splits, settings, NightConfig())
@@ -74,6 +80,9 @@ def run_backtest(lake: str, as_of: date | None, *, weeks: int, settings: Setting
                 run_stage(night, stage.name)
         with scratch.open_folder("metrics", day) as folder:
             backtest = backtest_of(read_weeks(folder))
+        if frontier:
+            command = f"tastefeed backtest --weeks {weeks} --as-of {day} --frontier {frontier}"
+            write_personalization(night, Path(frontier), command)
         night.mlflow.end(night.mlflow_run)
     show(backtest, day)
     if out:

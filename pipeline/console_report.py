@@ -8,6 +8,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from evaluation import rich_table
+from evaluation.results import FIRST_SHARE, OVERLAP
 from pipeline.console import console
 from pipeline.model_refusals import SUMMARY as NOT_PROFILED
 from pipeline.run_context import RunContext, Summary
@@ -22,6 +23,8 @@ SHOWN_METRICS = (
     "ndcg_at_20",
     "recall_at_20",
     "recall_at_200",
+    OVERLAP,
+    FIRST_SHARE,
     "coverage_at_20",
     "intra_list_distance_at_20",
     "creator_coverage_at_20",

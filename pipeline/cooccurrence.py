@@ -80,11 +80,15 @@ def transitions_at(night: RunContext, view: FeatureSnapshot, reranker: Reranker)
 
 def night_transitions(night: RunContext, view: FeatureSnapshot) -> Transitions:
     """The tables as of a cutoff, from the histories of the users who did not opt out of training."""
+    return transition_tables(view.users, len(view.items.ids), trainable_users(night, view))
+
+
+def trainable_users(night: RunContext, view: FeatureSnapshot) -> Rows:
+    """The rows of the view's users who did not opt out of training, ascending."""
     examples = (
         at_cutoff(night, "retrieval_examples", view.cutoff).filter(pl.col("trainable")).select(c.USER_ID).collect()
     )
-    trainable: Rows = np.sort(rows_of(examples[c.USER_ID], view.users.ids).drop_nulls().to_numpy())
-    return transition_tables(view.users, len(view.items.ids), trainable)
+    return np.sort(rows_of(examples[c.USER_ID], view.users.ids).drop_nulls().to_numpy())
 
 
 def _validation_ndcg(

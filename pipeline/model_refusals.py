@@ -24,6 +24,7 @@ GATES = {
     "index_recall": ("min_index_recall",),
     "enough_users": ("min_users",),
     "keeps_up_with_champion": ("max_champion_loss",),
+    "lists_differ": ("max_overlap",),
 }
 """The fields of `GateConfig` that control a gate."""
 WEEKS = ("holdout_days", "label_weeks")

@@ -25,13 +25,14 @@ from evaluation.ranking_metrics import mean, recall_at_k
 from evaluation.results import FINAL, RERANKED, RETRIEVAL
 from models.baselines import night_baselines
 from models.two_tower import TrainedTwoTower
-from pipeline.cooccurrence import transitions_at
+from pipeline.cooccurrence import trainable_users, transitions_at
 from pipeline.feature_assembly import CatalogSnapshot, FeatureSnapshot, read_snapshot, rows_of
 from pipeline.run_context import RunContext
 from pipeline.stages.candidates import ranking_snapshot
 from ranking.candidates import BITS, taken
+from ranking.exposure import with_exposure
 from ranking.feature_arrays import Candidates, Floats, Ids, Rows, ids_of
-from ranking.rank_users import RankingConfig, rank_users
+from ranking.rank_users import RankingConfig, RankingSnapshot, rank_users
 from ranking.reranker import Reranker
 from ranking.slate import SlateConfig, Slates, slates
 from serving.ann_index import IndexConfig
@@ -88,7 +89,7 @@ def catalogue_lists(snapshot: FeatureSnapshot, rows: Rows) -> RankedLists:
     return RankedLists(np.where(rows >= 0, np.append(snapshot.catalogue_rows, -1)[rows], -1).astype(np.int32))
 
 
-BY_SCORE = SlateConfig(per_creator=0, per_category=0, diversity=0)
+BY_SCORE = SlateConfig(per_creator=0, per_category=0, per_common=0, diversity=0)
 """Plain ranking: no limit, no diversity."""
 
 
@@ -117,8 +118,7 @@ def predict(
     """The lists of a bundle: retrieval alone, re-ranked, and as served."""
     snapshot = read_snapshot(night, catalog, holdout.cutoff, models.tower)
     user_rows = snapshot_user_rows(snapshot, data, holdout)
-    transitions = transitions_at(night, snapshot, models.reranker)
-    inputs = ranking_snapshot(snapshot, models.ranking, models.index, transitions)
+    inputs = ranking_inputs(night, snapshot, models.reranker, models.ranking, models.index)
     served = rank_users(inputs, models.reranker, user_rows[user_rows >= 0], RETRIEVAL_K)
     pairs, scores = served.candidates, served.scores
     retrieved = taken(pairs, (pairs.sources & BITS["two_tower"]) > 0)
@@ -130,6 +130,14 @@ def predict(
     items = len(snapshot.items.ids)
     everything = ranked_by(scores, pairs, snapshot, user_rows, items)
     return Predictions(lists, mean(recall_at_k(everything, holdout.labels, items)))
+
+
+def ranking_inputs(
+    night: RunContext, view: FeatureSnapshot, reranker: Reranker, config: RankingConfig, index: IndexConfig
+) -> RankingSnapshot:
+    """The inputs of `rank_users` as of a cutoff, with what is measured on the users who did not opt out of training."""
+    inputs = ranking_snapshot(view, config, index, transitions_at(night, view, reranker))
+    return with_exposure(inputs, reranker, trainable_users(night, view))
 
 
 def ranked_by(scores: Floats, pairs: Candidates, snapshot: FeatureSnapshot, user_rows: Rows, k: int) -> RankedLists:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from contracts.csr import Longs
 from ranking.candidates import BITS
 from ranking.feature_arrays import Candidates, Floats, Items, Rows, Users
-from ranking.feature_names import ALL_FEATURE_NAMES, COOCCURRENCE_NAMES
+from ranking.feature_names import ALL_FEATURE_NAMES, COOCCURRENCE_NAMES, FEATURE_NAMES
 from ranking.history import History, history_of
 from ranking.pair_features import RECENT
 from ranking.reranker import Reranker
@@ -49,6 +49,8 @@ OF_USER = {
     "language_share": Signal.LANGUAGE,
     **dict.fromkeys(COOCCURRENCE_NAMES, Signal.SIMILAR),
 }
+SHARES = {Signal.CREATOR: "creator_share", Signal.CATEGORY: "category_share", Signal.LANGUAGE: "language_share"}
+"""The share of the user's liking that a signal is about."""
 OF_TIME = ("age_", "newness_", "created_", "new_since_", "from_fresh")
 OF_NOW = (
     "users_per_hour",
@@ -88,27 +90,47 @@ class Reasons:
     similarities: Floats  # [P] cosine with the evidence, 0 without
 
 
-def reasons(users: Users, items: Items, candidates: Candidates, features: Floats, reranker: Reranker) -> Reasons:
+def reasons(
+    users: Users,
+    items: Items,
+    candidates: Candidates,
+    features: Floats,
+    reranker: Reranker,
+    *,
+    min_similarity: float,
+) -> Reasons:
     """The strongest signal of each pair, from the model's own accounts (TreeSHAP summed over a signal's features).
 
-    Where no signal raised the score, the source that brought the item is the reason.
+    The source that brought the item is the reason where no signal raised the score, where the user has liked nothing
+    as similar as `min_similarity`, and where the user has no interaction with the creator, category or language.
     """
     moved = reranker.contributions(features) @ GROUPS[: features.shape[1]]
     strongest, strengths = moved.argmax(axis=1), moved.max(axis=1, initial=0)
-    signals = np.where(strengths > 0, np.array(SIGNALS, dtype=str)[strongest], _by_source(candidates.sources))
-    nearest = nearest_to(users, items, candidates)
-    rests = (signals == Signal.SIMILAR) & (nearest.items >= 0)
+    signals = np.array(SIGNALS, dtype=str)[strongest]
+    asked, owners = np.unique(candidates.user_rows, return_inverse=True)
+    history = history_of(users, items, asked).recent(RECENT)
+    nearest = nearest_to(items, history, owners, candidates.item_rows)
+    near = (nearest.items >= 0) & (nearest.similarities >= min_similarity)
+    holds = (strengths > 0) & np.where(signals == Signal.SIMILAR, near, _holds(signals, features))
+    signals = np.where(holds, signals, _by_source(candidates.sources, moved))
+    rests = holds & (signals == Signal.SIMILAR)
     return Reasons(signals, strengths, np.where(rests, nearest.items, -1), np.where(rests, nearest.similarities, 0))
 
 
-def nearest_to(users: Users, items: Items, candidates: Candidates) -> Nearest:
-    """The recently liked item nearest to each candidate: by text where both have one, else by the towers' vectors."""
-    asked, owners = np.unique(candidates.user_rows, return_inverse=True)
-    history = history_of(users, items, asked).recent(RECENT)
-    by_text = nearest_liked(items.text_vectors, history, owners, candidates.item_rows)
+def _holds(signals: NDArray[np.str_], features: Floats) -> NDArray[np.bool_]:
+    """[P] false where a signal is about something that the user has never liked; its absence can raise a score too."""
+    holds = np.ones(len(signals), bool)
+    for signal, feature in SHARES.items():
+        holds &= (signals != signal) | (features[:, FEATURE_NAMES.index(feature)] > 0)
+    return holds
+
+
+def nearest_to(items: Items, history: History, owners: Longs, item_rows: Rows) -> Nearest:
+    """The liked item nearest to each pair's: by text where both have one, else by the towers' vectors."""
+    by_text = nearest_liked(items.text_vectors, history, owners, item_rows)
     if (by_text.similarities > 0).all():
         return by_text
-    by_tower = _by_tower(items, history, owners, candidates.item_rows)
+    by_tower = _by_tower(items, history, owners, item_rows)
     worded = by_text.similarities > 0
     return Nearest(
         np.where(worded, by_text.items, by_tower.items), np.where(worded, by_text.similarities, by_tower.similarities)
@@ -125,6 +147,9 @@ def _by_tower(items: Items, history: History, owners: Longs, item_rows: Rows) ->
     return Nearest(np.where(nearest.items >= 0, rows[nearest.items], -1), nearest.similarities)
 
 
-def _by_source(sources: NDArray[np.uint8]) -> NDArray[np.str_]:
+def _by_source(sources: NDArray[np.uint8], moved: Floats) -> NDArray[np.str_]:
+    """Fresh or popular; of both, what moved the score more."""
     fresh, popular = (sources & BITS["fresh"]) > 0, (sources & BITS["popular"]) > 0
+    fresher = moved[:, SIGNALS.index(Signal.FRESH)] >= moved[:, SIGNALS.index(Signal.TRENDING)]
+    fresh &= fresher | ~popular
     return np.where(fresh, Signal.FRESH, np.where(popular, Signal.TRENDING, Signal.SIMILAR)).astype(str)

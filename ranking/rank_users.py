@@ -24,6 +24,7 @@ from ranking.candidates import (
 from ranking.cooccurrence_features import Transitions, cooccurrence_features
 from ranking.feature_arrays import SOURCES, Candidates, Floats, Items, Rows, Users
 from ranking.pair_features import pair_features
+from ranking.reason_calibration import ReasonConfig
 from ranking.reranker import RerankerConfig
 from ranking.slate import SlateConfig, Slates, slates
 
@@ -36,6 +37,7 @@ class RankingConfig(BaseModel):
     candidates: CandidateConfig = CandidateConfig()
     reranker: RerankerConfig = RerankerConfig()
     slate: SlateConfig = SlateConfig()
+    reasons: ReasonConfig = ReasonConfig()
 
 
 class Scorer(Protocol):
@@ -63,6 +65,8 @@ class RankingSnapshot:
     """The instant in hours since 1970."""
     transitions: Transitions | None = None
     """Needed by a re-ranker that reads co-occurrence features."""
+    exposure: Floats | None = None
+    """[I] share of users with each item among their first ones (`exposure.py`); without it, no item is common."""
 
     @cached_property
     def fresh(self) -> Rows:
@@ -120,7 +124,7 @@ def rank_users(
     candidates = snapshot.candidates(user_rows, excluded)
     features = snapshot.features(candidates, cooccurrence=reranker.uses_cooccurrence)
     scores = reranker.score(features, candidates.item_rows)
-    chosen = slates(snapshot.items, candidates, scores, snapshot.config.slate, k=k)
+    chosen = slates(snapshot.items, candidates, scores, snapshot.config.slate, k=k, exposure=snapshot.exposure)
     return RankedUsers(candidates, features, scores, chosen)
 
 

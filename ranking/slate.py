@@ -1,4 +1,5 @@
-"""From scores to the list that is shown: no creator or category crowds it, and near copies give way.
+"""From scores to the list that is shown: no creator or category crowds it, nor do the items that everyone gets, and
+near copies give way.
 
 Greedy over places, all users at once. Shapes: B users, N most candidates of one user, P pairs, D vector size.
 """
@@ -14,13 +15,17 @@ from ranking.feature_arrays import Candidates, Floats, Items, Rows
 from ranking.similarity import unit
 
 USERS_AT_ONCE = 256
+TIMES_CHANCE = 3
+"""The exposure of a common item, over the mean one."""
 
 
 class SlateConfig(BaseModel):
-    """At most so many of one creator, and of one category, in any `window` neighbouring places; 0 is no limit.
+    """At most so many of one creator, of one category, and of common items, in any `window` neighbouring places; 0 is
+    no limit. An item is common if a share of the users, `common_share`, would have it among their first items. What
+    many would have is worth less: `common_discount` times that share is taken from the relevance.
 
     Where every candidate left would break a limit, the best of them is taken all the same and marked `relaxed`: a feed
-    that holds too much of one creator is better than one that ends.
+    that holds too much of one creator is better than one that ends. The limit of common items gives way first.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -28,6 +33,11 @@ class SlateConfig(BaseModel):
     window: int = Field(10, ge=1, description="neighbouring places that the limits apply to")
     per_creator: int = Field(3, ge=0, description="most items of one creator in a window; 0: no limit")
     per_category: int = Field(0, ge=0, description="most items of one category in a window; 0: no limit")
+    per_common: int = Field(6, ge=0, description="most common items in a window; 0: no limit")
+    common_share: float = Field(0.3, gt=0, lt=1, description="share of users from which an item is common")
+    common_discount: float = Field(
+        0.05, ge=0, le=1, description="taken from an item's relevance, times the share of users with it"
+    )
     diversity: float = Field(0.0, ge=0, le=1, description="0: by score alone; towards 1: unlike what is above it")
 
 
@@ -51,20 +61,30 @@ class Slates:
         return positions
 
 
-def slates(items: Items, candidates: Candidates, scores: Floats, config: SlateConfig, *, k: int) -> Slates:
+def slates(
+    items: Items,
+    candidates: Candidates,
+    scores: Floats,
+    config: SlateConfig,
+    *,
+    k: int,
+    exposure: Floats | None = None,
+) -> Slates:
     """At most `k` pairs for each user; fewer where the user has fewer candidates.
+
+    `exposure` [I] is the share of users with each item among their first ones; without it, no item is common.
 
     With `diversity` d the next item is the one with the largest (1 - d) * relevance - d * (largest cosine with what was
     chosen before): maximal marginal relevance, Carbonell & Goldstein 1998. Relevance is the score scaled to 0..1 within
-    the user's candidates. Equal values go to the earlier pair.
+    the user's candidates, less the discount. Equal values go to the earlier pair.
     """
     starts = np.flatnonzero(np.diff(candidates.user_rows, prepend=-1))
     lengths = np.diff(np.append(starts, len(candidates.user_rows)))
+    exposure = np.zeros(len(items.ids), np.float32) if exposure is None else exposure
+    chunks = (slice(some, some + USERS_AT_ONCE) for some in range(0, len(starts), USERS_AT_ONCE))
     parts = [
-        _Greedy(
-            items, candidates, scores, config, starts[some : some + USERS_AT_ONCE], lengths[some : some + USERS_AT_ONCE]
-        ).run(k)
-        for some in range(0, len(starts), USERS_AT_ONCE)
+        _Greedy(items, candidates, scores, config, starts[some], lengths[some], exposure=exposure).run(k)
+        for some in chunks
     ]
     chosen = np.concatenate([np.zeros((0, 3), np.int64), *parts])
     return Slates(chosen[:, 0], chosen[:, 1].astype(np.int32), chosen[:, 2].astype(bool))
@@ -74,14 +94,23 @@ class _Greedy:
     """The places of some users' lists, filled one after the other."""
 
     def __init__(  # the parts of one greedy choice
-        self, items: Items, candidates: Candidates, scores: Floats, config: SlateConfig, starts: Longs, lengths: Longs
+        self,
+        items: Items,
+        candidates: Candidates,
+        scores: Floats,
+        config: SlateConfig,
+        starts: Longs,
+        lengths: Longs,
+        *,
+        exposure: Floats,
     ) -> None:
         self._config, self._users = config, np.arange(len(starts))
         column = np.arange(lengths.max(initial=0))
         self._open = column < lengths[:, None]  # [B, N]
         self._pairs = np.where(self._open, starts[:, None] + column, 0)
         rows = candidates.item_rows[self._pairs]
-        self._relevance = _relevance(scores[self._pairs].astype(float), self._open)
+        relevance, common = _relevance(scores[self._pairs].astype(float), self._open), _common(exposure, config)
+        self._relevance = relevance - config.common_discount * exposure[rows]
         self._likest = np.full(rows.shape, -np.inf)
         self._vectors = unit(items.vectors[rows]) if config.diversity > 0 else None
         self._limits = [
@@ -89,6 +118,7 @@ class _Greedy:
             for codes, most in (
                 (items.creator[rows][..., None], config.per_creator),
                 (_categories(items, rows), config.per_category),
+                (np.where(common[rows], 0, -1)[..., None], config.per_common if common.any() else 0),
             )
             if most
         ]
@@ -100,11 +130,11 @@ class _Greedy:
         return table[table[:, 0] >= 0]
 
     def _place(self, place: int) -> Longs:
-        allowed = self._open.copy()
+        allowed, relaxed = self._open, np.zeros(len(self._users), bool)
         for limit in self._limits:
-            allowed &= ~limit.full()
-        relaxed = np.logical_not(np.any(allowed, axis=1))
-        allowed = np.where(relaxed[:, None], self._open, allowed)
+            kept = allowed & ~limit.full()
+            broken = np.logical_not(np.any(kept, axis=1))  # every candidate left would break this limit
+            allowed, relaxed = np.where(broken[:, None], allowed, kept), relaxed | broken
         best = np.where(allowed, self._worth(place), -np.inf).argmax(axis=1)
         real = self._open[self._users, best]
         self._take(best, real)
@@ -163,6 +193,12 @@ def _relevance(scores: NDArray[np.float64], real: NDArray[np.bool_]) -> NDArray[
         scores - least, most - least, out=np.ones_like(scores), where=most > least
     )
     return relevance
+
+
+def _common(exposure: Floats, config: SlateConfig) -> NDArray[np.bool_]:
+    """[I] the items that a share of the users would have, and several times as many as would have any item by chance:
+    lists of twenty out of fifty items are alike by necessity, and a limit would fill them with what suits no user."""
+    return np.asarray(exposure >= max(config.common_share, TIMES_CHANCE * float(exposure.mean())))
 
 
 def _categories(items: Items, rows: Rows) -> Longs:

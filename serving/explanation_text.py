@@ -16,7 +16,7 @@ from ranking.rank_users import RankedUsers
 from serving.releases.loaded_release import FRESH, Release
 
 SENTENCES = {
-    Signal.SIMILAR: "Close to what you read and save",
+    Signal.SIMILAR: "Suggested by what you read and save",
     Signal.CREATOR: "You often read this creator",
     Signal.CATEGORY: "From a category you often read",
     Signal.LANGUAGE: "In a language you often read",
@@ -24,8 +24,6 @@ SENTENCES = {
     Signal.POPULAR: "People who come across this tend to like it",
 }
 BECAUSE = {Action.SAVE: "Because you saved", Action.CLICK: "Because you read"}
-NEAR = 0.3
-"""Cosine from which an item of the user's history is named as the reason. Below it, users see no similarity."""
 
 
 @dataclass(frozen=True)
@@ -53,8 +51,9 @@ def explain_personalized(
 ) -> list[Explanation]:
     """Explanations of some pairs of one user, from the model's attributions. No text names a `hidden` item, [I]."""
     candidates = taken(ranked.candidates, pairs)
-    why = reasons(release.users, release.items, candidates, ranked.features[pairs], release.reranker)
-    named = (why.similarities >= NEAR) & (why.evidence >= 0) & ~hidden[why.evidence]
+    features, least = ranked.features[pairs], release.ranking.reasons.threshold
+    why = reasons(release.users, release.items, candidates, features, release.reranker, min_similarity=least)
+    named = (why.evidence >= 0) & ~hidden[why.evidence]
     shown = release.catalogue.select([c.ITEM_ID, c.TITLE]).take(np.where(named, why.evidence, 0)).to_pylist()
     created = release.catalogue[c.CREATED_AT].take(candidates.item_rows).to_pylist()
     saved = np.isin(why.evidence, _saved_items(release, candidates.user_rows[:1]))

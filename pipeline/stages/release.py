@@ -12,10 +12,11 @@ from contracts.errors import NightFailed
 from contracts.opt_out_flags import UNREADABLE, opted_out
 from contracts.schemas import WINDOWS_DAYS
 from pipeline.champion import store_models
-from pipeline.cooccurrence import transitions_at
+from pipeline.cooccurrence import trainable_users
 from pipeline.feature_assembly import FeatureSnapshot, read_catalog, read_items, read_snapshot
 from pipeline.model_refusals import SUMMARY as NOT_PROFILED
 from pipeline.model_refusals import profiled_release_serves
+from pipeline.offline_inference import ranking_inputs
 from pipeline.run_context import RunContext, Summary
 from pipeline.stages.gates import JUDGED
 from pipeline.stages.reranker import file_name
@@ -23,6 +24,8 @@ from pipeline.stages.two_tower import folder_name, load_tower
 from ranking.candidates import fresh_rows, popular_rows
 from ranking.feature_arrays import Items, Rows, Users, ids_of, marked
 from ranking.feature_names import USER_FEATURE_NAMES
+from ranking.rank_users import RankingConfig
+from ranking.reason_calibration import calibrated
 from ranking.reranker import Reranker
 from serving.releases.publish import publish
 from serving.releases.serialization import ReleaseContents, without_users, write_release
@@ -112,7 +115,8 @@ def no_users() -> Users:
 
 def contents_of(night: RunContext, snapshot: FeatureSnapshot, tower: str, ranker: Path) -> ReleaseContents:
     """The release in memory."""
-    config, items = night.config.ranking, snapshot.items
+    items, index = snapshot.items, night.config.index
+    inputs = ranking_inputs(night, snapshot, Reranker.load(ranker), night.config.ranking, index)
     catalogue = read_catalog(night).items[snapshot.catalogue_rows]
     return ReleaseContents(
         as_of=night.splits.end,
@@ -123,11 +127,19 @@ def contents_of(night: RunContext, snapshot: FeatureSnapshot, tower: str, ranker
         popular=popular_rows(items, len(items.ids), POPULAR_DAYS),
         fresh=fresh_rows(items, len(items.ids)),
         ranker=ranker,
-        transitions=transitions_at(night, snapshot, Reranker.load(ranker)),
-        ranking=config,
-        index=night.config.index,
+        transitions=inputs.transitions,
+        exposure=inputs.exposure,
+        ranking=with_calibrated_reasons(night, snapshot),
+        index=index,
         metrics=release_metrics(night),
     )
+
+
+def with_calibrated_reasons(night: RunContext, snapshot: FeatureSnapshot) -> RankingConfig:
+    """The settings of ranking, with the similarity from which an item of the history is named as a reason."""
+    ranking, users = night.config.ranking, trainable_users(night, snapshot)
+    reasons = calibrated(ranking.reasons, snapshot.users, snapshot.items, users, snapshot.hours)
+    return ranking.model_copy(update={"reasons": reasons})
 
 
 def still_readable(night: RunContext, users: Users) -> Users:

@@ -52,6 +52,8 @@ class RankingModels:
     ranking: RankingConfig
     transitions: Transitions | None
     """Where the re-ranker reads co-occurrence features."""
+    exposure: Floats | None = None
+    """[I] where the slate limits common items."""
 
 
 @dataclass(frozen=True)
@@ -152,7 +154,13 @@ class Release:
     def ranking_snapshot(self) -> RankingSnapshot:
         """The inputs of `rank_users`, as of the release: a list is the same all day."""
         return RankingSnapshot(
-            self.users, self.items, self.index, self.ranking, self.as_of_hours, self._models().transitions
+            self.users,
+            self.items,
+            self.index,
+            self.ranking,
+            self.as_of_hours,
+            self._models().transitions,
+            self._models().exposure,
         )
 
     def warmed(self) -> "Release":

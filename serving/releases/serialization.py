@@ -5,6 +5,7 @@ users.safetensors   users.parquet    ranking.feature_arrays.Users
 index.faiss                          over the item vectors
 ranker.txt          ranking.json     the re-ranker's own text; the configuration of candidates, slate and attributions
 transitions.safetensors              ranking.cooccurrence_features.Transitions, where the re-ranker reads them
+exposure.safetensors                 the share of users with each item on top, where the slate limits common items
 catalogue.parquet                    the display data of each item, in the row order of items
 popular.parquet     fresh.parquet    item rows, best first
 metrics.json        manifest.json
@@ -34,7 +35,7 @@ from contracts import columns as c
 from contracts.errors import ReleaseCorrupt
 from contracts.schemas import ITEMS
 from ranking.cooccurrence_features import Transitions
-from ranking.feature_arrays import Ids, Items, Rows, Users, ids_of
+from ranking.feature_arrays import Floats, Ids, Items, Rows, Users, ids_of
 from ranking.rank_users import RankingConfig
 from ranking.reranker import Reranker
 from serving.ann_index import FaissIndex, IndexConfig, build, comparable, load
@@ -44,6 +45,7 @@ from serving.releases.manifest import Manifest, Versions, verify_folder, write_m
 CATALOGUE = pa.schema([field for field in ITEMS if field.name != c.EMBEDDING])
 ITEM_ROW = "item_row"
 TRANSITIONS = "transitions.safetensors"
+EXPOSURE, EXPOSURE_FILE = "exposure", "exposure.safetensors"
 TOWER = "tower"
 """The safetensors metadata key with the name of the towers that computed the vectors."""
 ID_COLUMN = {Items: c.ITEM_ID, Users: c.USER_ID}
@@ -75,6 +77,8 @@ class ReleaseContents:
     """The encoder of the towers, as the night selected it."""
     transitions: Transitions | None = None
     """The tables of a re-ranker that reads co-occurrence features."""
+    exposure: Floats | None = None
+    """The share of users with each item among their first ones, [I], where the slate limits common items."""
 
 
 def write_release(contents: ReleaseContents, folder: Path) -> Manifest:
@@ -87,6 +91,8 @@ def write_release(contents: ReleaseContents, folder: Path) -> Manifest:
         shutil.copyfile(contents.ranker, folder / "ranker.txt")
         if contents.transitions is not None:
             write_transitions(contents.transitions, folder, tower=contents.tower)
+        if contents.exposure is not None:
+            save_file({EXPOSURE: contents.exposure}, folder / EXPOSURE_FILE, metadata={TOWER: contents.tower})
         (folder / "ranking.json").write_text(contents.ranking.model_dump_json(indent=1) + "\n")
     pq.write_table(_display_data(contents), folder / "catalogue.parquet", compression="zstd")
     for name, rows in (("popular", contents.popular), ("fresh", contents.fresh)):
@@ -170,6 +176,17 @@ def read_transitions(folder: Path, *, tower: str, items: int) -> Transitions:
     return transitions
 
 
+def read_exposure(folder: Path, *, tower: str, items: int) -> Floats | None:
+    """The exposure of each item [I]; None for a release without. Raises `ReleaseCorrupt` where it is of other items."""
+    path = folder / EXPOSURE_FILE
+    if not path.exists():
+        return None
+    exposure: Floats = _arrays(path, tower)[EXPOSURE]
+    if len(exposure) != items:
+        raise ReleaseCorrupt(f"{path}: {len(exposure)} items, the release has {items}; publish again")
+    return exposure
+
+
 def _arrays(path: Path, tower: str) -> dict[str, Any]:
     try:
         with safe_open(path, framework="numpy") as file:
@@ -202,6 +219,7 @@ def _read_models(folder: Path, manifest: Manifest, items: Items) -> RankingModel
         reranker=reranker,
         ranking=RankingConfig.model_validate_json((folder / "ranking.json").read_bytes()),
         transitions=read_transitions(folder, tower=tower, items=len(items.ids)) if tables else None,
+        exposure=read_exposure(folder, tower=tower, items=len(items.ids)),
     )
 
 

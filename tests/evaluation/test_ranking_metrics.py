@@ -65,6 +65,37 @@ def test_no_users_at_all():
     assert ranking_metrics.intra_list_distance_at_k(empty, np.ones((2, 2)), 3).shape == (0,)
 
 
+def test_overlap_by_hand():
+    # of three pairs of users, one shares both items and two share item 0: 4 of 6 places
+    three = lists([0, 1, 7], [1, 0, 8], [0, 2, 9])
+    assert ranking_metrics.inter_user_overlap_at_k(three, 2) == pytest.approx((2 + 1 + 1) / 6)
+    assert ranking_metrics.inter_user_overlap_at_k(lists([0, 1], [1, 0]), 2) == 1
+    assert ranking_metrics.inter_user_overlap_at_k(lists([0, 1], [2, 3]), 2) == 0
+
+
+def test_users_without_a_list_do_not_make_lists_differ():
+    assert ranking_metrics.inter_user_overlap_at_k(lists([0, 1], [1, 0], [-1, -1]), 2) == 1
+    assert math.isnan(ranking_metrics.inter_user_overlap_at_k(lists([0, 1], [-1, -1]), 2))
+    assert math.isnan(ranking_metrics.top_first_share(lists([-1, -1]), 4))
+
+
+def test_a_catalogue_below_k_can_overlap_in_whole():
+    assert ranking_metrics.inter_user_overlap_at_k(lists([0, 1, -1], [1, 0, -1]), 3) == 1
+
+
+def test_overlap_agrees_with_a_loop_over_pairs():
+    rows, _ = random_case(users=30)
+    pairs = [len(set(a) & set(b)) / 10 for place, a in enumerate(rows) for b in rows[:place]]
+    assert ranking_metrics.inter_user_overlap_at_k(RankedLists(rows), 10) == pytest.approx(np.mean(pairs))
+
+
+def test_share_of_first_places_by_hand():
+    first = lists([0, 5], [0, 5], [0, 5], [1, 0], [1, 0], [2, 0])
+    assert ranking_metrics.top_first_share(first, 1) == 3 / 6
+    assert ranking_metrics.top_first_share(first, 2) == 5 / 6
+    assert ranking_metrics.top_first_share(first, 4) == 1
+
+
 def random_case(users=60, items=40, k=10, seed=0):
     rng = np.random.default_rng(seed)
     rows = np.argsort(rng.random((users, items)), axis=1)[:, :k].astype(np.int32)

@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pytest
 
 from evaluation import RankedLists
@@ -19,10 +20,12 @@ from pipeline.offline_inference import (
     holdout_at,
     measure_method,
     predict,
+    ranking_inputs,
     read_evaluation_data,
     snapshot_user_rows,
 )
 from pipeline.run_context import RunContext
+from ranking import exposure
 from ranking.feature_names import PAIR_FEATURE_NAMES
 from ranking.rank_users import RankingConfig
 from ranking.slate import SlateConfig
@@ -56,6 +59,17 @@ def inputs(night: RunContext):
 def bundle(slate: SlateConfig | None = None) -> ModelBundle:
     ranking = RankingConfig(slate=slate or SlateConfig(per_creator=0, per_category=0))
     return ModelBundle(Tower(), LowestFirst(), ranking, IndexConfig())
+
+
+def test_exposure_is_measured_on_users_who_allow_training(night: RunContext, monkeypatch: pytest.MonkeyPatch) -> None:
+    """c and d are new to both users; each is on the first places of those who are asked."""
+    monkeypatch.setattr(exposure, "FEWEST_USERS", 1)
+    view = read_snapshot(night, read_catalog(night), CUTOFF, Tower())
+    given = LowestFirst(), RankingConfig(slate=SlateConfig(per_creator=0)), IndexConfig()
+    assert ranking_inputs(night, view, *given).exposure.tolist() == [0, 0, 1, 1]
+    examples = night.lake.scan("retrieval_examples", night.splits.as_of).collect()
+    night.overwrite("retrieval_examples", examples.with_columns(trainable=pl.lit(value=False)))
+    assert ranking_inputs(night, view, *given).exposure.tolist() == [0, 0, 0, 0]
 
 
 def listed(lists, count: int = 3) -> list[list[int]]:

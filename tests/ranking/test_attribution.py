@@ -6,6 +6,7 @@ import pytest
 from ranking.attribution import Signal, nearest_to, reasons, signal_of
 from ranking.feature_arrays import Candidates
 from ranking.feature_names import FEATURE_NAMES
+from ranking.history import history_of
 from ranking.pair_features import pair_features
 from ranking.reranker import LabelledPairs, RerankerConfig, train
 from tests.ranking.worlds import ANN, HIDER, NEWCOMER, NOW, items, pairs, random_world, users
@@ -23,10 +24,16 @@ def moved_by(feature):
     ).reranker
 
 
-def explained(feature, candidates, value=2.0):
+def nearest_of(some_users, things, candidates):
+    """The nearest of all items that each pair's user liked."""
+    asked, owners = np.unique(candidates.user_rows, return_inverse=True)
+    return nearest_to(things, history_of(some_users, things, asked), owners, candidates.item_rows)
+
+
+def explained(feature, candidates, value=2.0, min_similarity=0.5):
     features = np.zeros((len(candidates.user_rows), len(FEATURE_NAMES)), np.float32)
     features[:, FEATURE_NAMES.index(feature)] = value
-    return reasons(users(), items(), candidates, features, moved_by(feature))
+    return reasons(users(), items(), candidates, features, moved_by(feature), min_similarity=min_similarity)
 
 
 @pytest.mark.parametrize(
@@ -64,6 +71,26 @@ def test_where_nothing_raised_the_score_the_source_is_the_reason(sources, signal
     assert explanation.evidence.tolist() == [-1]
 
 
+def test_below_the_least_similarity_the_source_is_the_reason():
+    for least, signal, evidence in ((0.79, Signal.SIMILAR, 2), (0.81, Signal.TRENDING, -1)):
+        explanation = explained("text_nearest", pairs((ANN, 1), sources=0b101), min_similarity=least)
+        assert (explanation.signals.tolist(), explanation.evidence.tolist()) == ([signal], [evidence])
+
+
+def test_of_two_sources_the_one_that_moved_the_score_more_is_the_reason():
+    for feature, signal in (("newness_rank", Signal.FRESH), ("popularity_rank_1d", Signal.TRENDING)):
+        candidates = pairs((NEWCOMER, 1), sources=0b111)
+        features = np.zeros((1, len(FEATURE_NAMES)), np.float32)
+        features[:, FEATURE_NAMES.index(feature)] = -2  # it lowered the score: no signal raised it
+        moved = reasons(users(), items(), candidates, features, moved_by(feature), min_similarity=0.5)
+        assert moved.signals.tolist() != [signal]
+
+
+@pytest.mark.parametrize("feature", ["creator_interactions", "creator_reach"])
+def test_a_creator_that_the_user_never_read_is_no_reason(feature):
+    assert explained(feature, pairs((ANN, 1), sources=0b010)).signals.tolist() == [Signal.FRESH]
+
+
 def test_the_evidence_is_the_nearest_liked_item():
     explanation = explained("text_nearest", pairs((ANN, 1), (ANN, 4), (HIDER, 0)))
     # both (.6, .8) is nearer to save (0, 1) than to old (1, 0); undated (.8, .6) the other way; hider liked nothing
@@ -73,7 +100,7 @@ def test_the_evidence_is_the_nearest_liked_item():
 
 def test_without_text_the_towers_vectors_decide():
     # "unsigned" has no title; its vector (2, 1) is nearer to old (1, 0) than to save (0, 2)
-    nearest = nearest_to(users(), items(), pairs((ANN, 3)))
+    nearest = nearest_of(users(), items(), pairs((ANN, 3)))
     assert nearest.items.tolist() == [0]
     assert nearest.similarities[0] == pytest.approx(2 / 5**0.5)
 
@@ -86,7 +113,7 @@ def test_nearest_is_nearest_among_everything_liked():
             np.full(60, user, np.int32), np.arange(60, dtype=np.int32), template.sources, np.zeros(60, np.float32)
         )
         liked = many_users.history_items[many_users.history_offsets[user] : many_users.history_offsets[user + 1]]
-        nearest = nearest_to(many_users, things, mine)
+        nearest = nearest_of(many_users, things, mine)
         if not len(liked):
             assert (nearest.items == -1).all()
             continue
@@ -98,14 +125,16 @@ def test_nearest_is_nearest_among_everything_liked():
 def test_the_same_for_one_as_for_all():
     model = moved_by("creator_share")
     candidates = pairs((ANN, 1), (ANN, 4), (NEWCOMER, 2))
-    batch = reasons(users(), items(), candidates, pair_features(users(), items(), candidates, NOW), model)
+    features = pair_features(users(), items(), candidates, NOW)
+    batch = reasons(users(), items(), candidates, features, model, min_similarity=0.5)
     alone = pairs((NEWCOMER, 2))
-    one = reasons(users(), items(), alone, pair_features(users(), items(), alone, NOW), model)
+    own = pair_features(users(), items(), alone, NOW)
+    one = reasons(users(), items(), alone, own, model, min_similarity=0.5)
     assert one.signals.tolist() == batch.signals.tolist()[2:]
 
 
 def test_nothing_to_explain():
     assert len(explained("creator_share", pairs()).signals) == 0
     undressed = replace(items(), text_vectors=np.zeros((5, 2), np.float32), vectors=np.zeros((5, 2), np.float32))
-    nearest = nearest_to(users(), undressed, pairs((ANN, 1)))
+    nearest = nearest_of(users(), undressed, pairs((ANN, 1)))
     assert nearest.similarities.tolist() == [0]

@@ -1,9 +1,11 @@
 from dataclasses import replace
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ranking import slate
 from ranking.feature_arrays import Candidates
 from ranking.slate import SlateConfig, slates
 from tests.ranking.worlds import items, pairs, random_world
@@ -144,3 +146,45 @@ def test_a_matrix_of_no_candidates_is_empty():
     slates_ = slates(items(), candidates, np.zeros(0, np.float32), FREE, k=2)
     assert slates_.matrix(candidates, np.array([0, -1], np.int32), 2).tolist() == [[-1, -1], [-1, -1]]
     assert slates_.matrix(candidates, np.zeros(0, np.int32), 2).shape == (0, 2)
+
+
+def test_common_items_are_limited_like_a_creator_s(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(slate, "TIMES_CHANCE", 1)
+    candidates = pairs(*((0, row) for row in range(5)))
+    config = SlateConfig(window=3, per_creator=0, per_common=1, common_share=0.5, common_discount=0)
+    exposure = np.array([0.9, 0.5, 0.49, 0.1, 0], np.float32)
+    slates_ = slates(items(), candidates, np.array([5, 4, 3, 2, 1], np.float32), config, k=5, exposure=exposure)
+    assert candidates.item_rows[slates_.pairs].tolist() == [0, 2, 3, 1, 4]
+    assert not slates_.relaxed.any()
+    free = slates(items(), candidates, np.array([5, 4, 3, 2, 1], np.float32), config, k=5)
+    assert candidates.item_rows[free.pairs].tolist() == [0, 1, 2, 3, 4], "without exposure no item is common"
+
+
+def test_where_lists_must_be_alike_no_item_is_common() -> None:
+    # two of five items on each list: a share of 0.4 by chance, and 0.9 is less than three times as much
+    candidates = pairs(*((0, row) for row in range(5)))
+    config = SlateConfig(window=3, per_creator=0, per_common=1, common_share=0.1, common_discount=0)
+    exposure = np.array([0.9, 0.5, 0.3, 0.2, 0.1], np.float32)
+    slates_ = slates(items(), candidates, np.array([5, 4, 3, 2, 1], np.float32), config, k=5, exposure=exposure)
+    assert candidates.item_rows[slates_.pairs].tolist() == [0, 1, 2, 3, 4]
+
+
+def test_the_limit_of_common_items_gives_way_before_that_of_creators(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(slate, "TIMES_CHANCE", 1)
+    # creators are 0 0 1 - 1, and all items are common
+    candidates = pairs(*((0, row) for row in range(5)))
+    config = SlateConfig(window=3, per_creator=1, per_common=1, common_share=0.5)
+    exposure = np.ones(5, np.float32)
+    slates_ = slates(items(), candidates, np.array([5, 4, 3, 2, 1], np.float32), config, k=5, exposure=exposure)
+    assert candidates.item_rows[slates_.pairs].tolist() == [0, 2, 3, 1, 4]
+    assert slates_.relaxed.tolist() == [False, True, True, True, True]
+
+
+def test_what_many_would_have_is_worth_less() -> None:
+    # relevance is 1, 0.75, 0.5 ...; the discount takes 0.3 from the first item, which every user would have
+    candidates = pairs(*((0, row) for row in range(5)))
+    exposure, scores = np.array([1, 0, 0, 0, 0], np.float32), np.array([5, 4, 3, 2, 1], np.float32)
+    for discount, order in ((0.3, [1, 0, 2, 3, 4]), (0.2, [0, 1, 2, 3, 4])):
+        config = SlateConfig(per_creator=0, per_common=0, common_discount=discount)
+        slates_ = slates(items(), candidates, scores, config, k=5, exposure=exposure)
+        assert candidates.item_rows[slates_.pairs].tolist() == order

@@ -15,6 +15,7 @@ from contracts.schemas import ITEMS
 from ranking.feature_arrays import Items, Users, ids_of
 from ranking.feature_names import FEATURE_NAMES, ITEM_FEATURE_NAMES, USER_FEATURE_NAMES
 from ranking.rank_users import RankingConfig
+from ranking.reason_calibration import ReasonConfig
 from ranking.reranker import LabelledPairs, RerankerConfig, train
 from serving.ann_index import IndexConfig
 from serving.releases.manifest import Manifest
@@ -109,7 +110,7 @@ def contents(folder: Path, *, seed: int = 0, as_of: datetime = AS_OF, metrics: d
         popular=np.arange(N_ITEMS)[::-1][:20],
         fresh=np.arange(10),
         ranker=ranker(folder),
-        ranking=RankingConfig(),
+        ranking=RankingConfig(reasons=ReasonConfig(min_similarity=0.3)),
         index=IndexConfig(),
         metrics=metrics or {"ndcg_at_20": 0.4},
     )

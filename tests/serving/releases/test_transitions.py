@@ -108,3 +108,20 @@ def test_tables_of_another_build_are_refused(tower: str, items: int, message: st
     write_transitions(Transitions(offsets, empty, nothing, offsets, empty, nothing), tmp_path, tower="own")
     with pytest.raises(ReleaseCorrupt, match=message):
         read_transitions(tmp_path, tower=tower, items=items)
+
+
+def test_a_release_holds_the_exposure_that_its_slates_read(tmp_path: Path) -> None:
+    plain = contents(tmp_path)
+    shares = np.linspace(0, 1, len(plain.items.ids), dtype=np.float32)
+    manifest = write_release(replace(plain, exposure=shares), tmp_path / "with")
+    without = write_release(plain, tmp_path / "without")
+    assert "exposure.safetensors" in manifest.files
+    assert manifest.version != without.version
+    np.testing.assert_array_equal(load_release(tmp_path / "with").ranking_snapshot.exposure, shares)
+    assert load_release(tmp_path / "without").ranking_snapshot.exposure is None, "a release from before"
+
+
+def test_exposure_of_other_items_is_refused(tmp_path: Path) -> None:
+    write_release(replace(contents(tmp_path), exposure=np.ones(3, np.float32)), tmp_path / "release")
+    with pytest.raises(ReleaseCorrupt, match=r"exposure.safetensors: 3 items, the release has .* publish again"):
+        load_release(tmp_path / "release")

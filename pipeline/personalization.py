@@ -1,0 +1,263 @@
+"""What lists that differ between users cost: a table and a plot over ways to make them differ.
+
+Candidates and scores of each week are computed once; each variant makes other lists of them.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+import polars as pl
+from matplotlib.figure import Figure
+
+from evaluation import Holdout, Interval, RankedLists, interval_over_weeks, markdown
+from evaluation.ranking_metrics import mean, ndcg_at_k
+from evaluation.results import FIRST_SHARE, NEWEST_FIRST, OVERLAP, personalization
+from pipeline.cooccurrence import trainable_users
+from pipeline.feature_assembly import FeatureSnapshot, read_catalog, read_snapshot
+from pipeline.offline_inference import (
+    K,
+    baseline_lists,
+    holdout_at,
+    lists_of,
+    ranking_inputs,
+    read_evaluation_data,
+    snapshot_user_rows,
+)
+from pipeline.run_context import RunContext
+from pipeline.stages.metrics import reranker_at
+from pipeline.stages.two_tower import load_tower
+from ranking.feature_arrays import Floats, Rows
+from ranking.feature_names import FEATURE_NAMES
+from ranking.rank_users import RankedUsers, rank_users
+from ranking.reason_calibration import ReasonCurve, reason_curve
+from ranking.slate import SlateConfig, slates
+
+LARGEST_LOSS, LARGEST_OVERLAP = 0.02, 0.45
+"""What is asked for: at most so much NDCG lost, and at most so much overlap."""
+TEXT_PROFILE = FEATURE_NAMES.index("text_profile")
+FRONTIER_PLOT, REASONS_PLOT = "frontier.svg", "reasons.svg"
+FIXED: dict[Any, Any] = {"svg.hashsalt": "tastefeed", "svg.fonttype": "none"}
+"""The same numbers make the same file."""
+
+
+@dataclass(frozen=True)
+class Week:
+    """What the lists of one week are made of."""
+
+    snapshot: FeatureSnapshot
+    holdout: Holdout
+    user_rows: Rows
+    ranked: RankedUsers
+    exposure: Floats
+    newest_first: RankedLists
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A way to make lists. `taste` is the weight of the similarity to the user's own titles, beside the score."""
+
+    family: str
+    slate: SlateConfig
+    named: tuple[str, ...] = ()
+    """The settings of the slate that are its own."""
+    taste: float = 0.0
+
+    @property
+    def setting(self) -> str:
+        """The settings as text."""
+        settings = [f"{name}={getattr(self.slate, name):g}" for name in self.named]
+        return ", ".join([*settings, *([f"score + {self.taste:g} * text_profile"] if self.taste else [])])
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A variant over all weeks. `gain` is in NDCG over the lists without any limit, paired over users."""
+
+    family: str
+    setting: str
+    ndcg: float
+    change: float
+    gain: Interval | None
+    overlap: float
+    first_share: float
+
+    @property
+    def reached(self) -> bool:
+        """Whether it is as different as asked for, at a loss that may be paid."""
+        return self.overlap <= LARGEST_OVERLAP and self.change >= -LARGEST_LOSS
+
+
+def variants(base: SlateConfig) -> list[Variant]:
+    """No limit first, then limits and discounts of common items, and other ways."""
+    free = {"per_common": 0, "common_discount": 0.0}
+    shares = [(0.1, 0.0), (0.3, 0.0), (0.1, 0.05), (0.3, 0.05), (0.1, 0.1), (0.3, 0.1)]
+    limits = [
+        {"per_common": most, "common_share": share, "common_discount": discount}
+        for share, discount in shares
+        for most in (8, 7, 6, 5, 4)
+    ]
+    discounts = [{**free, "common_discount": discount} for discount in (0.02, 0.05, 0.1, 0.15, 0.2)]
+    unlike = [{**free, "diversity": weight} for weight in (0.1, 0.3)]
+    return [
+        _variant(base, "no limit", free),
+        *(
+            _variant(base, f"limit from {way['common_share']:.0%}, discount {way['common_discount']}", way)
+            for way in limits
+        ),
+        *(_variant(base, "discount", way) for way in discounts),
+        *(replace(_variant(base, "own taste", free), taste=taste) for taste in (1.0, 2.0, 4.0)),
+        *(_variant(base, "diversity", way) for way in unlike),
+    ]
+
+
+def _variant(base: SlateConfig, family: str, changes: dict[str, float]) -> Variant:
+    return Variant(family, base.model_copy(update=changes), tuple(changes))
+
+
+def read_personalization(night: RunContext) -> tuple[list[Week], ReasonCurve]:
+    """The weeks of a backtest, and the curve of reasons as of its last cutoff."""
+    catalog, splits, config = read_catalog(night), night.splits, night.config
+    with night.lake.open_folder("two_tower", splits.as_of) as towers:
+        newest = load_tower(towers, splits.eval_cutoffs[-1])
+        data = read_evaluation_data(night, catalog, newest.embed_text(catalog.items))
+        weeks = []
+        for cutoff in splits.eval_cutoffs:
+            holdout, reranker = holdout_at(night, data, cutoff), reranker_at(night, cutoff)
+            view = read_snapshot(night, catalog, cutoff, load_tower(towers, cutoff))
+            inputs = ranking_inputs(night, view, reranker, config.ranking, config.index)
+            user_rows = snapshot_user_rows(view, data, holdout)
+            ranked = rank_users(inputs, reranker, user_rows[user_rows >= 0], K)
+            newest_first = baseline_lists(night, data, holdout)[NEWEST_FIRST]
+            none = np.zeros(len(view.items.ids), np.float32)
+            exposure = none if inputs.exposure is None else inputs.exposure
+            weeks.append(Week(view, holdout, user_rows, ranked, exposure, newest_first))
+    return weeks, reason_curve(view.users, view.items, trainable_users(night, view), view.hours)
+
+
+def outcomes(weeks: Sequence[Week], base: SlateConfig) -> list[Outcome]:
+    """Every variant, the lists without a limit first, then newest-first."""
+    first, *others = variants(base)
+    lists = [_lists(week, first) for week in weeks]
+    ndcg = _ndcg(weeks, lists)
+    newest = [week.newest_first for week in weeks]
+    return [
+        _outcome(first, weeks, lists, ndcg),
+        _outcome(Variant(NEWEST_FIRST, base), weeks, newest, ndcg),
+        *(_outcome(variant, weeks, [_lists(week, variant) for week in weeks], ndcg) for variant in others),
+    ]
+
+
+def _lists(week: Week, variant: Variant) -> RankedLists:
+    ranked, view = week.ranked, week.snapshot
+    scores = ranked.scores + np.float32(variant.taste) * ranked.features[:, TEXT_PROFILE]
+    chosen = slates(view.items, ranked.candidates, scores, variant.slate, k=K, exposure=week.exposure)
+    return lists_of(chosen, ranked.candidates, view, week.user_rows, K)
+
+
+def _ndcg(weeks: Sequence[Week], lists: Sequence[RankedLists]) -> list[Any]:
+    """[U] NDCG of each week."""
+    return [ndcg_at_k(ranked, week.holdout.labels, K) for week, ranked in zip(weeks, lists, strict=True)]
+
+
+def _outcome(
+    variant: Variant, weeks: Sequence[Week], lists: Sequence[RankedLists], unlimited: Sequence[Any]
+) -> Outcome:
+    values, users = _ndcg(weeks, lists), [week.holdout.user_rows for week in weeks]
+    ndcg, before = (float(np.mean([mean(week) for week in each])) for each in (values, unlimited))
+    differ = [personalization(ranked) for ranked in lists]
+    overlap, first = (float(np.mean([week[name] for week in differ if week])) for name in (OVERLAP, FIRST_SHARE))
+    gain = None if values is unlimited else interval_over_weeks(values, list(unlimited), users)
+    return Outcome(variant.family, variant.setting, ndcg, ndcg / before - 1, gain, overlap, first)
+
+
+def frontier_table(rows: Sequence[Outcome]) -> pl.DataFrame:
+    """One row a variant."""
+    return pl.DataFrame(
+        {
+            "way": [row.family for row in rows],
+            "setting": [f"`{row.setting}`" if row.setting else "" for row in rows],
+            f"ndcg_at_{K}": [row.ndcg for row in rows],
+            "change": [f"{row.change:+.1%}" for row in rows],
+            "gain": [str(row.gain) if row.gain else "" for row in rows],
+            OVERLAP: [row.overlap for row in rows],
+            FIRST_SHARE: [row.first_share for row in rows],
+            "aim_reached": [row.reached for row in rows],
+        }
+    )
+
+
+def reasons_table(curve: ReasonCurve) -> pl.DataFrame:
+    """One row a bin of similarity."""
+    return pl.DataFrame(
+        {
+            "similarity_from": [f"{at:.2f}" for at in curve.similarities],
+            "clicks": curve.clicks,
+            "clicks_by_chance": [f"{expected:.0f}" for expected in curve.expected],
+            "lift": [f"{lift:.2f}" for lift in curve.lift],
+        }
+    )
+
+
+def write_personalization(night: RunContext, folder: Path, command: str) -> None:
+    """Write `personalization.md` and its plots from the weeks of a backtest that has run."""
+    weeks, curve = read_personalization(night)
+    ranking = night.config.ranking
+    write_page(outcomes(weeks, ranking.slate), curve, ranking.reasons.min_lift, folder, command)
+
+
+def write_page(rows: Sequence[Outcome], curve: ReasonCurve, min_lift: float, folder: Path, command: str) -> None:
+    """Write the page and its plots; the same numbers make the same files."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with mpl.rc_context(FIXED):
+        plot_frontier(rows).savefig(folder / FRONTIER_PLOT, metadata={"Date": None})
+        plot_reasons(curve, min_lift).savefig(folder / REASONS_PLOT, metadata={"Date": None})
+    threshold = curve.threshold(min_lift)
+    parts = [
+        "# Lists that differ between users",
+        f"`{command}` writes this page.",
+        f"The aim is an overlap of at most {LARGEST_OVERLAP:.0%}, at a loss of at most {LARGEST_LOSS:.0%} of NDCG@{K} "
+        "against lists without a limit. All numbers are means over weeks.",
+        f"![NDCG and overlap]({FRONTIER_PLOT})",
+        markdown(frontier_table(rows), marked=False).rstrip(),
+        "## Reasons that name an item",
+        f"Below a lift of {min_lift:g} the reason is the source. "
+        + ("Too few clicks show it." if threshold is None else f"The similarity with that lift is {threshold:.2f}."),
+        f"![Lift by similarity]({REASONS_PLOT})",
+        markdown(reasons_table(curve), marked=False).rstrip(),
+    ]
+    (folder / "personalization.md").write_text("\n\n".join(parts) + "\n")
+
+
+def plot_frontier(rows: Sequence[Outcome]) -> Figure:
+    """NDCG against overlap, a line for each way."""
+    page = Figure(figsize=(8, 5), layout="constrained")
+    axes = page.subplots()
+    for family in dict.fromkeys(row.family for row in rows if row.family != NEWEST_FIRST):
+        own = [row for row in rows if row.family == family]
+        axes.plot([row.overlap for row in own], [row.ndcg for row in own], marker="o", label=family)
+    axes.axvline(LARGEST_OVERLAP, color="grey", linestyle=":")
+    axes.axhline(rows[0].ndcg * (1 - LARGEST_LOSS), color="grey", linestyle=":")
+    axes.set_xlabel("Mean share of the first 10 items that two users have in common")
+    axes.set_ylabel(f"NDCG@{K}")
+    axes.legend(frameon=False)
+    axes.spines[["top", "right"]].set_visible(False)
+    return page
+
+
+def plot_reasons(curve: ReasonCurve, min_lift: float) -> Figure:
+    """Lift against similarity: as counted, and as the nearest curve that never falls."""
+    page = Figure(figsize=(8, 4), layout="constrained")
+    axes = page.subplots()
+    counted = np.divide(curve.clicks, curve.expected, out=np.full(len(curve.clicks), np.nan), where=curve.expected > 0)
+    axes.plot(curve.similarities, counted, "o", color="grey", label="as counted")
+    axes.step(curve.similarities, curve.lift, where="mid", label="never falling")
+    axes.axhline(min_lift, color="grey", linestyle=":")
+    axes.set_xlabel("Similarity of an item to the nearest liked one")
+    axes.set_ylabel("Clicks over clicks by chance")
+    axes.legend(frameon=False)
+    axes.spines[["top", "right"]].set_visible(False)
+    return page
