@@ -99,9 +99,7 @@ class GateConfig(BaseModel):
     min_slice_users: int = Field(20, ge=2, description="measured users below which a group is part of `other`")
     min_index_recall: float = Field(0.95, ge=0, le=1, description="recall@100 of the index against exact search")
     min_users: int = Field(20, ge=2, description="measured users below which nothing is compared")
-    max_overlap: float = Field(
-        0.8, ge=0, le=1, description="share of newest_first's overlap between users that the final list may have"
-    )
+    max_overlap: float = Field(0.6, ge=0, le=1, description="share of their first ten items that two users may share")
     confidence: float = Field(0.95, gt=0, lt=1, description="confidence of intervals")
     seed: int = Field(7, description="seed of the resampling")
 
@@ -201,16 +199,19 @@ def _beats(name: str, other: str, weeks: Sequence[WeekMetrics], config: GateConf
 
 def _differ(final: MethodMetrics, newest: MethodMetrics | None, config: GateConfig) -> list[Verdict]:
     """Whether the users' lists differ. Lists that hold half of a small catalogue must overlap and are not judged."""
-    lists = [final] if newest is None else [final, newest]
-    if newest is None or any(OVERLAP not in each.means for each in lists) or final.means[COVERAGE] >= SMALL_CATALOGUE:
+    if OVERLAP not in final.means or final.means[COVERAGE] >= SMALL_CATALOGUE:
         return []
-    overlap, most = final.means[OVERLAP], config.max_overlap * newest.means[OVERLAP]
+    overlap, most = final.means[OVERLAP], config.max_overlap
     text = (
-        f"two users share {overlap:.1%} of their first {OVERLAP_K} items (newest_first: {newest.means[OVERLAP]:.1%}); "
-        f"{FIRST_ITEMS} items hold {final.means[FIRST_SHARE]:.1%} of first places ({newest.means[FIRST_SHARE]:.1%})"
+        f"two users share {overlap:.1%} of their first {OVERLAP_K} items{_beside(newest, OVERLAP)}, "
+        f"{FIRST_ITEMS} items hold {final.means[FIRST_SHARE]:.1%} of first places{_beside(newest, FIRST_SHARE)}"
     )
     wants = f"an overlap of at most {most:.1%} is asked for"
     return [Verdict("lists_differ", overlap <= most, overlap, most, text if overlap <= most else f"{text}; {wants}")]
+
+
+def _beside(newest: MethodMetrics | None, metric: str) -> str:
+    return f" (newest_first: {newest.means[metric]:.1%})" if newest and metric in newest.means else ""
 
 
 def _setting(name: str) -> str:

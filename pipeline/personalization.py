@@ -84,6 +84,8 @@ class Outcome:
     gain: Interval | None
     overlap: float
     first_share: float
+    default: bool = False
+    """Whether it is what the run's settings ask for."""
 
     @property
     def reached(self) -> bool:
@@ -94,13 +96,13 @@ class Outcome:
 def variants(base: SlateConfig) -> list[Variant]:
     """No limit first, then limits and discounts of common items, and other ways."""
     free = {"per_common": 0, "common_discount": 0.0}
-    shares = [(0.1, 0.0), (0.3, 0.0), (0.1, 0.05), (0.3, 0.05), (0.1, 0.1), (0.3, 0.1)]
+    shares = [(0.1, 0.0), (0.3, 0.0), (0.1, 0.05), (0.3, 0.05), (0.3, 0.1)]
     limits = [
         {"per_common": most, "common_share": share, "common_discount": discount}
         for share, discount in shares
-        for most in (8, 7, 6, 5, 4)
+        for most in (7, 6, 5, 4)
     ]
-    discounts = [{**free, "common_discount": discount} for discount in (0.02, 0.05, 0.1, 0.15, 0.2)]
+    discounts = [{**free, "common_discount": discount} for discount in (0.05, 0.1, 0.15, 0.2)]
     unlike = [{**free, "diversity": weight} for weight in (0.1, 0.3)]
     return [
         _variant(base, "no limit", free),
@@ -109,7 +111,7 @@ def variants(base: SlateConfig) -> list[Variant]:
             for way in limits
         ),
         *(_variant(base, "discount", way) for way in discounts),
-        *(replace(_variant(base, "own taste", free), taste=taste) for taste in (1.0, 2.0, 4.0)),
+        *(replace(_variant(base, "own taste", free), taste=taste) for taste in (1.0, 4.0)),
         *(_variant(base, "diversity", way) for way in unlike),
     ]
 
@@ -146,8 +148,14 @@ def outcomes(weeks: Sequence[Week], base: SlateConfig) -> list[Outcome]:
     newest = [week.newest_first for week in weeks]
     return [
         _outcome(first, weeks, lists, ndcg),
-        _outcome(Variant(NEWEST_FIRST, base), weeks, newest, ndcg),
-        *(_outcome(variant, weeks, [_lists(week, variant) for week in weeks], ndcg) for variant in others),
+        _outcome(Variant(NEWEST_FIRST, base, ()), weeks, newest, ndcg),
+        *(
+            replace(
+                _outcome(variant, weeks, [_lists(week, variant) for week in weeks], ndcg),
+                default=variant.slate == base and not variant.taste,
+            )
+            for variant in others
+        ),
     ]
 
 
@@ -179,7 +187,7 @@ def frontier_table(rows: Sequence[Outcome]) -> pl.DataFrame:
     return pl.DataFrame(
         {
             "way": [row.family for row in rows],
-            "setting": [f"`{row.setting}`" if row.setting else "" for row in rows],
+            "setting": [_setting(row) for row in rows],
             f"ndcg_at_{K}": [row.ndcg for row in rows],
             "change": [f"{row.change:+.1%}" for row in rows],
             "gain": [str(row.gain) if row.gain else "" for row in rows],
@@ -188,6 +196,11 @@ def frontier_table(rows: Sequence[Outcome]) -> pl.DataFrame:
             "aim_reached": [row.reached for row in rows],
         }
     )
+
+
+def _setting(row: Outcome) -> str:
+    setting = f"`{row.setting}`" if row.setting else ""
+    return f"{setting} (the default)" if row.default else setting
 
 
 def reasons_table(curve: ReasonCurve) -> pl.DataFrame:
@@ -234,7 +247,7 @@ def write_page(rows: Sequence[Outcome], curve: ReasonCurve, min_lift: float, fol
 
 def plot_frontier(rows: Sequence[Outcome]) -> Figure:
     """NDCG against overlap, a line for each way."""
-    page = Figure(figsize=(8, 5), layout="constrained")
+    page = Figure(figsize=(10, 5), layout="constrained")
     axes = page.subplots()
     for family in dict.fromkeys(row.family for row in rows if row.family != NEWEST_FIRST):
         own = [row for row in rows if row.family == family]
@@ -243,7 +256,7 @@ def plot_frontier(rows: Sequence[Outcome]) -> Figure:
     axes.axhline(rows[0].ndcg * (1 - LARGEST_LOSS), color="grey", linestyle=":")
     axes.set_xlabel("Mean share of the first 10 items that two users have in common")
     axes.set_ylabel(f"NDCG@{K}")
-    axes.legend(frameon=False)
+    page.legend(frameon=False, loc="outside right upper")
     axes.spines[["top", "right"]].set_visible(False)
     return page
 

@@ -36,7 +36,7 @@ class SlateConfig(BaseModel):
     per_common: int = Field(6, ge=0, description="most common items in a window; 0: no limit")
     common_share: float = Field(0.3, gt=0, lt=1, description="share of users from which an item is common")
     common_discount: float = Field(
-        0.05, ge=0, le=1, description="taken from an item's relevance, times the share of users with it"
+        0.1, ge=0, le=1, description="taken from an item's relevance, times the share of users with it"
     )
     diversity: float = Field(0.0, ge=0, le=1, description="0: by score alone; towards 1: unlike what is above it")
 
