@@ -56,7 +56,7 @@ def retrieval(
     methods: Annotated[str, typer.Option(help="Comma-separated methods; empty: ours and every peer.")] = "",
     trials: Annotated[int, typer.Option(min=0, help="Trials of each method's tuning; 0: defaults.")] = 20,
     settings: Annotated[list[str], typer.Option("--set", help="METHOD.FIELD=VALUE, held fixed.")] = [],  # noqa: B006  typer copies
-    out: Annotated[Path, typer.Option(help="Folder for metrics.json and the raw outputs.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for metrics.json and the raw outputs.")],
 ) -> None:
     """The two-tower on data it has never seen: alone, or beside tuned peers on a public data set."""
     fixed = [*context.meta.get(FIXED, []), *settings]  # of two values for one setting the later counts
@@ -119,7 +119,7 @@ def ranking(
     settings: Annotated[
         list[str], typer.Option("--set", help="PART.FIELD=VALUE: of reranker, candidates, slate, windows or a peer.")
     ] = [],  # noqa: B006  typer copies
-    out: Annotated[Path, typer.Option(help="Folder for metrics.json and the raw outputs.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for metrics.json and the raw outputs.")],
 ) -> None:
     """The night's two stages on a global split in time, beside retrieval alone and tuned peers."""
     from benchmarks.ranking_benchmark import PEERS, Plan, parsed_parts, rank
@@ -140,7 +140,7 @@ def ranking(
 def report(
     *,
     runs: Annotated[list[Path], typer.Argument(help="Folders with a metrics.json, the --out of earlier runs.")],
-    out: Annotated[Path, typer.Option(help="Folder for benchmarks.md and its plots.")] = Path("docs"),
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for benchmarks.md and its plots.")] = Path("docs"),
 ) -> None:
     """Make benchmarks.md and its plots of earlier runs."""
     from benchmarks.benchmark_report import write_report

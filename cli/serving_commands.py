@@ -94,9 +94,11 @@ def _progress() -> Iterator[Callable[[int, int], None]]:
 def serve(
     *,
     lake: options.Lake = options.LAKE,
-    host: str = "127.0.0.1",
+    host: Annotated[str, typer.Option("--host", help="Address to listen on; keys are needed beyond loopback.")] = (
+        "127.0.0.1"
+    ),
     port: options.Port = 8000,
-    workers: Annotated[int, typer.Option("--workers", "-w", min=1)] = 1,
+    workers: Annotated[int, typer.Option("--workers", "-w", min=1, help="Number of server processes.")] = 1,
 ) -> None:
     """Serve the home feed of the current release."""
     from contracts import Settings
