@@ -52,19 +52,26 @@ def recommend(
 def _inputs_of_lists(lake: str, users: Path | None) -> tuple["Release", "OptOutService", list[str] | None]:
     """The current release, the stores, and the requested users: those of a file, or all."""
     from contracts import Settings
-    from pipeline.ingestion.import_files import read_user_ids
-    from pipeline.ingestion.landing_zone import user_ids_of_events
-    from pipeline.lake import Lake
+    from serving.light_imports import import_lightgbm
     from serving.privacy.opt_out_service import OptOutService
     from serving.releases import publish
 
     settings = Settings(lake=lake)
     settings.require_lake_folder()
+    import_lightgbm()
     release, stores = publish.load(settings.release_root), OptOutService.of(settings)
-    user_ids = read_user_ids(users) if users else None
-    if user_ids is None and not release.profiled:  # such a release names no user itself
-        user_ids = user_ids_of_events(Lake(lake))
-    return release, stores, user_ids
+    if users is None and release.profiled:
+        return release, stores, None
+    return release, stores, _requested_users(lake, users)
+
+
+def _requested_users(lake: str, users: Path | None) -> list[str]:
+    """The users of a file, else all of the lake: a release that ranks for no single user names none."""
+    from pipeline.ingestion.import_files import read_user_ids
+    from pipeline.ingestion.landing_zone import user_ids_of_events
+    from pipeline.lake import Lake
+
+    return read_user_ids(users) if users else user_ids_of_events(Lake(lake))
 
 
 LINE_EVERY_S = 30.0

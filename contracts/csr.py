@@ -3,6 +3,7 @@
 Shapes: N rows, V values of all rows together, R selected rows.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -49,6 +50,15 @@ def offsets_of(counts: Longs | Rows) -> Longs:
     return np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
 
 
+def distinct(rows: Rows) -> tuple[Rows, Longs]:
+    """The distinct values in ascending order, and for each element the position of its value; fast where equal values
+    are side by side."""
+    starts = np.flatnonzero(np.diff(rows, prepend=rows[:1] - 1))
+    values, positions = np.unique(rows[starts], return_inverse=True)
+    positions = np.repeat(positions, np.diff(np.append(starts, len(rows))))
+    return values.astype(rows.dtype), positions
+
+
 def pair_keys(owners: Longs | Rows, codes: Longs | Rows) -> Longs:
     """One int64 for each (owner, code) pair, ordered by owner, then code. Codes are not negative."""
     keys: Longs = owners.astype(np.int64) * KEY_SHIFT + codes
@@ -58,14 +68,15 @@ def pair_keys(owners: Longs | Rows, codes: Longs | Rows) -> Longs:
 Doubles = NDArray[np.float64]
 
 
-def lookup_sums(have: Longs, weights: Doubles, want: Longs) -> Doubles:
-    """The sum of `weights` over equal keys, for each wanted key; 0 where there is none."""
+def lookup_sums(have: Longs, weights: Sequence[Doubles], want: Longs) -> list[Doubles]:
+    """For each array of weights, its sums over equal keys, at each wanted key; 0 where there is none."""
     if not len(have):
-        return np.zeros(len(want))
+        return [np.zeros(len(want)) for _ in weights]
     unique, inverse = np.unique(have, return_inverse=True)
-    sums = np.bincount(inverse, weights=weights, minlength=len(unique))
     at = np.minimum(np.searchsorted(unique, want), len(unique) - 1)
-    return np.where(unique[at] == want, sums[at], 0.0)
+    found = unique[at] == want
+    sums = (np.bincount(inverse, weights=each, minlength=len(unique)) for each in weights)
+    return [np.where(found, of_key[at], 0.0) for of_key in sums]
 
 
 def table_of(owners: Longs | Rows, count: int) -> Longs:

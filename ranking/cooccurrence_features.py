@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
-from contracts.csr import Longs, Rows, ranks_within, table_of
+from contracts.csr import Longs, Rows, distinct, ranks_within, table_of
 from ranking.feature_arrays import Candidates, Floats, Users
 from ranking.feature_names import COOCCURRENCE_NAMES
 
@@ -69,7 +69,7 @@ def transition_tables(users: Users, item_count: int, user_rows: Rows) -> Transit
 
 def cooccurrence_features(users: Users, transitions: Transitions, candidates: Candidates) -> Floats:
     """[P, number of names] in the order of `COOCCURRENCE_NAMES`; a pair's values depend on its own user alone."""
-    distinct, owners = np.unique(candidates.user_rows, return_inverse=True)
+    asked, owners = distinct(candidates.user_rows)
     values = {
         "after_last": (LAST, transitions.after),
         "after_recent": (RECENT, transitions.after),
@@ -77,10 +77,10 @@ def cooccurrence_features(users: Users, transitions: Transitions, candidates: Ca
         "together_all": (np.inf, transitions.together),
     }
     columns: dict[str, NDArray[np.floating]] = {
-        name: _at_pairs(user_states(users, distinct, table.shape[0], half_life), table, owners, candidates.item_rows)
+        name: _at_pairs(user_states(users, asked, table.shape[0], half_life), table, owners, candidates.item_rows)
         for name, (half_life, table) in values.items()
     }
-    table = table_of(owners, len(distinct))
+    table = table_of(owners, len(asked))
     columns |= {f"{name}_rank": ranks_within(table, columns[name]) for name in ("after_recent", "together_all")}
     return np.stack([columns[name].astype(np.float32) for name in COOCCURRENCE_NAMES], axis=1)
 

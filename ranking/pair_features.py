@@ -3,12 +3,13 @@
 Shapes: P pairs, B distinct users among them, N most pairs of one user, F features.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from contracts.csr import Doubles, Longs, lookup_sums, medians, pair_keys, ranks_within, table_of
+from contracts.csr import Doubles, Longs, distinct, lookup_sums, medians, pair_keys, ranks_within, table_of
 from ranking.candidates import BITS
 from ranking.feature_arrays import Candidates, Floats, Items, Rows, Users
 from ranking.feature_names import (
@@ -32,9 +33,9 @@ def affinities(items: Items, history: History, owners: Longs, item_rows: Rows) -
     `creator_reach` is the share of a creator's items that the user has interacted with, slightly smoothed."""
     creators, languages = items.creator, items.language
     totals = history.totals[owners]
-    strength = _with_code(history, creators, history.weights, owners, creators[item_rows])
-    interactions = _with_code(history, creators, np.ones(len(history.items)), owners, creators[item_rows])
-    spoken = _with_code(history, languages, history.weights, owners, languages[item_rows])
+    once = np.ones(len(history.items))
+    strength, interactions = _with_code(history, creators, [history.weights, once], owners, creators[item_rows])
+    (spoken,) = _with_code(history, languages, [history.weights], owners, languages[item_rows])
     return {
         "creator_strength": strength,
         "creator_share": _share(strength, totals),
@@ -50,13 +51,15 @@ def _share(part: Doubles, total: Doubles) -> Doubles:
     return np.divide(part, total, out=np.zeros_like(part), where=total > 0)
 
 
-def _with_code(history: History, codes: Rows, weights: Doubles, owners: Longs, wanted: Rows) -> Doubles:
+def _with_code(history: History, codes: Rows, weights: Sequence[Doubles], owners: Longs, wanted: Rows) -> list[Doubles]:
     codes_H = codes[history.items]
     known = codes_H >= 0
     sums = lookup_sums(
-        pair_keys(history.owners[known], codes_H[known]), weights[known], pair_keys(owners, np.maximum(wanted, 0))
+        pair_keys(history.owners[known], codes_H[known]),
+        [each[known] for each in weights],
+        pair_keys(owners, np.maximum(wanted, 0)),
     )
-    return np.where(wanted >= 0, sums, 0.0)
+    return [np.where(wanted >= 0, each, 0.0) for each in sums]
 
 
 def _category_strength(items: Items, history: History, owners: Longs, item_rows: Rows) -> Doubles:
@@ -65,7 +68,7 @@ def _category_strength(items: Items, history: History, owners: Longs, item_rows:
     pair, wanted = items.categories.where(item_rows)
     codes, wanted_codes = items.category_codes[category], items.category_codes[wanted]
     have = pair_keys(history.owners[interaction], codes)
-    sums = lookup_sums(have, history.weights[interaction], pair_keys(owners[pair], wanted_codes))
+    (sums,) = lookup_sums(have, [history.weights[interaction]], pair_keys(owners[pair], wanted_codes))
     count = np.bincount(pair, minlength=len(item_rows))
     return np.bincount(pair, weights=sums, minlength=len(item_rows)) / np.maximum(count, 1)
 
@@ -82,7 +85,7 @@ def pair_features(users: Users, items: Items, candidates: Candidates, as_of_hour
 
     A pair's features depend on the user's own candidates alone (ranks are within them), never on who else is asked for.
     """
-    asked, owners = np.unique(candidates.user_rows, return_inverse=True)
+    asked, owners = distinct(candidates.user_rows)
     pairs_BN, history = table_of(owners, len(asked)), history_of(users, items, asked)
     columns = {
         **_of_items(items, candidates),

@@ -11,7 +11,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-BLOCK = 256
+BLOCK = 512
 """Pairs that run through a tree together."""
 NODE = np.dtype([("column", np.int32), ("threshold", np.float32), ("left", np.int32), ("right", np.int32)])
 """A pair goes right if its value is above the threshold. A child below 0 is the leaf `-1 - child` of its tree."""

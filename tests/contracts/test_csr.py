@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from contracts.csr import CsrRows, lookup_sums, medians, offsets_of, pair_keys, ranks_within, table_of
+from contracts.csr import CsrRows, distinct, lookup_sums, medians, offsets_of, pair_keys, ranks_within, table_of
 
 TABLE = CsrRows(np.array([0, 2, 2, 5]))
 
@@ -58,8 +58,16 @@ def test_ranks_count_the_larger_values_of_the_same_owner(owners, values):
 def test_sums_are_looked_up_by_key():
     have = pair_keys(np.array([0, 0, 1]), np.array([7, 7, 7]))
     want = pair_keys(np.array([0, 1, 1]), np.array([7, 7, 8]))
-    assert lookup_sums(have, np.array([1.0, 2, 4]), want).tolist() == [3, 4, 0]
-    assert lookup_sums(have[:0], np.zeros(0), want).tolist() == [0, 0, 0]
+    once = np.ones(3)
+    assert [sums.tolist() for sums in lookup_sums(have, [np.array([1.0, 2, 4]), once], want)] == [[3, 4, 0], [2, 1, 0]]
+    assert [sums.tolist() for sums in lookup_sums(have[:0], [np.zeros(0)], want)] == [[0, 0, 0]]
+
+
+@given(arrays(np.int32, st.integers(0, 12), elements=st.integers(0, 3)))
+def test_distinct_values_are_those_of_numpy(rows):
+    values, positions = distinct(rows)
+    expected, inverse = np.unique(rows, return_inverse=True)
+    assert (values.tolist(), positions.tolist()) == (expected.tolist(), inverse.tolist())
 
 
 def test_the_lower_median_of_each_owner():
