@@ -15,6 +15,8 @@ from ranking.feature_arrays import Candidates, Floats, Items, Rows
 from ranking.similarity import unit
 
 USERS_AT_ONCE = 256
+AHEAD = 100
+"""Candidates after the places of a list among which the next item is usually found."""
 TIMES_CHANCE = 3
 """The exposure of a common item, over the mean one."""
 
@@ -108,9 +110,12 @@ class _Greedy:
         column = np.arange(lengths.max(initial=0))
         self._open = column < lengths[:, None]  # [B, N]
         self._pairs = np.where(self._open, starts[:, None] + column, 0)
-        rows = candidates.item_rows[self._pairs]
-        relevance, common = _relevance(scores[self._pairs].astype(float), self._open), _common(exposure, config)
+        rows, common = candidates.item_rows[self._pairs], _common(exposure, config)
+        relevance = _relevance(scores[self._pairs].astype(float), self._open)
         self._relevance = relevance - config.common_discount * exposure[rows]
+        if config.diversity == 0:  # the next item is then the first that is left
+            rows = self._sort_by_relevance(rows)
+        self._width = self._open.shape[1]
         self._likest = np.full(rows.shape, -np.inf)
         self._vectors = unit(items.vectors[rows]) if config.diversity > 0 else None
         self._limits = [
@@ -123,27 +128,49 @@ class _Greedy:
             if most
         ]
 
+    def _sort_by_relevance(self, rows: Rows) -> Rows:
+        order = np.argsort(np.where(self._open, -self._relevance, np.inf), axis=1, kind="stable")
+        self._open, self._pairs = (np.take_along_axis(each, order, axis=1) for each in (self._open, self._pairs))
+        return np.take_along_axis(rows, order, axis=1)
+
     def run(self, k: int) -> Longs:
         """[S, 3]: pair, place, whether a limit was relaxed."""
+        if self._config.diversity == 0:
+            self._width = k + AHEAD
         filled = [self._place(place) for place in range(min(k, self._open.shape[1]))]
         table = np.array(filled, np.int64).reshape(-1, len(self._users), 3).transpose(1, 0, 2).reshape(-1, 3)
         return table[table[:, 0] >= 0]
 
     def _place(self, place: int) -> Longs:
-        allowed, relaxed = self._open, np.zeros(len(self._users), bool)
-        for limit in self._limits:
-            kept = allowed & ~limit.full()
-            broken = np.logical_not(np.any(kept, axis=1))  # every candidate left would break this limit
-            allowed, relaxed = np.where(broken[:, None], allowed, kept), relaxed | broken
-        best = np.where(allowed, self._worth(place), -np.inf).argmax(axis=1)
+        allowed, relaxed = self._allowed(self._width)
+        if self._width < self._open.shape[1] and (relaxed.any() or not allowed.any(axis=1).all()):
+            self._width *= 2
+            allowed, relaxed = self._allowed(self._open.shape[1])
+        best = self._best(allowed, place)
         real = self._open[self._users, best]
         self._take(best, real)
         pairs = np.where(real, self._pairs[self._users, best], -1)
         return np.stack([pairs, np.full(len(pairs), place), relaxed], axis=1)
 
+    def _allowed(self, width: int) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+        """[B, N] which of the first `width` candidates may come next, and [B] whether a limit was relaxed for them."""
+        allowed, relaxed = self._open[:, :width], np.zeros(len(self._users), bool)
+        for limit in self._limits:
+            kept = allowed & ~limit.full(width)
+            broken = np.logical_not(np.any(kept, axis=1))  # every candidate left would break this limit
+            if broken.any():
+                kept[broken] = allowed[broken]
+            allowed, relaxed = kept, relaxed | broken
+        return allowed, relaxed
+
+    def _best(self, allowed: NDArray[np.bool_], place: int) -> Longs:
+        if self._config.diversity == 0:
+            return np.argmax(allowed, axis=1)
+        return np.argmax(np.where(allowed, self._worth(place), -np.inf), axis=1)
+
     def _worth(self, place: int) -> NDArray[np.float64]:
         d = self._config.diversity
-        if d == 0 or place == 0:
+        if place == 0:
             return self._relevance
         return (1 - d) * self._relevance - d * self._likest
 
@@ -161,16 +188,18 @@ class _Limit:
 
     def __init__(self, codes: Longs | Rows, window: int, most: int, users: int) -> None:
         """`codes` [B, N, C], -1 where unknown: unknown codes have no limit."""
-        unique, dense = np.unique(codes, return_inverse=True)
-        self._codes, self._none = dense.reshape(codes.shape), np.isin(unique, [-1])
-        self._counts = np.zeros((users, len(unique)), np.int64)
+        used = np.zeros(int(codes.max(initial=-1)) + 2, bool)
+        used[codes + 1] = True
+        self._codes = (np.cumsum(used) - used[0])[codes + 1]  # 1 for the first code in use; 0 is unknown
+        self._counts = np.zeros((users, int(used.sum()) + 1), np.int32)
+        self._cells = self._codes + self._counts.shape[1] * np.arange(users)[:, None, None]
         self._window, self._most, self._users = window, most, np.arange(users)
         self._shown: list[tuple[Longs, NDArray[np.bool_]]] = []
 
-    def full(self) -> NDArray[np.bool_]:
-        """[B, N] candidates that would be one too many."""
-        counted = self._counts[self._users[:, None, None], self._codes]
-        return np.asarray((counted >= self._most).any(axis=2))
+    def full(self, width: int) -> NDArray[np.bool_]:
+        """[B, N] which of the first `width` candidates would be one too many."""
+        full: NDArray[np.bool_] = np.take(self._counts >= self._most, self._cells[:, :width])
+        return full[..., 0] if full.shape[2] == 1 else np.asarray(full.any(axis=2))
 
     def add(self, best: Longs, real: NDArray[np.bool_]) -> None:
         """Count the taken candidates, and forget those that left the window."""
@@ -182,7 +211,7 @@ class _Limit:
     def _count(self, best: Longs, real: NDArray[np.bool_], step: int) -> None:
         codes = self._codes[self._users, best]  # [B, C]
         np.add.at(self._counts, (self._users[:, None], codes), step * real[:, None])
-        self._counts[:, self._none] = 0
+        self._counts[:, 0] = 0
 
 
 def _relevance(scores: NDArray[np.float64], real: NDArray[np.bool_]) -> NDArray[np.float64]:
