@@ -164,9 +164,9 @@ class _Greedy:
         return allowed, relaxed
 
     def _best(self, allowed: NDArray[np.bool_], place: int) -> Longs:
-        if self._config.diversity == 0:
-            return np.argmax(allowed, axis=1)
-        return np.argmax(np.where(allowed, self._worth(place), -np.inf), axis=1)
+        worth = allowed if self._config.diversity == 0 else np.where(allowed, self._worth(place), -np.inf)
+        best: Longs = np.argmax(worth, axis=1)
+        return best
 
     def _worth(self, place: int) -> NDArray[np.float64]:
         d = self._config.diversity
