@@ -16,7 +16,6 @@ from matplotlib.figure import Figure
 from evaluation import Holdout, Interval, RankedLists, interval_over_weeks, markdown
 from evaluation.ranking_metrics import mean, ndcg_at_k
 from evaluation.results import FIRST_SHARE, NEWEST_FIRST, OVERLAP, personalization
-from pipeline.cooccurrence import trainable_users
 from pipeline.feature_assembly import FeatureSnapshot, read_catalog, read_snapshot
 from pipeline.offline_inference import (
     K,
@@ -33,7 +32,7 @@ from pipeline.stages.two_tower import load_tower
 from ranking.feature_arrays import Floats, Rows
 from ranking.feature_names import FEATURE_NAMES
 from ranking.rank_users import RankedUsers, rank_users
-from ranking.reason_calibration import ReasonCurve, reason_curve
+from ranking.reason_calibration import ReasonCurve, reason_curve, reason_week
 from ranking.slate import SlateConfig, slates
 
 LARGEST_LOSS, LARGEST_OVERLAP = 0.02, 0.45
@@ -120,8 +119,8 @@ def _variant(base: SlateConfig, family: str, changes: dict[str, float]) -> Varia
     return Variant(family, base.model_copy(update=changes), tuple(changes))
 
 
-def read_personalization(night: RunContext) -> tuple[list[Week], ReasonCurve]:
-    """The weeks of a backtest, and the curve of reasons as of its last cutoff."""
+def weeks_of(night: RunContext) -> list[Week]:
+    """What the lists of a backtest's weeks are made of."""
     catalog, splits, config = read_catalog(night), night.splits, night.config
     with night.lake.open_folder("two_tower", splits.as_of) as towers:
         newest = load_tower(towers, splits.eval_cutoffs[-1])
@@ -137,7 +136,21 @@ def read_personalization(night: RunContext) -> tuple[list[Week], ReasonCurve]:
             none = np.zeros(len(view.items.ids), np.float32)
             exposure = none if inputs.exposure is None else inputs.exposure
             weeks.append(Week(view, holdout, user_rows, ranked, exposure, newest_first))
-    return weeks, reason_curve(view.users, view.items, trainable_users(night, view), view.hours)
+    return weeks
+
+
+def held_out_reasons(weeks: Sequence[Week]) -> ReasonCurve:
+    """The held-out clicks, by similarity to what each user had liked before."""
+    return reason_curve([_reasons(week) for week in weeks])
+
+
+def _reasons(week: Week) -> ReasonCurve:
+    labels, view = week.holdout.labels, week.snapshot
+    row_of = np.full(max(labels.item_rows.max(initial=0), view.catalogue_rows.max(initial=0)) + 1, -1, np.int32)
+    row_of[view.catalogue_rows] = np.arange(len(view.catalogue_rows), dtype=np.int32)
+    users, items = week.user_rows[labels.owners], row_of[labels.item_rows]
+    known = (users >= 0) & (items >= 0)
+    return reason_week(view.users, view.items, users[known], items[known])
 
 
 def outcomes(weeks: Sequence[Week], base: SlateConfig) -> list[Outcome]:
@@ -217,8 +230,8 @@ def reasons_table(curve: ReasonCurve) -> pl.DataFrame:
 
 def write_personalization(night: RunContext, folder: Path, command: str) -> None:
     """Write `personalization.md` and its plots from the weeks of a backtest that has run."""
-    weeks, curve = read_personalization(night)
-    ranking = night.config.ranking
+    weeks, ranking = weeks_of(night), night.config.ranking
+    curve = held_out_reasons(weeks)
     write_page(outcomes(weeks, ranking.slate), curve, ranking.reasons.min_lift, folder, command)
 
 

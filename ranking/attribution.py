@@ -3,7 +3,7 @@
 Shapes: P pairs, F features.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 import numpy as np
@@ -126,25 +126,23 @@ def _holds(signals: NDArray[np.str_], features: Floats) -> NDArray[np.bool_]:
 
 
 def nearest_to(items: Items, history: History, owners: Longs, item_rows: Rows) -> Nearest:
-    """The liked item nearest to each pair's: by text where both have one, else by the towers' vectors."""
-    by_text = nearest_liked(items.text_vectors, history, owners, item_rows)
-    if (by_text.similarities > 0).all():
-        return by_text
-    by_tower = _by_tower(items, history, owners, item_rows)
-    worded = by_text.similarities > 0
-    return Nearest(
-        np.where(worded, by_text.items, by_tower.items), np.where(worded, by_text.similarities, by_tower.similarities)
-    )
+    """The liked item nearest to each pair's, by the mean of two cosines: of the titles, and of the towers' vectors.
 
-
-def _by_tower(items: Items, history: History, owners: Longs, item_rows: Rows) -> Nearest:
+    Titles alone are alike by chance, vectors alone because both items are new. Without any title, the vectors decide.
+    """
     rows, inverse = np.unique(np.concatenate([history.items, item_rows]), return_inverse=True)
     compact = inverse.astype(np.int32)
-    moved = History(
-        history.users, history.owners, compact[: len(history.items)], history.weights, history.hours, history.ages
-    )
-    nearest = nearest_liked(unit(items.vectors[rows]), moved, owners, compact[len(history.items) :])
+    moved = replace(history, items=compact[: len(history.items)])
+    nearest = nearest_liked(_titles_and_vectors(items, rows), moved, owners, compact[len(history.items) :])
     return Nearest(np.where(nearest.items >= 0, rows[nearest.items], -1), nearest.similarities)
+
+
+def _titles_and_vectors(items: Items, rows: Rows) -> Floats:
+    """[N, T + D] vectors whose inner product is the mean of both cosines."""
+    vectors = unit(items.vectors[rows])
+    if not items.text_vectors.any():
+        return vectors
+    return np.concatenate([items.text_vectors[rows], vectors], axis=1) * np.float32(0.5**0.5)
 
 
 def _by_source(sources: NDArray[np.uint8], moved: Floats) -> NDArray[np.str_]:

@@ -1,13 +1,14 @@
-"""From which similarity an item of the history may be named as the reason, by later clicks.
+"""From which similarity an item of the history may be named as the reason, by held-out clicks.
 
-Text vectors are made of titles, so clicks can test them. In each week, a user's clicks are compared with the similarity
-of the clicked items to what the user had liked before that week. `lift` is how many times as often users clicked items
-of a similarity as they would by chance: a user's share of the week's clicks times an item's share.
+The clicks of each label week are compared with the similarity of the clicked items to what the user had liked before.
+Titles and vectors are those of the week's start, so they know none of its clicks. `lift` is how many times as often
+users clicked items of a similarity as they would by chance: a user's share of the week's clicks times an item's share.
 
-Shapes: B users and N items of a week, P = B * N pairs, W bins of similarity.
+Shapes: C clicks, B users and N items of a week, P = B * N pairs, W bins of similarity.
 """
 
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,16 +17,15 @@ from pydantic import BaseModel, ConfigDict, Field
 from contracts.csr import Doubles, Longs, pair_keys
 from ranking.attribution import nearest_to
 from ranking.feature_arrays import Floats, Items, Rows, Users
-from ranking.history import History, history_of
+from ranking.history import history_of
 from ranking.pair_features import RECENT
 
-WEEKS, WEEK_HOURS = 26, 168
 MOST_USERS, MOST_ITEMS = 400, 400
 """Users and items of a week that are compared, evenly spread over them."""
 BINS = 20
 FEWEST_CLICKS, FEWEST_ABOVE = 50, 20
 """Clicks below which nothing is computed, and clicks at or above a similarity below which its lift is chance."""
-UNCALIBRATED = 0.85
+UNCALIBRATED = 0.5
 """The similarity where the data is too little to compute one: that of the bundled data."""
 
 
@@ -75,48 +75,38 @@ class ReasonCurve:
         return float(self.similarities[reached[0]]) if len(reached) else 1.0
 
 
-def calibrated(config: ReasonConfig, users: Users, items: Items, user_rows: Rows, as_of_hours: float) -> ReasonConfig:
-    """The config with the similarity that the histories of these users show, unless it is set."""
-    if config.min_similarity is not None:
-        return config
-    curve = reason_curve(users, items, user_rows, as_of_hours)
-    return config.model_copy(update={"min_similarity": curve.threshold(config.min_lift)})
+NO_CLICKS = ReasonCurve(np.zeros(BINS, np.int64), np.zeros(BINS))
 
 
-def reason_curve(users: Users, items: Items, user_rows: Rows, as_of_hours: float) -> ReasonCurve:
-    """The clicks of the last weeks before `as_of_hours`, by similarity to what each user had liked before the week."""
-    history = history_of(users, items, user_rows)
-    liked = _part(history, history.weights > 0)
-    clicks, expected = np.zeros(BINS, np.int64), np.zeros(BINS)
-    for week in range(WEEKS):
-        end = as_of_hours - week * WEEK_HOURS
-        before = _part(liked, liked.hours < end - WEEK_HOURS)
-        now = _part(liked, (liked.hours >= end - WEEK_HOURS) & (liked.hours < end))
-        more_clicks, more_expected = _week(items, before, now)
-        clicks, expected = clicks + more_clicks, expected + more_expected
-    return ReasonCurve(clicks, expected)
+def reason_curve(weeks: Sequence[ReasonCurve]) -> ReasonCurve:
+    """The clicks of several weeks together."""
+    counted = [NO_CLICKS, *weeks]
+    return ReasonCurve(
+        np.sum([week.clicks for week in counted], axis=0), np.sum([week.expected for week in counted], axis=0)
+    )
 
 
-def _week(items: Items, before: History, now: History) -> tuple[Longs, Doubles]:
-    """[W] the clicks of one week, and those by chance, of users with a history on items that two of them clicked."""
-    known = _part(now, before.counts[now.owners] > 0)
-    rows, readers = np.unique(known.items, return_counts=True)
-    owners = _spread(np.unique(known.owners), MOST_USERS)
-    item_rows = _spread(rows[readers > 1], MOST_ITEMS)
-    shown = _part(known, np.isin(known.owners, owners) & np.isin(known.items, item_rows))
-    if not len(shown.items):
-        return np.zeros(BINS, np.int64), np.zeros(BINS)
-    pair_owners, pair_items = owners.repeat(len(item_rows)), np.tile(item_rows, len(owners)).astype(np.int32)
+def reason_week(users: Users, items: Items, user_rows: Rows, item_rows: Rows) -> ReasonCurve:
+    """The clicks of a week, [C] pairs of user and item, on items that two users clicked. The arrays are those at the
+    start of the week; users without a history are left out."""
+    asked, owners = np.unique(user_rows, return_inverse=True)
+    before = history_of(users, items, asked)
+    rows, readers = np.unique(item_rows, return_counts=True)
+    compared = _spread(np.flatnonzero(before.recent(RECENT).counts > 0), MOST_USERS)
+    clicked_items = _spread(rows[readers > 1], MOST_ITEMS)
+    pair_owners = compared.repeat(len(clicked_items))
+    pair_items = np.tile(clicked_items, len(compared)).astype(np.int32)
     new = ~np.isin(pair_keys(pair_owners, pair_items), pair_keys(before.owners, before.items))
     pair_owners, pair_items = pair_owners[new], pair_items[new]
-    similarities = nearest_to(items, before.recent(RECENT), pair_owners, pair_items).similarities
-    clicked = np.isin(pair_keys(pair_owners, pair_items), pair_keys(shown.owners, shown.items))
-    users_clicks = np.bincount(pair_owners[clicked], minlength=now.users)
-    items_clicks = np.bincount(pair_items[clicked], minlength=len(items.ids))
-    by_chance = users_clicks[pair_owners] * items_clicks[pair_items] / max(int(clicked.sum()), 1)
-    bins = _bins(similarities)
+    if not len(pair_owners):
+        return NO_CLICKS
+    bins = _bins(nearest_to(items, before.recent(RECENT), pair_owners, pair_items).similarities)
+    clicked = np.isin(pair_keys(pair_owners, pair_items), pair_keys(owners, item_rows))
+    of_user = np.bincount(pair_owners[clicked], minlength=len(asked))
+    of_item = np.bincount(pair_items[clicked], minlength=len(items.ids))
+    by_chance = of_user[pair_owners] * of_item[pair_items] / max(int(clicked.sum()), 1)
     expected = np.bincount(bins, weights=by_chance, minlength=BINS).astype(np.float64)
-    return np.bincount(bins[clicked], minlength=BINS).astype(np.int64), expected
+    return ReasonCurve(np.bincount(bins[clicked], minlength=BINS).astype(np.int64), expected)
 
 
 def _bins(similarities: Floats) -> Longs:
@@ -128,8 +118,3 @@ def _bins(similarities: Floats) -> Longs:
 def _spread(rows: NDArray[np.int64] | NDArray[np.int32], most: int) -> Longs:
     """At most so many of the rows, evenly spread."""
     return rows[np.linspace(0, len(rows) - 1, min(most, len(rows))).astype(np.int64)].astype(np.int64)
-
-
-def _part(history: History, kept: NDArray[np.bool_]) -> History:
-    arrays = ("owners", "items", "weights", "hours", "ages")
-    return replace(history, **{name: getattr(history, name)[kept] for name in arrays})

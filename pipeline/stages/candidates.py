@@ -11,12 +11,17 @@ from pipeline.stages.two_tower import has_tower, load_tower
 from ranking.cooccurrence_features import Transitions
 from ranking.feature_arrays import Candidates, Rows
 from ranking.rank_users import RankingConfig, RankingSnapshot
+from ranking.reason_calibration import ReasonCurve, reason_curve, reason_week
 from serving.ann_index import IndexConfig, build
+
+MIN_SIMILARITY = "min_similarity"
+"""The key of the summary for the similarity from which a reason names an item; none with too few labels."""
 
 
 def candidates(night: RunContext) -> Summary:
     """One row a label cutoff, user and candidate. A cutoff without a trained model has none."""
     catalog, frames = read_catalog(night), [pl.DataFrame(schema=pl.Schema(CANDIDATES))]
+    weeks: list[ReasonCurve] = []
     ranking, index = night.config.ranking, night.config.index
     with night.lake.open_folder("two_tower", night.splits.as_of) as folder:
         for cutoff in night.splits.label_cutoffs:
@@ -24,9 +29,11 @@ def candidates(night: RunContext) -> Summary:
                 view = read_snapshot(night, catalog, cutoff, load_tower(folder, cutoff))
                 pairs = ranking_snapshot(view, ranking, index).candidates(training_users(night, view))
                 frames.append(as_table(view, pairs))
+                weeks.append(label_week(night, view))
     rows = pl.concat(frames)
     night.overwrite("candidates", rows)
-    return {"rows": len(rows), "cutoffs": len(frames) - 1}
+    similarity = reason_curve(weeks).threshold(ranking.reasons.min_lift)
+    return {"rows": len(rows), "cutoffs": len(frames) - 1, MIN_SIMILARITY: similarity}
 
 
 def training_users(night: RunContext, view: FeatureSnapshot) -> Rows:
@@ -35,6 +42,15 @@ def training_users(night: RunContext, view: FeatureSnapshot) -> Rows:
     rows = np.sort(rows_of(ids, view.users.ids).drop_nulls().to_numpy())
     order = np.random.default_rng(night.settings.seed).permutation(len(rows))
     return np.sort(rows[order[: night.config.ranking.reranker.training_users]])
+
+
+def label_week(night: RunContext, view: FeatureSnapshot) -> ReasonCurve:
+    """The labels after a cutoff, by similarity to what each user had liked before it."""
+    labels = at_cutoff(night, "ranking_examples", view.cutoff).select(c.USER_ID, c.ITEM_ID).collect()
+    rows = pl.DataFrame(
+        {"user": rows_of(labels[c.USER_ID], view.users.ids), "item": rows_of(labels[c.ITEM_ID], view.items.ids)}
+    ).drop_nulls()
+    return reason_week(view.users, view.items, rows["user"].to_numpy(), rows["item"].to_numpy())
 
 
 def ranking_snapshot(

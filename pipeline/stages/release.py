@@ -12,12 +12,12 @@ from contracts.errors import NightFailed
 from contracts.opt_out_flags import UNREADABLE, opted_out
 from contracts.schemas import WINDOWS_DAYS
 from pipeline.champion import store_models
-from pipeline.cooccurrence import trainable_users
 from pipeline.feature_assembly import FeatureSnapshot, read_catalog, read_items, read_snapshot
 from pipeline.model_refusals import SUMMARY as NOT_PROFILED
 from pipeline.model_refusals import profiled_release_serves
 from pipeline.offline_inference import ranking_inputs
 from pipeline.run_context import RunContext, Summary
+from pipeline.stages.candidates import MIN_SIMILARITY
 from pipeline.stages.gates import JUDGED
 from pipeline.stages.reranker import file_name
 from pipeline.stages.two_tower import folder_name, load_tower
@@ -25,7 +25,6 @@ from ranking.candidates import fresh_rows, popular_rows
 from ranking.feature_arrays import Items, Rows, Users, ids_of, marked
 from ranking.feature_names import USER_FEATURE_NAMES
 from ranking.rank_users import RankingConfig
-from ranking.reason_calibration import calibrated
 from ranking.reranker import Reranker
 from serving.releases.publish import publish
 from serving.releases.serialization import ReleaseContents, without_users, write_release
@@ -129,17 +128,18 @@ def contents_of(night: RunContext, snapshot: FeatureSnapshot, tower: str, ranker
         ranker=ranker,
         transitions=inputs.transitions,
         exposure=inputs.exposure,
-        ranking=with_calibrated_reasons(night, snapshot),
+        ranking=with_calibrated_reasons(night),
         index=index,
         metrics=release_metrics(night),
     )
 
 
-def with_calibrated_reasons(night: RunContext, snapshot: FeatureSnapshot) -> RankingConfig:
-    """The settings of ranking, with the similarity from which an item of the history is named as a reason."""
-    ranking, users = night.config.ranking, trainable_users(night, snapshot)
-    reasons = calibrated(ranking.reasons, snapshot.users, snapshot.items, users, snapshot.hours)
-    return ranking.model_copy(update={"reasons": reasons})
+def with_calibrated_reasons(night: RunContext) -> RankingConfig:
+    """The settings of ranking, with the similarity that the night's labels show for reasons, unless it is set."""
+    ranking, similarity = night.config.ranking, night.summary("candidates").get(MIN_SIMILARITY)
+    if ranking.reasons.min_similarity is not None:
+        return ranking
+    return ranking.model_copy(update={"reasons": ranking.reasons.model_copy(update={MIN_SIMILARITY: similarity})})
 
 
 def still_readable(night: RunContext, users: Users) -> Users:

@@ -72,7 +72,8 @@ def test_where_nothing_raised_the_score_the_source_is_the_reason(sources, signal
 
 
 def test_below_the_least_similarity_the_source_is_the_reason():
-    for least, signal, evidence in ((0.79, Signal.SIMILAR, 2), (0.81, Signal.TRENDING, -1)):
+    # "both" and "save" share titles by 0.8 and vectors by 1: their similarity is 0.9
+    for least, signal, evidence in ((0.89, Signal.SIMILAR, 2), (0.91, Signal.TRENDING, -1)):
         explanation = explained("text_nearest", pairs((ANN, 1), sources=0b101), min_similarity=least)
         assert (explanation.signals.tolist(), explanation.evidence.tolist()) == ([signal], [evidence])
 
@@ -91,16 +92,17 @@ def test_a_creator_that_the_user_never_read_is_no_reason(feature):
     assert explained(feature, pairs((ANN, 1), sources=0b010)).signals.tolist() == [Signal.FRESH]
 
 
-def test_the_evidence_is_the_nearest_liked_item():
+def test_the_evidence_is_the_liked_item_nearest_by_title_and_vector():
     explanation = explained("text_nearest", pairs((ANN, 1), (ANN, 4), (HIDER, 0)))
-    # both (.6, .8) is nearer to save (0, 1) than to old (1, 0); undated (.8, .6) the other way; hider liked nothing
+    # cosines with save and old, of titles and of vectors: both .8 1 and .6 0; undated .6 .71 and .8 .71
     assert explanation.evidence.tolist() == [2, 0, -1]
-    assert explanation.similarities.tolist() == pytest.approx([0.8, 0.8, 0])
+    assert explanation.similarities.tolist() == pytest.approx([0.9, (0.8 + 0.5**0.5) / 2, 0])
 
 
-def test_without_text_the_towers_vectors_decide():
-    # "unsigned" has no title; its vector (2, 1) is nearer to old (1, 0) than to save (0, 2)
-    nearest = nearest_of(users(), items(), pairs((ANN, 3)))
+def test_without_any_title_the_towers_vectors_decide():
+    # the vector (2, 1) of "unsigned" is nearer to old (1, 0) than to save (0, 2)
+    untitled = replace(items(), text_vectors=np.zeros((5, 2), np.float32))
+    nearest = nearest_of(users(), untitled, pairs((ANN, 3)))
     assert nearest.items.tolist() == [0]
     assert nearest.similarities[0] == pytest.approx(2 / 5**0.5)
 
@@ -108,6 +110,8 @@ def test_without_text_the_towers_vectors_decide():
 def test_nearest_is_nearest_among_everything_liked():
     many_users, things = random_world(4)
     template = pairs(*[(0, 0)] * 60)
+    lengths = np.linalg.norm(things.vectors, axis=1, keepdims=True)
+    towers = things.vectors / lengths
     for user in range(12):
         mine = Candidates(
             np.full(60, user, np.int32), np.arange(60, dtype=np.int32), template.sources, np.zeros(60, np.float32)
@@ -117,9 +121,9 @@ def test_nearest_is_nearest_among_everything_liked():
         if not len(liked):
             assert (nearest.items == -1).all()
             continue
-        cosines = things.text_vectors @ things.text_vectors[liked].T
-        worded = cosines.max(axis=1) > 0
-        assert nearest.items[worded].tolist() == liked[cosines.argmax(axis=1)][worded].tolist()
+        cosines = (things.text_vectors @ things.text_vectors[liked].T + towers @ towers[liked].T) / 2
+        assert nearest.items.tolist() == liked[cosines.argmax(axis=1)].tolist()
+        assert nearest.similarities == pytest.approx(cosines.max(axis=1), abs=1e-6)
 
 
 def test_the_same_for_one_as_for_all():
