@@ -1,11 +1,14 @@
+import numpy as np
 import pytest
 
 from contracts.errors import OptOutStoreUnavailable
+from ranking.rank_users import RankingConfig
+from ranking.slate import SlateConfig
 from serving.batch_inference import LISTS, recommend
 from serving.event_store import EventStore
 from serving.privacy.opt_out_store import OptOutStore
 from serving.releases.publish import load
-from tests.serving.tiny import N_ITEMS, N_USERS
+from tests.serving.tiny import N_ITEMS, N_USERS, publish_tiny
 
 
 @pytest.fixture
@@ -39,6 +42,20 @@ def test_agrees_with_the_feed(release, opt_outs, client):
             (item["item_id"], item["source"]) for item in shown
         ]
         assert [row["score"] for row in of(lists, user)] == pytest.approx([item["score"] for item in shown])
+
+
+def test_the_limit_of_common_items_is_that_of_the_release(opt_outs, tmp_path):
+    lists = {}
+    common = np.zeros(N_ITEMS, np.float32)
+    for limit in (0, 1):
+        slate = SlateConfig(per_creator=0, per_common=limit, common_discount=0)
+        root = tmp_path / f"limit-{limit}"
+        publish_tiny(root, tmp_path / "builds", exposure=common, ranking=RankingConfig(slate=slate))
+        lists[limit] = [row["item_id"] for row in of(recommend(load(root), ["user-1"], 10, opt_outs), "user-1")]
+        common[[int(item[1:]) for item in lists[0][:3]]] = (
+            1  # in the second release, every user would have the first three
+        )
+    assert [item for item in lists[1] if item in lists[0][:3]] == lists[0][:1]
 
 
 def test_asked_users_in_their_order_each_once(release, opt_outs):
