@@ -13,6 +13,7 @@ from contracts.errors import BadSetting
 PREFIX = "TASTEFEED_"
 NESTED = "__"
 """Joins the name of a component to the name of its field."""
+SERVICE = "_SERVICE_HOST"
 MASK = "********"
 PASSWORD_IN_URL = re.compile(r"(?<=[?&]password=)[^&\s]+|(?P<user>://[^/@\s]*?:)[^/@\s]+(?=@)")
 """The password of `postgresql://user:password@host/database` or of `…?user=user&password=password`."""
@@ -71,8 +72,16 @@ def refuse_unknown(known: Iterable[str], given: Iterable[str], components: Colle
 
 
 def given_variables() -> list[str]:
-    """The variables of the environment with our prefix. Upper and lower case are equal, as pydantic reads them."""
-    return [name.upper() for name in os.environ if name.upper().startswith(PREFIX)]
+    """The variables of the environment with our prefix. Upper and lower case are equal, as pydantic reads them.
+
+    Kubernetes adds variables for each service. One called tastefeed has `TASTEFEED_SERVICE_HOST`, `TASTEFEED_PORT` and
+    `TASTEFEED_PORT_80_TCP`, for example. These are left out.
+    """
+    given = [name.upper() for name in os.environ if name.upper().startswith(PREFIX)]
+    services = [name.removesuffix(SERVICE) for name in given if name.endswith(SERVICE)]
+    of_services = tuple(f"{service}{part}" for service in services for part in ("_SERVICE_", "_PORT_"))
+    ports = {f"{service}_PORT" for service in services}
+    return [name for name in given if name not in ports and not name.startswith(of_services)]
 
 
 def _nearest(name: str, known: set[str], components: Collection[str]) -> str:

@@ -49,6 +49,17 @@ def test_an_unknown_variable_is_refused_with_the_nearest_name(
     )
 
 
+def test_variables_that_kubernetes_adds_for_a_service_of_our_name_are_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
+    for service in ("TASTEFEED", "TASTEFEED_WEB"):
+        for name in ("SERVICE_HOST", "SERVICE_PORT", "SERVICE_PORT_HTTP", "PORT", "PORT_80_TCP", "PORT_80_TCP_ADDR"):
+            monkeypatch.setenv(f"{service}_{name}", "tcp://10.0.0.7:80")
+    Settings()
+    NightConfig()
+    monkeypatch.delenv("TASTEFEED_SERVICE_HOST")
+    with pytest.raises(BadSetting, match="TASTEFEED_PORT is no setting"):
+        Settings()
+
+
 @pytest.mark.parametrize(
     ("value", "text"),
     [
