@@ -6,6 +6,8 @@ AS_OF ?= 2017-03-01
 # folder of public data sets for `make bench` and `make bench-full`; their terms forbid including them here
 DATA ?= ../shared/data
 TRIALS ?= 20
+# port of `make airflow`
+PORT ?= 8080
 # examples of each of the six fuzzing tests
 FUZZ_EXAMPLES ?= 16000
 # methods of `make bench`
@@ -93,10 +95,8 @@ check: $(READY)  ## run the linter, type checker, import rules, spelling and voc
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports
 	@$(BIN)/codespell && ! $(PHRASES) -f docs/vocabulary/phrases.txt .
 
-airflow: $(READY)  ## start Airflow with scheduler and web page
-	@PATH="$(abspath $(BIN)):$$PATH" AIRFLOW_HOME=$(abspath $(LAKE))/.airflow AIRFLOW__CORE__DAGS_FOLDER=$(CURDIR)/dags AIRFLOW__CORE__LOAD_EXAMPLES=False \
-	  AIRFLOW__API__HOST=127.0.0.1 \
-	  PYTHONPATH=$(CURDIR) $(BIN)/airflow standalone
+airflow: $(READY)  ## start Airflow for the lake on 127.0.0.1:8080, or on PORT=…
+	@$(BIN)/tastefeed airflow --lake $(LAKE) --port $(PORT)
 
 mlflow: $(READY)  ## start MLflow's web page for the runs of the lake
 	@$(BIN)/mlflow ui --backend-store-uri sqlite:///$(abspath $(LAKE))/mlflow.db

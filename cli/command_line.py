@@ -1,13 +1,15 @@
 """`tastefeed`: exit status 0 done, 1 the work failed (one line; `--debug` for the traceback), 2 wrong usage, 130 Ctrl-C
-(one line)."""
+and 143 SIGTERM (one line)."""
 
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Annotated
 
 import typer
 from pydantic import ValidationError
 
+from cli.airflow_commands import airflow
 from cli.bench_commands import bench
 from cli.demo_command import demo
 from cli.import_commands import import_, init
@@ -15,8 +17,10 @@ from cli.json_output import Json, print_json
 from cli.nightly_commands import backtest, compare, nightly
 from cli.privacy_commands import opt_outs
 from cli.serving_commands import recommend, releases, serve
-from contracts import __version__
+from contracts import Settings, __version__
 from contracts.errors import TastefeedError, one_line
+from contracts.stop_signals import Stopped, end_process, ending_at_signals
+from contracts.thread_settings import use_threads
 
 INTERRUPTED = 130
 EMPTY = "''"
@@ -26,7 +30,6 @@ def settings(*, json: Json = False) -> None:
     """Print every setting with its value, default, source and description; secrets are masked."""
     from dataclasses import asdict
 
-    from contracts import Settings
     from contracts.setting_variables import variables
     from pipeline.run_context import NightConfig
 
@@ -59,6 +62,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
 }
 for name, command in COMMANDS.items():
     app.command(name)(command)
+app.command("airflow", context_settings={"allow_interspersed_args": False})(airflow)  # Airflow's options follow
 for name, group in {"opt-out": opt_outs, "releases": releases, "bench": bench}.items():
     app.add_typer(group, name=name)
 
@@ -85,13 +89,18 @@ def options(
     ] = False,
 ) -> None:
     """Options of every command."""
+    with suppress(ValidationError, TastefeedError):  # the command reports a wrong setting, once it reads it
+        use_threads(Settings())
     del debug, version  # `--debug` is read by `nightly` and where a failure is caught, `--version` by its callback
 
 
 def main() -> None:
-    """Run the command line. An error of the work becomes one line and status 1, Ctrl-C one line and status 130."""
+    """Run the command line. An error of the work becomes one line and status 1, a signal one line and 128 more."""
     try:
-        app()
+        with ending_at_signals():
+            app()
+    except Stopped as stop:
+        end_process(stop.status)
     except SystemExit as ended:
         if ended.code == INTERRUPTED:  # typer's exit status for Ctrl-C
             typer.echo("tastefeed: interrupted; nothing half-written counts, run the command again", err=True)

@@ -53,6 +53,10 @@ class NightFailed(TastefeedError):
     """A stage of the night ended in an error; the last release keeps serving."""
 
 
+class AirflowFailed(TastefeedError):
+    """One of Airflow's servers does not start, or ends by itself."""
+
+
 class UnknownOptOut(TastefeedError):
     """A subject type or flag that is not in the contract."""
 

@@ -4,8 +4,9 @@ What a component is belongs to the config beside that component (`RerankerConfig
 """
 
 import shlex
+from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -43,7 +44,10 @@ class Settings(DataConfig):
     lake: str = Field("lake", description="folder or fsspec URL of the lake")
     seed: int = Field(7, description="seed of everything random")
     device: str = Field("auto", description="torch device: auto, cpu, cuda")
-    threads: int = Field(0, ge=0, description="threads of torch, LightGBM and FAISS; 0 is every core")
+    threads: int = Field(0, ge=0, description="threads of torch, LightGBM, FAISS and polars; 0 is every core")
+    wait_policy: Literal["passive", "active"] = Field(
+        "passive", description="what a thread does that waits for others: passive sleeps, active keeps its core busy"
+    )
 
     spark_master: str = Field("local[*]", description="local[*], spark://…, yarn or k8s://…")
     spark_driver_memory: str = Field("2g", description="memory of the Spark driver")
@@ -63,6 +67,10 @@ class Settings(DataConfig):
     mlflow_tracking_uri: str = Field("", description="MLflow tracking URI; empty: SQLite in the lake's folder")
     opt_out_url: str = Field("", description="SQLAlchemy URL of the opt-out store; empty: SQLite in the lake's folder")
     events_url: str = Field("", description="SQLAlchemy URL of posted events; empty: SQLite in the lake's folder")
+    night_schedule: str = Field("0 0 * * *", description="when Airflow starts a night, as cron in UTC")
+    last_night: date | None = Field(
+        None, description="last day of a night that Airflow schedules; empty: no end; for data that have ended"
+    )
     airflow_home: Path | None = Field(None, description="Airflow's home; empty: .airflow in the lake's folder")
 
     rectools_python: str = Field(

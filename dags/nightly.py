@@ -3,14 +3,16 @@
 A backfill of a day, or a second run of it, overwrites the partitions of that day and nothing else.
 """
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 
-from airflow.sdk import Asset, dag, task
+from airflow.sdk import Asset, CronTriggerTimetable, dag, task
 from airflow.sdk.definitions.xcom_arg import XComArg
+from contracts import Settings
 from pipeline.stages import STAGES, Stage
 
-# The day that begins where the run's data end. A timetable of intervals has its logical date at their start. A run that
-# an asset or a user triggers may have neither interval nor logical date, but every run has `run_after`.
+SETTINGS = Settings()
+# The day that begins where the run's data end. A run that an asset or a user triggers may have neither interval nor
+# logical date, but every run has `run_after`.
 AS_OF = "{{ (dag_run.data_interval_end or dag_run.run_after) | ds }}"
 LAKE = "{{ params.lake }}"
 
@@ -21,6 +23,9 @@ def task_of(stage: Stage) -> XComArg:
 
     @task(task_id=stage.name, outlets=[asset], execution_timeout=timedelta(hours=stage.timeout_hours))
     def run(lake: str, as_of: str) -> None:
+        from contracts.thread_settings import use_threads
+
+        use_threads(Settings())  # before the import that loads the numerical libraries
         from pipeline.airflow_tasks import run_task
 
         run_task(stage.name, lake, as_of)
@@ -29,10 +34,13 @@ def task_of(stage: Stage) -> XComArg:
 
 
 @dag(
-    schedule="@daily",
+    # of all timetables of Airflow, this one names a run after the day on which its data end
+    schedule=CronTriggerTimetable(SETTINGS.night_schedule, timezone="UTC"),
     start_date=datetime(1970, 1, 1, tzinfo=UTC),  # a day before it would run no task, and call that a success
+    end_date=datetime.combine(SETTINGS.last_night, time.max, UTC) if SETTINGS.last_night else None,
     catchup=False,
     max_active_runs=1,
+    max_active_tasks=1,  # the tasks of a night lock the lake, and each of Spark has a Java of its own
     params={"lake": ""},
     default_args={
         "retries": 2,

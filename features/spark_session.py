@@ -3,19 +3,26 @@
 import os
 import re
 import shutil
+import signal
+import sys
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
-from threading import Thread
+from threading import Lock, Thread, current_thread, main_thread
 
 import pyarrow as pa
+from pyspark import SparkConf, SparkContext
+from pyspark.java_gateway import launch_gateway
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.pandas.types import from_arrow_schema
 from pyspark.sql.types import StructField, StructType
 
 from contracts import Settings
 from contracts.errors import JavaMissing, SchemaMismatch
+from contracts.stop_signals import stopping
 
+INCUBATOR = "Using incubator modules: jdk.incubator.vector"
+_STARTING = Lock()
 QUIET = Path(__file__).with_name("log4j2.properties")
 
 
@@ -24,11 +31,32 @@ def spark(settings: Settings) -> SparkSession:
 
     Sets `JAVA_HOME`, as Spark's launcher reads it from there. Raises `JavaMissing`.
     """
-    running = SparkSession.getActiveSession()
-    if running is not None:
-        return running
-    os.environ["JAVA_HOME"] = str(java_home())
-    return SparkSession.builder.config(map={**session_options(settings)}).getOrCreate()
+    with _STARTING:
+        if SparkContext._active_spark_context is None:
+            os.environ["JAVA_HOME"] = str(java_home())
+            _start(SparkConf().setAll(list(session_options(settings).items())))
+        return SparkSession.getActiveSession() or SparkSession.builder.getOrCreate()
+
+
+def _start(options: SparkConf) -> None:
+    ctrl_c = signal.getsignal(signal.SIGINT)
+    reads, writes = os.pipe()
+    Thread(target=_pass_on, args=[reads], name="java-stderr", daemon=True).start()
+    try:
+        SparkContext(conf=options, gateway=launch_gateway(options, {"stderr": writes}))  # type: ignore[no-untyped-call]  # the library's
+    finally:
+        os.close(writes)
+        if current_thread() is main_thread():
+            signal.signal(signal.SIGINT, ctrl_c)  # Spark installs a handler of its own, and the command would go on
+
+
+def _pass_on(reads: int) -> None:
+    """Write what Java complains about, without a warning that Spark's own options cause and Java has no option for, and
+    without what it complains about while a signal ends it."""
+    with os.fdopen(reads, encoding="utf-8", errors="replace") as lines:
+        for line in lines:
+            if INCUBATOR not in line and not stopping():
+                sys.stderr.write(line)
 
 
 def warm_up(settings: Settings) -> None:

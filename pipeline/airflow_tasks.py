@@ -7,22 +7,22 @@ from airflow.sdk.exceptions import AirflowFailException
 
 from contracts import Settings
 from contracts.errors import LASTING, TastefeedError, one_line
+from contracts.stop_signals import Stopped, end_if_stopped, end_process
+from pipeline.night_lock import locked_for_task
 from pipeline.run_context import RunContext, open_run_context
-from pipeline.stage_runner import interrupted, run_stage
-
-INTERRUPTED = "interrupted"
+from pipeline.stage_runner import run_stage
 
 
 def run_task(stage: str, lake: str, as_of: str) -> None:
     """Run one stage of one night. Raises `AirflowFailException`, which is not retried, where a retry cannot help."""
-    if interrupted():
-        raise AirflowFailException(INTERRUPTED)
+    end_if_stopped()  # Airflow may have caught the signal between two tasks
     settings = Settings()
     night = open_run_context(lake or settings.lake, date.fromisoformat(as_of), settings)
     try:
-        run_stage(night, stage)
-    except KeyboardInterrupt as interrupt:
-        raise AirflowFailException(INTERRUPTED) from interrupt
+        with locked_for_task(night.home):
+            run_stage(night, stage)
+    except Stopped as stop:
+        end_process(stop.status)  # Airflow would catch it, and run the task again
     except TastefeedError as refusal:
         raise _final(night, stage, refusal, str(refusal)) from refusal
     except OSError as error:

@@ -19,6 +19,7 @@ from contracts.setting_variables import NESTED, given_variables, names, refuse_u
 from evaluation.gates import GateConfig
 from models.two_tower.two_tower_config import TwoTowerConfig
 from pipeline.lake import Lake
+from pipeline.stage_progress import StageProgress
 from pipeline.time_splits import TimeSplits, night_splits
 from ranking.rank_users import RankingConfig
 from serving.ann_index import IndexConfig
@@ -82,6 +83,11 @@ class RunContext:
         from features import spark  # noqa: PLC0415  half the stages need no JVM
 
         return spark(self.settings)
+
+    @cached_property
+    def progress(self) -> StageProgress:
+        """Shows what a stage does."""
+        return StageProgress()
 
     @cached_property
     def opt_out_service(self) -> OptOutService:

@@ -24,7 +24,7 @@ def candidates(night: RunContext) -> Summary:
     weeks: list[ReasonCurve] = []
     ranking, index = night.config.ranking, night.config.index
     with night.lake.open_folder("two_tower", night.splits.as_of) as folder:
-        for cutoff in night.splits.label_cutoffs:
+        for cutoff in night.progress.each(night.splits.label_cutoffs, "label weeks"):
             if has_tower(folder, cutoff):
                 view = read_snapshot(night, catalog, cutoff, load_tower(folder, cutoff))
                 pairs = ranking_snapshot(view, ranking, index).candidates(training_users(night, view))

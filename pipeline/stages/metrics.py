@@ -128,11 +128,14 @@ def metrics(night: RunContext) -> Summary:
     with night.lake.open_folder("two_tower", splits.as_of) as towers:
         newest = load_tower(towers, splits.eval_cutoffs[-1])
         data = read_evaluation_data(night, catalog, newest.embed_text(catalog.items))
-        cutoffs = [measure_cutoff(night, catalog, data, towers, each, champion) for each in splits.eval_cutoffs]
+        cutoffs = [
+            measure_cutoff(night, catalog, data, towers, each, champion)
+            for each in night.progress.each(splits.eval_cutoffs, "held-out weeks")
+        ]
         agreement = index_agreement(night, read_snapshot(night, catalog, splits.eval_cutoffs[-1], newest))
         validation = [
             measure_cutoff(night, catalog, data, towers, each, NO_CHAMPION).week
-            for each in trained_validation_cutoffs(night, towers)
+            for each in night.progress.each(trained_validation_cutoffs(night, towers), "weeks before")
         ]
     weeks = [cutoff.week for cutoff in cutoffs]
     store(night, weeks, validation)

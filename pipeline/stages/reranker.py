@@ -26,17 +26,20 @@ def reranker(night: RunContext) -> Summary:
     """Train and keep the re-rankers: of each measured cutoff, and the one that is published."""
     catalog = read_catalog(night)
     config = night.config.ranking.reranker.model_copy(update={"threads": night.settings.threads})
+    pairs = {}
     with night.lake.open_folder("two_tower", night.splits.as_of) as towers:
-        pairs = {cutoff: labelled_pairs(night, catalog, towers, cutoff) for cutoff in night.splits.label_cutoffs}
+        for cutoff in night.progress.each(night.splits.label_cutoffs, "label weeks"):
+            pairs[cutoff] = labelled_pairs(night, catalog, towers, cutoff)
+    night.progress.report("selection of features")
     selection = select_features(pairs, night.splits.training_cutoffs(night.splits.eval_cutoffs[0]), config)
     pairs = {cutoff: selection.restrict(labelled) for cutoff, labelled in pairs.items()}
     with night.lake.new_folder("reranker", night.splits.as_of) as folder:
-        for cutoff in night.splits.ranking_cutoffs:
+        for cutoff in night.progress.each(night.splits.ranking_cutoffs, "re-rankers"):
             trained = train([pairs[label] for label in night.splits.training_cutoffs(cutoff)], config, selection.names)
             trained.reranker.save(folder / file_name(cutoff))
         rehearsed = [
             cutoff
-            for cutoff in night.splits.validation_cutoffs
+            for cutoff in night.progress.each(night.splits.validation_cutoffs, "re-rankers of earlier weeks")
             if rehearse(night, pairs, cutoff, config, selection, folder)
         ]
     track(night, trained, selection)

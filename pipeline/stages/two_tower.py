@@ -8,6 +8,7 @@ over, later cutoffs keep the weights.
 
 from collections.abc import Iterator
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -18,7 +19,6 @@ from contracts import columns as c
 from contracts.errors import UntrainableInput
 from models.two_tower import Deadline, EpochResult, RunWith, TrainedTwoTower, train
 from models.two_tower.exported import export, load
-from pipeline.console import epochs_bar
 from pipeline.feature_assembly import CatalogSnapshot, at_cutoff, read_catalog
 from pipeline.run_context import RunContext, Summary
 
@@ -58,27 +58,33 @@ def walk_forward(night: RunContext, catalog: CatalogSnapshot) -> Iterator[tuple[
     tower, before, config = None, None, night.config.two_tower
     deadline = Deadline(60 * config.minutes)
     first = config.model_copy(update={"minutes": config.minutes * FIRST_SHARE})
-    with epochs_bar(len(night.splits.cutoffs)) as on_epoch:
-        for cutoff in night.splits.cutoffs:
-            start: TrainedTwoTower | None = tower if tower is not None and tower.selection is not None else None
-            try:
-                tower = train(
-                    at_cutoff(night, "retrieval_examples", cutoff).sort(c.USER_ID).collect(),
-                    existing(catalog.items, cutoff),
-                    catalog.users,
-                    config=first if start is None else night.config.continued,
-                    seed=night.settings.seed,
-                    device=night.settings.device,
-                    start=start,
-                    since=before,
-                    run_with=RunWith(on_epoch=on_epoch, deadline=deadline),
-                )
-            except UntrainableInput:
-                if tower is None and cutoff == night.splits.cutoffs[-1]:
-                    raise
-            if tower is not None:
-                before = cutoff
-                yield cutoff, tower
+    cutoffs = night.splits.cutoffs
+    for done, cutoff in enumerate(cutoffs):
+        start: TrainedTwoTower | None = tower if tower is not None and tower.selection is not None else None
+        try:
+            tower = train(
+                at_cutoff(night, "retrieval_examples", cutoff).sort(c.USER_ID).collect(),
+                existing(catalog.items, cutoff),
+                catalog.users,
+                config=first if start is None else night.config.continued,
+                seed=night.settings.seed,
+                device=night.settings.device,
+                start=start,
+                since=before,
+                run_with=RunWith(on_epoch=partial(report_epoch, night, done), deadline=deadline),
+            )
+        except UntrainableInput:
+            if tower is None and cutoff == night.splits.cutoffs[-1]:
+                raise
+        if tower is not None:
+            before = cutoff
+            yield cutoff, tower
+
+
+def report_epoch(night: RunContext, cutoffs_done: int, epoch: EpochResult) -> None:
+    """Show the epoch that ended."""
+    step = f"epoch {epoch.epoch}, loss {epoch.loss:.3f}"
+    night.progress.report(f"cutoffs, {step}", cutoffs_done, len(night.splits.cutoffs))
 
 
 def existing(items: pl.DataFrame, cutoff: datetime) -> pl.DataFrame:

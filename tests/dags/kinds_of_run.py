@@ -40,7 +40,7 @@ def as_of(dag, run: DagRun) -> str:
 def create(scheduler_dag, kind: DagRunType, logical: datetime | None, interval: DataInterval | None, after: datetime):
     """A run as the scheduler or the API makes it."""
     return scheduler_dag.create_dagrun(
-        run_id=f"{kind}-{logical}-{after}".replace(" ", "T"),
+        run_id=DagRun.generate_run_id(run_type=kind, logical_date=logical, run_after=after),
         logical_date=logical,
         data_interval=interval,
         run_after=after,
@@ -50,29 +50,32 @@ def create(scheduler_dag, kind: DagRunType, logical: datetime | None, interval: 
     )
 
 
-def kinds() -> dict[str, str]:
-    """The day of each kind of run."""
+def kinds() -> dict[str, object]:
+    """The day of each kind of run, and the names of those that Airflow or a night makes for a day."""
     DagBundlesManager().sync_bundles_to_db()
     sync_bag_to_db(BundleDagBag(DAGS, bundle_path=Path(DAGS), bundle_name=BUNDLE), BUNDLE, None)
     dag, scheduler_dag = parsed()
     timetable = scheduler_dag.timetable
     since = TimeRestriction(earliest=instance(datetime(2017, 2, 27, tzinfo=UTC)), latest=None, catchup=True)
-    dates, last = {"timetable": type(timetable).__name__}, None
+    names: dict[str, str] = {}
+    last, dates = None, {"timetable": type(timetable).__name__, "names": names}
     for _ in range(3):
         info = timetable.next_dagrun_info(last_automated_data_interval=last, restriction=since)
         last = info.data_interval
         run = create(scheduler_dag, DagRunType.SCHEDULED, info.logical_date, info.data_interval, info.run_after)
-        dates[f"scheduled after {info.run_after:%Y-%m-%d}"] = as_of(dag, run)
+        name = f"scheduled after {info.run_after:%Y-%m-%d}"
+        dates[name], names[name] = as_of(dag, run), run.run_id
     info = timetable.next_dagrun_info(last_automated_data_interval=last, restriction=since)
-    backfill = create(scheduler_dag, DagRunType.BACKFILL_JOB, info.logical_date, info.data_interval, datetime.now(UTC))
+    backfill = create(scheduler_dag, DagRunType.BACKFILL_JOB, info.logical_date, info.data_interval, info.run_after)
+    names["backfill"] = backfill.run_id
     dates |= {"backfill": as_of(dag, backfill), "backfill runs after": f"{info.run_after:%Y-%m-%d}"}
     for name, logical in (("midnight", DAY), ("noon", NOON)):
         interval = timetable.infer_manual_data_interval(run_after=instance(logical))
         dates[f"manual of {name}"] = as_of(dag, create(scheduler_dag, DagRunType.MANUAL, logical, interval, logical))
     dates["manual without a date"] = as_of(dag, create(scheduler_dag, DagRunType.MANUAL, None, None, NOON))
     dates["asset"] = as_of(dag, create(scheduler_dag, DagRunType.ASSET_TRIGGERED, None, None, NOON))
-    tested = dag.test(logical_date=TESTED, mark_success_pattern=".*")
-    dates["dag.test"] = as_of(dag, tested)
+    tested = dag.test(run_after=TESTED, logical_date=TESTED, mark_success_pattern=".*")
+    dates["dag.test"], names["dag.test"] = as_of(dag, tested), tested.run_id
     return dates
 
 

@@ -2,9 +2,11 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
+from textwrap import dedent
 
 import pytest
 
@@ -39,6 +41,8 @@ print("BAG", json.dumps({
     "tasks": {task.task_id: sorted(task.upstream_task_ids) for task in dag.tasks},
     "retries": sorted({task.retries for task in dag.tasks}),
     "starts": dag.start_date.year,
+    "ends": str(dag.end_date.date()),
+    "active": [dag.max_active_runs, dag.max_active_tasks],
     "hours": {task.task_id: task.execution_timeout.total_seconds() / 3600 for task in dag.tasks},
     "outlets": {task.task_id: [asset.name for asset in task.outlets] for task in dag.tasks},
     "heavy": sorted({"torch", "pyspark", "pandas", "mlflow"} & set(sys.modules)),
@@ -46,14 +50,25 @@ print("BAG", json.dumps({
 """
 
 
+def documented_dag_file() -> str:
+    """The file for an existing Airflow."""
+    block = re.search(r"```python\n(.*?)```", (ROOT / "docs" / "airflow.md").read_text(), re.DOTALL)
+    assert block
+    return dedent(block[1])
+
+
 @pytest.fixture(scope="module")
 def bag(tmp_path_factory: pytest.TempPathFactory) -> dict:
-    """Parsed in a process of its own, as the scheduler's parser does."""
+    """Parsed in a process of its own, as the scheduler's parser does, from the file that the documentation gives."""
     home = tmp_path_factory.mktemp("airflow")
+    dags = home / "folder-of-dags"
+    dags.mkdir()
+    (dags / "tastefeed_nightly.py").write_text(documented_dag_file())
     environment = os.environ | {
         "AIRFLOW_HOME": str(home),
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
-        "DAGS": str(ROOT / "dags"),
+        "DAGS": str(dags),
+        "TASTEFEED_LAST_NIGHT": "2017-03-01",
         "PYTHONPATH": str(ROOT),
     }
     done = subprocess.run(
@@ -99,35 +114,47 @@ def test_tasks_are_retried_and_never_hang(bag):
     assert bag["hours"] == dict.fromkeys(STAGE_NAMES, 1) | {"two_tower": 6, "reranker": 2}
 
 
+def test_the_schedule_ends_with_the_last_night_of_the_settings(bag):
+    assert bag["ends"] == "2017-03-01"
+
+
+def test_one_run_and_one_task_at_a_time(bag):
+    assert bag["active"] == [1, 1]
+
+
 def test_parsing_loads_neither_torch_nor_spark_nor_pandas(bag):
     assert bag["heavy"] == []
 
 
-@pytest.fixture(scope="module", params=["False", "True"], ids=["cron trigger", "data intervals"])
-def days(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> dict:
-    """The day that each kind of run hands to its tasks, under one value of `create_cron_data_intervals`."""
+@pytest.fixture(scope="module")
+def days(tmp_path_factory: pytest.TempPathFactory) -> dict:
+    """The day that each kind of run hands to its tasks, where Airflow is set to prefer intervals of data."""
     home = tmp_path_factory.mktemp("runs")
     environment = os.environ | {
         "AIRFLOW_HOME": str(home),
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
         "AIRFLOW__CORE__DAGS_FOLDER": str(ROOT / "dags"),
         "AIRFLOW__LOGGING__LOGGING_LEVEL": "CRITICAL",
-        "AIRFLOW__SCHEDULER__CREATE_CRON_DATA_INTERVALS": request.param,
+        "AIRFLOW__SCHEDULER__CREATE_CRON_DATA_INTERVALS": "True",
         "PYTHONPATH": str(ROOT),
     }
     command = [sys.executable, str(Path(__file__).with_name("kinds_of_run.py")), str(ROOT / "dags")]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, cwd=home)
     line = next((line for line in done.stdout.splitlines() if line.startswith("KINDS ")), None)
     assert line, done.stderr[-2000:]
-    return {"setting": request.param, **json.loads(line.removeprefix("KINDS "))}
+    return json.loads(line.removeprefix("KINDS "))
 
 
-def test_the_timetable_is_the_one_of_the_setting(days):
-    assert days["timetable"] == ("CronDataIntervalTimetable" if days["setting"] == "True" else "CronTriggerTimetable")
+def test_a_run_is_named_after_the_day_on_which_its_data_end(days):
+    assert days["timetable"] == "CronTriggerTimetable"
+    assert len(days["names"]) == 5
+    assert [name for name, run in days["names"].items() if f"__{days[name]}T00:00:00" not in run] == []
 
 
 def test_a_scheduled_night_is_of_the_day_that_it_runs_after(days):
-    scheduled = {name.removeprefix("scheduled after "): day for name, day in days.items() if "scheduled" in name}
+    scheduled = {
+        name.removeprefix("scheduled after "): day for name, day in days.items() if name.startswith("scheduled")
+    }
     assert len(scheduled) == 3
     assert all(day == after for after, day in scheduled.items())
     assert days["backfill"] == days["backfill runs after"]

@@ -61,13 +61,3 @@ def test_other_errors_are_left_to_airflow_to_retry(tmp_path: Path, monkeypatch: 
         with pytest.raises(type(error)):
             run_task("events", str(tmp_path), DAY)
     assert refusal(tmp_path) == {}
-
-
-def test_ctrl_c_is_final_now_and_for_the_tasks_that_follow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    failing(monkeypatch, KeyboardInterrupt())
-    with pytest.raises(AirflowFailException, match="interrupted"):
-        run_task("events", str(tmp_path), DAY)
-    monkeypatch.setattr(airflow_tasks, "interrupted", lambda: True)
-    monkeypatch.setattr(airflow_tasks, "run_stage", lambda night, name: pytest.fail("the stage ran"))
-    with pytest.raises(AirflowFailException, match="interrupted"):
-        run_task("sessions", str(tmp_path), DAY)
