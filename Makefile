@@ -26,7 +26,7 @@ PHRASES := grep -rnIiE --include='*.py' --include='*.md' --include='*.ipynb' --i
 
 export TASTEFEED_LAKE = $(LAKE)
 
-.PHONY: help demo nightly serve test check words chaos fuzz backtest bench bench-full airflow mlflow lock clean clean-lake
+.PHONY: help demo nightly serve test check words chaos fuzz backtest bench bench-full airflow mlflow notebooks lock clean clean-lake
 
 help:  ## list the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /\1\t/' | expand -t 12
@@ -99,7 +99,10 @@ airflow: $(READY)  ## start Airflow for the lake on 127.0.0.1:8080, or on PORT=â
 	@$(BIN)/tastefeed airflow --lake $(LAKE) --port $(PORT)
 
 mlflow: $(READY)  ## start MLflow's web page for the runs of the lake
-	@$(BIN)/mlflow ui --backend-store-uri sqlite:///$(abspath $(LAKE))/mlflow.db
+	@MLFLOW_DISABLE_TELEMETRY=true $(BIN)/mlflow ui --backend-store-uri sqlite:///$(abspath $(LAKE))/mlflow.db --artifacts-destination $(abspath $(LAKE))/mlartifacts
+
+notebooks: $(READY)  ## execute the notebooks on the lake and store their outputs
+	@TASTEFEED_LAKE=$(abspath $(LAKE)) $(BIN)/python -m tests.notebooks.notebooks && $(BIN)/ruff format --quiet notebooks
 
 lock: ## resolve pyproject.toml again into requirements.lock
 	@rm -rf .venv-lock && $(PYTHON) -m venv .venv-lock && .venv-lock/bin/pip install --quiet '.[dev]'

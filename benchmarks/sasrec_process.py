@@ -11,7 +11,7 @@ import threading
 import time
 from typing import Any, TextIO
 
-import pandas as pd  # type: ignore[import-untyped]
+import pandas as pd
 import torch
 from pytorch_lightning import seed_everything
 from rectools import Columns

@@ -13,6 +13,7 @@ def nightly(
     *,
     lake: options.Lake = options.LAKE,
     as_of: options.AsOf = None,
+    label: Annotated[str, typer.Option("--label", help="Name of the run in MLflow and for `tastefeed compare`.")] = "",
     json: Json = False,
 ) -> None:
     """Run the Airflow DAG `nightly` in this process and print a report."""
@@ -21,7 +22,7 @@ def nightly(
     from pipeline.local_runner import run_nightly
 
     with progress_on_stderr(wanted=json):
-        night = run_nightly(lake, as_of, Settings(), debug=context.find_root().params["debug"])
+        night = run_nightly(lake, as_of, Settings(), label=label, debug=context.find_root().params["debug"])
         show_night(night)
     if json:
         print_json(night_document(night))
@@ -51,7 +52,8 @@ def backtest(
 def compare(
     *,
     run_a: Annotated[
-        str, typer.Argument(metavar="RUN_A", help="A run's id, the beginning of one, or experiment/name.")
+        str,
+        typer.Argument(metavar="RUN_A", help="A night's label, a run's id, the beginning of one, or experiment/name."),
     ] = "",
     run_b: Annotated[str, typer.Argument(metavar="RUN_B", help="The run that is compared with it.")] = "",
     lake: Annotated[
@@ -59,16 +61,24 @@ def compare(
     ] = [],  # noqa: B006  typer copies
     tracking_uri: Annotated[str, typer.Option(help="MLflow tracking URI instead of a folder.")] = "",
     metric: Annotated[str, typer.Option(help="Metric of the verdict; empty: that of RUN_A.")] = "",
+    json: Json = False,
 ) -> None:
     """Paired differences of two runs with intervals, and a verdict; without runs: those that can be compared."""
     from contracts import Settings
     from pipeline.console import console
-    from pipeline.experiments.compare import comparable_runs_table, compare_runs, screen
+    from pipeline.experiments.compare import comparable_runs, compare_runs, document, stores
+    from pipeline.experiments.compare_screen import runs_table, screen
 
     settings = Settings()
-    if not run_a:
-        console.print(comparable_runs_table(lake, tracking_uri, settings))
-        return
-    if not run_b:
+    if run_a and not run_b:
         raise typer.BadParameter("give two runs, or none to list them")
-    console.print(screen(compare_runs(run_a, run_b, lakes=lake, uri=tracking_uri, metric=metric, settings=settings)))
+    if not run_a:
+        runs = comparable_runs(stores(lake, tracking_uri, settings))
+        shown, content = runs_table(runs), {"runs": runs.to_dicts()}
+    else:
+        compared = compare_runs(run_a, run_b, lakes=lake, uri=tracking_uri, metric=metric, settings=settings)
+        shown, content = screen(compared), document(compared)
+    if json:
+        print_json(content)
+    else:
+        console.print(shown)

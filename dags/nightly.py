@@ -14,7 +14,7 @@ SETTINGS = Settings()
 # The day that begins where the run's data end. A run that an asset or a user triggers may have neither interval nor
 # logical date, but every run has `run_after`.
 AS_OF = "{{ (dag_run.data_interval_end or dag_run.run_after) | ds }}"
-LAKE = "{{ params.lake }}"
+LAKE, LABEL = "{{ params.lake }}", "{{ params.label }}"
 
 
 def task_of(stage: Stage) -> XComArg:
@@ -22,15 +22,15 @@ def task_of(stage: Stage) -> XComArg:
     asset = Asset(name=stage.name, uri=f"tastefeed://lake/{stage.name}", group="tastefeed")
 
     @task(task_id=stage.name, outlets=[asset], execution_timeout=timedelta(hours=stage.timeout_hours))
-    def run(lake: str, as_of: str) -> None:
+    def run(lake: str, as_of: str, label: str) -> None:
         from contracts.thread_settings import use_threads
 
         use_threads(Settings())  # before the import that loads the numerical libraries
         from pipeline.airflow_tasks import run_task
 
-        run_task(stage.name, lake, as_of)
+        run_task(stage.name, lake, as_of, label)
 
-    return run(LAKE, AS_OF)
+    return run(LAKE, AS_OF, LABEL)
 
 
 @dag(
@@ -41,7 +41,7 @@ def task_of(stage: Stage) -> XComArg:
     catchup=False,
     max_active_runs=1,
     max_active_tasks=1,  # the tasks of a night lock the lake, and each of Spark has a Java of its own
-    params={"lake": ""},
+    params={"lake": "", "label": ""},
     default_args={
         "retries": 2,
         "retry_delay": timedelta(seconds=30),

@@ -1,12 +1,12 @@
 """Spark: events become sessions, interactions, features and training examples, as functions of frames and times.
 
 Every function checks its frames against `contracts.schemas` on the way in and out, is lazy (except for
-`quarantine_counts`), and computes all cutoffs in one job. Must not read a disk or a clock,
+`quarantine_counts` and `fingerprint`), and computes all cutoffs in one job. Must not read a disk or a clock,
 nor import a package other than contracts.
 """
 
 from features.event_filters import without_users
-from features.events import Validated, accept, bad_share, quarantine_counts, split, validate, with_reason
+from features.events import Validated, accept, bad_share, fingerprint, quarantine_counts, split, validate, with_reason
 from features.interactions import interactions
 from features.item_features import item_features
 from features.ranking_examples import ranking_examples
@@ -22,6 +22,7 @@ __all__ = [
     "bad_share",
     "before_cutoffs",
     "conform",
+    "fingerprint",
     "interactions",
     "item_features",
     "quarantine_counts",

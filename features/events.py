@@ -1,5 +1,6 @@
 """Ingested events become validated events; rows that break the contract go to quarantine with a reason."""
 
+import hashlib
 from collections.abc import Mapping
 from datetime import datetime
 from typing import NamedTuple
@@ -18,6 +19,7 @@ from features.spark_session import conform
 from features.time_cutoffs import instant
 
 _CONTENT = tuple(name for name in EVENTS.names if name != c.EVENT_ID)
+FINGERPRINT_LENGTH = 12
 _SPELLING, _CATALOGUE_ID = "_spelling", "_catalogue_id"
 
 
@@ -124,6 +126,15 @@ def quarantine_counts(quarantine: DataFrame) -> dict[Reason, int]:
     rows = conform(quarantine, QUARANTINE).groupBy(c.REASON).count().collect()
     counts = {row[c.REASON]: int(row["count"]) for row in rows}
     return {reason: counts[reason] for reason in Reason if reason in counts}
+
+
+def fingerprint(events: DataFrame) -> str:
+    """A digest of valid events in twelve letters, the same in every order of rows. Runs a Spark job."""
+    # xxhash64 skips nulls, so each column comes with whether it is one
+    cells = [cell for name in EVENTS.names for cell in (F.col(name), F.col(name).isNull())]
+    sums = (F.sum(F.xxhash64(F.lit(seed), *cells).cast("decimal(38,0)")) for seed in (0, 1))
+    totals = conform(events, EVENTS).agg(F.count("*"), *sums).collect()[0]
+    return hashlib.sha256(" ".join(map(str, totals)).encode()).hexdigest()[:FINGERPRINT_LENGTH]
 
 
 def bad_share(counts: Mapping[Reason, int], total: int) -> float:

@@ -13,11 +13,11 @@ from pipeline.run_context import RunContext, open_run_context
 from pipeline.stage_runner import run_stage
 
 
-def run_task(stage: str, lake: str, as_of: str) -> None:
+def run_task(stage: str, lake: str, as_of: str, label: str = "") -> None:
     """Run one stage of one night. Raises `AirflowFailException`, which is not retried, where a retry cannot help."""
     end_if_stopped()  # Airflow may have caught the signal between two tasks
     settings = Settings()
-    night = open_run_context(lake or settings.lake, date.fromisoformat(as_of), settings)
+    night = open_run_context(lake or settings.lake, date.fromisoformat(as_of), settings, label=label)
     try:
         with locked_for_task(night.home):
             run_stage(night, stage)

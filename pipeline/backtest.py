@@ -21,6 +21,7 @@ from evaluation.results import FINAL
 from pipeline.as_of_day import day_of_backtest
 from pipeline.console import console
 from pipeline.console_report import shown
+from pipeline.experiments.night_run import open_parent_run
 from pipeline.lake import Lake
 from pipeline.metrics_store import EvaluatedWeek, read_weeks
 from pipeline.personalization import write_personalization
@@ -74,7 +75,7 @@ def run_backtest(
     splits = backtest_splits(day, weeks=weeks, holdout_days=settings.holdout_days, label_weeks=settings.label_weeks)
     with home.scratch() as scratch:
         night = RunContext(home, scratch, splits, settings, NightConfig())
-        night.write_summary("forget", {"mlflow_run": night.mlflow.start(f"backtest {day}, {weeks} weeks")})
+        night.write_summary("forget", {"mlflow_run": open_parent_run(night, f"backtest {day}, {weeks} weeks")})
         for stage in STAGES.values():
             if stage.in_backtest:
                 run_stage(night, stage.name)

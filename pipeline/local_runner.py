@@ -11,20 +11,23 @@ from features import warm_up
 from pipeline.airflow_servers import ROOT, airflow_environment
 from pipeline.as_of_day import day_of_night
 from pipeline.console_report import show_metrics
+from pipeline.experiments.night_run import checked_label
 from pipeline.lake import Lake
 from pipeline.night_lock import locked
 from pipeline.run_context import RunContext, open_run_context
 from pipeline.time_splits import midnight
 
 
-def run_nightly(lake: str, as_of: date | None, settings: Settings, *, debug: bool = False) -> RunContext:
+def run_nightly(
+    lake: str, as_of: date | None, settings: Settings, *, label: str = "", debug: bool = False
+) -> RunContext:
     """Run the night of a day and return its context.
 
     Raises `OutlierDay`, `UnreadableInput` and `NightRunning` before the night starts, and `NightFailed`.
     """
     home = Lake(lake)
     day = day_of_night(home, as_of, settings.model_copy(update={"lake": lake}))
-    night = open_run_context(lake, day, settings)
+    night = open_run_context(lake, day, settings, label=checked_label(label))
     level = "ERROR" if debug else "CRITICAL"
     with locked(home):
         warm_up(night.settings)  # while Airflow starts
@@ -45,7 +48,8 @@ def _run_dag(night: RunContext, airflow: dict[str, str]) -> None:
 
         dag = DagBag(ROOT / "dags").dags["nightly"]
         day = midnight(night.splits.as_of)
-        run = dag.test(run_after=day, logical_date=day, run_conf={"lake": str(night.home.url)})
+        conf = {"lake": str(night.home.url), "label": night.label}
+        run = dag.test(run_after=day, logical_date=day, run_conf=conf)
     if run.state != "success":
         failed = ", ".join(sorted(task.task_id for task in run.get_task_instances(state=["failed"])))
         raise _failure(night, failed)

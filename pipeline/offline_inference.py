@@ -49,6 +49,7 @@ class EvaluationData:
     events: Events
     catalogue: Catalogue
     user_ids: Ids
+    item_ids: Ids
     text_vectors: NDArray[np.float32]  # [I, T]; the distances of all methods are taken in this space
 
 
@@ -62,7 +63,7 @@ def read_evaluation_data(
     events = scan.filter(~pl.col(c.USER_ID).is_in(excluded)).collect()
     user_ids, item_ids = ids_of(events[c.USER_ID].unique().sort()), ids_of(catalog.items[c.ITEM_ID])
     return EvaluationData(
-        events_from(events, user_ids, item_ids), catalogue_from(catalog.items), user_ids, text_vectors
+        events_from(events, user_ids, item_ids), catalogue_from(catalog.items), user_ids, item_ids, text_vectors
     )
 
 

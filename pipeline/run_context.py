@@ -76,6 +76,8 @@ class RunContext:
     splits: TimeSplits
     settings: Settings
     config: NightConfig
+    label: str = ""
+    """The name that the user gave the run, shown in MLflow and by `tastefeed compare`."""
 
     @cached_property
     def spark(self) -> "SparkSession":
@@ -173,7 +175,7 @@ class RunContext:
         return f"{self.lake.partition('nights', self.splits.as_of)}/{stage}.json"
 
 
-def open_run_context(lake: str, as_of: date, settings: Settings | None = None) -> RunContext:
+def open_run_context(lake: str, as_of: date, settings: Settings | None = None, *, label: str = "") -> RunContext:
     """The context of the night of a day on a lake, with settings from the environment unless they are given."""
     settings, home = (settings or Settings()).model_copy(update={"lake": lake}), Lake(lake)
     splits = night_splits(
@@ -182,4 +184,4 @@ def open_run_context(lake: str, as_of: date, settings: Settings | None = None) -
         label_weeks=settings.label_weeks,
         validation_weeks=settings.rehearsal_weeks,
     )
-    return RunContext(home, home, splits, settings, NightConfig())
+    return RunContext(home, home, splits, settings, NightConfig(), label)

@@ -71,7 +71,9 @@ def crossed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with FileLock(home / "crossed.lock"):  # the first process that needs it runs the night, the others wait
         if not (lake / "printed.txt").exists():
             tiny.ingest(lake)
-            night = tiny.tastefeed("nightly", "--lake", lake, "--as-of", tiny.day(), **tiny.covered())
+            night = tiny.tastefeed(
+                "nightly", "--lake", lake, "--as-of", tiny.day(), "--label", "first night", **tiny.covered()
+            )
             assert night.returncode == 0, night.stdout[-3000:] + night.stderr[-3000:]
             (lake / "printed.txt").write_text(night.stdout)
     return lake

@@ -1,7 +1,7 @@
-"""MLflow: one parent run a night, child runs for retrieval, ranking and each method, models as challenger and champion.
+"""MLflow: open and close runs, and log their settings, metrics, curves and files.
 
-No run holds anything that identifies a user: it holds settings, counts, curves, metrics, and models without user ids.
-Models are registered as plain folders (safetensors, LightGBM text), so that no MLflow flavor wraps them in a pickle.
+A night has one parent run, and child runs for retrieval, re-ranking and each method. No run holds anything that
+identifies a user: it holds settings, counts, curves, metrics, and models without user ids.
 """
 
 import math
@@ -9,39 +9,35 @@ import subprocess
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from matplotlib.figure import Figure
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param
-from mlflow.exceptions import MlflowException
 
-from contracts import Settings, __version__
-from evaluation import markdown
+from contracts import Settings
+from pipeline.experiments import lake_artifacts
 from pipeline.lake import Lake
-from pipeline.metrics_store import MetricsTables
 
-if TYPE_CHECKING:
-    from pipeline.run_context import RunContext, Summary
-
-
+lake_artifacts.register()
 EXPERIMENT = "nightly"
-CHALLENGER, CHAMPION = "challenger", "champion"
 COMMIT = "mlflow.source.git.commit"
 """MLflow's own tag: its page shows the value as the version of the run."""
+LABEL = "tastefeed.label"
+"""The tag with the name that the user gave a night."""
 MAX_PARAM_LENGTH = 500
 MAX_PARAMS, MAX_METRICS = 100, 1000
 """The limits of one MLflow batch."""
 NO_TIME = 0
 """MLflow requires a timestamp; with a constant one, two runs of the same night have equal records."""
-LEARNING_SETTINGS = ("holdout_days", "label_weeks", "half_life_days", "session_gap_minutes", "max_bad_share", "seed")
-"""The settings that change what a night learns."""
+PLACES = ("lake", "uri", "url", "home", "python", "keys")
+"""The last word of each setting that is a place or a secret."""
 COLOUR = "#c8553d"
 
 
 def tracking_uri(settings: Settings, home: Lake) -> str:
     """The tracking URI of the settings, else SQLite in the lake's folder."""
-    return settings.mlflow_tracking_uri or f"sqlite:///{home.folder.absolute()}/mlflow.db"
+    return settings.mlflow_tracking_uri or f"{lake_artifacts.SQLITE}{home.folder.absolute() / lake_artifacts.DATABASE}"
 
 
 class MlflowLogger:
@@ -51,18 +47,22 @@ class MlflowLogger:
         """Creates the tracking database where there is none."""
         self._experiment = experiment
         self.client = MlflowClient(tracking_uri(settings, home))
-        self._artifacts = None if settings.mlflow_tracking_uri else f"{home.folder.absolute()}/mlartifacts"
+        self._home = None if settings.mlflow_tracking_uri else home.folder.absolute()
 
     @property
     def artifact_folder(self) -> Path | None:
         """The folder of all artifacts, where it is the lake's own; deleting a run in MLflow leaves its files there."""
-        return Path(self._artifacts) if self._artifacts else None
+        return self._home and self._home / lake_artifacts.FOLDER
 
     @cached_property
     def experiment_id(self) -> str:
         """The experiment that holds the runs; created at the first use."""
+        if self._home:
+            lake_artifacts.make_portable(self._home / lake_artifacts.DATABASE)
         existing = self.client.get_experiment_by_name(self._experiment)
-        return existing.experiment_id if existing else self.client.create_experiment(self._experiment, self._artifacts)
+        if existing:
+            return str(existing.experiment_id)
+        return str(self.client.create_experiment(self._experiment, lake_artifacts.LOCATION if self._home else None))
 
     def start(self, name: str, parent: str | None = None) -> str:
         """Open a run and return its id."""
@@ -103,24 +103,6 @@ class MlflowLogger:
         """Store a text file with a run."""
         self.client.log_text(run, content, name)
 
-    def register(self, run: str, model: str, folder: Path) -> None:
-        """Store a model's folder with its run and make it the challenger."""
-        self.client.log_artifacts(run, str(folder), model)
-        try:
-            self.client.create_registered_model(model)
-        except MlflowException as error:
-            if error.error_code != "RESOURCE_ALREADY_EXISTS":
-                raise
-        source = f"{self.client.get_run(run).info.artifact_uri}/{model}"
-        version = self.client.create_model_version(model, source=source, run_id=run)
-        self.client.set_registered_model_alias(model, CHALLENGER, version.version)
-
-    def promote(self, models: Iterable[str]) -> None:
-        """Make the challengers champions."""
-        for model in models:
-            version = self.client.get_model_version_by_alias(model, CHALLENGER).version
-            self.client.set_registered_model_alias(model, CHAMPION, version)
-
 
 def flattened(values: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, Any]]:
     """Nested settings as `(dotted name, value)`, in order."""
@@ -129,6 +111,11 @@ def flattened(values: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str
             yield from flattened(value, f"{prefix}{name}.")
         else:
             yield f"{prefix}{name}", value
+
+
+def is_place(name: str) -> bool:
+    """Whether a setting is a place or a secret: it changes no result, and its value is never logged."""
+    return "." not in name and name.split("_")[-1] in PLACES
 
 
 def plot_curves(panels: Mapping[str, Sequence[float]], step: str) -> Figure:
@@ -143,33 +130,7 @@ def plot_curves(panels: Mapping[str, Sequence[float]], step: str) -> Figure:
     return page
 
 
-def log_night(night: "RunContext", tables: MetricsTables, summary: "Summary") -> None:
-    """Log config, data, code, counts and the metrics of every method to the parent run of a night."""
-    counts, run, mlflow = night.summary("events"), night.mlflow_run, night.mlflow
-    mlflow.params(run, run_params(night))
-    mlflow.tags(run, {COMMIT: git_commit(), "champion": summary["champion"]})
-    mlflow.metrics(run, tables.flat)
-    mlflow.metrics(run, {name: summary[name] for name in ("index_recall_at_100", "candidate_recall")})
-    mlflow.metrics(run, {name: counts[name] for name in ("ingested", "kept", "bad_share")})
-    mlflow.metrics(run, {f"quarantine/{reason}": rows for reason, rows in counts["quarantine"].items()})
-    for name, table in tables.named.items():
-        mlflow.artifact(run, f"{name}.md", markdown(table, marked=table is tables.means))
-        mlflow.artifact(run, f"{name}.json", table.write_json())
-
-
-def run_params(night: "RunContext") -> "Summary":
-    """The code, the data and the settings of a night."""
-    settings = night.settings.model_dump()
-    return {
-        "as_of": night.splits.as_of,
-        "data": night.summary("events")["fingerprint"],
-        "code": __version__,
-        "index": night.config.index.model_dump(),
-        **{name: settings[name] for name in LEARNING_SETTINGS},
-    }
-
-
-CHECKOUT = Path(__file__).parents[1]
+CHECKOUT = Path(__file__).parents[2]
 UNKNOWN = "unknown"
 SHORT = 8
 """Letters of an abbreviated commit."""

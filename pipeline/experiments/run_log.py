@@ -23,7 +23,7 @@ from evaluation import Holdout, MethodMetrics, macro_average, paired_interval, s
 from evaluation import anonymized_metrics as m
 from evaluation.fingerprint import EvaluationFingerprint, digest
 from evaluation.metrics_tables import HIGHER_IS_BETTER
-from pipeline.experiments.mlflow_logger import COMMIT, MlflowLogger, git_commit
+from pipeline.experiments.mlflow_logger import COMMIT, LABEL, MlflowLogger, git_commit, is_place
 
 if TYPE_CHECKING:
     from pipeline.metrics_store import EvaluatedWeek
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 PER_USER, SEGMENTS = "marks.parquet", "slices.csv"
 FINGERPRINT, METRIC = "tastefeed.fingerprint", "tastefeed.metric"
 FINGERPRINT_PARAMS = "question."
+METHOD_PARAMS = "config."
+"""What the settings of a benchmark's method begin with, and those of a night of an earlier version."""
 NO_SETTINGS = ("command", "counts.", "skipped")
 """Parameters that are no settings of a method."""
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")  # one small file needs no bar
@@ -62,6 +64,11 @@ class LoggedRun:
         return str(self.run.info.run_name)
 
     @property
+    def label(self) -> str:
+        """The label of its night; empty where it has none."""
+        return str(self.run.data.tags.get(LABEL, ""))
+
+    @property
     def path(self) -> str:
         """`experiment/name`."""
         return f"{self.client.get_experiment(self.run.info.experiment_id).name}/{self.name}"
@@ -85,7 +92,11 @@ class LoggedRun:
         parent = self.run.data.tags.get("mlflow.parentRunId")
         params = {**(self.client.get_run(parent).data.params if parent else {}), **self.run.data.params}
         others = (FINGERPRINT_PARAMS, *NO_SETTINGS)
-        settings = {name: value for name, value in params.items() if not name.startswith(others)}
+        settings = {
+            name.removeprefix(METHOD_PARAMS): value
+            for name, value in params.items()
+            if not name.startswith(others) and not is_place(name)
+        }
         return settings | {"commit": self.run.data.tags[COMMIT]}
 
     @cached_property
@@ -108,7 +119,7 @@ def log_method(mlflow: MlflowLogger, run: str, record: MethodRecord, *, seed: in
     if record.curves:
         mlflow.curves(run, record.curves, "epoch or trial")
     segments = segment_means(record.per_user)
-    mlflow.metrics(run, segment_metrics(segments))
+    mlflow.metrics(run, segment_metrics(segments, record.metric))
     mlflow.artifact(run, SEGMENTS, segments.write_csv())
     with tempfile.TemporaryDirectory() as folder:
         record.per_user.write_parquet(Path(folder) / PER_USER, compression="zstd")
@@ -116,7 +127,7 @@ def log_method(mlflow: MlflowLogger, run: str, record: MethodRecord, *, seed: in
 
 
 def interval_bounds(per_user: pl.DataFrame, seed: int) -> dict[str, float]:
-    """`ndcg_at_20.low` and `.high`: the 95 % bootstrap interval of each mean over users; every week counts alike."""
+    """`ndcg_at_20_low` and `_high`: the 95 % bootstrap interval of each mean over users; every week counts alike."""
     bounds: dict[str, float] = {}
     for name in filter(lambda each: each.startswith(HIGHER_IS_BETTER), m.metric_columns(per_user)):
         rows = per_user.select(m.WEEK, m.PERSON, pl.col(name).fill_nan(None)).drop_nulls()
@@ -124,7 +135,7 @@ def interval_bounds(per_user: pl.DataFrame, seed: int) -> dict[str, float]:
             weights = rows.select(1 / pl.len().over(m.WEEK)).to_series().to_numpy()
             values, users = rows[name].to_numpy(), rows[m.PERSON].to_numpy()
             interval = paired_interval(values, np.zeros(len(rows)), users=users, weights=weights, seed=seed)
-            bounds |= {f"{name}.low": interval.low, f"{name}.high": interval.high}
+            bounds |= {f"{name}_low": interval.low, f"{name}_high": interval.high}
     return bounds
 
 
@@ -144,39 +155,45 @@ def segment_means(per_user: pl.DataFrame) -> pl.DataFrame:
     return pl.concat([segment_table(values, labels), pl.DataFrame(items, schema=schema)], how="diagonal")
 
 
-def segment_metrics(segments: pl.DataFrame) -> dict[str, float]:
-    """`slice/history.light/ndcg_at_20` and the like."""
+def segment_metrics(segments: pl.DataFrame, metric: str) -> dict[str, float]:
+    """`segment/history.light` and the like: the metric of a comparison in each segment of users."""
     return {
-        f"slice/{row['slice']}.{row['group']}/{name}": value
+        f"segment/{row['slice']}.{row['group']}": row[metric]
         for row in segments.iter_rows(named=True)
-        for name, value in row.items()
-        if name not in {"slice", "group"} and value is not None
+        if row.get(metric) is not None
     }
 
 
 def log_methods(
     night: "RunContext", data: "EvaluationData", evaluated: "Sequence[tuple[EvaluatedWeek, Holdout]]", *, k: int
-) -> None:
-    """One child run a method: the config of the night, and the method's per-user metrics of every evaluated week."""
+) -> EvaluationFingerprint:
+    """One child run a method, with its per-user metrics of every evaluated week; the parent run has the settings.
+
+    Returns the fingerprint that all of them share.
+    """
     weeks = [week for week, _ in evaluated]
     fingerprint = night_fingerprint(night, data, [holdout for _, holdout in evaluated], k)
     for methods in zip(*(week.methods for week in weeks), strict=True):
         name = methods[0].name
         run = night.mlflow.start(name, parent=night.mlflow_run)
-        night.mlflow.params(run, {"method": name, "config": night.config.model_dump(mode="json")})
+        night.mlflow.params(run, {"method": name})
+        night.mlflow.tags(run, {LABEL: night.label} if night.label else {})
         night.mlflow.metrics(run, macro_average(methods).means)
         per_user = m.anonymized([method_week(data, *each) for each in zip(weeks, methods, strict=True)])
         record = MethodRecord(fingerprint, per_user, f"ndcg_at_{k}")
         log_method(night.mlflow, run, record, seed=night.settings.seed)
         night.mlflow.end(run)
+    return fingerprint
 
 
 def night_fingerprint(
     night: "RunContext", data: "EvaluationData", holdouts: Sequence[Holdout], k: int
 ) -> EvaluationFingerprint:
-    """The fingerprint of the ingested events, of the labels of every evaluated week, and of their users."""
+    """The fingerprint of the valid events, of the labels of every evaluated week, and of their users."""
     cutoffs = [holdout.cutoff for holdout in holdouts]
-    labels = [digest([*each.labels.offsets, *each.labels.item_rows, *each.labels.gains]) for each in holdouts]
+    labels = [
+        digest([*each.labels.offsets, *data.item_ids[each.labels.item_rows], *each.labels.gains]) for each in holdouts
+    ]
     users = [digest(data.user_ids[each.user_rows]) for each in holdouts]
     events = str(night.summary("events")["fingerprint"])
     kind = "night" if night.splits.publishes else f"backtest of {len(cutoffs)} weeks to"

@@ -8,7 +8,7 @@ import hashlib
 import io
 import shlex
 import time
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -129,9 +129,10 @@ def user_ids_of_events(home: Lake) -> list[str]:
     return users.to_list()
 
 
-def fingerprint(files: Sequence[str]) -> str:
-    """A digest of the landing zone in twelve letters: each file is named after its content."""
-    return hashlib.sha256("\n".join(sorted(file.rsplit("/", 1)[-1] for file in files)).encode()).hexdigest()[:12]
+def digest_of_batches(lake_root: str | Path, table: str) -> str:
+    """A digest of the files of a table in twelve letters, for each is named after its content; empty without a file."""
+    names = sorted(map(_name, ingested_files(lake_root, table)))
+    return hashlib.sha256("\n".join(names).encode()).hexdigest()[:12] if names else ""
 
 
 def erase_rows(lake_root: str | Path, user_ids: Iterable[str]) -> dict[str, int]:

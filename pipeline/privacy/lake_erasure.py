@@ -7,6 +7,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from mlflow.exceptions import MlflowException
+from mlflow.store.artifact.artifact_repo import ArtifactRepository
+from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
 from contracts.atomic_files import replace_file
 from models.two_tower.exported import MANIFEST, WORDS, forgotten
@@ -16,7 +18,7 @@ from pipeline.lake import Lake
 TABLES = ("two_tower", "champion")
 """The tables whose partitions hold models."""
 MODEL = "two_tower"
-"""The registered model, and the folder of its files in a run."""
+"""The registered model."""
 VERSIONS_AT_ONCE = 1000
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")  # one bar per file otherwise
 
@@ -28,7 +30,9 @@ def forget_creators(
     in_lake = sum(_forget_in_table(lake, table, creators, former_creators) for table in TABLES)
     if tracking.artifact_folder is not None:
         return in_lake + _forget_below(tracking.artifact_folder, creators, former_creators)
-    return in_lake + sum(_forget_in_run(tracking, run, creators, former_creators) for run in _runs(tracking))
+    return in_lake + sum(
+        _forget_in_artifacts(artifacts, creators, former_creators) for artifacts in _registered(tracking)
+    )
 
 
 def _forget_in_table(lake: Lake, table: str, creators: Collection[str], former_creators: Collection[str]) -> int:
@@ -55,42 +59,44 @@ def _forget_below(root: Path, creators: Collection[str], former_creators: Collec
     return sum(map(bool, files.values()))
 
 
-def _forget_in_run(
-    tracking: MlflowLogger, run: str, creators: Collection[str], former_creators: Collection[str]
+def _forget_in_artifacts(
+    artifacts: ArtifactRepository, creators: Collection[str], former_creators: Collection[str]
 ) -> bool:
     with TemporaryDirectory() as scratch:
-        paths = [tracking.client.download_artifacts(run, f"{MODEL}/{name}", scratch) for name in (WORDS, MANIFEST)]
+        paths = [artifacts.download_artifacts(name, scratch) for name in (WORDS, MANIFEST)]
         folder = Path(paths[0]).parent
         contents = forgotten(folder, creators, former_creators)
         _write(folder, contents)
         for name in contents:
-            tracking.client.log_artifact(run, str(folder / name), MODEL)
+            artifacts.log_artifact(str(folder / name))
     return bool(contents)
 
 
-def _runs(tracking: MlflowLogger) -> Iterator[str]:
-    """The runs that keep a model which was registered."""
+def _registered(tracking: MlflowLogger) -> Iterator[ArtifactRepository]:
+    """The folder of every registered model that still has its files."""
     seen: set[str] = set()
     token = None
     while True:
         page = tracking.client.search_model_versions(f"name='{MODEL}'", VERSIONS_AT_ONCE, page_token=token)
-        for run in (version.run_id for version in page):
-            if run and run not in seen and _keeps_model(tracking, run):
-                seen.add(run)
-                yield run
+        for version in page:
+            location = tracking.client.get_model_version_download_uri(MODEL, version.version)
+            artifacts = get_artifact_repository(location, tracking_uri=tracking.client.tracking_uri)
+            if location not in seen and _keeps_model(artifacts):
+                seen.add(location)
+                yield artifacts
         token = page.token
         if not token:
             return
 
 
-def _keeps_model(tracking: MlflowLogger, run: str) -> bool:
+def _keeps_model(artifacts: ArtifactRepository) -> bool:
     try:
-        paths = {file.path for file in tracking.client.list_artifacts(run, MODEL)}
+        paths = {file.path for file in artifacts.list_artifacts()}
     except MlflowException as error:
         if error.error_code != "RESOURCE_DOES_NOT_EXIST":
             raise
         return False  # the run was deleted
-    return {f"{MODEL}/{WORDS}", f"{MODEL}/{MANIFEST}"} <= paths
+    return {WORDS, MANIFEST} <= paths
 
 
 def _write(folder: Path, contents: dict[str, bytes]) -> None:

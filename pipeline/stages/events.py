@@ -10,9 +10,10 @@ import polars as pl
 import features
 from contracts import Reason
 from contracts import columns as c
+from pipeline.experiments.night_run import log_ingested
 from pipeline.ingestion import store_batch
 from pipeline.ingestion.item_catalogue import read_catalogue
-from pipeline.ingestion.landing_zone import event_files, fingerprint, read_ingested_events
+from pipeline.ingestion.landing_zone import read_ingested_events
 from pipeline.run_context import RunContext, Summary
 
 if TYPE_CHECKING:
@@ -50,13 +51,15 @@ def events(night: RunContext) -> Summary:
     share = features.accept(checked.counts, checked.total, max_bad_share=night.settings.max_bad_share)
     night.overwrite("events", checked.events)
     kept = checked.total - sum(checked.counts.values())
-    return {
+    summary = {
         "ingested": checked.total,
         "kept": kept,
         "bad_share": round(share, 4),
-        "fingerprint": fingerprint(event_files(night.home)),
+        "fingerprint": features.fingerprint(checked.events),
         "quarantine": dict(checked.counts),
     }
+    log_ingested(night, summary)
+    return summary
 
 
 def ingest_pending(night: RunContext) -> None:

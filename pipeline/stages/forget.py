@@ -16,6 +16,7 @@ from contracts import Flag, SubjectType
 from contracts import columns as c
 from contracts.opt_out_flags import UNREADABLE
 from contracts.schemas import DERIVED
+from pipeline.experiments.night_run import open_parent_run
 from pipeline.ingestion import erase_rows, items_by_creator, remove_creator_names
 from pipeline.privacy.lake_erasure import forget_creators
 from pipeline.privacy.opt_out_lake import OptOutLake
@@ -54,7 +55,7 @@ def forget(night: RunContext) -> Summary:
         "revised_releases": len(revised),
         "revised_models": models,
         "unnamed_items": unnamed,
-        "mlflow_run": night.mlflow.start(f"night {night.splits.as_of}"),
+        "mlflow_run": open_parent_run(night, f"night {night.splits.as_of}"),
     }
 
 

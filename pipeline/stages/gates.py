@@ -5,11 +5,14 @@ import numpy as np
 from contracts.errors import GateRefused, ReleaseCorrupt, ReleaseMissing
 from evaluation import Verdicts, judge, macro_average, markdown, require, verdicts_table
 from evaluation.results import CHAMPION, FINAL
+from pipeline.experiments.registered_models import promote
 from pipeline.metrics_store import VALIDATION, read_weeks
 from pipeline.model_refusals import controlled_by
 from pipeline.run_context import RunContext, Summary
 from serving.releases.publish import load
 
+MODEL_STAGES = ("two_tower", "reranker")
+"""The stages that register a model."""
 JUDGED = "judged"
 """The key of a release's metrics for whether it was compared with enough users."""
 
@@ -26,7 +29,9 @@ def gates(night: RunContext) -> Summary:
         require(verdicts)
     except GateRefused as refused:
         raise GateRefused(f"{refused}; {failed_gates(night, verdicts)}") from None
-    night.mlflow.promote(("two_tower", "reranker"))
+    for stage in MODEL_STAGES:
+        if registered := night.summary(stage).get("registered"):
+            promote(night.mlflow, registered)
     return summary
 
 

@@ -5,7 +5,7 @@ No model that is measured here was trained on them: features, retrieval and re-r
 segment of users and items; `metrics_store` keeps the metrics, which `experiments` logs to MLflow.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -26,10 +26,11 @@ from evaluation import (
     metrics_table,
     segment_table,
 )
-from evaluation.results import CHAMPION, FINAL
+from evaluation.results import CHAMPION, FINAL, RERANKED, RETRIEVAL
 from evaluation.segment_metrics import MIN_SEGMENT_USERS, GroupLabels, fold_small_groups
 from pipeline.champion import Champion, read_champion
-from pipeline.experiments.mlflow_logger import log_night
+from pipeline.experiments.night_run import log_results
+from pipeline.experiments.registered_models import log_model_metrics
 from pipeline.experiments.run_log import log_methods
 from pipeline.feature_assembly import CatalogSnapshot, FeatureSnapshot, read_catalog, read_snapshot
 from pipeline.metrics_store import VALIDATION, EvaluatedWeek, MetricsTables, intervals_table, write_weeks
@@ -107,6 +108,8 @@ def item_segments_table(lists: Mapping[str, RankedLists], holdout: Holdout, cata
 
 
 INTERVAL_METRICS = (f"ndcg_at_{K}", f"recall_at_{K}", f"recall_at_{RETRIEVAL_K}")
+REGISTERED = {"two_tower": RETRIEVAL, "reranker": RERANKED}
+"""The method that measures the model of a stage."""
 AGREEMENT_K, AGREEMENT_USERS = 100, 1000
 NO_CHAMPION = "a champion is compared on the held-out week alone"
 
@@ -149,9 +152,21 @@ def metrics(night: RunContext) -> Summary:
         "people": served_lists(tables.people),
         "items": served_lists(tables.items),
     }
-    log_night(night, tables, summary)
-    log_methods(night, data, [(cutoff.week, cutoff.holdout) for cutoff in cutoffs], k=K)
+    log_metrics(night, data, cutoffs, tables, summary)
     return summary
+
+
+def log_metrics(
+    night: RunContext, data: EvaluationData, cutoffs: Sequence[CutoffMetrics], tables: MetricsTables, summary: Summary
+) -> None:
+    """Log the night's metrics, those of its models, and each method with its metrics of each user."""
+    fingerprint = log_methods(night, data, [(cutoff.week, cutoff.holdout) for cutoff in cutoffs], k=K)
+    log_results(night, tables, summary, fingerprint.test)
+    means = {row["method"]: row for row in summary["table"]}
+    for stage, method in REGISTERED.items():
+        if registered := night.summary(stage).get("registered"):
+            known = {name: means[method][name] for name in INTERVAL_METRICS if means[method].get(name) is not None}
+            log_model_metrics(night.mlflow, night.mlflow_run, registered, known)
 
 
 def champion_of(night: RunContext) -> Champion | str:

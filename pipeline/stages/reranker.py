@@ -1,5 +1,6 @@
 """One re-ranker for each instant it is used at, trained on the label windows that end before it."""
 
+import json
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
@@ -11,13 +12,14 @@ import polars as pl
 from contracts import columns as c
 from contracts.errors import UntrainableInput
 from pipeline.cooccurrence import FeatureSelection, night_transitions, select_features
+from pipeline.experiments.registered_models import RANKER, RERANKER, register, reranker_interface
 from pipeline.feature_assembly import CatalogSnapshot, FeatureSnapshot, at_cutoff, read_catalog, read_snapshot, rows_of
 from pipeline.run_context import RunContext, Summary
 from pipeline.stages.candidates import read_candidates
 from pipeline.stages.two_tower import has_tower, load_tower
 from ranking.feature_arrays import Candidates
 from ranking.rank_users import candidate_features
-from ranking.reranker import LabelledPairs, RerankerConfig, TrainedReranker, train
+from ranking.reranker import LabelledPairs, Reranker, RerankerConfig, TrainedReranker, train
 
 LABEL = "label"
 
@@ -42,9 +44,11 @@ def reranker(night: RunContext) -> Summary:
             for cutoff in night.progress.each(night.splits.validation_cutoffs, "re-rankers of earlier weeks")
             if rehearse(night, pairs, cutoff, config, selection, folder)
         ]
-    track(night, trained, selection)
+    registered = track(night, trained, selection)
     made = len(night.splits.ranking_cutoffs) + len(rehearsed)
-    return {"rerankers": made, "pairs": sum(len(each.labels) for each in pairs.values()), **selection.summary}
+    return {"rerankers": made, "pairs": sum(len(each.labels) for each in pairs.values()), **selection.summary} | {
+        "registered": registered
+    }
 
 
 def rehearse(
@@ -95,20 +99,27 @@ def file_name(cutoff: datetime) -> str:
     return f"cut={cutoff:%Y-%m-%dT%H}.txt"
 
 
-def track(night: RunContext, trained: TrainedReranker, selection: FeatureSelection) -> None:
-    """The settings, the curve, what the model looks at, and the model as challenger."""
+def track(night: RunContext, trained: TrainedReranker, selection: FeatureSelection) -> Summary:
+    """Log the selection, the curve and the importances; register the model as challenger where the night publishes."""
     run = night.mlflow.start("ranking", parent=night.mlflow_run)
-    night.mlflow.params(run, {"ranking": night.config.ranking.model_dump(), **selection.summary})
+    night.mlflow.params(run, selection.summary)
     curve = {
         "ndcg_at_20_training_examples": trained.curve,
         "learning_rate": [night.config.ranking.reranker.learning_rate] * len(trained.curve),
     }
     night.mlflow.curves(run, curve, "trees of a model")
-    night.mlflow.metrics(run, {f"importance_{name}": share for name, share in trained.reranker.importances().items()})
-    with TemporaryDirectory() as folder:
-        trained.reranker.save(Path(folder) / "ranker.txt")
-        night.mlflow.register(run, "reranker", Path(folder))
+    night.mlflow.artifact(run, "importances.json", json.dumps(trained.reranker.importances(), indent=1))
+    registered = register_reranker(night, run, trained.reranker) if night.splits.publishes else {}
     night.mlflow.end(run)
+    return registered
+
+
+def register_reranker(night: RunContext, run: str, model: Reranker) -> Summary:
+    """Register a model as challenger."""
+    described = f"Re-ranker of the night {night.splits.as_of}: {model.rounds} trees over {len(model.names)} features."
+    with TemporaryDirectory() as folder:
+        model.save(Path(folder) / RANKER)
+        return register(night.mlflow, run, RERANKER, Path(folder), reranker_interface(model.names), described)
 
 
 NOTHING = LabelledPairs(np.zeros((0, 0), np.float32), np.zeros(0, np.int32), np.zeros(0, np.int32))

@@ -19,6 +19,7 @@ from contracts import columns as c
 from contracts.errors import UntrainableInput
 from models.two_tower import Deadline, EpochResult, RunWith, TrainedTwoTower, train
 from models.two_tower.exported import export, load
+from pipeline.experiments.registered_models import TWO_TOWER, item_tower_interface, register
 from pipeline.feature_assembly import CatalogSnapshot, at_cutoff, read_catalog
 from pipeline.run_context import RunContext, Summary
 
@@ -37,8 +38,13 @@ def two_tower(night: RunContext) -> Summary:
             export(tower, folder / folder_name(cutoff))
             epochs += tower.epochs
             trained += 1
-    log_training(night, epochs, tower)
-    return {"cutoffs": trained, "epochs": len(epochs), "vector_size": tower.vector_size, **selection_summary(tower)}
+    summary = {
+        "cutoffs": trained,
+        "epochs": len(epochs),
+        "vector_size": tower.vector_size,
+        **selection_summary(tower),
+    }
+    return summary | {"registered": log_training(night, epochs, tower)}
 
 
 def use_threads(night: RunContext) -> None:
@@ -107,15 +113,24 @@ def load_tower(folder: Path, cutoff: datetime) -> TrainedTwoTower:
     return load(folder / folder_name(cutoff))
 
 
-def log_training(night: RunContext, epochs: list[EpochResult], published: TrainedTwoTower) -> None:
-    """Log the settings and the curves, and register the latest model as challenger."""
+def log_training(night: RunContext, epochs: list[EpochResult], published: TrainedTwoTower) -> Summary:
+    """Log the selection and the curves; register the latest model as challenger where the night publishes it."""
     run = night.mlflow.start("retrieval", parent=night.mlflow_run)
-    night.mlflow.params(run, {"two_tower": night.config.two_tower.model_dump(), "seed": night.settings.seed})
     if published.selection is not None:
         night.mlflow.params(run, {"selection": published.selection.as_json()})
     curves = {name: [getattr(epoch, name) for epoch in epochs] for name in CURVE}
     night.mlflow.curves(run, curves, "epochs of all cutoffs, one after the other")
-    with TemporaryDirectory() as folder:
-        export(published, Path(folder) / "two_tower")
-        night.mlflow.register(run, "two_tower", Path(folder) / "two_tower")
+    registered = register_tower(night, run, published) if night.splits.publishes else {}
     night.mlflow.end(run)
+    return registered
+
+
+def register_tower(night: RunContext, run: str, tower: TrainedTwoTower) -> Summary:
+    """Register a model as challenger."""
+    described = (
+        f"Retrieval of the night {night.splits.as_of}: encoder {tower.encoder_name}, {tower.vector_size} dimensions."
+    )
+    with TemporaryDirectory() as folder:
+        model = Path(folder) / TWO_TOWER
+        export(tower, model)
+        return register(night.mlflow, run, TWO_TOWER, model, item_tower_interface(tower.vector_size), described)

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pyarrow as pa
+from mlflow.entities import DatasetInput
 
 from contracts import Settings
 from contracts.schemas import DERIVED, EVENTS, ITEMS, USERS
@@ -124,7 +125,8 @@ class RecordingMlflow:
         self.logged: dict[str, object] = {}
         self.ended: list[str] = []
         self.promoted: tuple[str, ...] = ()
-        self.registered: list[str] = []
+        self.inputs: dict[str, str] = {}
+        self.client = self
 
     def start(self, name: str, parent: str | None = None) -> str:
         return name
@@ -143,11 +145,11 @@ class RecordingMlflow:
     def artifact(self, run: str, name: str, content: str) -> None:
         self.logged[name] = content
 
-    def register(self, run: str, model: str, folder: Path) -> None:
-        self.registered.append(model)
+    def log_inputs(self, run: str, tables: list[DatasetInput]) -> None:
+        self.inputs |= {table.dataset.name: table.dataset.digest for table in tables}
 
-    def promote(self, models: tuple[str, ...]) -> None:
-        self.promoted = models
+    def set_registered_model_alias(self, model: str, alias: str, version: str) -> None:
+        self.promoted += (model,)
 
 
 def recording(night: RunContext) -> RecordingMlflow:

@@ -4,15 +4,19 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pyarrow.parquet as pq
 import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run
+from mlflow.tracking._tracking_service.utils import _use_tracking_uri as use_store
 
+from contracts import Settings
 from contracts.schemas import DERIVED
-from pipeline.experiments.mlflow_logger import git_commit
+from pipeline.experiments.mlflow_logger import UNKNOWN, flattened, git_commit
 from pipeline.lake import Lake
+from pipeline.run_context import NightConfig
 from pipeline.stages import STAGE_NAMES
 from serving.releases import publish
 from tests import tiny
@@ -51,9 +55,11 @@ def test_mlflow_holds_a_parent_with_its_children_and_their_figures(mlflow: Mlflo
     assert set(children) == {"retrieval", "ranking", *BASELINES, *OURS}
     assert {run.info.status for run in (parent, *children.values())} == {"FINISHED"}
     for method in BASELINES | OURS:
-        assert f"{method}/ndcg_at_20" in parent.data.metrics
-    assert parent.data.metrics["ingested"] == parent.data.metrics["kept"] > 1000
-    assert children["retrieval"].data.params["two_tower.embedding_size"] == "8"
+        assert parent.data.metrics[f"ndcg_at_20/{method}"] == children[method].data.metrics["ndcg_at_20"]
+    assert parent.data.metrics["data/ingested"] == parent.data.metrics["data/kept"] > 1000
+    groups = {name.split("/")[0] for name in parent.data.metrics}
+    assert groups == {"final", "ndcg_at_20", "retrieval", "two_tower", "reranker", "data", "gate"}
+    assert len(parent.data.metrics) < 60
     assert len(mlflow.get_metric_history(children["retrieval"].info.run_id, "loss")) >= 3
 
 
@@ -64,14 +70,49 @@ def parent_of(mlflow: MlflowClient) -> Run:
 
 def test_the_run_records_its_code_its_data_and_intervals(mlflow: MlflowClient) -> None:
     parent = parent_of(mlflow)
-    assert parent.data.tags["mlflow.source.git.commit"] == git_commit()
-    assert len(parent.data.params["data"]) == 12
-    assert parent.data.params["label_weeks"] == tiny.FAST["TASTEFEED_LABEL_WEEKS"]
+    assert parent.data.tags["mlflow.source.git.commit"] == git_commit() != UNKNOWN
     figures = parent.data.metrics
-    for method in BASELINES | OURS:
-        mean = figures[f"{method}/ndcg_at_20"]
-        assert figures[f"{method}/ndcg_at_20_low"] <= mean <= figures[f"{method}/ndcg_at_20_high"]
-    assert figures["final/ndcg_at_20_low"] < figures["final/ndcg_at_20_high"]
+    assert figures["final/ndcg_at_20_low"] < figures["final/ndcg_at_20"] < figures["final/ndcg_at_20_high"]
+    inputs = {each.dataset.name: each for each in parent.inputs.dataset_inputs}
+    assert set(inputs) == {"events", "items", "users", "held_out_labels"}
+    assert all(len(each.dataset.digest) >= 12 for each in inputs.values())
+    assert {each.tags[0].value for each in inputs.values()} == {"training", "evaluation"}
+
+
+def test_the_run_has_every_setting_and_names_those_that_differ(mlflow: MlflowClient) -> None:
+    parent = parent_of(mlflow)
+    names = {name for name, _ in flattened({**Settings().model_dump(), **NightConfig().model_dump()})}
+    assert names | {"as_of", "code"} == set(parent.data.params)
+    assert parent.data.params["label_weeks"] == tiny.FAST["TASTEFEED_LABEL_WEEKS"]
+    assert parent.data.params["two_tower.embedding_size"] == "8"
+    assert parent.data.params["lake"] == "set"
+    assert parent.data.params["admin_keys"] == "default"
+    changed = parent.data.tags["tastefeed.changed_settings"]
+    assert "two_tower.embedding_size=8" in changed
+    assert "lake" not in changed.replace("label", "")
+    assert changed in parent.data.tags["mlflow.note.content"]
+    assert "NDCG@20" in parent.data.tags["mlflow.note.content"]
+
+
+def test_registered_models_explain_themselves_and_run(crossed: Path, tmp_path: Path) -> None:
+    from mlflow.pyfunc import load_model
+
+    shutil.copytree(crossed / "mlartifacts", tmp_path / "mlartifacts")  # MLflow adds a file to what it loads
+    mlflow = MlflowClient(f"sqlite:///{shutil.copy(crossed / 'mlflow.db', tmp_path)}")
+    with use_store(mlflow.tracking_uri):
+        for name in ("two_tower", "reranker"):
+            version = mlflow.get_model_version_by_alias(name, "champion")
+            assert f"of the night {tiny.day()}" in version.description
+            assert 0 <= float(version.tags["ndcg_at_20"]) <= 1
+            logged = mlflow.get_logged_model(version.source.removeprefix("models:/"))
+            assert f"{name}/ndcg_at_20" in {metric.key for metric in logged.metrics}
+            model = load_model(f"models:/{name}@champion")
+            assert model.metadata.signature.inputs.input_names()
+            example = model.input_example
+            assert "person-" not in example.to_json()
+            answer = model.predict(example)
+            assert len(answer) == len(example)
+            assert np.isfinite(answer).all()
 
 
 def test_slices_gates_and_curves_are_kept_with_the_runs(mlflow: MlflowClient, tmp_path: Path) -> None:

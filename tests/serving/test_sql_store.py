@@ -30,6 +30,7 @@ class Visits(SqlStore):
     name = "the store of visits"
     unavailable = EventStoreUnavailable
     remedy = "check the file"
+    setting = "TASTEFEED_VISITS"
 
     def add(self, user_id: str, at: datetime) -> None:
         with self._transaction(writes=True) as connection:
@@ -113,3 +114,24 @@ def test_only_the_owner_may_read_a_store(tmp_path):
     path = tmp_path / "lake" / "visits.db"
     Visits(f"sqlite:///{path}").add("u1", datetime(2017, 3, 1, tzinfo=UTC))
     assert {stat.S_IMODE(file.stat().st_mode) for file in path.parent.iterdir()} == {0o600}
+
+
+@pytest.mark.parametrize("writer_is_open", [True, False])
+def test_a_read_only_file_has_every_committed_row(store, tmp_path, monkeypatch, writer_is_open):
+    at = datetime(2017, 3, 1, tzinfo=UTC)
+    store.add("ann", at)
+    path = tmp_path / "lake" / "visits.db"
+    if writer_is_open:  # its rows are in a file beside the database
+        writer = sqlite3.connect(path)
+        writer.execute("SELECT * FROM visits").fetchall()
+        store.add("bob", at)
+        assert path.with_name("visits.db-wal").stat().st_size > 0
+    monkeypatch.setattr("serving.sql_store.is_read_only", lambda _url: True)
+    reader = Visits(f"sqlite:///{path}")
+    assert len(reader.instants()) == 1 + writer_is_open
+    with pytest.raises(
+        EventStoreUnavailable, match=r"visits.db is read-only; let this user write .* with TASTEFEED_VISITS"
+    ):
+        reader.add("cid", at)
+    if writer_is_open:
+        writer.close()

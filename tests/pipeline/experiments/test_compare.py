@@ -10,8 +10,8 @@ from contracts import Settings
 from contracts.errors import NotComparable, UnknownRun
 from evaluation.anonymized_metrics import anonymized, week_metrics
 from evaluation.fingerprint import EvaluationFingerprint
-from pipeline.experiments.compare import comparable_runs, find_run, started, stores
-from pipeline.experiments.mlflow_logger import MlflowLogger
+from pipeline.experiments.compare import comparable_runs, differing_settings, find_run, started, stores
+from pipeline.experiments.mlflow_logger import LABEL, MlflowLogger
 from pipeline.experiments.run_log import LoggedRun, MethodRecord, log_method
 from pipeline.lake import Lake
 from tests import tiny
@@ -64,7 +64,7 @@ def test_a_night_that_measured_no_user_keeps_empty_per_user_metrics(tmp_path: Pa
     kept = pl.read_parquet(tmp_path / "mlartifacts" / run / "artifacts" / "marks.parquet")
     assert kept.columns == ["week", "person", "ndcg_at_20", "users/region"]
     assert kept.height == 0
-    assert "ndcg_at_20.low" not in tracking.client.get_run(run).data.metrics
+    assert "ndcg_at_20_low" not in tracking.client.get_run(run).data.metrics
 
 
 def comparable(mlflow: MlflowLogger, name: str, parent: str | None = None) -> str:
@@ -116,9 +116,27 @@ def test_a_parent_names_its_methods_instead(mlflow: MlflowLogger) -> None:
     parent = mlflow.start("night")
     with pytest.raises(NotComparable, match="run 'night' holds no per-user metrics; run it again to have them"):
         found(mlflow, parent)
-    child = comparable(mlflow, "final", parent)
-    with pytest.raises(NotComparable, match=f"compare one of its methods: final {child[:8]}"):
+    child = comparable(mlflow, "popular", parent)
+    with pytest.raises(NotComparable, match=f"compare one of its methods: popular {child[:8]}"):
         found(mlflow, parent)
+    final = comparable(mlflow, "final", parent)
+    assert found(mlflow, parent).run.info.run_id == final, "a night stands for its final list"
+
+
+def test_a_label_names_the_newest_night_that_has_it(mlflow: MlflowLogger) -> None:
+    runs = [comparable(mlflow, name) for name in ("final", "popular")]
+    for run in runs:
+        mlflow.tags(run, {LABEL: "no diversity"})
+    assert found(mlflow, "no diversity").run.info.run_id == runs[0]
+    assert found(mlflow, "no diversity/popular").run.info.run_id == runs[1]
+
+
+def test_runs_of_one_name_show_the_settings_in_which_they_differ(mlflow: MlflowLogger) -> None:
+    runs = [comparable(mlflow, "ials") for _ in range(2)]
+    for run, epochs in zip(runs, (3, 5), strict=True):
+        mlflow.params(run, {"config": {"epochs": epochs, "factors": 8}})
+    logged = [LoggedRun(mlflow.client, mlflow.client.get_run(run)) for run in [*runs, comparable(mlflow, "ease")]]
+    assert differing_settings(logged) == ["epochs=3", "epochs=5", ""]
 
 
 def test_comparable_runs_are_listed_newest_first_and_others_left_out(mlflow: MlflowLogger) -> None:

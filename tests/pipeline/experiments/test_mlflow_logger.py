@@ -81,21 +81,6 @@ def test_tags_may_change_where_params_may_not(mlflow: MlflowLogger) -> None:
     assert mlflow.client.get_run(run).data.tags["gates.min_gain"] == "0.1"
 
 
-def test_a_model_is_the_challenger_until_it_is_promoted(mlflow: MlflowLogger, tmp_path: Path) -> None:
-    (tmp_path / "weights.safetensors").write_bytes(b"weights")
-    first, second = mlflow.start("first"), mlflow.start("second")
-    mlflow.register(first, "model_of_a_test", tmp_path)
-    mlflow.promote(["model_of_a_test"])
-    mlflow.register(second, "model_of_a_test", tmp_path)
-    by_alias = mlflow.client.get_model_version_by_alias
-    assert by_alias("model_of_a_test", "champion").run_id == first
-    assert by_alias("model_of_a_test", "challenger").run_id == second
-    mlflow.promote(["model_of_a_test"])
-    assert by_alias("model_of_a_test", "champion").run_id == second
-    files = [file.path for file in mlflow.client.list_artifacts(second, "model_of_a_test")]
-    assert files == ["model_of_a_test/weights.safetensors"]
-
-
 def test_nested_settings_have_dotted_names_in_their_order() -> None:
     nested = {"b": 1, "a": {"y": None, "x": {"deep": [1]}}, "empty": {}}
     assert list(flattened(nested)) == [("b", 1), ("a.y", None), ("a.x.deep", [1])]

@@ -12,6 +12,7 @@ from models.two_tower import TrainedTwoTower, TwoTowerConfig, load, train
 from models.two_tower.exported import export
 from models.two_tower.vocabulary import Vocabularies
 from pipeline.experiments.mlflow_logger import MlflowLogger
+from pipeline.experiments.registered_models import item_tower_interface, register
 from pipeline.lake import Lake
 from pipeline.privacy.lake_erasure import forget_creators
 from tests import tiny
@@ -50,7 +51,8 @@ def test_in_the_lake_and_in_the_artifacts(
     tracking = MlflowLogger(Settings(mlflow_tracking_uri=f"sqlite:///{tmp_path}/other.db" if remote else ""), home)
     export(tower, tmp_path / "two_tower")
     for _ in range(2):
-        tracking.register(tracking.start("retrieval"), "two_tower", tmp_path / "two_tower")
+        interface = item_tower_interface(tower.vector_size)
+        register(tracking, tracking.start("retrieval"), "two_tower", tmp_path / "two_tower", interface, "")
     day = datetime(2017, 3, 1, tzinfo=UTC).date()
     for table in ("two_tower", "champion"):
         with home.new_folder(table, day) as folder:

@@ -9,7 +9,7 @@ from contracts.errors import GateRefused
 from evaluation import MethodMetrics
 from pipeline.metrics_store import VALIDATION, EvaluatedWeek, write_weeks
 from pipeline.run_context import RunContext
-from pipeline.stages.gates import JUDGED, gates, judged_release_serves
+from pipeline.stages.gates import JUDGED, MODEL_STAGES, gates, judged_release_serves
 from tests.pipeline.handmade_lake import CUTOFF, handmade, recording
 from tests.serving.tiny import publish_tiny
 
@@ -34,6 +34,8 @@ def measured(lake: Path, final: float, validation: float | None = None) -> RunCo
         write_weeks([week(final)], folder)
         if validation is not None:
             write_weeks([week(validation)], folder / VALIDATION)
+    for stage in MODEL_STAGES:
+        night.write_summary(stage, {"registered": {"model": stage, "id": f"m-{stage}", "version": "1"}})
     night.write_summary("metrics", {"champion": {"absent": "no release serves yet"}, "index_recall_at_100": 1.0})
     return night
 
@@ -73,6 +75,8 @@ def test_the_validation_weeks_are_judged_as_well(tmp_path: Path) -> None:
 
 def test_the_index_has_a_gate_of_its_own(tmp_path: Path) -> None:
     night = measured(tmp_path, final=0.4)
+    for stage in MODEL_STAGES:
+        night.write_summary(stage, {"registered": {"model": stage, "id": f"m-{stage}", "version": "1"}})
     night.write_summary("metrics", {"champion": {}, "index_recall_at_100": 0.5})
     recording(night)
     with pytest.raises(GateRefused, match="index_recall is controlled by TASTEFEED_GATES__MIN_INDEX_RECALL"):

@@ -153,7 +153,7 @@ def events(*extra: tuple[str, str, str, float]) -> pl.DataFrame:
 def data_of(frame: pl.DataFrame, snapshot: CatalogSnapshot) -> EvaluationData:
     ids, item_ids = ids_of(user_ids()), ids_of(snapshot.items["item_id"])
     vectors = np.zeros((len(item_ids), 1), np.float32)
-    return EvaluationData(events_from(frame, ids, item_ids), catalogue_from(snapshot.items), ids, vectors)
+    return EvaluationData(events_from(frame, ids, item_ids), catalogue_from(snapshot.items), ids, item_ids, vectors)
 
 
 def segments(frame: pl.DataFrame, snapshot: CatalogSnapshot) -> dict[str, list[str]]:
