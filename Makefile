@@ -54,7 +54,7 @@ serve: $(READY)  ## serve the current release on 127.0.0.1:8000
 backtest: $(READY)  ## evaluate the night at eight past weekly cutoffs
 	@$(BIN)/tastefeed backtest --weeks 8 --lake $(LAKE)
 
-bench: $(READY)  ## run a small version of each benchmark (minutes); writes docs/benchmarks-small
+bench: $(READY)  ## run a small version of each benchmark (minutes); writes docs/benchmarks-small and docs/benchmarks-serving.md
 	@rm -rf bench-out/small
 	@$(BIN)/tastefeed bench retrieval --data data --dataset deskdrop --methods $(QUICK) --trials 3 \
 	  --set two_tower.encoder=ridge --out bench-out/small/deskdrop
@@ -65,6 +65,8 @@ bench: $(READY)  ## run a small version of each benchmark (minutes); writes docs
 	  --set two_tower.encoder=ridge --out bench-out/small/ml-1m
 	@test ! -d $(DATA) || $(BIN)/tastefeed bench ranking --data $(DATA) --dataset ml-100k --trials 3 --out bench-out/small/ranking-ml-100k
 	@$(BIN)/tastefeed bench report bench-out/small/* --out docs/benchmarks-small
+	@test ! -d $(LAKE)/releases || $(BIN)/tastefeed bench serving --lake $(LAKE) --out bench-out/serving
+	@test ! -d $(LAKE)/releases || cp bench-out/serving/benchmarks-serving.md docs
 
 bench-full: $(READY)  ## run all benchmarks on public data (hours); writes docs/benchmarks.md and docs/benchmarks-ranking.md
 	@test -d $(DATA) || echo "skipped: $(DATA) does not exist; set DATA to the folder of public data sets"

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from cli import options as shared
+
 if TYPE_CHECKING:
     from benchmarks.comparison import Plan
 
@@ -134,6 +136,24 @@ def ranking(
     command = _command("ranking", options, settings, out)
     result = rank(Plan(data, dataset, chosen, trials, ours, fixed, out, command), Settings())
     console.print(rich_table(ranking_table(result), title=f"{dataset}, {result['methods']['final']['users']:,} users"))
+
+
+@bench.command()
+def serving(
+    *,
+    lake: shared.Lake = shared.LAKE,
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for metrics.json, the page and the lists.")],
+) -> None:
+    """The processor time of lists: batch inference to files, and feeds of one user and of many."""
+    from benchmarks.serving_benchmark import measure
+    from contracts import Settings
+
+    settings = Settings(lake=lake)
+    settings.require_lake_folder()
+    out.mkdir(parents=True, exist_ok=True)
+    command = shlex.join(["tastefeed", "bench", "serving", "--lake", Path(lake).name, "--out", _shown(out)])
+    costs = measure(settings, out, command)
+    typer.echo(f"{costs.batch_users_per_cpu_s:,} users per second of processor time; {out}")
 
 
 @bench.command()

@@ -88,21 +88,32 @@ def table_of(owners: Longs | Rows, count: int) -> Longs:
     return table
 
 
-def ranks_within(table: Longs, values: NDArray[np.floating]) -> Doubles:
-    """0 for the largest value of each row of a `table_of`, 1 for the next; equal values share the better rank, NaN
-    comes last."""
+def order_codes(values: NDArray[np.floating]) -> NDArray[np.uint64]:
+    """Codes below 2**32 that are smaller for a larger value and equal for equal ones; NaN has the largest."""
+    negated = 0 - np.nan_to_num(values, nan=-np.inf, neginf=-np.inf, posinf=np.inf)
+    if values.dtype != np.float32:
+        return np.unique(negated, return_inverse=True)[1].astype(np.uint64)
+    bits = (negated + np.float32(0)).view(np.uint32)  # no negative zero
+    codes: NDArray[np.uint32] = np.where(bits >> 31, ~bits, bits | np.uint32(1 << 31))
+    return codes.astype(np.uint64)
+
+
+def ranks_within(table: Longs, codes: NDArray[np.uint64]) -> Doubles:
+    """0 for the smallest of the `order_codes` in each row of a `table_of`, 1 for the next; equal codes share the better
+    rank."""
     if not table.size:
-        return np.zeros(len(values))
-    real = table >= 0
-    negated = np.where(real, -np.nan_to_num(values, nan=-np.inf, neginf=-np.inf, posinf=np.inf)[table], np.inf)
-    order = np.argsort(negated, axis=1)
-    negated = np.take_along_axis(negated, order, axis=1)
-    first = np.tile(np.arange(table.shape[1], dtype=np.int32), (len(table), 1))
-    first[:, 1:][negated[:, 1:] == negated[:, :-1]] = 0
-    by_place = np.empty(table.shape, np.int32)
-    np.put_along_axis(by_place, order, np.maximum.accumulate(first, axis=1), axis=1)
-    ranks = np.empty(len(values))
-    ranks[table[real]] = by_place[real]
+        return np.zeros(len(codes))
+    real, column = table >= 0, np.arange(table.shape[1], dtype=np.int32)
+    keys = np.where(real, codes[table] << np.uint64(32) | column.astype(np.uint64), np.iinfo(np.uint64).max)
+    keys.sort(axis=1)  # the code, then the column: twice as fast as `argsort`
+    code, order = keys >> np.uint64(32), (keys & np.uint64(2**32 - 1)).astype(np.int64)
+    first = np.tile(column, (len(table), 1))
+    first[:, 1:][code[:, 1:] == code[:, :-1]] = 0
+    sorted_real = keys != np.iinfo(np.uint64).max
+    ranks = np.empty(len(codes))
+    ranks[np.take_along_axis(table, np.where(sorted_real, order, 0), axis=1)[sorted_real]] = np.maximum.accumulate(
+        first, axis=1
+    )[sorted_real]
     return ranks
 
 

@@ -1,6 +1,6 @@
 """The features of a user and an item: one implementation for training, backtest, batch and the server.
 
-Shapes: P pairs, B distinct users among them, N most pairs of one user, F features.
+Shapes: P pairs, B distinct users and J distinct items among them, N most pairs of one user, F features.
 """
 
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from contracts.csr import Doubles, Longs, distinct, lookup_sums, medians, pair_keys, ranks_within, table_of
+from contracts.csr import Doubles, Longs, distinct, lookup_sums, medians, order_codes, pair_keys, ranks_within, table_of
 from ranking.candidates import BITS
 from ranking.feature_arrays import Candidates, Floats, Items, Rows, Users
 from ranking.feature_names import (
@@ -87,24 +87,45 @@ def pair_features(users: Users, items: Items, candidates: Candidates, as_of_hour
     """
     asked, owners = distinct(candidates.user_rows)
     pairs_BN, history = table_of(owners, len(asked)), history_of(users, items, asked)
+    item_rows, places = _distinct_items(candidates.item_rows, len(items.ids))
+    of_items = _of_items(items, item_rows, as_of_hours)
     columns = {
-        **_of_items(items, candidates),
+        **{name: values[places] for name, values in of_items.items()},
         **_of_users(users, asked, owners),
         **affinities(items, history, owners, candidates.item_rows),
         **_likeness(items, history, pairs_BN, candidates),
-        **_moments(items, history, owners, candidates, as_of_hours),
+        **_moments(history, owners, of_items["age_hours"], places, as_of_hours),
         **_sources(candidates),
     }
-    columns |= _ranks(columns, pairs_BN)
+    columns |= _item_ranks(of_items, places, pairs_BN)
+    columns |= _cosine_ranks(columns, pairs_BN)
     table_FP = np.empty((len(FEATURE_NAMES), len(owners)), np.float32)
     for place, name in enumerate(FEATURE_NAMES):
         table_FP[place] = columns[name]
     return table_FP.T
 
 
-def _of_items(items: Items, candidates: Candidates) -> Columns:
-    values = items.features[candidates.item_rows].T
-    return {f"item_{name}": values[ITEM_FEATURE_NAMES.index(name)] for name in SEEN_ITEM_FEATURES}
+def _distinct_items(item_rows: Rows, item_count: int) -> tuple[Rows, Rows]:
+    """[J] the items, each once, and [P] the position of each pair's item among them."""
+    used = np.zeros(item_count, bool)
+    used[item_rows] = True
+    distinct_rows = np.flatnonzero(used).astype(np.int32)
+    position = np.empty(item_count, np.int32)
+    position[distinct_rows] = np.arange(len(distinct_rows), dtype=np.int32)
+    return distinct_rows, position[item_rows]
+
+
+def _of_items(items: Items, rows: Rows, as_of_hours: float) -> Columns:
+    """[J] columns of items alone."""
+    values, created = items.features[rows].T, items.created_hours[rows]
+    age = as_of_hours - created
+    return {
+        **{f"item_{name}": values[ITEM_FEATURE_NAMES.index(name)] for name in SEEN_ITEM_FEATURES},
+        "age_hours": age,
+        "users_per_hour": values[ITEM_FEATURE_NAMES.index("users")] / (np.maximum(age, 0) + 3),
+        "created_hour": created % HOURS_A_DAY,
+        "created_weekday": created // HOURS_A_DAY % 7,
+    }
 
 
 def _of_users(users: Users, asked: Rows, owners: Longs) -> Columns:
@@ -122,23 +143,21 @@ def _likeness(items: Items, history: History, pairs_BN: Longs, candidates: Candi
     }
 
 
-def _moments(items: Items, history: History, owners: Longs, candidates: Candidates, as_of_hours: float) -> Columns:
-    created = items.created_hours[candidates.item_rows]
-    users = items.features[candidates.item_rows, ITEM_FEATURE_NAMES.index("users")]
-    age, away = as_of_hours - created, as_of_hours - history.last_hours[owners]
-    habit = medians(history.owners, np.nan_to_num(history.ages), history.users)[owners]
+def _moments(history: History, owners: Longs, age_J: Doubles, places: Rows, as_of_hours: float) -> Columns:
+    age, away = age_J[places], as_of_hours - history.last_hours[owners]
+    habit_B = medians(history.owners, np.nan_to_num(history.ages), history.users)
     return {
-        "age_hours": age,
-        "users_per_hour": users / (np.maximum(age, 0) + 3),
-        "created_hour": created % HOURS_A_DAY,
-        "created_weekday": created // HOURS_A_DAY % 7,
         "hours_away": away,
         "new_since_last_interaction": age < away,
         "age_beyond_away": age - away,
-        "median_age_at_click_hours": habit,
-        "age_over_median_age_at_click": np.log1p(np.maximum(age, 0)) - np.log1p(np.maximum(habit, 0)),
+        "median_age_at_click_hours": habit_B[owners],
+        "age_over_median_age_at_click": _log_hours(age_J)[places] - _log_hours(habit_B)[owners],
         **{f"quick_share_{hours}h": _quick_share(history, hours)[owners] for hours in QUICK_HOURS},
     }
+
+
+def _log_hours(hours: Doubles) -> Doubles:
+    return np.log1p(np.maximum(hours, 0))
 
 
 def _quick_share(history: History, hours: int) -> Doubles:
@@ -151,13 +170,17 @@ def _sources(candidates: Candidates) -> Columns:
     return {f"from_{source}": (candidates.sources & bit) > 0 for source, bit in BITS.items()}
 
 
-def _ranks(columns: Columns, pairs_BN: Longs) -> Columns:
+def _item_ranks(of_items: Columns, places: Rows, pairs_BN: Longs) -> Columns:
     """Places among the user's own candidates, 0 for the best."""
-    return {
-        "newness_rank": ranks_within(pairs_BN, -columns["age_hours"]),
-        "popularity_rank_1d": ranks_within(pairs_BN, columns["item_users_1d"]),
-        "popularity_rank_7d": ranks_within(pairs_BN, columns["item_users_7d"]),
-        "interaction_rate_rank": ranks_within(pairs_BN, columns["users_per_hour"]),
-        "text_rank": ranks_within(pairs_BN, columns["text_profile"]),
-        "retrieval_rank": ranks_within(pairs_BN, columns["retrieval_score"]),
+    values = {
+        "newness_rank": -of_items["age_hours"],
+        "popularity_rank_1d": of_items["item_users_1d"],
+        "popularity_rank_7d": of_items["item_users_7d"],
+        "interaction_rate_rank": of_items["users_per_hour"],
     }
+    return {name: ranks_within(pairs_BN, order_codes(each)[places]) for name, each in values.items()}
+
+
+def _cosine_ranks(columns: Columns, pairs_BN: Longs) -> Columns:
+    values = {"text_rank": columns["text_profile"], "retrieval_rank": columns["retrieval_score"]}
+    return {name: ranks_within(pairs_BN, order_codes(each)) for name, each in values.items()}

@@ -29,12 +29,12 @@ def compiled(function: Callable[..., None]) -> Callable[..., None]:
 
 @njit(nogil=True)
 def _load(features: Array, pairs: Array, columns: Array, nan_values: Array, block: Array) -> None:
-    """Read the block's columns; the last pair fills the places after it."""
+    """Read the block's columns; `pairs` has `BLOCK` places."""
     for column in range(len(columns)):
-        own, nan = features[columns[column]], nan_values[column]
+        own, nan, out = features[columns[column]], nan_values[column], block[column]
         for place in range(BLOCK):
-            value = own[pairs[min(place, len(pairs) - 1)]]
-            block[column, place] = nan if np.isnan(value) else value
+            value = own[pairs[place]]
+            out[place] = nan if np.isnan(value) else value
 
 
 @njit(nogil=True, fastmath={"nnan", "nsz"})
@@ -135,13 +135,15 @@ def add_scores(
     `features` is [F, P]. `order` [P] groups the pairs into blocks. `models` [M + 1] are offsets into `trees` [T + 1],
     which are offsets into `nodes`. A tree has one leaf more than it has nodes.
     """
-    block = np.empty((len(columns), BLOCK), np.float32)
+    block, pairs = np.empty((len(columns), BLOCK), np.float32), np.empty(BLOCK, np.uint32)
     low, high = np.empty(len(columns), np.float32), np.empty(len(columns), np.float32)
     largest = np.diff(trees).max() + 1
     values, sums = np.empty((largest, BLOCK), np.float64), np.empty(BLOCK, np.float64)
     reached, stands = np.empty(largest, np.bool_), np.empty(largest, np.int64)
     for first in range(0, len(order), BLOCK):
-        pairs = order[first : first + BLOCK]
+        count = min(BLOCK, len(order) - first)
+        pairs[:] = order[first + count - 1]  # the last pair fills the places after it
+        pairs[:count] = order[first : first + count]
         _load(features, pairs, columns, nan_values, block)
         for column in range(len(columns)):
             low[column], high[column] = _range(block[column])
@@ -159,5 +161,5 @@ def add_scores(
                         sums[place] += leaf
                 else:
                     _add(values[root], sums)
-            for place in range(len(pairs)):
+            for place in range(count):
                 scores[model, pairs[place]] = sums[place]

@@ -1,11 +1,22 @@
 """Rows of different lengths, by hand."""
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from contracts.csr import CsrRows, distinct, lookup_sums, medians, offsets_of, pair_keys, ranks_within, table_of
+from contracts.csr import (
+    CsrRows,
+    distinct,
+    lookup_sums,
+    medians,
+    offsets_of,
+    order_codes,
+    pair_keys,
+    ranks_within,
+    table_of,
+)
 
 TABLE = CsrRows(np.array([0, 2, 2, 5]))
 
@@ -44,15 +55,25 @@ def test_a_table_has_the_positions_of_each_owner() -> None:
     assert table_of(np.zeros(0, np.int64), 2).shape == (2, 0)
 
 
-def test_ranks_share_the_better_place_and_put_unknown_last():
-    ranks = ranks_within(table_of(np.array([0, 0, 0, 0, 1]), 2), np.array([5, np.nan, 7, 5, -1.0]))
+def test_order_codes_follow_the_values() -> None:
+    values = np.array([np.nan, -np.inf, -2, -0.0, 0, 1e-40, 3, np.inf], np.float32)
+    codes = order_codes(values).tolist()
+    assert codes[0] == codes[1] == max(codes)
+    assert codes[3] == codes[4]
+    assert sorted(codes, reverse=True) == codes
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.float64])
+def test_ranks_share_the_better_place_and_put_unknown_last(kind):
+    ranks = ranks_within(table_of(np.array([0, 0, 0, 0, 1]), 2), order_codes(np.array([5, np.nan, 7, 5, -1.0], kind)))
     assert ranks.tolist() == [1, 3, 0, 1, 0]
 
 
 @given(arrays(np.int64, 20, elements=st.integers(0, 3)), arrays(np.float64, 20, elements=st.integers(0, 4)))
 def test_ranks_count_the_larger_values_of_the_same_owner(owners, values):
     want = [np.sum((owners == owner) & (values > value)) for owner, value in zip(owners, values, strict=True)]
-    assert ranks_within(table_of(owners, 4), values).tolist() == want
+    assert ranks_within(table_of(owners, 4), order_codes(values)).tolist() == want
+    assert ranks_within(table_of(owners, 4), order_codes(values.astype(np.float32))).tolist() == want
 
 
 def test_sums_are_looked_up_by_key():
