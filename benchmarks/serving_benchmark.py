@@ -34,13 +34,14 @@ from serving.releases.release_loader import ReloadingRelease
 
 PAGE, METRICS, LISTS = "benchmarks-serving.md", "metrics.json", "lists"
 K = 50
-RUNS = 3
+RUNS = 7
 SINGLE, MANY = 200, 500
 INTRODUCTION = """# Benchmark of serving
 
 `tastefeed bench serving` makes this page. It measures processor time on one thread, in one process, after the release
 was loaded. Batch inference includes reading opt-outs, ranking, and writing shards with checksums. Requests are measured
-inside the process, without HTTP.
+inside the process, without HTTP. Other work on the machine makes every figure larger; each is the least of seven runs,
+but for the percentiles.
 """
 
 

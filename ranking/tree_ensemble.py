@@ -29,42 +29,38 @@ class TreeEnsemble:
     nan_values: Floats  # [C]
     models: Longs  # [M + 1] offsets into the trees
     trees: Longs  # [T + 1] offsets into the nodes
-    nodes: NDArray[np.void]  # [N] `tree_kernel.NODE`
+    nodes: Rows  # [3, N] column, left and right child, as `tree_kernel` reads them
+    thresholds: Floats  # [N]
     leaves: NDArray[np.float64]  # [N + T] those of a tree side by side
 
     @classmethod
     def of(cls, boosters: Sequence["lgb.Booster"]) -> Self:
         """The trees of some models. Raises `ReleaseCorrupt` for a kind of split that tastefeed never trains."""
-        from ranking.tree_kernel import NODE  # noqa: PLC0415  Numba takes a moment to import
-
         models = [[info["tree_structure"] for info in booster.dump_model()["tree_info"]] for booster in boosters]
         trees = [tree for model in models for tree in model]
         splits = [sorted(_splits(tree), key=lambda split: int(split["split_index"])) for tree in trees]
         every = [split for tree in splits for split in tree]
         keys = [(int(split["split_feature"]), _nan_goes_left(split)) for split in every]
         columns = {key: place for place, key in enumerate(sorted(set(keys)))}
-        nodes = np.zeros(len(every), NODE)
-        nodes["column"] = [columns[key] for key in keys]
-        nodes["threshold"] = _rounded_down(np.array([split["threshold"] for split in every], np.float64))
-        nodes["left"] = [_child(split["left_child"]) for split in every]
-        nodes["right"] = [_child(split["right_child"]) for split in every]
+        left, right = ([_child(split[side]) for split in every] for side in ("left_child", "right_child"))
         return cls(
             np.array([feature for feature, _ in columns], np.int32),
             np.array([-np.inf if left else np.inf for _, left in columns], np.float32),
             offsets_of(np.array([len(model) for model in models], np.int64)),
             offsets_of(np.array([len(tree) for tree in splits], np.int64)),
-            nodes,
+            np.array([[columns[key] for key in keys], left, right], np.int32),
+            _rounded_down(np.array([split["threshold"] for split in every], np.float64)),
             np.array([value for tree in trees for value in _leaves(tree)], np.float64),
         )
 
     def scores(self, features: Floats, order: Longs) -> NDArray[np.float64]:
         """[M, P] what each model predicts. Pairs that are alike should be neighbours in `order` [P]."""
-        from ranking.tree_kernel import add_scores  # noqa: PLC0415
+        from ranking.tree_kernel import add_scores  # noqa: PLC0415  Numba takes a moment to import
 
         scores = np.zeros((len(self.models) - 1, len(features)))
         columns_FP = np.ascontiguousarray(features.T)
         if len(features) and len(self.trees) > 1:
-            trees = (self.columns, self.nan_values, self.models, self.trees, self.nodes, self.leaves)
+            trees = (self.columns, self.nan_values, self.models, self.trees, self.nodes, self.thresholds, self.leaves)
             add_scores(columns_FP, order, *trees, scores)
         return scores
 

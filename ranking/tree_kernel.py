@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 
 BLOCK = 512
 """Pairs that run through a tree together."""
-NODE = np.dtype([("column", np.int32), ("threshold", np.float32), ("left", np.int32), ("right", np.int32)])
-"""A pair goes right if its value is above the threshold. A child below 0 is the leaf `-1 - child` of its tree."""
+COLUMN, LEFT, RIGHT = 0, 1, 2
+"""Rows of a table of nodes. A pair goes right if its value is above the threshold. A child below 0 is the leaf
+`-1 - child` of its tree."""
 Array = NDArray[Any]
 
 
@@ -47,28 +48,32 @@ def _range(values: Array) -> tuple[Any, Any]:
     return low, high
 
 
-@njit(nogil=True)
-def _mark(nodes: Array, low: Array, high: Array, reached: Array, stands: Array) -> int:
+@njit(nogil=True, inline="always")
+def _mark(
+    nodes: Array, thresholds: Array, start: int, size: int, low: Array, high: Array, reached: Array, stands: Array
+) -> int:
     """Mark the nodes that some pair reaches. For each node, find what gives its value: itself, or where it does not
     split the block, a node or leaf below it. Returns that of the root."""
-    for place in range(len(nodes)):
-        reached[place] = False
-    reached[0] = True
-    for place in range(len(nodes)):
-        node = nodes[place]
-        if reached[place] and node.left >= 0 and low[node.column] <= node.threshold:
-            reached[node.left] = True
-        if reached[place] and node.right >= 0 and high[node.column] > node.threshold:
-            reached[node.right] = True
-    for place in range(len(nodes) - 1, -1, -1):
-        node = nodes[place]
-        if high[node.column] <= node.threshold:
-            stands[place] = stands[node.left] if node.left >= 0 else node.left
-        elif low[node.column] > node.threshold:
-            stands[place] = stands[node.right] if node.right >= 0 else node.right
+    for place in range(size):
+        reached[place] = place == 0
+    for place in range(size):
+        if reached[place]:
+            column, threshold = nodes[COLUMN, start + place], thresholds[start + place]
+            left, right = nodes[LEFT, start + place], nodes[RIGHT, start + place]
+            if left >= 0 and low[column] <= threshold:
+                reached[left] = True
+            if right >= 0 and high[column] > threshold:
+                reached[right] = True
+    for place in range(size - 1, -1, -1):
+        column, threshold = nodes[COLUMN, start + place], thresholds[start + place]
+        left, right = nodes[LEFT, start + place], nodes[RIGHT, start + place]
+        if high[column] <= threshold:
+            stands[place] = stands[left] if left >= 0 else left
+        elif low[column] > threshold:
+            stands[place] = stands[right] if right >= 0 else right
         else:
             stands[place] = place
-    return stands[0] if len(nodes) else -1
+    return stands[0] if size else -1
 
 
 @njit(nogil=True)
@@ -95,19 +100,28 @@ def _of_nodes(column: Array, threshold: float, left: Array, right: Array, out: A
         out[place] = right[place] if column[place] > threshold else left[place]
 
 
-@njit(nogil=True)
-def _split(place: int, nodes: Array, block: Array, stands: Array, leaves: Array, values: Array) -> None:
-    """The values of one node from those of its children: a row of `values`, or a leaf."""
-    node = nodes[place]
-    left = stands[node.left] if node.left >= 0 else node.left
-    right = stands[node.right] if node.right >= 0 else node.right
-    column, threshold, out = block[node.column], node.threshold, values[place]
+@njit(nogil=True, inline="always")
+def _split(
+    place: int,
+    node: int,
+    nodes: Array,
+    thresholds: Array,
+    block: Array,
+    stands: Array,
+    leaves: Array,
+    leaf: int,
+    values: Array,
+) -> None:
+    """The values of one node from those of its children: a row of `values`, or a leaf. `leaf` is the tree's first."""
+    left, right = nodes[LEFT, node], nodes[RIGHT, node]
+    left, right = stands[left] if left >= 0 else left, stands[right] if right >= 0 else right
+    column, threshold, out = block[nodes[COLUMN, node]], thresholds[node], values[place]
     if left < 0 and right < 0:
-        _of_leaves(column, threshold, leaves[-1 - left], leaves[-1 - right], out)
+        _of_leaves(column, threshold, leaves[leaf - 1 - left], leaves[leaf - 1 - right], out)
     elif left < 0:
-        _of_leaf_and_node(column, threshold, leaves[-1 - left], values[right], out)
+        _of_leaf_and_node(column, threshold, leaves[leaf - 1 - left], values[right], out)
     elif right < 0:
-        _of_node_and_leaf(column, threshold, values[left], leaves[-1 - right], out)
+        _of_node_and_leaf(column, threshold, values[left], leaves[leaf - 1 - right], out)
     else:
         _of_nodes(column, threshold, values[left], values[right], out)
 
@@ -127,6 +141,7 @@ def add_scores(
     models: Array,
     trees: Array,
     nodes: Array,
+    thresholds: Array,
     leaves: Array,
     scores: Array,
 ) -> None:
@@ -150,15 +165,16 @@ def add_scores(
         for model in range(len(scores)):
             sums[:] = 0
             for tree in range(models[model], models[model + 1]):
-                own, own_leaves = nodes[trees[tree] : trees[tree + 1]], leaves[trees[tree] + tree :]
-                root = _mark(own, low, high, reached, stands)
-                for place in range(len(own) - 1, -1, -1):
+                start, leaf = trees[tree], trees[tree] + tree
+                size = trees[tree + 1] - start
+                root = _mark(nodes, thresholds, start, size, low, high, reached, stands)
+                for place in range(size - 1, -1, -1):
                     if reached[place] and stands[place] == place:
-                        _split(place, own, block, stands, own_leaves, values)
+                        _split(place, start + place, nodes, thresholds, block, stands, leaves, leaf, values)
                 if root < 0:
-                    leaf = own_leaves[-1 - root]
+                    value = leaves[leaf - 1 - root]
                     for place in range(BLOCK):
-                        sums[place] += leaf
+                        sums[place] += value
                 else:
                     _add(values[root], sums)
             for place in range(count):

@@ -32,8 +32,8 @@ LISTS = pa.schema(
 """`rank` counts from 1; `score` compares within one user's list."""
 NO_USER = np.iinfo(np.int32).max
 """The row of no user, after all others."""
-USERS_PER_CHUNK = 256
-"""Users ranked together: about 40 MB for lists of 450 candidates."""
+USERS_PER_CHUNK = 128
+"""Users ranked together: about 20 MB for lists of 450 candidates."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The benchmark of serving on a tiny release: its files, and a page that says how to run it again."""
+"""The benchmark of serving on a tiny release: its files, and a page with the command to run it again."""
 
 import json
 

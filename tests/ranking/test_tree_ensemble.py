@@ -51,7 +51,7 @@ def test_scores_are_those_of_lightgbm_in_every_bit(models, pairs):
 
 def test_values_on_a_threshold_go_where_lightgbm_sends_them(models):
     ensemble = TreeEnsemble.of(models)
-    thresholds = np.unique(ensemble.nodes["threshold"])
+    thresholds = np.unique(ensemble.thresholds)
     around = np.concatenate([np.nextafter(thresholds, np.float32(side)) for side in (-np.inf, np.inf)] + [thresholds])
     features = np.repeat(around[:, None], 5, axis=1).astype(np.float32)
     expected = np.array([model.predict(features) for model in models])
