@@ -1,7 +1,9 @@
 """Artifacts lie beside the database of a lake, wherever the lake lies; a tracking server keeps its own."""
 
+import os
 import shutil
 import sqlite3
+import tomllib
 from contextlib import closing
 from pathlib import Path
 
@@ -83,6 +85,17 @@ def test_a_tracking_server_resolves_its_own_artifacts() -> None:
     of_server = repository("mlflow-artifacts:/1/artifacts", "http://127.0.0.1:9")
     assert isinstance(of_server, MlflowArtifactsRepository)
     assert of_server.artifact_uri == "http://127.0.0.1:9/api/2.0/mlflow-artifacts/artifacts/1/artifacts"
+
+
+def test_mlflow_finds_the_repository_among_its_plugins() -> None:
+    """In a process that imports nothing of tastefeed."""
+    project = tomllib.loads((Path(__file__).parents[3] / "pyproject.toml").read_text())["project"]
+    plugins = project["entry-points"]["mlflow.artifact_repository"]
+    assert plugins == {"mlflow-artifacts": f"{repository.__module__}:{repository.__name__}"}
+
+
+def test_mlflow_does_not_report_its_use() -> None:
+    assert os.environ["MLFLOW_DISABLE_TELEMETRY"] == "true"
 
 
 def test_any_client_of_mlflow_reads_them(original: Path, tmp_path: Path) -> None:
