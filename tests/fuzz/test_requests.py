@@ -91,7 +91,16 @@ targets = st.one_of(
     segments.map("/?user_id={}".format),
     segments.map("/{}".format),
     st.sampled_from(
-        ["/healthz", "/readyz", "/metrics", "/docs", "/openapi.json", "/v1/releases/current", "/v1/events"]
+        [
+            "/healthz",
+            "/readyz",
+            "/metrics",
+            "/docs",
+            "/openapi.json",
+            "/v1/releases/current",
+            "/v1/events",
+            "/v1/home-feeds",
+        ]
     ),
 )
 values = st.one_of(st.integers(-5, 500).map(str), segments)
