@@ -16,8 +16,7 @@ from pipeline.stage_runner import run_stage
 def run_task(stage: str, lake: str, as_of: str, label: str = "") -> None:
     """Run one stage of one night. Raises `AirflowFailException`, which is not retried, where a retry cannot help."""
     end_if_stopped()  # Airflow may have caught the signal between two tasks
-    settings = Settings()
-    night = open_run_context(lake or settings.lake, date.fromisoformat(as_of), settings, label=label)
+    night = _opened(lake, as_of, label)
     try:
         with locked_for_task(night.home):
             run_stage(night, stage)
@@ -29,6 +28,14 @@ def run_task(stage: str, lake: str, as_of: str, label: str = "") -> None:
         if error.errno not in LASTING:
             raise
         raise _final(night, stage, error, one_line(error)) from error
+
+
+def _opened(lake: str, as_of: str, label: str) -> RunContext:
+    try:
+        settings = Settings()
+        return open_run_context(lake or settings.lake, date.fromisoformat(as_of), settings, label=label)
+    except TastefeedError as bad_setting:
+        raise AirflowFailException(str(bad_setting)) from bad_setting
 
 
 def _final(night: RunContext, stage: str, error: Exception, message: str) -> AirflowFailException:

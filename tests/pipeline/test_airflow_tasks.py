@@ -48,6 +48,12 @@ def test_a_refusal_is_final_and_noted(tmp_path: Path, monkeypatch: pytest.Monkey
     assert refusal(tmp_path) == {"stage": "events", "error": "TooManyBadRows", "message": "9 of 10 rows are bad"}
 
 
+def test_an_unknown_setting_is_final(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TASTEFEED_HOLDOUT_DAY", "3")
+    with pytest.raises(AirflowFailException, match="did you mean TASTEFEED_HOLDOUT_DAYS"):
+        run_task("events", str(tmp_path), DAY)
+
+
 def test_a_full_disk_is_final_and_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     failing(monkeypatch, OSError(errno.ENOSPC, "No space left on device", "/lake/events"))
     with pytest.raises(AirflowFailException, match="No space left"):

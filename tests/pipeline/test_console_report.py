@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 
 from pipeline.console import print_stage
-from pipeline.console_report import sample_users, show_metrics, show_night, shown, stage_times
+from pipeline.console_report import night_document, sample_users, show_metrics, show_night, shown, stage_times
 from pipeline.run_context import RunContext, open_run_context
 from serving.releases.publish import load
 from tests.pipeline.handmade_lake import DAY
@@ -42,6 +42,14 @@ def test_only_stages_that_ran_have_a_time(night: RunContext) -> None:
     table = stage_times(night)
     assert list(table.columns[0].cells) == ["metrics", "gates", "release"]
     assert list(table.columns[1].cells) == ["2.0", "0.1", "0.5"]
+
+
+def test_the_document_of_a_night_has_what_serves_and_what_each_stage_reported(night: RunContext) -> None:
+    measured(night)
+    document = night_document(night)
+    assert (document["as_of"], document["serving"]) == (DAY, night.summary("release")["version"])
+    assert list(document["stages"]) == ["metrics", "gates", "release"]
+    assert document["stages"]["metrics"]["users"] == 40
 
 
 def test_metrics_and_verdicts_are_printed_as_far_as_they_exist(
