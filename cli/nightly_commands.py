@@ -57,7 +57,10 @@ def compare(
     ] = "",
     run_b: Annotated[str, typer.Argument(metavar="RUN_B", help="The run that is compared with it.")] = "",
     lake: Annotated[
-        list[str], typer.Option(help="Folder that holds the runs: a lake or a benchmark's --out; may be repeated.")
+        list[str],
+        typer.Option(
+            "--lake", "-l", help="Folder that holds the runs: a lake or a benchmark's --out; may be repeated."
+        ),
     ] = [],  # noqa: B006  typer copies
     tracking_uri: Annotated[str, typer.Option(help="MLflow tracking URI instead of a folder.")] = "",
     metric: Annotated[str, typer.Option(help="Metric of the verdict; empty: that of RUN_A.")] = "",
