@@ -6,6 +6,7 @@ import pytest
 
 from contracts.errors import ReleaseCorrupt
 from ranking.tree_ensemble import TreeEnsemble
+from ranking.tree_kernel import compiled
 
 PARAMETERS = {"objective": "regression", "num_leaves": 7, "min_data_in_leaf": 2, "verbose": -1, "num_threads": 1}
 
@@ -76,3 +77,11 @@ def test_a_kind_of_split_that_is_never_trained_is_refused():
     by_category = lgb.train(PARAMETERS, data, num_boost_round=2)
     with pytest.raises(ReleaseCorrupt, match="a tree splits by '==', missing values as 'None'; publish again"):
         TreeEnsemble.of([by_category])
+
+
+def test_code_that_cannot_be_kept_on_disk_is_compiled_all_the_same():
+    space: dict = {}
+    exec("def doubled(values):\n    values *= 2", space)  # noqa: S102  a function without a file has no folder either
+    values = np.ones(3)
+    compiled(space["doubled"])(values)
+    assert values.tolist() == [2, 2, 2]
