@@ -26,7 +26,7 @@ PHRASES := grep -rnIiE --include='*.py' --include='*.md' --include='*.ipynb' --i
 
 export TASTEFEED_LAKE = $(LAKE)
 
-.PHONY: help demo nightly serve test check words chaos fuzz backtest bench bench-full airflow mlflow notebooks lock clean clean-lake
+.PHONY: help demo nightly serve test check words chaos walkthrough fuzz backtest bench bench-full airflow mlflow notebooks lock clean clean-lake
 
 help:  ## list the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /\1\t/' | expand -t 12
@@ -88,7 +88,10 @@ test: $(READY)  ## run the whole test suite
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder --cov --cov-report=term:skip-covered --cov-fail-under=85
 
 chaos: $(READY)  ## kill a night thirty times and check that it recovers
-	@CHAOS_KILLS=30 $(BIN)/python -m pytest tests/pipeline/test_chaos.py --timeout 3600 -s
+	@CHAOS_KILLS=30 $(BIN)/python -m pytest tests/pipeline/test_chaos.py tests/pipeline/test_stopped_night.py --timeout 3600 -s
+
+walkthrough: $(READY)  ## run the backfill of docs/airflow.md with real servers (a quarter of an hour)
+	@WALKTHROUGH=1 $(BIN)/python -m pytest tests/pipeline/test_airflow_servers.py --no-cov -s
 
 fuzz: $(READY)  ## send thousands of mutated files and requests: no traceback, no 5xx, no row lost or counted twice
 	@FUZZ_EXAMPLES=$(FUZZ_EXAMPLES) OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/fuzz --numprocesses 2 --dist loadfile --timeout 3600 --hypothesis-show-statistics

@@ -18,7 +18,7 @@ BETWEEN, IN_SPARK, IN_TRAINING = "forget", "events", "ranking_examples"
 """The stage after whose line the signal is sent: Airflow begins the next task, Spark works, the two-tower trains."""
 PAUSE_S = {BETWEEN: 0, IN_SPARK: 0.3, IN_TRAINING: 3}
 CASES = [(signal.SIGTERM, IN_SPARK)]
-if int(os.environ.get("TASTEFEED_CHAOS_KILLS", "1")) > 1:
+if int(os.environ.get("CHAOS_KILLS", "1")) > 1:
     CASES = [(number, after) for number in (signal.SIGTERM, signal.SIGINT) for after in PAUSE_S]
 ENDS_WITHIN_S = 10
 LONG_TRAINING = {
