@@ -14,6 +14,9 @@ def nightly(
     lake: options.Lake = options.LAKE,
     as_of: options.AsOf = None,
     label: Annotated[str, typer.Option("--label", help="Name of the run in MLflow and for `tastefeed compare`.")] = "",
+    publish: Annotated[
+        bool, typer.Option("--publish", help="Serve the release even if one of a later day serves.")
+    ] = False,
     json: Json = False,
 ) -> None:
     """Run the Airflow DAG `nightly` in this process and print a report."""
@@ -22,7 +25,8 @@ def nightly(
     from pipeline.local_runner import run_nightly
 
     with progress_on_stderr(wanted=json):
-        night = run_nightly(lake, as_of, Settings(), label=label, debug=context.find_root().params["debug"])
+        debug = context.find_root().params["debug"]
+        night = run_nightly(lake, as_of, Settings(), label=label, publish=publish, debug=debug)
         show_night(night)
     if json:
         print_json(night_document(night))

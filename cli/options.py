@@ -24,7 +24,13 @@ def parse_day(text: str) -> date:
 
 AsOf = Annotated[
     date | None,
-    typer.Option("--as-of", "-d", parser=parse_day, metavar="DATE", help="Midnight UTC that ends the data."),
+    typer.Option(
+        "--as-of",
+        "-d",
+        parser=parse_day,
+        metavar="DATE",
+        help="Midnight UTC that ends the data; default: the end of the last complete day.",
+    ),
 ]
 FILE = "Parquet, CSV or JSON lines."
 Items = Annotated[Path | None, typer.Option("--items", "-i", help=FILE)]

@@ -125,6 +125,7 @@ Previous = Annotated[str | None, typer.Argument(help="A release; default: the on
 def list_(*, lake: options.Lake = options.LAKE, json: Json = False) -> None:
     """Every release, newest first; the current one is marked."""
     from serving.releases import publish
+    from serving.releases.precedence import KIND
 
     root = _root(lake)
     current, manifests = publish.current_or_none(root), list(reversed(publish.list_releases(root)))
@@ -133,8 +134,10 @@ def list_(*, lake: options.Lake = options.LAKE, json: Json = False) -> None:
         return
     for manifest in manifests:
         mark = "*" if manifest.version == current else " "
-        what = f"{manifest.users:,} users" if manifest.profiled else "not profiled"
-        typer.echo(f"{mark} {manifest.version}  as of {manifest.as_of:%Y-%m-%d}, {what}")
+        users = f"{manifest.users:,} users" if manifest.profiled else "not profiled"
+        reduced = f", {KIND[manifest.reduced_to]}" if manifest.profiled and manifest.reduced_to else ""
+        unmeasured = ", unmeasured" if manifest.unmeasured else ""
+        typer.echo(f"{mark} {manifest.version}  as of {manifest.as_of:%Y-%m-%d}, {users}{reduced}{unmeasured}")
 
 
 def _described(manifest: "Manifest", current: str | None) -> dict[str, Any]:

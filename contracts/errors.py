@@ -3,6 +3,7 @@
 import errno
 import os
 import shutil
+from collections.abc import Sequence
 
 
 class TastefeedError(Exception):
@@ -106,7 +107,13 @@ class PublishRunning(TastefeedError):
 
 
 class UntrainableInput(TastefeedError):
-    """A model cannot be trained from these examples or earlier weights."""
+    """A model cannot be trained from these examples or earlier weights. `controls` are lines with the settings that
+    decide, where the raiser has counted what is missing."""
+
+    def __init__(self, message: str, controls: Sequence[str] = ()) -> None:
+        """The message, and the lines."""
+        super().__init__(message)
+        self.controls = tuple(controls)
 
 
 class JavaMissing(TastefeedError):

@@ -1,11 +1,12 @@
 """The night as an Airflow DAG: one task a stage, built from the table of stages, each writing the asset of its name.
 
-A backfill of a day, or a second run of it, overwrites the partitions of that day and nothing else.
+A backfill of a day, or a second run of it, overwrites the partitions of that day and nothing else. The release of an
+earlier day than the one that serves does not serve, unless the parameter `publish` is set.
 """
 
 from datetime import UTC, datetime, time, timedelta
 
-from airflow.sdk import Asset, CronTriggerTimetable, dag, task
+from airflow.sdk import Asset, CronTriggerTimetable, Param, dag, task
 from airflow.sdk.definitions.xcom_arg import XComArg
 from contracts import Settings
 from pipeline.stages import STAGES, Stage
@@ -14,7 +15,7 @@ SETTINGS = Settings()
 # The day that begins where the run's data end. A run that an asset or a user triggers may have neither interval nor
 # logical date, but every run has `run_after`.
 AS_OF = "{{ (dag_run.data_interval_end or dag_run.run_after) | ds }}"
-LAKE, LABEL = "{{ params.lake }}", "{{ params.label }}"
+LAKE, LABEL, PUBLISH = "{{ params.lake }}", "{{ params.label }}", "{{ params.publish }}"
 
 
 def task_of(stage: Stage) -> XComArg:
@@ -22,15 +23,15 @@ def task_of(stage: Stage) -> XComArg:
     asset = Asset(name=stage.name, uri=f"tastefeed://lake/{stage.name}", group="tastefeed")
 
     @task(task_id=stage.name, outlets=[asset], execution_timeout=timedelta(hours=stage.timeout_hours))
-    def run(lake: str, as_of: str, label: str) -> None:
+    def run(lake: str, as_of: str, label: str, publish: str) -> None:
         from contracts.thread_settings import use_threads
 
         use_threads(Settings())  # before the import that loads the numerical libraries
         from pipeline.airflow_tasks import run_task
 
-        run_task(stage.name, lake, as_of, label)
+        run_task(stage.name, lake, as_of, label, publish=publish == "True")
 
-    return run(LAKE, AS_OF, LABEL)
+    return run(LAKE, AS_OF, LABEL, PUBLISH)
 
 
 @dag(
@@ -41,7 +42,11 @@ def task_of(stage: Stage) -> XComArg:
     catchup=False,
     max_active_runs=1,
     max_active_tasks=1,  # the tasks of a night lock the lake, and each of Spark has a Java of its own
-    params={"lake": "", "label": ""},
+    params={
+        "lake": "",
+        "label": "",
+        "publish": Param(False, type="boolean", description="serve the release even if one of a later day serves"),
+    },
     default_args={
         "retries": 2,
         "retry_delay": timedelta(seconds=30),

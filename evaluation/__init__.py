@@ -6,7 +6,8 @@ gates, and `metrics_table` tabulates the means. `compared` pairs two experiments
 """
 
 from evaluation.bootstrap import Interval, interval_over_weeks, mean_interval, paired_interval
-from evaluation.gates import GateConfig, Verdict, Verdicts, judge, require
+from evaluation.gate_config import GateConfig
+from evaluation.gates import Verdict, Verdicts, judge, judge_alone, require
 from evaluation.metrics_tables import markdown, metrics_table, rich_table, verdicts_table
 from evaluation.paired_comparison import Comparison, Difference, compared
 from evaluation.rankings import ItemSets, Labels, RankedLists, item_sets
@@ -39,6 +40,7 @@ __all__ = [
     "item_sets",
     "item_table",
     "judge",
+    "judge_alone",
     "macro_average",
     "markdown",
     "mean_interval",

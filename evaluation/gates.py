@@ -5,8 +5,9 @@ refuse most real gains. The default has two weaker conditions on the same rows: 
 and the paired interval must rule out a loss larger than `max_loss`. The same rule holds for each step: retrieval
 against baselines, re-ranking against retrieval, the final list against all.
 
-With fewer than `min_users` measured users nothing can be compared. Such a night publishes only where no judged release
-serves: a small lake stays fresh, and a week of lost events does not replace a release that passed its gates.
+With fewer than `min_users` measured users nothing can be compared, and the release is unmeasured, which is no pass.
+Such a night publishes only where no judged release serves: a small lake stays fresh, and a week of lost events does not
+replace a release that passed its gates.
 """
 
 import math
@@ -14,10 +15,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
 
 from contracts.errors import GateRefused
 from evaluation.bootstrap import Interval, interval_over_weeks, paired_interval
+from evaluation.gate_config import GateConfig
 from evaluation.ranking_metrics import mean
 from evaluation.rankings import Floats, Rows
 from evaluation.results import (
@@ -78,32 +79,6 @@ def require(verdicts: Verdicts) -> None:
         raise GateRefused(f"the release is refused, the old one keeps serving: {why}")
 
 
-class GateConfig(BaseModel):
-    """What a release is held against."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    metric: str = Field("ndcg_at_20", description="per-user metric that is compared")
-    must_beat: tuple[str, ...] = Field(
-        ("newest_first", "popular_1d", "popular_7d", "popular_28d"), description="methods that the final list must beat"
-    )
-    retrieval_must_beat: tuple[str, ...] = Field(
-        ("popular_28d", "item_knn"), description="methods that retrieval alone must beat"
-    )
-    reranked_must_beat: tuple[str, ...] = Field(("two_tower",), description="methods that re-ranking must beat")
-    min_gain: float = Field(0.0, description="mean gain over each of them must be above this")
-    max_loss: float = Field(0.1, ge=0, description="loss against one of them that the interval must rule out")
-    max_champion_loss: float = Field(0.1, ge=0, le=1, description="share of the champion's mean that may be lost")
-    judged_slices: tuple[str, ...] = Field(("language", "region"), description="slices held against the champion")
-    max_slice_loss: float = Field(0.2, ge=0, le=1, description="share of the champion's mean that a group may lose")
-    min_slice_users: int = Field(20, ge=2, description="measured users below which a group is part of `other`")
-    min_index_recall: float = Field(0.95, ge=0, le=1, description="recall@100 of the index against exact search")
-    min_users: int = Field(20, ge=2, description="measured users below which nothing is compared")
-    max_overlap: float = Field(0.6, ge=0, le=1, description="share of their first ten items that two users may share")
-    confidence: float = Field(0.95, gt=0, lt=1, description="confidence of intervals")
-    seed: int = Field(7, description="seed of the resampling")
-
-
 def judge(
     final: MethodMetrics,
     others: Sequence[MethodMetrics],
@@ -130,8 +105,7 @@ def judge(
         verdicts.append(_index(index_recall, config))
     measured_users = int((~np.isnan(final.values(config.metric))).sum())
     if measured_users < config.min_users:
-        verdicts.append(_too_few(measured_users, config, judged_release_serves=judged_release_serves))
-        return Verdicts(tuple(verdicts), judged=False)
+        return _unmeasured(verdicts, measured_users, config, judged_release_serves=judged_release_serves)
     verdicts += [_beats(ours, theirs, [*earlier, week], config) for ours, theirs in _contests(config)]
     verdicts += _differ(final, week.named.get(NEWEST_FIRST), config)
     if champion is None:
@@ -141,6 +115,27 @@ def judge(
     by_slice = {name: segment_verdict(final, champion, name, groups.get(name), config) for name in config.judged_slices}
     verdicts += [verdict for verdict in by_slice.values() if verdict]
     return Verdicts(tuple(verdicts), judged=True, notes=_unjudged(by_slice, config))
+
+
+def judge_alone(
+    others: Sequence[MethodMetrics],
+    *,
+    index_recall: float,
+    users: Rows,
+    earlier: Sequence[WeekMetrics],
+    config: GateConfig,
+) -> Verdicts:
+    """Whether retrieval may serve without the re-ranker: the gates of retrieval, and every baseline that a served list
+    must beat. The arguments are those of `judge`."""
+    week = WeekMetrics(users, others)
+    baselines = dict.fromkeys((*config.retrieval_must_beat, *config.must_beat))
+    verdicts = [_finite(week.named[RETRIEVAL]), _index(index_recall, config)]
+    verdicts += [
+        _beats(RETRIEVAL, name, [*earlier, week], config)
+        for name in baselines
+        if name not in (RETRIEVAL, RERANKED, FINAL)
+    ]
+    return Verdicts(tuple(verdicts), judged=True)
 
 
 def _contests(config: GateConfig) -> list[tuple[str, str]]:
@@ -172,10 +167,13 @@ def _index(recall: float, config: GateConfig) -> Verdict:
     return Verdict("index_recall", passed, recall, config.min_index_recall, text)
 
 
-def _too_few(users: int, config: GateConfig, *, judged_release_serves: bool) -> Verdict:
+def _unmeasured(verdicts: list[Verdict], users: int, config: GateConfig, *, judged_release_serves: bool) -> Verdicts:
     text = f"{users} measured users are too few to compare rankings ({config.min_users} are asked for)"
-    why = "and the serving release was judged on enough" if judged_release_serves else "and no judged release serves"
-    return Verdict("enough_users", not judged_release_serves, users, config.min_users, f"{text}, {why}")
+    if not judged_release_serves:
+        return Verdicts(tuple(verdicts), judged=False, notes=(f"{text}: the release is unmeasured",))
+    text = f"{text}, and the serving release was judged on enough"
+    refusal = Verdict("enough_users", passed=False, measured=users, wanted=config.min_users, sentence=text)
+    return Verdicts((*verdicts, refusal), judged=False)
 
 
 def _beats(name: str, other: str, weeks: Sequence[WeekMetrics], config: GateConfig) -> Verdict:

@@ -13,10 +13,10 @@ from pipeline.run_context import RunContext, open_run_context
 from pipeline.stage_runner import run_stage
 
 
-def run_task(stage: str, lake: str, as_of: str, label: str = "") -> None:
+def run_task(stage: str, lake: str, as_of: str, label: str = "", *, publish: bool = False) -> None:
     """Run one stage of one night. Raises `AirflowFailException`, which is not retried, where a retry cannot help."""
     end_if_stopped()  # Airflow may have caught the signal between two tasks
-    night = _opened(lake, as_of, label)
+    night = _opened(lake, as_of, label, publish=publish)
     try:
         with locked_for_task(night.home):
             run_stage(night, stage)
@@ -30,10 +30,12 @@ def run_task(stage: str, lake: str, as_of: str, label: str = "") -> None:
         raise _final(night, stage, error, one_line(error)) from error
 
 
-def _opened(lake: str, as_of: str, label: str) -> RunContext:
+def _opened(lake: str, as_of: str, label: str, *, publish: bool) -> RunContext:
     try:
         settings = Settings()
-        return open_run_context(lake or settings.lake, date.fromisoformat(as_of), settings, label=label)
+        return open_run_context(
+            lake or settings.lake, date.fromisoformat(as_of), settings, label=label, publish=publish
+        )
     except TastefeedError as bad_setting:
         raise AirflowFailException(str(bad_setting)) from bad_setting
 

@@ -1,4 +1,4 @@
-"""The day of a night, and whether the last day with an event is an outlier.
+"""The day of a night or of a backtest, and whether the last day with an event is an outlier.
 
 One event with a wrong year moves the last day away from all others. The held-out days of such a night would be almost
 empty. Counting events per day detects this before the night starts.
@@ -43,12 +43,13 @@ class Outlier:
 
     def message(self) -> str:
         """The problem and both remedies."""
+        right = min(self.day + ONE_DAY, today())
         return (
             f"the last day with an event, {self.day}, is an outlier: {self.events:,} events against "
             f"{self.typical_events:,.0f} on a typical day, and {self.held_out:,} in the {self.holdout_days} days that "
             "its night would hold out. "
             f"The last typical day is {self.typical_day}: run with --as-of {self.typical_day + ONE_DAY}, or with "
-            f"--as-of {self.day + ONE_DAY} if the date is right"
+            f"--as-of {right} if the date is right"
         )
 
 
@@ -70,45 +71,62 @@ def outlier_of(counts: Mapping[date, int], holdout_days: int) -> Outlier | None:
 def outlier_in(home: Lake, settings: Settings) -> Outlier | None:
     """The last ingested day as an outlier. Raises `UnreadableInput` where no event is usable.
 
-    Posted events count for their days, because only the first minutes of a day may have been ingested.
+    Posted events count for their days, because only the first minutes of a day may have been ingested. A day that is
+    not over does not count as one of the days that a night would hold out.
     """
     counts = events_per_day(home)
-    if not outlier_of(counts, settings.holdout_days):
+    last = max(counts)
+    days = settings.holdout_days + (last >= today())
+    if not outlier_of(counts, days):
         return None
-    pending, last = EventStore(settings.events_dsn).rows()[c.TIMESTAMP].to_pylist(), max(counts)
+    pending = EventStore(settings.events_dsn).rows()[c.TIMESTAMP].to_pylist()
     posted = Counter(instant.astimezone(UTC).date() for instant in pending if instant)
-    return outlier_of(
-        Counter(counts) + Counter({day: n for day, n in posted.items() if day <= last}), settings.holdout_days
-    )
+    return outlier_of(Counter(counts) + Counter({day: n for day, n in posted.items() if day <= last}), days)
 
 
-def day_of_night(home: Lake, as_of: date | None, settings: Settings) -> date:
-    """The requested day, else the one that ends the last day with an event.
+@dataclass(frozen=True)
+class AsOf:
+    """The `as_of` of a run, and where it comes from."""
 
-    Raises `LakeMissing`, `OutlierDay` where no day is requested and the last one is an outlier, and `UnreadableInput`
-    for a day in the future or without an earlier event.
+    day: date
+    origin: str
+
+    def line(self) -> str:
+        """The first line of a run's output."""
+        return f"as_of {self.day}: the run reads the events before {self.day} 00:00 UTC ({self.origin})"
+
+
+def choose_as_of(home: Lake, requested: date | None, settings: Settings) -> AsOf:
+    """The requested day, else the end of the last complete day: the last day with an event that is over.
+
+    Where no day with an event is over yet, it is the end of the first one. Raises `LakeMissing`, `OutlierDay` where no
+    day is requested and the last one is an outlier, and `UnreadableInput` for a day without data.
     """
     home.require()
-    return _checked(home, as_of, end_of_last_day(home).date(), settings)
+    if requested is not None:
+        require_day_with_data(home, requested)
+        return AsOf(requested, "from --as-of")
+    if outlier := outlier_in(home, settings):
+        raise OutlierDay(f"{home.url}: {outlier.message()}")
+    days = events_per_day(home)
+    complete = [day for day in days if day < today()]
+    if not complete:
+        return AsOf(min(days) + ONE_DAY, f"{min(days)}, the first day with an event, is not over yet")
+    return AsOf(max(complete) + ONE_DAY, f"{max(complete)} is the last complete day")
 
 
-def day_of_backtest(home: Lake, as_of: date | None, settings: Settings) -> date:
-    """The requested day, else the last midnight that the events reach. Raises what `day_of_night` raises."""
-    home.require()
-    return _checked(home, as_of, start_of_last_day(home).date(), settings)
-
-
-def _checked(home: Lake, as_of: date | None, default: date, settings: Settings) -> date:
-    counts = events_per_day(home)
-    if as_of is None:
-        if outlier := outlier_in(home, settings):
-            raise OutlierDay(f"{home.url}: {outlier.message()}")
-        return default
-    first, last = min(counts) + ONE_DAY, max(max(counts), datetime.now(UTC).date()) + ONE_DAY
+def require_day_with_data(home: Lake, as_of: date) -> None:
+    """Raise `UnreadableInput` for a day in the future, or without an earlier event."""
+    first = min(events_per_day(home)) + ONE_DAY
+    last = max(today(), first)
     if not first <= as_of <= last:
         problem = "has no event before it" if as_of < first else "is in the future"
         raise UnreadableInput(f"--as-of {as_of} {problem}; give a day from {first} to {last}")
-    return as_of
+
+
+def today() -> date:
+    """The day that has begun, in UTC."""
+    return datetime.now(UTC).date()
 
 
 def events_per_day(home: Lake) -> dict[date, int]:
@@ -121,12 +139,7 @@ def events_per_day(home: Lake) -> dict[date, int]:
 
 def end_of_last_day(home: Lake) -> datetime:
     """The midnight that ends the last day with an event: a night of that day uses every event."""
-    return start_of_last_day(home) + timedelta(days=1)
-
-
-def start_of_last_day(home: Lake) -> datetime:
-    """The last midnight that the events reach: the day after it is incomplete."""
-    return latest_timestamp(home).replace(hour=0, minute=0, second=0, microsecond=0)
+    return latest_timestamp(home).replace(hour=0, minute=0, second=0, microsecond=0) + ONE_DAY
 
 
 def latest_timestamp(home: Lake) -> datetime:

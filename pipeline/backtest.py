@@ -18,7 +18,7 @@ from evaluation import (
     rich_table,
 )
 from evaluation.results import FINAL
-from pipeline.as_of_day import day_of_backtest
+from pipeline.as_of_day import choose_as_of
 from pipeline.console import console
 from pipeline.console_report import shown
 from pipeline.experiments.night_run import open_parent_run
@@ -64,12 +64,14 @@ class Backtest:
 def run_backtest(
     lake: str, as_of: date | None, *, weeks: int, settings: Settings, out: str, frontier: str = ""
 ) -> Backtest:
-    """Measure the last `weeks` label windows before `as_of`, by default the last midnight that the events reach.
+    """Measure the last `weeks` label windows before `as_of`, by default the end of the last complete day.
 
     `out` and `frontier` are folders for the tables and for what lists that differ between users cost; empty: none.
     """
     home, settings = Lake(lake), settings.model_copy(update={"lake": lake})
-    day = day_of_backtest(home, as_of, settings)
+    chosen = choose_as_of(home, as_of, settings)
+    console.print(chosen.line())
+    day = chosen.day
     for written in filter(None, (out, frontier)):
         Path(written).mkdir(parents=True, exist_ok=True)  # a folder that cannot be written to fails before the work
     splits = backtest_splits(day, weeks=weeks, holdout_days=settings.holdout_days, label_weeks=settings.label_weeks)

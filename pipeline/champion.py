@@ -23,6 +23,7 @@ from ranking.rank_users import RankingConfig
 from ranking.reranker import Reranker
 from serving.ann_index import IndexConfig
 from serving.releases.manifest import Manifest
+from serving.releases.precedence import KIND
 from serving.releases.publish import show
 
 TABLE, DESCRIPTION, RANKER = "champion", "kept.json", "ranker.txt"
@@ -69,8 +70,8 @@ def read_champion(night: RunContext, cutoff: datetime) -> Champion:
     """
     try:
         manifest = show(night.releases)
-        if not manifest.profiled:
-            raise ChampionAbsent("the release that serves is not profiled")
+        if manifest.reduced_to:
+            raise ChampionAbsent(f"the release that serves has only {KIND[manifest.reduced_to]}")
         if manifest.as_of >= night.splits.end:  # so that the second run of a day changes nothing
             raise ChampionAbsent("the release that serves is of this night, or of a later one")
         with night.home.open_folder(TABLE, manifest.as_of.date()) as folder:

@@ -10,13 +10,16 @@ from rich.table import Table
 from evaluation import rich_table
 from evaluation.results import FIRST_SHARE, OVERLAP
 from pipeline.console import console
-from pipeline.model_refusals import SUMMARY as NOT_PROFILED
+from pipeline.model_refusals import ALONE
+from pipeline.model_refusals import SUMMARY as REDUCED
 from pipeline.run_context import RunContext, Summary
 from pipeline.stages import STAGE_NAMES
 from serving.feed import Feed, HomeFeed
 from serving.privacy.consent import ConsentGate
 from serving.releases import publish
 from serving.releases.loaded_release import Release
+from serving.releases.manifest import ReducedTo
+from serving.releases.precedence import KIND
 from serving.releases.release_loader import ReloadingRelease
 
 SHOWN_METRICS = (
@@ -35,29 +38,49 @@ ITEMS_SHOWN = 4
 
 
 def show_night(night: RunContext) -> None:
-    """Print the report. For a night without models, the last lines give the reason and the settings that control it."""
-    if refusal := night.summary(NOT_PROFILED):
-        show_not_profiled(night, refusal)
-        return
+    """Print the report. The last lines state which release serves and why, and for a reduced one what was refused."""
     show_metrics(night)
-    console.print(f"\nrelease [bold]{night.summary('release')['version']}[/] serves {night.home.url}/releases\n")
-    show_feeds(night)
+    refusal, published = night.summary(REDUCED), night.summary("release")
+    serving = published["serving"]
+    console.print()
+    if serving["version"] != published["version"]:
+        show_kept(night, published)
+        return
+    if publish.load(night.releases).profiled:
+        show_feeds(night)
+    else:
+        show_feed(fallback_feed(night), "feed of all users")
+    if refusal:
+        show_refusal(night, refusal)
+    else:
+        show_next(night)
+    what = f", with only {KIND[ReducedTo(refusal['reduced_to'])]}" if refusal else ""
+    console.print(f"release [bold]{serving['version']}[/] serves {night.home.url}/releases{what}: {serving['why']}")
+
+
+def show_next(night: RunContext) -> None:
+    """Print what to run next."""
     lake = shlex.quote(night.home.url)
     console.print(f"next: tastefeed serve --lake {lake}", markup=False)
     console.print(f"in a checkout also: make serve LAKE={lake}, make mlflow LAKE={lake}", markup=False)
 
 
-def show_not_profiled(night: RunContext, refusal: Summary) -> None:
-    """Print the stages that ran, the non-personalised list, and the reason why there are no models."""
-    show_metrics(night)
-    console.print()
-    show_feed(fallback_feed(night), "feed of all users")
-    console.print(f"no model of this night serves: {escape(refusal['message'])}")
+def show_kept(night: RunContext, published: Summary) -> None:
+    """Print which release keeps serving, and how to serve the new one."""
+    serving, new = published["serving"], published["version"]
+    console.print(f"release [bold]{serving['version']}[/] keeps serving {night.home.url}/releases: {serving['why']}")
+    command = f"tastefeed releases rollback {new} --lake {shlex.quote(night.home.url)}"
+    console.print(f"release {new} is kept beside it; to serve it: `{command}`, or a night with --publish")
+
+
+def show_refusal(night: RunContext, refusal: Summary) -> None:
+    """Print what was refused, and the settings that relax it."""
+    console.print(f"the night publishes a reduced release: {escape(refusal['message'])}")
     for line in refusal["controls"]:
         console.print(escape(line))
-    version = night.summary("release")["version"]
-    console.print(f"release [bold]{version}[/] serves {night.home.url}/releases: the non-profiled list, the same for")
-    console.print("all users (fresh and popular items in turns), until a night with models passes its gates")
+    for sentence in night.summary("gates").get(ALONE, {}).get("failed", ()):
+        console.print(f"the two-tower alone does not pass either: {escape(sentence)}")
+    console.print("it serves until a night with all models passes its gates")
 
 
 def night_document(night: RunContext) -> Summary:

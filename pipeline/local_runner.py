@@ -9,30 +9,43 @@ from contracts import Settings
 from contracts.errors import NightFailed
 from features import warm_up
 from pipeline.airflow_servers import ROOT, airflow_environment
-from pipeline.as_of_day import day_of_night
+from pipeline.as_of_day import choose_as_of
+from pipeline.console import console
 from pipeline.console_report import show_metrics
 from pipeline.experiments.night_run import checked_label
 from pipeline.lake import Lake
 from pipeline.night_lock import locked
+from pipeline.privacy.opt_out_lake import OptOutLake
 from pipeline.run_context import RunContext, open_run_context
 from pipeline.time_splits import midnight
+from pipeline.training_data import announced
+from serving.releases.publish import current_or_none
 
 
 def run_nightly(
-    lake: str, as_of: date | None, settings: Settings, *, label: str = "", debug: bool = False
+    lake: str, as_of: date | None, settings: Settings, *, label: str = "", publish: bool = False, debug: bool = False
 ) -> RunContext:
-    """Run the night of a day and return its context.
+    """Run the night of a day and return its context. `publish` lets its release serve even if a later day's does.
 
     Raises `OutlierDay`, `UnreadableInput` and `NightRunning` before the night starts, and `NightFailed`.
     """
     home = Lake(lake)
-    day = day_of_night(home, as_of, settings.model_copy(update={"lake": lake}))
-    night = open_run_context(lake, day, settings, label=checked_label(label))
+    chosen = choose_as_of(home, as_of, settings.model_copy(update={"lake": lake}))
+    console.print(chosen.line())
+    night = open_run_context(lake, chosen.day, settings, label=checked_label(label), publish=publish)
     level = "ERROR" if debug else "CRITICAL"
     with locked(home):
+        announce_shortage(night)
         warm_up(night.settings)  # while Airflow starts
         _run_dag(night, airflow_environment(settings, home) | {"AIRFLOW__LOGGING__LOGGING_LEVEL": level})
     return night
+
+
+def announce_shortage(night: RunContext) -> None:
+    """Print what is missing for models, if anything, before Spark starts; the stage `events` decides on it."""
+    OptOutLake(night.home, night.settings, night.opt_out_service).create()
+    if sentence := announced(night):
+        console.print(sentence, markup=False)
 
 
 def _run_dag(night: RunContext, airflow: dict[str, str]) -> None:
@@ -48,7 +61,7 @@ def _run_dag(night: RunContext, airflow: dict[str, str]) -> None:
 
         dag = DagBag(ROOT / "dags").dags["nightly"]
         day = midnight(night.splits.as_of)
-        conf = {"lake": str(night.home.url), "label": night.label}
+        conf = {"lake": str(night.home.url), "label": night.label, "publish": night.publish}
         run = dag.test(run_after=day, logical_date=day, run_conf=conf)
     if run.state != "success":
         failed = ", ".join(sorted(task.task_id for task in run.get_task_instances(state=["failed"])))
@@ -60,7 +73,9 @@ def _failure(night: RunContext, failed: str) -> NightFailed:
     refusal = night.summary("refusal")
     if refusal.get("stage") == "gates":
         show_metrics(night)
-    return NightFailed(
-        refusal.get("message")
-        or f"night {night.splits.as_of}: {failed} failed; `tastefeed --debug nightly` shows the traceback"
+    message = refusal.get("message") or (
+        f"night {night.splits.as_of}: {failed} failed; `tastefeed --debug nightly` shows the traceback"
     )
+    serving = current_or_none(night.releases)
+    outcome = f"release {serving} keeps serving" if serving else "no release serves yet"
+    return NightFailed(message if outcome in message else f"{message}; {outcome}")

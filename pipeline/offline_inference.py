@@ -29,7 +29,7 @@ from pipeline.cooccurrence import trainable_users, transitions_at
 from pipeline.feature_assembly import CatalogSnapshot, FeatureSnapshot, read_snapshot, rows_of
 from pipeline.run_context import RunContext
 from pipeline.stages.candidates import ranking_snapshot
-from ranking.candidates import BITS, taken
+from ranking.candidates import BITS, CandidateConfig, taken
 from ranking.exposure import with_exposure
 from ranking.feature_arrays import Candidates, Floats, Ids, Rows, ids_of
 from ranking.rank_users import RankingConfig, RankingSnapshot, rank_users
@@ -92,6 +92,12 @@ def catalogue_lists(snapshot: FeatureSnapshot, rows: Rows) -> RankedLists:
 
 BY_SCORE = SlateConfig(per_creator=0, per_category=0, per_common=0, diversity=0)
 """Plain ranking: no limit, no diversity."""
+
+
+def retrieval_alone(ranking: RankingConfig) -> RankingConfig:
+    """The configuration with which `rank_users` makes the lists that are measured as `two_tower`."""
+    nearest = CandidateConfig(neighbours=ranking.candidates.neighbours, fresh=0, popular=0, popular_ever=0)
+    return ranking.model_copy(update={"candidates": nearest, "slate": BY_SCORE})
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from contracts import Flag, Settings, SubjectType
 from contracts import columns as c
 from contracts.opt_out_flags import UNREADABLE, opted_out
 from contracts.setting_variables import NESTED, given_variables, names, refuse_unknown
-from evaluation.gates import GateConfig
+from evaluation.gate_config import GateConfig
 from models.two_tower.two_tower_config import TwoTowerConfig
 from pipeline.lake import Lake
 from pipeline.stage_progress import StageProgress
@@ -78,6 +78,8 @@ class RunContext:
     config: NightConfig
     label: str = ""
     """The name that the user gave the run, shown in MLflow and by `tastefeed compare`."""
+    publish: bool = False
+    """Whether the release serves even if one of a later day does."""
 
     @cached_property
     def spark(self) -> "SparkSession":
@@ -175,7 +177,9 @@ class RunContext:
         return f"{self.lake.partition('nights', self.splits.as_of)}/{stage}.json"
 
 
-def open_run_context(lake: str, as_of: date, settings: Settings | None = None, *, label: str = "") -> RunContext:
+def open_run_context(
+    lake: str, as_of: date, settings: Settings | None = None, *, label: str = "", publish: bool = False
+) -> RunContext:
     """The context of the night of a day on a lake, with settings from the environment unless they are given."""
     settings, home = (settings or Settings()).model_copy(update={"lake": lake}), Lake(lake)
     splits = night_splits(
@@ -184,4 +188,4 @@ def open_run_context(lake: str, as_of: date, settings: Settings | None = None, *
         label_weeks=settings.label_weeks,
         validation_weeks=settings.rehearsal_weeks,
     )
-    return RunContext(home, home, splits, settings, NightConfig(), label)
+    return RunContext(home, home, splits, settings, NightConfig(), label, publish)

@@ -4,7 +4,7 @@ import time
 
 from pipeline.console import print_stage
 from pipeline.model_refusals import REFUSALS, keep_refusal, refused_before
-from pipeline.model_refusals import SUMMARY as NOT_PROFILED
+from pipeline.model_refusals import SUMMARY as REDUCED
 from pipeline.run_context import RunContext, Summary
 from pipeline.stages import STAGES
 
@@ -34,4 +34,4 @@ def _summary_of(night: RunContext, name: str) -> Summary:
     except REFUSALS as refusal:
         keep_refusal(night, name, refusal)
         written = {figure: value for figure, value in night.summary(name).items() if figure != "seconds"}
-        return {**written, "refused": night.summary(NOT_PROFILED)["message"]}
+        return {**written, "refused": night.summary(REDUCED)["message"]}

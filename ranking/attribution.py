@@ -5,6 +5,7 @@ Shapes: P pairs, F features.
 
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +16,6 @@ from ranking.feature_arrays import Candidates, Floats, Items, Rows, Users
 from ranking.feature_names import ALL_FEATURE_NAMES, COOCCURRENCE_NAMES, FEATURE_NAMES
 from ranking.history import History, history_of
 from ranking.pair_features import RECENT
-from ranking.reranker import Reranker
 from ranking.similarity import Nearest, nearest_liked, unit
 
 
@@ -90,12 +90,20 @@ class Reasons:
     similarities: Floats  # [P] cosine with the evidence, 0 without
 
 
+class Attributor(Protocol):
+    """A scorer that attributes its scores to features."""
+
+    def contributions(self, features: Floats) -> Floats:
+        """[P, F] what each feature added to a pair's score."""
+        ...
+
+
 def reasons(
     users: Users,
     items: Items,
     candidates: Candidates,
     features: Floats,
-    reranker: Reranker,
+    reranker: Attributor,
     *,
     min_similarity: float,
 ) -> Reasons:

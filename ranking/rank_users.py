@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from contracts.errors import ReleaseCorrupt
+from ranking.attribution import Attributor
 from ranking.candidates import (
     BITS,
     CandidateConfig,
@@ -23,9 +24,10 @@ from ranking.candidates import (
 )
 from ranking.cooccurrence_features import Transitions, cooccurrence_features
 from ranking.feature_arrays import SOURCES, Candidates, Floats, Items, Rows, Users
+from ranking.feature_names import FEATURE_NAMES
 from ranking.pair_features import pair_features
 from ranking.reason_calibration import ReasonConfig
-from ranking.reranker import RerankerConfig
+from ranking.reranker import RETRIEVAL_SCORE, RerankerConfig
 from ranking.slate import SlateConfig, Slates, slates
 
 
@@ -51,6 +53,32 @@ class Scorer(Protocol):
     def score(self, features: Floats, item_rows: Rows | None = None) -> Floats:
         """[P] scores, comparable within one user's candidates. Knowing `item_rows` [P] makes it faster."""
         ...
+
+
+class ExplainedScorer(Scorer, Attributor, Protocol):
+    """A scorer of a release, whose scores can be explained."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The features that it reads, in order."""
+        ...
+
+
+class RetrievalScorer:
+    """Retrieval's own score, in place of a re-ranker that did not pass its gates."""
+
+    names = FEATURE_NAMES
+    uses_cooccurrence = False
+
+    def score(self, features: Floats, item_rows: Rows | None = None) -> Floats:  # noqa: ARG002  as every scorer
+        """[P] the dot of each pair's vectors."""
+        return features[:, RETRIEVAL_SCORE]
+
+    def contributions(self, features: Floats) -> Floats:
+        """[P, F] all of the score, as a contribution of its feature."""
+        added = np.zeros(features.shape, np.float32)
+        added[:, RETRIEVAL_SCORE] = self.score(features)
+        return added
 
 
 @dataclass(frozen=True)

@@ -56,6 +56,7 @@ class BulkFeed:
                 user_id=user,
                 request_id=request_id,
                 release=release.version,
+                reduced_to=release.reduced_to,
                 personalized=contexts[user].reason is None,
                 reason=contexts[user].reason,
                 items=items[user],

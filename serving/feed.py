@@ -16,6 +16,7 @@ from serving.event_store import RecentInteraction
 from serving.explanation_text import Explanation, explain_fallback, explain_personalized
 from serving.privacy.consent import ConsentGate, NotPersonalized, UserContext, excluded_items, rows_of
 from serving.releases.loaded_release import RankedList, Release
+from serving.releases.manifest import ReducedTo
 from serving.releases.release_loader import ReloadingRelease
 
 Source = Literal["two_tower", "fresh", "popular"]
@@ -40,12 +41,14 @@ class FeedItem:
 
 @dataclass(frozen=True)
 class Feed:
-    """One page. `reason` is why it is not personalized; `cursor` requests the next page, `null` on the last;
-    `request_id` is the header `X-Request-Id` of the answer, for the events that follow."""
+    """One page. `reason` is why it is not personalized; `reduced_to` is all that the release serves, `null` for a whole
+    one; `cursor` requests the next page, `null` on the last; `request_id` is the header `X-Request-Id` of the answer,
+    for the events that follow."""
 
     user_id: str | None
     request_id: str
     release: str
+    reduced_to: ReducedTo | None
     personalized: bool
     reason: NotPersonalized | None
     items: list[FeedItem]
@@ -87,7 +90,16 @@ class HomeFeed:
             page, explanations = _personalized_page(release, context, context.user_row, excluded, position, limit)
         items = feed_items(release, page, explanations, position.rank)
         personalized = context.reason is None
-        return Feed(user_id, request_id, release.version, personalized, context.reason, items, page.cursor)
+        return Feed(
+            user_id=user_id,
+            request_id=request_id,
+            release=release.version,
+            reduced_to=release.reduced_to,
+            personalized=personalized,
+            reason=context.reason,
+            items=items,
+            cursor=page.cursor,
+        )
 
 
 @dataclass(frozen=True)

@@ -71,6 +71,7 @@ def import_and_report(request: ImportRequest, lake: str) -> ImportSummary:
     if new := [batch.path for batch in summary.batches if batch.table == "events" and batch.is_new]:
         report_refusals(home, landed_at, new)
         warn_of_outlier(home)
+        warn_of_shortage(home)
         console.print(f"next: tastefeed nightly --lake {shlex.quote(home.url)}", markup=False)
     return summary
 
@@ -80,6 +81,15 @@ def warn_of_outlier(home: Lake) -> None:
     outlier = outlier_in(home, Settings(lake=home.url))
     if outlier:
         console.print(f"warning: {outlier.message()}")
+
+
+def warn_of_shortage(home: Lake) -> None:
+    """Warn where the lake has too little data for models; the next night then publishes a list without them."""
+    from pipeline.run_context import open_run_context  # noqa: PLC0415  loads torch and Spark, as the night does
+    from pipeline.training_data import announced  # noqa: PLC0415  see above
+
+    if sentence := announced(open_run_context(home.url, day_to_check(home))):
+        console.print(f"warning: {sentence}", markup=False)
 
 
 def report_refusals(home: Lake, landed_at: datetime, new: Sequence[str]) -> None:

@@ -85,8 +85,9 @@ def _release() -> "StageFunction":
     return release
 
 
-def _features(name: str, *upstream: str) -> Stage:
-    return Stage(name, upstream, partial(_feature_table, name))
+def _features(name: str, *upstream: str, needs_models: bool = True) -> Stage:
+    """A table of features; without models, those that only models read are skipped."""
+    return Stage(name, upstream, partial(_feature_table, name), needs_models=needs_models)
 
 
 STAGES = {
@@ -94,10 +95,10 @@ STAGES = {
     for stage in (
         Stage("forget", (), _forget, in_backtest=False),
         Stage("events", ("forget",), _events),
-        _features("sessions", "events"),
-        _features("interactions", "sessions"),
+        _features("sessions", "events", needs_models=False),
+        _features("interactions", "sessions", needs_models=False),
         _features("user_features", "interactions"),
-        _features("item_features", "interactions"),
+        _features("item_features", "interactions", needs_models=False),
         _features("retrieval_examples", "sessions"),
         _features("ranking_examples", "sessions"),
         Stage("two_tower", ("retrieval_examples",), _two_tower, timeout_hours=6),

@@ -10,11 +10,15 @@ import polars as pl
 import features
 from contracts import Reason
 from contracts import columns as c
+from pipeline.as_of_day import require_day_with_data
 from pipeline.experiments.night_run import log_ingested
 from pipeline.ingestion import store_batch
 from pipeline.ingestion.item_catalogue import read_catalogue
 from pipeline.ingestion.landing_zone import read_ingested_events
+from pipeline.model_refusals import serving_release_stays
 from pipeline.run_context import RunContext, Summary
+from pipeline.training_data import shortage_of
+from serving.releases.manifest import ReducedTo
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -44,14 +48,22 @@ def named(counts: Mapping[Reason, int]) -> str:
 
 
 def events(night: RunContext) -> Summary:
-    """Check the ingested events. Raises `TooManyBadRows` before any model is trained on them."""
+    """Check the ingested events. Raises `TooManyBadRows` before any model is trained on them.
+
+    Raises `UnreadableInput` before Spark starts where the day has no data, and `UntrainableInput` where there is too
+    little data for models: at the end, so that the night can publish a list without models.
+    """
     ingest_pending(night)
+    require_day_with_data(night.home, night.splits.as_of)
+    shortage = shortage_of(night) if night.splits.publishes else None
+    if shortage and serving_release_stays(night, ReducedTo.NON_PROFILED):
+        raise shortage
     checked = checked_events(night)
     night.overwrite("quarantine", checked.quarantine)
     share = features.accept(checked.counts, checked.total, max_bad_share=night.settings.max_bad_share)
     night.overwrite("events", checked.events)
     kept = checked.total - sum(checked.counts.values())
-    summary = {
+    summary: Summary = {
         "ingested": checked.total,
         "kept": kept,
         "bad_share": round(share, 4),
@@ -59,6 +71,9 @@ def events(night: RunContext) -> Summary:
         "quarantine": dict(checked.counts),
     }
     log_ingested(night, summary)
+    if shortage:
+        night.write_summary("events", {"seconds": 0.0, **summary})
+        raise shortage
     return summary
 
 

@@ -1,26 +1,33 @@
 """The gates: a ranking that does not beat its baselines is refused, and the old release keeps serving."""
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from contracts.errors import GateRefused, ReleaseCorrupt, ReleaseMissing
-from evaluation import Verdicts, judge, macro_average, markdown, require, verdicts_table
+from evaluation import MethodMetrics, Verdicts, judge, judge_alone, macro_average, markdown, require, verdicts_table
+from evaluation.rankings import Rows
 from evaluation.results import CHAMPION, FINAL
-from pipeline.experiments.registered_models import promote
-from pipeline.metrics_store import VALIDATION, read_weeks
-from pipeline.model_refusals import controlled_by
+from evaluation.segment_metrics import GroupLabels
+from pipeline.metrics_store import VALIDATION, EvaluatedWeek, read_weeks
+from pipeline.model_refusals import ALONE, controlled_by
 from pipeline.run_context import RunContext, Summary
 from serving.releases.publish import load
 
-MODEL_STAGES = ("two_tower", "reranker")
-"""The stages that register a model."""
 JUDGED = "judged"
 """The key of a release's metrics for whether it was compared with enough users."""
 
 
 def gates(night: RunContext) -> Summary:
-    """Judge the metrics of the night. Raises `GateRefused` with the sentence of each gate that failed."""
-    verdicts = judge_night(night)
+    """Judge the metrics of the night. Raises `GateRefused` with the sentence of each gate that failed.
+
+    The summary also states whether retrieval passes alone, so that a first night can publish it.
+    """
+    results = read_results(night)
+    verdicts = judge_night(night, results)
     summary = verdicts_summary(night, verdicts)
+    if verdicts.judged and not verdicts.passed:
+        summary[ALONE] = alone_summary(night, results)
     log_verdicts(night, verdicts)
     if not verdicts.passed:
         night.write_summary("gates", {"seconds": 0.0, **summary})
@@ -29,9 +36,6 @@ def gates(night: RunContext) -> Summary:
         require(verdicts)
     except GateRefused as refused:
         raise GateRefused(f"{refused}; {failed_gates(night, verdicts)}") from None
-    for stage in MODEL_STAGES:
-        if registered := night.summary(stage).get("registered"):
-            promote(night.mlflow, registered)
     return summary
 
 
@@ -44,8 +48,11 @@ def verdicts_summary(night: RunContext, verdicts: Verdicts) -> Summary:
     """The verdicts as the release and the console show them."""
     absent = night.summary("metrics")["champion"].get("absent")
     notes = ([f"no champion is compared: {absent}"] if absent else []) + list(verdicts.notes)
+    unmeasured = verdicts.passed and not verdicts.judged
+    if unmeasured:
+        notes.append(f"enough_users is {controlled_by('enough_users', night.config.gates)}")
     return {
-        "passed": str(verdicts.passed),
+        "passed": "unmeasured" if unmeasured else str(verdicts.passed),
         JUDGED: verdicts.judged,
         "sentences": [
             f"{'passed' if verdict.passed else 'REFUSED'}: {verdict.sentence}" for verdict in verdicts.verdicts
@@ -66,23 +73,63 @@ def log_verdicts(night: RunContext, verdicts: Verdicts) -> None:
     night.mlflow.artifact(night.mlflow_run, "gates.md", markdown(verdicts_table(verdicts)))
 
 
-def judge_night(night: RunContext) -> Verdicts:
-    """Compare the final list with every other method, on the same users and labels."""
+@dataclass(frozen=True)
+class Results:
+    """The stored metrics of a night: the evaluated weeks, the validation weeks, and each method over all users."""
+
+    weeks: list[EvaluatedWeek]
+    validation: list[EvaluatedWeek]
+
+    @property
+    def methods(self) -> dict[str, MethodMetrics]:
+        """Every method by its name."""
+        methods = zip(*(week.methods for week in self.weeks), strict=True)
+        return {weekly[0].name: macro_average(weekly) for weekly in methods}
+
+    @property
+    def users(self) -> Rows:
+        """[U] the measured users."""
+        return np.concatenate([week.users for week in self.weeks])
+
+    @property
+    def segments(self) -> dict[str, GroupLabels]:
+        """[U] the group of each measured user, by the name of the segment."""
+        names = self.weeks[0].segments
+        return {name: np.concatenate([week.segments[name] for week in self.weeks]) for name in names}
+
+
+def read_results(night: RunContext) -> Results:
+    """The metrics that the stage `metrics` stored."""
     with night.lake.open_folder("metrics", night.splits.as_of) as folder:
-        weeks, validation = read_weeks(folder), read_weeks(folder / VALIDATION)
-    methods = [macro_average(method) for method in zip(*(week.methods for week in weeks), strict=True)]
-    by_name = {method.name: method for method in methods}
+        return Results(read_weeks(folder), read_weeks(folder / VALIDATION))
+
+
+def judge_night(night: RunContext, results: Results) -> Verdicts:
+    """Compare the final list with every other method, on the same users and labels."""
+    by_name = results.methods
     return judge(
         by_name.pop(FINAL),
         list(by_name.values()),
         champion=by_name.get(CHAMPION),
-        users=np.concatenate([week.users for week in weeks]),
-        earlier=validation,
-        slices={name: np.concatenate([week.segments[name] for week in weeks]) for name in weeks[0].segments},
+        users=results.users,
+        earlier=results.validation,
+        slices=results.segments,
         index_recall=night.summary("metrics")["index_recall_at_100"],
         judged_release_serves=judged_release_serves(night),
         config=night.config.gates,
     )
+
+
+def alone_summary(night: RunContext, results: Results) -> Summary:
+    """Whether the two-tower passes without the re-ranker, and the sentences of what it fails."""
+    verdicts = judge_alone(
+        list(results.methods.values()),
+        users=results.users,
+        earlier=results.validation,
+        index_recall=night.summary("metrics")["index_recall_at_100"],
+        config=night.config.gates,
+    )
+    return {"passed": verdicts.passed, "failed": [verdict.sentence for verdict in verdicts.failed]}
 
 
 def judged_release_serves(night: RunContext) -> bool:

@@ -12,10 +12,11 @@ from contracts.errors import NightFailed
 from contracts.opt_out_flags import UNREADABLE, opted_out
 from contracts.schemas import WINDOWS_DAYS
 from pipeline.champion import store_models
-from pipeline.feature_assembly import FeatureSnapshot, read_catalog, read_items, read_snapshot
-from pipeline.model_refusals import SUMMARY as NOT_PROFILED
-from pipeline.model_refusals import profiled_release_serves
-from pipeline.offline_inference import ranking_inputs
+from pipeline.experiments.registered_models import promote
+from pipeline.feature_assembly import read_catalog, read_items, read_snapshot
+from pipeline.model_refusals import SUMMARY as REDUCED
+from pipeline.model_refusals import serving_release_stays
+from pipeline.offline_inference import ranking_inputs, retrieval_alone
 from pipeline.run_context import RunContext, Summary
 from pipeline.stages.candidates import MIN_SIMILARITY
 from pipeline.stages.gates import JUDGED
@@ -26,50 +27,75 @@ from ranking.feature_arrays import Items, Rows, Users, ids_of, marked
 from ranking.feature_names import USER_FEATURE_NAMES
 from ranking.rank_users import RankingConfig
 from ranking.reranker import Reranker
-from serving.releases.publish import publish
+from serving.releases.manifest import ReducedTo
+from serving.releases.publish import Publication, publish
 from serving.releases.serialization import ReleaseContents, without_users, write_release
 
 POPULAR_DAYS = 7
 """The window of popularity for the non-personalised list."""
 WIDER_DAYS = tuple(days for days in WINDOWS_DAYS if days > POPULAR_DAYS)
 NO_TOWER = "none"
+MODEL_STAGES = ("two_tower", "reranker")
+"""The stages that register a model."""
 
 
 def release(night: RunContext) -> Summary:
-    """Publish the models and arrays of one night; without models, publish the non-personalised list.
+    """Publish the models and arrays of one night, or the part of them that passed the gates.
 
-    Raises `ReleaseCorrupt`, `PublishRunning`, and `NightFailed` where a night without models finds that a profiled
-    release serves by now.
+    Raises `ReleaseCorrupt`, `PublishRunning`, and `NightFailed` where a reduced night finds that a stronger release
+    serves by now.
     """
-    refusal = night.summary(NOT_PROFILED)
-    if refusal:
-        return release_without_models(night, refusal)
+    refusal = night.summary(REDUCED)
+    if not refusal:
+        return release_of_models(night)
+    reduced_to = ReducedTo(refusal["reduced_to"])
+    if kept := serving_release_stays(night, reduced_to):
+        raise NightFailed(f"the release is refused, the old one keeps serving: {refusal['message']}; {kept}")
+    alone = reduced_to is ReducedTo.TWO_TOWER
+    contents = contents_alone(night, refusal) if alone else contents_without_models(night, refusal)
+    with TemporaryDirectory() as folder:
+        write_release(contents, Path(folder) / "release")
+        publication = publish(Path(folder) / "release", night.releases, even_if_older=night.publish)
+    return ended(night, publication, MODEL_STAGES[:1] if alone else (), "FAILED")  # not all models of this night serve
+
+
+def release_of_models(night: RunContext) -> Summary:
+    """Publish both stages of models, and keep them for the comparisons of later nights."""
     with (
         TemporaryDirectory() as folder,
         night.lake.open_folder("two_tower", night.splits.as_of) as towers,
         night.lake.open_folder("reranker", night.splits.as_of) as rerankers,
     ):
-        model = load_tower(towers, night.splits.end)
-        snapshot = read_snapshot(night, read_catalog(night), night.splits.end, model)
-        tower = fingerprint(towers / folder_name(night.splits.end))
-        contents = replace(
-            contents_of(night, snapshot, tower, rerankers / file_name(night.splits.end)), encoder=model.encoder_name
-        )
+        ranker = rerankers / file_name(night.splits.end)
+        contents = contents_of(night, towers, ranker)
         write_release(contents, Path(folder) / "release")
-        store_models(night, towers, rerankers, tower)  # first, so that every serving release can be measured
-        manifest = publish(Path(folder) / "release", night.releases)
-    night.pending_events.delete_before(night.splits.end)
-    night.mlflow.end(night.mlflow_run)
-    return {"version": manifest.version, "users": manifest.users, "items": manifest.items}
+        store_models(night, towers, rerankers, contents.tower)  # first, so that every serving release can be measured
+        publication = publish(Path(folder) / "release", night.releases, even_if_older=night.publish)
+    return ended(night, publication, MODEL_STAGES)
 
 
-def release_without_models(night: RunContext, refusal: Summary) -> Summary:
-    """Publish fresh and popular items, the same for all users, with the reason why there are no models."""
-    if profiled_release_serves(night):
-        raise NightFailed(f"the release is refused, the old one keeps serving: {refusal['message']}")
+def ended(night: RunContext, publication: Publication, models: tuple[str, ...], status: str = "FINISHED") -> Summary:
+    """End the night: where its release serves, its models become the champions, and posted events are no longer needed.
+
+    Returns the summary of the stage.
+    """
+    manifest = publication.manifest
+    if publication.serves:
+        for registered in filter(None, (night.summary(stage).get("registered") for stage in models)):
+            promote(night.mlflow, registered)
+        night.pending_events.delete_before(night.splits.end)
+    night.mlflow.end(night.mlflow_run, status)
+    summary = {"version": manifest.version, "users": manifest.users, "items": manifest.items}
+    reduced = {"reduced_to": manifest.reduced_to} if manifest.reduced_to else {}
+    serving = {"version": publication.serving, "why": publication.why}
+    return {**summary, **reduced, "serves": str(publication.serves), "serving": serving}
+
+
+def contents_without_models(night: RunContext, refusal: Summary) -> ReleaseContents:
+    """Fresh and popular items, the same for all users, with the reason why there are no models."""
     catalog = read_catalog(night)
     items, rows = read_items(night, catalog, night.splits.end, None)
-    contents = ReleaseContents(
+    return ReleaseContents(
         as_of=night.splits.end,
         tower=NO_TOWER,
         items=items,
@@ -80,14 +106,22 @@ def release_without_models(night: RunContext, refusal: Summary) -> Summary:
         ranker=None,
         ranking=night.config.ranking,
         index=night.config.index,
-        metrics={NOT_PROFILED: refusal, JUDGED: False},
+        metrics={REDUCED: refusal, JUDGED: False},
+        reduced_to=ReducedTo.NON_PROFILED,
+        unmeasured=True,
     )
-    with TemporaryDirectory() as folder:
-        write_release(contents, Path(folder) / "release")
-        manifest = publish(Path(folder) / "release", night.releases)
-    night.pending_events.delete_before(night.splits.end)
-    night.mlflow.end(night.mlflow_run, "FAILED")  # no model of this night serves
-    return {"version": manifest.version, "users": 0, "items": manifest.items, "profiled": "no"}
+
+
+def contents_alone(night: RunContext, refusal: Summary) -> ReleaseContents:
+    """The two-tower alone: its nearest items in the order of its own scores, as the gates measured it."""
+    with night.lake.open_folder("two_tower", night.splits.as_of) as towers:
+        whole = contents_of(night, towers, None)
+    return replace(
+        whole,
+        ranking=retrieval_alone(whole.ranking),
+        metrics={**whole.metrics, REDUCED: refusal},
+        reduced_to=ReducedTo.TWO_TOWER,
+    )
 
 
 def popular_in_any_window(items: Items) -> Rows:
@@ -112,25 +146,29 @@ def no_users() -> Users:
     )
 
 
-def contents_of(night: RunContext, snapshot: FeatureSnapshot, tower: str, ranker: Path) -> ReleaseContents:
-    """The release in memory."""
-    items, index = snapshot.items, night.config.index
-    inputs = ranking_inputs(night, snapshot, Reranker.load(ranker), night.config.ranking, index)
-    catalogue = read_catalog(night).items[snapshot.catalogue_rows]
+def contents_of(night: RunContext, towers: Path, ranker: Path | None) -> ReleaseContents:
+    """The release in memory, without a re-ranker where its file is None."""
+    model, index = load_tower(towers, night.splits.end), night.config.index
+    catalog = read_catalog(night)
+    snapshot = read_snapshot(night, catalog, night.splits.end, model)
+    items, ranking = snapshot.items, night.config.ranking
+    inputs = ranking_inputs(night, snapshot, Reranker.load(ranker), ranking, index) if ranker else None
     return ReleaseContents(
         as_of=night.splits.end,
-        tower=tower,
+        tower=fingerprint(towers / folder_name(night.splits.end)),
         items=items,
         users=still_readable(night, snapshot.users),
-        catalogue=catalogue.to_arrow(),
+        catalogue=catalog.items[snapshot.catalogue_rows].to_arrow(),
         popular=popular_rows(items, len(items.ids), POPULAR_DAYS),
         fresh=fresh_rows(items, len(items.ids)),
         ranker=ranker,
-        transitions=inputs.transitions,
-        exposure=inputs.exposure,
+        transitions=inputs.transitions if inputs else None,
+        exposure=inputs.exposure if inputs else None,
         ranking=with_calibrated_reasons(night),
         index=index,
         metrics=release_metrics(night),
+        encoder=model.encoder_name,
+        unmeasured=not night.summary("gates")[JUDGED],
     )
 
 

@@ -16,11 +16,10 @@ from contracts.ids import spellings
 from ranking.candidates import taken
 from ranking.cooccurrence_features import Transitions
 from ranking.feature_arrays import Floats, Items, Rows, Users
-from ranking.rank_users import RankedUsers, RankingConfig, RankingSnapshot, first_sources
-from ranking.reranker import Reranker
+from ranking.rank_users import ExplainedScorer, RankedUsers, RankingConfig, RankingSnapshot, first_sources
 from serving.ann_index import FaissIndex
 from serving.cursor import item_hashes
-from serving.releases.manifest import Manifest
+from serving.releases.manifest import Manifest, ReducedTo
 
 SECONDS_AN_HOUR = 3600
 MAX_TAG_LENGTH = 35
@@ -48,7 +47,7 @@ class RankingModels:
     """The models of a personalized list."""
 
     index: FaissIndex
-    reranker: Reranker
+    reranker: ExplainedScorer
     ranking: RankingConfig
     transitions: Transitions | None
     """Where the re-ranker reads co-occurrence features."""
@@ -80,13 +79,18 @@ class Release:
         return self.models is not None
 
     @property
+    def reduced_to(self) -> ReducedTo | None:
+        """What a reduced release serves; none for a whole one."""
+        return self.manifest.reduced_to
+
+    @property
     def index(self) -> FaissIndex:
         """Nearest items of a vector."""
         return self._models().index
 
     @property
-    def reranker(self) -> Reranker:
-        """Scores of candidates."""
+    def reranker(self) -> ExplainedScorer:
+        """Scores of candidates; those of retrieval where the release is reduced to it."""
         return self._models().reranker
 
     @property

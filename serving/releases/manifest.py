@@ -2,10 +2,11 @@
 
 import json
 from datetime import UTC, datetime
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from contracts.atomic_files import sha256_of, sha256_of_files
 from contracts.errors import ReleaseCorrupt, ReleaseMissing
@@ -40,6 +41,13 @@ class Versions(BaseModel):
     code: str = Field(description="of tastefeed")
 
 
+class ReducedTo(StrEnum):
+    """The part of a night that a reduced release serves, because the rest failed a gate or could not be trained."""
+
+    TWO_TOWER = "two_tower"
+    NON_PROFILED = "non_profiled"
+
+
 class Manifest(BaseModel):
     """`manifest.json`."""
 
@@ -55,7 +63,17 @@ class Manifest(BaseModel):
     items: int = Field(description="items in the catalogue")
     encoder: str = Field("", description="the encoder that the night selected; empty without a model")
     profiled: bool = Field(True, description="false: no model, only the non-personalized list")
+    reduced_to: ReducedTo | None = Field(None, description="all that is served of the night; null: everything")
+    unmeasured: bool = Field(False, description="true: no gate compared its lists, for lack of users")
     files: dict[str, File] = Field(default={}, description="every other file of the folder")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _named(cls, fields: Any) -> Any:
+        """Manifests of earlier versions have `profiled` alone."""
+        if isinstance(fields, dict) and fields.get("profiled") is False:
+            return {"reduced_to": ReducedTo.NON_PROFILED} | fields
+        return fields
 
     def with_version(self) -> "Manifest":
         """The manifest with its version: equal content gives an equal name, and names sort by day."""
@@ -68,6 +86,10 @@ class Manifest(BaseModel):
         ]
         if not self.profiled:
             content.append("not profiled")
+        elif self.reduced_to:
+            content.append(self.reduced_to)
+        if self.unmeasured:
+            content.append("unmeasured")
         digest = sha256_of(json.dumps(content).encode())
         return self.model_copy(update={"version": f"{self.as_of.astimezone(UTC):%Y-%m-%d}-{digest[:12]}"})
 

@@ -1,7 +1,7 @@
 """Publishing: a release is copied to a staging folder, verified and renamed; only then is one pointer switched.
 
     releases/current             the version that is served, one line
-    releases/<version>/          a release; never changed once it has its name
+    releases/<version>/          a release; never changed once it has its name. One of an earlier day may never serve
     releases/.staging-…  .trash-…  what a killed publisher left; never read, deleted by the next publisher
 
 A kill at any instant leaves the old release current and whole.
@@ -12,6 +12,8 @@ import shlex
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from uuid import uuid4
 
@@ -20,7 +22,8 @@ from filelock import FileLock, Timeout
 from contracts.atomic_files import move_folder, replace_file
 from contracts.errors import PublishRunning, ReleaseCorrupt, ReleaseMissing
 from serving.releases.loaded_release import Release
-from serving.releases.manifest import Manifest, read_manifest, verify_folder
+from serving.releases.manifest import Manifest, ReducedTo, read_manifest, verify_folder
+from serving.releases.precedence import why_kept, why_replaced
 from serving.releases.serialization import load_release
 
 POINTER = "current"
@@ -29,17 +32,49 @@ FOLDER_MODE, FILE_MODE, GROUP_BITS, ALL_BITS = 0o750, 0o640, 0o050, 0o777
 STAGING, TRASH = ".staging-", ".trash-"
 
 
-def publish(folder: Path, root: Path, *, keep: int = 5) -> Manifest:
-    """Make a copy of a folder that `write_release` filled the current release, and keep the newest `keep` releases.
+@dataclass(frozen=True)
+class Publication:
+    """A published release, the version that serves afterwards, and why."""
 
-    Content that is already published is only verified and pointed to. Raises `ReleaseCorrupt`,
-    `PublishRunning`.
+    manifest: Manifest
+    serving: str
+    why: str
+
+    @property
+    def serves(self) -> bool:
+        """Whether the published release serves."""
+        return self.manifest.version == self.serving
+
+
+def publish(folder: Path, root: Path, *, keep: int = 5, even_if_older: bool = False) -> Publication:
+    """Copy a folder that `write_release` filled, make it the current release, and keep the newest `keep` releases.
+
+    The serving release stays current where `precedence` has a reason; `even_if_older` overrides that of an earlier day.
+    Content that is already published is only verified and pointed to. Raises `ReleaseCorrupt`, `PublishRunning`.
     """
     with publishing(root):
         manifest = install(folder, root)
-        point(root, manifest.version)
-        prune(root, keep=keep)
-    return manifest
+        why = why_current_stays(root, manifest.as_of, manifest.reduced_to, even_if_older=even_if_older)
+        if why is None:
+            why = why_replaced(readable_current(root), manifest)
+            point(root, manifest.version)
+        prune(root, keep=keep, also=manifest.version)
+        return Publication(manifest, current(root), why)
+
+
+def why_current_stays(
+    root: Path, as_of: datetime, reduced_to: ReducedTo | None, *, even_if_older: bool = False
+) -> str | None:
+    """Why a new release must not replace the current one, if there is a reason.
+
+    A whole release replaces one that cannot be read; a reduced one does not, because a server may still hold it.
+    """
+    try:
+        return why_kept(show(root), as_of, reduced_to, even_if_older=even_if_older)
+    except ReleaseMissing:
+        return None
+    except ReleaseCorrupt:
+        return "it cannot be read, and the new release is reduced" if reduced_to else None
 
 
 @contextmanager
@@ -109,13 +144,21 @@ def current_or_none(root: Path) -> str | None:
         return None
 
 
+def readable_current(root: Path) -> Manifest | None:
+    """The manifest of the release that is served, if there is one that can be read."""
+    try:
+        return show(root)
+    except (ReleaseMissing, ReleaseCorrupt):
+        return None
+
+
 def list_releases(root: Path) -> list[Manifest]:
-    """Every release with a readable manifest, the oldest build first."""
+    """Every release with a readable manifest, the oldest first: by `as_of`, then by build."""
     manifests = []
     for folder in root.glob("[!.]*/"):
         with suppress(ReleaseCorrupt):  # the list omits it; `verify` reports what is wrong with it
             manifests.append(read_manifest(folder))
-    return sorted(manifests, key=lambda manifest: manifest.built_at)
+    return sorted(manifests, key=lambda manifest: (manifest.as_of, manifest.built_at))
 
 
 def show(root: Path, version: str | None = None) -> Manifest:
@@ -145,17 +188,17 @@ def _check_folder_name(folder: Path, version: str) -> None:
 
 
 def rollback(root: Path, version: str | None = None) -> Manifest:
-    """Serve an older release again: the named one, or the one built before the current. It is verified first."""
+    """Serve an older release again: the named one, or the one before the current. It is verified first."""
     with publishing(root):
         manifest = verify(root, version or _previous(root))
         point(root, manifest.version)
     return manifest
 
 
-def prune(root: Path, *, keep: int) -> list[str]:
-    """Remove all but the newest `keep` releases and the current one. Returns the removed versions."""
-    served = current_or_none(root)
-    old = [manifest.version for manifest in list_releases(root)[: -max(keep, 1)] if manifest.version != served]
+def prune(root: Path, *, keep: int, also: str | None = None) -> list[str]:
+    """Remove all but the newest `keep` releases, the current one and `also`. Returns the removed versions."""
+    kept = {current_or_none(root), also}
+    old = [manifest.version for manifest in list_releases(root)[: -max(keep, 1)] if manifest.version not in kept]
     for version in old:
         discard(root, version)
     return old

@@ -10,8 +10,9 @@ catalogue.parquet                    the display data of each item, in the row o
 popular.parquet     fresh.parquet    item rows, best first
 metrics.json        manifest.json
 
-Arrays are in safetensors, ids in parquet; nothing is pickled. A release that is not profiled, of a first night without
-models, has no `index.faiss`, `ranker.txt` and `ranking.json`; its vectors have no size, and it contains no user.
+Arrays are in safetensors, ids in parquet; nothing is pickled. A release that is reduced to the two-tower has no
+`ranker.txt`. One that is not profiled has no `index.faiss` and `ranking.json` either; its vectors have no size, and it
+contains no user.
 """
 
 import json
@@ -36,14 +37,15 @@ from contracts.errors import ReleaseCorrupt
 from contracts.schemas import ITEMS
 from ranking.cooccurrence_features import Transitions
 from ranking.feature_arrays import Floats, Ids, Items, Rows, Users, ids_of
-from ranking.rank_users import RankingConfig
+from ranking.rank_users import RankingConfig, RetrievalScorer
 from ranking.reranker import Reranker
 from serving.ann_index import FaissIndex, IndexConfig, build, comparable, load
 from serving.releases.loaded_release import RankingModels, Release
-from serving.releases.manifest import Manifest, Versions, verify_folder, write_manifest
+from serving.releases.manifest import Manifest, ReducedTo, Versions, verify_folder, write_manifest
 
 CATALOGUE = pa.schema([field for field in ITEMS if field.name != c.EMBEDDING])
 ITEM_ROW = "item_row"
+RANKER = "ranker.txt"
 TRANSITIONS = "transitions.safetensors"
 EXPOSURE, EXPOSURE_FILE = "exposure", "exposure.safetensors"
 TOWER = "tower"
@@ -69,7 +71,7 @@ class ReleaseContents:
     fresh: Sequence[int] | Rows
     """Rows of `items`, newest first."""
     ranker: Path | None
-    """The file that `Reranker.save` wrote; `None` for a release that is not profiled."""
+    """The file that `Reranker.save` wrote; `None` for a reduced release."""
     ranking: RankingConfig
     index: IndexConfig
     metrics: Mapping[str, Any]
@@ -79,6 +81,15 @@ class ReleaseContents:
     """The tables of a re-ranker that reads co-occurrence features."""
     exposure: Floats | None = None
     """The share of users with each item among their first ones, [I], where the slate limits common items."""
+    reduced_to: ReducedTo | None = None
+    """What a reduced release serves."""
+    unmeasured: bool = False
+    """Whether no gate compared its lists."""
+
+    @property
+    def profiled(self) -> bool:
+        """Whether it ranks for single users."""
+        return self.reduced_to is not ReducedTo.NON_PROFILED
 
 
 def write_release(contents: ReleaseContents, folder: Path) -> Manifest:
@@ -86,14 +97,8 @@ def write_release(contents: ReleaseContents, folder: Path) -> Manifest:
     folder.mkdir(parents=True)
     write_arrays(contents.items, folder, "items", tower=contents.tower)
     write_arrays(contents.users, folder, "users", tower=contents.tower)
-    if contents.ranker is not None:
-        build(contents.items.vectors, contents.items.ids, contents.index).save(folder / "index.faiss")
-        shutil.copyfile(contents.ranker, folder / "ranker.txt")
-        if contents.transitions is not None:
-            write_transitions(contents.transitions, folder, tower=contents.tower)
-        if contents.exposure is not None:
-            save_file({EXPOSURE: contents.exposure}, folder / EXPOSURE_FILE, metadata={TOWER: contents.tower})
-        (folder / "ranking.json").write_text(contents.ranking.model_dump_json(indent=1) + "\n")
+    if contents.profiled:
+        _write_models(contents, folder)
     pq.write_table(_display_data(contents), folder / "catalogue.parquet", compression="zstd")
     for name, rows in (("popular", contents.popular), ("fresh", contents.fresh)):
         pq.write_table(_row_table(contents.items, rows), folder / f"{name}.parquet", compression="zstd")
@@ -109,9 +114,22 @@ def write_release(contents: ReleaseContents, folder: Path) -> Manifest:
             users=len(contents.users.ids),
             items=len(contents.items.ids),
             encoder=contents.encoder,
-            profiled=contents.ranker is not None,
+            profiled=contents.profiled,
+            reduced_to=contents.reduced_to,
+            unmeasured=contents.unmeasured,
         ),
     )
+
+
+def _write_models(contents: ReleaseContents, folder: Path) -> None:
+    build(contents.items.vectors, contents.items.ids, contents.index).save(folder / "index.faiss")
+    if contents.ranker is not None:
+        shutil.copyfile(contents.ranker, folder / RANKER)
+    if contents.transitions is not None:
+        write_transitions(contents.transitions, folder, tower=contents.tower)
+    if contents.exposure is not None:
+        save_file({EXPOSURE: contents.exposure}, folder / EXPOSURE_FILE, metadata={TOWER: contents.tower})
+    (folder / "ranking.json").write_text(contents.ranking.model_dump_json(indent=1) + "\n")
 
 
 def load_release(folder: Path) -> Release:
@@ -212,7 +230,8 @@ def without_users(users: Users, excluded: NDArray[np.bool_]) -> Users:
 
 
 def _read_models(folder: Path, manifest: Manifest, items: Items) -> RankingModels:
-    reranker, tower = Reranker.load(folder / "ranker.txt"), manifest.versions.tower
+    alone, tower = manifest.reduced_to is ReducedTo.TWO_TOWER, manifest.versions.tower
+    reranker = RetrievalScorer() if alone else Reranker.load(folder / RANKER)
     tables = reranker.uses_cooccurrence
     return RankingModels(
         index=load(folder / "index.faiss", items.ids, manifest.index),

@@ -20,6 +20,7 @@ from serving.bulk_feed import BulkFeed, FeedBatch
 from serving.event_validation import Event, Receipt, store_valid_events
 from serving.feed import Feed, HomeFeed
 from serving.privacy.opt_out_service import OptOutService
+from serving.releases.manifest import ReducedTo
 from serving.releases.release_loader import ReloadingRelease
 from serving.request_metrics import ReleaseTimes, RequestMetrics
 from serving.routes import examples
@@ -175,12 +176,15 @@ def post_events(request: Request, batch: Batch) -> Receipt:
 
 
 class CurrentRelease(BaseModel):
-    """The release that is served."""
+    """The release that is served. `reduced_to` is all that it serves of its night, `null` for everything; `unmeasured`
+    is true where no gate compared its lists."""
 
     version: str
     built_at: datetime
     as_of: datetime
     profiled: bool
+    reduced_to: ReducedTo | None
+    unmeasured: bool
     metrics: dict[str, Any]
 
 
@@ -201,6 +205,8 @@ def current_release(request: Request, if_none_match: IfNoneMatch = None) -> Resp
         built_at=release.manifest.built_at,
         as_of=release.manifest.as_of,
         profiled=release.profiled,
+        reduced_to=release.reduced_to,
+        unmeasured=release.manifest.unmeasured,
         metrics=release.metrics,
     )
     return with_etag(current.model_dump_json().encode(), if_none_match)

@@ -6,6 +6,7 @@ FEED: dict[str, Any] = {
     "user_id": "acct/42",
     "request_id": "0f2b9c52d3f84c0fb0f3d0f8a4f7e0c1",
     "release": "2017-03-01-02a55449dc2c",
+    "reduced_to": None,
     "personalized": True,
     "reason": None,
     "items": [
@@ -77,6 +78,8 @@ RELEASE: dict[str, Any] = {
     "built_at": "2017-03-01T01:12:45Z",
     "as_of": "2017-03-01T00:00:00Z",
     "profiled": True,
+    "reduced_to": None,
+    "unmeasured": False,
     "metrics": {"ndcg_at_20": 0.19},
 }
 ANSWERS = {

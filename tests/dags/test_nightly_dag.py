@@ -45,6 +45,8 @@ print("BAG", json.dumps({
     "active": [dag.max_active_runs, dag.max_active_tasks],
     "hours": {task.task_id: task.execution_timeout.total_seconds() / 3600 for task in dag.tasks},
     "outlets": {task.task_id: [asset.name for asset in task.outlets] for task in dag.tasks},
+    "params": dict(dag.params),
+    "arguments": list(dag.get_task("release").op_args),
     "heavy": sorted({"torch", "pyspark", "pandas", "mlflow"} & set(sys.modules)),
 }))
 """
@@ -120,6 +122,11 @@ def test_the_schedule_ends_with_the_last_night_of_the_settings(bag):
 
 def test_one_run_and_one_task_at_a_time(bag):
     assert bag["active"] == [1, 1]
+
+
+def test_a_run_may_ask_to_publish_an_earlier_day(bag):
+    assert bag["params"] == {"lake": "", "label": "", "publish": False}
+    assert bag["arguments"][3] == "{{ params.publish }}"
 
 
 def test_parsing_loads_neither_torch_nor_spark_nor_pandas(bag):

@@ -5,7 +5,7 @@ import pytest
 from pydantic import ValidationError
 
 from contracts.errors import BadEvaluationInput, GateRefused
-from evaluation import GateConfig, WeekMetrics, judge, require
+from evaluation import GateConfig, MethodMetrics, WeekMetrics, judge, judge_alone, require
 from evaluation.gates import Verdict, Verdicts
 from tests.evaluation.builders import measured
 
@@ -89,6 +89,29 @@ def test_metrics_that_are_no_numbers_are_refused():
 def test_users_that_are_all_nan_are_refused_even_as_the_first_release():
     broken = measured("final", np.full(USERS, np.nan))
     assert failed(judge(broken, BASELINES)) == ["finite_metrics"]
+
+
+class TestRetrievalAlone:
+    """Retrieval may serve without the re-ranker if it also beats what a served list must beat."""
+
+    def alone(self, others, **settings):
+        week = {"users": np.arange(USERS), "earlier": (), "index_recall": 1.0}
+        return judge_alone(others, **week, config=GateConfig(**settings))
+
+    def test_it_passes_its_own_gates_and_those_of_the_final_list(self):
+        verdicts = self.alone([*OTHERS, BETTER])
+        assert verdicts.passed
+        assert [verdict.gate.removeprefix("two_tower_beats_") for verdict in verdicts.verdicts] == [
+            *("finite_metrics", "index_recall", "popular_28d", "item_knn"),
+            *("newest_first", "popular_1d", "popular_7d"),
+        ]
+
+    def test_a_list_that_is_worse_than_newest_first_does_not(self):
+        strong = measured("newest_first", WEAK + 0.03)
+        assert failed(self.alone([strong, *OTHERS[1:]])) == ["two_tower_beats_newest_first"]
+
+    def test_its_own_steps_are_no_baselines(self):
+        assert failed(self.alone(OTHERS, must_beat=("two_tower", "reranked"))) == []
 
 
 class TestEachStepIsHeldToAccount:
@@ -202,7 +225,15 @@ class TestTooFewUsers:
         verdicts = judge(self.FEW, self.ABOVE)
         require(verdicts)
         assert not verdicts.judged
-        assert [verdict.gate for verdict in verdicts.verdicts] == ["finite_metrics", "enough_users"]
+        assert [verdict.gate for verdict in verdicts.verdicts] == ["finite_metrics"], "too few users are no pass"
+        assert verdicts.notes == (
+            "19 measured users are too few to compare rankings (20 are asked for): the release is unmeasured",
+        )
+
+    def test_no_user_at_all_is_no_pass_either(self):
+        verdicts = judge(MethodMetrics("final", 0, {"ndcg_at_20": np.zeros(0)}, {}), [])
+        assert (verdicts.verdicts, verdicts.judged) == ((), False)
+        assert verdicts.notes[0].startswith("0 measured users are too few")
 
     def test_it_never_replaces_a_judged_one(self):
         verdicts = judge(self.FEW, self.ABOVE, judged_release_serves=True)

@@ -9,7 +9,7 @@ import pytest
 
 from contracts import Settings
 from contracts.errors import OutlierDay, UnreadableInput
-from pipeline.as_of_day import day_of_backtest, day_of_night, outlier_of
+from pipeline.as_of_day import choose_as_of, outlier_of, require_day_with_data
 from pipeline.ingestion import ImportRequest, import_files
 from pipeline.lake import Lake
 from serving.event_store import EventStore
@@ -56,7 +56,7 @@ def test_one_event_of_a_wrong_year_is_an_outlier() -> None:
     )
     assert f"{TODAY}, is an outlier: 1 events against 12 on a typical day" in outlier.message()
     assert "--as-of 2024-05-01" in outlier.message()
-    assert f"--as-of {TODAY + timedelta(days=1)}" in outlier.message()
+    assert outlier.message().endswith(f"or with --as-of {TODAY} if the date is right"), "no day in the future"
 
 
 @pytest.mark.parametrize(
@@ -94,31 +94,41 @@ def test_an_outlier_long_before_the_others_is_no_matter() -> None:
 
 def test_the_night_and_the_backtest_stop_unless_a_day_is_asked_for(tmp_path: Path) -> None:
     lake = lake_of(tmp_path / "lake", days(*[12] * 30) | {TODAY: 1})
-    for day_of in (day_of_night, day_of_backtest):
-        with pytest.raises(
-            OutlierDay, match=r"is an outlier: .*The last typical day is 2024-04-30: run with --as-of 2024"
-        ):
-            day_of(lake, None, settings(lake))
-        assert day_of(lake, date(2024, 5, 1), settings(lake)) == date(2024, 5, 1)
-        assert day_of(lake, TODAY + timedelta(days=1), settings(lake)) == TODAY + timedelta(days=1)
+    with pytest.raises(OutlierDay, match=r"is an outlier: .*The last typical day is 2024-04-30: run with --as-of 2024"):
+        choose_as_of(lake, None, settings(lake))
+    for day in (date(2024, 5, 1), TODAY):
+        assert choose_as_of(lake, day, settings(lake)).day == day
 
 
-def test_the_last_day_where_it_is_like_others(tmp_path: Path) -> None:
-    lake = lake_of(tmp_path / "lake", days(*[12] * 30))
-    assert day_of_night(lake, None, settings(lake)) == date(2024, 5, 1)
-    assert day_of_backtest(lake, None, settings(lake)) == date(2024, 4, 30)
+def test_the_default_is_the_end_of_the_last_complete_day(tmp_path: Path) -> None:
+    past = lake_of(tmp_path / "past" / "lake", days(*[12] * 30))
+    assert choose_as_of(past, None, settings(past)).line() == (
+        "as_of 2024-05-01: the run reads the events before 2024-05-01 00:00 UTC (2024-04-30 is the last complete day)"
+    )
+    live = lake_of(tmp_path / "live" / "lake", days(*[12] * 30, start=TODAY - timedelta(days=29)))
+    assert choose_as_of(live, None, settings(live)).day == TODAY, "the events of today are left to the next night"
+    one_day = settings(live, holdout_days=1)
+    begun = lake_of(tmp_path / "begun" / "lake", days(*[12] * 29, 1, start=TODAY - timedelta(days=29)))
+    assert choose_as_of(begun, None, one_day).day == TODAY, "a day that has begun is no outlier"
+
+
+def test_a_site_of_today_has_its_first_night_today(tmp_path: Path) -> None:
+    lake = lake_of(tmp_path / "lake", {TODAY: 3})
+    chosen = choose_as_of(lake, None, settings(lake))
+    assert chosen.day == TODAY + timedelta(days=1)
+    assert chosen.origin == f"{TODAY}, the first day with an event, is not over yet"
 
 
 def test_posted_events_of_the_last_day_count(tmp_path: Path) -> None:
     lake = lake_of(tmp_path / "lake", days(*[100] * 30, 1))  # the first minute of a day; the rest was posted
     one_day = settings(lake, holdout_days=1)
     with pytest.raises(OutlierDay):
-        day_of_night(lake, None, one_day)
+        choose_as_of(lake, None, one_day)
     posted = datetime(2024, 5, 1, 12, tzinfo=UTC)
     EventStore(f"sqlite:///{tmp_path}/lake/pending_events.db").add(
         [{"user_id": f"u{n}", "item_id": "i", "action": "click", "timestamp": posted} for n in range(60)]
     )
-    assert day_of_night(lake, None, one_day) == date(2024, 5, 2)
+    assert choose_as_of(lake, None, one_day).day == date(2024, 5, 2)
 
 
 @pytest.mark.parametrize(
@@ -126,15 +136,16 @@ def test_posted_events_of_the_last_day_count(tmp_path: Path) -> None:
     [
         (date(1, 1, 1), "has no event before it; give a day from 2024-04-02 to "),
         (MONDAY, "has no event before it"),
-        (TODAY + timedelta(days=2), "is in the future"),
+        (TODAY + timedelta(days=1), f"is in the future; give a day from 2024-04-02 to {TODAY}"),
         (date(9999, 12, 31), "is in the future"),
     ],
 )
 def test_a_day_that_no_night_can_be_of_is_refused(tmp_path: Path, as_of: date, problem: str) -> None:
     lake = lake_of(tmp_path / "lake", days(*[12] * 30))
-    for day_of in (day_of_night, day_of_backtest):
-        with pytest.raises(UnreadableInput, match=problem):
-            day_of(lake, as_of, settings(lake))
+    with pytest.raises(UnreadableInput, match=problem):
+        choose_as_of(lake, as_of, settings(lake))
+    with pytest.raises(UnreadableInput, match=problem):
+        require_day_with_data(lake, as_of)
 
 
 def test_the_command_line_reports_it_in_one_line_before_anything_starts(tmp_path: Path) -> None:
@@ -146,9 +157,10 @@ def test_the_command_line_reports_it_in_one_line_before_anything_starts(tmp_path
         assert stopped.stderr.count("\n") == 1
         assert "--as-of 2024-05-01" in stopped.stderr
         assert "Traceback" not in stopped.stderr
-    refused = tiny.tastefeed_here("nightly", "--lake", lake.url, "--as-of", "0001-01-01")
-    assert (refused.returncode, refused.stderr.count("\n")) == (1, 1)
-    assert "--as-of 0001-01-01 has no event before it" in refused.stderr
+    for command in ("nightly", "backtest"):
+        refused = tiny.tastefeed_here(command, "--lake", lake.url, "--as-of", "0001-01-01")
+        assert (refused.returncode, refused.stderr.count("\n"), refused.stdout) == (1, 1, "")
+        assert "--as-of 0001-01-01 has no event before it" in refused.stderr
     assert {path.name for path in set(tmp_path.rglob("*")) - set(before)} <= {"pending_events.db"}
 
 

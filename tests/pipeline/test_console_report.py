@@ -20,8 +20,13 @@ def night(tmp_path: Path) -> RunContext:
     night = open_run_context(str(tmp_path / "lake"), DAY)
     night.opt_outs.create()
     version = publish_tiny(night.releases, tmp_path / "fits").version
-    night.write_summary("release", {"seconds": 0.5, "version": version})
+    write_release_summary(night, version, "no readable release served before")
     return night
+
+
+def write_release_summary(night: RunContext, version: str, why: str, serving: str = "") -> None:
+    outcome = {"version": serving or version, "why": why}
+    night.write_summary("release", {"seconds": 0.5, "version": version, "serving": outcome})
 
 
 def measured(night: RunContext) -> None:
@@ -72,10 +77,33 @@ def test_a_whole_night_ends_with_feeds_and_what_to_run_next(
     measured(night)
     show_night(night)
     printed = capsys.readouterr().out
-    assert f"release {night.summary('release')['version']} serves" in printed
+    version, lines = night.summary("release")["version"], printed.splitlines()
+    assert lines[-1] == f"release {version} serves {night.home.url}/releases: no readable release served before"
     assert "feed 4" in printed, "four of five users are sampled: the shortest history is left out"
     assert "next: tastefeed serve --lake " in printed
     assert "user-" not in printed, "a user id was printed"
+
+
+def test_a_night_whose_release_does_not_serve_ends_with_the_one_that_does(
+    night: RunContext, capsys: pytest.CaptureFixture[str]
+) -> None:
+    live = night.summary("release")["version"]
+    write_release_summary(night, "2016-01-01-old", "its as_of is later", serving=live)
+    show_night(night)
+    *_, serving, command = capsys.readouterr().out.splitlines()
+    assert serving == f"release {live} keeps serving {night.home.url}/releases: its as_of is later"
+    assert f"`tastefeed releases rollback 2016-01-01-old --lake {night.home.url}`" in command
+
+
+def test_a_reduced_night_ends_with_the_settings_that_relax_its_gates(
+    night: RunContext, capsys: pytest.CaptureFixture[str]
+) -> None:
+    controls = ["gate reranked_beats_two_tower: controlled by TASTEFEED_GATES__MIN_GAIN (now 0.0)"]
+    night.write_summary("reduced", {"message": "refused", "controls": controls, "reduced_to": "two_tower"})
+    show_night(night)
+    printed = capsys.readouterr().out
+    assert controls[0] in printed
+    assert "releases, with only the two-tower without the re-ranker: no readable" in printed.splitlines()[-1]
 
 
 def test_a_table_shows_the_metrics_that_were_measured() -> None:

@@ -15,7 +15,7 @@ from filelock import FileLock
 
 from contracts import Settings
 from contracts.errors import ChampionAbsent, ReleaseNotProfiled, UntrainableInput
-from evaluation.gates import GateConfig
+from evaluation.gate_config import GateConfig
 from pipeline.airflow_tasks import run_task
 from pipeline.champion import read_champion
 from pipeline.ingestion import ImportRequest, import_files
@@ -28,8 +28,9 @@ from pipeline.time_splits import backtest_splits
 from serving.app import create_app
 from serving.privacy.release_erasure import erase_users
 from serving.releases import publish
-from serving.releases.manifest import Manifest
+from serving.releases.manifest import Manifest, ReducedTo
 from tests import tiny
+from tests.serving.tiny import publish_tiny
 
 # MLflow and Airflow warn about their own dependencies when they are imported
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -39,11 +40,17 @@ MARCH = datetime(2024, 3, 1, tzinfo=UTC)
 
 @pytest.fixture(scope="module")
 def refused(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A lake after its first night, which the gates refused; run by the command line. Copy it to change it."""
+    """A lake after a night that the gates refused, run by the command line. Before it, the list of a later day serves,
+    and `--publish` replaces it. Copy it to change it."""
     lake = tmp_path_factory.mktemp("refused") / "lake"
     with FileLock(lake.parent / "lock"):
         tiny.ingest(lake)
-        night = tiny.tastefeed_here("nightly", "--lake", lake, "--as-of", tiny.day(), **UNREACHABLE)
+        assert tiny.tastefeed_here("init", "--lake", lake).returncode == 0
+        later = datetime(2018, 1, 1, tzinfo=UTC)
+        publish_tiny(
+            lake / "releases", lake.parent / "builds", as_of=later, ranker=None, reduced_to=ReducedTo.NON_PROFILED
+        )
+        night = tiny.tastefeed_here("nightly", "--publish", "--lake", lake, "--as-of", tiny.day(), **UNREACHABLE)
         (lake / "printed.txt").write_text(night.stdout + night.stderr)
         assert night.returncode == 0, night.stdout[-3000:] + night.stderr[-3000:]
     return lake
@@ -74,11 +81,19 @@ def test_the_last_lines_name_the_gate_its_setting_and_what_serves(refused: Path)
     assert "gate final_beats_newest_first: " in ending
     assert 'TASTEFEED_GATES__MUST_BEAT (now ["newest_first", "popular_1d", "popular_7d", "popular_28d"])' in ending
     assert "TASTEFEED_GATES__MIN_GAIN (now 0.9)" in ending
-    assert f"release {version} serves" in ending
-    assert "non-profiled list" in ending
+    assert output.startswith(f"as_of {tiny.day()}: ")
+    assert printed_lines(ending)[-1].startswith(
+        f"release {version} serves {refused}/releases, with only the non-profiled"
+    )
+    assert "--publish was given, although its as_of is earlier than 2018-01-01" in ending
     assert "keeps serving" not in output
     assert "Traceback" not in output
     assert "-zq" not in output, "a user id was printed"
+
+
+def printed_lines(text: str) -> list[str]:
+    """The lines about releases."""
+    return [line for line in text.splitlines() if line.startswith("release ")]
 
 
 def test_the_release_holds_no_model_and_no_user(refused: Path) -> None:
@@ -89,26 +104,30 @@ def test_the_release_holds_no_model_and_no_user(refused: Path) -> None:
     release = publish.load(root)
     assert len(release.users.ids) == 0
     assert len(release.fallback.rows) == tiny.ITEMS
-    assert release.metrics["not_profiled"]["stage"] == "gates"
+    assert release.metrics["reduced"]["stage"] == "gates"
+    assert (manifest.reduced_to, manifest.unmeasured) == ("non_profiled", True)
     with pytest.raises(ReleaseNotProfiled, match="holds no models; run a night that passes its gates"):
         _ = release.index
 
 
 def test_manifests_from_before_are_profiled(crossed: Path) -> None:
     manifest = publish.show(crossed / "releases")
-    before = manifest.model_dump_json(exclude={"profiled"})
+    before = manifest.model_dump_json(exclude={"profiled", "reduced_to", "unmeasured"})
     assert Manifest.model_validate_json(before).profiled is True
+    assert Manifest.model_validate_json(before).reduced_to is None
     assert Manifest.model_validate_json(before).with_version().version == manifest.version
 
 
 def test_each_user_gets_the_list_over_http(client: TestClient, refused: Path) -> None:
     feed = client.get(f"/v1/users/{tiny.name(0)}/home-feed?limit=5").json()
     assert (feed["personalized"], feed["reason"], len(feed["items"])) == (False, "release_not_profiled", 5)
+    assert feed["reduced_to"] == "non_profiled"
     assert {item["source"] for item in feed["items"]} == {"fresh", "popular"}
     other = client.get("/v1/users/never-seen/home-feed?limit=5").json()
     assert [item["item_id"] for item in other["items"]] == [item["item_id"] for item in feed["items"]]
     current = client.get("/v1/releases/current").json()
     assert (current["profiled"], current["version"]) == (False, publish.current(refused / "releases"))
+    assert (current["reduced_to"], current["unmeasured"]) == ("non_profiled", True)
     assert client.get("/readyz").status_code == 200
     assert client.get(f"/?user={tiny.name(0)}").status_code == 200
 
@@ -145,7 +164,7 @@ def test_recommend_writes_the_list_for_all_ingested_users(lake: Path, tmp_path: 
 
 def test_it_is_no_champion_and_was_not_judged(refused: Path) -> None:
     tomorrow = open_run_context(str(refused), tiny.day(-1))
-    with pytest.raises(ChampionAbsent, match="the release that serves is not profiled"):
+    with pytest.raises(ChampionAbsent, match="the release that serves has only the non-profiled list"):
         read_champion(tomorrow, tomorrow.splits.end)
     assert not judged_release_serves(tomorrow)
 
@@ -153,7 +172,7 @@ def test_it_is_no_champion_and_was_not_judged(refused: Path) -> None:
 def test_releases_list_labels_it(lake: Path) -> None:
     version = publish.current(lake / "releases")
     assert (
-        f"* {version}  as of {tiny.day()}, not profiled"
+        f"* {version}  as of {tiny.day()}, not profiled, unmeasured"
         in tiny.tastefeed_here("releases", "list", "--lake", lake).stdout
     )
 
@@ -206,35 +225,29 @@ def ingest(lake: Path, *rows: tuple[str, str, str, float]) -> date:
 
 
 @pytest.mark.parametrize(
-    ("rows", "stage", "items"),
+    ("rows", "items"),
     [
-        pytest.param([("u1", "i1", "click", 1)], "reranker", 1, id="a single event"),
-        pytest.param(
-            [(f"u{n % 5}", f"i{n % 7}", "impression", n) for n in range(300)], "two_tower", 7, id="no user clicks"
-        ),
-        pytest.param([("u1", f"i{n % 70}", "click", 12 * n) for n in range(150)], "reranker", 70, id="a single user"),
-        pytest.param([(f"u{n % 9}", f"i{n * 7 % 31}", "click", n) for n in range(240)], "reranker", 31, id="ten days"),
+        pytest.param([(f"u{n % 5}", f"i{n % 7}", "click", n / 20) for n in range(300)], 7, id="one day of five users"),
+        pytest.param([(f"u{n % 5}", f"i{n % 7}", "impression", n) for n in range(300)], 7, id="no user clicks"),
     ],
 )
 def test_a_lake_with_too_little_to_train_on_gets_the_list(
-    tmp_path: Path,
-    fast: None,
-    spark: object,
-    rows: list[tuple[str, str, str, float]],
-    stage: str,
-    items: int,
+    tmp_path: Path, fast: None, spark: object, rows: list[tuple[str, str, str, float]], items: int
 ) -> None:
     lake = tmp_path / "lake"
     as_of = ingest(lake, *rows).isoformat()
     for each in STAGE_NAMES:
         run_task(each, str(lake), as_of)
     night = open_run_context(str(lake), date.fromisoformat(as_of))
-    refusal = night.summary("not_profiled")
-    assert (refusal["stage"], refusal["error"]) == (stage, "UntrainableInput")
-    assert "TASTEFEED_LABEL_WEEKS" in " ".join(refusal["controls"])
-    assert night.summary("metrics")["skipped"] == f"{stage} refused"
+    refusal = night.summary("reduced")
+    assert (refusal["stage"], refusal["error"]) == ("events", "UntrainableInput")
+    assert refusal["message"].startswith("there is too little data for models: ")
+    assert "TASTEFEED_GATES__MIN_USERS (now 20)" in " ".join(refusal["controls"])
+    for skipped in ("user_features", "retrieval_examples", "two_tower", "metrics"):
+        assert night.summary(skipped)["skipped"] == "events refused"
     release = publish.load(night.releases)
     assert (release.profiled, len(release.fallback.rows)) == (False, items)
+    assert (release.manifest.reduced_to, release.manifest.unmeasured) == ("non_profiled", True)
     assert not any(user.encode() in json.dumps(refusal).encode() for user, *_ in rows)
 
 
@@ -271,7 +284,7 @@ def test_a_backtest_measures_or_fails(tmp_path: Path, fast: None, spark: object)
         run_stage(night, stage)
     with pytest.raises(UntrainableInput):
         run_stage(night, "two_tower")
-    assert night.summary("not_profiled") == {}
+    assert night.summary("reduced") == {}
 
 
 @pytest.mark.parametrize(

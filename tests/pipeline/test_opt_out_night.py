@@ -14,6 +14,7 @@ import numpy as np
 import polars as pl
 import pyarrow.parquet as pq
 import pytest
+from mlflow import MlflowClient
 from safetensors import safe_open
 
 from contracts import Settings
@@ -26,6 +27,7 @@ from serving.privacy.consent import excluded_items
 from serving.privacy.opt_out_service import OptOutService
 from serving.privacy.opt_out_store import OptOutStore
 from serving.releases import publish
+from serving.releases.loaded_release import Release
 from tests import tiny
 
 PERSONAL, ERASED, SILENT = tiny.name(3), tiny.name(8), tiny.name(12)
@@ -69,7 +71,32 @@ def forgotten(crossed: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     night = tiny.tastefeed_here("nightly", "--lake", lake, "--as-of", tiny.day(1), "--json")
     assert night.returncode == 0, night.stdout[-3000:] + night.stderr[-3000:]
     lake.with_suffix(".json").write_text(night.stdout)
+    lake.with_suffix(".txt").write_text(night.stderr)
     return lake
+
+
+def release_of_tonight(forgotten: Path) -> Release:
+    """The release that the night after the opt-outs made; one of a later day keeps serving."""
+    made = [each for each in publish.list_releases(forgotten / "releases") if each.as_of.date() == tiny.day(1)]
+    return publish.load(forgotten / "releases", made[0].version)
+
+
+def test_a_night_of_an_earlier_day_leaves_the_feed_in_place(forgotten: Path) -> None:
+    serving, made = publish.show(forgotten / "releases"), release_of_tonight(forgotten).version
+    assert serving.as_of.date() == tiny.day()
+    lines = forgotten.with_suffix(".txt").read_text().splitlines()
+    assert lines[0].startswith(f"as_of {tiny.day(1)}: ")
+    assert lines[-2] == (
+        f"release {serving.version} keeps serving {forgotten}/releases: its as_of {tiny.day()} is later than "
+        f"{tiny.day(1)}, and --publish was not given"
+    )
+    assert f"`tastefeed releases rollback {made} --lake {forgotten}`" in lines[-1]
+    mlflow = MlflowClient(f"sqlite:///{forgotten}/mlflow.db")
+    for model in ("two_tower", "reranker"):
+        champion, challenger = (
+            mlflow.get_model_version_by_alias(model, alias).version for alias in ("champion", "challenger")
+        )
+        assert int(champion) < int(challenger), "the champion is what serves"
 
 
 def posted(user: str) -> dict[str, object]:
@@ -211,8 +238,7 @@ def test_erasure_leaves_no_raw_row_and_personalization_keeps_them(forgotten: Pat
 
 
 def test_a_user_opted_out_of_training_trains_nothing_and_has_a_vector(forgotten: Path) -> None:
-    release = publish.load(forgotten / "releases")
-    assert SILENT in release.user_row
+    assert SILENT in release_of_tonight(forgotten).user_row
     partition = f"as_of={tiny.day(1)}"
     labels = pl.read_parquet([str(path) for path in (forgotten / "ranking_examples" / partition).rglob("*.parquet")])
     assert SILENT not in labels["user_id"].to_list()
@@ -223,4 +249,4 @@ def test_a_user_opted_out_of_training_trains_nothing_and_has_a_vector(forgotten:
 
 
 def test_an_opted_out_item_is_not_in_the_index(forgotten: Path) -> None:
-    assert "item-59" not in publish.load(forgotten / "releases").item_row
+    assert "item-59" not in release_of_tonight(forgotten).item_row

@@ -66,7 +66,7 @@ def test_an_error_that_is_no_refusal_of_models_ends_the_night(
     with pytest.raises(TooManyBadRows):
         run_stage(night, "events")
     assert night.summary("events") == {}
-    assert night.summary("not_profiled") == {}
+    assert night.summary("reduced") == {}
 
 
 def test_after_a_refusal_only_stages_without_models_run(night: RunContext, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -78,7 +78,7 @@ def test_after_a_refusal_only_stages_without_models_run(night: RunContext, monke
     assert run_stage(night, "candidates")["skipped"] == "two_tower refused"
     run_stage(night, "release")
     assert ran == ["release"]
-    assert vars(night)["mlflow"].logged == {"refused_by": "two_tower"}
+    assert vars(night)["mlflow"].logged == {"refused_by": "two_tower", "reduced_to": "non_profiled"}
 
 
 def test_the_figures_that_a_stage_wrote_before_it_refused_are_kept(
@@ -97,13 +97,13 @@ def test_the_figures_that_a_stage_wrote_before_it_refused_are_kept(
 
 
 def test_a_stage_that_runs_again_forgets_its_own_refusal(night: RunContext, monkeypatch: pytest.MonkeyPatch) -> None:
-    night.write_summary("not_profiled", {"stage": "two_tower", "message": "no user has two clicks"})
+    night.write_summary("reduced", {"stage": "two_tower", "message": "no user has two clicks"})
     replace(monkeypatch, "two_tower", lambda night: {"cutoffs": 3})
     assert run_stage(night, "two_tower")["cutoffs"] == 3
-    assert night.summary("not_profiled") == {}
+    assert night.summary("reduced") == {}
 
 
 def test_stages_before_the_one_that_refused_run(night: RunContext, monkeypatch: pytest.MonkeyPatch) -> None:
-    night.write_summary("not_profiled", {"stage": "gates", "message": "refused"})
+    night.write_summary("reduced", {"stage": "gates", "message": "refused"})
     replace(monkeypatch, "events", lambda night: {"kept": 5})
     assert run_stage(night, "events")["kept"] == 5

@@ -38,7 +38,10 @@ def post(client, *rows):
 class TestProfiled:
     def test_has_the_documented_fields(self, client, lake):
         page = feed(client, limit=2)
-        assert page.keys() == {"user_id", "request_id", "release", "personalized", "reason", "items", "cursor"}
+        assert page.keys() == {
+            *("user_id", "request_id", "release", "reduced_to", "personalized", "reason", "items", "cursor")
+        }
+        assert page["reduced_to"] is None
         assert (page["user_id"], page["personalized"], page["reason"]) == ("user-1", True, None)
         assert page["release"] == (lake.releases / "current").read_text().strip()
         assert page["items"][0].keys() == {

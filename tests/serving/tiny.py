@@ -19,7 +19,7 @@ from ranking.reason_calibration import ReasonConfig
 from ranking.reranker import LabelledPairs, RerankerConfig, train
 from serving.ann_index import IndexConfig
 from serving.releases.manifest import Manifest
-from serving.releases.publish import publish
+from serving.releases.publish import Publication, publish
 from serving.releases.serialization import ReleaseContents, write_release
 
 AS_OF = datetime(2017, 3, 1, tzinfo=UTC)
@@ -118,7 +118,14 @@ def contents(folder: Path, *, seed: int = 0, as_of: datetime = AS_OF, metrics: d
 
 def publish_tiny(root: Path, builds: Path, *, seed: int = 0, keep: int = 5, **changes: object) -> Manifest:
     """Build in `builds`, publish under `root`."""
+    return published_tiny(root, builds, seed=seed, keep=keep, **changes).manifest
+
+
+def published_tiny(
+    root: Path, builds: Path, *, seed: int = 0, keep: int = 5, even_if_older: bool = False, **changes: object
+) -> Publication:
+    """The same, with what serves afterwards and why."""
     builds.mkdir(parents=True, exist_ok=True)
     built = builds / f"built-{len(list(builds.iterdir()))}"
     write_release(replace(contents(builds, seed=seed), **changes), built)
-    return publish(built, root, keep=keep)
+    return publish(built, root, keep=keep, even_if_older=even_if_older)

@@ -6,12 +6,13 @@ from pathlib import Path
 import pytest
 
 from contracts import Reason
-from contracts.errors import TooManyBadRows
+from contracts.errors import TooManyBadRows, UnreadableInput, UntrainableInput
 from contracts.schemas import EVENTS
 from pipeline.ingestion import store_batch
-from pipeline.run_context import RunContext
+from pipeline.run_context import RunContext, Summary, open_run_context
 from pipeline.stages.events import checked_events, events, named
 from tests.pipeline.handmade_lake import DAY, END, EVENT_ROWS, handmade, hours, recording, whole
+from tests.serving.tiny import publish_tiny
 
 # Spark warns about its own dependencies
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -36,9 +37,16 @@ def ingest(night: RunContext, rows: list[tuple[str, str, str, float]]) -> None:
     store_batch("events", whole(table, EVENTS), night.home.url, END + timedelta(days=40))
 
 
+def summary_of(night: RunContext) -> Summary:
+    """The summary of the stage, which writes it before it reports that three users are too few for models."""
+    with pytest.raises(UntrainableInput, match="3 users have a click or save, 20 are asked for"):
+        events(night)
+    return night.summary("events")
+
+
 def test_bad_rows_go_to_quarantine_with_their_reason(night: RunContext) -> None:
     object.__setattr__(night, "settings", night.settings.model_copy(update={"max_bad_share": 0.5}))
-    summary = events(night)
+    summary = summary_of(night)
     assert (summary["ingested"], summary["kept"]) == (13, 10)
     assert summary["bad_share"] == pytest.approx(2 / 12, abs=1e-4), "an event after the end of the night is not broken"
     assert summary["quarantine"] == {Reason.UNKNOWN_ITEM: 1, Reason.UNKNOWN_ACTION: 1, Reason.AFTER_AS_OF: 1}
@@ -63,6 +71,20 @@ def test_rows_of_opted_out_users_are_neither_events_nor_bad(night: RunContext) -
     assert checked.text() == f"of {checked.total:,} ingested events the night refuses 0: none"
 
 
+def test_a_day_before_the_data_ends_before_spark_reads_anything(night: RunContext) -> None:
+    before = open_run_context(str(night.home.url), DAY - timedelta(days=60))
+    with pytest.raises(UnreadableInput, match="has no event before it"):
+        events(before)
+    assert "spark" not in vars(before)
+
+
+def test_too_little_data_ends_before_spark_where_a_release_serves(night: RunContext, tmp_path: Path) -> None:
+    publish_tiny(night.releases, tmp_path / "fits")
+    with pytest.raises(UntrainableInput, match="there is too little data for models"):
+        events(night)
+    assert "spark" not in vars(night)
+
+
 def test_counts_as_text() -> None:
     counts = {Reason.UNKNOWN_ITEM: 1200, Reason.NULL_ID: 1}
     assert named(counts) == f"1,200 {Reason.UNKNOWN_ITEM}, 1 {Reason.NULL_ID}"
@@ -71,10 +93,10 @@ def test_counts_as_text() -> None:
 
 def test_the_fingerprint_is_that_of_the_events_which_the_night_read(night: RunContext) -> None:
     object.__setattr__(night, "settings", night.settings.model_copy(update={"max_bad_share": 0.5}))
-    first = events(night)["fingerprint"]
-    assert events(night)["fingerprint"] == first
+    first = summary_of(night)["fingerprint"]
+    assert summary_of(night)["fingerprint"] == first
     ingest(night, [("u3", "a", "click", 24 * 30), ("u3", "nowhere", "click", -1)])
-    assert events(night)["fingerprint"] == first, "one event after the end, one of an unknown item"
+    assert summary_of(night)["fingerprint"] == first, "one event after the end, one of an unknown item"
     ingest(night, [*EVENT_ROWS, *BAD, *[("u3", "a", "click", -number) for number in range(1, 9)]])
-    assert events(night)["fingerprint"] != first
+    assert summary_of(night)["fingerprint"] != first
     assert len(first) == 12

@@ -1,15 +1,16 @@
 """The gates read the stored metrics: models that pass are promoted, others refused with the settings in control."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from contracts.errors import GateRefused
-from evaluation import MethodMetrics
+from evaluation import GateConfig, MethodMetrics
 from pipeline.metrics_store import VALIDATION, EvaluatedWeek, write_weeks
 from pipeline.run_context import RunContext
-from pipeline.stages.gates import JUDGED, MODEL_STAGES, gates, judged_release_serves
+from pipeline.stages.gates import JUDGED, gates, judged_release_serves
 from tests.pipeline.handmade_lake import CUTOFF, handmade, recording
 from tests.serving.tiny import publish_tiny
 
@@ -34,8 +35,6 @@ def measured(lake: Path, final: float, validation: float | None = None) -> RunCo
         write_weeks([week(final)], folder)
         if validation is not None:
             write_weeks([week(validation)], folder / VALIDATION)
-    for stage in MODEL_STAGES:
-        night.write_summary(stage, {"registered": {"model": stage, "id": f"m-{stage}", "version": "1"}})
     night.write_summary("metrics", {"champion": {"absent": "no release serves yet"}, "index_recall_at_100": 1.0})
     return night
 
@@ -48,7 +47,7 @@ def test_a_final_list_that_beats_every_baseline_is_promoted(tmp_path: Path) -> N
     assert summary[JUDGED] is True
     assert all(sentence.startswith("passed: ") for sentence in summary["sentences"])
     assert summary["not_judged"][0] == "no champion is compared: no release serves yet"
-    assert mlflow.promoted == ("two_tower", "reranker")
+    assert mlflow.promoted == (), "only what serves is a champion"
     assert mlflow.logged["gate/final_beats_newest_first"] == 1.0
     assert {"gates.json", "gates.md", "gates"} <= set(mlflow.logged)
 
@@ -61,6 +60,18 @@ def test_a_final_list_below_a_baseline_is_refused_with_its_settings(tmp_path: Pa
     assert mlflow.promoted == ()
     assert mlflow.ended == ["FAILED"]
     assert any(sentence.startswith("REFUSED: ") for sentence in night.summary("gates")["sentences"])
+    assert night.summary("gates")["two_tower_alone"] == {"passed": True, "failed": []}
+
+
+def test_too_few_users_are_marked_and_no_pass(tmp_path: Path) -> None:
+    night = measured(tmp_path, final=0.4)
+    night = replace(night, config=night.config.model_copy(update={"gates": GateConfig(min_users=USERS + 1)}))
+    recording(night)
+    summary = gates(night)
+    assert (summary["passed"], summary[JUDGED]) == ("unmeasured", False)
+    assert not any("users" in sentence for sentence in summary["sentences"])
+    assert summary["not_judged"][1].startswith("40 measured users are too few to compare rankings (41 are asked for)")
+    assert "TASTEFEED_GATES__MIN_USERS (now 41)" in summary["not_judged"][2]
 
 
 def test_the_validation_weeks_are_judged_as_well(tmp_path: Path) -> None:
@@ -75,8 +86,6 @@ def test_the_validation_weeks_are_judged_as_well(tmp_path: Path) -> None:
 
 def test_the_index_has_a_gate_of_its_own(tmp_path: Path) -> None:
     night = measured(tmp_path, final=0.4)
-    for stage in MODEL_STAGES:
-        night.write_summary(stage, {"registered": {"model": stage, "id": f"m-{stage}", "version": "1"}})
     night.write_summary("metrics", {"champion": {}, "index_recall_at_100": 0.5})
     recording(night)
     with pytest.raises(GateRefused, match="index_recall is controlled by TASTEFEED_GATES__MIN_INDEX_RECALL"):

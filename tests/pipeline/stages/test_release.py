@@ -1,5 +1,7 @@
 """What a release holds: with models, and where a night made none."""
 
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
@@ -18,11 +20,18 @@ from pipeline.stages.release import (
 )
 from ranking.feature_names import ITEM_FEATURE_NAMES
 from serving.releases import publish
+from serving.releases.manifest import ReducedTo
 from tests.pipeline.handmade_lake import END, ITEM_ROWS, handmade, recording, whole
 from tests.ranking import worlds
 from tests.serving.tiny import publish_tiny
 
-REFUSAL = {"stage": "gates", "message": "the gates refuse the models of this night", "controls": []}
+ONE_DAY = timedelta(days=1)
+REFUSAL = {
+    "stage": "gates",
+    "message": "the gates refuse the models of this night",
+    "controls": [],
+    "reduced_to": "non_profiled",
+}
 
 
 @pytest.fixture
@@ -31,16 +40,21 @@ def night(tmp_path: Path) -> RunContext:
     night = handmade(tmp_path / "lake")
     features = [{"cut": END, "item_id": row["item_id"], "users_28d": 1} for row in ITEM_ROWS]
     night.overwrite("item_features", whole(features, DERIVED["item_features"]))
-    night.write_summary("not_profiled", REFUSAL)
+    night.write_summary("reduced", REFUSAL)
     return night
 
 
 def test_a_night_without_models_publishes_items_and_no_user(night: RunContext) -> None:
     mlflow = recording(night)
     summary = release(night)
-    assert summary == {"version": summary["version"], "users": 0, "items": 5, "profiled": "no"}
+    version = summary["version"]
+    counts = {"version": version, "users": 0, "items": 5}
+    serving = {"version": version, "why": "no readable release served before"}
+    assert summary == counts | {"reduced_to": "non_profiled", "serves": "True", "serving": serving}
     served = publish.load(night.releases)
-    assert (served.profiled, served.metrics["not_profiled"]["stage"]) == (False, "gates")
+    assert (served.profiled, served.metrics["reduced"]["stage"]) == (False, "gates")
+    assert (served.manifest.reduced_to, served.manifest.unmeasured) == ("non_profiled", True)
+    assert mlflow.promoted == ()
     assert served.items.ids.tolist() == ["a", "b", "c", "d", "later"]
     assert mlflow.ended == ["FAILED"], "the night's run in MLflow is that of its models"
 
@@ -48,9 +62,24 @@ def test_a_night_without_models_publishes_items_and_no_user(night: RunContext) -
 def test_it_does_not_replace_a_release_with_models(night: RunContext, tmp_path: Path) -> None:
     publish_tiny(night.releases, tmp_path / "fits")
     before = publish.current(night.releases)
-    with pytest.raises(NightFailed, match="the release is refused, the old one keeps serving: the gates refuse"):
+    with pytest.raises(NightFailed, match="the release is refused, the old one keeps serving: the gates refuse") as no:
         release(night)
+    assert f"release {before} keeps serving: it has two-tower and re-ranker" in str(no.value)
     assert publish.current(night.releases) == before
+
+
+def test_a_list_of_an_earlier_day_replaces_one_of_a_later_day_only_if_asked(night: RunContext, tmp_path: Path) -> None:
+    later = publish_tiny(
+        night.releases, tmp_path / "fits", as_of=END + ONE_DAY, ranker=None, reduced_to=ReducedTo.NON_PROFILED
+    )
+    recording(night)
+    with pytest.raises(NightFailed, match=f"release {later.version} keeps serving: its as_of 2017-03-09 is later"):
+        release(night)
+    forced = replace(night, publish=True)
+    recording(forced)
+    summary = release(forced)
+    assert summary["serves"] == "True"
+    assert "--publish was given" in summary["serving"]["why"]
 
 
 def test_the_popular_items_are_those_of_the_first_window_with_any() -> None:

@@ -126,7 +126,8 @@ class TestServer:
 
     def test_current_release(self, client, lake):
         release = client.get("/v1/releases/current").json()
-        assert release.keys() == {"version", "built_at", "as_of", "profiled", "metrics"}
+        assert release.keys() == {*("version", "built_at", "as_of", "profiled", "reduced_to", "unmeasured", "metrics")}
+        assert (release["profiled"], release["reduced_to"], release["unmeasured"]) == (True, None, False)
         assert (release["as_of"], release["metrics"]) == ("2017-03-01T00:00:00Z", {"ndcg_at_20": 0.4})
 
     def test_ready(self, client):
