@@ -96,7 +96,12 @@ def _defaults() -> dict[str, Any]:
 
 
 def log_ingested(night: "RunContext", counts: "Summary") -> None:
-    """Log the counts of a night's events, and its tables with their digests."""
+    """Log the counts of a night's events, and its tables with their digests.
+
+    A benchmark runs single stages without a parent run, and logs its own.
+    """
+    if not night.summary("forget"):
+        return
     mlflow, run = night.mlflow, night.mlflow_run
     mlflow.metrics(run, {f"data/{name}": counts[name] for name in ("ingested", "kept", "bad_share")})
     mlflow.metrics(run, {f"quarantine/{reason}": rows for reason, rows in counts["quarantine"].items()})

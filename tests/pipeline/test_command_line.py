@@ -189,7 +189,7 @@ def test_ctrl_c_is_one_line_and_status_130(crossed: Path, tmp_path: Path) -> Non
     _, complaint = night.communicate(timeout=120)
     assert night.returncode == 130
     assert [line for line in complaint.splitlines() if line.startswith("tastefeed: ")] == [
-        "tastefeed: interrupted; nothing half-written counts, run the command again"
+        "tastefeed: stopped by SIGINT; nothing half-written counts, run the command again"
     ]
     assert "Traceback" not in complaint
     assert (lake / "releases" / "current").read_text() == served
