@@ -24,6 +24,7 @@ from contracts import Settings
 from contracts.atomic_files import replace_file
 from evaluation import markdown
 from serving.bulk_feed import BulkFeed
+from serving.cursor import CursorSigner
 from serving.feed import HomeFeed
 from serving.light_imports import import_lightgbm
 from serving.list_shards import ShardWriter
@@ -79,7 +80,8 @@ def _measured(settings: Settings, out: Path, command: str) -> ServingCosts:
     loader, stores = ReloadingRelease(settings.release_root), OptOutService.of(settings)
     load_s = _cpu_seconds(loader.load_first)
     release, gate = loader.get(), ConsentGate(stores.opt_outs, stores.events)
-    home, bulk = HomeFeed(loader, gate), BulkFeed(loader, gate)
+    cursors = CursorSigner.temporary()
+    home, bulk = HomeFeed(loader, gate, cursors), BulkFeed(loader, gate, cursors)
     users = release.users.ids.tolist()
     batch_s, rows = _batch(release, stores, out / LISTS)
     singles = [_cpu_seconds(partial(home.feed, user, limit=K)) for user in users[:SINGLE]]

@@ -7,6 +7,7 @@ with a dot.
 import errno
 import hashlib
 import os
+import stat
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -45,6 +46,22 @@ def replace_folder(path: Path, files: Mapping[str, bytes]) -> None:
         for name, content in files.items():
             (fresh / name).write_bytes(content)
         move_folder(fresh, path, aside=Path(scratch) / "old")
+
+
+def read_regular(path: Path, *, max_bytes: int) -> bytes:
+    """The content of a regular file of at most `max_bytes`. Raises `OSError` for a larger file, and for one that a read
+    may wait for: a FIFO, a device."""
+    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        status = os.fstat(handle)
+        if not stat.S_ISREG(status.st_mode):
+            raise OSError(errno.EINVAL, "is no regular file", str(path))
+        if status.st_size > max_bytes:
+            raise OSError(errno.EFBIG, f"has {status.st_size:,} bytes, at most {max_bytes:,} are read", str(path))
+        with os.fdopen(handle, "rb", closefd=False) as file:
+            return file.read(status.st_size)
+    finally:
+        os.close(handle)
 
 
 def move_folder(fresh: Path, path: Path, *, aside: Path) -> None:

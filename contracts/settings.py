@@ -80,10 +80,17 @@ class Settings(DataConfig):
     max_body_bytes: int = Field(4 * 2**20, ge=1, description="bytes of a request's body above which it is refused")
     head_timeout_s: float = Field(10, gt=0, description="seconds that a request's address and headers may take")
     body_timeout_s: float = Field(30, gt=0, description="seconds that a request's body may take")
+    max_concurrent_requests: int = Field(
+        64, ge=1, description="requests that a worker answers at once; it refuses more with 503"
+    )
+    store_timeout_s: float = Field(0.25, gt=0, description="seconds that a request waits for a locked store at most")
     cors_origins: str = Field(
         "", description="comma-separated origins, as in https://example.org, whose pages may call; * for any"
     )
     feed_keys: SecretStr = Field(SecretStr(""), description="comma-separated keys that read feeds and post events")
+    cursor_keys: SecretStr = Field(
+        SecretStr(""), description="comma-separated keys of cursors, the first signs; empty: .cursor_key in the lake"
+    )
     admin_keys: SecretStr = Field(SecretStr(""), description="comma-separated keys that also set opt-outs, releases")
 
     @model_validator(mode="before")

@@ -14,6 +14,7 @@ from pipeline.model_refusals import ALONE
 from pipeline.model_refusals import SUMMARY as REDUCED
 from pipeline.run_context import RunContext, Summary
 from pipeline.stages import STAGE_NAMES
+from serving.cursor import CursorSigner
 from serving.feed import Feed, HomeFeed
 from serving.privacy.consent import ConsentGate
 from serving.releases import publish
@@ -152,7 +153,7 @@ def home_feed(night: RunContext) -> HomeFeed:
     """The feed of the serving release."""
     release = ReloadingRelease(night.releases)
     release.load_first()
-    return HomeFeed(release, ConsentGate(night.opt_outs, night.pending_events))
+    return HomeFeed(release, ConsentGate(night.opt_outs, night.pending_events), CursorSigner.temporary())
 
 
 def sample_users(release: Release) -> list[str]:

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
 
+import anyio
 import anyio.to_thread
 import faiss
 from fastapi import FastAPI
@@ -14,8 +15,10 @@ from fastapi.openapi.utils import get_openapi
 from contracts import Settings, __version__
 from serving.auth import ApiKeys
 from serving.bulk_feed import BulkFeed
+from serving.cursor import CursorSigner, signing_keys
 from serving.error_handlers import MEDIA_TYPE, Problem, add_error_handlers
 from serving.feed import HomeFeed
+from serving.load_shedding import LoadSheddingMiddleware
 from serving.middleware import AdmissionMiddleware, CompressionMiddleware, RequestMiddleware, add_cors, origins_of
 from serving.privacy.consent import ConsentGate
 from serving.privacy.opt_out_service import OptOutService
@@ -24,6 +27,8 @@ from serving.request_metrics import METRICS, RequestMetrics
 from serving.routes import api_routes, page_routes
 from serving.routes.examples import ANSWERS
 
+HEALTH_THREADS = 2
+"""Threads for health checks and metrics alone: requests that wait for a store may occupy all others."""
 SCHEMAS = "#/components/schemas/"
 INLINED = "#/$defs/"
 UNUSED_SCHEMAS = ("HTTPValidationError", "ValidationError")
@@ -34,7 +39,8 @@ ERRORS = {
 
 
 def create_app(settings: Settings) -> FastAPI:
-    """The application over one lake. Nothing is read before it starts; without a release it starts and is not ready."""
+    """The application over one lake. Before it starts, it reads the cursors' key only. Without a release, it starts and
+    is not ready."""
     app = FastAPI(
         title="tastefeed",
         version=__version__,
@@ -44,14 +50,17 @@ def create_app(settings: Settings) -> FastAPI:
         generate_unique_id_function=lambda route: route.name,
         redirect_slashes=False,  # a redirect would lose the percent-encoding of an id
     )
-    service = OptOutService.of(settings)
+    service = OptOutService.of(settings, wait_s=settings.store_timeout_s)
     app.state.api_keys = ApiKeys(settings)
     app.state.metrics = RequestMetrics()
     app.state.opt_out_service, app.state.event_store = service, service.events
     app.state.release_loader = ReloadingRelease(settings.release_root)
+    app.state.health_threads = anyio.CapacityLimiter(HEALTH_THREADS)
     loader, gate = app.state.release_loader, ConsentGate(service.opt_outs, service.events)
-    app.state.home_feed, app.state.bulk_feed = HomeFeed(loader, gate), BulkFeed(loader, gate)
+    cursors = CursorSigner(signing_keys(settings))
+    app.state.home_feed, app.state.bulk_feed = HomeFeed(loader, gate, cursors), BulkFeed(loader, gate, cursors)
     app.add_middleware(CompressionMiddleware)
+    app.add_middleware(LoadSheddingMiddleware, max_requests=settings.max_concurrent_requests)
     app.add_middleware(
         AdmissionMiddleware,
         keys=app.state.api_keys,

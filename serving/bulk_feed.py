@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ranking.rank_users import rank_users
-from serving.cursor import Cursor
+from serving.cursor import Cursor, CursorSigner
 from serving.feed import Feed, FeedItem, Page, fallback_page, feed_items, in_other_languages, page_places
 from serving.privacy.consent import ConsentGate, UserContext, excluded_items, rows_of
 from serving.releases.loaded_release import RankedList, Release
@@ -31,9 +31,9 @@ class FeedBatch:
 class BulkFeed:
     """First pages from the current release. They equal those of `HomeFeed`, without explanations."""
 
-    def __init__(self, loader: ReloadingRelease, gate: ConsentGate) -> None:
+    def __init__(self, loader: ReloadingRelease, gate: ConsentGate, cursors: CursorSigner) -> None:
         """The release and the stores are read anew at each request."""
-        self._loader, self._gate = loader, gate
+        self._loader, self._gate, self._cursors = loader, gate, cursors
 
     def feeds(
         self,
@@ -51,6 +51,7 @@ class BulkFeed:
         if len(pages) < len(contexts):
             pages = dict.fromkeys(contexts, _fallback(release, contexts, languages, limit, now)) | pages
         items = _items_of(release, pages)
+        following = {user: self._cursors.encoded(page.cursor) for user, page in pages.items() if page.cursor}
         feeds = [
             Feed(
                 user_id=user,
@@ -60,7 +61,7 @@ class BulkFeed:
                 personalized=contexts[user].reason is None,
                 reason=contexts[user].reason,
                 items=items[user],
-                cursor=pages[user].cursor,
+                cursor=following.get(user),
             )
             for user in user_ids
         ]

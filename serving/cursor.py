@@ -1,19 +1,25 @@
 """Cursors: where the next page of a feed begins. They are opaque to clients and contain nothing about the user.
 
 A cursor contains hashes of the items that its pages have shown. So the list continues after a new release, an opt-out
-or an erasure. It reveals nothing that the pages did not show.
+or an erasure. It reveals nothing that the pages did not show. It is signed, so that a client can neither write nor
+change one. All servers of a lake have the same keys, from the setting or from a file in the lake's folder.
 """
 
 import base64
-import binascii
+import os
 from collections.abc import Iterable
 from datetime import datetime
-from hashlib import blake2b
+from hashlib import blake2b, sha256
+from pathlib import Path
+from secrets import token_urlsafe
 
 import numpy as np
+from itsdangerous import BadSignature, Signer
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from contracts import Settings
+from contracts.atomic_files import read_regular, remove_leftover
 from contracts.errors import TastefeedError
 
 HASH = np.dtype("<u4")
@@ -21,6 +27,8 @@ MAX_SHOWN = 1000
 """Items in a cursor; a longer list continues only within its own release."""
 MAX_CURSOR_LENGTH = 6000
 """Characters of a cursor with that many items."""
+KEY_FILE = ".cursor_key"
+KEY_BYTES, MAX_KEY_FILE_BYTES = 32, 1024
 _END = b"\0"  # JSON cannot contain it
 
 
@@ -63,22 +71,63 @@ class Cursor(BaseModel):
         place = {"release": release, "personalized": personalized, "offset": offset, "rank": rank, "shown": shown}
         return self.model_copy(update=place)
 
-    def encoded(self) -> str:
-        """As text for a URL."""
-        return base64.urlsafe_b64encode(self.model_dump_json().encode() + _END + self.shown).decode().rstrip("=")
+
+class CursorSigner:
+    """Writes cursors as signed text for a URL, and reads them."""
+
+    def __init__(self, keys: str) -> None:
+        """`keys` are separated by commas: the first one signs, all of them are accepted."""
+        accepted = [key for part in keys.split(",") if (key := part.strip())]
+        self._signer = Signer(accepted[::-1], salt=__name__, digest_method=sha256)  # the last one of these signs
+
+    @classmethod
+    def temporary(cls) -> "CursorSigner":
+        """With a key that ends with this process."""
+        return cls(token_urlsafe(KEY_BYTES))
+
+    def encoded(self, cursor: Cursor) -> str:
+        """As text."""
+        content = cursor.model_dump_json().encode() + _END + cursor.shown
+        return self._signer.sign(base64.urlsafe_b64encode(content).rstrip(b"=")).decode()
+
+    def decoded(self, text: str) -> Cursor:
+        """Read what `encoded` wrote. Raises `BadCursor`."""
+        try:
+            content = self._signer.unsign(text)
+            place, _, shown = base64.urlsafe_b64decode(content + b"=" * (-len(content) % 4)).partition(_END)
+            return Cursor.model_validate_json(place).model_copy(update={"shown": shown})
+        except (BadSignature, ValidationError, ValueError):  # text with other characters than ASCII cannot be read
+            raise BadCursor("this cursor was not given out by a feed; leave it out to start at the top") from None
 
 
-def decoded(text: str) -> Cursor:
-    """Read what `encoded` wrote. Raises `BadCursor`."""
+def signing_keys(settings: Settings) -> str:
+    """The keys of the setting, or else the random key in the lake's folder, made by the first server. Where it cannot
+    be written, a new one: then cursors end with the servers that share it."""
+    if keys := settings.cursor_keys.get_secret_value().strip(" ,"):
+        return keys
+    fresh = token_urlsafe(KEY_BYTES)
     try:
-        padded = text + "=" * (-len(text) % 4)
-        place, _, shown = base64.b64decode(padded, altchars=b"-_", validate=True).partition(_END)
-        cursor = Cursor.model_validate_json(place).model_copy(update={"shown": shown})
-    except (binascii.Error, ValidationError, ValueError):
-        raise BadCursor("this cursor was not given out by a feed; leave it out to start at the top") from None
-    if cursor.since.tzinfo is None or len(shown) % HASH.itemsize or len(shown) > MAX_SHOWN * HASH.itemsize:
-        raise BadCursor("this cursor was not given out by a feed; leave it out to start at the top")
-    return cursor
+        return _shared_key(settings.lake_folder / KEY_FILE, fresh)
+    except (OSError, UnicodeDecodeError):
+        return fresh
+
+
+def _shared_key(path: Path, fresh: str) -> str:
+    if not path.exists():
+        scratch = path.with_name(f"{path.name}.{fresh[:8]}")
+        try:
+            with open(scratch, "x", opener=_private) as file:
+                file.write(fresh)
+            os.link(scratch, path)  # of two servers, one makes it, whole
+        except FileExistsError:
+            pass
+        finally:
+            remove_leftover(scratch)
+    return read_regular(path, max_bytes=MAX_KEY_FILE_BYTES).decode().strip(" ,\n") or fresh
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
 
 
 def item_hashes(item_ids: Iterable[str]) -> NDArray[np.uint32]:

@@ -35,7 +35,11 @@ STATUS: dict[type[Exception], HTTPStatus] = {
 CLOSE = {"Connection": "close"}
 """Headers of an answer that is sent before the request was read to its end."""
 MAX_PARTS, MAX_NAME_LENGTH = 100, 64
-CHALLENGE = {HTTPStatus.UNAUTHORIZED: {"WWW-Authenticate": 'Bearer realm="tastefeed"'}}
+RETRY_AFTER = {"Retry-After": "1"}
+HEADERS = {
+    HTTPStatus.UNAUTHORIZED: {"WWW-Authenticate": 'Bearer realm="tastefeed"'},
+    HTTPStatus.SERVICE_UNAVAILABLE: RETRY_AFTER,
+}
 
 
 class Problem(BaseModel):
@@ -59,7 +63,7 @@ def add_error_handlers(app: FastAPI) -> None:
 def problem_of(error: Exception) -> JSONResponse:
     """The answer to one of tastefeed's errors."""
     status = next(STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)
-    return _answer(status, str(error), kind=_slug(type(error).__name__), headers=CHALLENGE.get(status))
+    return _answer(status, str(error), kind=_slug(type(error).__name__), headers=HEADERS.get(status))
 
 
 def problem_of_http(error: HTTPException) -> JSONResponse:

@@ -149,12 +149,10 @@ class EventStore(SqlStore):
         now = datetime.now(UTC)
         rows = 0
         for some in batched(users, ROWS_PER_STATEMENT):
-            tombstones = upsert(self._opened(), ERASED).values([_tombstone(user, now) for user in some])
-            renewed = tombstones.on_conflict_do_update(
-                ERASED.primary_key, set_={"erased_at": tombstones.excluded.erased_at}
-            )
             with self._transaction(writes=True) as connection:
-                connection.execute(renewed)
+                tombstones = upsert(connection.engine, ERASED).values([_tombstone(user, now) for user in some])
+                renewed = {"erased_at": tombstones.excluded.erased_at}
+                connection.execute(tombstones.on_conflict_do_update(ERASED.primary_key, set_=renewed))
                 rows += connection.execute(delete(PENDING).where(PENDING.c.user_id.in_(some))).rowcount
         return rows
 

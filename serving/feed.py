@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from contracts import columns as c
 from ranking.feature_arrays import Rows
 from ranking.rank_users import rank_users
-from serving.cursor import Cursor, CursorExpired, decoded
+from serving.cursor import Cursor, CursorExpired, CursorSigner
 from serving.event_store import RecentInteraction
 from serving.explanation_text import Explanation, explain_fallback, explain_personalized
 from serving.privacy.consent import ConsentGate, NotPersonalized, UserContext, excluded_items, rows_of
@@ -58,9 +58,9 @@ class Feed:
 class HomeFeed:
     """Feeds from the current release."""
 
-    def __init__(self, loader: ReloadingRelease, gate: ConsentGate) -> None:
+    def __init__(self, loader: ReloadingRelease, gate: ConsentGate, cursors: CursorSigner) -> None:
         """The release and the stores are read anew at each request."""
-        self._loader, self._gate = loader, gate
+        self._loader, self._gate, self._cursors = loader, gate, cursors
 
     def feed(
         self,
@@ -78,7 +78,7 @@ class HomeFeed:
         the items that it has shown. A personalized list that may no longer be personalized starts anew, as the
         non-personalized list.
         """
-        given = decoded(cursor) if cursor else None
+        given = self._cursors.decoded(cursor) if cursor else None
         release = self._loader.get()
         context = self._gate.user_context(release, user_id, gpc=gpc)
         position = _position(given, release, context)
@@ -98,7 +98,7 @@ class HomeFeed:
             personalized=personalized,
             reason=context.reason,
             items=items,
-            cursor=page.cursor,
+            cursor=self._cursors.encoded(page.cursor) if page.cursor else None,
         )
 
 
@@ -106,7 +106,7 @@ class HomeFeed:
 class Page(RankedList):
     """A part of a list, and the cursor of the next one."""
 
-    cursor: str | None
+    cursor: Cursor | None
 
 
 def fallback_page(
@@ -165,15 +165,14 @@ def _position(given: Cursor | None, release: Release, context: UserContext) -> C
 
 def page_places(
     release: Release, rows: Rows, excluded: NDArray[np.bool_], position: Cursor, limit: int, *, personalized: bool
-) -> tuple[NDArray[np.int64], str | None]:
+) -> tuple[NDArray[np.int64], Cursor | None]:
     """The places of a list that make one page, and the cursor of the next page."""
     remaining = _not_shown_yet(release, rows, np.flatnonzero(~excluded[rows]), position, limit)
     page = remaining[:limit]
     if len(remaining) <= limit:
         return page, None
     hashes, offset = release.item_hashes[rows[page]], int(page[-1]) + 1
-    following = position.after(hashes, release=release.version, personalized=personalized, offset=offset)
-    return page, following.encoded()
+    return page, position.after(hashes, release=release.version, personalized=personalized, offset=offset)
 
 
 def _not_shown_yet(

@@ -1,5 +1,5 @@
 """ASGI middleware, in the order of a request: id and metrics (`RequestMiddleware`), cross-origin rules (`add_cors`),
-authentication and limits (`AdmissionMiddleware`), compression of the answer (`CompressionMiddleware`). No byte of a
+authentication and limits (`AdmissionMiddleware`), load shedding, compression (`CompressionMiddleware`). No byte of a
 body is read before a request is admitted.
 
 The server's protocol (`protocol`) limits a request before its headers are complete.

@@ -23,11 +23,12 @@ UNPARSED = "unparsed"
 
 
 @dataclass(frozen=True)
-class ReleaseTimes:
-    """When the served release was built, and when its data ends."""
+class ServedRelease:
+    """When the served release was built, when its data ends, and whether it serves in place of a damaged one."""
 
     built_at: datetime
     as_of: datetime
+    is_substitute: bool = False
 
 
 class RequestMetrics:
@@ -52,12 +53,12 @@ class RequestMetrics:
         """Count one answer to a request that could not be parsed."""
         self.requests.labels("other", UNPARSED, str(status)).inc()
 
-    def exposition(self, release: ReleaseTimes | None = None) -> bytes:
+    def exposition(self, release: ServedRelease | None = None) -> bytes:
         """The text that Prometheus scrapes: the requests of all workers, and the age of the served release."""
         if release is None:
             return generate_latest(self._requests())
         ages = CollectorRegistry()
-        ages.register(_ReleaseAge(release))
+        ages.register(_ReleaseState(release))
         return generate_latest(self._requests()) + generate_latest(ages)
 
     def _requests(self) -> CollectorRegistry:
@@ -68,10 +69,10 @@ class RequestMetrics:
         return all_workers
 
 
-class _ReleaseAge(Collector):
-    """Two gauges, computed when they are scraped. The index is built with the release, so it has the same age."""
+class _ReleaseState(Collector):
+    """Three gauges, computed when they are scraped. The index is built with the release, so it has the same age."""
 
-    def __init__(self, release: ReleaseTimes) -> None:
+    def __init__(self, release: ServedRelease) -> None:
         self._release = release
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
@@ -83,3 +84,5 @@ class _ReleaseAge(Collector):
         now = datetime.now(UTC)
         for name, (text, since) in ages.items():
             yield GaugeMetricFamily(name, f"seconds {text}", value=(now - since).total_seconds())
+        text = "1 while the release serves in place of one that cannot be read"
+        yield GaugeMetricFamily("tastefeed_release_is_substitute", text, value=float(self._release.is_substitute))

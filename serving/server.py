@@ -16,6 +16,7 @@ from contracts import Settings
 from contracts.errors import PortUnavailable
 from contracts.stop_signals import leave_signals
 from serving.auth import check_binding
+from serving.cursor import signing_keys
 from serving.light_imports import without_unused_imports
 from serving.middleware import origins_of
 from serving.protocol import LimitedProtocol
@@ -32,6 +33,8 @@ def serve(settings: Settings, *, host: str = "127.0.0.1", port: int = 8000, work
     origins_of(settings)
     require_port(host, port)
     os.environ.update(environment(settings))
+    leave_signals()  # uvicorn ends the requests in progress first
+    os.environ["TASTEFEED_CURSOR_KEYS"] = signing_keys(settings)  # the same in all workers
     leave_signals()  # uvicorn ends the requests in progress first
     with tempfile.TemporaryDirectory() as metrics_folder:
         if workers > 1:

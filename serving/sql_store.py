@@ -1,6 +1,7 @@
 """The base of the two SQL stores: an engine that is durable and safe with many workers, and instants as integers."""
 
 import os
+import sqlite3
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -31,12 +32,20 @@ from sqlalchemy.schema import CreateIndex, CreateTable
 from sqlalchemy.types import TypeDecorator
 
 from contracts.errors import TastefeedError
+from serving.circuit_breaker import CircuitBreaker
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 BUSY_TIMEOUT_S = 10
+"""How long a command waits for SQLite's locks; a server gives a shorter time."""
+CONNECT_TIMEOUT_S = 2
+"""The least that PostgreSQL's client library accepts."""
+WRITERS_AHEAD = 8
+"""For how many times the bound a writer waits for the writers of its own process."""
 PRIVATE = 0o600
 CREATION_LOCK = 7_461_737_465
 """The advisory lock under which tables are created in PostgreSQL; an arbitrary number."""
+DATABASE_ERRORS = (SQLAlchemyError, sqlite3.Error, OSError)
+"""SQLAlchemy does not wrap the errors of a raw connection, which sets the mode of an SQLite file."""
 WRITES = "tastefeed_writes"
 """The execution option of a connection that will write."""
 
@@ -61,19 +70,29 @@ class Instant(TypeDecorator[datetime]):
         return None if value is None else EPOCH + timedelta(microseconds=value)
 
 
-def open_engine(url: str, *, create: bool = True) -> Engine:
+def open_engine(url: str, *, create: bool = True, wait_s: float | None = None) -> Engine:
     """An engine whose messages never contain a value, because values are ids. SQLite runs in WAL mode, syncs at each
     commit and overwrites deleted rows. Without `create`, a missing SQLite file is an error. A read-only file is opened
-    for reading."""
+    for reading. `wait_s` bounds the wait for a lock, and in PostgreSQL for a statement and a connection of the pool."""
     if make_url(url).get_backend_name() != "sqlite":
-        return create_engine(url, hide_parameters=True, pool_pre_ping=True)
+        return _server_engine(url, wait_s)
     if create and (database := make_url(url).database):
         _create_private(Path(database))
     # no pool: a pooled connection would continue to answer from its cache after the file was lost or replaced
-    engine = create_engine(url, hide_parameters=True, poolclass=NullPool, connect_args={"timeout": BUSY_TIMEOUT_S})
+    timeout = {"timeout": BUSY_TIMEOUT_S if wait_s is None else wait_s}
+    engine = create_engine(url, hide_parameters=True, poolclass=NullPool, connect_args=timeout)
     event.listen(engine, "connect", _durable_with_secure_delete)
     event.listen(engine, "begin", _begin)
     event.listen(engine, "do_connect", partial(_as_permitted, create=create))
+    return engine
+
+
+def _server_engine(url: str, wait_s: float | None) -> Engine:
+    if wait_s is None or not make_url(url).get_driver_name().startswith("psycopg"):
+        return create_engine(url, hide_parameters=True, pool_pre_ping=True)
+    timeout = {"connect_timeout": CONNECT_TIMEOUT_S}
+    engine = create_engine(url, hide_parameters=True, pool_pre_ping=True, pool_timeout=wait_s, connect_args=timeout)
+    event.listen(engine, "connect", partial(_limit_statements, milliseconds=round(1000 * wait_s)))
     return engine
 
 
@@ -133,11 +152,13 @@ class SqlStore:
     creates: ClassVar[bool] = True
     """Whether opening the store creates missing tables."""
 
-    def __init__(self, url: str) -> None:
-        """Opens nothing yet."""
-        self._url = url
+    def __init__(self, url: str, *, wait_s: float | None = None) -> None:
+        """Opens nothing yet. `wait_s` bounds how long a call waits for a lock; calls then fail at once for a while."""
+        self._url, self._wait_s = url, wait_s
         self._engine: Engine | None = None
         self._opening = threading.Lock()  # requests come in threads, and a second engine would never be closed
+        self._writing = threading.Lock()  # SQLite lets its writers try again in no order, so some would wait too long
+        self._circuits = {writes: CircuitBreaker(wait_s) for writes in (False, True)}
 
     def close(self) -> None:
         """Close the connections; the next query opens new ones."""
@@ -155,29 +176,52 @@ class SqlStore:
             )
         with (
             self._named_errors(),
+            self._turn(writes=writes),
+            self._circuits[writes].call(*DATABASE_ERRORS),
             self._opened().connect() as connection,
             connection.execution_options(**{WRITES: writes}).begin(),
         ):
             yield connection
 
     @contextmanager
+    def _turn(self, *, writes: bool) -> Iterator[None]:
+        if not writes or make_url(self._url).get_backend_name() != "sqlite":
+            yield
+            return
+        with _held(self._writing, None if self._wait_s is None else WRITERS_AHEAD * self._wait_s):
+            yield
+
+    @contextmanager
     def _named_errors(self) -> Iterator[None]:
         try:
             yield
-        except (SQLAlchemyError, OSError) as error:
+        except DATABASE_ERRORS as error:
             raise self._cannot_be_used(f"cannot be used ({cause(error)})") from None
 
     def _cannot_be_used(self, problem: str) -> TastefeedError:
         return self.unavailable(f"{self.name} {without_password(self._url)} {problem}; {self.remedy}")
 
     def _opened(self) -> Engine:
-        with self._opening:
+        if self._engine is not None:
+            return self._engine
+        with _held(self._opening, self._wait_s):
             if self._engine is None:
-                engine = open_engine(self._url, create=self.creates)
+                engine = open_engine(self._url, create=self.creates, wait_s=self._wait_s)
                 if self.creates and not is_read_only(self._url):
                     create_tables(engine, self.metadata)
                 self._engine = engine
             return self._engine
+
+
+@contextmanager
+def _held(lock: threading.Lock, timeout_s: float | None) -> Iterator[None]:
+    """Hold a lock. Raises `TimeoutError`."""
+    if not lock.acquire(timeout=-1 if timeout_s is None else timeout_s):
+        raise TimeoutError("other calls of this process take too long")
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def without_password(url: str) -> str:
@@ -196,6 +240,11 @@ def _durable_with_secure_delete(connection: DBAPIConnection, _record: Connection
     connection.cursor().execute("PRAGMA synchronous=FULL")
     connection.cursor().execute("PRAGMA secure_delete=ON")
     connection.isolation_level = None  # sqlite3 would begin only at the first write
+
+
+def _limit_statements(connection: DBAPIConnection, _record: ConnectionPoolEntry, *, milliseconds: int) -> None:
+    connection.cursor().execute(f"SET lock_timeout = {milliseconds}; SET statement_timeout = {milliseconds}")
+    connection.commit()
 
 
 def _begin(connection: Connection) -> None:

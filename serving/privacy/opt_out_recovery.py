@@ -21,7 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from sqlalchemy import Engine, delete, inspect, make_url, select
 from sqlalchemy.exc import SQLAlchemyError
 
-from contracts.atomic_files import replace_file
+from contracts.atomic_files import read_regular, replace_file
 from contracts.errors import OptOutStoreUnavailable
 from contracts.opt_out_flags import OptOut
 from serving.privacy.opt_out_tables import (
@@ -36,13 +36,14 @@ from serving.privacy.opt_out_tables import (
     insert_records,
     read_identity,
 )
-from serving.sql_store import cause, create_tables, open_engine, without_password
+from serving.sql_store import DATABASE_ERRORS, cause, create_tables, open_engine, without_password
 
 LOG = logging.getLogger("tastefeed.opt_out_recovery")
 MARKER_FILE = ".opt_out_store.json"
 EXCLUSIONS_FILE = ".withheld.json"
 LOCK = ".opt_out_store.lock"
 LOCK_TIMEOUT_S = 10
+MAX_MARKER_BYTES, MAX_EXCLUSIONS_BYTES = 1 << 16, 1 << 30
 SQLITE_FILES = ("", "-wal", "-shm")
 
 
@@ -57,9 +58,9 @@ class Snapshot:
 class MarkerFiles:
     """The marker in each of some folders."""
 
-    def __init__(self, folders: Sequence[Path]) -> None:
+    def __init__(self, folders: Sequence[Path], *, lock_timeout_s: float = LOCK_TIMEOUT_S) -> None:
         """Neither reads nor creates anything yet."""
-        self._folders = tuple(folders)
+        self._folders, self._lock_timeout_s = tuple(folders), lock_timeout_s
 
     def read(self) -> Marker | None:
         """The latest recorded state; `None` where there was never a store. Raises `OptOutStoreUnavailable`."""
@@ -93,7 +94,7 @@ class MarkerFiles:
         """Be the only process that writes these files."""
         for folder in self._folders:
             folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(self._folders[0] / LOCK, timeout=LOCK_TIMEOUT_S):
+        with FileLock(self._folders[0] / LOCK, timeout=self._lock_timeout_s):
             yield
 
     def _paths(self) -> str:
@@ -102,7 +103,7 @@ class MarkerFiles:
 
 def _read_marker(path: Path) -> Marker | None:
     try:
-        return Marker.model_validate_json(path.read_bytes())
+        return Marker.model_validate_json(read_regular(path, max_bytes=MAX_MARKER_BYTES))
     except FileNotFoundError:
         return None
     except (OSError, ValidationError):
@@ -162,7 +163,8 @@ class LastKnownExclusions:
             status = self._path.stat()
             stamp = status.st_ino, status.st_mtime_ns, status.st_size
             if stamp != self._stamp:
-                self._file, self._stamp = _ExclusionsFile.model_validate_json(self._path.read_bytes()), stamp
+                content = read_regular(self._path, max_bytes=MAX_EXCLUSIONS_BYTES)
+                self._file, self._stamp = _ExclusionsFile.model_validate_json(content), stamp
         except FileNotFoundError:
             return None
         except (OSError, ValidationError):
@@ -196,7 +198,7 @@ def replace_store(url: str, records: Iterable[OptOut]) -> Marker:
         if make_url(url).get_backend_name() == "sqlite":
             return _replace_sqlite_file(Path(make_url(url).database or ""), records)
         return _fill(open_engine(url), records)
-    except (SQLAlchemyError, OSError) as error:
+    except DATABASE_ERRORS as error:
         raise OptOutStoreUnavailable(
             f"the opt-out store {without_password(url)} cannot be restored ({cause(error)})"
         ) from None

@@ -22,9 +22,9 @@ class OptOutService:
     events: EventStore
 
     @classmethod
-    def of(cls, settings: Settings) -> "OptOutService":
-        """The service of a lake."""
-        return cls(OptOutStore.of(settings), EventStore(settings.events_dsn))
+    def of(cls, settings: Settings, *, wait_s: float | None = None) -> "OptOutService":
+        """The service of a lake. A server bounds with `wait_s` how long a request waits for a locked store."""
+        return cls(OptOutStore.of(settings, wait_s=wait_s), EventStore(settings.events_dsn, wait_s=wait_s))
 
     def opt_out(self, subject_type: str, subject_id: str, flag: str) -> OptOut:
         """Opt out. The flag is written first, then the tombstone; from then on no event of an erased user is stored.

@@ -22,7 +22,7 @@ from contracts import Settings
 from contracts.errors import OptOutStoreUnavailable
 from contracts.opt_out_flags import UNREADABLE, Flag, OptOut, SubjectType, checked
 from serving.privacy import opt_out_tables as tables
-from serving.privacy.opt_out_recovery import LastKnownExclusions, MarkerFiles, Snapshot
+from serving.privacy.opt_out_recovery import LOCK_TIMEOUT_S, LastKnownExclusions, MarkerFiles, Snapshot
 from serving.privacy.opt_out_tables import OPT_OUTS, CachedExclusions, Key, Marker, StoreIdentity
 from serving.sql_store import SqlStore, as_utc, batched, create_tables, open_engine
 
@@ -62,17 +62,18 @@ class OptOutStore(SqlStore):
     setting = "TASTEFEED_OPT_OUT_URL"
     creates = False
 
-    def __init__(self, url: str, *, beside: Sequence[Path]) -> None:
+    def __init__(self, url: str, *, beside: Sequence[Path], wait_s: float | None = None) -> None:
         """`beside` are the folders that keep the marker: the lake's and, last, that of the releases."""
-        super().__init__(url)
-        self._markers, self._last_known = MarkerFiles(beside), LastKnownExclusions(beside[-1])
+        super().__init__(url, wait_s=wait_s)
+        self._markers = MarkerFiles(beside, lock_timeout_s=LOCK_TIMEOUT_S if wait_s is None else wait_s)
+        self._last_known = LastKnownExclusions(beside[-1])
         self._cache: CachedExclusions | None = None
         self._has_identity = self._is_counted = False
 
     @classmethod
-    def of(cls, settings: Settings) -> "OptOutStore":
+    def of(cls, settings: Settings, *, wait_s: float | None = None) -> "OptOutStore":
         """The store of a lake."""
-        return cls(settings.opt_out_dsn, beside=(settings.lake_folder, settings.release_root))
+        return cls(settings.opt_out_dsn, beside=(settings.lake_folder, settings.release_root), wait_s=wait_s)
 
     def create(self) -> bool:
         """Create the store where there has never been one, and give an old store an identity; true if it is new.

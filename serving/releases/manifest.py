@@ -1,20 +1,22 @@
 """The manifest of a release: its version, its parts, and a checksum of every file, with the verification of all."""
 
 import json
-from datetime import UTC, datetime
+from datetime import UTC
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from contracts.atomic_files import sha256_of, sha256_of_files
+from contracts.atomic_files import read_regular, sha256_of, sha256_of_files
 from contracts.errors import ReleaseCorrupt, ReleaseMissing
 from serving.ann_index import IndexConfig
 
 FORMAT = 3
 """Raised when a file of the release changes its meaning; another format is refused."""
 MANIFEST = "manifest.json"
+MAX_MANIFEST_BYTES = 1 << 18
+"""A hundred times what a release needs. Parsing an endless one would take all memory, and block the process."""
 REMEDY = "publish again or roll back"
 DERIVED = ("index.faiss", "metrics.json")
 """Files outside the version's hash: two builds of an index from the same vectors may differ in bytes, and metrics
@@ -55,8 +57,8 @@ class Manifest(BaseModel):
 
     format: int = Field(FORMAT, description="of the release's files")
     version: str = Field("", description="the folder's name: day, then a hash of the content")
-    as_of: datetime = Field(description="the release saw only events strictly before this")
-    built_at: datetime = Field(description="when the files were written")
+    as_of: AwareDatetime = Field(description="the release saw only events strictly before this")
+    built_at: AwareDatetime = Field(description="when the files were written")
     versions: Versions = Field(description="of the parts")
     index: IndexConfig = Field(description="how the index was built")
     users: int = Field(description="users with a vector")
@@ -99,9 +101,11 @@ def read_manifest(folder: Path) -> Manifest:
     if not folder.is_dir():
         raise ReleaseMissing(f"{folder}: no such release; `tastefeed releases list` lists the existing ones")
     try:
-        return Manifest.model_validate_json((folder / MANIFEST).read_bytes())
+        return Manifest.model_validate_json(read_regular(folder / MANIFEST, max_bytes=MAX_MANIFEST_BYTES))
     except FileNotFoundError:
         raise ReleaseCorrupt(f"{folder}: has no {MANIFEST}; {REMEDY}") from None
+    except OSError as error:
+        raise ReleaseCorrupt(f"{folder / MANIFEST}: {error.strerror}; {REMEDY}") from None
     except ValidationError as error:
         where = ".".join(str(part) for part in error.errors()[0]["loc"]) or "the document"
         raise ReleaseCorrupt(f"{folder / MANIFEST}: {where}: {error.errors()[0]['msg']}; {REMEDY}") from None
@@ -126,7 +130,7 @@ def verify_folder(folder: Path) -> Manifest:
         raise ReleaseCorrupt(f"{folder / name}: is not in the manifest; {REMEDY}")
     for name, want in manifest.files.items():
         if not (folder / name).is_file():
-            raise ReleaseCorrupt(f"{folder / name}: is a folder, the manifest lists a file; {REMEDY}")
+            raise ReleaseCorrupt(f"{folder / name}: is no regular file; the manifest lists it; {REMEDY}")
         if (have := _described(folder / name).sha256) != want.sha256:
             raise ReleaseCorrupt(
                 f"{folder / name}: sha256 is {have[:12]}…, the manifest has {want.sha256[:12]}…; {REMEDY}"

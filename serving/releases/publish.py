@@ -19,7 +19,7 @@ from uuid import uuid4
 
 from filelock import FileLock, Timeout
 
-from contracts.atomic_files import move_folder, replace_file
+from contracts.atomic_files import move_folder, read_regular, replace_file
 from contracts.errors import PublishRunning, ReleaseCorrupt, ReleaseMissing
 from serving.releases.loaded_release import Release
 from serving.releases.manifest import Manifest, ReducedTo, read_manifest, verify_folder
@@ -27,8 +27,10 @@ from serving.releases.precedence import why_kept, why_replaced
 from serving.releases.serialization import load_release
 
 POINTER = "current"
+MAX_POINTER_BYTES = 256
 LOCK = ".lock"
 FOLDER_MODE, FILE_MODE, GROUP_BITS, ALL_BITS = 0o750, 0o640, 0o050, 0o777
+DAY = len("2017-03-01")
 STAGING, TRASH = ".staging-", ".trash-"
 
 
@@ -116,9 +118,12 @@ def share_with_group(*paths: Path) -> None:
 
 
 def point(root: Path, version: str) -> None:
-    """Switch the pointer atomically, unless it points there already."""
-    if current_or_none(root) == version:
-        return
+    """Switch the pointer atomically, unless it points there already. A damaged pointer is replaced."""
+    with suppress(ReleaseCorrupt):
+        if current_or_none(root) == version:
+            return
+    if (root / POINTER).is_dir() and not (root / POINTER).is_symlink():
+        (root / POINTER).rename(root / f"{TRASH}{uuid4().hex}")  # a file cannot replace a folder
     replace_file(root / POINTER, f"{version}\n".encode())
     share_with_group(root / POINTER)
 
@@ -137,11 +142,26 @@ def how_to_publish(root: Path) -> str:
 
 
 def current_or_none(root: Path) -> str | None:
-    """The version that is served, if any."""
+    """The version that is served, if any. Raises `ReleaseCorrupt` where the pointer cannot be read."""
     try:
-        return (root / POINTER).read_text().strip() or None
+        version = read_regular(root / POINTER, max_bytes=MAX_POINTER_BYTES).decode().strip()
     except FileNotFoundError:
         return None
+    except (OSError, UnicodeDecodeError) as error:
+        raise _unreadable(root, error.strerror if isinstance(error, OSError) else "is not UTF-8") from None
+    if not _is_name(version or "none"):
+        raise _unreadable(root, "names no release")
+    return version or None
+
+
+def _is_name(version: str) -> bool:
+    return version.isprintable() and not version.startswith(".") and "/" not in version
+
+
+def _unreadable(root: Path, problem: str | None) -> ReleaseCorrupt:
+    there = ", ".join(manifest.version for manifest in list_releases(root)) or "none"
+    remedy = "publish again, or name a release in `tastefeed releases rollback VERSION`"
+    return ReleaseCorrupt(f"{root / POINTER}: {problem}; {remedy}; there are: {there}")
 
 
 def readable_current(root: Path) -> Manifest | None:
@@ -159,6 +179,19 @@ def list_releases(root: Path) -> list[Manifest]:
         with suppress(ReleaseCorrupt):  # the list omits it; `verify` reports what is wrong with it
             manifests.append(read_manifest(folder))
     return sorted(manifests, key=lambda manifest: (manifest.as_of, manifest.built_at))
+
+
+def substitutes(root: Path, version: str | None) -> list[str]:
+    """Releases that may serve in place of a damaged one, the latest build first: older ones only, since a rollback may
+    have refused a newer one. Where its manifest is damaged, its day decides. Without a version, all of them."""
+    others = [manifest for manifest in reversed(list_releases(root)) if manifest.version != version]
+    if version is None:
+        return [manifest.version for manifest in others]
+    try:
+        built_at = read_manifest(root / version).built_at
+    except (ReleaseMissing, ReleaseCorrupt):
+        return [manifest.version for manifest in others if manifest.version[:DAY] <= version[:DAY]]
+    return [manifest.version for manifest in others if manifest.built_at < built_at]
 
 
 def show(root: Path, version: str | None = None) -> Manifest:
@@ -214,7 +247,7 @@ def discard(root: Path, version: str) -> None:
 def existing(root: Path, version: str | None) -> str:
     """The version if its folder exists, by default the current one. Raises `ReleaseMissing`."""
     version = version or current(root)
-    if version.startswith(".") or "/" in version or not (root / version).is_dir():
+    if not _is_name(version) or not (root / version).is_dir():
         there = ", ".join(manifest.version for manifest in list_releases(root)) or "none"
         raise ReleaseMissing(f"no release {version!r}; there are: {there}")
     return version

@@ -1,14 +1,22 @@
-"""The release that this process serves. A new release is loaded in the background while the old one answers."""
+"""The release that this process serves. A new release is loaded in the background while the old one answers.
+
+Where the current release cannot be read, this process keeps the release that it has, or starts with the latest whole
+older one. That release is a *substitute*: it is marked, and the current one is tried again until it is repaired.
+"""
 
 import logging
+import math
 import threading
+import time
 from pathlib import Path
 
 from contracts.errors import ReleaseMissing, TastefeedError
 from serving.releases.loaded_release import Release
-from serving.releases.publish import POINTER, current, how_to_publish, load
+from serving.releases.publish import POINTER, current_or_none, how_to_publish, load, substitutes
 
 LOG = logging.getLogger("tastefeed.release_loader")
+UNREADABLE_POINTER = "an unreadable pointer"
+FIRST_RETRY_S, LAST_RETRY_S = 1.0, 30.0
 Stamp = tuple[int, int]
 
 
@@ -20,13 +28,17 @@ class ReloadingRelease:
         self._root = root
         self._release: Release | None = None
         self._last_stamp: Stamp | None = None
+        self._retry_at, self._retry_s = math.inf, FIRST_RETRY_S
+        self._last_error = ""
         self._loading = threading.Lock()
+        self.substitute_for: str | None = None
+        """The version that cannot be read, while another one is served in its place."""
 
     def get(self) -> Release:
         """The release to answer from. Raises `ReleaseMissing` until the first one is loaded."""
         stamp = self._stamp()
-        if stamp != self._last_stamp and self._loading.acquire(blocking=False):
-            threading.Thread(target=self._reload, args=(stamp,), daemon=True).start()
+        if (stamp != self._last_stamp or time.monotonic() >= self._retry_at) and self._loading.acquire(blocking=False):
+            self._start(stamp)
         if self._release is None:
             raise ReleaseMissing(f"{self._root}: no release could be read yet; {how_to_publish(self._root)}")
         return self._release
@@ -36,21 +48,51 @@ class ReloadingRelease:
         self._loading.acquire()
         self._reload(self._stamp())
 
-    def _reload(self, stamp: Stamp | None) -> None:
+    def _start(self, stamp: Stamp | None) -> None:
         try:
-            if stamp is not None and (self._release is None or current(self._root) != self._release.version):
-                self._release = load(self._root)
-                LOG.info("serving release %s", self._release.version)
+            threading.Thread(target=self._reload, args=(stamp,), daemon=True).start()
+        except RuntimeError as error:  # the process has too many threads
+            self._loading.release()
+            LOG.error("the new release is loaded later: %s", error)
+
+    def _reload(self, stamp: Stamp | None) -> None:
+        version = None
+        try:
+            version = current_or_none(self._root)
+            if version is not None and (self._release is None or version != self._release.version):
+                self._release = load(self._root, version)
+                LOG.info("serving release %s", version)
+            self._retry_at, self._retry_s, self._last_error, self.substitute_for = math.inf, FIRST_RETRY_S, "", None
         except (TastefeedError, OSError) as error:
+            self._refuse(version, str(error))
+        finally:
+            self._last_stamp = stamp
+            self._loading.release()
+
+    def _refuse(self, version: str | None, error: str) -> None:
+        if self._release is None:
+            self._release = self._newest_substitute(version)
+        self._retry_at = time.monotonic() + self._retry_s
+        self._retry_s = min(2 * self._retry_s, LAST_RETRY_S)
+        self.substitute_for = version or UNREADABLE_POINTER
+        if error != self._last_error:
             served = self._release.version if self._release else "none"
             LOG.error("a new release is refused, %s keeps serving: %s", served, error)
-        finally:
-            self._last_stamp = stamp  # a refused release is not tried again until the pointer changes
-            self._loading.release()
+        self._last_error = error
+
+    def _newest_substitute(self, version: str | None) -> Release | None:
+        for older in substitutes(self._root, version):
+            try:
+                return load(self._root, older)
+            except (TastefeedError, OSError) as error:
+                LOG.error("nor can an older release serve: %s", error)
+        return None
 
     def _stamp(self) -> Stamp | None:
         try:
             status = (self._root / POINTER).stat()
         except FileNotFoundError:
             return None
+        except OSError as error:
+            return -(error.errno or 1), 0
         return status.st_ino, status.st_mtime_ns

@@ -33,6 +33,7 @@ from safetensors.numpy import save_file
 
 from contracts import __version__
 from contracts import columns as c
+from contracts.atomic_files import read_regular
 from contracts.errors import ReleaseCorrupt
 from contracts.schemas import ITEMS
 from ranking.cooccurrence_features import Transitions
@@ -50,6 +51,19 @@ TRANSITIONS = "transitions.safetensors"
 EXPOSURE, EXPOSURE_FILE = "exposure", "exposure.safetensors"
 TOWER = "tower"
 """The safetensors metadata key with the name of the towers that computed the vectors."""
+MAX_CONFIG_BYTES, MAX_METRICS_BYTES = 1 << 20, 1 << 24
+UNREADABLE = (
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    MemoryError,
+    OSError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+    pa.ArrowException,
+)
+"""What the readers of the files raise for content that they do not expect."""
 ID_COLUMN = {Items: c.ITEM_ID, Users: c.USER_ID}
 USER_COLUMNS = ("ids", "region", "vectors", "features")
 HISTORY_COLUMNS = ("history_items", "history_saves", "history_clicks", "history_hours")
@@ -135,6 +149,15 @@ def _write_models(contents: ReleaseContents, folder: Path) -> None:
 def load_release(folder: Path) -> Release:
     """Verify a folder and read it. Raises `ReleaseMissing`, `ReleaseCorrupt`."""
     manifest = verify_folder(folder)
+    try:
+        return _read(folder, manifest)
+    except UNREADABLE as error:  # files that fit their manifest, but that no night wrote
+        raise ReleaseCorrupt(
+            f"{folder}: cannot be read ({type(error).__name__}); publish again or roll back"
+        ) from error
+
+
+def _read(folder: Path, manifest: Manifest) -> Release:
     tower = manifest.versions.tower
     items: Items = read_arrays(Items, folder, "items", tower=tower)
     release = Release(
@@ -145,7 +168,7 @@ def load_release(folder: Path) -> Release:
         catalogue=pq.read_table(folder / "catalogue.parquet"),
         popular=_read_rows(folder / "popular.parquet"),
         fresh=_read_rows(folder / "fresh.parquet"),
-        metrics=json.loads((folder / "metrics.json").read_bytes()),
+        metrics=json.loads(read_regular(folder / "metrics.json", max_bytes=MAX_METRICS_BYTES)),
     )
     _check_consistency(folder, release)
     return release.warmed()
@@ -236,7 +259,7 @@ def _read_models(folder: Path, manifest: Manifest, items: Items) -> RankingModel
     return RankingModels(
         index=load(folder / "index.faiss", items.ids, manifest.index),
         reranker=reranker,
-        ranking=RankingConfig.model_validate_json((folder / "ranking.json").read_bytes()),
+        ranking=RankingConfig.model_validate_json(read_regular(folder / "ranking.json", max_bytes=MAX_CONFIG_BYTES)),
         transitions=read_transitions(folder, tower=tower, items=len(items.ids)) if tables else None,
         exposure=read_exposure(folder, tower=tower, items=len(items.ids)),
     )

@@ -7,6 +7,7 @@ from collections import Counter
 from datetime import datetime
 from typing import Annotated, Any, Literal, Self
 
+from anyio import to_thread
 from fastapi import APIRouter, Depends, Path, Request
 from fastapi.responses import Response
 from prometheus_client import CONTENT_TYPE_LATEST
@@ -22,7 +23,7 @@ from serving.feed import Feed, HomeFeed
 from serving.privacy.opt_out_service import OptOutService
 from serving.releases.manifest import ReducedTo
 from serving.releases.release_loader import ReloadingRelease
-from serving.request_metrics import ReleaseTimes, RequestMetrics
+from serving.request_metrics import RequestMetrics, ServedRelease
 from serving.routes import examples
 from serving.routes.request_parameters import (
     AcceptLanguage,
@@ -186,6 +187,9 @@ class CurrentRelease(BaseModel):
     reduced_to: ReducedTo | None
     unmeasured: bool
     metrics: dict[str, Any]
+    substitute_for: Annotated[
+        str | None, Field(description="the version that cannot be read, while this older one serves in its place")
+    ] = None
 
 
 @router.get(
@@ -199,7 +203,8 @@ class CurrentRelease(BaseModel):
 )
 def current_release(request: Request, if_none_match: IfNoneMatch = None) -> Response:
     """The release that this answer's worker serves. Its `ETag` changes with the release."""
-    release = _loader(request).get()
+    loader = _loader(request)
+    release = loader.get()
     current = CurrentRelease(
         version=release.version,
         built_at=release.manifest.built_at,
@@ -208,6 +213,7 @@ def current_release(request: Request, if_none_match: IfNoneMatch = None) -> Resp
         reduced_to=release.reduced_to,
         unmeasured=release.manifest.unmeasured,
         metrics=release.metrics,
+        substitute_for=loader.substitute_for,
     )
     return with_etag(current.model_dump_json().encode(), if_none_match)
 
@@ -217,22 +223,28 @@ class Health(BaseModel):
 
     status: str
     release: str | None = None
+    substitute_for: str | None = None
 
 
 @server_router.head("/healthz", include_in_schema=False)
 @server_router.get("/healthz")
-def healthz() -> Health:
-    """The process is alive."""
+async def healthz() -> Health:
+    """The process is alive. This needs no thread, so it is answered while requests occupy all of them."""
     return Health(status="alive")
 
 
 @server_router.head("/readyz", include_in_schema=False)
 @server_router.get("/readyz")
-def readyz(request: Request) -> Health:
+async def readyz(request: Request) -> Health:
     """The server has a release and can read the opt-outs, so that it can personalize feeds; otherwise 503."""
-    release = _loader(request).get()
+    return await to_thread.run_sync(_readiness, request, limiter=request.app.state.health_threads)
+
+
+def _readiness(request: Request) -> Health:
+    loader = _loader(request)
+    release = loader.get()
     _service(request).opt_outs.active(None)
-    return Health(status="ready", release=release.version)
+    return Health(status="ready", release=release.version, substitute_for=loader.substitute_for)
 
 
 @server_router.head("/metrics", include_in_schema=False)
@@ -241,18 +253,21 @@ def readyz(request: Request) -> Health:
     response_class=Response,
     responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
 )
-def metrics(request: Request) -> Response:
+async def metrics(request: Request) -> Response:
     """Metrics in the text format of Prometheus; no label holds a user id."""
     requests: RequestMetrics = request.app.state.metrics
-    return Response(requests.exposition(_served(request)), media_type=CONTENT_TYPE_LATEST)
+    served = _served(request)
+    text = await to_thread.run_sync(requests.exposition, served, limiter=request.app.state.health_threads)
+    return Response(text, media_type=CONTENT_TYPE_LATEST)
 
 
-def _served(request: Request) -> ReleaseTimes | None:
+def _served(request: Request) -> ServedRelease | None:
+    loader = _loader(request)
     try:
-        manifest = _loader(request).get().manifest
+        manifest = loader.get().manifest
     except ReleaseMissing:
         return None
-    return ReleaseTimes(manifest.built_at, manifest.as_of)
+    return ServedRelease(manifest.built_at, manifest.as_of, is_substitute=loader.substitute_for is not None)
 
 
 def _service(request: Request) -> OptOutService:

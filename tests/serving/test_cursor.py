@@ -1,3 +1,5 @@
+import stat
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import UTC, datetime
 
@@ -6,9 +8,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serving.cursor import MAX_CURSOR_LENGTH, MAX_SHOWN, BadCursor, Cursor, decoded, item_hashes
+from contracts import Settings
+from serving.cursor import (
+    KEY_FILE,
+    MAX_CURSOR_LENGTH,
+    MAX_SHOWN,
+    BadCursor,
+    Cursor,
+    CursorSigner,
+    item_hashes,
+    signing_keys,
+)
 
 TOP = Cursor(release="2017-03-01-0123456789ab", personalized=True, since=datetime.now(UTC), offset=0, rank=0)
+SIGNER = CursorSigner("k2, k1")
 
 
 def after(cursor: Cursor, *items: str) -> Cursor:
@@ -17,7 +30,7 @@ def after(cursor: Cursor, *items: str) -> Cursor:
 
 
 def test_names_what_was_shown():
-    cursor = decoded(after(after(TOP, "a", "b"), "c").encoded())
+    cursor = SIGNER.decoded(SIGNER.encoded(after(after(TOP, "a", "b"), "c")))
     assert (cursor.rank, cursor.complete, cursor.release, cursor.offset) == (3, True, "", 9)
     assert cursor.hashes.tolist() == item_hashes(np.array(["a", "b", "c"])).tolist()
 
@@ -29,19 +42,41 @@ def test_hashes_do_not_change_with_the_process():
 def test_fits_in_an_address_however_long_the_list():
     full = after(TOP, *map(str, range(MAX_SHOWN)))
     assert full.complete
-    assert len(full.encoded()) < MAX_CURSOR_LENGTH
-    more = decoded(after(full, "one more").encoded())
+    assert len(SIGNER.encoded(full)) < MAX_CURSOR_LENGTH
+    more = SIGNER.decoded(SIGNER.encoded(after(full, "one more")))
     assert (more.rank, more.complete, more.shown) == (MAX_SHOWN + 1, False, b"")
     assert not after(more, "and more").complete
 
 
-@pytest.mark.parametrize("shown", [b"123", b"1234" * (MAX_SHOWN + 1)])
-def test_refuses_what_it_never_wrote(shown):
-    with pytest.raises(BadCursor, match="leave it out to start at the top"):
-        decoded(TOP.model_copy(update={"shown": shown}).encoded())
-
-
-@given(st.text() | st.binary().map(lambda data: TOP.model_copy(update={"shown": data}).encoded()))
+@given(st.text() | st.binary().map(lambda data: SIGNER.encoded(TOP.model_copy(update={"shown": data}))))
 def test_any_text_is_read_or_refused(text):
     with suppress(BadCursor):
-        assert isinstance(decoded(text), Cursor)
+        assert isinstance(SIGNER.decoded(text), Cursor)
+
+
+def test_a_cursor_that_was_changed_or_written_by_others_is_refused():
+    text = SIGNER.encoded(TOP)
+    content, _, signature = text.rpartition(".")
+    unsigned = CursorSigner("other").encoded(TOP)
+    changed = SIGNER.encoded(TOP.model_copy(update={"rank": 7})).rpartition(".")[0]
+    for forged in [content, unsigned, f"{changed}.{signature}", f"{text}A", text[:-1], f"{text}.", "é", ""]:
+        with pytest.raises(BadCursor, match="leave it out to start at the top"):
+            SIGNER.decoded(forged)
+
+
+def test_keys_can_be_replaced_without_ending_cursors():
+    old, both, new = CursorSigner("k1"), CursorSigner("k2,k1"), CursorSigner("k2")
+    assert both.decoded(old.encoded(TOP)) == new.decoded(both.encoded(TOP)) == TOP
+    with pytest.raises(BadCursor):
+        new.decoded(old.encoded(TOP))
+
+
+def test_servers_of_a_lake_share_a_private_key(tmp_path):
+    settings = Settings(lake=str(tmp_path))
+    with ThreadPoolExecutor(8) as servers:
+        keys = set(servers.map(lambda _: signing_keys(settings), range(8)))
+    assert len(keys) == 1
+    assert [path.name for path in tmp_path.iterdir()] == [KEY_FILE]
+    assert stat.S_IMODE((tmp_path / KEY_FILE).stat().st_mode) == 0o600
+    assert signing_keys(Settings(lake=str(tmp_path), cursor_keys="k1")) == "k1"
+    assert signing_keys(Settings(lake=str(tmp_path / "none"))) not in keys

@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
@@ -12,11 +13,11 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
-from sqlalchemy import create_engine
+from sqlalchemy import create_engine, text
 from sqlalchemy.pool import NullPool
 
 from contracts import Flag, OptOut, SubjectType
-from contracts.errors import OptOutStoreUnavailable
+from contracts.errors import EventStoreUnavailable, OptOutStoreUnavailable
 from serving.event_store import EventStore
 from serving.privacy.opt_out_recovery import MarkerFiles, replace_store
 from serving.privacy.opt_out_service import OptOutService
@@ -169,3 +170,19 @@ def test_no_posted_row_outlives_an_erasure(own, opt_outs_at):
     opt_outs_at(own).create()
     with closing(EventStore(own)) as pending:
         race(OptOutService(opt_outs_at(own), pending))
+
+
+def test_a_locked_table_is_waited_for_no_longer_than_a_request_may(url, opened):
+    opened[1].rows()
+    other_program = create_engine(url, poolclass=NullPool)
+    with closing(EventStore(url, wait_s=0.25)) as store, other_program.connect() as other, other.begin():
+        assert store.recent_interactions(["ann"]) is not None
+        other.execute(text("LOCK TABLE pending_events IN ACCESS EXCLUSIVE MODE"))
+        started = time.monotonic()
+        with pytest.raises(EventStoreUnavailable, match=r"canceling statement|lock timeout"):
+            store.recent_interactions(["ann"])
+        with pytest.raises(EventStoreUnavailable, match="is asked again"):
+            store.recent_interactions(["ann"])
+        assert time.monotonic() - started < 5
+        with pytest.raises(EventStoreUnavailable, match=r"canceling statement|lock timeout"):
+            store.add([{"user_id": "zoe", "item_id": "i1", "action": "save", "timestamp": datetime.now(UTC)}])

@@ -2,10 +2,10 @@
 
 from datetime import UTC, datetime, timedelta
 
-from serving.request_metrics import ReleaseTimes, RequestMetrics
+from serving.request_metrics import RequestMetrics, ServedRelease
 
 
-def values(metrics: RequestMetrics, release: ReleaseTimes | None = None) -> dict[str, float]:
+def values(metrics: RequestMetrics, release: ServedRelease | None = None) -> dict[str, float]:
     lines = metrics.exposition(release).decode().splitlines()
     return {line.rsplit(" ", 1)[0]: float(line.rsplit(" ", 1)[1]) for line in lines if not line.startswith("#")}
 
@@ -31,7 +31,7 @@ def test_a_request_that_was_not_parsed_has_no_duration():
 
 def test_the_age_of_the_release():
     now = datetime.now(UTC)
-    release = ReleaseTimes(built_at=now - timedelta(hours=2), as_of=now - timedelta(hours=5))
+    release = ServedRelease(built_at=now - timedelta(hours=2), as_of=now - timedelta(hours=5))
     ages = values(RequestMetrics(), release)
     assert 7200 <= ages["tastefeed_release_age_seconds"] < 7260
     assert 18000 <= ages["tastefeed_release_data_age_seconds"] < 18060

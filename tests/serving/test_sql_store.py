@@ -2,6 +2,8 @@
 
 import sqlite3
 import stat
+import time
+from contextlib import closing
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
@@ -135,3 +137,36 @@ def test_a_read_only_file_has_every_committed_row(store, tmp_path, monkeypatch, 
         reader.add("cid", at)
     if writer_is_open:
         writer.close()
+
+
+def test_a_locked_store_is_asked_once_a_second(tmp_path):
+    url = f"sqlite:///{tmp_path}/visits.db"
+    Visits(url).add("u1", datetime(2017, 3, 1, tzinfo=UTC))
+    store = Visits(url, wait_s=0.1)
+    with closing(sqlite3.connect(tmp_path / "visits.db", isolation_level=None)) as other:
+        other.execute("PRAGMA locking_mode=EXCLUSIVE")
+        other.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(EventStoreUnavailable, match="database is locked"):
+            store.instants()
+        for _ in range(3):
+            with pytest.raises(EventStoreUnavailable, match="did not answer in time, and is asked again within 1 s"):
+                store.instants()
+    end = time.monotonic() + 20
+    while time.monotonic() < end:
+        try:
+            assert len(store.instants()) == 1
+            break
+        except EventStoreUnavailable:
+            time.sleep(0.05)
+    assert len(store.instants()) == 1
+
+
+def test_a_store_that_fails_at_once_is_asked_each_time(tmp_path):
+    store = Visits(f"sqlite:///{tmp_path}/visits.db", wait_s=1)
+    store.add("u1", datetime(2017, 3, 1, tzinfo=UTC))
+    content = (tmp_path / "visits.db").read_bytes()
+    (tmp_path / "visits.db").write_bytes(b"garbage" * 1000)
+    with pytest.raises(EventStoreUnavailable, match="not a database"):
+        store.instants()
+    (tmp_path / "visits.db").write_bytes(content)
+    assert len(store.instants()) == 1

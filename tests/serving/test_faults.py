@@ -1,0 +1,162 @@
+"""Faults of databases and files, with a real server: what waits, what is answered, and what recovers by itself."""
+
+import json
+import os
+import sqlite3
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import pytest
+
+from serving.releases import publish
+from serving.releases.manifest import MANIFEST
+from tests.serving.test_server import HTTP, served
+
+CALLERS = 50
+BOUND_S = 5.0
+"""Far below the 10 to 20 s that 50 callers waited one after the other, far above what a busy machine needs."""
+ROW = {"user_id": "user-1", "item_id": "i3", "action": "save", "timestamp": "2017-03-02T00:00:00Z"}
+
+
+@pytest.fixture
+def log(tmp_path):
+    return tmp_path / "server.log"
+
+
+@contextmanager
+def locked(database: Path) -> Iterator[None]:
+    """Lock an SQLite database as another program would, for readers and writers."""
+    with closing(sqlite3.connect(database, timeout=30, isolation_level=None)) as other:
+        other.execute("PRAGMA locking_mode=EXCLUSIVE")
+        other.execute("BEGIN EXCLUSIVE")
+        yield
+
+
+def timed(url: str) -> tuple[float, int, dict]:
+    started = time.perf_counter()
+    answer = HTTP.get(url, timeout=60)
+    return time.perf_counter() - started, answer.status_code, answer.json()
+
+
+def until(condition: Callable[[], bool], seconds: float = 20) -> bool:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if condition():
+            return True
+        time.sleep(0.05)
+    return False
+
+
+def reasons(url: str) -> Counter:
+    """The reasons of the feeds that many callers get at once, each within the bound, while health checks answer."""
+    with ThreadPoolExecutor(CALLERS + 2) as callers:
+        feeds = [callers.submit(timed, f"{url}/v1/users/user-1/home-feed?limit=5") for _ in range(CALLERS)]
+        checks = [callers.submit(timed, f"{url}/{check}") for check in ("healthz", "readyz")]
+        health, ready = (check.result() for check in checks)
+        answers = [feed.result() for feed in feeds]
+    assert health[1] == 200
+    assert max(seconds for seconds, *_ in [health, ready, *answers]) < BOUND_S
+    assert {status for _, status, _ in answers} == {200}
+    return Counter(body["reason"] for *_, body in answers)
+
+
+def test_a_locked_store_makes_no_caller_wait(lake, log):
+    feed = "/v1/users/user-1/home-feed"
+    with served(lake, log, workers=1) as url:
+        assert HTTP.post(f"{url}/v1/events", json={"events": [ROW]}).json()["accepted"] == 1
+        assert HTTP.get(f"{url}{feed}").json()["personalized"]
+        with locked(lake.folder / "opt_outs.db"):
+            assert reasons(url) == {"opt_out_store_unavailable": CALLERS}
+            refused = HTTP.put(f"{url}/v1/opt-outs/user/user-1/personalization")
+            assert (refused.status_code, refused.headers["Retry-After"]) == (503, "1")
+            assert HTTP.get(f"{url}/readyz").status_code == 503
+        assert until(lambda: HTTP.get(f"{url}{feed}").json()["personalized"])
+        with locked(lake.folder / "pending_events.db"):
+            assert reasons(url) == {"event_store_unavailable": CALLERS}
+            refused = HTTP.post(f"{url}/v1/events", json={"events": [ROW]})
+            assert (refused.status_code, refused.headers["Retry-After"]) == (503, "1")
+        assert until(lambda: HTTP.get(f"{url}{feed}").json()["personalized"])
+        assert until(lambda: HTTP.post(f"{url}/v1/events", json={"events": [ROW]}).json().get("duplicates") == 1)
+    assert "Traceback" not in log.read_text()
+
+
+def make_loop(path: Path) -> None:
+    path.symlink_to(path.name)
+
+
+def make_fifo(path: Path) -> None:
+    os.mkfifo(path)
+
+
+def make_binary(path: Path) -> None:
+    path.write_bytes(b"\xff\xfe2017")
+
+
+def make_huge(path: Path) -> None:
+    with path.open("wb") as file:
+        file.truncate(1 << 40)
+
+
+def make_path(path: Path) -> None:
+    path.write_text("../../etc\n")
+
+
+BAD_POINTERS = [make_loop, make_fifo, make_binary, Path.mkdir, make_huge, make_path]
+
+
+def remove(path: Path) -> None:
+    if path.is_dir():
+        path.rmdir()
+    else:
+        path.unlink()
+
+
+def bomb(folder: Path, entries: int = 200_000) -> None:
+    """A manifest with as many files. A million of them took the memory and the time of a worker until it was killed."""
+    manifest = json.loads((folder / MANIFEST).read_text())
+    one = json.dumps(next(iter(manifest["files"].values())))
+    files = ",".join(f'"{number}":{one}' for number in range(entries))
+    (folder / MANIFEST).write_text(
+        json.dumps({**manifest, "files": {}})[:-1].replace('"files": {}', f'"files": {{{files}}}') + "}"
+    )
+
+
+def test_no_pointer_stops_a_server_that_has_a_release(lake, log):
+    old, pointer = publish.current(lake.releases), lake.releases / "current"
+    with served(lake, log, workers=1) as url:
+        for make in BAD_POINTERS:
+            remove(pointer)
+            make(pointer)
+            for _ in range(3):  # the request that notices the change, and those after it
+                answer = HTTP.get(f"{url}/v1/users/user-1/home-feed?limit=1", timeout=10)
+                assert (answer.status_code, answer.json()["release"]) == (200, old), make
+                time.sleep(0.05)
+        assert HTTP.get(f"{url}/v1/releases/current").json()["substitute_for"] == "an unreadable pointer"
+        new = lake.publish(seed=1)  # replaces whatever the pointer is
+        assert until(lambda: HTTP.get(f"{url}/v1/releases/current").json()["version"] == new)
+        (lake.releases / "current").unlink()
+        make_fifo(pointer)  # and the server ends
+        HTTP.get(f"{url}/readyz")
+    assert "Traceback" not in log.read_text()
+
+
+def test_a_server_starts_on_the_newest_whole_release_and_takes_the_current_one_once_it_is_repaired(lake, log):
+    old = publish.current(lake.releases)
+    middle, new = lake.publish(seed=1), lake.publish(seed=2)
+    intact = (lake.releases / new / MANIFEST).read_bytes()
+    (lake.releases / middle / "ranker.txt").write_text("tree")
+    bomb(lake.releases / new)
+    with served(lake, log, workers=1) as url:
+        current = HTTP.get(f"{url}/v1/releases/current").json()
+        assert (current["version"], current["substitute_for"]) == (old, new)
+        assert HTTP.get(f"{url}/readyz").json() == {"status": "ready", "release": old, "substitute_for": new}
+        assert "tastefeed_release_is_substitute 1.0" in HTTP.get(f"{url}/metrics").text
+        assert HTTP.get(f"{url}/v1/users/user-1/home-feed").json()["release"] == old
+        (lake.releases / new / MANIFEST).write_bytes(intact)
+        assert until(lambda: HTTP.get(f"{url}/v1/users/user-1/home-feed").json()["release"] == new)
+        assert HTTP.get(f"{url}/v1/releases/current").json()["substitute_for"] is None
+    assert "Traceback" not in log.read_text()
