@@ -35,7 +35,6 @@ def serve(settings: Settings, *, host: str = "127.0.0.1", port: int = 8000, work
     os.environ.update(environment(settings))
     leave_signals()  # uvicorn ends the requests in progress first
     os.environ["TASTEFEED_CURSOR_KEYS"] = signing_keys(settings)  # the same in all workers
-    leave_signals()  # uvicorn ends the requests in progress first
     with tempfile.TemporaryDirectory() as metrics_folder:
         if workers > 1:
             os.environ[MULTIPROCESS] = metrics_folder

@@ -188,7 +188,7 @@ class CurrentRelease(BaseModel):
     unmeasured: bool
     metrics: dict[str, Any]
     substitute_for: Annotated[
-        str | None, Field(description="the version that cannot be read, while this older one serves in its place")
+        str | None, Field(description="only while this release serves in place of this version, which cannot be read")
     ] = None
 
 
@@ -215,7 +215,7 @@ def current_release(request: Request, if_none_match: IfNoneMatch = None) -> Resp
         metrics=release.metrics,
         substitute_for=loader.substitute_for,
     )
-    return with_etag(current.model_dump_json().encode(), if_none_match)
+    return with_etag(current.model_dump_json(exclude_none=True).encode(), if_none_match)
 
 
 class Health(BaseModel):
@@ -223,6 +223,11 @@ class Health(BaseModel):
 
     status: str
     release: str | None = None
+
+
+class Readiness(Health):
+    """The state of a server that is ready."""
+
     substitute_for: str | None = None
 
 
@@ -235,16 +240,16 @@ async def healthz() -> Health:
 
 @server_router.head("/readyz", include_in_schema=False)
 @server_router.get("/readyz")
-async def readyz(request: Request) -> Health:
+async def readyz(request: Request) -> Readiness:
     """The server has a release and can read the opt-outs, so that it can personalize feeds; otherwise 503."""
     return await to_thread.run_sync(_readiness, request, limiter=request.app.state.health_threads)
 
 
-def _readiness(request: Request) -> Health:
+def _readiness(request: Request) -> Readiness:
     loader = _loader(request)
     release = loader.get()
     _service(request).opt_outs.active(None)
-    return Health(status="ready", release=release.version, substitute_for=loader.substitute_for)
+    return Readiness(status="ready", release=release.version, substitute_for=loader.substitute_for)
 
 
 @server_router.head("/metrics", include_in_schema=False)

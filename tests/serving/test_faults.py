@@ -2,7 +2,9 @@
 
 import json
 import os
+import shutil
 import sqlite3
+import subprocess
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -158,5 +160,42 @@ def test_a_server_starts_on_the_newest_whole_release_and_takes_the_current_one_o
         assert HTTP.get(f"{url}/v1/users/user-1/home-feed").json()["release"] == old
         (lake.releases / new / MANIFEST).write_bytes(intact)
         assert until(lambda: HTTP.get(f"{url}/v1/users/user-1/home-feed").json()["release"] == new)
-        assert HTTP.get(f"{url}/v1/releases/current").json()["substitute_for"] is None
+        assert "substitute_for" not in HTTP.get(f"{url}/v1/releases/current").json()
+    assert "Traceback" not in log.read_text()
+
+
+@pytest.fixture
+def small_disk(tmp_path) -> Iterator[Path]:
+    """A file system of two megabytes."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "none", disk], capture_output=True, check=False)
+    if mounted.returncode:
+        pytest.skip("only root may mount a file system")
+    yield disk
+    subprocess.run(["umount", "-l", disk], check=True)
+
+
+def test_a_full_disk_refuses_events_and_loses_none(lake, log, small_disk):
+    lake.folder = shutil.copytree(lake.folder, small_disk / "lake")
+    rows = [{**ROW, "event_id": f"e{number}"} for number in range(1000)]
+    with served(lake, log, workers=1) as url:
+        assert HTTP.post(f"{url}/v1/events", json={"events": rows[:10]}).json()["accepted"] == 10
+        with (small_disk / "filler").open("wb", buffering=0) as filler:
+            try:
+                while True:
+                    filler.write(bytes(4096))
+            except OSError:
+                pass
+        refused = HTTP.post(f"{url}/v1/events", json={"events": rows})
+        assert (refused.status_code, refused.headers["Retry-After"]) == (503, "1")
+        assert HTTP.put(f"{url}/v1/opt-outs/user/user-2/personalization").status_code == 503
+        feed = HTTP.get(f"{url}/v1/users/user-1/home-feed")
+        assert (feed.status_code, len(feed.json()["items"])) == (200, 30), feed.text  # opt-outs cannot be read either
+        assert feed.json()["reason"] == "opt_out_store_unavailable"
+        assert HTTP.get(f"{url}/healthz").status_code == 200
+        (small_disk / "filler").unlink()
+        receipt = HTTP.post(f"{url}/v1/events", json={"events": rows}).json()
+        assert (receipt["accepted"], receipt["duplicates"]) == (1000, 10)
+        assert HTTP.get(f"{url}/v1/users/user-1/home-feed").json()["personalized"]
     assert "Traceback" not in log.read_text()

@@ -114,11 +114,16 @@ def test_two_workers(lake, log):
         before = answers(url, 20)
         assert all(answer["personalized"] for answer in before)
 
-        clicked = before[0]["items"][0]["item_id"]
-        row = {"user_id": "user-1", "item_id": clicked, "action": "click", "timestamp": "2017-03-02T00:00:00Z"}
-        assert HTTP.post(f"{url}/v1/events", json={"events": [row]}).json()["accepted"] == 1
-        shown = Counter(item["item_id"] for answer in answers(url, 20) for item in answer["items"])
-        assert clicked not in shown
+        for action, item in zip(("click", "save", "hide"), before[0]["items"], strict=False):
+            row = {
+                "user_id": "user-1",
+                "item_id": item["item_id"],
+                "action": action,
+                "timestamp": "2017-03-02T00:00:00Z",
+            }
+            assert HTTP.post(f"{url}/v1/events", json={"events": [row]}).json()["accepted"] == 1
+            shown = {shown["item_id"] for answer in answers(url, 10) for shown in answer["items"]}
+            assert item["item_id"] not in shown, action
 
         page = HTTP.get(f"{url}/v1/users/user-1/home-feed?limit=5").json()
         new = lake.publish(seed=1)
