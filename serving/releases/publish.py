@@ -23,7 +23,7 @@ from contracts.atomic_files import move_folder, read_regular, replace_file
 from contracts.errors import PublishRunning, ReleaseCorrupt, ReleaseMissing
 from serving.releases.loaded_release import Release
 from serving.releases.manifest import Manifest, ReducedTo, read_manifest, verify_folder
-from serving.releases.precedence import why_kept, why_replaced
+from serving.releases.precedence import STRENGTH, why_kept, why_replaced
 from serving.releases.serialization import load_release
 
 POINTER = "current"
@@ -178,20 +178,27 @@ def list_releases(root: Path) -> list[Manifest]:
     for folder in root.glob("[!.]*/"):
         with suppress(ReleaseCorrupt):  # the list omits it; `verify` reports what is wrong with it
             manifests.append(read_manifest(folder))
-    return sorted(manifests, key=lambda manifest: (manifest.as_of, manifest.built_at))
+    return sorted(manifests, key=_age)
 
 
 def substitutes(root: Path, version: str | None) -> list[str]:
-    """Releases that may serve in place of a damaged one, the latest build first: older ones only, since a rollback may
-    have refused a newer one. Where its manifest is damaged, its day decides. Without a version, all of them."""
-    others = [manifest for manifest in reversed(list_releases(root)) if manifest.version != version]
+    """Releases that may serve in place of a damaged one: whole ones before reduced ones, the newest first. Only older
+    ones, since a rollback may have refused a newer one; where the manifest is damaged, its day decides. Without a
+    version, all of them."""
+    newest_first = [manifest for manifest in reversed(list_releases(root)) if manifest.version != version]
+    others = sorted(newest_first, key=lambda manifest: -STRENGTH[manifest.reduced_to])
     if version is None:
         return [manifest.version for manifest in others]
     try:
-        built_at = read_manifest(root / version).built_at
+        damaged = read_manifest(root / version)
     except (ReleaseMissing, ReleaseCorrupt):
         return [manifest.version for manifest in others if manifest.version[:DAY] <= version[:DAY]]
-    return [manifest.version for manifest in others if manifest.built_at < built_at]
+    return [manifest.version for manifest in others if _age(manifest) < _age(damaged)]
+
+
+def _age(manifest: Manifest) -> tuple[datetime, datetime]:
+    """Releases are ordered by the end of their data, then by when they were built."""
+    return manifest.as_of, manifest.built_at
 
 
 def show(root: Path, version: str | None = None) -> Manifest:

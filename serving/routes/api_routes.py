@@ -215,7 +215,8 @@ def current_release(request: Request, if_none_match: IfNoneMatch = None) -> Resp
         metrics=release.metrics,
         substitute_for=loader.substitute_for,
     )
-    return with_etag(current.model_dump_json(exclude_none=True).encode(), if_none_match)
+    absent = set() if loader.substitute_for else {"substitute_for"}
+    return with_etag(current.model_dump_json(exclude=absent).encode(), if_none_match)
 
 
 class Health(BaseModel):

@@ -7,7 +7,7 @@ import pytest
 from contracts.errors import ReleaseCorrupt, ReleaseMissing
 from serving.privacy.release_erasure import erase_users
 from serving.releases import publish as p
-from serving.releases.manifest import read_manifest, write_manifest
+from serving.releases.manifest import ReducedTo, read_manifest, write_manifest
 from serving.releases.release_loader import UNREADABLE_POINTER, ReloadingRelease
 from tests.serving.test_faults import BAD_POINTERS
 
@@ -109,6 +109,15 @@ def test_a_release_that_was_rolled_back_is_no_substitute(lake):
         loader.get()
     p.rollback(lake.releases, new)
     assert until(lambda: p.current(lake.releases) == loaded(lake.releases).get().version == new)
+
+
+def test_a_whole_release_is_the_substitute_before_a_newer_reduced_one(lake):
+    whole = p.current(lake.releases)
+    lake.publish(seed=1, reduced_to=ReducedTo.TWO_TOWER, ranker=None)
+    damaged = lake.publish(seed=2)
+    (lake.releases / damaged / "items.parquet").unlink()
+    loader = loaded(lake.releases)
+    assert (loader.get().version, loader.substitute_for) == (whole, damaged)
 
 
 @pytest.mark.parametrize(("name", "content"), [
