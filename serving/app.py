@@ -25,7 +25,7 @@ from serving.privacy.opt_out_service import OptOutService
 from serving.releases.release_loader import ReloadingRelease
 from serving.request_metrics import METRICS, RequestMetrics
 from serving.routes import api_routes, page_routes
-from serving.routes.examples import ANSWERS
+from serving.routes.openapi_examples import ANSWERS
 
 HEALTH_THREADS = 2
 """Threads for health checks and metrics alone: requests that wait for a store may occupy all others."""

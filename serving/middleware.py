@@ -35,7 +35,7 @@ MAX_HEADERS = 100
 MAX_HEADER_BYTES = 32 * 1024
 """Of all names and values together."""
 MAX_URL_BYTES = 16 * 1024
-"""Of path and query: an id of 512 characters takes up to 6 KiB, percent-encoded."""
+"""Of path and query: an id of 512 characters needs up to 6 KiB, percent-encoded."""
 MAX_QUERY_PARAMETERS = 100
 MIN_COMPRESSED_BYTES = 1000
 PATHS_WITH_KEYS = "/v1/"

@@ -24,7 +24,7 @@ from serving.privacy.opt_out_service import OptOutService
 from serving.releases.manifest import ReducedTo
 from serving.releases.release_loader import ReloadingRelease
 from serving.request_metrics import RequestMetrics, ServedRelease
-from serving.routes import examples
+from serving.routes import openapi_examples
 from serving.routes.request_parameters import (
     AcceptLanguage,
     BodyId,
@@ -81,7 +81,9 @@ def home_feed(
 class FeedsRequest(BaseModel):
     """The users whose feeds are requested together."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", json_schema_extra={"example": examples.FEEDS_REQUEST})
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", json_schema_extra={"example": openapi_examples.FEEDS_REQUEST}
+    )
 
     user_ids: Annotated[list[BodyId], Field(min_length=1, max_length=MAX_USERS, description="answered in this order")]
     limit: Annotated[int, Field(ge=1, le=200, description="items of a feed at most; all feeds: 25,000")] = 50
@@ -156,7 +158,7 @@ def clear_opt_out(request: Request, subject_type: SubjectTypeText, subject_id: P
 class Batch(BaseModel):
     """Rows of the events table."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", json_schema_extra={"example": examples.EVENTS})
+    model_config = ConfigDict(frozen=True, extra="forbid", json_schema_extra={"example": openapi_examples.EVENTS})
 
     events: Annotated[
         list[Any],  # rows are validated one by one: an invalid row is an error of its own, not of the batch
