@@ -32,6 +32,8 @@ class TreeEnsemble:
     nodes: Rows  # [3, N] column, left and right child, as `tree_kernel` reads them
     thresholds: Floats  # [N]
     leaves: NDArray[np.float64]  # [N + T] those of a tree side by side
+    counts: Longs  # [N] training pairs that came to each node
+    leaf_counts: Longs  # [N + T]
 
     @classmethod
     def of(cls, boosters: Sequence["lgb.Booster"]) -> Self:
@@ -50,7 +52,9 @@ class TreeEnsemble:
             offsets_of(np.array([len(tree) for tree in splits], np.int64)),
             np.array([[columns[key] for key in keys], left, right], np.int32),
             _rounded_down(np.array([split["threshold"] for split in every], np.float64)),
-            np.array([value for tree in trees for value in _leaves(tree)], np.float64),
+            np.array([value for tree in trees for value in _of_leaves(tree, "leaf_value")], np.float64),
+            np.array([split["internal_count"] for split in every], np.int64),
+            np.array([count for tree in trees for count in _of_leaves(tree, "leaf_count")], np.int64),
         )
 
     def scores(self, features: Floats, order: Longs) -> NDArray[np.float64]:
@@ -72,12 +76,12 @@ def _splits(tree: Tree) -> Iterator[Tree]:
         yield from _splits(tree["right_child"])
 
 
-def _leaves(tree: Tree) -> list[float]:
-    """The values of a tree's leaves, in the order of their numbers; a tree without a split is one leaf."""
+def _of_leaves(tree: Tree, name: str) -> list[float]:
+    """A value of each of a tree's leaves, in the order of their numbers; a tree without a split is one leaf."""
     if "split_index" not in tree:
-        return [float(tree["leaf_value"])]
+        return [float(tree.get(name, 0))]
     children = [split[side] for split in _splits(tree) for side in ("left_child", "right_child")]
-    numbered = {int(child["leaf_index"]): float(child["leaf_value"]) for child in children if "leaf_value" in child}
+    numbered = {int(child["leaf_index"]): float(child[name]) for child in children if "leaf_index" in child}
     return [numbered[place] for place in range(len(numbered))]
 
 

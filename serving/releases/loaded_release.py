@@ -173,7 +173,8 @@ class Release:
         _ = self.fallback
         if self.profiled:
             _ = (self.ranking_snapshot.fresh, self.ranking_snapshot.popular)
-            self.reranker.score(np.zeros((1, len(self.reranker.names)), np.float32))
+            nothing = np.zeros((1, len(self.reranker.names)), np.float32)
+            _ = (self.reranker.score(nothing), self.reranker.contributions(nothing))
         return self
 
 

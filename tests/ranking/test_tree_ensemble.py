@@ -23,13 +23,13 @@ def table(seed: int, pairs: int) -> np.ndarray:
     return features
 
 
-def boosters(count: int = 2) -> list[lgb.Booster]:
-    models = []
+def boosters(count: int = 2, parameters: dict | None = None) -> list[lgb.Booster]:
+    models, settings = [], PARAMETERS | (parameters or {})
     for seed in range(count):
         features = table(seed, 400)
         labels = np.nan_to_num(features[:, 0] * 2 + features[:, 3] - features[:, 1] * features[:, 4])
-        data = lgb.Dataset(features, labels.astype(np.float32), params=PARAMETERS)
-        models.append(lgb.train({**PARAMETERS, "seed": seed}, data, num_boost_round=15 + seed))
+        data = lgb.Dataset(features, labels.astype(np.float32), params=settings)
+        models.append(lgb.train({**settings, "seed": seed}, data, num_boost_round=15 + seed))
     return models
 
 
