@@ -22,7 +22,7 @@ import polars as pl
 
 from benchmarks.method_registry import Params, build
 from evaluation.top_k import TopK
-from pipeline.experiments.mlflow_logger import UNKNOWN, git_commit, short
+from pipeline.code_version import UNKNOWN, git_commit, short
 
 PROCESSES = Path("/proc")
 Request = TypeVar("Request")

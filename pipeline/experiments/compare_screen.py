@@ -10,8 +10,9 @@ from rich.text import Text
 from evaluation import Comparison, Difference, rich_table
 from evaluation.anonymized_metrics import ITEMS, USERS
 from evaluation.metrics_tables import heading
+from pipeline.code_version import short
 from pipeline.experiments.compare import SHORT, Compared, group_of, started
-from pipeline.experiments.mlflow_logger import COMMIT, short
+from pipeline.experiments.mlflow_logger import COMMIT
 from pipeline.experiments.run_log import LoggedRun
 
 MAX_SETTINGS = 12

@@ -18,7 +18,8 @@ from contracts.schemas import EVENTS, ITEMS, USERS
 from evaluation import markdown
 from evaluation.metrics_tables import heading
 from evaluation.results import FINAL
-from pipeline.experiments.mlflow_logger import COMMIT, LABEL, flattened, git_commit, is_place
+from pipeline.code_version import git_commit
+from pipeline.experiments.mlflow_logger import COMMIT, LABEL, flattened, is_place
 from pipeline.ingestion.landing_zone import digest_of_batches
 from pipeline.metrics_store import MetricsTables
 from pipeline.run_context import NightConfig

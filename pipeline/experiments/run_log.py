@@ -23,7 +23,8 @@ from evaluation import Holdout, MethodMetrics, macro_average, paired_interval, s
 from evaluation import anonymized_metrics as m
 from evaluation.fingerprint import EvaluationFingerprint, digest
 from evaluation.metrics_tables import HIGHER_IS_BETTER
-from pipeline.experiments.mlflow_logger import COMMIT, LABEL, MlflowLogger, git_commit, is_place
+from pipeline.code_version import git_commit
+from pipeline.experiments.mlflow_logger import COMMIT, LABEL, MlflowLogger, is_place
 
 if TYPE_CHECKING:
     from pipeline.metrics_store import EvaluatedWeek

@@ -83,8 +83,10 @@ def test_the_page_is_made_of_the_run(run: Path) -> None:
     assert not (run / "docs" / "benchmarks.md").exists()
 
 
-def test_nothing_of_the_test_window_reaches_a_list(run: Path) -> None:
+def test_nothing_of_the_test_window_reaches_a_list(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The same log with other films and ratings from the test's cutoff on gives each user the same lists."""
+    for module in ("ranking_benchmark", "comparison"):  # this process has a JVM already
+        monkeypatch.setattr(f"benchmarks.{module}.in_fresh_process", lambda work, job: work(job))
     log = pl.read_parquet(run / "data" / "ml-100k" / "interactions.parquet")
     windows = plan_of(read_events(run / "data" / "ml-100k")["timestamp"], WindowsConfig(label_windows=LABEL_WINDOWS))
     later = pl.col("timestamp") >= int(windows.eval_cutoffs[1].timestamp())

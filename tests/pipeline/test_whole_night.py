@@ -14,7 +14,8 @@ from mlflow.tracking._tracking_service.utils import _use_tracking_uri as use_sto
 
 from contracts import Settings
 from contracts.schemas import DERIVED
-from pipeline.experiments.mlflow_logger import UNKNOWN, flattened, git_commit
+from pipeline.code_version import UNKNOWN, git_commit
+from pipeline.experiments.mlflow_logger import flattened
 from pipeline.lake import Lake
 from pipeline.run_context import NightConfig
 from pipeline.stages import STAGE_NAMES

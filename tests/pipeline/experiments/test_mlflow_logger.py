@@ -1,6 +1,5 @@
 """What is written to MLflow can be read back from it, within the limits that MLflow sets."""
 
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -12,7 +11,6 @@ from pipeline.experiments.mlflow_logger import (
     MAX_PARAMS,
     MlflowLogger,
     flattened,
-    git_commit,
     plot_curves,
     tracking_uri,
 )
@@ -91,32 +89,3 @@ def test_a_plot_has_a_panel_each_curve_with_steps_from_one() -> None:
     assert [axes.get_ylabel() for axes in figure.axes] == ["loss", "validation ndcg"]
     assert figure.axes[0].lines[0].get_xdata().tolist() == [1, 2]
     assert figure.axes[1].get_xlabel() == "epochs"
-
-
-def git(folder: Path, *arguments: str) -> str:
-    who = ("-c", "user.name=a", "-c", "user.email=a@example.org")
-    done = subprocess.run(["git", "-C", str(folder), *who, *arguments], capture_output=True, text=True, check=True)
-    return done.stdout.strip()
-
-
-def test_a_checkout_reports_its_commit_and_whether_files_differ(tmp_path: Path) -> None:
-    git(tmp_path, "init", "--quiet")
-    (tmp_path / "code.py").write_text("1")
-    git(tmp_path, "add", ".")
-    git(tmp_path, "commit", "--quiet", "--message", "first")
-    commit = git(tmp_path, "rev-parse", "HEAD")
-    (tmp_path / "untracked.txt").write_text("no code")
-    assert git_commit(tmp_path) == commit
-    (tmp_path / "code.py").write_text("2")
-    assert git_commit(tmp_path) == f"{commit}+changes"
-
-
-def test_a_package_inside_somebodys_repository_is_not_theirs(tmp_path: Path) -> None:
-    git(tmp_path, "init", "--quiet")
-    (tmp_path / "site-packages").mkdir()
-    assert git_commit(tmp_path / "site-packages") == "unknown"
-
-
-def test_a_broken_checkout_is_unknown(tmp_path: Path) -> None:
-    (tmp_path / ".git").mkdir()
-    assert git_commit(tmp_path) == "unknown"
