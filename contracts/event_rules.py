@@ -4,19 +4,20 @@ from enum import StrEnum
 
 
 class Action(StrEnum):
-    """The four actions of the events table."""
+    """The five actions of the events table."""
 
     IMPRESSION = "impression"
     CLICK = "click"
     SAVE = "save"
     HIDE = "hide"
+    UNHIDE = "unhide"
 
 
 POSITIVE = (Action.CLICK, Action.SAVE)
 """Actions that show interest: the labels of training and evaluation."""
 
 GAIN = {Action.SAVE: 2, Action.CLICK: 1}
-"""The gain of an action as a ranking label; every other action has gain 0."""
+"""The gain of an action as a ranking label; every other action has gain 0. An unhide only undoes earlier hides."""
 
 
 class Reason(StrEnum):

@@ -91,13 +91,16 @@ INTERACTIONS = pa.schema(
         pa.field("clicks", pa.int64()),
         pa.field("saves", pa.int64()),
         pa.field("hides", pa.int64()),
+        pa.field("unhides", pa.int64()),
+        pa.field("hidden", pa.bool_()),
         pa.field("click_strength", pa.float64()),
         pa.field("save_strength", pa.float64()),
         pa.field("first_at", INSTANT),
         pa.field("last_at", INSTANT),
     ]
 )
-"""One row per user and item: counts of their events, and strengths that decay exponentially until `cut`."""
+"""One row per user and item: counts of their events, and strengths that decay exponentially until `cut`. `hidden`: a
+hide was not undone by an unhide at the same instant or later."""
 
 USER_FEATURES = pa.schema(
     [

@@ -11,6 +11,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from contracts import Action
 from contracts import columns as c
 from contracts.csr import pair_keys
 from contracts.errors import BadEvaluationInput
@@ -24,7 +25,8 @@ Ids = NDArray[np.object_]
 
 @dataclass(frozen=True)
 class Events:
-    """Clicks, saves and hides as arrays. A hide has gain 0: it is an interaction, and never a label."""
+    """Clicks, saves and hides as arrays. A hide has gain 0: it is an interaction, and never a label. An unhide is no
+    interaction."""
 
     user_rows: Rows  # [N]
     item_rows: Rows  # [N]
@@ -117,11 +119,14 @@ def _strongest(events: Events) -> Labels:
 
 
 def events_from(events: pl.DataFrame, user_ids: Ids, item_ids: Ids) -> Events:
-    """The `events` table in rows of `user_ids` and `item_ids`. Impressions show no taste and are left out. So are
-    users and items that the ids lack (opted out, not in the catalogue).
+    """The `events` table in rows of `user_ids` and `item_ids`. Impressions and unhides show no taste and are left out.
+    So are hides that an unhide undoes, and users and items that the ids lack (opted out, not in the catalogue).
     """
+    action = pl.col(c.ACTION)
+    unhidden_at = pl.col(c.TIMESTAMP).filter(action == Action.UNHIDE.value).max().over(c.USER_ID, c.ITEM_ID)
+    undone = (action == Action.HIDE.value) & (pl.col(c.TIMESTAMP) <= unhidden_at).fill_null(value=False)
     coded = (
-        events.filter(pl.col(c.ACTION) != "impression")
+        events.filter(~action.is_in([Action.IMPRESSION.value, Action.UNHIDE.value]) & ~undone)
         .join(_rows(c.USER_ID, user_ids), on=c.USER_ID, how="inner")
         .join(_rows(c.ITEM_ID, item_ids), on=c.ITEM_ID, how="inner")
         .with_columns(pl.col(c.ACTION).replace_strict(GAIN, default=0, return_dtype=pl.Float32))

@@ -19,9 +19,9 @@ def is_positive() -> Column:
     return F.col(c.ACTION).isin(*(action.value for action in POSITIVE))
 
 
-def is_interaction() -> Column:
-    """Whether the user acted on the item: any action except an impression."""
-    return F.col(c.ACTION) != Action.IMPRESSION.value
+def is_hide_or_unhide() -> Column:
+    """Whether an event hides an item, or undoes that."""
+    return F.col(c.ACTION).isin(Action.HIDE.value, Action.UNHIDE.value)
 
 
 def gain() -> Column:

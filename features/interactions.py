@@ -32,6 +32,7 @@ def interactions(events: DataFrame, cutoffs: Sequence[datetime], *, half_life_da
         .groupBy(c.CUT, c.USER_ID, c.ITEM_ID)
         .agg(
             *(F.count_if(is_action(action)).alias(f"{action}s") for action in Action),
+            _is_hidden(),
             _strength(decayed, Action.CLICK),
             _strength(decayed, Action.SAVE),
             F.min(c.TIMESTAMP).alias("first_at"),
@@ -44,6 +45,14 @@ def interactions(events: DataFrame, cutoffs: Sequence[datetime], *, half_life_da
 def decay(timestamp: Column, cutoff: Column, half_life_days: float) -> Column:
     """The weight of an event at `cutoff`: 1 at first, one half after `half_life_days`."""
     return F.pow(F.lit(0.5), hours_between(timestamp, cutoff) / (24 * half_life_days))
+
+
+def _is_hidden() -> Column:
+    """Whether the last hide is after the last unhide; at one instant the hide was first."""
+    hidden_at, unhidden_at = (
+        F.max(F.when(is_action(action), F.col(c.TIMESTAMP))) for action in (Action.HIDE, Action.UNHIDE)
+    )
+    return (hidden_at.isNotNull() & F.coalesce(hidden_at > unhidden_at, F.lit(True))).alias("hidden")
 
 
 def _strength(decayed: Column, action: Action) -> Column:

@@ -3,12 +3,13 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from pyspark.sql import DataFrame, Window
+from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
+from contracts import Action
 from contracts import columns as c
 from contracts.schemas import EVENTS, ITEMS, RANKING_EXAMPLES
-from features.event_filters import gain, is_interaction, is_positive, without_users
+from features.event_filters import gain, is_action, is_hide_or_unhide, is_positive, without_users
 from features.spark_session import conform
 from features.time_cutoffs import after_cutoffs, existed
 
@@ -23,8 +24,8 @@ def ranking_examples(
 ) -> DataFrame:
     """One row per cutoff, user and item clicked (1) or saved (2) in `[cutoff, cutoff + label_days)`.
 
-    Only users with an event before the cutoff, and items that existed then and that the user had not clicked, saved or
-    hidden before. Users who opted out of training are absent. Takes events or sessions.
+    Only users with an event before the cutoff, and items that existed then and that the user had not clicked or saved
+    before, and did not hide at that time. Users who opted out of training are absent. Takes events or sessions.
     """
     trainable = without_users(conform(events, EVENTS), opted_out_of_training)
     created = conform(items, ITEMS).select(c.ITEM_ID, c.CREATED_AT)
@@ -33,7 +34,8 @@ def ranking_examples(
     )
     new = (
         (F.col("_first_event_at") < F.col(c.CUT))
-        & (F.col("_first_interaction_at") >= F.col(c.CUT))
+        & (F.col("_first_positive_at") >= F.col(c.CUT))
+        & ~_is_hidden()
         & existed(F.col(c.CUT))
     )
     labels = positives.where(new).groupBy(c.CUT, c.USER_ID, c.ITEM_ID).agg(F.max(gain()).alias("label"))
@@ -41,14 +43,22 @@ def ranking_examples(
 
 
 def _with_firsts(events: DataFrame) -> DataFrame:
-    """Add the instants of the user's first event and of the user's first interaction with the item.
+    """Add the instants of the user's first event and of their first click or save of the item, and its hides.
 
-    These two instants decide for every cutoff which items were new to the user.
+    They decide for every cutoff which items were new to the user.
     """
-    interacted_at = F.when(is_interaction(), F.col(c.TIMESTAMP))
+    of_pair = Window.partitionBy(c.USER_ID, c.ITEM_ID)
+    hide_or_unhide = F.struct(F.col(c.TIMESTAMP), is_action(Action.UNHIDE).alias("undone"))
     return events.withColumns(
         {
             "_first_event_at": F.min(c.TIMESTAMP).over(Window.partitionBy(c.USER_ID)),
-            "_first_interaction_at": F.min(interacted_at).over(Window.partitionBy(c.USER_ID, c.ITEM_ID)),
+            "_first_positive_at": F.min(F.when(is_positive(), F.col(c.TIMESTAMP))).over(of_pair),
+            "_hides": F.collect_list(F.when(is_hide_or_unhide(), hide_or_unhide)).over(of_pair),
         }
     )
+
+
+def _is_hidden() -> Column:
+    """Whether the last hide or unhide before the cutoff is a hide."""
+    before = F.filter("_hides", lambda hide: hide[c.TIMESTAMP] < F.col(c.CUT))
+    return F.coalesce(~F.array_max(before)["undone"], F.lit(False))

@@ -68,11 +68,13 @@ def union_candidates(
     fresh: Rows,
     popular: Rows,
     excluded: NDArray[np.bool_] | None = None,
+    unhidden: NDArray[np.bool_] | None = None,
 ) -> Candidates:
     """The pairs to be ranked, in the order of `user_rows`, those of a user by item row.
 
     `neighbours` [B, N] are item rows with -1 where an index found fewer. `fresh` and `popular` are the same for all
-    users. The items of a user's history are left out, and so are those where `excluded`, [I] or [B, I], is true.
+    users. The items of a user's history are left out, and so are those where `excluded`, [I] or [B, I], is true. Where
+    `unhidden`, [I] or [B, I], is true, an item of the history stays.
     """
     for_all = np.zeros(len(items.ids), np.uint8)
     for_all[fresh] |= BITS["fresh"]
@@ -82,7 +84,7 @@ def union_candidates(
         sources_BI = np.tile(for_all, (len(user_rows[some]), 1))
         owners, places = np.nonzero(neighbours[some] >= 0)
         sources_BI[owners, neighbours[some][owners, places]] |= BITS["two_tower"]
-        sources_BI[_history_cells(users, user_rows[some])] = 0
+        sources_BI[_history_cells(users, user_rows[some], _part(unhidden, some))] = 0
         sources_BI *= _allowed(excluded, some)
         owners, rows = np.nonzero(sources_BI != 0)
         parts.append((user_rows[some][owners], rows.astype(np.int32), sources_BI[owners, rows]))
@@ -92,15 +94,23 @@ def union_candidates(
 
 def _allowed(excluded: NDArray[np.bool_] | None, some: slice) -> NDArray[np.bool_] | bool:
     """[I] or [b, I] items that some of the users may get."""
-    if excluded is None:
-        return True
-    return ~(excluded if excluded.ndim == 1 else excluded[some])
+    own = _part(excluded, some)
+    return True if own is None else ~own
 
 
-def _history_cells(users: Users, user_rows: Rows) -> tuple[Longs, Rows]:
-    """Where a table of these users by items has an item of their history."""
+def _part(table: NDArray[np.bool_] | None, some: slice) -> NDArray[np.bool_] | None:
+    """A table [I] or [B, I], for some of the users."""
+    return table if table is None or table.ndim == 1 else table[some]
+
+
+def _history_cells(users: Users, user_rows: Rows, unhidden: NDArray[np.bool_] | None) -> tuple[Longs, Rows]:
+    """Where a table of these users by items has an item of their history that is not `unhidden`, [I] or [b, I]."""
     owners, history = users.history.where(user_rows)
-    return owners, users.history_items[history]
+    items = users.history_items[history]
+    if unhidden is None:
+        return owners, items
+    kept = ~(unhidden[items] if unhidden.ndim == 1 else unhidden[owners, items])
+    return owners[kept], items[kept]
 
 
 def _parts(users: int, items: int) -> Iterator[slice]:
@@ -126,14 +136,17 @@ class NearestItems(Protocol):
         ...
 
 
-def unseen_neighbours(index: NearestItems, users: Users, user_rows: Rows, count: int) -> Rows:
-    """[B, N] the `count` nearest items of each user outside their history, best first; -1 where there are fewer."""
+def unseen_neighbours(
+    index: NearestItems, users: Users, user_rows: Rows, count: int, unhidden: NDArray[np.bool_] | None = None
+) -> Rows:
+    """[B, N] the `count` nearest items of each user outside their history, best first; -1 where there are fewer. An
+    item of the history that is `unhidden`, [I] or [B, I], counts as outside."""
     most = int(users.history.counts[user_rows].max(initial=0))
     nearest = index.search(users.vectors[user_rows], count + most).rows
     width = int(max(nearest.max(initial=-1), users.history_items.max(initial=-1))) + 1
     for some in _parts(len(user_rows), width):
         seen_BI = np.zeros((len(user_rows[some]), width), bool)
-        seen_BI[_history_cells(users, user_rows[some])] = True
+        seen_BI[_history_cells(users, user_rows[some], _part(unhidden, some))] = True
         nearest[some][np.take_along_axis(seen_BI, nearest[some], axis=1)] = -1
     order = np.argsort(nearest < 0, axis=1, kind="stable")[:, :count]
     return np.take_along_axis(nearest, order, axis=1)

@@ -106,16 +106,22 @@ class RankingSnapshot:
         """The popular items that are candidates for all users."""
         return popular_of(self.items, self.config.candidates)
 
-    def candidates(self, user_rows: Rows, excluded: NDArray[np.bool_] | None = None) -> Candidates:
-        """The union of all sources, without the users' histories and without `excluded`, [I] or [B, I]."""
+    def candidates(
+        self, user_rows: Rows, excluded: NDArray[np.bool_] | None = None, unhidden: NDArray[np.bool_] | None = None
+    ) -> Candidates:
+        """The union of all sources, without the users' histories and without `excluded`, [I] or [B, I]. Items of the
+        histories that are `unhidden` stay."""
         return union_candidates(
             self.users,
             self.items,
             user_rows,
-            neighbours=unseen_neighbours(self.index, self.users, user_rows, self.config.candidates.neighbours),
+            neighbours=unseen_neighbours(
+                self.index, self.users, user_rows, self.config.candidates.neighbours, unhidden
+            ),
             fresh=self.fresh,
             popular=self.popular,
             excluded=excluded,
+            unhidden=unhidden,
         )
 
     def features(self, candidates: Candidates, *, cooccurrence: bool = False) -> Floats:
@@ -144,12 +150,14 @@ def rank_users(
     k: int,
     *,
     excluded: NDArray[np.bool_] | None = None,
+    unhidden: NDArray[np.bool_] | None = None,
 ) -> RankedUsers:
     """At most `k` items for each user: candidates, features, scores, slate. A longer slate begins with the shorter one.
 
-    `excluded`, [I] or [B, I], is true for items to leave out. A user's list depends on no other user in the call.
+    `excluded`, [I] or [B, I], is true for items to leave out; `unhidden` for items of the history that may come again.
+    A user's list depends on no other user in the call.
     """
-    candidates = snapshot.candidates(user_rows, excluded)
+    candidates = snapshot.candidates(user_rows, excluded, unhidden)
     features = snapshot.features(candidates, cooccurrence=reranker.uses_cooccurrence)
     scores = reranker.score(features, candidates.item_rows)
     chosen = slates(snapshot.items, candidates, scores, snapshot.config.slate, k=k, exposure=snapshot.exposure)

@@ -14,8 +14,9 @@ from contracts.csr import CsrRows
 from contracts.opt_out_flags import UNREADABLE
 from ranking.feature_arrays import Rows
 from ranking.rank_users import rank_users
-from serving.event_store import EventStore
-from serving.privacy.consent import excluded_items, rows_of
+from serving.event_store import EventStore, RecentInteraction
+from serving.posted_interactions import left_out, unhidden_items
+from serving.privacy.consent import excluded_items
 from serving.privacy.opt_out_store import ActiveOptOuts
 from serving.releases.loaded_release import RankedList, Release
 
@@ -70,10 +71,7 @@ def recommend(
     refusals = Refusals.of(release, opt_outs)
     rows = np.array([_row(release, user, refusals) for user in requested], np.int32)
     profiled = np.unique(rows[rows >= 0])  # two spellings of an id are one user
-    parts = [
-        _personalized(release, some, k, _excluded(release, some, refusals.items, events))
-        for some in _chunks(release, profiled)
-    ]
+    parts = [_personalized(release, some, k, refusals.items, events) for some in _chunks(release, profiled)]
     lists = _joined([*parts, fallback_lists(release, k, refusals.items)])
     starts = np.searchsorted(lists.users, np.append(profiled, NO_USER))
     owners, at = CsrRows(np.append(starts, len(lists.users))).where(
@@ -109,8 +107,20 @@ def fallback_lists(release: Release, k: int, excluded: NDArray[np.bool_]) -> Lis
     return Lists(np.full(len(best), NO_USER, np.int32), np.arange(len(best), dtype=np.int32), items)
 
 
-def _personalized(release: Release, user_rows: Rows, k: int, excluded: NDArray[np.bool_]) -> Lists:
-    ranked = rank_users(release.ranking_snapshot, release.reranker, user_rows, k, excluded=excluded)
+def _personalized(
+    release: Release, user_rows: Rows, k: int, excluded: NDArray[np.bool_], events: EventStore | None
+) -> Lists:
+    users = release.users.ids[user_rows].tolist()
+    recent = events.recent_interactions(users) if events else {}
+    of_users = [recent.get(user, []) for user in users]
+    ranked = rank_users(
+        release.ranking_snapshot,
+        release.reranker,
+        user_rows,
+        k,
+        excluded=_excluded(release, excluded, of_users),
+        unhidden=unhidden_items(release, user_rows, of_users),
+    )
     slates = ranked.slates
     return Lists(ranked.candidates.user_rows[slates.pairs], slates.places, RankedList.of(ranked, slates.pairs))
 
@@ -136,16 +146,14 @@ def _row(release: Release, user_id: str, refusals: Refusals) -> int:
 
 
 def _excluded(
-    release: Release, user_rows: Rows, excluded: NDArray[np.bool_], events: EventStore | None
+    release: Release, excluded: NDArray[np.bool_], of_users: Sequence[Sequence[RecentInteraction]]
 ) -> NDArray[np.bool_]:
     """[I], or [B, I] where one of the users has interactions since the release."""
-    users = release.users.ids[user_rows].tolist()
-    recent = events.recent_interactions(users) if events else {}
-    if not recent:
+    if not any(of_users):
         return excluded
-    own = np.tile(excluded, (len(users), 1))
-    for place, user in enumerate(users):
-        own[place, rows_of(release, (interaction.item_id for interaction in recent.get(user, ())))] = True
+    own = np.tile(excluded, (len(of_users), 1))
+    for items, recent in zip(own, of_users, strict=True):
+        items[left_out(release, recent)] = True
     return own
 
 

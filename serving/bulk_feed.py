@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from ranking.rank_users import rank_users
 from serving.cursor import Cursor, CursorSigner
 from serving.feed import Feed, FeedItem, Page, fallback_page, feed_items, in_other_languages, page_places
-from serving.privacy.consent import ConsentGate, UserContext, excluded_items, rows_of
+from serving.posted_interactions import left_out, unhidden_items
+from serving.privacy.consent import ConsentGate, UserContext, excluded_items
 from serving.releases.loaded_release import RankedList, Release
 from serving.releases.release_loader import ReloadingRelease
 from serving.sql_store import batched
@@ -100,8 +101,11 @@ def _ranked_pages(release: Release, contexts: Sequence[UserContext], limit: int,
     user_rows = np.array([context.user_row for context in contexts], np.int32)
     excluded = np.tile(excluded_items(release, contexts[0].opt_outs, now), (len(contexts), 1))
     for own, context in zip(excluded, contexts, strict=True):
-        own[rows_of(release, (interaction.item_id for interaction in context.recent_interactions))] = True
-    ranked = rank_users(release.ranking_snapshot, release.reranker, user_rows, limit + 1, excluded=excluded)
+        own[left_out(release, context.recent_interactions)] = True
+    unhidden = unhidden_items(release, user_rows, [context.recent_interactions for context in contexts])
+    ranked = rank_users(
+        release.ranking_snapshot, release.reranker, user_rows, limit + 1, excluded=excluded, unhidden=unhidden
+    )
     table = ranked.slates.matrix(ranked.candidates, user_rows, limit + 1)
     start, nothing = _start(release, now, personalized=True), np.zeros(len(release.items.ids), bool)
     return [_page(release, RankedList.of(ranked, pairs[pairs >= 0]), nothing, start, limit) for pairs in table]

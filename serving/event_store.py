@@ -4,7 +4,8 @@ An erased user has a tombstone here. One transaction inserts it and deletes the 
 one transaction that leaves out users with a tombstone. The two kinds of transaction exclude each other, so no row
 outlives an acknowledged erasure, whatever the order of commits. A tombstone is a hash and names no user.
 
-The rows serve twice. The feed reads them at each request and leaves out what a user has just clicked, saved or hidden.
+The rows serve twice. The feed reads them at each request: it leaves out what a user has just clicked, saved or hidden,
+and includes again what the user has unhidden.
 The night drains them into the landing zone, batch by batch:
 
     while batch := events.drain():  # of bounded size
@@ -75,8 +76,8 @@ ERASED = Table(
     Column("user_hash", String, primary_key=True),
     Column("erased_at", Instant, nullable=False),
 )
-SEEN_ACTIONS = (Action.CLICK, Action.SAVE, Action.HIDE)
-"""Actions after which an item is not shown to the user again."""
+INTERACTIONS = (Action.CLICK, Action.SAVE, Action.HIDE, Action.UNHIDE)
+"""The actions of a user on an item; an impression is none."""
 ROWS_PER_STATEMENT = 1000
 """Databases limit the number of variables of a statement (SQLite: 32,766)."""
 ROWS_PER_BATCH = 50_000
@@ -102,9 +103,11 @@ class Added:
 
 @dataclass(frozen=True)
 class RecentInteraction:
-    """An item that the user clicked, saved or hid, and when the event was posted."""
+    """What the user did with an item, when, and when the event was posted."""
 
     item_id: str
+    action: Action
+    timestamp: datetime
     landed_at: datetime
 
 
@@ -133,14 +136,16 @@ class EventStore(SqlStore):
             )
 
     def recent_interactions(self, user_ids: Collection[str]) -> dict[str, list[RecentInteraction]]:
-        """What each of these users clicked, saved or hid since the release; nothing for users who did not."""
+        """What each of these users clicked, saved, hid or unhid since the release; nothing for users who did not."""
         p, user_of = PENDING.c, {spelling: user for user in user_ids for spelling in spellings(user)}
         of_users: dict[str, list[RecentInteraction]] = {}
         with self._transaction() as connection:
             for some in batched(list(user_of), ROWS_PER_STATEMENT):
-                query = select(p.user_id, p.item_id, p.landed_at).where(p.user_id.in_(some), p.action.in_(SEEN_ACTIONS))
-                for user_id, item_id, landed_at in connection.execute(query):
-                    of_users.setdefault(user_of[user_id], []).append(RecentInteraction(item_id, landed_at))
+                columns = (p.user_id, p.item_id, p.action, p.timestamp, p.landed_at)
+                query = select(*columns).where(p.user_id.in_(some), p.action.in_(INTERACTIONS))
+                for user_id, item_id, action, timestamp, landed_at in connection.execute(query):
+                    recent = RecentInteraction(item_id, Action(action), timestamp, landed_at)
+                    of_users.setdefault(user_of[user_id], []).append(recent)
         return of_users
 
     def erase(self, user_ids: Iterable[str]) -> int:

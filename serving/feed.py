@@ -1,6 +1,6 @@
 """The home feed of a request: the consent check, one ranking, one page of it."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal
@@ -14,7 +14,8 @@ from ranking.rank_users import rank_users
 from serving.cursor import Cursor, CursorExpired, CursorSigner
 from serving.event_store import RecentInteraction
 from serving.explanation_text import Explanation, explain_fallback, explain_personalized
-from serving.privacy.consent import ConsentGate, NotPersonalized, UserContext, excluded_items, rows_of
+from serving.posted_interactions import left_out, unhidden_items
+from serving.privacy.consent import ConsentGate, NotPersonalized, UserContext, excluded_items
 from serving.releases.loaded_release import RankedList, Release
 from serving.releases.manifest import ReducedTo
 from serving.releases.release_loader import ReloadingRelease
@@ -125,22 +126,25 @@ def _personalized_page(
     """The user's list as of `position.since`. Items of later interactions are only left out of it, so that a click
     between two pages neither repeats nor skips an item."""
     recent = context.recent_interactions
-    before = _item_mask(release, [event for event in recent if event.landed_at <= position.since])
-    later = _item_mask(release, [event for event in recent if event.landed_at > position.since])
+    earlier = [event for event in recent if event.landed_at <= position.since]
+    before, now = _item_mask(release, earlier), _item_mask(release, recent)
     depth = max(position.offset, position.rank) + limit + len(recent) + 1
     row = np.array([user_row], np.int32)
-    ranked = rank_users(release.ranking_snapshot, release.reranker, row, depth, excluded=excluded | before)
+    unhidden = unhidden_items(release, row, [earlier])
+    ranked = rank_users(
+        release.ranking_snapshot, release.reranker, row, depth, excluded=excluded | before, unhidden=unhidden
+    )
     pairs = ranked.slates.pairs
     item_rows = ranked.candidates.item_rows[pairs]
-    places, cursor = page_places(release, item_rows, later, position, limit, personalized=True)
+    places, cursor = page_places(release, item_rows, now, position, limit, personalized=True)
     page = RankedList.of(ranked, pairs[places])
     explanations = explain_personalized(release, ranked, pairs[places], excluded)
     return Page(page.rows, page.scores, page.sources, cursor), explanations
 
 
-def _item_mask(release: Release, interactions: Sequence[RecentInteraction]) -> NDArray[np.bool_]:
+def _item_mask(release: Release, interactions: Iterable[RecentInteraction]) -> NDArray[np.bool_]:
     mask = np.zeros(len(release.items.ids), bool)
-    mask[rows_of(release, (interaction.item_id for interaction in interactions))] = True
+    mask[left_out(release, interactions)] = True
     return mask
 
 

@@ -69,15 +69,15 @@ def test_a_longer_holdout_sees_more_and_an_empty_log_no_user():
 def test_tables_become_rows_and_only_taste_is_kept():
     frame = pl.DataFrame(
         {
-            "user_id": ["ann", "bob", "ann", "ann", "zoe", "ann"],
-            "item_id": ["x", "y", "y", "x", "x", "gone"],
-            "action": ["save", "click", "hide", "impression", "click", "click"],
-            "timestamp": [datetime(2017, 1, day, tzinfo=UTC) for day in (3, 2, 1, 1, 1, 1)],
+            "user_id": ["ann", "bob", "ann", "ann", "zoe", "ann", "bob", "bob"],
+            "item_id": ["x", "y", "y", "x", "x", "gone", "x", "x"],
+            "action": ["save", "click", "hide", "impression", "click", "click", "hide", "unhide"],
+            "timestamp": [datetime(2017, 1, day, tzinfo=UTC) for day in (3, 2, 1, 1, 1, 1, 1, 2)],
         },
         schema_overrides={"timestamp": pl.Datetime("us", "UTC")},
     )
     log = events_from(frame, np.array(["ann", "bob"]), np.array(["x", "y"]))
-    # oldest first: ann hides y, bob clicks y, ann saves x; zoe and the lost item are not named by the ids
+    # oldest first: ann hides y, bob clicks y, ann saves x; bob undoes his hide of x; the ids lack zoe and the lost item
     assert log.user_rows.tolist() == [0, 1, 0]
     assert log.item_rows.tolist() == [1, 1, 0]
     assert log.gains.tolist() == [0, 1, 2]

@@ -30,6 +30,8 @@ def test_counts_strengths_and_span(events, rows, cutoff, hours):
         "clicks": 2,
         "saves": 1,
         "hides": 0,
+        "unhides": 0,
+        "hidden": False,
         "click_strength": 1 / 2 + 1 / 4,
         "save_strength": pytest.approx(0.5**0.5, abs=1e-12),
         "first_at": hours(-30 * DAY),
@@ -37,7 +39,25 @@ def test_counts_strengths_and_span(events, rows, cutoff, hours):
     }
     assert list(first) == INTERACTIONS.names
     assert (hidden["item_id"], hidden["hides"], hidden["click_strength"], hidden["save_strength"]) == ("y", 1, 0, 0)
+    assert hidden["hidden"]
     assert (bobs["user_id"], bobs["save_strength"]) == ("bob", 0.5)
+
+
+def test_a_later_unhide_undoes_a_hide(events, rows, cutoff):
+    given = [
+        *(("ana", action, item, hours) for item, action, hours in [
+            ("undone", "hide", -5), ("undone", "hide", -4), ("undone", "unhide", -4),
+            ("again", "hide", -5), ("again", "unhide", -4), ("again", "hide", -3),
+            ("early", "unhide", -5), ("early", "hide", -4),
+            ("later", "hide", -5), ("later", "unhide", 1 / 3600),  # the cutoff does not see the future
+        ]),
+    ]  # fmt: skip
+    of_items = {row["item_id"]: row for row in rows(interactions(events(*given), [cutoff], half_life_days=14))}
+    assert {item: row["hidden"] for item, row in of_items.items()} == {
+        "undone": False, "again": True, "early": True, "later": True,
+    }  # fmt: skip
+    undone = of_items["undone"]
+    assert (undone["hides"], undone["unhides"], undone["click_strength"], undone["save_strength"]) == (2, 1, 0, 0)
 
 
 def test_the_future_changes_nothing(events, rows, cutoff):

@@ -14,16 +14,21 @@ CATALOGUE = {
     "late": {"created": 1},
     "hidden": {"created": -50},
     "shown": {"created": -50},
+    "unhidden": {"created": -50},
 }
 PAST = [
     ("ana", "click", "x", -5),
     ("ana", "hide", "hidden", -4),
     ("ana", "impression", "shown", -3),
+    ("ana", "hide", "unhidden", -3),
+    ("ana", "unhide", "unhidden", -2),
     ("eve", "impression", "x", -1),
 ]
 AFTER = [
     ("ana", "save", "x", 2),  # clicked before
     ("ana", "save", "hidden", 2),  # hidden before
+    ("ana", "unhide", "hidden", 1),  # too late: at the cutoff it was hidden
+    ("ana", "click", "unhidden", 2),  # may be shown again: still new
     ("ana", "click", "shown", 2),  # was only shown: still new
     ("ana", "click", "y", 0),
     ("ana", "save", "y", 3),  # the stronger one counts
@@ -54,7 +59,7 @@ def brief(rows):
 
 def test_new_items_of_known_users(labels, cutoff):
     labelled = labels(*PAST, *AFTER)
-    assert brief(labelled) == [("ana", "shown", 1), ("ana", "y", 2), ("eve", "z", 1)]
+    assert brief(labelled) == [("ana", "shown", 1), ("ana", "unhidden", 1), ("ana", "y", 2), ("eve", "z", 1)]
     assert list(labelled[0]) == RANKING_EXAMPLES.names
     assert {row["cut"] for row in labelled} == {cutoff}
 

@@ -46,9 +46,9 @@ def test_rows_are_the_contract_s(pending):
 
 
 def test_recent_interactions_are_all_but_impressions(pending):
-    actions = ["impression", "click", "save", "hide"]
+    actions = ["impression", "click", "save", "hide", "unhide"]
     pending.add([event(action, action, action=action) for action in actions] + [event("bob's", "i9", who="bob")])
-    assert items(pending, "ann") == ["click", "hide", "save"]
+    assert items(pending, "ann") == ["click", "hide", "save", "unhide"]
     assert items(pending, "stranger") == []
 
 
