@@ -17,6 +17,7 @@ from cli.json_output import Json, print_json
 from cli.nightly_commands import backtest, compare, nightly
 from cli.privacy_commands import opt_outs
 from cli.serving_commands import recommend, releases, serve
+from cli.switch_commands import audit, switches
 from contracts import Settings, __version__
 from contracts.errors import TastefeedError, one_line
 from contracts.stop_signals import Stopped, end_process, ending_at_signals
@@ -59,11 +60,12 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "backtest": backtest,
     "compare": compare,
     "settings": settings,
+    "audit": audit,
 }
 for name, command in COMMANDS.items():
     app.command(name)(command)
 app.command("airflow", context_settings={"allow_interspersed_args": False})(airflow)  # Airflow's options follow
-for name, group in {"opt-out": opt_outs, "releases": releases, "bench": bench}.items():
+for name, group in {"opt-out": opt_outs, "switches": switches, "releases": releases, "bench": bench}.items():
     app.add_typer(group, name=name)
 
 

@@ -6,6 +6,7 @@ import typer
 
 from cli import options
 from cli.json_output import JsonBesideIds, print_json
+from cli.switch_commands import audit_of, operator
 
 if TYPE_CHECKING:
     from contracts import OptOut
@@ -34,6 +35,7 @@ def set_flag(
 
     opt_outs_of_lake = OptOutLake.existing(lake)
     opt_outs_of_lake.create()
+    audit_of(lake).opt_out(operator(), "opt_out.set", subject_type, subject_id, flag)
     opt_outs_of_lake.opt_out_service.opt_out(subject_type, subject_id, flag)
     show(subject_type, subject_id, lake=lake, json=json)
 
@@ -50,6 +52,7 @@ def clear_flag(
     """Take an opt-out back."""
     from pipeline.privacy.opt_out_lake import OptOutLake
 
+    audit_of(lake).opt_out(operator(), "opt_out.clear", subject_type, subject_id, flag)
     OptOutLake.existing(lake).opt_out_service.opt_in(subject_type, subject_id, flag)
     show(subject_type, subject_id, lake=lake, json=json)
 

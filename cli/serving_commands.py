@@ -10,6 +10,7 @@ import typer
 
 from cli import options
 from cli.json_output import Json, print_json
+from cli.switch_commands import audit_of, operator
 
 if TYPE_CHECKING:
     from serving.privacy.opt_out_service import OptOutService
@@ -59,7 +60,8 @@ def _inputs_of_lists(lake: str, users: Path | None) -> tuple["Release", "OptOutS
     settings = Settings(lake=lake)
     settings.require_lake_folder()
     import_lightgbm()
-    release, stores = publish.load(settings.release_root), OptOutService.of(settings)
+    stores = OptOutService.of(settings)
+    release = publish.load(settings.release_root, stores.opt_outs.switches().pinned_release)
     if users is None and release.profiled:
         return release, stores, None
     return release, stores, _requested_users(lake, users)
@@ -173,10 +175,26 @@ def rollback(version: Previous = None, *, lake: options.Lake = options.LAKE, jso
     from serving.releases import publish
 
     manifest = publish.rollback(_root(lake), version)
+    _record_rollback(lake, manifest.version)
     if json:
         print_json(_described(manifest, manifest.version))
     else:
         typer.echo(f"{manifest.version} serves now")
+
+
+def _record_rollback(lake: str, version: str) -> None:
+    """Add the rollback to the audit. It comes second, because a lost store must not prevent a rollback."""
+    from contracts.errors import TastefeedError
+
+    try:
+        audit = audit_of(lake)
+        audit.add(operator(), "release.rollback", version)
+        pinned = audit.switches().pinned_release
+    except TastefeedError as error:
+        typer.echo(f"the rollback is not in the audit: {error}", err=True)
+        return
+    if pinned not in (None, version):
+        typer.echo(f"{pinned} is pinned and serves until `tastefeed switches clear pinned_release`", err=True)
 
 
 def _root(lake: str) -> Path:

@@ -8,6 +8,7 @@ from typing import Protocol
 
 from contracts.errors import UnknownOptOut
 from contracts.ids import spellings
+from contracts.switches import Switches
 
 
 class SubjectType(StrEnum):
@@ -68,6 +69,10 @@ class OptOutReader(Protocol):
 
     def subjects(self, subject_type: SubjectType, flags: Iterable[Flag]) -> frozenset[str]:
         """Every subject of a type for which at least one of `flags` is active."""
+        ...
+
+    def switches(self) -> Switches:
+        """The kill switches, which hold for every list."""
         ...
 
 

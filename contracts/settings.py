@@ -91,6 +91,9 @@ class Settings(DataConfig):
     cursor_keys: SecretStr = Field(
         SecretStr(""), description="comma-separated keys of cursors, the first signs; empty: .cursor_key in the lake"
     )
+    pseudonym_key: SecretStr = Field(
+        SecretStr(""), description="key of the pseudonyms in audit and exposure log; empty: .pseudonym_key in the lake"
+    )
     admin_keys: SecretStr = Field(SecretStr(""), description="comma-separated keys that also set opt-outs, releases")
 
     @model_validator(mode="before")

@@ -34,6 +34,11 @@ class CandidateConfig(BaseModel):
     popular_days: tuple[int, ...] = Field((7, 28), description="the windows of popularity, days: some of 1, 7, 28")
     popular_ever: int = Field(100, ge=0, description="items with most users of all time")
 
+    def without(self, sources: frozenset[str]) -> "CandidateConfig":
+        """The same with these sources off."""
+        sizes = {"two_tower": ("neighbours",), "fresh": ("fresh",), "popular": ("popular", "popular_ever")}
+        return self.model_copy(update={size: 0 for source in sources for size in sizes[source]})
+
 
 def fresh_rows(items: Items, count: int) -> Rows:
     """The newest `count` items, newest first; items of unknown age are never fresh."""

@@ -20,11 +20,14 @@ from serving.error_handlers import MEDIA_TYPE, Problem, add_error_handlers
 from serving.feed import HomeFeed
 from serving.load_shedding import LoadSheddingMiddleware
 from serving.middleware import AdmissionMiddleware, CompressionMiddleware, RequestMiddleware, add_cors, origins_of
+from serving.privacy.admin_audit import AdminAudit
 from serving.privacy.consent import ConsentGate
 from serving.privacy.opt_out_service import OptOutService
+from serving.privacy.pseudonyms import pseudonyms
+from serving.privacy.switch_store import SwitchStore
 from serving.releases.release_loader import ReloadingRelease
 from serving.request_metrics import METRICS, RequestMetrics
-from serving.routes import api_routes, page_routes
+from serving.routes import admin_routes, api_routes, page_routes
 from serving.routes.openapi_examples import ANSWERS
 
 HEALTH_THREADS = 2
@@ -54,6 +57,8 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.api_keys = ApiKeys(settings)
     app.state.metrics = RequestMetrics()
     app.state.opt_out_service, app.state.event_store = service, service.events
+    app.state.settings, app.state.switches = settings, SwitchStore(service.opt_outs)
+    app.state.audit = AdminAudit(service.opt_outs, pseudonyms(settings))
     app.state.release_loader = ReloadingRelease(settings.release_root)
     app.state.health_threads = anyio.CapacityLimiter(HEALTH_THREADS)
     loader, gate = app.state.release_loader, ConsentGate(service.opt_outs, service.events)
@@ -70,7 +75,7 @@ def create_app(settings: Settings) -> FastAPI:
     add_cors(app, origins_of(settings))
     app.add_middleware(RequestMiddleware, metrics=app.state.metrics)  # the last one added is called first
     add_error_handlers(app)
-    for router in (api_routes.router, api_routes.server_router, page_routes.router):
+    for router in (api_routes.router, admin_routes.router, api_routes.server_router, page_routes.router):
         app.include_router(router)
     app.openapi = partial(openapi_document, app)  # type: ignore[method-assign]  # as FastAPI documents it
     return app

@@ -3,6 +3,7 @@ machine are allowed."""
 
 import base64
 import binascii
+import hashlib
 import hmac
 import ipaddress
 from enum import IntEnum
@@ -14,6 +15,7 @@ from contracts import Settings
 from contracts.errors import TastefeedError, UnsafeBinding
 
 HOW_TO_SET_KEYS = "set TASTEFEED_FEED_KEYS and TASTEFEED_ADMIN_KEYS (comma-separated) to serve others"
+FINGERPRINT_DIGITS = 8
 BEARER = HTTPBearer(auto_error=False, description="a feed key or an admin key; none where the server has no keys")
 
 
@@ -62,6 +64,10 @@ class ApiKeys:
         """Whether the request may do what `needed` allows."""
         return not self.any or self.role(_key_of(request)) >= needed
 
+    def caller(self, request: Request) -> str:
+        """Who calls, for the audit: the fingerprint of the key, never the key; `local` where the server has no keys."""
+        return f"key:{fingerprint(_key_of(request))}" if self.any else "local"
+
     def check(self, request: Request, needed: Role) -> None:
         """Raise `NotAuthenticated` or `NotAllowed` unless the request is allowed."""
         if self.allows(request, needed):
@@ -82,6 +88,17 @@ def check_same_origin(request: Request) -> None:
     own = origin is None or _host_of(origin) == request.headers.get("host")
     if not (site in {"same-origin", "none"} if site else own):
         raise NotAllowed("this form was sent from another site; open this server's own page and use its button")
+
+
+def fingerprint(key: str) -> str:
+    """A short hash that names a key: the first digits of `printf %s KEY | sha256sum`."""
+    return hashlib.sha256(key.encode()).hexdigest()[:FINGERPRINT_DIGITS]
+
+
+def caller(request: Request) -> str:
+    """Who calls, for the audit."""
+    keys: ApiKeys = request.app.state.api_keys
+    return keys.caller(request)
 
 
 def may_read(request: Request) -> None:

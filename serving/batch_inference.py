@@ -12,6 +12,7 @@ from contracts import Flag, OptOutReader, SubjectType
 from contracts import columns as c
 from contracts.csr import CsrRows
 from contracts.opt_out_flags import UNREADABLE
+from contracts.switches import NO_SWITCHES, Switches, SwitchName
 from ranking.feature_arrays import Rows
 from ranking.rank_users import rank_users
 from serving.event_store import EventStore, RecentInteraction
@@ -39,10 +40,11 @@ USERS_PER_CHUNK = 128
 
 @dataclass(frozen=True)
 class Refusals:
-    """The opt-outs at one instant: users without a profile, and [I] items that no list has."""
+    """The opt-outs and switches at one instant: users without a profile, and [I] items that no list has."""
 
     users: frozenset[str]
     items: NDArray[np.bool_]
+    switches: Switches = NO_SWITCHES
 
     @classmethod
     def of(cls, release: Release, opt_outs: OptOutReader) -> "Refusals":
@@ -51,7 +53,11 @@ class Refusals:
         creators = opt_outs.subjects(SubjectType.CREATOR, (Flag.RECOMMENDATION,))
         active = ActiveOptOuts(frozenset(), items, creators)
         unreadable = opt_outs.subjects(SubjectType.USER, UNREADABLE)
-        return cls(unreadable, excluded_items(release, active, datetime.now(UTC)))
+        return cls(unreadable, excluded_items(release, active, datetime.now(UTC)), opt_outs.switches())
+
+    def forbids_profile(self, user_id: str) -> bool:
+        """Whether the user gets the non-personalized list."""
+        return SwitchName.PERSONALIZATION in self.switches.off or user_id in self.users
 
 
 def recommend(
@@ -71,8 +77,9 @@ def recommend(
     refusals = Refusals.of(release, opt_outs)
     rows = np.array([_row(release, user, refusals) for user in requested], np.int32)
     profiled = np.unique(rows[rows >= 0])  # two spellings of an id are one user
-    parts = [_personalized(release, some, k, refusals.items, events) for some in _chunks(release, profiled)]
-    lists = _joined([*parts, fallback_lists(release, k, refusals.items)])
+    parts = [_personalized(release, some, k, refusals, events) for some in _chunks(release, profiled)]
+    fallback = fallback_lists(release, k, refusals.items, sources_off=refusals.switches.sources_off)
+    lists = _joined([*parts, fallback])
     starts = np.searchsorted(lists.users, np.append(profiled, NO_USER))
     owners, at = CsrRows(np.append(starts, len(lists.users))).where(
         np.where(rows < 0, len(profiled), np.searchsorted(profiled, rows))
@@ -99,26 +106,28 @@ class Lists:
         return Lists(self.users[which], self.places[which], items)
 
 
-def fallback_lists(release: Release, k: int, excluded: NDArray[np.bool_]) -> Lists:
+def fallback_lists(
+    release: Release, k: int, excluded: NDArray[np.bool_], *, sources_off: frozenset[str] = frozenset()
+) -> Lists:
     """The non-personalized list."""
-    ranked = release.fallback
+    ranked = release.fallback_without(sources_off)
     best = np.flatnonzero(~excluded[ranked.rows])[:k]
     items = RankedList(ranked.rows[best], ranked.scores[best], ranked.sources[best])
     return Lists(np.full(len(best), NO_USER, np.int32), np.arange(len(best), dtype=np.int32), items)
 
 
 def _personalized(
-    release: Release, user_rows: Rows, k: int, excluded: NDArray[np.bool_], events: EventStore | None
+    release: Release, user_rows: Rows, k: int, refusals: Refusals, events: EventStore | None
 ) -> Lists:
     users = release.users.ids[user_rows].tolist()
     recent = events.recent_interactions(users) if events else {}
     of_users = [recent.get(user, []) for user in users]
     ranked = rank_users(
-        release.ranking_snapshot,
+        release.snapshot_without(refusals.switches.sources_off),
         release.reranker,
         user_rows,
         k,
-        excluded=_excluded(release, excluded, of_users),
+        excluded=_excluded(release, refusals.items, of_users),
         unhidden=unhidden_items(release, user_rows, of_users),
     )
     slates = ranked.slates
@@ -142,7 +151,7 @@ def _joined(parts: Sequence[Lists]) -> Lists:
 
 def _row(release: Release, user_id: str, refusals: Refusals) -> int:
     """The row of a user who may be profiled, else -1."""
-    return -1 if user_id in refusals.users else release.user_row.get(user_id, -1)
+    return -1 if refusals.forbids_profile(user_id) else release.user_row.get(user_id, -1)
 
 
 def _excluded(

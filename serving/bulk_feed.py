@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 import numpy as np
 from numpy.typing import NDArray
 
+from contracts.switches import Switches
 from ranking.rank_users import rank_users
 from serving.cursor import Cursor, CursorSigner
 from serving.feed import Feed, FeedItem, Page, fallback_page, feed_items, in_other_languages, page_places
@@ -48,6 +49,9 @@ class BulkFeed:
         """A page of at most `limit` items for each user. Raises `ReleaseMissing`."""
         release, now = self._loader.get(), datetime.now(UTC)
         contexts = self._gate.user_contexts(release, user_ids, gpc=gpc)
+        pinned = self._loader.under_pin(_switches(contexts).pinned_release)
+        if pinned is not release:
+            release, contexts = pinned, self._gate.user_contexts(pinned, user_ids, gpc=gpc)
         pages = _personalized_pages(release, contexts, limit, now)
         if len(pages) < len(contexts):
             pages = dict.fromkeys(contexts, _fallback(release, contexts, languages, limit, now)) | pages
@@ -78,7 +82,13 @@ def _fallback(
 ) -> Page:
     opt_outs = next(iter(contexts.values())).opt_outs
     excluded = excluded_items(release, opt_outs, now) | in_other_languages(release, languages)
-    return fallback_page(release, excluded, _start(release, now, personalized=False), limit)[0]
+    start, sources_off = _start(release, now, personalized=False), opt_outs.switches.sources_off
+    return fallback_page(release, excluded, start, limit, sources_off=sources_off)[0]
+
+
+def _switches(contexts: Mapping[str, UserContext]) -> Switches:
+    """The same for all users."""
+    return next(iter(contexts.values())).opt_outs.switches
 
 
 def _personalized_pages(
@@ -103,9 +113,8 @@ def _ranked_pages(release: Release, contexts: Sequence[UserContext], limit: int,
     for own, context in zip(excluded, contexts, strict=True):
         own[left_out(release, context.recent_interactions)] = True
     unhidden = unhidden_items(release, user_rows, [context.recent_interactions for context in contexts])
-    ranked = rank_users(
-        release.ranking_snapshot, release.reranker, user_rows, limit + 1, excluded=excluded, unhidden=unhidden
-    )
+    snapshot = release.snapshot_without(contexts[0].opt_outs.switches.sources_off)
+    ranked = rank_users(snapshot, release.reranker, user_rows, limit + 1, excluded=excluded, unhidden=unhidden)
     table = ranked.slates.matrix(ranked.candidates, user_rows, limit + 1)
     start, nothing = _start(release, now, personalized=True), np.zeros(len(release.items.ids), bool)
     return [_page(release, RankedList.of(ranked, pairs[pairs >= 0]), nothing, start, limit) for pairs in table]

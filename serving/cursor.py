@@ -6,11 +6,9 @@ change one. All servers of a lake have the same keys, from the setting or from a
 """
 
 import base64
-import os
 from collections.abc import Iterable
 from datetime import datetime
 from hashlib import blake2b, sha256
-from pathlib import Path
 from secrets import token_urlsafe
 
 import numpy as np
@@ -19,8 +17,8 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from contracts import Settings
-from contracts.atomic_files import read_regular, remove_leftover
 from contracts.errors import TastefeedError
+from serving.shared_keys import KEY_BYTES, shared_key
 
 HASH = np.dtype("<u4")
 MAX_SHOWN = 1000
@@ -28,7 +26,6 @@ MAX_SHOWN = 1000
 MAX_CURSOR_LENGTH = 6000
 """Characters of a cursor with that many items."""
 KEY_FILE = ".cursor_key"
-KEY_BYTES, MAX_KEY_FILE_BYTES = 32, 1024
 _END = b"\0"  # JSON cannot contain it
 
 
@@ -107,27 +104,9 @@ def signing_keys(settings: Settings) -> str:
         return keys
     fresh = token_urlsafe(KEY_BYTES)
     try:
-        return _shared_key(settings.lake_folder / KEY_FILE, fresh)
+        return shared_key(settings.lake_folder / KEY_FILE, fresh)
     except (OSError, UnicodeDecodeError):
         return fresh
-
-
-def _shared_key(path: Path, fresh: str) -> str:
-    if not path.exists():
-        scratch = path.with_name(f"{path.name}.{fresh[:8]}")
-        try:
-            with open(scratch, "x", opener=_private) as file:
-                file.write(fresh)
-            os.link(scratch, path)  # of two servers, one makes it, whole
-        except FileExistsError:
-            pass
-        finally:
-            remove_leftover(scratch)
-    return read_regular(path, max_bytes=MAX_KEY_FILE_BYTES).decode().strip(" ,\n") or fresh
-
-
-def _private(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)
 
 
 def item_hashes(item_ids: Iterable[str]) -> NDArray[np.uint32]:

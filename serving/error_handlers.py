@@ -12,6 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
 from contracts import errors
+from contracts.switches import BadSwitch, UnknownSwitch
 from serving.auth import NotAllowed, NotAuthenticated, NotLocal
 from serving.cursor import BadCursor, CursorExpired
 
@@ -25,6 +26,8 @@ STATUS: dict[type[Exception], HTTPStatus] = {
     NotAllowed: HTTPStatus.FORBIDDEN,
     NotLocal: HTTPStatus.FORBIDDEN,
     errors.UnknownOptOut: HTTPStatus.NOT_FOUND,
+    UnknownSwitch: HTTPStatus.NOT_FOUND,
+    BadSwitch: HTTPStatus.UNPROCESSABLE_ENTITY,
     errors.OptOutStoreUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.EventStoreUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.ReleaseMissing: HTTPStatus.SERVICE_UNAVAILABLE,

@@ -80,13 +80,13 @@ class HomeFeed:
         non-personalized list.
         """
         given = self._cursors.decoded(cursor) if cursor else None
-        release = self._loader.get()
-        context = self._gate.user_context(release, user_id, gpc=gpc)
+        release, context = self._consented(user_id, gpc=gpc)
         position = _position(given, release, context)
         excluded = excluded_items(release, context.opt_outs, datetime.now(UTC))
         if context.user_row is None:
             excluded = excluded | in_other_languages(release, languages)
-            page, explanations = fallback_page(release, excluded, position, limit)
+            sources_off = context.opt_outs.switches.sources_off
+            page, explanations = fallback_page(release, excluded, position, limit, sources_off=sources_off)
         else:
             page, explanations = _personalized_page(release, context, context.user_row, excluded, position, limit)
         items = feed_items(release, page, explanations, position.rank)
@@ -102,6 +102,16 @@ class HomeFeed:
             cursor=self._cursors.encoded(page.cursor) if page.cursor else None,
         )
 
+    def _consented(self, user_id: str | None, *, gpc: bool) -> tuple[Release, UserContext]:
+        """The release to answer from, and what may be read of the user. Where a release was pinned since the last
+        request, the user is looked up again there."""
+        release = self._loader.get()
+        context = self._gate.user_context(release, user_id, gpc=gpc)
+        pinned = self._loader.under_pin(context.opt_outs.switches.pinned_release)
+        if pinned is not release:
+            context = self._gate.user_context(pinned, user_id, gpc=gpc)
+        return pinned, context
+
 
 @dataclass(frozen=True)
 class Page(RankedList):
@@ -111,10 +121,15 @@ class Page(RankedList):
 
 
 def fallback_page(
-    release: Release, excluded: NDArray[np.bool_], position: Cursor, limit: int
+    release: Release,
+    excluded: NDArray[np.bool_],
+    position: Cursor,
+    limit: int,
+    *,
+    sources_off: frozenset[str] = frozenset(),
 ) -> tuple[Page, list[Explanation]]:
     """A page of the non-personalized list."""
-    ranked = release.fallback
+    ranked = release.fallback_without(sources_off)
     places, cursor = page_places(release, ranked.rows, excluded, position, limit, personalized=False)
     page = Page(ranked.rows[places], ranked.scores[places], ranked.sources[places], cursor)
     return page, explain_fallback(release, page.rows, page.sources)
@@ -131,9 +146,8 @@ def _personalized_page(
     depth = max(position.offset, position.rank) + limit + len(recent) + 1
     row = np.array([user_row], np.int32)
     unhidden = unhidden_items(release, row, [earlier])
-    ranked = rank_users(
-        release.ranking_snapshot, release.reranker, row, depth, excluded=excluded | before, unhidden=unhidden
-    )
+    snapshot = release.snapshot_without(context.opt_outs.switches.sources_off)
+    ranked = rank_users(snapshot, release.reranker, row, depth, excluded=excluded | before, unhidden=unhidden)
     pairs = ranked.slates.pairs
     item_rows = ranked.candidates.item_rows[pairs]
     places, cursor = page_places(release, item_rows, now, position, limit, personalized=True)

@@ -160,7 +160,7 @@ class ShardWriter:
         withheld = pa.array(self._release.items.ids[refusals.items], pa.string())
         if pc.any(pc.is_in(lists[c.ITEM_ID], withheld)).as_py():
             return False
-        refused = [user for user in users if user in refusals.users]
+        refused = [user for user in users if refusals.forbids_profile(user)]
         have = lists.filter(pc.is_in(lists[c.USER_ID], pa.array(refused, pa.string())))
         return bool(have.equals(recommend(self._release, refused, k, self._opt_outs)))
 

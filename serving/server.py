@@ -19,6 +19,7 @@ from serving.auth import check_binding
 from serving.cursor import signing_keys
 from serving.light_imports import without_unused_imports
 from serving.middleware import origins_of
+from serving.privacy.pseudonyms import pseudonym_key
 from serving.protocol import LimitedProtocol
 from serving.request_metrics import MULTIPROCESS
 
@@ -35,6 +36,7 @@ def serve(settings: Settings, *, host: str = "127.0.0.1", port: int = 8000, work
     os.environ.update(environment(settings))
     leave_signals()  # uvicorn ends the requests in progress first
     os.environ["TASTEFEED_CURSOR_KEYS"] = signing_keys(settings)  # the same in all workers
+    os.environ["TASTEFEED_PSEUDONYM_KEY"] = pseudonym_key(settings)
     with tempfile.TemporaryDirectory() as metrics_folder:
         if workers > 1:
             os.environ[MULTIPROCESS] = metrics_folder

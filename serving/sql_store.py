@@ -21,6 +21,7 @@ from sqlalchemy import (
     create_engine,
     event,
     func,
+    inspect,
     make_url,
     select,
 )
@@ -156,6 +157,7 @@ class SqlStore:
         """Opens nothing yet. `wait_s` bounds how long a call waits for a lock; calls then fail at once for a while."""
         self._url, self._wait_s = url, wait_s
         self._engine: Engine | None = None
+        self._has_all_tables = False
         self._opening = threading.Lock()  # requests come in threads, and a second engine would never be closed
         self._writing = threading.Lock()  # SQLite lets its writers try again in no order, so some would wait too long
         self._circuits = {writes: CircuitBreaker(wait_s) for writes in (False, True)}
@@ -164,6 +166,17 @@ class SqlStore:
         """Close the connections; the next query opens new ones."""
         if self._engine is not None:
             self._engine.dispose()
+
+    def add_missing_tables(self) -> None:
+        """Create the tables that a database of an earlier version lacks."""
+        if self._has_all_tables:
+            return
+        with self._transaction() as connection:
+            missing = set(self.metadata.tables) - set(inspect(connection).get_table_names())
+        if missing:
+            with self._named_errors():
+                create_tables(self._opened(), self.metadata)
+        self._has_all_tables = True
 
     @contextmanager
     def _transaction(self, *, writes: bool = False) -> Iterator[Connection]:

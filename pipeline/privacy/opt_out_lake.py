@@ -21,6 +21,7 @@ from serving.privacy.opt_out_recovery import identity_behind, replace_store
 from serving.privacy.opt_out_service import OptOutService
 from serving.privacy.opt_out_store import OptOutStore
 from serving.privacy.opt_out_tables import Marker
+from serving.privacy.switch_store import SwitchStore
 from serving.releases import publish
 from serving.sql_store import PRIVATE
 
@@ -165,7 +166,9 @@ class OptOutLake:
             )
         lost, tombstones = _lost(self.opt_out_service, backup), self.opt_out_service.events.tombstones()
         marker = replace_store(self.settings.opt_out_dsn, backup.words if backup else ())
+        switches = self.opt_out_service.opt_outs.last_known().switches
         withheld = self.opt_out_service.opt_outs.adopt(marker)
+        SwitchStore(self.opt_out_service.opt_outs).set_again(switches, by="opt-out restore")
         since = backup.taken_at if backup else datetime.min.replace(tzinfo=UTC)
         later = {key for key, at in tombstones.items() if at > since}
         recovered = [*self._erasures_among(later), *_withheld_since(self.opt_out_service, withheld)]

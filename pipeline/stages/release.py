@@ -55,7 +55,7 @@ def release(night: RunContext) -> Summary:
     contents = contents_alone(night, refusal) if alone else contents_without_models(night, refusal)
     with TemporaryDirectory() as folder:
         write_release(contents, Path(folder) / "release")
-        publication = publish(Path(folder) / "release", night.releases, even_if_older=night.publish)
+        publication = published(night, Path(folder))
     return ended(night, publication, MODEL_STAGES[:1] if alone else (), "FAILED")  # not all models of this night serve
 
 
@@ -70,8 +70,14 @@ def release_of_models(night: RunContext) -> Summary:
         contents = contents_of(night, towers, ranker)
         write_release(contents, Path(folder) / "release")
         store_models(night, towers, rerankers, contents.tower)  # first, so that every serving release can be measured
-        publication = publish(Path(folder) / "release", night.releases, even_if_older=night.publish)
+        publication = published(night, Path(folder))
     return ended(night, publication, MODEL_STAGES)
+
+
+def published(night: RunContext, folder: Path) -> Publication:
+    """Publish the folder `release`. The release that an operator pinned is kept."""
+    pinned = night.opt_outs.switches().pinned_release
+    return publish(folder / "release", night.releases, even_if_older=night.publish, pinned=pinned)
 
 
 def ended(night: RunContext, publication: Publication, models: tuple[str, ...], status: str = "FINISHED") -> Summary:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from contracts.errors import EventStoreUnavailable, OptOutStoreUnavailable
 from contracts.ids import spellings
 from contracts.opt_out_flags import UNREADABLE, SubjectType
+from contracts.switches import SwitchName
 from serving.event_store import EventStore, RecentInteraction
 from serving.privacy.opt_out_store import ActiveOptOuts, OptOutStore
 from serving.releases.loaded_release import SECONDS_AN_HOUR, Release
@@ -23,6 +24,7 @@ class NotPersonalized(StrEnum):
     OPTED_OUT = "opted_out"
     GLOBAL_PRIVACY_CONTROL = "global_privacy_control"
     OPT_OUT_STORE_UNAVAILABLE = "opt_out_store_unavailable"
+    SWITCHED_OFF = "personalization_switched_off"
     EVENT_STORE_UNAVAILABLE = "event_store_unavailable"
     RELEASE_NOT_PROFILED = "release_not_profiled"
     UNKNOWN_USER = "unknown_user"
@@ -66,7 +68,8 @@ class ConsentGate:
         except OptOutStoreUnavailable:
             unavailable = UserContext(None, NotPersonalized.OPT_OUT_STORE_UNAVAILABLE, self._opt_outs.last_known())
             return dict.fromkeys(users, unavailable)
-        refused = dict.fromkeys(users, NotPersonalized.GLOBAL_PRIVACY_CONTROL) if gpc else {}
+        for_all = _refusal_of_all(active, gpc=gpc)
+        refused = dict.fromkeys(users, for_all) if for_all else {}
         refused |= dict.fromkeys(opted_out, NotPersonalized.OPTED_OUT)
         rows = {user: _user_row(release, user) for user in users if user not in refused}
         known = self._with_recent({user: row for user, row in rows.items() if row is not None}, active)
@@ -95,7 +98,14 @@ def _refusal(active: ActiveOptOuts, user_id: str | None, *, gpc: bool) -> NotPer
         return NotPersonalized.NO_USER
     if active.forbids_profile:
         return NotPersonalized.OPTED_OUT
-    return NotPersonalized.GLOBAL_PRIVACY_CONTROL if gpc else None
+    return _refusal_of_all(active, gpc=gpc)
+
+
+def _refusal_of_all(active: ActiveOptOuts, *, gpc: bool) -> NotPersonalized | None:
+    """Why no feed of a request is personalized, for any user."""
+    if gpc:
+        return NotPersonalized.GLOBAL_PRIVACY_CONTROL
+    return NotPersonalized.SWITCHED_OFF if SwitchName.PERSONALIZATION in active.switches.off else None
 
 
 def excluded_items(release: Release, active: ActiveOptOuts, now: datetime) -> NDArray[np.bool_]:

@@ -24,9 +24,9 @@ from sqlalchemy.exc import SQLAlchemyError
 from contracts.atomic_files import read_regular, replace_file
 from contracts.errors import OptOutStoreUnavailable
 from contracts.opt_out_flags import OptOut
+from contracts.switches import Switches
 from serving.privacy.opt_out_tables import (
     IDENTITY,
-    METADATA,
     OPT_OUTS,
     CachedExclusions,
     Exclusions,
@@ -36,6 +36,7 @@ from serving.privacy.opt_out_tables import (
     insert_records,
     read_identity,
 )
+from serving.privacy.switch_tables import METADATA
 from serving.sql_store import DATABASE_ERRORS, cause, create_tables, open_engine, without_password
 
 LOG = logging.getLogger("tastefeed.opt_out_recovery")
@@ -120,15 +121,17 @@ class _ExclusionsFile(BaseModel):
     changes: int = Field(alias="words")
     items: list[str]
     creators: list[str]
+    switches: dict[str, str] = {}
 
     @cached_property
     def exclusions(self) -> Exclusions:
         """As sets."""
-        return Exclusions(frozenset(self.items), frozenset(self.creators))
+        return Exclusions(frozenset(self.items), frozenset(self.creators), Switches.of(self.switches))
 
 
 class LastKnownExclusions:
-    """The excluded items and creators in a file beside the releases, read only while the store cannot be read."""
+    """The excluded items and creators, and the switches, in a file beside the releases. It is read only while the store
+    cannot be read."""
 
     def __init__(self, folder: Path) -> None:
         """Reads nothing yet. `seen` is what this process last read from the store."""
@@ -142,7 +145,8 @@ class LastKnownExclusions:
         recorded = self._read()
         if recorded is None:
             return self.seen
-        return Exclusions(self.seen.items.union(recorded.items), self.seen.creators.union(recorded.creators))
+        items, creators = self.seen.items.union(recorded.items), self.seen.creators.union(recorded.creators)
+        return Exclusions(items, creators, self.seen.switches.union(recorded.exclusions.switches))
 
     def differs(self, state: CachedExclusions) -> bool:
         """Whether a state of the store differs from the file's and is not older."""
@@ -155,8 +159,14 @@ class LastKnownExclusions:
         """Write a state, unless the file holds a later one of the same store. Raises `OSError`."""
         if self.differs(state):
             items, creators = sorted(state.exclusions.items), sorted(state.exclusions.creators)
-            new = _ExclusionsFile(identity=state.identity, changes=state.changes, items=items, creators=creators)
-            replace_file(self._path, new.model_dump_json().encode())
+            new = _ExclusionsFile(
+                identity=state.identity,
+                changes=state.changes,
+                items=items,
+                creators=creators,
+                switches=state.exclusions.switches.values,
+            )
+            replace_file(self._path, new.model_dump_json(exclude_defaults=True).encode())
 
     def _read(self) -> _ExclusionsFile | None:
         try:

@@ -21,9 +21,11 @@ from sqlalchemy import Connection, and_, delete, inspect, select
 from contracts import Settings
 from contracts.errors import OptOutStoreUnavailable
 from contracts.opt_out_flags import UNREADABLE, Flag, OptOut, SubjectType, checked
+from contracts.switches import NO_SWITCHES, Switches
 from serving.privacy import opt_out_tables as tables
 from serving.privacy.opt_out_recovery import LOCK_TIMEOUT_S, LastKnownExclusions, MarkerFiles, Snapshot
 from serving.privacy.opt_out_tables import OPT_OUTS, CachedExclusions, Key, Marker, StoreIdentity
+from serving.privacy.switch_tables import METADATA
 from serving.sql_store import SqlStore, as_utc, batched, create_tables, open_engine
 
 LOG = logging.getLogger("tastefeed.opt_outs")
@@ -33,11 +35,12 @@ IDS_PER_QUERY = 1000
 
 @dataclass(frozen=True)
 class ActiveOptOuts:
-    """The opt-outs that one feed must respect: the user's own flags, and the excluded items and creators."""
+    """What one feed must respect: the user's own flags, the excluded items and creators, and the kill switches."""
 
     flags: frozenset[Flag]
     items: frozenset[str]
     creators: frozenset[str]
+    switches: Switches = NO_SWITCHES
 
     @property
     def forbids_profile(self) -> bool:
@@ -52,7 +55,7 @@ class OptOutStore(SqlStore):
     the marker names. Methods that take a subject's id raise `BadId`.
     """
 
-    metadata = tables.METADATA
+    metadata = METADATA
     name = "the opt-out store"
     unavailable = OptOutStoreUnavailable
     remedy = (
@@ -84,14 +87,14 @@ class OptOutStore(SqlStore):
         if self._markers.read() is None:
             with self._named_errors():
                 engine = open_engine(self._url)
-                create_tables(engine, tables.METADATA)
+                create_tables(engine, METADATA)
                 with engine.connect() as connection, connection.begin():
                     tables.create_identity(connection)
                 engine.dispose()
         self._is_counted = False
-        with self._checked_transaction(writes=True) as (connection, _):
+        with self.checked_transaction(writes=True) as (connection, _):
             tables.prune(connection)
-        self._update_outside_files()
+        self.record_outside()
         return is_new
 
     def existed(self) -> bool:
@@ -109,10 +112,10 @@ class OptOutStore(SqlStore):
         """Continue with a store that replaced the lost one. Returns the last known excluded items and creators."""
         last_known = self._last_known.get()
         self.close()
-        self._engine, self._cache, self._is_counted = None, None, False
+        self._engine, self._cache, self._is_counted, self._has_all_tables = None, None, False, False
         with self._named_errors():
             self._markers.replace(marker)
-        self._update_outside_files()
+        self.record_outside()
         return {SubjectType.ITEM: last_known.items, SubjectType.CREATOR: last_known.creators}
 
     def exists(self) -> bool:
@@ -126,14 +129,14 @@ class OptOutStore(SqlStore):
     def check(self) -> StoreIdentity | None:
         """Count the records as well; `None` for a store from before stores had an identity."""
         self._is_counted = False
-        with self._checked_transaction() as (_, store):
+        with self.checked_transaction() as (_, store):
             return store
 
     def snapshot(self) -> Snapshot:
         """All records, of one instant."""
         t = OPT_OUTS.c
         everything = select(t.subject_type, t.subject_id, t.flag, t.opted_out, t.effective_at)
-        with self._checked_transaction(writes=True) as (connection, store):  # no writer in between the two queries
+        with self.checked_transaction(writes=True) as (connection, store):  # no writer in between the two queries
             if store:
                 tables.add_changes(connection, 0, exclusions=0)
             rows = connection.execute(everything.order_by(*OPT_OUTS.primary_key)).all()
@@ -142,37 +145,42 @@ class OptOutStore(SqlStore):
 
     def flags(self, subject_type: SubjectType, subject_id: str) -> frozenset[Flag]:
         """The active flags of one subject."""
-        with self._checked_transaction() as (connection, _):
+        with self.checked_transaction() as (connection, _):
             return tables.active_flags(connection, subject_type, subject_id)
 
     def subjects(self, subject_type: SubjectType, flags: Iterable[Flag]) -> frozenset[str]:
         """Every subject of a type that has at least one of `flags` active, in both spellings of its id."""
         condition = and_(OPT_OUTS.c.subject_type == subject_type, OPT_OUTS.c.flag.in_(list(flags)))
-        with self._checked_transaction() as (connection, _):
+        with self.checked_transaction() as (connection, _):
             return tables.all_spellings(subject for _, subject, _ in tables.opted_out_now(connection, condition))
 
     def among(self, subject_type: SubjectType, ids: Iterable[str], flags: Iterable[Flag]) -> frozenset[str]:
         """Those of `ids` that have at least one of `flags` active. The cost depends on `ids` alone."""
         has_flag, candidates = OPT_OUTS.c.flag.in_(list(flags)), list(dict.fromkeys(ids))
         batches = batched(candidates, IDS_PER_QUERY)
-        with self._checked_transaction() as (connection, _):
+        with self.checked_transaction() as (connection, _):
             conditions = (and_(tables.concerns(subject_type, some), has_flag) for some in batches)
             opted_out = [key for condition in conditions for key in tables.opted_out_now(connection, condition)]
         return tables.all_spellings(subject for _, subject, _ in opted_out) & frozenset(candidates)
 
     def active(self, user_id: str | None) -> ActiveOptOuts:
         """The opt-outs that a feed must respect; without a user, those that hold for all users."""
-        with self._checked_transaction() as (connection, store):
+        with self.checked_transaction() as (connection, store):
             own = tables.active_flags(connection, SubjectType.USER, user_id) if user_id is not None else frozenset()
             cached, current = self._cache, self._current_exclusions(connection, store)
         if current is not cached:
             self._save_if_writable(current)
-        return ActiveOptOuts(own, current.exclusions.items, current.exclusions.creators)
+        excluded = current.exclusions
+        return ActiveOptOuts(own, excluded.items, excluded.creators, excluded.switches)
+
+    def switches(self) -> Switches:
+        """The kill switches that are set."""
+        return self.active(None).switches
 
     def last_known(self) -> ActiveOptOuts:
-        """The items and creators to exclude while the store cannot be read."""
+        """The items and creators to exclude, and the switches, while the store cannot be read."""
         last_known = self._last_known.get()
-        return ActiveOptOuts(frozenset(), last_known.items, last_known.creators)
+        return ActiveOptOuts(frozenset(), last_known.items, last_known.creators, last_known.switches)
 
     def set(self, subject_type: str, subject_id: str, flag: str) -> OptOut:
         """Opt out, from now on. Durable on return; setting a flag again changes nothing."""
@@ -191,7 +199,7 @@ class OptOutStore(SqlStore):
         """The active records of one subject, at most one a flag. Raises `UnknownOptOut`."""
         subject = tables.subject_type_of(subject_type)
         id_ = tables.stored_id(subject, subject_id)
-        with self._checked_transaction() as (connection, _):
+        with self.checked_transaction() as (connection, _):
             records = tables.newest_active(connection, tables.concerns(subject, [id_]))
         return [OptOut(subject, id_, Flag(key[2]), out, at) for key, (out, at) in sorted(records.items())]
 
@@ -202,7 +210,7 @@ class OptOutStore(SqlStore):
         later = select(t.flag, t.opted_out, t.effective_at).where(
             tables.concerns(subject, [id_]), ~tables.is_active(datetime.now(UTC))
         )
-        with self._checked_transaction() as (connection, _):
+        with self.checked_transaction() as (connection, _):
             rows = connection.execute(later.order_by(t.effective_at, t.flag)).all()
         return [OptOut(subject, id_, Flag(flag), out, at) for flag, out, at in rows]
 
@@ -214,7 +222,7 @@ class OptOutStore(SqlStore):
             slot = ((subject, tables.stored_id(subject, record.subject_id), flag), as_utc(record.effective_at))
             records[slot] = records.get(slot, False) or record.opted_out  # of a contradiction, the opt-out wins
         exclusions = sum(key[2] == Flag.RECOMMENDATION for key, _ in records)
-        with self._checked_transaction(writes=True) as (connection, store):
+        with self.checked_transaction(writes=True) as (connection, store):
             if store:
                 tables.add_changes(connection, len(records), exclusions=exclusions)
             before = tables.count_records(connection)
@@ -222,13 +230,13 @@ class OptOutStore(SqlStore):
             if store:
                 tables.add_expected_rows(connection, tables.count_records(connection) - before)
                 tables.prune(connection)
-        self._update_outside_files()
+        self.record_outside()
         return len(given)
 
     def _replace(self, subject_type: str, subject_id: str, flag: str, *, opted_out: bool) -> OptOut:
         subject, name = checked(subject_type, flag)
         id_, exclusions = tables.stored_id(subject, subject_id), int(name is Flag.RECOMMENDATION)
-        with self._checked_transaction(writes=True) as (connection, store):
+        with self.checked_transaction(writes=True) as (connection, store):
             if store:
                 tables.add_changes(connection, 1, exclusions=exclusions)
             # the instant is read after the lock is taken: of two writers, the last one has the later record
@@ -238,16 +246,16 @@ class OptOutStore(SqlStore):
             tables.insert_records(connection, {((subject, id_, name), record.effective_at): opted_out})
             if store:
                 tables.add_expected_rows(connection, 1 - replaced)
-        self._update_outside_files()
+        self.record_outside()
         return record
 
     def _current_exclusions(self, connection: Connection, store: StoreIdentity | None) -> CachedExclusions:
         cached = self._cache
         return cached if cached and cached.is_valid(store) else tables.read_exclusions(connection, store)
 
-    def _update_outside_files(self) -> None:
+    def record_outside(self) -> None:
         """Record outside the store what was just committed, before it is acknowledged."""
-        with self._checked_transaction() as (connection, store):
+        with self.checked_transaction() as (connection, store):
             current = self._current_exclusions(connection, store)
         if store:
             with self._named_errors():
@@ -270,7 +278,7 @@ class OptOutStore(SqlStore):
                 self._last_known.save(current)
 
     @contextmanager
-    def _checked_transaction(self, *, writes: bool = False) -> Iterator[tuple[Connection, StoreIdentity | None]]:
+    def checked_transaction(self, *, writes: bool = False) -> Iterator[tuple[Connection, StoreIdentity | None]]:
         """A transaction on the store that the marker names."""
         marker = self._markers.read()  # first: a write in between puts the store ahead of the marker, never behind it
         with self._transaction(writes=writes) as connection:

@@ -18,7 +18,6 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     Integer,
-    MetaData,
     String,
     Table,
     and_,
@@ -35,9 +34,10 @@ from contracts.errors import BadId
 from contracts.ids import read_id, spellings
 from contracts.instants import CLOCK_SKEW
 from contracts.opt_out_flags import Flag, SubjectType, checked
+from contracts.switches import NO_SWITCHES, Switches
+from serving.privacy.switch_tables import METADATA, read_switches
 from serving.sql_store import Instant, upsert
 
-METADATA = MetaData()
 OPT_OUTS = Table(
     "opt_outs",
     METADATA,
@@ -80,7 +80,7 @@ class StoreIdentity:
     changes: int
     """Every change that was ever written."""
     exclusion_changes: int
-    """The changes that concern items and creators."""
+    """The changes that concern items, creators and switches."""
     expected_rows: int
     at: datetime
     rows: int
@@ -106,10 +106,11 @@ class StoreIdentity:
 
 @dataclass(frozen=True)
 class Exclusions:
-    """Items, and creators of items, that no feed may show."""
+    """Items, and creators of items, that no feed may show, and what is switched off for all feeds."""
 
     items: frozenset[str] = frozenset()
     creators: frozenset[str] = frozenset()
+    switches: Switches = NO_SWITCHES
 
 
 @dataclass(frozen=True)
@@ -122,7 +123,7 @@ class CachedExclusions:
     exclusions: Exclusions
 
     def is_valid(self, store: StoreIdentity | None) -> bool:
-        """Whether no item or creator changed since, and no further record became active."""
+        """Whether no item, creator or switch changed since, and no further record became active."""
         same = store is not None and (store.identity, store.exclusion_changes) == (self.identity, self.changes)
         return same and (self.valid_until is None or datetime.now(UTC) < self.valid_until)
 
@@ -181,14 +182,14 @@ def newest_active(connection: Connection, condition: ColumnElement[bool]) -> dic
 
 
 def read_exclusions(connection: Connection, store: StoreIdentity | None) -> CachedExclusions:
-    """The items and creators that no feed may show, and the next instant at which that changes by itself."""
+    """What holds for every feed, and the next instant at which that changes by itself."""
     t = OPT_OUTS.c
     condition = t.flag == Flag.RECOMMENDATION
     keys = opted_out_now(connection, condition)
     later = select(t.opted_out, func.min(t.effective_at)).where(condition, ~is_active(datetime.now(UTC)))
     starts = [at - CLOCK_SKEW if out else at for out, at in connection.execute(later.group_by(t.opted_out))]
     of = {kind: all_spellings(subject for which, subject, _ in keys if which == kind) for kind in SubjectType}
-    exclusions = Exclusions(of[SubjectType.ITEM], of[SubjectType.CREATOR])
+    exclusions = Exclusions(of[SubjectType.ITEM], of[SubjectType.CREATOR], read_switches(connection))
     identity, changes = (store.identity, store.exclusion_changes) if store else ("", 0)
     return CachedExclusions(identity, changes, min(starts, default=None), exclusions)
 

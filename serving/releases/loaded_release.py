@@ -1,7 +1,7 @@
 """A release in memory, with the lookups that a request needs, and the non-personalized list."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -166,6 +166,27 @@ class Release:
             self._models().transitions,
             self._models().exposure,
         )
+
+    def snapshot_without(self, sources: frozenset[str]) -> RankingSnapshot:
+        """The inputs of `rank_users` with these sources of candidates off."""
+        if not sources:
+            return self.ranking_snapshot
+        if sources not in self._reduced_snapshots:
+            candidates = self.ranking.candidates.without(sources)
+            config = self.ranking.model_copy(update={"candidates": candidates})
+            self._reduced_snapshots[sources] = replace(self.ranking_snapshot, config=config)
+        return self._reduced_snapshots[sources]
+
+    @cached_property
+    def _reduced_snapshots(self) -> dict[frozenset[str], RankingSnapshot]:
+        return {}
+
+    def fallback_without(self, sources: frozenset[str]) -> RankedList:
+        """The non-personalized list with these sources off."""
+        if not sources & {FRESH, POPULAR}:
+            return self.fallback
+        fresh, popular = self.fresh, self.popular
+        return fallback_list(fresh[:0] if FRESH in sources else fresh, popular[:0] if POPULAR in sources else popular)
 
     def warmed(self) -> "Release":
         """The release itself, with every lookup computed before the first request."""

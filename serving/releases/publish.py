@@ -10,7 +10,7 @@ A kill at any instant leaves the old release current and whole.
 import os
 import shlex
 import shutil
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -48,8 +48,11 @@ class Publication:
         return self.manifest.version == self.serving
 
 
-def publish(folder: Path, root: Path, *, keep: int = 5, even_if_older: bool = False) -> Publication:
-    """Copy a folder that `write_release` filled, make it the current release, and keep the newest `keep` releases.
+def publish(
+    folder: Path, root: Path, *, keep: int = 5, even_if_older: bool = False, pinned: str | None = None
+) -> Publication:
+    """Copy a folder that `write_release` filled, make it the current release, and keep the newest `keep` releases and
+    the pinned one.
 
     The serving release stays current where `precedence` has a reason; `even_if_older` overrides that of an earlier day.
     Content that is already published is only verified and pointed to. Raises `ReleaseCorrupt`, `PublishRunning`.
@@ -60,7 +63,7 @@ def publish(folder: Path, root: Path, *, keep: int = 5, even_if_older: bool = Fa
         if why is None:
             why = why_replaced(readable_current(root), manifest)
             point(root, manifest.version)
-        prune(root, keep=keep, also=manifest.version)
+        prune(root, keep=keep, also=(manifest.version, pinned))
         return Publication(manifest, current(root), why)
 
 
@@ -235,9 +238,9 @@ def rollback(root: Path, version: str | None = None) -> Manifest:
     return manifest
 
 
-def prune(root: Path, *, keep: int, also: str | None = None) -> list[str]:
+def prune(root: Path, *, keep: int, also: Collection[str | None] = ()) -> list[str]:
     """Remove all but the newest `keep` releases, the current one and `also`. Returns the removed versions."""
-    kept = {current_or_none(root), also}
+    kept = {current_or_none(root), *also}
     old = [manifest.version for manifest in list_releases(root)[: -max(keep, 1)] if manifest.version not in kept]
     for version in old:
         discard(root, version)

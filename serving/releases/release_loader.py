@@ -21,7 +21,7 @@ Stamp = tuple[int, int]
 
 
 class ReloadingRelease:
-    """Call `get` at each request: it costs one `stat` of the pointer."""
+    """Call `get` at each request: it costs one `stat` of the pointer, or none while a release is pinned."""
 
     def __init__(self, root: Path) -> None:
         """`root` is the folder of releases; nothing is read yet."""
@@ -31,11 +31,55 @@ class ReloadingRelease:
         self._retry_at, self._retry_s = math.inf, FIRST_RETRY_S
         self._last_error = ""
         self._loading = threading.Lock()
-        self.substitute_for: str | None = None
+        self._pin: str | None = None
+        self._pinned: Release | None = None
+        self._pinning, self._pin_retry_at = threading.Lock(), -math.inf
+        self._substitute_for: str | None = None
+        self._pin_refused: str | None = None
+
+    @property
+    def substitute_for(self) -> str | None:
         """The version that cannot be read, while another one is served in its place."""
+        return self._pin_refused or self._substitute_for
 
     def get(self) -> Release:
-        """The release to answer from. Raises `ReleaseMissing` until the first one is loaded."""
+        """The release to answer from, under the pin that was last given. Raises `ReleaseMissing` until the first one is
+        loaded."""
+        return self.under_pin(self._pin)
+
+    def under_pin(self, version: str | None) -> Release:
+        """The pinned release, or without a pin the current one. The first request after a release was pinned waits
+        until it is loaded. Where it cannot be, the release in memory keeps serving. Raises `ReleaseMissing`."""
+        if version != self._pin:
+            self._pin, self._pin_refused, self._pin_retry_at = version, None, -math.inf
+        if version is not None and (pinned := self._pinned_release(version)):
+            return pinned
+        if version is None:
+            self._pinned = None
+        return self._current()
+
+    def _pinned_release(self, version: str) -> Release | None:
+        held = next((held for held in (self._release, self._pinned) if held and held.version == version), None)
+        if held is not None:
+            return held
+        with self._pinning:
+            if self._pinned is not None and self._pinned.version == version:
+                return self._pinned
+            return self._load_pinned(version)
+
+    def _load_pinned(self, version: str) -> Release | None:
+        if time.monotonic() < self._pin_retry_at:
+            return None
+        try:
+            self._pinned, self._pin_refused = load(self._root, version), None
+        except (TastefeedError, OSError) as error:
+            LOG.error("the pinned release cannot be loaded: %s", error)
+            self._pin_retry_at, self._pin_refused = time.monotonic() + FIRST_RETRY_S, version
+            return None
+        LOG.info("serving the pinned release %s", version)
+        return self._pinned
+
+    def _current(self) -> Release:
         stamp = self._stamp()
         if (stamp != self._last_stamp or time.monotonic() >= self._retry_at) and self._loading.acquire(blocking=False):
             self._start(stamp)
@@ -62,7 +106,7 @@ class ReloadingRelease:
             if version is not None and (self._release is None or version != self._release.version):
                 self._release = load(self._root, version)
                 LOG.info("serving release %s", version)
-            self._retry_at, self._retry_s, self._last_error, self.substitute_for = math.inf, FIRST_RETRY_S, "", None
+            self._retry_at, self._retry_s, self._last_error, self._substitute_for = math.inf, FIRST_RETRY_S, "", None
         except (TastefeedError, OSError) as error:
             self._refuse(version, str(error))
         finally:
@@ -74,7 +118,7 @@ class ReloadingRelease:
             self._release = self._newest_substitute(version)
         self._retry_at = time.monotonic() + self._retry_s
         self._retry_s = min(2 * self._retry_s, LAST_RETRY_S)
-        self.substitute_for = version or UNREADABLE_POINTER
+        self._substitute_for = version or UNREADABLE_POINTER
         if error != self._last_error:
             served = self._release.version if self._release else "none"
             LOG.error("a new release is refused, %s keeps serving: %s", served, error)

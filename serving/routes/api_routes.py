@@ -4,6 +4,7 @@ A server's state is `/healthz`, `/readyz` and `/metrics`; they need no key.
 """
 
 from collections import Counter
+from contextlib import suppress
 from datetime import datetime
 from typing import Annotated, Any, Literal, Self
 
@@ -14,12 +15,13 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from contracts.errors import ReleaseMissing
+from contracts.errors import OptOutStoreUnavailable, ReleaseMissing
 from contracts.opt_out_flags import Flag, SubjectType, checked
-from serving.auth import BEARER, may_administer, may_read
+from serving.auth import BEARER, caller, may_administer, may_read
 from serving.bulk_feed import BulkFeed, FeedBatch
 from serving.event_validation import Event, Receipt, store_valid_events
 from serving.feed import Feed, HomeFeed
+from serving.privacy.admin_audit import AdminAudit
 from serving.privacy.opt_out_service import OptOutService
 from serving.releases.manifest import ReducedTo
 from serving.releases.release_loader import ReloadingRelease
@@ -146,13 +148,20 @@ def read_opt_out(request: Request, subject_type: SubjectTypeText, subject_id: Pa
 @router.put(OPT_OUT, tags=["opt-outs"], dependencies=ADMIN_KEY)
 def set_opt_out(request: Request, subject_type: SubjectTypeText, subject_id: PathId, flag: FlagText) -> FlagState:
     """Opt out, from the next request on. Erasure also drops the user's posted events."""
+    _record(request, "opt_out.set", subject_type, subject_id, flag)
     return FlagState.model_validate(_service(request).opt_out(subject_type, subject_id, flag))
 
 
 @router.delete(OPT_OUT, tags=["opt-outs"], dependencies=ADMIN_KEY)
 def clear_opt_out(request: Request, subject_type: SubjectTypeText, subject_id: PathId, flag: FlagText) -> FlagState:
     """Withdraw an opt-out, from the next request on."""
+    _record(request, "opt_out.clear", subject_type, subject_id, flag)
     return FlagState.model_validate(_service(request).opt_in(subject_type, subject_id, flag))
+
+
+def _record(request: Request, action: str, subject_type: str, subject_id: str, flag: str) -> None:
+    audit: AdminAudit = request.app.state.audit
+    audit.opt_out(caller(request), action, subject_type, subject_id, flag)
 
 
 class Batch(BaseModel):
@@ -206,6 +215,8 @@ class CurrentRelease(BaseModel):
 def current_release(request: Request, if_none_match: IfNoneMatch = None) -> Response:
     """The release that this answer's worker serves. Its `ETag` changes with the release."""
     loader = _loader(request)
+    with suppress(OptOutStoreUnavailable):  # the pin that was last read then holds
+        loader.under_pin(_service(request).opt_outs.switches().pinned_release)
     release = loader.get()
     current = CurrentRelease(
         version=release.version,
@@ -250,8 +261,7 @@ async def readyz(request: Request) -> Readiness:
 
 def _readiness(request: Request) -> Readiness:
     loader = _loader(request)
-    release = loader.get()
-    _service(request).opt_outs.active(None)
+    release = loader.under_pin(_service(request).opt_outs.switches().pinned_release)
     return Readiness(status="ready", release=release.version, substitute_for=loader.substitute_for)
 
 

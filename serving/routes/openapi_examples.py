@@ -82,6 +82,26 @@ RELEASE: dict[str, Any] = {
     "unmeasured": False,
     "metrics": {"ndcg_at_20": 0.19},
 }
+SWITCH: dict[str, Any] = {
+    "name": "personalization",
+    "value": "off",
+    "set_at": "2017-03-01T08:30:00Z",
+    "set_by": "key:5e884898",
+}
+CLEARED_SWITCH: dict[str, Any] = {**SWITCH, "value": None, "set_at": None, "set_by": None}
+AUDIT: dict[str, Any] = {
+    "entries": [
+        {
+            "number": 17,
+            "at": "2017-03-01T08:30:00Z",
+            "who": "key:5e884898",
+            "action": "opt_out.set",
+            "subject": "user:3c59dc048e8850243be8079a5c74d079",
+            "detail": "personalization",
+        }
+    ],
+    "before": None,
+}
 ANSWERS = {
     "home_feed": FEED,
     "home_feeds": FEEDS,
@@ -90,5 +110,9 @@ ANSWERS = {
     "set_opt_out": OPT_OUT,
     "clear_opt_out": {**OPT_OUT, "opted_out": False},
     "current_release": RELEASE,
+    "read_switch": SWITCH,
+    "set_switch": SWITCH,
+    "clear_switch": CLEARED_SWITCH,
+    "read_audit": AUDIT,
 }
 """The example of each operation's answer."""

@@ -13,9 +13,10 @@ from markupsafe import Markup, escape
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
 from contracts.opt_out_flags import Flag, SubjectType
-from serving.auth import NotAuthenticated, Role, check_same_origin, may_administer, may_read
+from serving.auth import NotAuthenticated, Role, caller, check_same_origin, may_administer, may_read
 from serving.cursor import BadCursor, CursorExpired
 from serving.feed import HomeFeed
+from serving.privacy.admin_audit import AdminAudit
 from serving.privacy.opt_out_service import OptOutService
 from serving.routes.request_parameters import CursorText, QueryId, SecGpc, id_of_request, refuses_profiles
 
@@ -76,6 +77,9 @@ async def switch_of_form(request: Request) -> Switch:
 def switch(request: Request, form: Annotated[Switch, Depends(switch_of_form)]) -> RedirectResponse:
     """The page's switch. Only this server's page may use it, because a browser sends the key automatically."""
     service: OptOutService = request.app.state.opt_out_service
+    action = "opt_out.set" if form.opted_out else "opt_out.clear"
+    audit: AdminAudit = request.app.state.audit
+    audit.opt_out(caller(request), action, SubjectType.USER, form.user_id, Flag.PERSONALIZATION)
     change = service.opt_out if form.opted_out else service.opt_in
     change(SubjectType.USER, form.user_id, Flag.PERSONALIZATION)
     return _page_of(form.user_id)

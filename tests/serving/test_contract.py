@@ -20,7 +20,7 @@ def test_generated_requests_get_documented_answers(lake: Lake) -> None:
     operations = [
         found.ok() for found in schemathesis.openapi.from_asgi("/openapi.json", application).get_all_operations()
     ]
-    assert len(operations) == 10
+    assert len(operations) == 14
     for operation in operations:
         requests_of(operation)
 

@@ -1,0 +1,35 @@
+"""The tables of the kill switches and of the audit, in the database of the opt-outs."""
+
+from sqlalchemy import Column, Connection, Integer, MetaData, String, Table, inspect, select
+
+from contracts.switches import NO_SWITCHES, Switches
+from serving.sql_store import Instant
+
+METADATA = MetaData()
+"""Of all tables of the opt-out store."""
+SWITCHES = Table(
+    "switches",
+    METADATA,
+    Column("name", String, primary_key=True),
+    Column("value", String, nullable=False),
+    Column("set_at", Instant, nullable=False),
+    Column("set_by", String, nullable=False),
+)
+AUDIT = Table(
+    "admin_audit",
+    METADATA,
+    Column("number", Integer, primary_key=True),
+    Column("at", Instant, nullable=False),
+    Column("who", String, nullable=False),
+    Column("action", String, nullable=False),
+    Column("subject", String, nullable=False),
+    Column("detail", String, nullable=False),
+    sqlite_autoincrement=True,  # no number is given twice
+)
+
+
+def read_switches(connection: Connection) -> Switches:
+    """The switches that are set; none in a store of an earlier version, which has no such table."""
+    if not inspect(connection).has_table(SWITCHES.name):
+        return NO_SWITCHES
+    return Switches.of({row.name: row.value for row in connection.execute(select(SWITCHES))})
