@@ -116,9 +116,7 @@ def fallback_lists(
     return Lists(np.full(len(best), NO_USER, np.int32), np.arange(len(best), dtype=np.int32), items)
 
 
-def _personalized(
-    release: Release, user_rows: Rows, k: int, refusals: Refusals, events: EventStore | None
-) -> Lists:
+def _personalized(release: Release, user_rows: Rows, k: int, refusals: Refusals, events: EventStore | None) -> Lists:
     users = release.users.ids[user_rows].tolist()
     recent = events.recent_interactions(users) if events else {}
     of_users = [recent.get(user, []) for user in users]
