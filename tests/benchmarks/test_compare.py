@@ -13,8 +13,8 @@ from benchmarks.datasets import load
 from benchmarks.interaction_matrix import labels_of
 from contracts import Settings
 from contracts.errors import NotComparable, UnknownRun
+from pipeline.code_version import git_commit
 from pipeline.experiments.compare import compare_runs
-from pipeline.experiments.mlflow_logger import git_commit
 from tests import tiny
 
 pytestmark = pytest.mark.filterwarnings("ignore:The ``noload``")  # MLflow's own

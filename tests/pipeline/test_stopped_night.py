@@ -14,9 +14,9 @@ from pipeline.lake import Lake
 from pipeline.night_lock import locked
 from tests import tiny
 
-BETWEEN, IN_SPARK, IN_TRAINING = "forget", "events", "ranking_examples"
-"""The stage after whose line the signal is sent: Airflow begins the next task, Spark works, the two-tower trains."""
-PAUSE_S = {BETWEEN: 0, IN_SPARK: 0.3, IN_TRAINING: 3}
+IN_SPARK, BETWEEN, IN_TRAINING = "forget", "events", "ranking_examples"
+"""The stage after whose line the signal is sent: Spark works, Airflow begins the next task, the two-tower trains."""
+PAUSE_S = {IN_SPARK: 0.5, BETWEEN: 0, IN_TRAINING: 3}
 CASES = [(signal.SIGTERM, IN_SPARK)]
 if int(os.environ.get("CHAOS_KILLS", "1")) > 1:
     CASES = [(number, after) for number in (signal.SIGTERM, signal.SIGINT) for after in PAUSE_S]
