@@ -84,7 +84,7 @@ def posted(client: TestClient, table: list[Row], first: int) -> dict[str, Readin
 
 
 @settings(
-    max_examples=25,
+    max_examples=10,
     phases=[Phase.explicit, Phase.reuse, Phase.generate],  # to shrink an example would take minutes of Spark
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
