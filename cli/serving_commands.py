@@ -108,12 +108,18 @@ def serve(
     ),
     port: options.Port = 8000,
     workers: Annotated[int, typer.Option("--workers", "-w", min=1, help="Number of server processes.")] = 1,
+    tls_cert: Annotated[
+        Path | None, typer.Option(envvar="TASTEFEED_TLS_CERT", help="Certificate chain (PEM), to serve HTTPS.")
+    ] = None,
+    tls_key: Annotated[
+        Path | None, typer.Option(envvar="TASTEFEED_TLS_KEY", help="Private key of the certificate (PEM).")
+    ] = None,
 ) -> None:
     """Serve the home feed of the current release."""
     from contracts import Settings
     from serving.server import serve as run_server
 
-    settings = Settings(lake=lake)
+    settings = Settings(lake=lake, tls_cert=tls_cert, tls_key=tls_key)
     settings.require_lake_folder()
     run_server(settings, host=host, port=port, workers=workers)
 

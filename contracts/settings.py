@@ -87,6 +87,15 @@ class Settings(DataConfig):
     cors_origins: str = Field(
         "", description="comma-separated origins, as in https://example.org, whose pages may call; * for any"
     )
+    rate_limit: str = Field(
+        "", description="requests of one key that a worker admits, as in 100/second or 20/second;600/minute; empty: any"
+    )
+    tls_cert: Path | None = Field(None, description="file with the certificate chain (PEM); empty: plain HTTP")
+    tls_key: Path | None = Field(None, description="file with the private key of the certificate (PEM)")
+    log_format: Literal["text", "json"] = Field("text", description="log lines of the server: text, or JSON objects")
+    keys_file: Path | None = Field(
+        None, description="file with lines `feed KEY` and `admin KEY`, read again when it changes"
+    )
     feed_keys: SecretStr = Field(SecretStr(""), description="comma-separated keys that read feeds and post events")
     cursor_keys: SecretStr = Field(
         SecretStr(""), description="comma-separated keys of cursors, the first signs; empty: .cursor_key in the lake"

@@ -13,7 +13,7 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from contracts import Settings, __version__
-from serving.auth import ApiKeys
+from serving.api_keys import ApiKeys
 from serving.bulk_feed import BulkFeed
 from serving.cursor import CursorSigner, signing_keys
 from serving.error_handlers import MEDIA_TYPE, Problem, add_error_handlers
@@ -25,10 +25,12 @@ from serving.privacy.consent import ConsentGate
 from serving.privacy.opt_out_service import OptOutService
 from serving.privacy.pseudonyms import pseudonyms
 from serving.privacy.switch_store import SwitchStore
+from serving.rate_limits import RateLimits
 from serving.releases.release_loader import ReloadingRelease
 from serving.request_metrics import METRICS, RequestMetrics
 from serving.routes import admin_routes, api_routes, page_routes
 from serving.routes.openapi_examples import ANSWERS
+from serving.security_headers import SecurityHeaders
 
 HEALTH_THREADS = 2
 """Threads for health checks and metrics alone: requests that wait for a store may occupy all others."""
@@ -69,11 +71,14 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_middleware(
         AdmissionMiddleware,
         keys=app.state.api_keys,
+        rates=RateLimits(settings),
         max_body_bytes=settings.max_body_bytes,
         body_timeout_s=settings.body_timeout_s,
     )
     add_cors(app, origins_of(settings))
-    app.add_middleware(RequestMiddleware, metrics=app.state.metrics)  # the last one added is called first
+    headers = SecurityHeaders(tls=settings.tls_cert is not None)
+    # the last one added is called first
+    app.add_middleware(RequestMiddleware, metrics=app.state.metrics, security_headers=headers)
     add_error_handlers(app)
     for router in (api_routes.router, admin_routes.router, api_routes.server_router, page_routes.router):
         app.include_router(router)

@@ -3,18 +3,15 @@ machine are allowed."""
 
 import base64
 import binascii
-import hashlib
-import hmac
 import ipaddress
-from enum import IntEnum
 
-from fastapi import Request
+from fastapi import Depends, Request, Security
 from fastapi.security import HTTPBearer
 
 from contracts import Settings
 from contracts.errors import TastefeedError, UnsafeBinding
+from serving.api_keys import HOW_TO_SET_KEYS, ApiKeys, Role, digest_of
 
-HOW_TO_SET_KEYS = "set TASTEFEED_FEED_KEYS and TASTEFEED_ADMIN_KEYS (comma-separated) to serve others"
 FINGERPRINT_DIGITS = 8
 BEARER = HTTPBearer(auto_error=False, description="a feed key or an admin key; none where the server has no keys")
 
@@ -31,50 +28,18 @@ class NotLocal(TastefeedError):
     """A server without keys was called from another machine, or under a name that is not local."""
 
 
-class Role(IntEnum):
-    """What a key allows; admin allows everything."""
-
-    NONE = 0
-    FEED = 1
-    ADMIN = 2
+def allows(request: Request, needed: Role) -> bool:
+    """Whether the request may do what `needed` allows."""
+    keys: ApiKeys = request.app.state.api_keys
+    return not keys.any or keys.role(key_of(request)) >= needed
 
 
-class ApiKeys:
-    """The API keys of the settings."""
-
-    def __init__(self, settings: Settings) -> None:
-        """Comma-separated keys of each role."""
-        self._keys = {
-            Role.ADMIN: _split(settings.admin_keys.get_secret_value()),
-            Role.FEED: _split(settings.feed_keys.get_secret_value()),
-        }
-
-    @property
-    def any(self) -> bool:
-        """Whether at least one key is set."""
-        return any(self._keys.values())
-
-    def role(self, key: str) -> Role:
-        """The role of a key. Every key is compared, each in constant time."""
-        given = key.encode()
-        roles = [role for role, keys in self._keys.items() for valid in keys if hmac.compare_digest(valid, given)]
-        return max(roles, default=Role.NONE)
-
-    def allows(self, request: Request, needed: Role) -> bool:
-        """Whether the request may do what `needed` allows."""
-        return not self.any or self.role(_key_of(request)) >= needed
-
-    def caller(self, request: Request) -> str:
-        """Who calls, for the audit: the fingerprint of the key, never the key; `local` where the server has no keys."""
-        return f"key:{fingerprint(_key_of(request))}" if self.any else "local"
-
-    def check(self, request: Request, needed: Role) -> None:
-        """Raise `NotAuthenticated` or `NotAllowed` unless the request is allowed."""
-        if self.allows(request, needed):
-            return
-        role = self.role(_key_of(request))
-        if role is Role.NONE:
-            raise NotAuthenticated("send a valid key of this server as `Authorization: Bearer KEY`")
+def require(keys: ApiKeys, request: Request, needed: Role) -> None:
+    """Raise `NotAuthenticated` or `NotAllowed` unless the request has a key that allows it."""
+    role = keys.role(key_of(request)) if keys.any else Role.ADMIN
+    if role is Role.NONE:
+        raise NotAuthenticated("send a valid key of this server as `Authorization: Bearer KEY`")
+    if role < needed:
         raise NotAllowed(f"this takes an {needed.name.lower()} key, the request came with a {role.name.lower()} key")
 
 
@@ -90,25 +55,25 @@ def check_same_origin(request: Request) -> None:
         raise NotAllowed("this form was sent from another site; open this server's own page and use its button")
 
 
-def fingerprint(key: str) -> str:
-    """A short hash that names a key: the first digits of `printf %s KEY | sha256sum`."""
-    return hashlib.sha256(key.encode()).hexdigest()[:FINGERPRINT_DIGITS]
-
-
 def caller(request: Request) -> str:
-    """Who calls, for the audit."""
+    """Who calls, for the audit: the first digits of `printf %s KEY | sha256sum`, or `local` without keys."""
     keys: ApiKeys = request.app.state.api_keys
-    return keys.caller(request)
+    return f"key:{digest_of(key_of(request)).hex()[:FINGERPRINT_DIGITS]}" if keys.any else "local"
 
 
 def may_read(request: Request) -> None:
     """Require a feed key or an admin key."""
-    request.app.state.api_keys.check(request, Role.FEED)
+    require(request.app.state.api_keys, request, Role.FEED)
 
 
 def may_administer(request: Request) -> None:
     """Require an admin key."""
-    request.app.state.api_keys.check(request, Role.ADMIN)
+    require(request.app.state.api_keys, request, Role.ADMIN)
+
+
+# OpenAPI 3.1 lists the roles that a call requires beside its security scheme
+FEED_KEY = [Security(BEARER, scopes=["feed"]), Depends(may_read)]
+ADMIN_KEY = [Security(BEARER, scopes=["admin"]), Depends(may_administer)]
 
 
 def check_binding(settings: Settings, host: str) -> None:
@@ -150,11 +115,8 @@ def _is_address(host: str) -> bool:
     return True
 
 
-def _split(keys: str) -> list[bytes]:
-    return [key.strip().encode() for key in keys.split(",") if key.strip()]
-
-
-def _key_of(request: Request) -> str:
+def key_of(request: Request) -> str:
+    """The key that the request carries, or empty text."""
     scheme, _, value = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() == "bearer":
         return value.strip()

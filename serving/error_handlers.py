@@ -15,6 +15,7 @@ from contracts import errors
 from contracts.switches import BadSwitch, UnknownSwitch
 from serving.auth import NotAllowed, NotAuthenticated, NotLocal
 from serving.cursor import BadCursor, CursorExpired
+from serving.security_headers import HEADERS as SECURITY_HEADERS
 
 REQUEST_ID = "X-Request-Id"
 MEDIA_TYPE = "application/problem+json"
@@ -113,8 +114,8 @@ def _allowed(request: Request) -> list[str]:
 
 
 async def _unexpected(request: Request, error: Exception) -> JSONResponse:
-    # this answer bypasses the middleware that adds the header to all others
-    headers = {REQUEST_ID: getattr(request.state, "request_id", "")}
+    # this answer bypasses the middleware that adds these headers to all others
+    headers = {**SECURITY_HEADERS, REQUEST_ID: getattr(request.state, "request_id", "")}
     detail = f"{type(error).__name__}; the server's log has the details"
     return _answer(HTTPStatus.INTERNAL_SERVER_ERROR, detail, headers=headers)
 

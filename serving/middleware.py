@@ -23,9 +23,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from contracts import Settings
 from contracts.errors import BadSetting
-from serving.auth import HOW_TO_SET_KEYS, ApiKeys, NotAuthenticated, NotLocal, Role, check_local
+from serving.api_keys import HOW_TO_SET_KEYS, ApiKeys, Role
+from serving.auth import NotAuthenticated, NotLocal, check_local, key_of, require
 from serving.error_handlers import CLOSE, REQUEST_ID, problem_of, problem_of_http
+from serving.rate_limits import RateLimits
 from serving.request_metrics import RequestMetrics
+from serving.security_headers import SecurityHeaders
 
 LOG = logging.getLogger("tastefeed.requests")
 METHODS = {"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"}
@@ -39,27 +42,31 @@ MAX_URL_BYTES = 16 * 1024
 MAX_QUERY_PARAMETERS = 100
 MIN_COMPRESSED_BYTES = 1000
 PATHS_WITH_KEYS = "/v1/"
+GIVEN_REQUEST_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/+=-]{0,127}")
+"""An `X-Request-Id` that is kept: safe in logs and headers, and as an id in events."""
 
 
 class RequestMiddleware:
-    """Gives each request an id, and counts and logs its answer. Handlers find the id in `request.state.request_id`."""
+    """Gives each request an id, and each answer the security headers; counts and logs the answer. Handlers find the id
+    in `request.state.request_id`, and set `request.state.release` to the release that they answer from."""
 
-    def __init__(self, app: ASGIApp, *, metrics: RequestMetrics) -> None:
+    def __init__(self, app: ASGIApp, *, metrics: RequestMetrics, security_headers: SecurityHeaders) -> None:
         """Counts answers in `metrics`."""
-        self._app, self._metrics = app, metrics
+        self._app, self._metrics, self._security_headers = app, metrics, security_headers
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        started, status, request_id = time.perf_counter(), 500, uuid4().hex
+        started, status, request_id = time.perf_counter(), 500, request_id_of(scope)
         scope.setdefault("state", {})["request_id"] = request_id
 
         async def send_with_id(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
+                self._security_headers.add_to(message)
                 MutableHeaders(scope=message)[REQUEST_ID] = request_id
             await send(message)
 
@@ -73,7 +80,15 @@ class RequestMiddleware:
         route = getattr(scope.get("route"), "path_format", "unmatched")
         method = scope["method"] if scope["method"] in METHODS else "other"
         self._metrics.observe(method, route, status, seconds)
-        LOG.info("%s %s %d %.1f ms", method, route, status, 1000 * seconds)
+        fields = {"method": method, "route": route, "status": status, "latency_ms": round(1000 * seconds, 1)}
+        own = {name: scope["state"].get(name) for name in ("request_id", "release")}
+        LOG.info("%s %s %d %.1f ms", *fields.values(), extra={**fields, **own})
+
+
+def request_id_of(scope: Scope) -> str:
+    """The id that the client sent, if it sent one sane `X-Request-Id`; otherwise a new one."""
+    given = [value.decode("latin-1") for name, value in scope["headers"] if name == REQUEST_ID.lower().encode()]
+    return given[0] if len(given) == 1 and GIVEN_REQUEST_ID.fullmatch(given[0]) else uuid4().hex
 
 
 class CompressionMiddleware(GZipMiddleware):
@@ -110,7 +125,7 @@ def add_cors(app: FastAPI, origins: list[str]) -> None:
             CORSMiddleware,
             allow_origins=origins,
             allow_methods=["GET", "HEAD", "POST", "PUT", "DELETE"],
-            allow_headers=["Authorization", "Content-Type"],
+            allow_headers=["Authorization", "Content-Type", REQUEST_ID],
             allow_credentials=False,
             expose_headers=[REQUEST_ID],
             max_age=CORS_MAX_AGE_S,
@@ -120,9 +135,11 @@ def add_cors(app: FastAPI, origins: list[str]) -> None:
 class AdmissionMiddleware:
     """Refuses a request with a problem document, or passes it on with a body of limited size and duration."""
 
-    def __init__(self, app: ASGIApp, *, keys: ApiKeys, max_body_bytes: int, body_timeout_s: float) -> None:
+    def __init__(
+        self, app: ASGIApp, *, keys: ApiKeys, rates: RateLimits, max_body_bytes: int, body_timeout_s: float
+    ) -> None:
         """Without keys, only requests of this machine are admitted."""
-        self._app, self._keys = app, keys
+        self._app, self._keys, self._rates = app, keys, rates
         self._max_body_bytes, self._body_timeout_s = max_body_bytes, body_timeout_s
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -146,7 +163,9 @@ class AdmissionMiddleware:
             check_local(request.headers.get("host", ""), request.client.host if request.client else None)
         elif scope["path"].startswith(PATHS_WITH_KEYS):
             # routes check the role, but FastAPI reads the body before
-            self._keys.check(request, Role.FEED)
+            require(self._keys, request, Role.FEED)
+        if self._rates.any and self._keys.role(key := key_of(request)):
+            self._rates.count(key)
         decode_target(scope)
         length = request.headers.get("content-length", "")
         if length.isdecimal() and int(length) > self._max_body_bytes:

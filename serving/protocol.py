@@ -102,6 +102,10 @@ class LimitedProtocol(HttpToolsProtocol):
         self._leaving = True
         self.flow.resume_reading()
         transport.write_eof()
+        self.abort_later(transport)
+
+    def abort_later(self, transport: asyncio.Transport) -> None:
+        """Give the client a moment to end the connection."""
         self._start_timer(LINGER_S, transport.abort)
 
     def _await_head(self) -> None:
@@ -166,6 +170,8 @@ class _Lingering:
             self._protocol.leave(self)  # type: ignore[arg-type]
         else:
             self._transport.close()
+            if self.get_extra_info("sslcontext"):  # it would wait 30 seconds for an idle client to end TLS
+                self._protocol.abort_later(self._transport)
 
 
 @cache

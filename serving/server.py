@@ -2,18 +2,16 @@
 
 import os
 import socket
+import ssl
 import tempfile
-from copy import deepcopy
 from importlib import import_module
-from typing import Any
 
 import uvicorn
 from fastapi import FastAPI
 from pydantic import SecretStr
-from uvicorn.config import LOGGING_CONFIG
 
 from contracts import Settings
-from contracts.errors import PortUnavailable
+from contracts.errors import BadSetting, PortUnavailable
 from contracts.stop_signals import leave_signals
 from serving.auth import check_binding
 from serving.cursor import signing_keys
@@ -21,17 +19,21 @@ from serving.light_imports import without_unused_imports
 from serving.middleware import origins_of
 from serving.privacy.pseudonyms import pseudonym_key
 from serving.protocol import LimitedProtocol
+from serving.rate_limits import RateLimits
 from serving.request_metrics import MULTIPROCESS
+from serving.server_logging import logging_config
 
 
 def serve(settings: Settings, *, host: str = "127.0.0.1", port: int = 8000, workers: int = 1) -> None:
     """Serve until stopped.
 
-    Raises `UnsafeBinding` where others could reach a server without keys, `BadSetting`, and `PortUnavailable` before
-    the release is loaded.
+    Raises `UnsafeBinding` where others could reach a server without keys, `BadSetting`, and `PortUnavailable`. All are
+    raised before the release is loaded.
     """
     check_binding(settings, host)
     origins_of(settings)
+    RateLimits(settings)
+    require_certificate(settings)
     require_port(host, port)
     os.environ.update(environment(settings))
     leave_signals()  # uvicorn ends the requests in progress first
@@ -47,7 +49,9 @@ def serve(settings: Settings, *, host: str = "127.0.0.1", port: int = 8000, work
             port=port,
             workers=workers,
             access_log=False,  # its lines contain paths, and paths contain user ids
-            log_config=logging_config(),
+            log_config=logging_config(settings.log_format),
+            ssl_certfile=settings.tls_cert,
+            ssl_keyfile=settings.tls_key,
             http=LimitedProtocol,
             ws="none",  # the server has no WebSockets, and their protocol would bypass the limits
             server_header=False,
@@ -65,6 +69,24 @@ def require_port(host: str, port: int) -> None:
         ) from None
 
 
+def require_certificate(settings: Settings) -> None:
+    """Load the certificate and its key for a check, because each worker would fail with them. Raises `BadSetting`."""
+    certificate, key = settings.tls_cert, settings.tls_key
+    if certificate is None and key is None:
+        return
+    if certificate is None or key is None:
+        raise BadSetting("TLS needs both --tls-cert and --tls-key (TASTEFEED_TLS_CERT and TASTEFEED_TLS_KEY)")
+    try:
+        # without `password`, OpenSSL would ask for one on the terminal
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key, password="")
+    except OSError as error:
+        problem = error.strerror or getattr(error, "reason", "") or str(error)
+        raise BadSetting(
+            f"cannot use certificate {certificate} with key {key} ({problem}); "
+            "give a PEM chain and its unencrypted private key"
+        ) from None
+
+
 def application() -> FastAPI:
     """The factory that each worker calls: the application with the settings of the environment."""
     with without_unused_imports():
@@ -78,10 +100,3 @@ def environment(settings: Settings) -> dict[str, str]:
     given = {name: getattr(settings, name) for name in settings.model_fields_set}
     plain = {name: value.get_secret_value() if isinstance(value, SecretStr) else value for name, value in given.items()}
     return {f"TASTEFEED_{name.upper()}": str(value) for name, value in plain.items() if value is not None}
-
-
-def logging_config() -> dict[str, Any]:
-    """uvicorn's logging, with the loggers of tastefeed added."""
-    config: dict[str, Any] = deepcopy(LOGGING_CONFIG)
-    config["loggers"]["tastefeed"] = {"handlers": ["default"], "level": "INFO", "propagate": False}
-    return config

@@ -3,16 +3,16 @@
 from dataclasses import dataclass
 from typing import Annotated
 
-from fastapi import APIRouter, Body, Depends, Path, Query, Request
+from fastapi import APIRouter, Body, Path, Query, Request
 from pydantic import BaseModel, ConfigDict, Field
 
 from contracts.switches import SwitchName, checked_switch
-from serving.auth import BEARER, caller, may_administer
+from serving.auth import ADMIN_KEY, caller
 from serving.privacy.admin_audit import AdminAudit, AuditEntry
 from serving.privacy.switch_store import SwitchState, SwitchStore
 from serving.releases.publish import verify
 
-router = APIRouter(prefix="/v1/admin", tags=["admin"], dependencies=[Depends(BEARER), Depends(may_administer)])
+router = APIRouter(prefix="/v1/admin", tags=["admin"], dependencies=ADMIN_KEY)
 SwitchText = Annotated[str, Path(json_schema_extra={"enum": [*SwitchName]})]
 MAX_VERSION_LENGTH = 64
 

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Annotated, Any, Literal, Self
 
 from anyio import to_thread
-from fastapi import APIRouter, Depends, Path, Request
+from fastapi import APIRouter, Path, Request
 from fastapi.responses import Response
 from prometheus_client import CONTENT_TYPE_LATEST
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -17,7 +17,7 @@ from pydantic_core import PydanticCustomError
 
 from contracts.errors import OptOutStoreUnavailable, ReleaseMissing
 from contracts.opt_out_flags import Flag, SubjectType, checked
-from serving.auth import BEARER, caller, may_administer, may_read
+from serving.auth import ADMIN_KEY, FEED_KEY, caller
 from serving.bulk_feed import BulkFeed, FeedBatch
 from serving.event_validation import Event, Receipt, store_valid_events
 from serving.feed import Feed, HomeFeed
@@ -43,8 +43,6 @@ from serving.routes.request_parameters import (
 
 router = APIRouter(prefix="/v1")
 server_router = APIRouter(tags=["server"])
-FEED_KEY = [Depends(BEARER), Depends(may_read)]
-ADMIN_KEY = [Depends(BEARER), Depends(may_administer)]
 MAX_USERS, MAX_ITEMS = 500, 25_000
 """Of one request for many feeds."""
 OPT_OUT = "/opt-outs/{subject_type}/{subject_id:id}/{flag}"
@@ -75,6 +73,7 @@ def home_feed(
         gpc=refuses_profiles(sec_gpc),
         request_id=request.state.request_id,
     )
+    request.state.release = feed.release
     metrics: RequestMetrics = request.app.state.metrics
     metrics.feeds.labels(feed.reason or "personalized").inc()
     return feed
@@ -117,6 +116,7 @@ def home_feeds(
         gpc=refuses_profiles(sec_gpc),
         request_id=request.state.request_id,
     )
+    request.state.release = batch.release
     metrics: RequestMetrics = request.app.state.metrics
     for reason, count in Counter(feed.reason or "personalized" for feed in batch.feeds).items():
         metrics.feeds.labels(reason).inc(count)

@@ -1,6 +1,8 @@
 """`GET /`: the feed as a page, and `GET /docs`: the API as a page. Neither needs a script or another host."""
 
+import base64
 from collections.abc import Mapping
+from hashlib import sha256
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import parse_qsl, urlencode
@@ -13,24 +15,19 @@ from markupsafe import Markup, escape
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
 from contracts.opt_out_flags import Flag, SubjectType
-from serving.auth import NotAuthenticated, Role, caller, check_same_origin, may_administer, may_read
+from serving.api_keys import Role
+from serving.auth import NotAuthenticated, allows, caller, check_same_origin, may_administer, may_read
 from serving.cursor import BadCursor, CursorExpired
 from serving.feed import HomeFeed
 from serving.privacy.admin_audit import AdminAudit
 from serving.privacy.opt_out_service import OptOutService
 from serving.routes.request_parameters import CursorText, QueryId, SecGpc, id_of_request, refuses_profiles
+from serving.security_headers import PAGE_POLICY
 
 router = APIRouter(include_in_schema=False)
 PAGE_ITEMS = 30
 FORM_FIELDS = 10
-HEADERS = {
-    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; img-src https: data:; "
-    "form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
-    # the address contains a user id, so no other site may receive it; "no-referrer" makes forms send `Origin: null`
-    "Referrer-Policy": "same-origin",
-    "X-Content-Type-Options": "nosniff",
-    "Cache-Control": "no-store",
-}
+TEMPLATES = Path(__file__).parents[1] / "templates"
 
 
 @router.head("/")
@@ -47,7 +44,7 @@ def home(request: Request, user_id: QueryId = "", cursor: CursorText = None, sec
         feed = feeds.feed(user_id or None, limit=PAGE_ITEMS, cursor=cursor, gpc=refuses_profiles(sec_gpc))
     except (BadCursor, CursorExpired):
         return _page_of(user_id)
-    switchable = request.app.state.api_keys.allows(request, Role.ADMIN)
+    switchable = allows(request, Role.ADMIN)
     facts = {"feed": feed, "user_id": user_id, "first": cursor is None, "switchable": switchable}
     return render("home.html", facts)
 
@@ -110,10 +107,18 @@ def coded(text: str) -> Markup:
     return Markup("").join(Markup(part) for part in parts)  # noqa: S704  each part was escaped
 
 
-_TEMPLATES = Environment(
-    loader=FileSystemLoader(Path(__file__).parents[1] / "templates"), autoescape=True, undefined=StrictUndefined
-)
+_TEMPLATES = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined)
 _TEMPLATES.filters.update(web_link=web_link, coded=coded)
+
+
+def page_policy() -> str:
+    """The Content-Security-Policy of pages, with the hash of their one style sheet. No other style is applied."""
+    sheet = (TEMPLATES / "base.html").read_text("utf-8").split("<style>")[1].split("</style>")[0]
+    digest = base64.b64encode(sha256(sheet.encode()).digest()).decode()
+    return PAGE_POLICY.format(styles=f"'sha256-{digest}'")
+
+
+_POLICY = {"Content-Security-Policy": page_policy()}
 
 
 def render(
@@ -121,7 +126,7 @@ def render(
 ) -> HTMLResponse:
     """A page from a template."""
     page = _TEMPLATES.get_template(template).render(facts)
-    return HTMLResponse(page, status_code=status, headers={**HEADERS, **(headers or {})})
+    return HTMLResponse(page, status_code=status, headers={**_POLICY, **(headers or {})})
 
 
 def api_overview(openapi: Mapping[str, Any]) -> dict[str, Any]:

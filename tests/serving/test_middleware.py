@@ -1,5 +1,7 @@
 """Cross-origin rules and the limits of a request."""
 
+import re
+
 import pytest
 from fastapi.testclient import TestClient
 
@@ -94,3 +96,22 @@ class TestCompression:
             assert len(tags) == 1
             headers = {"If-None-Match": tags.pop(), "Accept-Encoding": "gzip"}
             assert client.get("/v1/releases/current", headers=headers).status_code == 304
+
+
+class TestRequestIds:
+    PATH = "/v1/users/user-1/home-feed?limit=1"
+
+    @pytest.mark.parametrize("given", ["4bf92f3577b34da6a3ce929d0e0e4736", "Root=1-67891233-abcdef", "a" * 128])
+    def test_a_sane_id_is_kept(self, client, given):
+        answer = client.get(self.PATH, headers={"X-Request-Id": given})
+        assert (answer.headers["X-Request-Id"], answer.json()["request_id"]) == (given, given)
+
+    @pytest.mark.parametrize("given", ["", "a" * 129, "a b", "ada@example.org", "é", "\x1b[31m", "{}", "-", "a\tb"])
+    def test_another_is_replaced(self, client, given):
+        answer = client.get(self.PATH, headers={"X-Request-Id": given.encode("latin-1")})
+        assert re.fullmatch("[0-9a-f]{32}", answer.headers["X-Request-Id"])
+        assert answer.json()["request_id"] == answer.headers["X-Request-Id"]
+
+    def test_two_are_replaced(self, client):
+        answer = client.get(self.PATH, headers=[("X-Request-Id", "one"), ("X-Request-Id", "two")])
+        assert re.fullmatch("[0-9a-f]{32}", answer.headers["X-Request-Id"])

@@ -1,0 +1,48 @@
+"""Headers of every answer, and the Content-Security-Policy of pages."""
+
+import re
+
+import pytest
+from fastapi.testclient import TestClient
+
+from serving.app import create_app
+from serving.security_headers import HEADERS
+from tests.serving.conftest import ADMIN
+
+PATHS = ("/v1/users/user-1/home-feed", "/v1/users/user-1/home-feed?limit=0", "/nowhere", "/healthz", "/metrics")
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_every_answer_has_them(client, path):
+    answer = client.get(path)
+    assert {name: answer.headers[name] for name in HEADERS} == HEADERS
+    assert "Strict-Transport-Security" not in answer.headers
+
+
+def test_refused_and_failed_requests_have_them_too(keyed):
+    assert keyed.get(PATHS[0]).headers["X-Content-Type-Options"] == "nosniff"
+    keyed.app.state.home_feed = None  # any bug
+    failing = TestClient(keyed.app, raise_server_exceptions=False)
+    answer = failing.get(PATHS[0], headers=ADMIN)
+    assert (answer.status_code, answer.headers["X-Frame-Options"]) == (500, "DENY")
+
+
+@pytest.mark.parametrize("path", ["/?user_id=user-1", "/docs"])
+def test_pages_apply_one_style_sheet_and_run_nothing(client, path):
+    answer = client.get(path)
+    policy = answer.headers["Content-Security-Policy"]
+    assert re.fullmatch(
+        r"default-src 'none'; style-src 'sha256-[\w+/]{43}='; img-src https: data:; form-action 'self'; "
+        r"base-uri 'none'; frame-ancestors 'none'", policy
+    )  # fmt: skip
+    assert answer.text.count("<style") == 1
+    assert not re.search(r"<[^>]* (style|on\w+)=|<script", answer.text)
+
+
+def test_a_stored_tag_may_still_be_revalidated(client):
+    assert client.get("/v1/releases/current").headers["Cache-Control"] == "no-cache"
+
+
+def test_over_tls_a_browser_is_to_stay_there(lake, tmp_path):
+    with TestClient(create_app(lake.settings(tls_cert=tmp_path / "cert.pem")), base_url="https://localhost") as client:
+        assert client.get("/healthz").headers["Strict-Transport-Security"] == "max-age=31536000"
