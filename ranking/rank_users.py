@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from contracts.errors import ReleaseCorrupt
+from contracts.request_stages import stage
 from ranking.attribution import Attributor
 from ranking.candidates import (
     BITS,
@@ -157,10 +158,14 @@ def rank_users(
     `excluded`, [I] or [B, I], is true for items to leave out; `unhidden` for items of the history that may come again.
     A user's list depends on no other user in the call.
     """
-    candidates = snapshot.candidates(user_rows, excluded, unhidden)
-    features = snapshot.features(candidates, cooccurrence=reranker.uses_cooccurrence)
-    scores = reranker.score(features, candidates.item_rows)
-    chosen = slates(snapshot.items, candidates, scores, snapshot.config.slate, k=k, exposure=snapshot.exposure)
+    with stage("candidates"):
+        candidates = snapshot.candidates(user_rows, excluded, unhidden)
+    with stage("features"):
+        features = snapshot.features(candidates, cooccurrence=reranker.uses_cooccurrence)
+    with stage("scores"):
+        scores = reranker.score(features, candidates.item_rows)
+    with stage("slate"):
+        chosen = slates(snapshot.items, candidates, scores, snapshot.config.slate, k=k, exposure=snapshot.exposure)
     return RankedUsers(candidates, features, scores, chosen)
 
 

@@ -63,6 +63,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.audit = AdminAudit(service.opt_outs, pseudonyms(settings))
     app.state.release_loader = ReloadingRelease(settings.release_root)
     app.state.health_threads = anyio.CapacityLimiter(HEALTH_THREADS)
+    _connect(app.state.metrics, service, app.state.release_loader)
     loader, gate = app.state.release_loader, ConsentGate(service.opt_outs, service.events)
     cursors = CursorSigner(signing_keys(settings))
     app.state.home_feed, app.state.bulk_feed = HomeFeed(loader, gate, cursors), BulkFeed(loader, gate, cursors)
@@ -84,6 +85,12 @@ def create_app(settings: Settings) -> FastAPI:
         app.include_router(router)
     app.openapi = partial(openapi_document, app)  # type: ignore[method-assign]  # as FastAPI documents it
     return app
+
+
+def _connect(metrics: RequestMetrics, service: OptOutService, loader: ReloadingRelease) -> None:
+    """Count the transactions of both stores and the swaps of the release."""
+    service.opt_outs.on_call = service.events.on_call = metrics.stores.observe
+    loader.on_swap = lambda result: metrics.swaps.labels(result).inc()
 
 
 @asynccontextmanager

@@ -37,6 +37,7 @@ from sqlalchemy import (
     String,
     Table,
     delete,
+    func,
     or_,
     select,
     text,
@@ -116,6 +117,7 @@ class EventStore(SqlStore):
 
     metadata = METADATA
     name = "the store of posted events"
+    label = "events"
     unavailable = EventStoreUnavailable
     remedy = "check the file or TASTEFEED_EVENTS_URL, then post again"
     setting = "TASTEFEED_EVENTS_URL"
@@ -134,6 +136,12 @@ class EventStore(SqlStore):
             return Added(
                 sum(_insert(connection, some) for some in batched(kept, ROWS_PER_STATEMENT)), frozenset(erased)
             )
+
+    def waiting(self) -> int:
+        """How many events no night has ingested yet."""
+        query = select(func.count()).where(~PENDING.c.in_landing_zone).select_from(PENDING)
+        with self._transaction() as connection:
+            return connection.scalar(query) or 0
 
     def recent_interactions(self, user_ids: Collection[str]) -> dict[str, list[RecentInteraction]]:
         """What each of these users clicked, saved, hid or unhid since the release; nothing for users who did not."""

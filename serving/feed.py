@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contracts import columns as c
+from contracts.request_stages import MeasuredStage, measured_stages, stage
 from ranking.feature_arrays import Rows
-from ranking.rank_users import rank_users
+from ranking.rank_users import RankedUsers, rank_users
 from serving.cursor import Cursor, CursorExpired, CursorSigner
 from serving.event_store import RecentInteraction
 from serving.explanation_text import Explanation, explain_fallback, explain_personalized
@@ -73,6 +74,21 @@ class HomeFeed:
         gpc: bool = False,
         request_id: str = "",
     ) -> Feed:
+        """`served`, without what it was made of."""
+        return self.served(
+            user_id, limit=limit, cursor=cursor, languages=languages, gpc=gpc, request_id=request_id
+        ).feed
+
+    def served(
+        self,
+        user_id: str | None,
+        *,
+        limit: int = 50,
+        cursor: str | None = None,
+        languages: frozenset[str] | None = None,
+        gpc: bool = False,
+        request_id: str = "",
+    ) -> "ServedFeed":
         """A page of at most `limit` items. Raises `ReleaseMissing`, `BadCursor`, `CursorExpired`.
 
         `languages` restricts the non-personalized list. With a cursor of another release, the list continues without
@@ -80,27 +96,31 @@ class HomeFeed:
         non-personalized list.
         """
         given = self._cursors.decoded(cursor) if cursor else None
-        release, context = self._consented(user_id, gpc=gpc)
-        position = _position(given, release, context)
-        excluded = excluded_items(release, context.opt_outs, datetime.now(UTC))
-        if context.user_row is None:
-            excluded = excluded | in_other_languages(release, languages)
-            sources_off = context.opt_outs.switches.sources_off
-            page, explanations = fallback_page(release, excluded, position, limit, sources_off=sources_off)
-        else:
-            page, explanations = _personalized_page(release, context, context.user_row, excluded, position, limit)
-        items = feed_items(release, page, explanations, position.rank)
-        personalized = context.reason is None
-        return Feed(
+        with measured_stages() as stages:
+            with stage("consent"):
+                release, context = self._consented(user_id, gpc=gpc)
+            position = _position(given, release, context)
+            excluded = excluded_items(release, context.opt_outs, datetime.now(UTC))
+            ranked = None
+            if context.user_row is None:
+                unsuitable = excluded | in_other_languages(release, languages)
+                sources_off = context.opt_outs.switches.sources_off
+                page, explanations = fallback_page(release, unsuitable, position, limit, sources_off=sources_off)
+            else:
+                page, explanations, ranked = _personalized_page(
+                    release, context, context.user_row, excluded, position, limit
+                )
+        feed = Feed(
             user_id=user_id,
             request_id=request_id,
             release=release.version,
             reduced_to=release.reduced_to,
-            personalized=personalized,
+            personalized=context.reason is None,
             reason=context.reason,
-            items=items,
+            items=feed_items(release, page, explanations, position.rank),
             cursor=self._cursors.encoded(page.cursor) if page.cursor else None,
         )
+        return ServedFeed(feed, release, context, excluded, languages, position, page, ranked, stages)
 
     def _consented(self, user_id: str | None, *, gpc: bool) -> tuple[Release, UserContext]:
         """The release to answer from, and what may be read of the user. Where a release was pinned since the last
@@ -120,6 +140,23 @@ class Page(RankedList):
     cursor: Cursor | None
 
 
+@dataclass(frozen=True)
+class ServedFeed:
+    """A feed and what it was made of, for metrics, traces and logs."""
+
+    feed: Feed
+    release: Release
+    context: UserContext
+    excluded: NDArray[np.bool_]
+    """[I] items that opted out or are removed."""
+    languages: frozenset[str] | None
+    position: Cursor
+    page: Page
+    ranked: RankedUsers | None
+    """Of a personalized feed."""
+    stages: Sequence[MeasuredStage]
+
+
 def fallback_page(
     release: Release,
     excluded: NDArray[np.bool_],
@@ -132,12 +169,13 @@ def fallback_page(
     ranked = release.fallback_without(sources_off)
     places, cursor = page_places(release, ranked.rows, excluded, position, limit, personalized=False)
     page = Page(ranked.rows[places], ranked.scores[places], ranked.sources[places], cursor)
-    return page, explain_fallback(release, page.rows, page.sources)
+    with stage("explanations"):
+        return page, explain_fallback(release, page.rows, page.sources)
 
 
 def _personalized_page(
     release: Release, context: UserContext, user_row: int, excluded: NDArray[np.bool_], position: Cursor, limit: int
-) -> tuple[Page, list[Explanation]]:
+) -> tuple[Page, list[Explanation], RankedUsers]:
     """The user's list as of `position.since`. Items of later interactions are only left out of it, so that a click
     between two pages neither repeats nor skips an item."""
     recent = context.recent_interactions
@@ -152,8 +190,9 @@ def _personalized_page(
     item_rows = ranked.candidates.item_rows[pairs]
     places, cursor = page_places(release, item_rows, now, position, limit, personalized=True)
     page = RankedList.of(ranked, pairs[places])
-    explanations = explain_personalized(release, ranked, pairs[places], excluded)
-    return Page(page.rows, page.scores, page.sources, cursor), explanations
+    with stage("explanations"):
+        explanations = explain_personalized(release, ranked, pairs[places], excluded)
+    return Page(page.rows, page.scores, page.sources, cursor), explanations, ranked
 
 
 def _item_mask(release: Release, interactions: Iterable[RecentInteraction]) -> NDArray[np.bool_]:

@@ -3,6 +3,7 @@
 import os
 import sqlite3
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -34,6 +35,7 @@ from sqlalchemy.types import TypeDecorator
 
 from contracts.errors import TastefeedError
 from serving.circuit_breaker import CircuitBreaker
+from serving.store_metrics import StoreCall, ignore_call
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 BUSY_TIMEOUT_S = 10
@@ -150,6 +152,8 @@ class SqlStore:
     remedy: ClassVar[str]
     setting: ClassVar[str]
     """The environment variable that names another database."""
+    label: ClassVar[str]
+    """The store in metrics."""
     creates: ClassVar[bool] = True
     """Whether opening the store creates missing tables."""
 
@@ -161,6 +165,8 @@ class SqlStore:
         self._opening = threading.Lock()  # requests come in threads, and a second engine would never be closed
         self._writing = threading.Lock()  # SQLite lets its writers try again in no order, so some would wait too long
         self._circuits = {writes: CircuitBreaker(wait_s) for writes in (False, True)}
+        self.on_call: StoreCall = ignore_call
+        """Called after each transaction, with its duration."""
 
     def close(self) -> None:
         """Close the connections; the next query opens new ones."""
@@ -188,6 +194,7 @@ class SqlStore:
                 f"folder, or name another database with {self.setting}"
             )
         with (
+            self._measured(writes=writes),
             self._named_errors(),
             self._turn(writes=writes),
             self._circuits[writes].call(*DATABASE_ERRORS),
@@ -195,6 +202,15 @@ class SqlStore:
             connection.execution_options(**{WRITES: writes}).begin(),
         ):
             yield connection
+
+    @contextmanager
+    def _measured(self, *, writes: bool) -> Iterator[None]:
+        started, failed = time.perf_counter(), True
+        try:
+            yield
+            failed = False
+        finally:
+            self.on_call(self.label, writes=writes, seconds=time.perf_counter() - started, failed=failed)
 
     @contextmanager
     def _turn(self, *, writes: bool) -> Iterator[None]:

@@ -110,8 +110,18 @@ def _refusal_of_all(active: ActiveOptOuts, *, gpc: bool) -> NotPersonalized | No
 
 def excluded_items(release: Release, active: ActiveOptOuts, now: datetime) -> NDArray[np.bool_]:
     """[I] items that no feed shows: opted out, by an opted-out creator, or removed from the catalogue."""
+    return removed_items(release, now) | opted_out_items(release, active)
+
+
+def removed_items(release: Release, now: datetime) -> NDArray[np.bool_]:
+    """[I] items that are removed from the catalogue by now."""
     removed: NDArray[np.bool_] = release.removed_hours <= now.timestamp() / SECONDS_AN_HOUR
-    return removed | _opted_out_items(_Same(release), active.items, active.creators)
+    return removed
+
+
+def opted_out_items(release: Release, active: ActiveOptOuts) -> NDArray[np.bool_]:
+    """[I] items that opted out, or whose creator did."""
+    return _opted_out_items(_Same(release), active.items, active.creators)
 
 
 @dataclass(frozen=True)

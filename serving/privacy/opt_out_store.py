@@ -57,6 +57,7 @@ class OptOutStore(SqlStore):
 
     metadata = METADATA
     name = "the opt-out store"
+    label = "opt_outs"
     unavailable = OptOutStoreUnavailable
     remedy = (
         "run `tastefeed opt-out restore` (or `tastefeed init` where there never was one), or check the file or "

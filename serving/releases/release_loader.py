@@ -8,7 +8,9 @@ import logging
 import math
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 from contracts.errors import ReleaseMissing, TastefeedError
 from serving.releases.loaded_release import Release
@@ -18,6 +20,7 @@ LOG = logging.getLogger("tastefeed.release_loader")
 UNREADABLE_POINTER = "an unreadable pointer"
 FIRST_RETRY_S, LAST_RETRY_S = 1.0, 30.0
 Stamp = tuple[int, int]
+SwapResult = Literal["served", "refused"]
 
 
 class ReloadingRelease:
@@ -36,6 +39,8 @@ class ReloadingRelease:
         self._pinning, self._pin_retry_at = threading.Lock(), -math.inf
         self._substitute_for: str | None = None
         self._pin_refused: str | None = None
+        self.on_swap: Callable[[SwapResult], None] = lambda _: None
+        """Called after a release was loaded to serve, or refused."""
 
     @property
     def substitute_for(self) -> str | None:
@@ -74,8 +79,11 @@ class ReloadingRelease:
             self._pinned, self._pin_refused = load(self._root, version), None
         except (TastefeedError, OSError) as error:
             LOG.error("the pinned release cannot be loaded: %s", error)
+            if self._pin_refused != version:
+                self.on_swap("refused")
             self._pin_retry_at, self._pin_refused = time.monotonic() + FIRST_RETRY_S, version
             return None
+        self.on_swap("served")
         LOG.info("serving the pinned release %s", version)
         return self._pinned
 
@@ -105,6 +113,7 @@ class ReloadingRelease:
             version = current_or_none(self._root)
             if version is not None and (self._release is None or version != self._release.version):
                 self._release = load(self._root, version)
+                self.on_swap("served")
                 LOG.info("serving release %s", version)
             self._retry_at, self._retry_s, self._last_error, self._substitute_for = math.inf, FIRST_RETRY_S, "", None
         except (TastefeedError, OSError) as error:
@@ -122,6 +131,7 @@ class ReloadingRelease:
         if error != self._last_error:
             served = self._release.version if self._release else "none"
             LOG.error("a new release is refused, %s keeps serving: %s", served, error)
+            self.on_swap("refused")
         self._last_error = error
 
     def _newest_substitute(self, version: str | None) -> Release | None:

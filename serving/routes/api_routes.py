@@ -3,7 +3,6 @@
 A server's state is `/healthz`, `/readyz` and `/metrics`; they need no key.
 """
 
-from collections import Counter
 from contextlib import suppress
 from datetime import datetime
 from typing import Annotated, Any, Literal, Self
@@ -15,8 +14,9 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from contracts.errors import OptOutStoreUnavailable, ReleaseMissing
+from contracts.errors import OptOutStoreUnavailable
 from contracts.opt_out_flags import Flag, SubjectType, checked
+from contracts.request_stages import measured_stages
 from serving.auth import ADMIN_KEY, FEED_KEY, caller
 from serving.bulk_feed import BulkFeed, FeedBatch
 from serving.event_validation import Event, Receipt, store_valid_events
@@ -25,7 +25,7 @@ from serving.privacy.admin_audit import AdminAudit
 from serving.privacy.opt_out_service import OptOutService
 from serving.releases.manifest import ReducedTo
 from serving.releases.release_loader import ReloadingRelease
-from serving.request_metrics import RequestMetrics, ServedRelease
+from serving.request_metrics import RequestMetrics
 from serving.routes import openapi_examples
 from serving.routes.request_parameters import (
     AcceptLanguage,
@@ -40,6 +40,7 @@ from serving.routes.request_parameters import (
     refuses_profiles,
     with_etag,
 )
+from serving.server_state import ServerState
 
 router = APIRouter(prefix="/v1")
 server_router = APIRouter(tags=["server"])
@@ -65,7 +66,7 @@ def home_feed(
     list."""
     home: HomeFeed = request.app.state.home_feed
     languages = accepted_languages(",".join(accept_language or [])) if language else None
-    feed = home.feed(
+    served = home.served(
         user_id,
         limit=limit,
         cursor=cursor,
@@ -73,10 +74,10 @@ def home_feed(
         gpc=refuses_profiles(sec_gpc),
         request_id=request.state.request_id,
     )
-    request.state.release = feed.release
+    request.state.release = served.feed.release
     metrics: RequestMetrics = request.app.state.metrics
-    metrics.feeds.labels(feed.reason or "personalized").inc()
-    return feed
+    metrics.feeds.observe(served)
+    return served.feed
 
 
 class FeedsRequest(BaseModel):
@@ -109,17 +110,17 @@ def home_feeds(
     """The first pages of many users' home feeds, without explanations. Ids are in the body, so that no log of addresses
     contains them. `Sec-GPC: 1` counts for every user of the request."""
     bulk: BulkFeed = request.app.state.bulk_feed
-    batch = bulk.feeds(
-        asked.user_ids,
-        limit=asked.limit,
-        languages=accepted_languages(",".join(accept_language or [])) if asked.language else None,
-        gpc=refuses_profiles(sec_gpc),
-        request_id=request.state.request_id,
-    )
+    with measured_stages() as stages:
+        batch = bulk.feeds(
+            asked.user_ids,
+            limit=asked.limit,
+            languages=accepted_languages(",".join(accept_language or [])) if asked.language else None,
+            gpc=refuses_profiles(sec_gpc),
+            request_id=request.state.request_id,
+        )
     request.state.release = batch.release
     metrics: RequestMetrics = request.app.state.metrics
-    for reason, count in Counter(feed.reason or "personalized" for feed in batch.feeds).items():
-        metrics.feeds.labels(reason).inc(count)
+    metrics.feeds.observe_many(batch.feeds, stages)
     return batch
 
 
@@ -274,18 +275,12 @@ def _readiness(request: Request) -> Readiness:
 async def metrics(request: Request) -> Response:
     """Metrics in the text format of Prometheus; no label holds a user id."""
     requests: RequestMetrics = request.app.state.metrics
-    served = _served(request)
-    text = await to_thread.run_sync(requests.exposition, served, limiter=request.app.state.health_threads)
+
+    def scraped() -> bytes:
+        return requests.exposition(ServerState.now(_loader(request), _service(request)))
+
+    text = await to_thread.run_sync(scraped, limiter=request.app.state.health_threads)
     return Response(text, media_type=CONTENT_TYPE_LATEST)
-
-
-def _served(request: Request) -> ServedRelease | None:
-    loader = _loader(request)
-    try:
-        manifest = loader.get().manifest
-    except ReleaseMissing:
-        return None
-    return ServedRelease(manifest.built_at, manifest.as_of, is_substitute=loader.substitute_for is not None)
 
 
 def _service(request: Request) -> OptOutService:

@@ -21,6 +21,7 @@ from serving.cursor import BadCursor, CursorExpired
 from serving.feed import HomeFeed
 from serving.privacy.admin_audit import AdminAudit
 from serving.privacy.opt_out_service import OptOutService
+from serving.request_metrics import RequestMetrics
 from serving.routes.request_parameters import CursorText, QueryId, SecGpc, id_of_request, refuses_profiles
 from serving.security_headers import PAGE_POLICY
 
@@ -41,11 +42,13 @@ def home(request: Request, user_id: QueryId = "", cursor: CursorText = None, sec
         return render("refused.html", {"message": str(error)}, status=401, headers=challenge)
     feeds: HomeFeed = request.app.state.home_feed
     try:
-        feed = feeds.feed(user_id or None, limit=PAGE_ITEMS, cursor=cursor, gpc=refuses_profiles(sec_gpc))
+        served = feeds.served(user_id or None, limit=PAGE_ITEMS, cursor=cursor, gpc=refuses_profiles(sec_gpc))
     except (BadCursor, CursorExpired):
         return _page_of(user_id)
+    metrics: RequestMetrics = request.app.state.metrics
+    metrics.feeds.observe(served)
     switchable = allows(request, Role.ADMIN)
-    facts = {"feed": feed, "user_id": user_id, "first": cursor is None, "switchable": switchable}
+    facts = {"feed": served.feed, "user_id": user_id, "first": cursor is None, "switchable": switchable}
     return render("home.html", facts)
 
 

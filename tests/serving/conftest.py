@@ -23,6 +23,11 @@ def is_problem(answer, status: int) -> dict:
     return problem
 
 
+def read_values(text: str) -> dict[str, float]:
+    lines = text.splitlines()
+    return {line.rsplit(" ", 1)[0]: float(line.rsplit(" ", 1)[1]) for line in lines if not line.startswith("#")}
+
+
 @dataclass
 class Lake:
     """A lake with a store of opt-outs, and one tiny release once it is published."""

@@ -2,12 +2,13 @@
 
 from datetime import UTC, datetime, timedelta
 
-from serving.request_metrics import RequestMetrics, ServedRelease
+from serving.request_metrics import RequestMetrics
+from serving.server_state import ServedRelease, ServerState
+from tests.serving.conftest import read_values
 
 
-def values(metrics: RequestMetrics, release: ServedRelease | None = None) -> dict[str, float]:
-    lines = metrics.exposition(release).decode().splitlines()
-    return {line.rsplit(" ", 1)[0]: float(line.rsplit(" ", 1)[1]) for line in lines if not line.startswith("#")}
+def values(metrics: RequestMetrics, state: ServerState | None = None) -> dict[str, float]:
+    return read_values(metrics.exposition(state).decode())
 
 
 def test_answers_are_counted_by_method_route_and_status():
@@ -31,14 +32,14 @@ def test_a_request_that_was_not_parsed_has_no_duration():
 
 def test_the_age_of_the_release():
     now = datetime.now(UTC)
-    release = ServedRelease(built_at=now - timedelta(hours=2), as_of=now - timedelta(hours=5))
-    ages = values(RequestMetrics(), release)
+    release = ServedRelease("v1", built_at=now - timedelta(hours=2), as_of=now - timedelta(hours=5))
+    ages = values(RequestMetrics(), ServerState(release))
     assert 7200 <= ages["tastefeed_release_age_seconds"] < 7260
     assert 18000 <= ages["tastefeed_release_data_age_seconds"] < 18060
 
 
 def test_two_applications_in_one_process_count_for_themselves():
     one, other = RequestMetrics(), RequestMetrics()
-    one.feeds.labels("personalized").inc()
-    assert values(one)['tastefeed_feeds_total{reason="personalized"}'] == 1
-    assert 'tastefeed_feeds_total{reason="personalized"}' not in values(other)
+    one.events.labels("accepted").inc()
+    assert values(one)['tastefeed_events_total{result="accepted"}'] == 1
+    assert 'tastefeed_events_total{result="accepted"}' not in values(other)

@@ -19,6 +19,7 @@ import pytest
 from serving.privacy.opt_out_service import OptOutService
 from serving.server import environment
 from tests import tiny
+from tests.serving.conftest import read_values
 
 HEAVY = (
     "pyspark",
@@ -107,6 +108,11 @@ def test_a_read_only_lake_has_personal_feeds(lake, log):
 def test_two_workers(lake, log):
     with served(lake, log, workers=2) as url:
         assert all(answer["personalized"] for answer in answers(url, 20))
+        for _ in range(6):  # whichever worker is scraped, the values are those of both
+            metrics = read_values(HTTP.get(f"{url}/metrics").text)
+            assert metrics['tastefeed_feeds_total{reason="personalized"}'] == 20
+            assert metrics['tastefeed_stage_seconds_count{stage="scores"}'] == 20
+            assert metrics["tastefeed_page_diversity_count"] == 20
 
         assert HTTP.put(f"{url}/v1/opt-outs/user/user-1/personalization").json()["opted_out"]
         assert {answer["reason"] for answer in answers(url, 20)} == {"opted_out"}
