@@ -20,9 +20,9 @@ CASES = Path(__file__).parents[1] / "cases"
 pytestmark = pytest.mark.filterwarnings("ignore")
 
 
-def run(*arguments: object, status: int = 0) -> str:
+def run(*arguments: object, status: int = 0, **settings: str) -> str:
     """The output of a command, which must end with a status and without a traceback."""
-    ended = tiny.tastefeed_here(*arguments)
+    ended = tiny.tastefeed_here(*arguments, **settings)
     output = ended.stdout + ended.stderr
     assert ended.returncode == status, output[-3000:]
     assert "Traceback" not in output
@@ -70,11 +70,14 @@ def filled(name: str, folder: Path, **instants: datetime) -> Path:
     return path
 
 
-@pytest.mark.parametrize("items", [[], ["--items", CASES / "items_bare.csv"]])
-def test_events_alone_are_enough_for_a_feed(tmp_path, items):
+@pytest.mark.parametrize(
+    ("items", "settings"),
+    [([], {}), (["--items", CASES / "items_bare.csv"], {"TASTEFEED_TWO_TOWER__ENCODER": "ridge"})],
+)
+def test_events_alone_are_enough_for_a_feed(tmp_path, items, settings):
     lake = tmp_path / "lake"
     run("import", "--events", CASES / "events_only.csv", *items, "--lake", lake)
-    output = run("nightly", "--lake", lake)
+    output = run("nightly", "--lake", lake, **settings)
     assert json.loads(run("releases", "show", "--lake", lake))["items"] == 80
     with served(lake) as client:
         assert client.get("/readyz").status_code == 200
