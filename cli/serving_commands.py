@@ -13,6 +13,7 @@ from cli.json_output import Json, print_json
 from cli.switch_commands import audit_of, operator
 
 if TYPE_CHECKING:
+    from contracts import Settings
     from serving.privacy.opt_out_service import OptOutService
     from serving.releases.loaded_release import Release
     from serving.releases.manifest import Manifest
@@ -30,16 +31,20 @@ def recommend(
 ) -> None:
     """Lists from the current release: user_id, item_id, rank, score, source. A folder's run can be stopped and
     continued: the same command keeps the finished shards."""
+    from contracts import Settings
     from serving.list_shards import ShardWriter, write_one_file
+    from serving.shown_items import fatigue_config
 
-    release, stores, user_ids = _inputs_of_lists(lake, users)
+    settings = Settings(lake=lake)
+    release, stores, user_ids = _inputs_of_lists(settings, users)
+    fatigue = fatigue_config(settings)
     one_file = out.suffix == ".parquet" and not out.is_dir()
     with _progress() as on_progress:
         if one_file:
-            rows = write_one_file(release, user_ids, k, stores.opt_outs, stores.events, out, on_progress)
+            rows = write_one_file(release, user_ids, k, stores.opt_outs, stores.events, out, on_progress, fatigue)
             document: dict[str, Any] = {"out": out, "rows": rows}
         else:
-            writer = ShardWriter(release, stores.opt_outs, stores.events, out)
+            writer = ShardWriter(release, stores.opt_outs, stores.events, out, fatigue)
             manifest = writer.write(
                 user_ids, k, users_per_shard=users_per_shard, replace=replace, on_progress=on_progress
             )
@@ -50,21 +55,19 @@ def recommend(
         typer.echo(f"{out}: {rows:,} rows" + ("" if one_file else f" in {len(manifest.shards):,} files"))
 
 
-def _inputs_of_lists(lake: str, users: Path | None) -> tuple["Release", "OptOutService", list[str] | None]:
+def _inputs_of_lists(settings: "Settings", users: Path | None) -> tuple["Release", "OptOutService", list[str] | None]:
     """The current release, the stores, and the requested users: those of a file, or all."""
-    from contracts import Settings
     from serving.light_imports import import_lightgbm
     from serving.privacy.opt_out_service import OptOutService
     from serving.releases import publish
 
-    settings = Settings(lake=lake)
     settings.require_lake_folder()
     import_lightgbm()
     stores = OptOutService.of(settings)
     release = publish.load(settings.release_root, stores.opt_outs.switches().pinned_release)
     if users is None and release.profiled:
         return release, stores, None
-    return release, stores, _requested_users(lake, users)
+    return release, stores, _requested_users(settings.lake, users)
 
 
 def _requested_users(lake: str, users: Path | None) -> list[str]:

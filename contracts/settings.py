@@ -84,6 +84,14 @@ class Settings(DataConfig):
         64, ge=1, description="requests that a worker answers at once; it refuses more with 503"
     )
     store_timeout_s: float = Field(0.25, gt=0, description="seconds that a request waits for a locked store at most")
+    fatigue_discount: float = Field(
+        0.1, ge=0, le=1, description="share of an item's relevance that each impression without an interaction takes"
+    )
+    fatigue_limit: int = Field(10, ge=0, description="impressions after which an item is left out; 0 is never")
+    record_served: bool = Field(
+        False, description="record what personalized feeds show as impressions; off: clients post impressions"
+    )
+    repeat_minutes: float = Field(30, ge=0, description="minutes after an impression in which an item comes last")
     cors_origins: str = Field(
         "", description="comma-separated origins, as in https://example.org, whose pages may call; * for any"
     )

@@ -20,10 +20,12 @@ from ranking.candidates import (
     NearestItems,
     fresh_rows,
     popular_of,
+    taken,
     union_candidates,
     unseen_neighbours,
 )
 from ranking.cooccurrence_features import Transitions, cooccurrence_features
+from ranking.fatigue import ShownItems
 from ranking.feature_arrays import SOURCES, Candidates, Floats, Items, Rows, Users
 from ranking.feature_names import FEATURE_NAMES
 from ranking.pair_features import pair_features
@@ -152,20 +154,27 @@ def rank_users(
     *,
     excluded: NDArray[np.bool_] | None = None,
     unhidden: NDArray[np.bool_] | None = None,
+    shown: ShownItems | None = None,
 ) -> RankedUsers:
     """At most `k` items for each user: candidates, features, scores, slate. A longer slate begins with the shorter one.
 
     `excluded`, [I] or [B, I], is true for items to leave out; `unhidden` for items of the history that may come again.
-    A user's list depends on no other user in the call.
+    `shown` is what these users were shown before. A user's list depends on no other user in the call.
     """
+    fatigue = None
     with stage("candidates"):
         candidates = snapshot.candidates(user_rows, excluded, unhidden)
+        if shown is not None:
+            fatigue = shown.of_pairs(candidates, user_rows)
+            kept = fatigue.remaining > 0
+            candidates, fatigue = taken(candidates, kept), fatigue.taken(kept)
     with stage("features"):
         features = snapshot.features(candidates, cooccurrence=reranker.uses_cooccurrence)
     with stage("scores"):
         scores = reranker.score(features, candidates.item_rows)
     with stage("slate"):
-        chosen = slates(snapshot.items, candidates, scores, snapshot.config.slate, k=k, exposure=snapshot.exposure)
+        config, exposure = snapshot.config.slate, snapshot.exposure
+        chosen = slates(snapshot.items, candidates, scores, config, k=k, exposure=exposure, fatigue=fatigue)
     return RankedUsers(candidates, features, scores, chosen)
 
 

@@ -11,12 +11,15 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from contracts.csr import Longs
+from ranking.fatigue import PairFatigue
 from ranking.feature_arrays import Candidates, Floats, Items, Rows
 from ranking.similarity import unit
 
 USERS_AT_ONCE = 256
 AHEAD = 100
 """Candidates after the places of a list among which the next item is usually found."""
+SHOWN_MOMENTS_AGO = 3.0
+"""Taken from the relevance of what was shown moments ago: more than any relevance and discount."""
 TIMES_CHANCE = 3
 """The exposure of a common item, over the mean one."""
 
@@ -71,10 +74,12 @@ def slates(
     *,
     k: int,
     exposure: Floats | None = None,
+    fatigue: PairFatigue | None = None,
 ) -> Slates:
     """At most `k` pairs for each user; fewer where the user has fewer candidates.
 
     `exposure` [I] is the share of users with each item among their first ones; without it, no item is common.
+    `fatigue` is what is left of each pair's relevance; without it, all is.
 
     With `diversity` d the next item is the one with the largest (1 - d) * relevance - d * (largest cosine with what was
     chosen before): maximal marginal relevance, Carbonell & Goldstein 1998. Relevance is the score scaled to 0..1 within
@@ -85,7 +90,7 @@ def slates(
     exposure = np.zeros(len(items.ids), np.float32) if exposure is None else exposure
     chunks = (slice(some, some + USERS_AT_ONCE) for some in range(0, len(starts), USERS_AT_ONCE))
     parts = [
-        _Greedy(items, candidates, scores, config, starts[some], lengths[some], exposure=exposure).run(k)
+        _Greedy(items, candidates, scores, config, starts[some], lengths[some], exposure, fatigue).run(k)
         for some in chunks
     ]
     chosen = np.concatenate([np.zeros((0, 3), np.int64), *parts])
@@ -103,8 +108,8 @@ class _Greedy:
         config: SlateConfig,
         starts: Longs,
         lengths: Longs,
-        *,
         exposure: Floats,
+        fatigue: PairFatigue | None,
     ) -> None:
         self._config, self._users = config, np.arange(len(starts))
         column = np.arange(lengths.max(initial=0))
@@ -112,9 +117,12 @@ class _Greedy:
         self._pairs = np.where(self._open, starts[:, None] + column, 0)
         rows, common = candidates.item_rows[self._pairs], _common(exposure, config)
         relevance = _relevance(scores[self._pairs].astype(float), self._open)
+        if fatigue is not None:
+            relevance = relevance * fatigue.remaining[self._pairs] - SHOWN_MOMENTS_AGO * fatigue.recent[self._pairs]
         self._relevance = relevance - config.common_discount * exposure[rows]
         if config.diversity == 0:  # the next item is then the first that is left
             rows = self._sort_by_relevance(rows)
+        self._recent = None if fatigue is None else fatigue.recent[self._pairs]
         self._width = self._open.shape[1]
         self._likest = np.full(rows.shape, -np.inf)
         self._vectors = unit(items.vectors[rows]) if config.diversity > 0 else None
@@ -155,6 +163,9 @@ class _Greedy:
     def _allowed(self, width: int) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
         """[B, N] which of the first `width` candidates may come next, and [B] whether a limit was relaxed for them."""
         allowed, relaxed = self._open[:, :width], np.zeros(len(self._users), bool)
+        if self._recent is not None:
+            others = allowed & ~self._recent[:, :width]
+            allowed = np.where(others.any(axis=1, keepdims=True), others, allowed)
         for limit in self._limits:
             kept = allowed & ~limit.full(width)
             broken = np.logical_not(np.any(kept, axis=1))  # every candidate left would break this limit

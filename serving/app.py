@@ -18,6 +18,7 @@ from serving.bulk_feed import BulkFeed
 from serving.cursor import CursorSigner, signing_keys
 from serving.error_handlers import MEDIA_TYPE, Problem, add_error_handlers
 from serving.feed import HomeFeed
+from serving.impression_recorder import ImpressionRecorder
 from serving.load_shedding import LoadSheddingMiddleware
 from serving.middleware import AdmissionMiddleware, CompressionMiddleware, RequestMiddleware, add_cors, origins_of
 from serving.privacy.admin_audit import AdminAudit
@@ -31,6 +32,7 @@ from serving.request_metrics import METRICS, RequestMetrics
 from serving.routes import admin_routes, api_routes, page_routes
 from serving.routes.openapi_examples import ANSWERS
 from serving.security_headers import SecurityHeaders
+from serving.shown_items import fatigue_config
 
 HEALTH_THREADS = 2
 """Threads for health checks and metrics alone: requests that wait for a store may occupy all others."""
@@ -66,7 +68,10 @@ def create_app(settings: Settings) -> FastAPI:
     _connect(app.state.metrics, service, app.state.release_loader)
     loader, gate = app.state.release_loader, ConsentGate(service.opt_outs, service.events)
     cursors = CursorSigner(signing_keys(settings))
-    app.state.home_feed, app.state.bulk_feed = HomeFeed(loader, gate, cursors), BulkFeed(loader, gate, cursors)
+    fatigue = fatigue_config(settings)
+    app.state.home_feed = HomeFeed(loader, gate, cursors, fatigue)
+    app.state.bulk_feed = BulkFeed(loader, gate, cursors, fatigue)
+    app.state.recorder = ImpressionRecorder(service, app.state.metrics.count_recorded, enabled=settings.record_served)
     app.add_middleware(CompressionMiddleware)
     app.add_middleware(LoadSheddingMiddleware, max_requests=settings.max_concurrent_requests)
     app.add_middleware(
@@ -98,7 +103,9 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[dict[str, object]]:
     logging.getLogger("uvicorn.access").disabled = True  # it would log every path, and with it user ids
     faiss.omp_set_num_threads(1)  # requests already run in parallel
     await anyio.to_thread.run_sync(app.state.release_loader.load_first)
+    app.state.recorder.start()
     yield {METRICS: app.state.metrics}
+    await anyio.to_thread.run_sync(app.state.recorder.close)
     app.state.opt_out_service.close()
 
 

@@ -13,6 +13,7 @@ from contracts import columns as c
 from contracts.csr import CsrRows
 from contracts.opt_out_flags import UNREADABLE
 from contracts.switches import NO_SWITCHES, Switches, SwitchName
+from ranking.fatigue import DEFAULT_FATIGUE, FatigueConfig
 from ranking.feature_arrays import Rows
 from ranking.rank_users import rank_users
 from serving.event_store import EventStore, RecentInteraction
@@ -20,6 +21,7 @@ from serving.posted_interactions import left_out, unhidden_items
 from serving.privacy.consent import excluded_items
 from serving.privacy.opt_out_store import ActiveOptOuts
 from serving.releases.loaded_release import RankedList, Release
+from serving.shown_items import shown_before
 
 RANK, SCORE, SOURCE = "rank", "score", "source"
 LISTS = pa.schema(
@@ -67,6 +69,7 @@ def recommend(
     opt_outs: OptOutReader,
     *,
     events: EventStore | None = None,
+    fatigue: FatigueConfig = DEFAULT_FATIGUE,
 ) -> pa.Table:
     """The first `k` items of each user's list, in the order of `user_ids`, by default for all users of the release.
 
@@ -77,7 +80,7 @@ def recommend(
     refusals = Refusals.of(release, opt_outs)
     rows = np.array([_row(release, user, refusals) for user in requested], np.int32)
     profiled = np.unique(rows[rows >= 0])  # two spellings of an id are one user
-    parts = [_personalized(release, some, k, refusals, events) for some in _chunks(release, profiled)]
+    parts = [_personalized(release, some, k, refusals, events, fatigue) for some in _chunks(release, profiled)]
     fallback = fallback_lists(release, k, refusals.items, sources_off=refusals.switches.sources_off)
     lists = _joined([*parts, fallback])
     starts = np.searchsorted(lists.users, np.append(profiled, NO_USER))
@@ -116,9 +119,17 @@ def fallback_lists(
     return Lists(np.full(len(best), NO_USER, np.int32), np.arange(len(best), dtype=np.int32), items)
 
 
-def _personalized(release: Release, user_rows: Rows, k: int, refusals: Refusals, events: EventStore | None) -> Lists:
+def _personalized(
+    release: Release,
+    user_rows: Rows,
+    k: int,
+    refusals: Refusals,
+    events: EventStore | None,
+    fatigue: FatigueConfig,
+) -> Lists:
     users = release.users.ids[user_rows].tolist()
-    recent = events.recent_interactions(users) if events else {}
+    now = datetime.now(UTC)
+    recent = events.recent_interactions(users, impressions_by=now) if events else {}
     of_users = [recent.get(user, []) for user in users]
     ranked = rank_users(
         release.snapshot_without(refusals.switches.sources_off),
@@ -127,6 +138,7 @@ def _personalized(release: Release, user_rows: Rows, k: int, refusals: Refusals,
         k,
         excluded=_excluded(release, refusals.items, of_users),
         unhidden=unhidden_items(release, user_rows, of_users),
+        shown=shown_before(release, user_rows, of_users, fatigue, now),
     )
     slates = ranked.slates
     return Lists(ranked.candidates.user_rows[slates.pairs], slates.places, RankedList.of(ranked, slates.pairs))

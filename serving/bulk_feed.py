@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contracts.switches import Switches
+from ranking.fatigue import DEFAULT_FATIGUE, FatigueConfig
 from ranking.rank_users import rank_users
 from serving.cursor import Cursor, CursorSigner
 from serving.feed import Feed, FeedItem, Page, fallback_page, feed_items, in_other_languages, page_places
@@ -15,6 +16,7 @@ from serving.posted_interactions import left_out, unhidden_items
 from serving.privacy.consent import ConsentGate, UserContext, excluded_items
 from serving.releases.loaded_release import RankedList, Release
 from serving.releases.release_loader import ReloadingRelease
+from serving.shown_items import shown_before
 from serving.sql_store import batched
 
 USERS_AT_ONCE = 128
@@ -33,9 +35,15 @@ class FeedBatch:
 class BulkFeed:
     """First pages from the current release. They equal those of `HomeFeed`, without explanations."""
 
-    def __init__(self, loader: ReloadingRelease, gate: ConsentGate, cursors: CursorSigner) -> None:
+    def __init__(
+        self,
+        loader: ReloadingRelease,
+        gate: ConsentGate,
+        cursors: CursorSigner,
+        fatigue: FatigueConfig = DEFAULT_FATIGUE,
+    ) -> None:
         """The release and the stores are read anew at each request."""
-        self._loader, self._gate, self._cursors = loader, gate, cursors
+        self._loader, self._gate, self._cursors, self._fatigue = loader, gate, cursors, fatigue
 
     def feeds(
         self,
@@ -48,11 +56,11 @@ class BulkFeed:
     ) -> FeedBatch:
         """A page of at most `limit` items for each user. Raises `ReleaseMissing`."""
         release, now = self._loader.get(), datetime.now(UTC)
-        contexts = self._gate.user_contexts(release, user_ids, gpc=gpc)
+        contexts = self._gate.user_contexts(release, user_ids, gpc=gpc, shown_by=now)
         pinned = self._loader.under_pin(_switches(contexts).pinned_release)
         if pinned is not release:
-            release, contexts = pinned, self._gate.user_contexts(pinned, user_ids, gpc=gpc)
-        pages = _personalized_pages(release, contexts, limit, now)
+            release, contexts = pinned, self._gate.user_contexts(pinned, user_ids, gpc=gpc, shown_by=now)
+        pages = _personalized_pages(release, contexts, limit, now, self._fatigue)
         if len(pages) < len(contexts):
             pages = dict.fromkeys(contexts, _fallback(release, contexts, languages, limit, now)) | pages
         items = _items_of(release, pages)
@@ -92,7 +100,7 @@ def _switches(contexts: Mapping[str, UserContext]) -> Switches:
 
 
 def _personalized_pages(
-    release: Release, contexts: Mapping[str, UserContext], limit: int, now: datetime
+    release: Release, contexts: Mapping[str, UserContext], limit: int, now: datetime, fatigue: FatigueConfig
 ) -> dict[str, Page]:
     users_of: dict[int, list[str]] = {}  # two spellings of an id are one user
     for user, context in contexts.items():
@@ -101,20 +109,29 @@ def _personalized_pages(
     pages: dict[str, Page] = {}
     for rows in batched(list(users_of), USERS_AT_ONCE):
         some = [contexts[users_of[row][0]] for row in rows]
-        for row, page in zip(rows, _ranked_pages(release, some, limit, now), strict=True):
+        for row, page in zip(rows, _ranked_pages(release, some, limit, now, fatigue), strict=True):
             pages |= dict.fromkeys(users_of[row], page)
     return pages
 
 
-def _ranked_pages(release: Release, contexts: Sequence[UserContext], limit: int, now: datetime) -> list[Page]:
+def _ranked_pages(
+    release: Release, contexts: Sequence[UserContext], limit: int, now: datetime, fatigue: FatigueConfig
+) -> list[Page]:
     """One page for each context, all of different users."""
     user_rows = np.array([context.user_row for context in contexts], np.int32)
     excluded = np.tile(excluded_items(release, contexts[0].opt_outs, now), (len(contexts), 1))
     for own, context in zip(excluded, contexts, strict=True):
         own[left_out(release, context.recent_interactions)] = True
-    unhidden = unhidden_items(release, user_rows, [context.recent_interactions for context in contexts])
-    snapshot = release.snapshot_without(contexts[0].opt_outs.switches.sources_off)
-    ranked = rank_users(snapshot, release.reranker, user_rows, limit + 1, excluded=excluded, unhidden=unhidden)
+    recent = [context.recent_interactions for context in contexts]
+    ranked = rank_users(
+        release.snapshot_without(contexts[0].opt_outs.switches.sources_off),
+        release.reranker,
+        user_rows,
+        limit + 1,
+        excluded=excluded,
+        unhidden=unhidden_items(release, user_rows, recent),
+        shown=shown_before(release, user_rows, recent, fatigue, now),
+    )
     table = ranked.slates.matrix(ranked.candidates, user_rows, limit + 1)
     start, nothing = _start(release, now, personalized=True), np.zeros(len(release.items.ids), bool)
     return [_page(release, RankedList.of(ranked, pairs[pairs >= 0]), nothing, start, limit) for pairs in table]

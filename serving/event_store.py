@@ -34,6 +34,7 @@ from sqlalchemy import (
     Integer,
     MetaData,
     RowMapping,
+    Select,
     String,
     Table,
     delete,
@@ -104,12 +105,14 @@ class Added:
 
 @dataclass(frozen=True)
 class RecentInteraction:
-    """What the user did with an item, when, and when the event was posted."""
+    """What the user did with an item, when, and when the event was posted. Impressions of one item are one, the last,
+    with their `count`."""
 
     item_id: str
     action: Action
     timestamp: datetime
     landed_at: datetime
+    count: int = 1
 
 
 class EventStore(SqlStore):
@@ -143,17 +146,22 @@ class EventStore(SqlStore):
         with self._transaction() as connection:
             return connection.scalar(query) or 0
 
-    def recent_interactions(self, user_ids: Collection[str]) -> dict[str, list[RecentInteraction]]:
-        """What each of these users clicked, saved, hid or unhid since the release; nothing for users who did not."""
+    def recent_interactions(
+        self, user_ids: Collection[str], *, impressions_by: datetime | None = None
+    ) -> dict[str, list[RecentInteraction]]:
+        """What each of these users clicked, saved, hid or unhid since the release; nothing for users who did not. And
+        what they were shown, in impressions posted no later than `impressions_by`, if that is given."""
         p, user_of = PENDING.c, {spelling: user for user in user_ids for spelling in spellings(user)}
         of_users: dict[str, list[RecentInteraction]] = {}
         with self._transaction() as connection:
             for some in batched(list(user_of), ROWS_PER_STATEMENT):
                 columns = (p.user_id, p.item_id, p.action, p.timestamp, p.landed_at)
                 query = select(*columns).where(p.user_id.in_(some), p.action.in_(INTERACTIONS))
-                for user_id, item_id, action, timestamp, landed_at in connection.execute(query):
-                    recent = RecentInteraction(item_id, Action(action), timestamp, landed_at)
-                    of_users.setdefault(user_of[user_id], []).append(recent)
+                rows = [*connection.execute(query)]
+                if impressions_by is not None:
+                    rows += connection.execute(_impressions(some, impressions_by))
+                for user_id, item_id, action, *rest in rows:
+                    of_users.setdefault(user_of[user_id], []).append(RecentInteraction(item_id, Action(action), *rest))
         return of_users
 
     def erase(self, user_ids: Iterable[str]) -> int:
@@ -235,6 +243,15 @@ def content_key(event: Mapping[str, Any]) -> str:
 def _without_key(row: RowMapping) -> dict[str, Any]:
     has_id = not row[c.EVENT_ID].startswith(WITHOUT_ID)
     return {**row, c.EVENT_ID: row[c.EVENT_ID] if has_id else None}
+
+
+def _impressions(user_ids: Sequence[str], by: datetime) -> Select[Any]:
+    p = PENDING.c
+    return (
+        select(p.user_id, p.item_id, p.action, func.max(p.timestamp), func.max(p.landed_at), func.count())
+        .where(p.user_id.in_(user_ids), p.action == Action.IMPRESSION, p.landed_at <= by)
+        .group_by(p.user_id, p.item_id, p.action)
+    )
 
 
 def _insert(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> int:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from contracts import columns as c
 from contracts.request_stages import MeasuredStage, measured_stages, stage
+from ranking.fatigue import DEFAULT_FATIGUE, FatigueConfig
 from ranking.feature_arrays import Rows
 from ranking.rank_users import RankedUsers, rank_users
 from serving.cursor import Cursor, CursorExpired, CursorSigner
@@ -20,6 +21,7 @@ from serving.privacy.consent import ConsentGate, NotPersonalized, UserContext, e
 from serving.releases.loaded_release import RankedList, Release
 from serving.releases.manifest import ReducedTo
 from serving.releases.release_loader import ReloadingRelease
+from serving.shown_items import shown_before
 
 Source = Literal["two_tower", "fresh", "popular"]
 """`ranking.feature_arrays.SOURCES` as a type."""
@@ -60,9 +62,15 @@ class Feed:
 class HomeFeed:
     """Feeds from the current release."""
 
-    def __init__(self, loader: ReloadingRelease, gate: ConsentGate, cursors: CursorSigner) -> None:
+    def __init__(
+        self,
+        loader: ReloadingRelease,
+        gate: ConsentGate,
+        cursors: CursorSigner,
+        fatigue: FatigueConfig = DEFAULT_FATIGUE,
+    ) -> None:
         """The release and the stores are read anew at each request."""
-        self._loader, self._gate, self._cursors = loader, gate, cursors
+        self._loader, self._gate, self._cursors, self._fatigue = loader, gate, cursors, fatigue
 
     def feed(
         self,
@@ -95,12 +103,12 @@ class HomeFeed:
         the items that it has shown. A personalized list that may no longer be personalized starts anew, as the
         non-personalized list.
         """
-        given = self._cursors.decoded(cursor) if cursor else None
+        given, now = self._cursors.decoded(cursor) if cursor else None, datetime.now(UTC)
         with measured_stages() as stages:
             with stage("consent"):
-                release, context = self._consented(user_id, gpc=gpc)
-            position = _position(given, release, context)
-            excluded = excluded_items(release, context.opt_outs, datetime.now(UTC))
+                release, context = self._consented(user_id, gpc=gpc, shown_by=given.since if given else now)
+            position = _position(given, release, context, now)
+            excluded = excluded_items(release, context.opt_outs, now)
             ranked = None
             if context.user_row is None:
                 unsuitable = excluded | in_other_languages(release, languages)
@@ -108,7 +116,7 @@ class HomeFeed:
                 page, explanations = fallback_page(release, unsuitable, position, limit, sources_off=sources_off)
             else:
                 page, explanations, ranked = _personalized_page(
-                    release, context, context.user_row, excluded, position, limit
+                    release, context, excluded, position, limit, self._fatigue
                 )
         feed = Feed(
             user_id=user_id,
@@ -122,14 +130,14 @@ class HomeFeed:
         )
         return ServedFeed(feed, release, context, excluded, languages, position, page, ranked, stages)
 
-    def _consented(self, user_id: str | None, *, gpc: bool) -> tuple[Release, UserContext]:
+    def _consented(self, user_id: str | None, *, gpc: bool, shown_by: datetime) -> tuple[Release, UserContext]:
         """The release to answer from, and what may be read of the user. Where a release was pinned since the last
         request, the user is looked up again there."""
         release = self._loader.get()
-        context = self._gate.user_context(release, user_id, gpc=gpc)
+        context = self._gate.user_context(release, user_id, gpc=gpc, shown_by=shown_by)
         pinned = self._loader.under_pin(context.opt_outs.switches.pinned_release)
         if pinned is not release:
-            context = self._gate.user_context(pinned, user_id, gpc=gpc)
+            context = self._gate.user_context(pinned, user_id, gpc=gpc, shown_by=shown_by)
         return pinned, context
 
 
@@ -174,21 +182,32 @@ def fallback_page(
 
 
 def _personalized_page(
-    release: Release, context: UserContext, user_row: int, excluded: NDArray[np.bool_], position: Cursor, limit: int
+    release: Release,
+    context: UserContext,
+    excluded: NDArray[np.bool_],
+    position: Cursor,
+    limit: int,
+    fatigue: FatigueConfig,
 ) -> tuple[Page, list[Explanation], RankedUsers]:
     """The user's list as of `position.since`. Items of later interactions are only left out of it, so that a click
     between two pages neither repeats nor skips an item."""
     recent = context.recent_interactions
     earlier = [event for event in recent if event.landed_at <= position.since]
-    before, now = _item_mask(release, earlier), _item_mask(release, recent)
-    depth = max(position.offset, position.rank) + limit + len(recent) + 1
-    row = np.array([user_row], np.int32)
-    unhidden = unhidden_items(release, row, [earlier])
-    snapshot = release.snapshot_without(context.opt_outs.switches.sources_off)
-    ranked = rank_users(snapshot, release.reranker, row, depth, excluded=excluded | before, unhidden=unhidden)
+    before, gone = _item_mask(release, earlier), _item_mask(release, recent)
+    depth = max(position.offset, position.rank) + limit + int(np.count_nonzero(gone)) + 1
+    row = np.array([context.user_row], np.int32)
+    ranked = rank_users(
+        release.snapshot_without(context.opt_outs.switches.sources_off),
+        release.reranker,
+        row,
+        depth,
+        excluded=excluded | before,
+        unhidden=unhidden_items(release, row, [earlier]),
+        shown=shown_before(release, row, [earlier], fatigue, position.since),
+    )
     pairs = ranked.slates.pairs
     item_rows = ranked.candidates.item_rows[pairs]
-    places, cursor = page_places(release, item_rows, now, position, limit, personalized=True)
+    places, cursor = page_places(release, item_rows, gone, position, limit, personalized=True)
     page = RankedList.of(ranked, pairs[places])
     with stage("explanations"):
         explanations = explain_personalized(release, ranked, pairs[places], excluded)
@@ -210,11 +229,11 @@ CONTINUES = {
 """Reasons with which a personalized list continues. With others, leaving out the shown items would use the profile."""
 
 
-def _position(given: Cursor | None, release: Release, context: UserContext) -> Cursor:
+def _position(given: Cursor | None, release: Release, context: UserContext, now: datetime) -> Cursor:
     """Where the page begins. Raises `CursorExpired`."""
     personalized = context.reason is None
     if given is None or (given.personalized and context.reason not in CONTINUES):
-        return Cursor(release=release.version, personalized=personalized, since=datetime.now(UTC), offset=0, rank=0)
+        return Cursor(release=release.version, personalized=personalized, since=now, offset=0, rank=0)
     if not given.complete and (given.release, given.personalized) != (release.version, personalized):
         raise CursorExpired("this cursor is of an earlier list and too far down to go on; leave it out to start anew")
     return given

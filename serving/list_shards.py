@@ -15,6 +15,7 @@ from contracts import OptOutReader
 from contracts import columns as c
 from contracts.atomic_files import remove_leftover, replace_file, replacing, sha256_of, sha256_of_files
 from contracts.errors import TastefeedError
+from ranking.fatigue import DEFAULT_FATIGUE, FatigueConfig
 from serving.batch_inference import LISTS, Refusals, recommend, requested_users
 from serving.event_store import EventStore
 from serving.releases.loaded_release import Release
@@ -91,9 +92,17 @@ class ShardsManifest(Plan):
 class ShardWriter:
     """Writes the lists of one release to one folder, a shard at a time."""
 
-    def __init__(self, release: Release, opt_outs: OptOutReader, events: EventStore | None, folder: Path) -> None:
+    def __init__(
+        self,
+        release: Release,
+        opt_outs: OptOutReader,
+        events: EventStore | None,
+        folder: Path,
+        fatigue: FatigueConfig = DEFAULT_FATIGUE,
+    ) -> None:
         """Opt-outs and posted events are read anew for each shard."""
         self._release, self._opt_outs, self._events, self._folder = release, opt_outs, events, folder
+        self._fatigue = fatigue
 
     def write(
         self,
@@ -145,7 +154,7 @@ class ShardWriter:
         return manifest
 
     def _shard(self, number: int, users: Sequence[str], k: int) -> Shard:
-        lists = recommend(self._release, users, k, self._opt_outs, events=self._events)
+        lists = recommend(self._release, users, k, self._opt_outs, events=self._events, fatigue=self._fatigue)
         path = self._folder / SHARD.format(f"{number:05}")
         with replacing(path) as fresh:
             pq.write_table(lists, fresh, compression="zstd")
@@ -173,13 +182,15 @@ def write_one_file(
     events: EventStore | None,
     path: Path,
     on_progress: Progress = no_progress,
+    fatigue: FatigueConfig = DEFAULT_FATIGUE,
 ) -> int:
     """Write all lists to one file, as a whole or not at all; returns the number of rows."""
     users, rows = requested_users(release, user_ids), 0
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as fresh, pq.ParquetWriter(fresh, LISTS, compression="zstd") as writer:
         for start in range(0, len(users), USERS_PER_SHARD):
-            lists = recommend(release, users[start : start + USERS_PER_SHARD], k, opt_outs, events=events)
+            some = users[start : start + USERS_PER_SHARD]
+            lists = recommend(release, some, k, opt_outs, events=events, fatigue=fatigue)
             writer.write_table(lists)
             rows += lists.num_rows
             on_progress(min(start + USERS_PER_SHARD, len(users)), len(users))

@@ -36,6 +36,13 @@ class RequestMetrics:
             "tastefeed_release_swaps", "releases loaded to serve, or refused", ["result"], registry=own
         )
         self.events = Counter("tastefeed_events", "posted events by result", ["result"], registry=own)
+        self.served = Counter(
+            "tastefeed_recorded_feeds", "served feeds by result of recording", ["result"], registry=own
+        )
+
+    def count_recorded(self, result: str, feeds: int) -> None:
+        """Count served feeds whose impressions were recorded or dropped."""
+        self.served.labels(result).inc(feeds)
 
     def observe(self, method: str, route: str, status: int, seconds: float) -> None:
         """Count one answer. `route` is the template of the path."""

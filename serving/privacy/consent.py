@@ -48,8 +48,11 @@ class ConsentGate:
         """A personalized feed needs both stores."""
         self._opt_outs, self._events = opt_outs, events
 
-    def user_context(self, release: Release, user_id: str | None, *, gpc: bool) -> UserContext:
-        """Decide what may be read of a user, and read it. Where a store is unavailable, nothing is read."""
+    def user_context(
+        self, release: Release, user_id: str | None, *, gpc: bool, shown_by: datetime | None = None
+    ) -> UserContext:
+        """Decide what may be read of a user, and read it: of impressions, those posted by `shown_by`. Where a store is
+        unavailable, nothing is read."""
         try:
             active = self._opt_outs.active(user_id)
         except OptOutStoreUnavailable:
@@ -58,9 +61,11 @@ class ConsentGate:
         row = _user_row(release, user_id) if user_id is not None and reason is None else None
         if user_id is None or row is None:
             return UserContext(None, reason or _unknown(release), active)
-        return self._with_recent({user_id: row}, active)[user_id]
+        return self._with_recent({user_id: row}, active, shown_by)[user_id]
 
-    def user_contexts(self, release: Release, user_ids: Iterable[str], *, gpc: bool) -> dict[str, UserContext]:
+    def user_contexts(
+        self, release: Release, user_ids: Iterable[str], *, gpc: bool, shown_by: datetime | None = None
+    ) -> dict[str, UserContext]:
         """`user_context` of many users, with a few queries for all."""
         users = list(dict.fromkeys(user_ids))
         try:
@@ -72,13 +77,15 @@ class ConsentGate:
         refused = dict.fromkeys(users, for_all) if for_all else {}
         refused |= dict.fromkeys(opted_out, NotPersonalized.OPTED_OUT)
         rows = {user: _user_row(release, user) for user in users if user not in refused}
-        known = self._with_recent({user: row for user, row in rows.items() if row is not None}, active)
+        known = self._with_recent({user: row for user, row in rows.items() if row is not None}, active, shown_by)
         unknown = _unknown(release)
         return {user: known.get(user, UserContext(None, refused.get(user, unknown), active)) for user in users}
 
-    def _with_recent(self, user_rows: dict[str, int], active: ActiveOptOuts) -> dict[str, UserContext]:
+    def _with_recent(
+        self, user_rows: dict[str, int], active: ActiveOptOuts, shown_by: datetime | None
+    ) -> dict[str, UserContext]:
         try:
-            recent = self._events.recent_interactions(user_rows)
+            recent = self._events.recent_interactions(user_rows, impressions_by=shown_by)
         except EventStoreUnavailable:
             return dict.fromkeys(user_rows, UserContext(None, NotPersonalized.EVENT_STORE_UNAVAILABLE, active))
         return {user: UserContext(row, None, active, tuple(recent.get(user, ()))) for user, row in user_rows.items()}

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from uuid import uuid4
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -14,10 +15,18 @@ from contracts.errors import ReleaseCorrupt
 from ranking.feature_arrays import Users, marked
 from serving.releases.manifest import MANIFEST, Manifest, verify_folder, write_manifest
 from serving.releases.publish import STAGING, current_or_none, discard, install, point, publishing, remove
-from serving.releases.serialization import read_arrays, read_ids, without_users, write_arrays
+from serving.releases.serialization import (
+    IMPRESSIONS,
+    read_arrays,
+    read_ids,
+    read_impressions,
+    without_users,
+    write_arrays,
+    write_impressions,
+)
 
 CATALOGUE_FILE = "catalogue.parquet"
-USER_FILES = ("users.safetensors", "users.parquet")
+USER_FILES = ("users.safetensors", "users.parquet", IMPRESSIONS)
 
 
 def erase_users(root: Path, user_ids: Iterable[str], excluded_creators: Iterable[str] = ()) -> dict[str, str]:
@@ -64,8 +73,11 @@ def _revise(root: Path, manifest: Manifest, erased: frozenset[str], excluded: fr
     revision = root / f"{STAGING}{uuid4().hex}"
     shutil.copytree(original, revision, ignore=shutil.ignore_patterns(MANIFEST, CATALOGUE_FILE, *USER_FILES))
     users: Users = read_arrays(Users, original, "users", tower=manifest.versions.tower)
-    kept = without_users(users, marked(users.ids, erased))
-    write_arrays(kept, revision, "users", tower=manifest.versions.tower)
+    tower, excluded_users = manifest.versions.tower, marked(users.ids, erased)
+    kept = without_users(users, excluded_users)
+    write_arrays(kept, revision, "users", tower=tower)
+    if impressions := read_impressions(original, tower=tower, users=len(users.ids)):
+        write_impressions(impressions.select(np.flatnonzero(~excluded_users)), revision, tower=tower)
     catalogue = pq.read_table(original / CATALOGUE_FILE)
     anonymous = without_creators(with_items_removed(catalogue, erased & excluded), erased)
     pq.write_table(anonymous, revision / CATALOGUE_FILE, compression="zstd")

@@ -15,6 +15,7 @@ from contracts.errors import ReleaseNotProfiled
 from contracts.ids import spellings
 from ranking.candidates import taken
 from ranking.cooccurrence_features import Transitions
+from ranking.fatigue import UserImpressions
 from ranking.feature_arrays import Floats, Items, Rows, Users
 from ranking.rank_users import ExplainedScorer, RankedUsers, RankingConfig, RankingSnapshot, first_sources
 from serving.ann_index import FaissIndex
@@ -67,6 +68,8 @@ class Release:
     popular: Rows
     fresh: Rows
     metrics: dict[str, Any]
+    impressions: UserImpressions | None = None
+    """What users were shown before the release and left alone; `None` where it counts no impressions."""
 
     @property
     def version(self) -> str:

@@ -6,6 +6,7 @@ index.faiss                          over the item vectors
 ranker.txt          ranking.json     the re-ranker's own text; the configuration of candidates, slate and attributions
 transitions.safetensors              ranking.cooccurrence_features.Transitions, where the re-ranker reads them
 exposure.safetensors                 the share of users with each item on top, where the slate limits common items
+impressions.safetensors              ranking.fatigue.UserImpressions, where the night's events have impressions
 catalogue.parquet                    the display data of each item, in the row order of items
 popular.parquet     fresh.parquet    item rows, best first
 metrics.json        manifest.json
@@ -37,6 +38,7 @@ from contracts.atomic_files import read_regular
 from contracts.errors import ReleaseCorrupt
 from contracts.schemas import ITEMS
 from ranking.cooccurrence_features import Transitions
+from ranking.fatigue import UserImpressions
 from ranking.feature_arrays import Floats, Ids, Items, Rows, Users, ids_of
 from ranking.rank_users import RankingConfig, RetrievalScorer
 from ranking.reranker import Reranker
@@ -49,6 +51,7 @@ ITEM_ROW = "item_row"
 RANKER = "ranker.txt"
 TRANSITIONS = "transitions.safetensors"
 EXPOSURE, EXPOSURE_FILE = "exposure", "exposure.safetensors"
+IMPRESSIONS = "impressions.safetensors"
 TOWER = "tower"
 """The safetensors metadata key with the name of the towers that computed the vectors."""
 MAX_CONFIG_BYTES, MAX_METRICS_BYTES = 1 << 20, 1 << 24
@@ -95,6 +98,8 @@ class ReleaseContents:
     """The tables of a re-ranker that reads co-occurrence features."""
     exposure: Floats | None = None
     """The share of users with each item among their first ones, [I], where the slate limits common items."""
+    impressions: UserImpressions | None = None
+    """What users were shown and left alone, where the night's events have impressions."""
     reduced_to: ReducedTo | None = None
     """What a reduced release serves."""
     unmeasured: bool = False
@@ -111,6 +116,8 @@ def write_release(contents: ReleaseContents, folder: Path) -> Manifest:
     folder.mkdir(parents=True)
     write_arrays(contents.items, folder, "items", tower=contents.tower)
     write_arrays(contents.users, folder, "users", tower=contents.tower)
+    if contents.impressions is not None:
+        write_impressions(contents.impressions, folder, tower=contents.tower)
     if contents.profiled:
         _write_models(contents, folder)
     pq.write_table(_display_data(contents), folder / "catalogue.parquet", compression="zstd")
@@ -169,6 +176,7 @@ def _read(folder: Path, manifest: Manifest) -> Release:
         popular=_read_rows(folder / "popular.parquet"),
         fresh=_read_rows(folder / "fresh.parquet"),
         metrics=json.loads(read_regular(folder / "metrics.json", max_bytes=MAX_METRICS_BYTES)),
+        impressions=read_impressions(folder, tower=tower, users=manifest.users),
     )
     _check_consistency(folder, release)
     return release.warmed()
@@ -226,6 +234,24 @@ def read_exposure(folder: Path, *, tower: str, items: int) -> Floats | None:
     if len(exposure) != items:
         raise ReleaseCorrupt(f"{path}: {len(exposure)} items, the release has {items}; publish again")
     return exposure
+
+
+def write_impressions(impressions: UserImpressions, folder: Path, *, tower: str) -> None:
+    """Write `impressions.safetensors`."""
+    arrays = {field.name: np.ascontiguousarray(getattr(impressions, field.name)) for field in fields(impressions)}
+    save_file(arrays, folder / IMPRESSIONS, metadata={TOWER: tower})
+
+
+def read_impressions(folder: Path, *, tower: str, users: int) -> UserImpressions | None:
+    """Read what `write_impressions` wrote; None for a release without. Raises `ReleaseCorrupt` where it is of other
+    users."""
+    path = folder / IMPRESSIONS
+    if not path.exists():
+        return None
+    impressions = UserImpressions(**_arrays(path, tower))
+    if len(impressions.offsets) != users + 1:
+        raise ReleaseCorrupt(f"{path}: {len(impressions.offsets) - 1} users, the release has {users}; publish again")
+    return impressions
 
 
 def _arrays(path: Path, tower: str) -> dict[str, Any]:

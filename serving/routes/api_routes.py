@@ -77,6 +77,7 @@ def home_feed(
     request.state.release = served.feed.release
     metrics: RequestMetrics = request.app.state.metrics
     metrics.feeds.observe(served)
+    request.app.state.recorder.record(served.feed)
     return served.feed
 
 
@@ -121,6 +122,8 @@ def home_feeds(
     request.state.release = batch.release
     metrics: RequestMetrics = request.app.state.metrics
     metrics.feeds.observe_many(batch.feeds, stages)
+    for feed in batch.feeds:
+        request.app.state.recorder.record(feed)
     return batch
 
 

@@ -325,12 +325,13 @@ class Unreadable:
 class TestNothingOfTheUserIsRead:
     @pytest.fixture(autouse=True)
     def no_profiles(self, client, monkeypatch):
-        def unreadable(user):
+        def unreadable(user, **_):
             raise AssertionError("the interactions of the user were read")
 
         client.put("/v1/opt-outs/user/user-2/training")  # the store exists
         release = client.app.state.release_loader.get()
         object.__setattr__(release, "users", Unreadable(release.users))
+        object.__setattr__(release, "impressions", Unreadable(release.users))
         monkeypatch.setattr(client.app.state.event_store, "recent_interactions", unreadable)
 
     def test_once_opted_out(self, client):

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from contracts.errors import ReleaseCorrupt
+from ranking.fatigue import UserImpressions
 from serving.privacy.consent import excluded_items
 from serving.privacy.opt_out_store import ActiveOptOuts
 from serving.privacy.release_erasure import erase_users
@@ -52,6 +53,15 @@ def test_the_others_keep_all_they_had(root, tmp_path):
     assert {manifest.version for manifest in p.list_releases(root)} == set(renamed.values())
     assert not list(root.glob(".staging-*"))
     assert not list(root.glob(".trash-*"))
+
+
+def test_the_impressions_of_others_stay_theirs(tmp_path):
+    offsets = np.array([0, 1, 2, 4, 4, 5])
+    shown = UserImpressions(offsets, np.array([30, 31, 32, 33, 34], np.int32), np.array([1, 2, 3, 4, 5], np.int32))
+    publish_tiny(tmp_path / "releases", tmp_path / "builds", impressions=shown)
+    erase_users(tmp_path / "releases", ["user-2"])
+    impressions = p.load(tmp_path / "releases").impressions
+    assert [impressions.of(row) for row in range(N_USERS - 1)] == [{30: 1}, {31: 2}, {}, {34: 5}]
 
 
 def test_a_user_who_is_a_creator_is_no_longer_named(root):

@@ -1,0 +1,50 @@
+"""What users were shown before and left alone: the release has the nights' counts, the event store what came since.
+
+An impression is posted by a client, or recorded when a feed is served.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
+
+import numpy as np
+
+from contracts import Action, Settings
+from ranking.fatigue import FatigueConfig, ShownItems, UserShown, shown_items
+from ranking.feature_arrays import Rows
+from serving.event_store import RecentInteraction
+from serving.releases.loaded_release import Release
+
+
+def fatigue_config(settings: Settings) -> FatigueConfig:
+    """The fatigue that the settings describe."""
+    return FatigueConfig(
+        discount=settings.fatigue_discount, limit=settings.fatigue_limit, repeat_minutes=settings.repeat_minutes
+    )
+
+
+def shown_before(
+    release: Release,
+    user_rows: Rows,
+    of_users: Sequence[Iterable[RecentInteraction]],
+    config: FatigueConfig,
+    now: datetime,
+) -> ShownItems | None:
+    """What these users were shown by `now`, where any of them was shown anything."""
+    moments_ago = now - timedelta(minutes=config.repeat_minutes)
+    shown = [_shown(release, int(row), posted, moments_ago) for row, posted in zip(user_rows, of_users, strict=True)]
+    return shown_items(shown, config)
+
+
+def _shown(release: Release, user_row: int, posted: Iterable[RecentInteraction], moments_ago: datetime) -> UserShown:
+    counts = Counter(release.impressions.of(user_row) if release.impressions else {})
+    recent = set()
+    for each in posted:
+        row = release.item_row.get(each.item_id) if each.action == Action.IMPRESSION else None
+        if row is None:
+            continue
+        counts[row] += each.count
+        if each.timestamp > moments_ago:
+            recent.add(row)
+    items = np.array(list(counts), np.int32)
+    return UserShown(items, np.array(list(counts.values()), np.int64), np.isin(items, list(recent)))
