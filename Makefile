@@ -6,6 +6,9 @@ AS_OF ?= 2017-03-01
 # folder of public data sets for `make bench` and `make bench-full`; their terms forbid including them here
 DATA ?= ../shared/data
 TRIALS ?= 20
+# items of the synthetic releases of `make bench-serving`, and the minutes of its soak
+SIZES ?= 100000 10000 1000000
+SOAK ?= 10
 # port of `make airflow`
 PORT ?= 8080
 # examples of each of the six fuzzing tests
@@ -26,7 +29,7 @@ PHRASES := grep -rnIiE --include='*.py' --include='*.md' --include='*.ipynb' --i
 
 export TASTEFEED_LAKE = $(LAKE)
 
-.PHONY: help demo nightly serve test check words chaos walkthrough fuzz backtest bench bench-full airflow mlflow notebooks lock clean clean-lake
+.PHONY: help demo nightly serve test check words chaos walkthrough fuzz backtest bench bench-full bench-serving airflow mlflow notebooks lock clean clean-lake
 
 help:  ## list the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /\1\t/' | expand -t 12
@@ -54,7 +57,7 @@ serve: $(READY)  ## serve the current release on 127.0.0.1:8000
 backtest: $(READY)  ## evaluate the night at eight past weekly cutoffs
 	@$(BIN)/tastefeed backtest --weeks 8 --lake $(LAKE)
 
-bench: $(READY)  ## run a small version of each benchmark (minutes); writes docs/benchmarks-small and docs/benchmarks-serving.md
+bench: $(READY)  ## run a small version of each benchmark (minutes); writes docs/benchmarks-small
 	@rm -rf bench-out/small
 	@$(BIN)/tastefeed bench retrieval --data data --dataset deskdrop --methods $(QUICK) --trials 3 \
 	  --set two_tower.encoder=ridge --out bench-out/small/deskdrop
@@ -65,8 +68,13 @@ bench: $(READY)  ## run a small version of each benchmark (minutes); writes docs
 	  --set two_tower.encoder=ridge --out bench-out/small/ml-1m
 	@test ! -d $(DATA) || $(BIN)/tastefeed bench ranking --data $(DATA) --dataset ml-100k --trials 3 --out bench-out/small/ranking-ml-100k
 	@$(BIN)/tastefeed bench report bench-out/small/* --out docs/benchmarks-small
-	@test ! -d $(LAKE)/releases || $(BIN)/tastefeed bench serving --lake $(LAKE) --out bench-out/serving
-	@test ! -d $(LAKE)/releases || cp bench-out/serving/benchmarks-serving.md docs
+	@test ! -d $(LAKE)/releases || ! command -v h2load >/dev/null || \
+	  $(BIN)/tastefeed bench serving --lake $(LAKE) --out bench-out/serving-lake
+
+bench-serving: $(READY)  ## measure a server on synthetic releases (half an hour with SOAK=10); writes docs/benchmarks-serving.md
+	@for items in $(SIZES); do $(BIN)/tastefeed bench serving --items $$items --out bench-out/serving-$$items || exit 1; done
+	@$(BIN)/tastefeed bench soak --minutes $(SOAK) --out bench-out/soak
+	@$(BIN)/tastefeed bench report $(SIZES:%=bench-out/serving-%) bench-out/soak --out docs
 
 bench-full: $(READY)  ## run all benchmarks on public data (hours); writes docs/benchmarks.md and docs/benchmarks-ranking.md
 	@test -d $(DATA) || echo "skipped: $(DATA) does not exist; set DATA to the folder of public data sets"

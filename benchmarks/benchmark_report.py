@@ -1,7 +1,7 @@
 """`tastefeed bench report`: benchmarks.md and its plots, made of the metrics.json of earlier runs and nothing else."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from benchmarks import ranking_report as ranking
+from benchmarks import serving_report as serving
 from benchmarks.method_registry import OURS
 from benchmarks.retrieval_benchmark import METRICS
 from benchmarks.summary_text import (
@@ -27,6 +28,7 @@ from evaluation import markdown
 from evaluation.metrics_tables import heading
 
 PAGE, PLOTS, KEPT = "benchmarks.md", "benchmarks", ".json"
+RETRIEVAL, SERVING = "retrieval", "serving"
 INTRODUCTION = """# Benchmarks
 
 Made by `tastefeed bench report` from the `metrics.json` of the runs below; nothing here is typed by hand.
@@ -51,25 +53,29 @@ Best of a column in bold.
 
 
 def write_report(runs: Sequence[Path], out: Path) -> Path:
-    """Write `benchmarks.md` and `benchmarks/*.svg` under `out`, and `benchmarks-ranking.md` of the runs of ranking.
+    """Write `benchmarks.md` and `benchmarks/*.svg` under `out`, and pages of their own for the runs of ranking and of
+    serving.
 
     Of a data set's runs, the one of most methods is its table, each other one a row of its variants: other settings,
-    another seed. What was read is kept as `benchmarks/*.json`, which can be given again. Returns the page, or the
-    ranking's where there is no other. Raises `UnreadableInput`.
+    another seed. What was read is kept as `benchmarks/*.json`, which can be given again. Returns the page, or
+    another where there is none. Raises `UnreadableInput`.
     """
     if len({name_of(path) for path in runs}) < len(runs):
         raise UnreadableInput(f"two of {', '.join(map(str, runs))} have one name and would be kept as one; rename one")
     read = {name_of(path): read_run(path) for path in runs}
     keep(read, out / PLOTS)
-    ranked = [run for run in read.values() if run.get("kind") == "ranking"]
-    if ranked:
-        written = write_ranking(ranked, out)
-    by_dataset: dict[str, list[Run]] = {}
+    kinds: dict[str, list[Run]] = {}
     for run in read.values():
-        if run.get("kind") != "ranking":
-            by_dataset.setdefault(run["dataset"], []).append(run)
-    if ranked and not by_dataset:
-        return written
+        kinds.setdefault(run.get("kind", RETRIEVAL), []).append(run)
+    pages = [write(kinds[kind], out) for kind, write in WRITERS.items() if kind in kinds]
+    return pages[0]
+
+
+def write_retrieval(runs: Sequence[Run], out: Path) -> Path:
+    """Write `benchmarks.md` under `out`, and the plot of each data set."""
+    by_dataset: dict[str, list[Run]] = {}
+    for run in runs:
+        by_dataset.setdefault(run["dataset"], []).append(run)
     for name, same in by_dataset.items():
         same.sort(key=lambda run: -len(run["methods"]))  # of equals, the first that was given
         plot(same[0], out / PLOTS / f"{name}.svg")
@@ -97,13 +103,29 @@ def write_ranking(runs: Sequence[Run], out: Path) -> Path:
     return out / ranking.PAGE
 
 
+def write_serving(runs: Sequence[Run], out: Path) -> Path:
+    """Write `benchmarks-serving.md` under `out`, and the plot of the first run."""
+    for first in [run for run in runs if "loads" in run][:1]:
+        serving.plot(first, out / PLOTS / serving.PLOT)
+    (out / serving.PAGE).write_text(serving.page(runs, PLOTS))
+    return out / serving.PAGE
+
+
+WRITERS: Mapping[str, Callable[[Sequence[Run], Path], Path]] = {
+    RETRIEVAL: write_retrieval,
+    "ranking": write_ranking,
+    SERVING: write_serving,
+}
+"""One page for each kind of run, in the order of importance."""
+
+
 def read_run(path: Path) -> dict[str, Any]:
     """The `metrics.json` of a comparison's folder, or one that was kept. Raises `UnreadableInput`."""
     path = path if path.suffix == KEPT else path / METRICS
     if not path.exists():
         raise UnreadableInput(f"{path}: no such file; give the --out folder of `tastefeed bench retrieval --data …`")
     run: dict[str, Any] = json.loads(path.read_text())
-    if "methods" not in run:
+    if "methods" not in run and run.get("kind") != SERVING:
         raise UnreadableInput(f"{path}: holds no comparison; run `tastefeed bench retrieval` with --data")
     return run
 

@@ -1,144 +1,163 @@
-"""The cost of lists: batch inference to files, requests for one user, and requests for many.
+"""The benchmark of serving: a real server under load, beside the bare computation of the same feeds, stage by stage.
 
-Each part runs in this process, on one thread, over the users of the current release. Processor time counts; the
-wall-clock time of a busy machine would not.
+The parts that run in this process use one thread, as a worker does. They come before the server starts, so that only
+the load generator shares the machine with it.
 """
 
 import json
 import os
-import resource
-import shutil
-import time
-from collections.abc import Callable, Sequence
+import random
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
+import faiss
 import numpy as np
-import polars as pl
 from threadpoolctl import threadpool_limits
 
-from benchmarks.profiling import machine
-from contracts import Settings
+from benchmarks.bare_computation import BareComputation, bare_computation, prepared
+from benchmarks.list_costs import ListCosts, list_costs
+from benchmarks.load_generator import LoadPlan, LoadResult, find_tool, load
+from benchmarks.profiling import machine, versions
+from benchmarks.server_process import MB, served
+from benchmarks.stage_times import stage_times
+from contracts import Settings, SubjectType
 from contracts.atomic_files import replace_file
-from evaluation import markdown
+from contracts.errors import UntrainableInput
+from contracts.opt_out_flags import UNREADABLE
+from ranking.feature_arrays import Rows
 from serving.bulk_feed import BulkFeed
 from serving.cursor import CursorSigner
 from serving.feed import HomeFeed
 from serving.light_imports import import_lightgbm
-from serving.list_shards import ShardWriter
 from serving.privacy.consent import ConsentGate
 from serving.privacy.opt_out_service import OptOutService
 from serving.releases.loaded_release import Release
 from serving.releases.release_loader import ReloadingRelease
 
-PAGE, METRICS, LISTS = "benchmarks-serving.md", "metrics.json", "lists"
-K = 50
-RUNS = 7
-SINGLE, MANY = 200, 500
-INTRODUCTION = """# Benchmark of serving
-
-`tastefeed bench serving` makes this page. It measures processor time on one thread, in one process, after the release
-was loaded. Batch inference includes reading opt-outs, ranking, and writing shards with checksums. Requests are measured
-inside the process, without HTTP. Other work on the machine makes every figure larger; each is the least of seven runs,
-but for the percentiles.
-"""
+METRICS, KIND, LOG = "metrics.json", "serving", "server.log"
+PAGE_SIZE = 50
+CLIENTS = (1, 2, 8)
+BARE_USERS, STAGE_USERS, MOST_USERS = 400, 300, 5000
+SEED = 7
 
 
 @dataclass(frozen=True)
-class ServingCosts:
-    """Processor time on one thread."""
+class ServingPlan:
+    """What is measured."""
 
+    out: Path
     command: str
+    seconds: float = 10
+    """Of each load."""
+    rates: tuple[float, ...] = (10, 50, 100)
+    """Requests a second of the open loops."""
+    workers: int = 0
+    """Server processes; 0: one for each core."""
+    price_per_core_hour: float = 0.05
+
+    @property
+    def server_workers(self) -> int:
+        """As many as asked for."""
+        return self.workers or os.cpu_count() or 1
+
+
+@dataclass(frozen=True)
+class InProcess:
+    """What is measured without a server."""
+
     release: str
-    users: int
-    items: int
-    load_cpu_s: float
-    batch_cpu_s: float
-    batch_users_per_cpu_s: float
-    batch_rows: int
-    one_user_p50_cpu_ms: float
-    one_user_p95_cpu_ms: float
-    many_users: int
-    many_users_cpu_ms: float
-    peak_rss_mb: float
-    machine: dict[str, Any]
+    counts: dict[str, int]
+    users: list[str]
+    """A sample of users who may be profiled."""
+    bare: BareComputation
+    stages: dict[str, float]
+    lists: ListCosts
 
 
-def measure(settings: Settings, out: Path, command: str) -> ServingCosts:
-    """Measure all parts; write `metrics.json`, the page and the lists to `out`."""
-    with threadpool_limits(1):
-        costs = _measured(settings, out, command)
-    replace_file(out / METRICS, json.dumps(asdict(costs), indent=1).encode() + b"\n")
-    replace_file(out / PAGE, page(costs).encode())
-    return costs
+def measure(settings: Settings, plan: ServingPlan) -> dict[str, Any]:
+    """Measure everything; write `metrics.json`, the server's log and the lists to `plan.out`. Raises `ToolMissing`."""
+    find_tool()
+    load_before = round(os.getloadavg()[0], 1)
+    inside = measured_in_process(settings, plan.out)
+    with served(settings, workers=plan.server_workers, log=plan.out / LOG) as server:
+        load(
+            server, inside.users, LoadPlan(max(CLIENTS), min(3, plan.seconds), PAGE_SIZE)
+        )  # each worker has served before it is measured
+        loads = [load(server, inside.users, each) for each in _load_plans(plan)]
+        figures = {"ready_s": round(server.ready_s, 2), "worker_private_mb": server.private_mb(settings.release_root)}
+    figures |= {"release_mb": _size_mb(settings.release_root / inside.release), "load_before": load_before}
+    result = summary(plan, inside, loads, figures)
+    replace_file(plan.out / METRICS, json.dumps(result, indent=1).encode() + b"\n")
+    return result
 
 
-def _measured(settings: Settings, out: Path, command: str) -> ServingCosts:
+def _load_plans(plan: ServingPlan) -> list[LoadPlan]:
+    closed = [LoadPlan(clients, plan.seconds, PAGE_SIZE) for clients in CLIENTS]
+    return [*closed, *(LoadPlan.at_rate(rate, plan.seconds, PAGE_SIZE) for rate in plan.rates)]
+
+
+def measured_in_process(settings: Settings, out: Path) -> InProcess:
+    """Everything that needs no server, on one thread."""
     import_lightgbm()
+    faiss.omp_set_num_threads(1)
     loader, stores = ReloadingRelease(settings.release_root), OptOutService.of(settings)
-    load_s = _cpu_seconds(loader.load_first)
+    loader.load_first()
     release, gate = loader.get(), ConsentGate(stores.opt_outs, stores.events)
-    cursors = CursorSigner.temporary()
-    home, bulk = HomeFeed(loader, gate, cursors), BulkFeed(loader, gate, cursors)
-    users = release.users.ids.tolist()
-    batch_s, rows = _batch(release, stores, out / LISTS)
-    singles = [_cpu_seconds(partial(home.feed, user, limit=K)) for user in users[:SINGLE]]
-    many = users[:MANY]
-    many_s = min(_cpu_seconds(lambda: bulk.feeds(many, limit=K)) for _ in range(RUNS))
-    p50, p95 = (1000 * float(np.percentile(singles or [0.0], share)) for share in (50, 95))
-    return ServingCosts(
-        command=command,
-        release=release.version,
-        users=len(users),
-        items=len(release.items.ids),
-        load_cpu_s=round(load_s, 2),
-        batch_cpu_s=round(batch_s, 3),
-        batch_users_per_cpu_s=round(len(users) / batch_s),
-        batch_rows=rows,
-        one_user_p50_cpu_ms=round(p50, 1),
-        one_user_p95_cpu_ms=round(p95, 1),
-        many_users=len(many),
-        many_users_cpu_ms=round(1000 * many_s),
-        peak_rss_mb=round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
-        machine=machine(),
-    )
+    home = HomeFeed(loader, gate, CursorSigner.temporary())
+    bulk = BulkFeed(loader, gate, CursorSigner.temporary())
+    rows = profiled_rows(release, stores)
+    users = release.users.ids[rows].tolist()
+    with threadpool_limits(1):
+        bare = bare_computation(release, prepared(release, rows[:BARE_USERS]), PAGE_SIZE)
+        stages = stage_times(release, gate, home, users[:STAGE_USERS], PAGE_SIZE)
+        lists = list_costs(release, stores, home, bulk, users, out, PAGE_SIZE)
+    stores.close()
+    counts = {"items": len(release.items.ids), "users": len(release.users.ids)}
+    return InProcess(release.version, counts, users, bare, stages, lists)
 
 
-def _batch(release: Release, stores: OptOutService, folder: Path) -> tuple[float, int]:
-    """The least processor time of some runs, each into an empty folder, and the rows of one."""
-    seconds, rows = [], 0
-    for _ in range(RUNS):
-        shutil.rmtree(folder, ignore_errors=True)
-        started = time.process_time()
-        rows = ShardWriter(release, stores.opt_outs, stores.events, folder).write(None, K).rows
-        seconds.append(time.process_time() - started)
-    return min(seconds), rows
+def profiled_rows(release: Release, stores: OptOutService) -> Rows:
+    """A sample of the users, without those that opted out of being profiled. Raises `UntrainableInput` without any."""
+    opted_out = stores.opt_outs.subjects(SubjectType.USER, UNREADABLE)
+    rows = list(range(len(release.users.ids)))
+    random.Random(SEED).shuffle(rows)
+    allowed = [row for row in rows[: MOST_USERS + len(opted_out)] if release.users.ids[row] not in opted_out]
+    if not allowed:
+        raise UntrainableInput(f"release {release.version} has no user who may be profiled; give a lake with users")
+    return np.array(allowed[:MOST_USERS], np.int32)
 
 
-def _cpu_seconds(work: Callable[[], object]) -> float:
-    started = time.process_time()
-    work()
-    return time.process_time() - started
+def summary(
+    plan: ServingPlan, inside: InProcess, loads: Sequence[LoadResult], figures: dict[str, float]
+) -> dict[str, Any]:
+    """Everything that a page is made of; it contains no user id."""
+    single, best = loads[0], max(loads, key=lambda each: each.throughput)
+    cores = machine()["cores"]
+    return {
+        "kind": KIND,
+        "command": plan.command,
+        "release": inside.release,
+        "counts": inside.counts,
+        "page": PAGE_SIZE,
+        "workers": plan.server_workers,
+        "loads": [asdict(each) for each in loads],
+        "bare": asdict(inside.bare),
+        "stages_cpu_ms": inside.stages,
+        "lists": asdict(inside.lists),
+        **{name: round(value, 2) for name, value in figures.items()},
+        "cpu_ms": single.cpu_ms,
+        "throughput": best.throughput,
+        "p50_over_bare": round(single.p50_ms / inside.bare.p50_ms, 2),
+        "cpu_over_bare": round(single.cpu_ms / inside.bare.cpu_ms, 2),
+        "throughput_over_bare": round(best.throughput * inside.bare.cpu_ms / 1000 / cores, 2),
+        "price_per_core_hour": plan.price_per_core_hour,
+        "price_per_1000_feeds": best.cpu_ms / 3600 * plan.price_per_core_hour,
+        "machine": machine(),
+        "versions": versions(),
+    }
 
 
-def page(costs: ServingCosts) -> str:
-    """The page."""
-    rows: Sequence[tuple[str, str]] = [
-        (f"lists of {K} for all users, as files: users per second", f"{costs.batch_users_per_cpu_s:,}"),
-        ("the same: all users, seconds", f"{costs.batch_cpu_s:.2f}"),
-        (f"feed of {K} for one user, with explanations: median, ms", f"{costs.one_user_p50_cpu_ms:.1f}"),
-        ("the same: 95th percentile, ms", f"{costs.one_user_p95_cpu_ms:.1f}"),
-        (f"feeds of {K} for {costs.many_users} users in one request, ms", f"{costs.many_users_cpu_ms:,}"),
-        ("loading the release, s", f"{costs.load_cpu_s:.1f}"),
-        ("largest memory of the process, MB", f"{costs.peak_rss_mb:,}"),
-    ]
-    table = pl.DataFrame(rows, schema=["what", "processor time, or memory"], orient="row")
-    about = costs.machine
-    conditions = (
-        f"Release {costs.release}: {costs.users:,} users, {costs.items:,} items. Run on {about['cores']} cores, "
-        f"{about['memory_gb']} GB of memory, {about['system']}, Python {about['python']}, at a load of "
-        f"{os.getloadavg()[0]:.1f} from other work."
-    )
-    return "\n".join([INTRODUCTION, markdown(table), conditions, "", f"Run it again: `{costs.command}`", ""])
+def _size_mb(folder: Path) -> float:
+    return sum(path.stat().st_size for path in folder.iterdir()) / MB

@@ -6,10 +6,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli import options as shared
-
 if TYPE_CHECKING:
     from benchmarks.comparison import Plan
+    from contracts import Settings
 
 bench = typer.Typer(help="Benchmarks that anyone can rerun.", no_args_is_help=True)
 
@@ -138,22 +137,85 @@ def ranking(
     console.print(rich_table(ranking_table(result), title=f"{dataset}, {result['methods']['final']['users']:,} users"))
 
 
+Out = Annotated[Path, typer.Option("--out", "-o", help="Folder for metrics.json, the page and the raw outputs.")]
+ItemCount = Annotated[int, typer.Option(min=1000, help="Items of the synthetic release.")]
+UserCount = Annotated[int, typer.Option(min=100, help="Users of the synthetic release.")]
+
+
 @bench.command()
 def serving(
     *,
-    lake: shared.Lake = shared.LAKE,
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for metrics.json, the page and the lists.")],
+    lake: Annotated[
+        str | None, typer.Option("--lake", "-l", help="Measure this lake's release. Default: a synthetic one.")
+    ] = None,
+    items: ItemCount = 100_000,
+    users: UserCount = 1_000_000,
+    seconds: Annotated[float, typer.Option(min=1, help="Duration of each load.")] = 10,
+    rate: Annotated[list[float], typer.Option(min=0.1, help="Requests a second of an open loop; may be repeated.")] = [  # noqa: B006
+        10,
+        50,
+        100,
+    ],
+    workers: Annotated[int, typer.Option(min=0, help="Server processes; 0: one for each core.")] = 0,
+    price_per_core_hour: Annotated[float, typer.Option(min=0, help="For the cost of 1,000 feeds.")] = 0.05,
+    out: Out,
 ) -> None:
-    """The processor time of lists: batch inference to files, and feeds of one user and of many."""
-    from benchmarks.serving_benchmark import measure
+    """A real server under load: latency, throughput, processor time, memory and cost, beside the bare computation."""
+    from benchmarks.benchmark_report import write_report
+    from benchmarks.load_generator import find_tool
+    from benchmarks.serving_benchmark import ServingPlan, measure
+
+    find_tool()
+    out.mkdir(parents=True, exist_ok=True)
+    size = {"--lake": Path(lake).name} if lake else {"--items": items, "--users": users}
+    command = _command("serving", {**size, "--seconds": f"{seconds:g}"}, [], out)
+    settings = _lake_settings(lake) if lake else _synthetic(items, users, out)
+    plan = ServingPlan(out, command, seconds, tuple(rate), workers, price_per_core_hour)
+    result = measure(settings, plan)
+    typer.echo(f"{result['throughput']:,.0f} feeds a second at most; {write_report([out.absolute()], out)}")
+
+
+@bench.command()
+def soak(
+    *,
+    minutes: Annotated[float, typer.Option(min=0.1, help="Duration.")] = 10,
+    items: ItemCount = 10_000,
+    users: UserCount = 100_000,
+    workers: Annotated[int, typer.Option(min=2, help="Server processes.")] = 2,
+    out: Out,
+) -> None:
+    """A server at 70 % of its throughput for minutes, with swaps, rollbacks, opt-outs and killed workers.
+
+    It fails if an answer mixes two releases, is an error, or is profiled after an acknowledged opt-out."""
+    from benchmarks.benchmark_report import write_report
+    from benchmarks.soak import SoakPlan
+    from benchmarks.soak import soak as run_soak
+    from benchmarks.synthetic_tables import Size
+    from contracts.errors import LoadFailed
+
+    out.mkdir(parents=True, exist_ok=True)
+    command = _command("soak", {"--minutes": f"{minutes:g}", "--items": items, "--users": users}, [], out)
+    result = run_soak(Size(items, users), SoakPlan(out, command, 60 * minutes, workers=workers))
+    page = write_report([out.absolute()], out)
+    if result["failures"]:
+        raise LoadFailed(f"{'; '.join(result['failures'])}; the server's log and all counts are in {out}")
+    typer.echo(f"{result['counts']['feeds']:,} feeds, and every condition held; {page}")
+
+
+def _lake_settings(lake: str) -> "Settings":
     from contracts import Settings
 
     settings = Settings(lake=lake)
     settings.require_lake_folder()
-    out.mkdir(parents=True, exist_ok=True)
-    command = shlex.join(["tastefeed", "bench", "serving", "--lake", Path(lake).name, "--out", _shown(out)])
-    costs = measure(settings, out, command)
-    typer.echo(f"{costs.batch_users_per_cpu_s:,} users per second of processor time; {out}")
+    return settings
+
+
+def _synthetic(items: int, users: int, out: Path) -> "Settings":
+    from benchmarks.synthetic_release import synthetic_lake
+    from benchmarks.synthetic_tables import Size
+
+    typer.echo(f"the synthetic release of {items:,} items and {users:,} users is built once, which can take minutes")
+    return synthetic_lake(Size(items, users), out)
 
 
 @bench.command()
@@ -162,7 +224,7 @@ def report(
     runs: Annotated[list[Path], typer.Argument(help="Folders with a metrics.json, the --out of earlier runs.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for benchmarks.md and its plots.")] = Path("docs"),
 ) -> None:
-    """Make benchmarks.md and its plots of earlier runs."""
+    """Make benchmarks.md, or the pages of ranking and serving, and their plots of earlier runs."""
     from benchmarks.benchmark_report import write_report
 
     typer.echo(f"wrote {write_report(runs, out)}")

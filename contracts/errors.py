@@ -132,6 +132,18 @@ class PeerFailed(TastefeedError):
     """A peer could not learn: its own process has ended, or its steps led nowhere."""
 
 
+class ToolMissing(TastefeedError):
+    """A program that a benchmark starts is not installed."""
+
+
+class ServerNotReady(TastefeedError):
+    """A server that a benchmark started never answered."""
+
+
+class LoadFailed(TastefeedError):
+    """A server under load answered with an error, or not at all."""
+
+
 class UnknownMethod(TastefeedError):
     """A benchmark was asked for a method or a setting that it does not have."""
 

@@ -1,17 +1,106 @@
-"""The benchmark of serving on a tiny release: its files, and a page with the command to run it again."""
+"""The benchmark of serving: a real server under a real load generator, on a tiny release with an opted-out user."""
 
 import json
+import shutil
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
-from benchmarks.serving_benchmark import measure
+import psutil
+import pytest
+
+from benchmarks.benchmark_report import write_report
+from benchmarks.load_generator import TOOL, LoadPlan, find_tool, load
+from benchmarks.server_process import HOST, ServerProcess
+from benchmarks.serving_benchmark import ServingPlan, measure, profiled_rows
+from benchmarks.serving_report import Target, p95_at_rate
+from contracts.errors import LoadFailed, ToolMissing
+from serving.privacy.opt_out_service import OptOutService
+from serving.releases.publish import load as load_release
 from tests.serving.conftest import lake, published  # noqa: F401  fixtures
 from tests.serving.tiny import N_USERS
 
+needs_tool = pytest.mark.skipif(shutil.which(TOOL) is None, reason=f"{TOOL} is not installed: see docs/benchmarking.md")
 
-def test_it_measures_every_part_and_writes_the_page(lake, tmp_path):  # noqa: F811
-    costs = measure(lake.settings(), tmp_path, "tastefeed bench serving")
-    assert (costs.users, costs.many_users, costs.batch_rows) == (N_USERS, N_USERS, N_USERS * 38)
-    assert json.loads((tmp_path / "metrics.json").read_text())["release"] == costs.release
-    assert (tmp_path / "lists" / "part-00000.parquet").exists()
-    page = (tmp_path / "benchmarks-serving.md").read_text()
-    assert f"| {costs.batch_users_per_cpu_s:,} |" in page
+
+@needs_tool
+def test_it_measures_a_real_server_and_writes_the_page(lake, tmp_path):  # noqa: F811
+    settings = lake.settings()
+    stores = OptOutService.of(settings)
+    stores.opt_out("user", "user-0", "personalization")
+    out = tmp_path / "tiny"
+    out.mkdir()
+    result = measure(settings, ServingPlan(out, "tastefeed bench serving", seconds=0.5, rates=(4.0,), workers=1))
+    assert [(each["clients"], each["rate"]) for each in result["loads"]] == [(1, None), (2, None), (8, None), (4, 4.0)]
+    assert all(0 < each["p50_ms"] <= each["p95_ms"] <= each["max_ms"] for each in result["loads"])
+    assert all(each["cpu_ms"] > 0 for each in result["loads"])
+    assert result["loads"][3]["throughput"] < 10
+    assert result["p50_over_bare"] > 1
+    assert result["ready_s"] > 0
+    assert result["worker_private_mb"] > 20
+    assert set(result["stages_cpu_ms"]) >= {"consent", "candidates", "scores", "slate", "explanations", "JSON"}
+    assert result["lists"]["batch_rows"] == (N_USERS - 1) * 38  # nothing is measured on the opted-out user
+    assert result["lists"]["many_users"] == N_USERS - 1
+    assert json.loads((out / "metrics.json").read_text())["release"] == result["release"]
+    page = write_report([out], tmp_path / "docs").read_text()
+    assert "| closed, 8 at once |" in page
     assert page.endswith("Run it again: `tastefeed bench serving`\n")
+    assert "user-" not in page + (out / "metrics.json").read_text() + (out / "server.log").read_text()
+    assert (tmp_path / "docs" / "benchmarks" / "serving.svg").stat().st_size > 1000
+    assert "serving.svg" in write_report([tmp_path / "docs/benchmarks/tiny.json"], tmp_path / "again").read_text()
+
+
+class Refusing(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        self.send_response(503)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@needs_tool
+def test_an_answer_other_than_200_fails_the_load():
+    with ThreadingHTTPServer((HOST, 0), Refusing) as refusing:
+        threading.Thread(target=refusing.serve_forever, daemon=True).start()
+        server = ServerProcess(psutil.Process(), refusing.server_port, 0.0, feed_key="f", admin_key="a")
+        with pytest.raises(LoadFailed, match=r"of \d+ answers, \d+ with status 503; all must be 200"):
+            load(server, ["user-1"], LoadPlan(clients=1, seconds=0.2, limit=5))
+        refusing.shutdown()
+
+
+def test_opted_out_users_are_not_measured(lake):  # noqa: F811
+    stores = OptOutService.of(lake.settings())
+    stores.opt_out("user", "user-0", "personalization")
+    stores.opt_out("user", "user-1", "erasure")
+    stores.opt_out("user", "user-2", "training")
+    rows = profiled_rows(load_release(lake.releases), stores)
+    assert sorted(rows.tolist()) == list(range(2, N_USERS))
+
+
+def test_a_missing_load_generator_is_named_with_its_package(monkeypatch, tmp_path: Path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(
+        ToolMissing, match=r"h2load is not on the PATH; install nghttp2 .*apt-get install nghttp2-client"
+    ):
+        find_tool()
+
+
+def test_a_target_is_missed_where_the_server_does_not_reach_the_rate():
+    assert Target("P95", p95_at_rate({"rate": 100, "throughput": 96, "p95_ms": 14.0}), 15, "ms").row[2:] == (
+        "14 ms",
+        "met",
+    )
+    assert Target("P95", p95_at_rate({"rate": 100, "throughput": 90, "p95_ms": 14.0}), 15, "ms").row[2:] == (
+        "rate not reached",
+        "**missed**",
+    )
+    assert Target("share", 0.69, 0.7, "times", at_most=False).row == (
+        "share",
+        "at least 0.7 times",
+        "0.69 times",
+        "**missed**",
+    )

@@ -1,0 +1,114 @@
+"""`tastefeed serve` as a process of its own, with what the system counts of it: start, processor time and memory."""
+
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from http.client import HTTPConnection, HTTPException
+from pathlib import Path
+
+import psutil
+
+from contracts import Settings
+from contracts.errors import ServerNotReady
+
+HOST = "127.0.0.1"
+COMMAND = "from cli import main; main()"
+WORKER = "spawn_main"
+"""In the command line of each process that uvicorn's supervisor starts."""
+READY_WITHIN_S, STOP_WITHIN_S, POLL_S = 120.0, 20.0, 0.02
+MB = 1e6
+
+
+@dataclass(frozen=True)
+class ServerProcess:
+    """A server that is ready. Its keys are drawn at random and hold as long as it runs."""
+
+    process: psutil.Process
+    port: int
+    ready_s: float
+    """From the start of the process to the first 200 of `/readyz`."""
+    feed_key: str
+    admin_key: str
+
+    @property
+    def url(self) -> str:
+        """Scheme, host and port."""
+        return f"http://{HOST}:{self.port}"
+
+    def workers(self) -> list[psutil.Process]:
+        """The processes that answer requests: the children of a supervisor, or the server itself."""
+        children = [child for child in self.process.children() if WORKER in " ".join(child.cmdline())]
+        return children or [self.process]
+
+    def cpu_seconds(self) -> float:
+        """Processor time of the server and its children so far."""
+        times = [process.cpu_times() for process in (self.process, *self.process.children(recursive=True))]
+        return float(sum(each.user + each.system for each in times))
+
+    def private_mb(self, release_root: Path) -> float:
+        """Memory that only one worker has, the mean of all workers; mapped files of a release are shared and not
+        counted."""
+        return sum(_private_bytes(worker, release_root) for worker in self.workers()) / len(self.workers()) / MB
+
+
+def _private_bytes(worker: psutil.Process, release_root: Path) -> int:
+    maps = worker.memory_maps(grouped=True)
+    return sum(each.private_clean + each.private_dirty for each in maps if not each.path.startswith(str(release_root)))
+
+
+@contextmanager
+def served(settings: Settings, *, workers: int, log: Path) -> Iterator[ServerProcess]:
+    """Serve a lake until the block ends. Raises `ServerNotReady`."""
+    port, keys = _free_port(), [secrets.token_urlsafe(16) for _ in range(2)]
+    command = [sys.executable, "-c", COMMAND, "serve", "--lake", settings.lake, "--port", str(port)]
+    variables = {"TASTEFEED_FEED_KEYS": keys[0], "TASTEFEED_ADMIN_KEYS": keys[1]}
+    started = time.perf_counter()
+    with log.open("w") as output, _started([*command, "--workers", str(workers)], variables, output.fileno()) as run:
+        _wait(run, port, log)
+        yield ServerProcess(psutil.Process(run.pid), port, time.perf_counter() - started, *keys)
+
+
+@contextmanager
+def _started(command: list[str], variables: dict[str, str], output: int) -> Iterator[subprocess.Popen[bytes]]:
+    process = subprocess.Popen(command, env=os.environ | variables, stdout=output, stderr=output)  # noqa: S603
+    try:
+        yield process
+    finally:
+        process.send_signal(signal.SIGINT)
+        try:
+            process.wait(STOP_WITHIN_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        return int(probe.getsockname()[1])
+
+
+def _wait(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
+    end = time.monotonic() + READY_WITHIN_S
+    while time.monotonic() < end and process.poll() is None:
+        if _is_ready(port):
+            return
+        time.sleep(POLL_S)
+    raise ServerNotReady(f"the server was not ready within {READY_WITHIN_S:.0f} s; its output is in {log}")
+
+
+def _is_ready(port: int) -> bool:
+    connection = HTTPConnection(HOST, port, timeout=5)
+    try:
+        connection.request("GET", "/readyz")
+        return connection.getresponse().status == 200
+    except (OSError, HTTPException):
+        return False
+    finally:
+        connection.close()

@@ -1,0 +1,65 @@
+"""A short soak with real server processes, and that each condition can fail. `SOAK_SECONDS=60` makes it longer."""
+
+import os
+
+from benchmarks.benchmark_report import write_report
+from benchmarks.soak import SoakPlan, failures, soak
+from benchmarks.soak_client import SoakState, is_of_one_release
+from benchmarks.synthetic_tables import Size
+from ranking.reranker import RerankerConfig
+
+SECONDS = float(os.environ.get("SOAK_SECONDS", "20"))
+QUICK = RerankerConfig(models=1, rounds=10)
+
+
+def test_no_condition_fails_while_releases_opt_outs_and_workers_change(tmp_path):
+    out = tmp_path / "soak"
+    out.mkdir()
+    plan = SoakPlan(out, "tastefeed bench soak", SECONDS, swap_every_s=3, rollback_every_s=7, kill_every_s=SECONDS / 2)
+    result = soak(Size(items=1000, users=300), plan, QUICK)
+    counts = result["counts"]
+    assert result["failures"] == [], counts
+    assert (counts["mixed_releases"], counts["profiled_after_opt_out"]) == (0, 0)
+    assert counts["killed_workers"] >= 1
+    assert min(counts[name] for name in ("feeds", "feeds_without_a_profile", "opt_out_changes", "swaps")) > 0
+    assert counts["rollbacks"] > 0
+    assert counts["releases_served"] >= 2
+    assert "Every condition held." in write_report([out], tmp_path / "docs").read_text()
+    log = (out / "server.log").read_text()
+    assert "Traceback" not in log
+    assert "home-feed 200" not in log or "/u1" not in log
+
+
+def feed(release: str, *items: str, evidence: str | None = None) -> dict:
+    explanation = {"item_id": evidence} if evidence else None
+    return {"release": release, "items": [{"item_id": item, "explanation": explanation} for item in items]}
+
+
+def test_a_page_that_mixes_two_releases_is_found():
+    prefixes = {"v1": "a-", "v2": "b-"}
+    assert is_of_one_release(feed("v1", "a-i1", "a-i2"), prefixes)
+    assert not is_of_one_release(feed("v1", "a-i1", "b-i2"), prefixes)
+    assert not is_of_one_release(feed("v2", "a-i1"), prefixes)
+    assert not is_of_one_release(feed("v1", "a-i1", evidence="b-i2"), prefixes)
+    assert not is_of_one_release(feed("v1"), prefixes)
+
+
+def test_an_opt_out_counts_from_its_acknowledgement_until_it_is_withdrawn():
+    state = SoakState({})
+    assert state.opt_out_of("u1") is None
+    state.opted_out("u1")
+    first = state.opt_out_of("u1")
+    assert first is not None
+    state.opting_in("u1")
+    assert state.opt_out_of("u1") is None
+    state.opted_out("u1")
+    assert state.opt_out_of("u1") != first  # an answer from between the two is not judged by the second
+
+
+def test_every_condition_can_fail(tmp_path):
+    state = SoakState({}, versions={"v1"})
+    for name in ("status_500", "mixed_releases", "profiled_after_opt_out", "broken_connections"):
+        state.count(name)
+    found = failures(state, SoakPlan(tmp_path, ""), workers=1)
+    assert len(found) == 6
+    assert failures(SoakState({}, versions={"v1", "v2"}), SoakPlan(tmp_path, ""), workers=2) == []
