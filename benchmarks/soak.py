@@ -6,9 +6,11 @@ import json
 import random
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -29,10 +31,12 @@ from serving.releases.serialization import write_release
 
 KIND, METRICS, LOG = "serving", "metrics.json", "server.log"
 PREFIXES = ("a-", "b-", "c-")
-CLIENTS, OPT_OUT_POOL, POOL_SHARE, OPTED_OUT = 16, 200, 0.1, 20
-"""Connections that request feeds; users that opt out and in, the share of requests for them, and how many are out."""
+CLIENTS, CHANGERS = 16, 4
+"""Connections that request feeds, and those that change opt-outs."""
+OPT_OUT_POOL, POOL_SHARE = 200, 0.1
+"""Users who opt out and in, and the share of requests for them."""
 LIMIT = 50
-LONGEST_TRIAL_S = 5.0
+TRIAL_S = 5.0
 
 
 @dataclass(frozen=True)
@@ -70,70 +74,72 @@ def soak(size: Size, plan: SoakPlan, config: RerankerConfig | None = None) -> di
         prefixes = {publish(path, settings.release_root).manifest.version: name for name, path in builds.items()}
         OptOutStore.of(settings).create()
         with served(settings, workers=plan.workers, log=plan.out / LOG) as server:
-            result = _soaked(server, SoakState(prefixes), plan, list(builds.values()), settings.release_root, size)
+            result = _soaked(server, SoakState(prefixes), plan, builds, settings.release_root, size)
     replace_file(plan.out / METRICS, json.dumps(result, indent=1).encode() + b"\n")
     return result
 
 
 def _soaked(
-    server: ServerProcess, state: SoakState, plan: SoakPlan, builds: Sequence[Path], root: Path, size: Size
+    server: ServerProcess, state: SoakState, plan: SoakPlan, builds: Mapping[str, Path], root: Path, size: Size
 ) -> dict[str, Any]:
     users = [f"u{number}" for number in range(size.users)]
-    with _clients(server, SoakState(state.prefixes), users, rate=None) as trial:  # no opt-outs, no pauses
-        time.sleep(min(LONGEST_TRIAL_S, plan.seconds / 4))
-    most = trial.counts["feeds"] / min(LONGEST_TRIAL_S, plan.seconds / 4)
-    rate = max(1.0, plan.share * most)
-    with _clients(server, state, users, rate), _opt_outs(server, state, users[:OPT_OUT_POOL], plan.changes_per_s):
-        _operate(server, state, plan, builds, root)
+    rate = max(1.0, plan.share * _throughput(server, SoakState(state.prefixes), users, min(TRIAL_S, plan.seconds / 4)))
+    feeds = [
+        partial(_request_feeds, SoakClient(server, state), users, CLIENTS / rate, number) for number in range(CLIENTS)
+    ]
+    pools = [users[:OPT_OUT_POOL][number::CHANGERS] for number in range(CHANGERS)]
+    changes = [
+        partial(_change_opt_outs, SoakClient(server, state), pool, CHANGERS / plan.changes_per_s) for pool in pools
+    ]
+    with _in_background([*feeds, *changes]):
+        _operate(server, state, plan, list(builds.values()), root)
     time.sleep(1)  # a worker that was killed last is started again
     return _result(state, plan, rate, len(server.workers()))
 
 
-@contextmanager
-def _clients(server: ServerProcess, state: SoakState, users: Sequence[str], rate: float | None) -> Iterator[SoakState]:
-    """Request feeds in the background, at a rate or as fast as the server answers."""
-    interval_s = CLIENTS / rate if rate else 0.0
+def _throughput(server: ServerProcess, trial: SoakState, users: Sequence[str], seconds: float) -> float:
+    """Feeds a second without pauses and opt-outs."""
+    clients = [partial(_request_feeds, SoakClient(server, trial), users, 0.0, number) for number in range(CLIENTS)]
+    with _in_background(clients):
+        time.sleep(seconds)
+    return trial.counts["feeds"] / seconds
 
-    def work(stop: threading.Event, number: int) -> None:
-        client, draw = SoakClient(server, state), random.Random(number)
+
+def _request_feeds(
+    client: SoakClient, users: Sequence[str], interval_s: float, number: int, stop: threading.Event
+) -> None:
+    """One client of `CLIENTS`; its requests lie between those of the others."""
+    draw = random.Random(number)
+    with closing(client):
         for _ in _ticks(stop, interval_s, delay_s=interval_s * number / CLIENTS):
-            pool = users[:OPT_OUT_POOL] if draw.random() < POOL_SHARE else users
-            client.feed(draw.choice(pool), LIMIT)
-
-    with _threads([lambda stop, number=number: work(stop, number) for number in range(CLIENTS)]):  # type: ignore[misc]
-        yield state
+            some = users[:OPT_OUT_POOL] if draw.random() < POOL_SHARE else users
+            client.feed(draw.choice(some), LIMIT)
 
 
-@contextmanager
-def _opt_outs(server: ServerProcess, state: SoakState, pool: Sequence[str], per_s: float) -> Iterator[None]:
-    """Users opt out, request their feed at once, and opt in some changes later."""
-
-    def work(stop: threading.Event) -> None:
-        client = SoakClient(server, state)
-        for turn, _ in enumerate(_ticks(stop, 1 / per_s)):
+def _change_opt_outs(client: SoakClient, pool: Sequence[str], interval_s: float, stop: threading.Event) -> None:
+    """Users opt out and request their feed at once; half of the pool later, they opt in again."""
+    with closing(client):
+        for turn, _ in enumerate(_ticks(stop, interval_s)):
             place = turn // 2
             if turn % 2:
-                client.opt_in(pool[(place - OPTED_OUT) % len(pool)])
+                client.opt_in(pool[(place - len(pool) // 2) % len(pool)])
             else:
                 client.opt_out(pool[place % len(pool)])
                 client.feed(pool[place % len(pool)], LIMIT)
 
-    with _threads([work]):
-        yield
-
 
 @contextmanager
-def _threads(works: Sequence[Callable[[threading.Event], None]]) -> Iterator[None]:
+def _in_background(works: Sequence[Callable[[threading.Event], None]]) -> Iterator[None]:
+    """Run all of it until the block ends; its errors are raised here."""
     stop = threading.Event()
-    threads = [threading.Thread(target=work, args=(stop,), daemon=True) for work in works]
-    for thread in threads:
-        thread.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        for thread in threads:
-            thread.join()
+    with ThreadPoolExecutor(len(works)) as threads:
+        futures = [threads.submit(work, stop) for work in works]
+        try:
+            yield
+        finally:
+            stop.set()
+        for future in futures:
+            future.result()
 
 
 def _ticks(stop: threading.Event, interval_s: float, *, delay_s: float = 0) -> Iterator[None]:
@@ -146,32 +152,23 @@ def _ticks(stop: threading.Event, interval_s: float, *, delay_s: float = 0) -> I
 
 def _operate(server: ServerProcess, state: SoakState, plan: SoakPlan, builds: Sequence[Path], root: Path) -> None:
     """What an operator and accidents do, each at its time."""
-    versions = list(state.prefixes)
-    turns = {"swaps": 0, "rollbacks": 0, "killed_workers": 0}
-    every_s = (plan.swap_every_s, plan.rollback_every_s, plan.kill_every_s)
-    begun = time.monotonic()
-    while (passed := time.monotonic() - begun) < plan.seconds:
-        for name, interval_s in zip(turns, every_s, strict=True):
-            if passed >= (turns[name] + 1) * interval_s:
-                turns[name] += 1
-                _act(
-                    name,
-                    server,
-                    builds[turns["swaps"] % len(builds)],
-                    root,
-                    versions[(turns["swaps"] - 1) % len(versions)],
-                )
-                state.count(name)
+    versions, begun = list(state.prefixes), time.monotonic()
+
+    def is_due(name: str, every_s: float) -> bool:
+        is_now = time.monotonic() - begun >= (state.counts[name] + 1) * every_s
+        if is_now:
+            state.count(name)
+        return is_now
+
+    while time.monotonic() - begun < plan.seconds:
+        turn = state.counts["swaps"] + 1
+        if is_due("swaps", plan.swap_every_s):
+            publish(builds[turn % len(builds)], root, keep=len(builds))
+        if is_due("rollbacks", plan.rollback_every_s):
+            rollback(root, versions[state.counts["swaps"] % len(versions) - 1])
+        if is_due("killed_workers", plan.kill_every_s):
+            random.choice(server.workers()).kill()
         time.sleep(0.05)
-
-
-def _act(name: str, server: ServerProcess, build: Path, root: Path, before: str) -> None:
-    if name == "swaps":
-        publish(build, root, keep=len(PREFIXES))
-    elif name == "rollbacks":
-        rollback(root, before)
-    else:
-        random.choice(server.workers()).kill()
 
 
 def _result(state: SoakState, plan: SoakPlan, rate: float, workers: int) -> dict[str, Any]:
@@ -199,7 +196,7 @@ def failures(state: SoakState, plan: SoakPlan, workers: int) -> list[str]:
     """What happened that must not. A killed worker breaks each connection that it has, at most once."""
     counts = state.counts
     errors = {name: count for name, count in counts.items() if name.startswith("status_")}
-    broken = (CLIENTS + 1) * counts["killed_workers"]
+    broken = (CLIENTS + CHANGERS) * counts["killed_workers"]
     found = [
         (errors, f"answers that are neither 200 nor shed load: {errors}"),
         (counts["mixed_releases"], f"{counts['mixed_releases']} answers mix two releases"),

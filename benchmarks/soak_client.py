@@ -5,7 +5,6 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 from http.client import HTTPConnection, HTTPException
 from typing import Any
@@ -70,6 +69,10 @@ class SoakClient:
         self._server, self._state = server, state
         self._connection = HTTPConnection(HOST, server.port, timeout=TIMEOUT_S)
 
+    def close(self) -> None:
+        """Close the connection."""
+        self._connection.close()
+
     def feed(self, user: str, limit: int) -> None:
         """Request a feed and check it."""
         opt_out, started = self._state.opt_out_of(user), time.perf_counter()
@@ -110,8 +113,7 @@ class SoakClient:
             answer = Answer(response.status, shed, response.read())
         except (OSError, HTTPException):
             self._state.count("broken_connections")
-            with suppress(OSError):
-                self._connection.close()
+            self.close()
             return None
         if answer.status != 200:
             self._state.count("shed" if shed else f"status_{answer.status}")
