@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 from sqlalchemy import Connection, insert, inspect, select
 
-from contracts.opt_out_flags import checked
+from contracts.opt_out_flags import SubjectType, checked
 from contracts.switches import Switches
 from serving.privacy.opt_out_store import OptOutStore
 from serving.privacy.opt_out_tables import stored_id
@@ -36,6 +36,10 @@ class AdminAudit:
         """Record the change of an opt-out, before it is made. Raises `UnknownOptOut` and `BadId`."""
         subject, name = checked(subject_type, flag)
         self.add(who, action, f"{subject}:{self._pseudonym(stored_id(subject, subject_id))}", name)
+
+    def user(self, who: str, action: str, user_id: str) -> None:
+        """Record a call that reads data of a user."""
+        self.add(who, action, f"{SubjectType.USER}:{self._pseudonym(user_id)}")
 
     def add(self, who: str, action: str, subject: str, detail: str = "") -> None:
         """Record one call, durably."""

@@ -4,16 +4,24 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from fastapi import APIRouter, Body, Path, Query, Request
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
+from contracts.ids import MAX_ID_LENGTH
 from contracts.switches import SwitchName, checked_switch
 from serving.auth import ADMIN_KEY, caller
+from serving.feed_trace import FeedTrace, trace_item
 from serving.privacy.admin_audit import AdminAudit, AuditEntry
 from serving.privacy.switch_store import SwitchState, SwitchStore
 from serving.releases.publish import verify
+from serving.routes.request_parameters import ID_PATTERN, id_of_request
 
 router = APIRouter(prefix="/v1/admin", tags=["admin"], dependencies=ADMIN_KEY)
 SwitchText = Annotated[str, Path(json_schema_extra={"enum": [*SwitchName]})]
+NamedId = Annotated[
+    str,
+    BeforeValidator(id_of_request),
+    Query(min_length=1, max_length=MAX_ID_LENGTH, json_schema_extra={"pattern": ID_PATTERN}),
+]
 MAX_VERSION_LENGTH = 64
 
 
@@ -67,6 +75,15 @@ def read_audit(
     audit: AdminAudit = request.app.state.audit
     entries = audit.newest(limit, before)
     return AuditPage(entries, entries[-1].number if len(entries) == limit else None)
+
+
+@router.get("/trace")
+def trace_feed(request: Request, user_id: NamedId, item_id: NamedId) -> FeedTrace:
+    """Why an item is at its place in a user's feed, or missing. The audit records the call, since the answer contains
+    features of the user. Nothing of an opted-out user is read."""
+    audit: AdminAudit = request.app.state.audit
+    audit.user(caller(request), "trace", user_id)
+    return trace_item(request.app.state.home_feed, user_id, item_id)
 
 
 def _switches(request: Request) -> SwitchStore:

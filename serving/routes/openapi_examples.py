@@ -102,6 +102,30 @@ AUDIT: dict[str, Any] = {
     ],
     "before": None,
 }
+TRACE: dict[str, Any] = {
+    "user_id": "acct/42",
+    "item_id": "article-7",
+    "release": FEED["release"],
+    "personalized": True,
+    "reason": None,
+    "outcome": "shown",
+    "rank": 1,
+    "filters": [],
+    "sources_off": [],
+    "sources": ["two_tower", "fresh"],
+    "score": 0.81,
+    "features": [{"name": "retrieval_score", "value": 1.7, "added": 0.42}],
+    "slate": {
+        "score_rank": 1,
+        "passed_by": 0,
+        "relaxed": False,
+        "exposure": 0.02,
+        "creator_above": 0,
+        "window": 10,
+        "per_creator": 3,
+    },
+    "explanation": FEED["items"][0]["explanation"],
+}
 ANSWERS = {
     "home_feed": FEED,
     "home_feeds": FEEDS,
@@ -114,5 +138,6 @@ ANSWERS = {
     "set_switch": SWITCH,
     "clear_switch": CLEARED_SWITCH,
     "read_audit": AUDIT,
+    "trace_feed": TRACE,
 }
 """The example of each operation's answer."""
