@@ -29,7 +29,7 @@ PHRASES := grep -rnIiE --include='*.py' --include='*.md' --include='*.ipynb' --i
 
 export TASTEFEED_LAKE = $(LAKE)
 
-.PHONY: help demo nightly serve test check words chaos walkthrough fuzz backtest bench bench-full bench-serving airflow mlflow notebooks lock clean clean-lake
+.PHONY: help demo nightly serve test check words chaos walkthrough fuzz contract audit backtest bench bench-full bench-serving airflow mlflow notebooks lock clean clean-lake
 
 help:  ## list the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /\1\t/' | expand -t 12
@@ -39,7 +39,7 @@ $(READY): requirements.lock pyproject.toml
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "building $(VENV) from requirements.lock …"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --requirement requirements.lock
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable . --editable client
 	@# compile all modules now, on every core: with PYTHONDONTWRITEBYTECODE set, every process would compile torch again
 	-@$(BIN)/python -m compileall -q -j 0 $(VENV)/lib >/dev/null 2>&1
 	@touch $@
@@ -94,6 +94,13 @@ test: $(READY)  ## run the whole test suite
 	if [ -z "$$TMPDIR" ] && [ "$${free:-0}" -gt 8000000 ]; then \
 	  TMPDIR=$$(mktemp -d /dev/shm/tastefeed.XXXXXX); export TMPDIR; trap 'rm -rf "$$TMPDIR"' EXIT; fi; \
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder --cov --cov-report=term:skip-covered --cov-fail-under=85
+
+contract: $(READY)  ## send 5,000 requests that are generated from the OpenAPI document: no 5xx, no undocumented answer
+	@CONTRACT_EXAMPLES=5000 $(BIN)/python -m pytest tests/serving/test_contract.py --no-cov -q -s --timeout 3600
+
+audit: $(READY)  ## compare the locked packages with known vulnerabilities; needs the internet
+	@rm -rf .venv-audit && $(PYTHON) -m venv .venv-audit && .venv-audit/bin/pip install --quiet pip-audit
+	@.venv-audit/bin/pip-audit --no-deps --disable-pip --requirement requirements.lock; status=$$?; rm -rf .venv-audit; exit $$status
 
 chaos: $(READY)  ## kill a night thirty times and check that it recovers
 	@CHAOS_KILLS=30 $(BIN)/python -m pytest tests/pipeline/test_chaos.py tests/pipeline/test_stopped_night.py --timeout 3600 -s

@@ -20,8 +20,8 @@ from serving.app import create_app
 from tests.serving.conftest import ADMIN, FEED, Lake, is_problem
 
 CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
-EXAMPLES = int(os.environ.get("CONTRACT_EXAMPLES", "150"))
-"""Of all operations together; `make contract` generates thousands."""
+EXAMPLES = int(os.environ.get("CONTRACT_EXAMPLES", "64"))
+"""Requests of all operations together, at least; `make contract` generates thousands."""
 OPEN = {"/healthz", "/readyz", "/metrics"}
 """The paths that need no key."""
 
@@ -32,10 +32,10 @@ def test_generated_requests_get_documented_answers(lake: Lake) -> None:
         found.ok() for found in schemathesis.openapi.from_asgi("/openapi.json", application).get_all_operations()
     ]
     assert len(operations) >= 10
-    statuses = [status for one in operations for status in statuses_of(one, -(-EXAMPLES // len(operations)))]
+    statuses = [status for one in operations for status in statuses_of(one, EXAMPLES // 7)]
     answers = {status: statuses.count(status) for status in sorted(set(statuses))}
     print(f"{len(statuses):,} requests of {len(operations)} operations: {answers}")
-    assert len(statuses) >= EXAMPLES * 0.5  # an operation without parameters has few different requests
+    assert len(statuses) >= EXAMPLES  # although an operation without parameters has few different requests
 
 
 def statuses_of(operation, examples: int) -> list[int]:
