@@ -76,7 +76,7 @@ class TestCalls:
         assert not client.opt_in("user", "user-1", "personalization").opted_out
         assert client.home_feed("user-1").personalized
         assert client.home_feed("user-1", gpc=True).reason == "global_privacy_control"
-        assert all(int(item.item_id[1:]) % 2 for item in client.items("nobody", languages="pt"))  # odd ones are
+        assert all(int(item.item_id[1:]) % 2 for item in client.items("stranger", languages="pt"))  # odd ones are
 
     def test_events_are_split_and_repeated_ones_count_once(self, client):
         first = client.home_feed("user-1").items[0].item_id
