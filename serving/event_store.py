@@ -34,9 +34,9 @@ from sqlalchemy import (
     Integer,
     MetaData,
     RowMapping,
-    Select,
     String,
     Table,
+    bindparam,
     delete,
     func,
     or_,
@@ -80,6 +80,17 @@ ERASED = Table(
 )
 INTERACTIONS = (Action.CLICK, Action.SAVE, Action.HIDE, Action.UNHIDE)
 """The actions of a user on an item; an impression is none."""
+OF_USERS = PENDING.c.user_id.in_(bindparam("users", expanding=True))
+RECENT_INTERACTIONS = select(
+    *(PENDING.c[name] for name in (c.USER_ID, c.ITEM_ID, c.ACTION, c.TIMESTAMP, c.LANDED_AT))
+).where(OF_USERS, PENDING.c.action.in_(INTERACTIONS))
+OF_ITEM = (PENDING.c.user_id, PENDING.c.item_id, PENDING.c.action)
+IMPRESSIONS = (
+    select(*OF_ITEM, func.max(PENDING.c.timestamp), func.max(PENDING.c.landed_at), func.count())
+    .where(OF_USERS, PENDING.c.action == Action.IMPRESSION, PENDING.c.landed_at <= bindparam("by", type_=Instant))
+    .group_by(*OF_ITEM)
+)
+"""Both statements are made once, because each feed executes them."""
 ROWS_PER_STATEMENT = 1000
 """Databases limit the number of variables of a statement (SQLite: 32,766)."""
 ROWS_PER_BATCH = 50_000
@@ -151,15 +162,13 @@ class EventStore(SqlStore):
     ) -> dict[str, list[RecentInteraction]]:
         """What each of these users clicked, saved, hid or unhid since the release; nothing for users who did not. And
         what they were shown, in impressions posted no later than `impressions_by`, if that is given."""
-        p, user_of = PENDING.c, {spelling: user for user in user_ids for spelling in spellings(user)}
+        user_of = {spelling: user for user in user_ids for spelling in spellings(user)}
         of_users: dict[str, list[RecentInteraction]] = {}
         with self._transaction() as connection:
             for some in batched(list(user_of), ROWS_PER_STATEMENT):
-                columns = (p.user_id, p.item_id, p.action, p.timestamp, p.landed_at)
-                query = select(*columns).where(p.user_id.in_(some), p.action.in_(INTERACTIONS))
-                rows = [*connection.execute(query)]
+                rows = [*connection.execute(RECENT_INTERACTIONS, {"users": some})]
                 if impressions_by is not None:
-                    rows += connection.execute(_impressions(some, impressions_by))
+                    rows += connection.execute(IMPRESSIONS, {"users": some, "by": impressions_by})
                 for user_id, item_id, action, *rest in rows:
                     of_users.setdefault(user_of[user_id], []).append(RecentInteraction(item_id, Action(action), *rest))
         return of_users
@@ -243,15 +252,6 @@ def content_key(event: Mapping[str, Any]) -> str:
 def _without_key(row: RowMapping) -> dict[str, Any]:
     has_id = not row[c.EVENT_ID].startswith(WITHOUT_ID)
     return {**row, c.EVENT_ID: row[c.EVENT_ID] if has_id else None}
-
-
-def _impressions(user_ids: Sequence[str], by: datetime) -> Select[Any]:
-    p = PENDING.c
-    return (
-        select(p.user_id, p.item_id, p.action, func.max(p.timestamp), func.max(p.landed_at), func.count())
-        .where(p.user_id.in_(user_ids), p.action == Action.IMPRESSION, p.landed_at <= by)
-        .group_by(p.user_id, p.item_id, p.action)
-    )
 
 
 def _insert(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> int:

@@ -35,6 +35,7 @@ from sqlalchemy.types import TypeDecorator
 
 from contracts.errors import TastefeedError
 from serving.circuit_breaker import CircuitBreaker
+from serving.sqlite_pool import KEPT, check_before_use, empty_log, read_only_mode
 from serving.store_metrics import StoreCall, ignore_call
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -49,6 +50,8 @@ CREATION_LOCK = 7_461_737_465
 """The advisory lock under which tables are created in PostgreSQL; an arbitrary number."""
 DATABASE_ERRORS = (SQLAlchemyError, sqlite3.Error, OSError)
 """SQLAlchemy does not wrap the errors of a raw connection, which sets the mode of an SQLite file."""
+NO_POOL: dict[str, Any] = {"poolclass": NullPool}
+POOL: dict[str, Any] = {"pool_size": KEPT, "max_overflow": -1, "pool_use_lifo": True}
 WRITES = "tastefeed_writes"
 """The execution option of a connection that will write."""
 
@@ -81,11 +84,14 @@ def open_engine(url: str, *, create: bool = True, wait_s: float | None = None) -
         return _server_engine(url, wait_s)
     if create and (database := make_url(url).database):
         _create_private(Path(database))
-    # no pool: a pooled connection would continue to answer from its cache after the file was lost or replaced
     timeout = {"timeout": BUSY_TIMEOUT_S if wait_s is None else wait_s}
-    engine = create_engine(url, hide_parameters=True, poolclass=NullPool, connect_args=timeout)
+    path = make_url(url).database or ":memory:"
+    is_pooled = wait_s is not None and not path.startswith((":", "file:"))
+    engine = create_engine(url, hide_parameters=True, connect_args=timeout, **(POOL if is_pooled else NO_POOL))
     event.listen(engine, "connect", _durable_with_secure_delete)
     event.listen(engine, "begin", _begin)
+    if is_pooled:
+        check_before_use(engine, path)
     event.listen(engine, "do_connect", partial(_as_permitted, create=create))
     return engine
 
@@ -199,9 +205,11 @@ class SqlStore:
             self._turn(writes=writes),
             self._circuits[writes].call(*DATABASE_ERRORS),
             self._opened().connect() as connection,
-            connection.execution_options(**{WRITES: writes}).begin(),
         ):
-            yield connection
+            with connection.execution_options(**{WRITES: writes}).begin():
+                yield connection
+            if writes and connection.dialect.name == "sqlite":
+                empty_log(connection)
 
     @contextmanager
     def _measured(self, *, writes: bool) -> Iterator[None]:
@@ -286,11 +294,5 @@ def _as_permitted(
     path = str(arguments[0])
     if path.startswith(("file:", ":memory:")):
         return
-    if mode := _read_only_mode(Path(path)) if is_read_only(f"sqlite:///{path}") else "" if create else "mode=rw":
+    if mode := read_only_mode(Path(path)) if is_read_only(f"sqlite:///{path}") else "" if create else "mode=rw":
         arguments[0], options["uri"] = f"file:{quote(path)}?{mode}", True
-
-
-def _read_only_mode(path: Path) -> str:
-    """In WAL mode SQLite writes beside the database even to read it. `immutable` reads the database file alone, which
-    is complete as long as no writer, for example of another machine, has a `-wal` file beside it."""
-    return "mode=ro" if path.with_name(f"{path.name}-wal").exists() else "mode=ro&immutable=1"

@@ -9,6 +9,7 @@ replaced by another database, or restored from an older copy.
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 from uuid import uuid4
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -17,10 +18,13 @@ from sqlalchemy import (
     Column,
     ColumnElement,
     Connection,
+    FromClause,
     Integer,
+    Select,
     String,
     Table,
     and_,
+    bindparam,
     delete,
     exists,
     func,
@@ -158,8 +162,28 @@ def concerns(subject_type: SubjectType, ids: Iterable[str]) -> ColumnElement[boo
 
 def is_active(now: datetime) -> ColumnElement[bool]:
     """Whether a record is active: its time has come, or it is an opt-out that a clock in another zone may mean now."""
+    return _is_active(now, now + CLOCK_SKEW)
+
+
+def _is_active(now: Any, soon: Any) -> ColumnElement[bool]:
     t = OPT_OUTS.c
-    return or_(t.effective_at <= now, and_(t.opted_out, t.effective_at < now + CLOCK_SKEW))
+    return or_(t.effective_at <= now, and_(t.opted_out, t.effective_at < soon))
+
+
+def _records(condition: ColumnElement[bool], active: ColumnElement[bool]) -> Select[Any]:
+    t = OPT_OUTS.c
+    records = select(t.subject_type, t.subject_id, t.flag, t.opted_out, t.effective_at)
+    return records.where(condition, active).order_by(t.effective_at, t.opted_out)
+
+
+# made once, because each feed executes them: SQLAlchemy takes longer to make a statement than SQLite to answer it
+OF_SUBJECT = _records(
+    and_(
+        OPT_OUTS.c.subject_type == bindparam("subject_type"),
+        OPT_OUTS.c.subject_id.in_(bindparam("ids", expanding=True)),
+    ),
+    _is_active(bindparam("now", type_=Instant), bindparam("soon", type_=Instant)),
+)
 
 
 def opted_out_now(connection: Connection, condition: ColumnElement[bool]) -> list[Key]:
@@ -169,15 +193,18 @@ def opted_out_now(connection: Connection, condition: ColumnElement[bool]) -> lis
 
 def active_flags(connection: Connection, subject_type: SubjectType, subject_id: str) -> frozenset[Flag]:
     """The flags of one subject that are opted out now."""
-    return frozenset(Flag(flag) for _, _, flag in opted_out_now(connection, concerns(subject_type, [subject_id])))
+    now = datetime.now(UTC)
+    values = {"subject_type": subject_type, "ids": sorted(all_spellings([subject_id]))}
+    records = _newest(connection.execute(OF_SUBJECT, {**values, "now": now, "soon": now + CLOCK_SKEW}))
+    return frozenset(Flag(flag) for (_, _, flag), (opted_out, _) in records.items() if opted_out)
 
 
 def newest_active(connection: Connection, condition: ColumnElement[bool]) -> dict[Key, tuple[bool, datetime]]:
     """The record that counts for each subject and flag; where two spellings disagree at one instant, the opt-out."""
-    t = OPT_OUTS.c
-    records = select(t.subject_type, t.subject_id, t.flag, t.opted_out, t.effective_at)
-    records = records.where(condition, is_active(datetime.now(UTC))).order_by(t.effective_at, t.opted_out)
-    rows = connection.execute(records)
+    return _newest(connection.execute(_records(condition, is_active(datetime.now(UTC)))))
+
+
+def _newest(rows: Iterable[Any]) -> dict[Key, tuple[bool, datetime]]:
     return {(kind, canonical(subject), flag): (opted_out, at) for kind, subject, flag, opted_out, at in rows}
 
 
@@ -223,12 +250,17 @@ def prune(connection: Connection) -> None:
 
 def read_identity(connection: Connection, *, counted: bool) -> StoreIdentity | None:
     """The identity of the store and the number of records, in one statement: of one snapshot."""
-    t = IDENTITY.c
-    rows = select(func.count()).select_from(OPT_OUTS if counted else select(OPT_OUTS).limit(1).subquery())
-    row = connection.execute(
-        select(t.identity, t.words, t.withheld, t.held, t.at, rows.scalar_subquery())
-    ).one_or_none()
+    row = connection.execute(STORE_COUNTED if counted else STORE).one_or_none()
     return StoreIdentity(*row) if row else None
+
+
+def _store(rows: FromClause) -> Select[Any]:
+    t = IDENTITY.c
+    count = select(func.count()).select_from(rows).scalar_subquery()
+    return select(t.identity, t.words, t.withheld, t.held, t.at, count)
+
+
+STORE, STORE_COUNTED = _store(select(OPT_OUTS).limit(1).subquery()), _store(OPT_OUTS)
 
 
 def create_identity(connection: Connection) -> None:

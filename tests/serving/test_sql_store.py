@@ -33,6 +33,7 @@ class Visits(SqlStore):
     unavailable = EventStoreUnavailable
     remedy = "check the file"
     setting = "TASTEFEED_VISITS"
+    label = "visits"
 
     def add(self, user_id: str, at: datetime) -> None:
         with self._transaction(writes=True) as connection:
@@ -125,8 +126,8 @@ def test_a_read_only_file_has_every_committed_row(store, tmp_path, monkeypatch, 
     path = tmp_path / "lake" / "visits.db"
     if writer_is_open:  # its rows are in a file beside the database
         writer = sqlite3.connect(path)
-        writer.execute("SELECT * FROM visits").fetchall()
-        store.add("bob", at)
+        writer.execute("INSERT INTO visits SELECT 'bob', at FROM visits")
+        writer.commit()
         assert path.with_name("visits.db-wal").stat().st_size > 0
     monkeypatch.setattr("serving.sql_store.is_read_only", lambda _url: True)
     reader = Visits(f"sqlite:///{path}")
@@ -170,3 +171,48 @@ def test_a_store_that_fails_at_once_is_asked_each_time(tmp_path):
         store.instants()
     (tmp_path / "visits.db").write_bytes(content)
     assert len(store.instants()) == 1
+
+
+def test_kept_connections_answer_for_the_file_at_the_path(tmp_path):
+    """Also for one that was replaced, overwritten or lost since the last query."""
+    path, at = tmp_path / "visits.db", datetime(2017, 3, 1, tzinfo=UTC)
+    empty, store = Visits(f"sqlite:///{tmp_path}/empty.db"), Visits(f"sqlite:///{path}", wait_s=1)
+    assert empty.instants() == []
+    store.add("ann", at)
+    assert store.instants() == [at]
+    content = path.read_bytes()
+    assert b"ann" in content, "a copy is complete while the server runs"
+    path.write_bytes((tmp_path / "empty.db").read_bytes())
+    assert store.instants() == []
+    (tmp_path / "other.db").write_bytes(content)
+    (tmp_path / "other.db").rename(path)
+    assert store.instants() == [at]
+    for file in tmp_path.glob("visits.db*"):
+        file.unlink()
+    with pytest.raises(EventStoreUnavailable, match="no such table"):
+        store.instants()
+    store.close()
+
+
+def test_reads_take_a_part_of_the_time_of_a_new_connection(tmp_path):
+    url = f"sqlite:///{tmp_path}/visits.db"
+    seconds = {}
+    for wait_s in (None, 1.0):  # a command, a server
+        store = Visits(url, wait_s=wait_s)
+        store.instants()
+        times = []
+        for _ in range(20):
+            started = time.process_time()
+            store.instants()
+            times.append(time.process_time() - started)
+        seconds[wait_s] = min(times)
+        store.close()
+    assert seconds[1.0] < seconds[None] / 1.5
+
+
+def test_an_idle_server_has_no_file_open(tmp_path):
+    store = Visits(f"sqlite:///{tmp_path}/visits.db", wait_s=1)
+    store.instants()
+    with closing(sqlite3.connect(tmp_path / "visits.db", timeout=10, isolation_level=None)) as other:
+        other.execute("PRAGMA locking_mode=EXCLUSIVE")
+        other.execute("BEGIN EXCLUSIVE")
