@@ -22,6 +22,8 @@ HOST = "127.0.0.1"
 COMMAND = "from cli import main; main()"
 WORKER = "spawn_main"
 """In the command line of each process that uvicorn's supervisor starts."""
+LEFT_OUT = ("TASTEFEED_TLS_CERT", "TASTEFEED_TLS_KEY", "TASTEFEED_RATE_LIMIT", "TASTEFEED_KEYS_FILE")
+"""A benchmark measures neither TLS nor the limit of requests."""
 READY_WITHIN_S, STOP_WITHIN_S, POLL_S = 120.0, 20.0, 0.02
 MB = 1e6
 
@@ -77,7 +79,8 @@ def served(settings: Settings, *, workers: int, log: Path) -> Iterator[ServerPro
 
 @contextmanager
 def _started(command: list[str], variables: dict[str, str], output: int) -> Iterator[subprocess.Popen[bytes]]:
-    process = subprocess.Popen(command, env=os.environ | variables, stdout=output, stderr=output)  # noqa: S603
+    kept = {name: value for name, value in os.environ.items() if name not in LEFT_OUT}
+    process = subprocess.Popen(command, env=kept | variables, stdout=output, stderr=output)  # noqa: S603
     try:
         yield process
     finally:

@@ -111,7 +111,7 @@ def measured_in_process(settings: Settings, out: Path) -> InProcess:
     users = release.users.ids[rows].tolist()
     with threadpool_limits(1):
         bare = bare_computation(release, prepared(release, rows[:BARE_USERS]), PAGE_SIZE)
-        stages = stage_times(release, gate, home, users[:STAGE_USERS], PAGE_SIZE)
+        stages = stage_times(home, users[:STAGE_USERS], PAGE_SIZE)
         lists = list_costs(release, stores, home, bulk, users, out, PAGE_SIZE)
     stores.close()
     counts = {"items": len(release.items.ids), "users": len(release.users.ids)}
@@ -144,7 +144,7 @@ def summary(
         "workers": plan.server_workers,
         "loads": [asdict(each) for each in loads],
         "bare": asdict(inside.bare),
-        "stages_cpu_ms": inside.stages,
+        "stages_ms": inside.stages,
         "lists": asdict(inside.lists),
         **{name: round(value, 2) for name, value in figures.items()},
         "cpu_ms": single.cpu_ms,

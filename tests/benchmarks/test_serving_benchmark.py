@@ -38,7 +38,7 @@ def test_it_measures_a_real_server_and_writes_the_page(lake, tmp_path):  # noqa:
     assert result["p50_over_bare"] > 1
     assert result["ready_s"] > 0
     assert result["worker_private_mb"] > 20
-    assert set(result["stages_cpu_ms"]) >= {"consent", "candidates", "scores", "slate", "explanations", "JSON"}
+    assert set(result["stages_ms"]) >= {"consent", "candidates", "features", "scores", "slate", "explanations", "JSON"}
     assert result["lists"]["batch_rows"] == (N_USERS - 1) * 38  # nothing is measured on the opted-out user
     assert result["lists"]["many_users"] == N_USERS - 1
     assert json.loads((out / "metrics.json").read_text())["release"] == result["release"]
