@@ -108,6 +108,9 @@ class Settings(DataConfig):
     cursor_keys: SecretStr = Field(
         SecretStr(""), description="comma-separated keys of cursors, the first signs; empty: .cursor_key in the lake"
     )
+    otlp_endpoint: str = Field(
+        "", description="URL that receives OpenTelemetry traces; empty: OTEL_EXPORTER_OTLP_ENDPOINT, or none"
+    )
     pseudonym_key: SecretStr = Field(
         SecretStr(""), description="key of the pseudonyms in audit and exposure log; empty: .pseudonym_key in the lake"
     )

@@ -144,6 +144,8 @@ class RankedUsers:
     features: Floats  # [P, F]
     scores: Floats  # [P]
     slates: Slates
+    shown: ShownItems | None = None
+    """What the users were shown before."""
 
 
 def rank_users(
@@ -175,7 +177,7 @@ def rank_users(
     with stage("slate"):
         config, exposure = snapshot.config.slate, snapshot.exposure
         chosen = slates(snapshot.items, candidates, scores, config, k=k, exposure=exposure, fatigue=fatigue)
-    return RankedUsers(candidates, features, scores, chosen)
+    return RankedUsers(candidates, features, scores, chosen, shown)
 
 
 def candidate_features(

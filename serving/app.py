@@ -29,6 +29,7 @@ from serving.privacy.switch_store import SwitchStore
 from serving.rate_limits import RateLimits
 from serving.releases.release_loader import ReloadingRelease
 from serving.request_metrics import METRICS, RequestMetrics
+from serving.request_tracing import tracer_of
 from serving.routes import admin_routes, api_routes, page_routes
 from serving.routes.openapi_examples import ANSWERS
 from serving.security_headers import SecurityHeaders
@@ -59,7 +60,7 @@ def create_app(settings: Settings) -> FastAPI:
     )
     service = OptOutService.of(settings, wait_s=settings.store_timeout_s)
     app.state.api_keys = ApiKeys(settings)
-    app.state.metrics = RequestMetrics()
+    app.state.metrics, app.state.tracer = RequestMetrics(), tracer_of(settings)
     app.state.opt_out_service, app.state.event_store = service, service.events
     app.state.settings, app.state.switches = settings, SwitchStore(service.opt_outs)
     app.state.audit = AdminAudit(service.opt_outs, pseudonyms(settings))
@@ -106,6 +107,8 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[dict[str, object]]:
     app.state.recorder.start()
     yield {METRICS: app.state.metrics}
     await anyio.to_thread.run_sync(app.state.recorder.close)
+    if app.state.tracer is not None:
+        await anyio.to_thread.run_sync(app.state.tracer.close)
     app.state.opt_out_service.close()
 
 

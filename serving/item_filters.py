@@ -9,10 +9,10 @@ from serving.feed import ServedFeed, in_other_languages
 from serving.posted_interactions import left_out, unhidden_items
 from serving.privacy.consent import opted_out_items
 
-FilterName = Literal["opted_out", "removed", "language", "history", "recent", "shown"]
+FilterName = Literal["opted_out", "removed", "language", "history", "recent", "fatigue", "shown"]
 FILTERS: tuple[FilterName, ...] = get_args(FilterName)
 """Opted out; removed from the catalogue; in another language, of a non-personalized list; in the user's history;
-clicked, saved or hidden since; shown on an earlier page."""
+clicked, saved or hidden since; shown too often; shown on an earlier page."""
 
 
 def filtered_counts(served: ServedFeed) -> dict[FilterName, int]:
@@ -26,6 +26,7 @@ def filtered_counts(served: ServedFeed) -> dict[FilterName, int]:
         "language": int(np.count_nonzero(in_other_languages(served.release, languages))) if in_others else 0,
         "history": len(_history(served)),
         "recent": len(left_out(served.release, served.context.recent_interactions)),
+        "fatigue": len(_tired(served)),
         "shown": served.position.rank,
     }
 
@@ -40,6 +41,7 @@ def filters_of(served: ServedFeed, row: int) -> list[FilterName]:
         "language": not personalized and bool(in_other_languages(release, served.languages)[row]),
         "history": row in _history(served) and not _is_unhidden(served, row),
         "recent": row in left_out(release, served.context.recent_interactions),
+        "fatigue": row in _tired(served),
         "shown": release.item_hashes[row] in served.position.hashes,
     }
     return [name for name, does_apply in applies.items() if does_apply]
@@ -50,6 +52,12 @@ def _history(served: ServedFeed) -> Rows:
     if user_row is None:
         return users.history_items[:0]
     return users.history_items[slice(*users.history_offsets[user_row : user_row + 2])]
+
+
+def _tired(served: ServedFeed) -> Rows:
+    """The items that the user was shown so often that no relevance is left."""
+    shown = served.ranked.shown if served.ranked else None
+    return np.zeros(0, np.int32) if shown is None else shown.items[shown.remaining == 0]
 
 
 def _is_unhidden(served: ServedFeed, row: int) -> bool:

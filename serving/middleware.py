@@ -28,6 +28,7 @@ from serving.auth import NotAuthenticated, NotLocal, check_local, key_of, requir
 from serving.error_handlers import CLOSE, REQUEST_ID, problem_of, problem_of_http
 from serving.rate_limits import RateLimits
 from serving.request_metrics import RequestMetrics
+from serving.request_tracing import TRACE_HEADERS, AnsweredRequest, RequestTracer
 from serving.security_headers import SecurityHeaders
 
 LOG = logging.getLogger("tastefeed.requests")
@@ -59,7 +60,8 @@ class RequestMiddleware:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        started, status, request_id = time.perf_counter(), 500, request_id_of(scope)
+        started_ns, started = time.time_ns(), time.perf_counter()
+        status, request_id = 500, request_id_of(scope)
         scope.setdefault("state", {})["request_id"] = request_id
 
         async def send_with_id(message: Message) -> None:
@@ -73,9 +75,9 @@ class RequestMiddleware:
         try:
             await self._app(scope, receive, send_with_id)
         finally:
-            self._record(scope, status, time.perf_counter() - started)
+            self._record(scope, status, started_ns, time.perf_counter() - started)
 
-    def _record(self, scope: Scope, status: int, seconds: float) -> None:
+    def _record(self, scope: Scope, status: int, started_ns: int, seconds: float) -> None:
         # the route's template, never the path, because the path contains user ids
         route = getattr(scope.get("route"), "path_format", "unmatched")
         method = scope["method"] if scope["method"] in METHODS else "other"
@@ -83,6 +85,15 @@ class RequestMiddleware:
         fields = {"method": method, "route": route, "status": status, "latency_ms": round(1000 * seconds, 1)}
         own = {name: scope["state"].get(name) for name in ("request_id", "release")}
         LOG.info("%s %s %d %.1f ms", *fields.values(), extra={**fields, **own})
+        tracer: RequestTracer | None = scope["app"].state.tracer
+        if tracer is not None:
+            stages, headers = scope["state"].get("stages", ()), _trace_headers(scope)
+            tracer.record(AnsweredRequest(method, route, status, started_ns, seconds, own["release"], stages, headers))
+
+
+def _trace_headers(scope: Scope) -> dict[str, str]:
+    headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+    return {name: headers[name] for name in TRACE_HEADERS if name in headers}
 
 
 def request_id_of(scope: Scope) -> str:

@@ -74,7 +74,7 @@ def home_feed(
         gpc=refuses_profiles(sec_gpc),
         request_id=request.state.request_id,
     )
-    request.state.release = served.feed.release
+    request.state.release, request.state.stages = served.feed.release, served.stages
     metrics: RequestMetrics = request.app.state.metrics
     metrics.feeds.observe(served)
     request.app.state.recorder.record(served.feed)
@@ -119,7 +119,7 @@ def home_feeds(
             gpc=refuses_profiles(sec_gpc),
             request_id=request.state.request_id,
         )
-    request.state.release = batch.release
+    request.state.release, request.state.stages = batch.release, stages
     metrics: RequestMetrics = request.app.state.metrics
     metrics.feeds.observe_many(batch.feeds, stages)
     for feed in batch.feeds:

@@ -47,6 +47,7 @@ def home(request: Request, user_id: QueryId = "", cursor: CursorText = None, sec
         return _page_of(user_id)
     metrics: RequestMetrics = request.app.state.metrics
     metrics.feeds.observe(served)
+    request.state.release, request.state.stages = served.feed.release, served.stages
     request.app.state.recorder.record(served.feed)
     switchable = allows(request, Role.ADMIN)
     facts = {"feed": served.feed, "user_id": user_id, "first": cursor is None, "switchable": switchable}

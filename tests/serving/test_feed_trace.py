@@ -36,6 +36,11 @@ def test_a_missing_item_has_the_filter_or_source_that_leaves_it_out(client):
     assert trace(client, "user-1", "i8")["filters"] == ["history"]
     assert trace(client, "user-1", "i41")["outcome"] in {"not_in_release", "no_candidate"}
     assert trace(client, "user-1", "nothing")["outcome"] == "not_in_release"
+    seen = {"user_id": "user-1", "item_id": items[3]["item_id"], "action": "impression"}
+    client.post(
+        "/v1/events", json={"events": [{**seen, "timestamp": f"2017-03-02T{hour}:00:00Z"} for hour in range(10, 22)]}
+    )
+    assert trace(client, "user-1", items[3]["item_id"])["filters"] == ["fatigue"]
     for source in ("two_tower", "fresh", "popular"):
         client.put(f"/v1/admin/switches/{source}")
     found = trace(client, "user-1", items[2]["item_id"])
