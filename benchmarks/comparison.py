@@ -12,6 +12,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from benchmarks.benchmark_run import open_benchmark_run
 from benchmarks.datasets import Split, load
 from benchmarks.interaction_matrix import interaction_matrix, labels_of
 from benchmarks.method_registry import OURS, Params, build
@@ -28,47 +29,7 @@ from evaluation.rankings import Mask
 from evaluation.results import full_ranking
 from evaluation.segment_metrics import popular_items
 from pipeline.console import console
-from pipeline.experiments.mlflow_logger import MlflowLogger
-from pipeline.experiments.run_log import MethodRecord, log_method
-from pipeline.lake import Lake
-
-EXPERIMENT = "bench"
-ABOUT = ("dataset", "k", "seed", "threads", "trials", "tuned_on", "command", "counts", "versions", "machine", "skipped")
-
-
-def track(
-    figures: Mapping[str, Any],
-    records: Mapping[str, MethodRecord],
-    settings: Settings,
-    out: Path,
-    kind: str = "retrieval",
-) -> None:
-    """Log what `metrics.json` holds, and for each method of `records` what `tastefeed compare` reads.
-
-    To SQLite in `out` where no tracking URI is set.
-    """
-    tracking = MlflowLogger(settings, Lake(out), experiment=EXPERIMENT)
-    parent = tracking.start(f"{kind} {figures['dataset']}")
-    tracking.params(parent, {name: figures[name] for name in ABOUT})
-    for name, method in figures["methods"].items():
-        run = tracking.start(name, parent)
-        tracking.params(run, {"method": name, "dataset": figures["dataset"], "config": method["config"]})
-        tracking.metrics(run, {**method["figures"], "search_trials": method["trials"]})
-        if name in records:
-            log_method(tracking, run, records[name], seed=figures["seed"])
-        tracking.end(run)
-    tracking.metrics(parent, _flat_gains(figures["gains"]))
-    tracking.end(parent)
-
-
-def _flat_gains(gains: Mapping[str, Mapping[str, Mapping[str, float]]]) -> dict[str, float]:
-    return {
-        f"gain_over_{peer}.{metric}.{bound}": value
-        for peer, metrics in gains.items()
-        for metric, interval in metrics.items()
-        for bound, value in interval.items()
-    }
-
+from pipeline.experiments.run_log import MethodRecord
 
 PER_USER, SEARCH_LOG, LISTS = "per_user.parquet", "search.parquet", "lists"
 
@@ -127,9 +88,15 @@ def compare(plan: Plan, settings: Settings) -> dict[str, Any]:
     rows = [compared(name, plan, search) for name in plan.methods if name not in skipped]
     run = summary(plan, search, rows, skipped)
     write(plan.out, run, rows, split)
-    compared_on = fingerprint(split, test_users(split))
-    track(run, {row.measured.name: row.record(compared_on, search.metric) for row in rows}, settings, plan.out)
+    with open_benchmark_run(f"retrieval {split.name}", settings, plan.out) as logged:
+        logged.log(run, records(rows, search))
     return run
+
+
+def records(rows: Sequence[Row], search: Search) -> dict[str, MethodRecord]:
+    """What the run of each method keeps in MLflow."""
+    compared_on = fingerprint(search.split, test_users(search.split))
+    return {row.measured.name: row.record(compared_on, search.metric) for row in rows}
 
 
 def refusals(plan: Plan, search: Search) -> dict[str, str]:

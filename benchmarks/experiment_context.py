@@ -40,9 +40,10 @@ RETRIEVAL, NIGHT, FINAL = "two_tower", "night", "final"
 
 @dataclass(frozen=True)
 class Job:
-    """A lake into which the data has been imported, and how it is split."""
+    """Where the benchmark writes, its run in MLflow there, and how the data are split."""
 
-    lake: Path
+    out: Path
+    mlflow_run: str
     plan: TimeSplits
     split: Split
     ranking: RankingConfig
@@ -120,12 +121,14 @@ class ExperimentContext:
         return rows
 
 
-def open_lake(job: Job) -> RunContext:
-    """The run over the lake, with no store of opt-outs or posted events but the lake's own."""
-    own = {"lake": str(job.lake), "opt_out_url": "", "events_url": ""}
-    home = Lake(job.lake)
-    night = RunContext(home, home, job.plan, job.settings.model_copy(update=own), NightConfig(ranking=job.ranking))
+def open_lake(lake: Path, job: Job) -> RunContext:
+    """The run over a lake, with no store of opt-outs or posted events but the lake's own, in the benchmark's run in
+    MLflow."""
+    settings = job.settings.model_copy(update={"lake": str(lake), "opt_out_url": "", "events_url": ""})
+    config, home = NightConfig(ranking=job.ranking), Lake(lake)
+    night = RunContext(home, home, job.plan, settings, config, tracked_in=Lake(job.out))
     night.opt_outs.create()  # this lake is new and holds no opt-out
+    night.write_summary("forget", {"mlflow_run": job.mlflow_run})
     return night
 
 

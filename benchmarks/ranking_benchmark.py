@@ -8,6 +8,7 @@ or before the cutoff, with features and a retrieval as of each window's own star
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -16,15 +17,15 @@ import polars as pl
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from benchmarks import comparison
+from benchmarks.benchmark_run import open_benchmark_run
 from benchmarks.comparison import (
     Row,
     compared,
-    fingerprint,
     gains,
+    records,
     refusals,
     summary,
     test_users,
-    track,
     training_item_counts,
     write,
 )
@@ -204,24 +205,39 @@ def rank(plan: Plan, settings: Settings) -> dict[str, Any]:
     peer_plan = comparison.Plan(plan.data, plan.dataset, plan.peers, plan.trials, plan.fixed, plan.out, plan.command)
     skipped = refusals(peer_plan, search)
     plan.out.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(prefix="lake-", dir=plan.out) as lake:
+    with open_benchmark_run(f"{KIND} {plan.dataset}", settings, plan.out) as logged:
+        stages = computed(Job(plan.out, logged.run_id, time_splits, split, config.ranking, settings), folder)
+        peers = [compared(name, peer_plan, search) for name in plan.peers if name not in skipped]
+        ours = [row_of(name, stage, split, plan.ours) for name, stage in stages.items()]
+        rows = [*peers, *ours]
+        run = figures_of(peer_plan, search, rows, skipped, config)
+        write(plan.out, run, rows, split)
+        logged.log(run, records(rows, search))
+    return run
+
+
+def computed(job: Job, folder: Path) -> dict[str, Stage]:
+    """Both stages, in a temporary lake into which the data set in `folder` is imported."""
+    with TemporaryDirectory(prefix="lake-", dir=job.out) as lake:
         import_files(ImportRequest("movielens", events=[folder]), lake_root=Path(lake), landed_at=datetime.now(UTC))
-        job = Job(Path(lake), time_splits, split, config.ranking, settings)
-        stages = in_fresh_process(two_stages, job)
-    peers = [compared(name, peer_plan, search) for name in plan.peers if name not in skipped]
-    ours = [row_of(name, stage, split, plan.ours) for name, stage in stages.items()]
-    rows = [*peers, *ours]
-    run = summary(peer_plan, search, rows, skipped) | {
+        return in_fresh_process(partial(two_stages, Path(lake)), job)
+
+
+def figures_of(
+    plan: comparison.Plan,
+    search: Search,
+    rows: Sequence[Row],
+    skipped: Mapping[str, str],
+    config: RankingBenchConfig,
+) -> dict[str, Any]:
+    """What `metrics.json` holds."""
+    return summary(plan, search, rows, skipped) | {
         "kind": KIND,
         "ours": FINAL,
         "target": TARGET,
         "windows": config.windows.model_dump(mode="json"),
         "gains": gains(rows, search.seed, FINAL),
     }
-    write(plan.out, run, rows, split)
-    compared_on = fingerprint(split, test_users(split))
-    track(run, {row.measured.name: row.record(compared_on, search.metric) for row in rows}, settings, plan.out, KIND)
-    return run
 
 
 def row_of(name: str, stage: Stage, split: Split, params: Params) -> Row:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
+from pathlib import Path
 from typing import Any, TypeVar
 
 import polars as pl
@@ -42,10 +43,10 @@ class Stage:
     config: dict[str, Any]
 
 
-def two_stages(job: Job) -> dict[str, Stage]:
+def two_stages(lake: Path, job: Job) -> dict[str, Stage]:
     """Compute the tables and the two-towers, train re-rankers, and list for the users of the test."""
     start_rss_mb = peak_rss_mb()
-    context = ExperimentContext(job, open_lake(job))
+    context = ExperimentContext(job, open_lake(lake, job))
     _, tables_s = timed(lambda: [run_stage(context.night, stage) for stage in STAGES])
     _, towers_s = timed(lambda: context.towers)
     (pairs, selections), pairs_s = timed(lambda: training_data(context))

@@ -11,7 +11,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Any, NoReturn
@@ -20,6 +20,8 @@ GRACE_S = 4.0
 """How long a command may clean up."""
 CHILD_GRACE_S = 2.0
 """How long its child processes may, before they are killed."""
+LAST_WORK_S = 2.0
+"""How long the work of `called_if_stopped` may take."""
 ENDING = (signal.SIGINT, signal.SIGTERM)
 STDERR = 2
 
@@ -42,6 +44,7 @@ class _State:
     first: int | None = None
     sender: socket.socket | None = None
     handlers_before: dict[signal.Signals, Any] = {}  # noqa: RUF012  replaced as a whole
+    last_work: tuple[Callable[[], object], ...] = ()
 
 
 def stopping() -> bool:
@@ -79,6 +82,17 @@ def ending_at_signals() -> Iterator[None]:
             leave_signals()
 
 
+@contextmanager
+def called_if_stopped(work: Callable[[], object]) -> Iterator[None]:
+    """Within this block, a signal that ends the process calls `work` at the end, and waits for it for `LAST_WORK_S`."""
+    _State.last_work = (*_State.last_work, work)
+    try:
+        yield
+    finally:
+        if not stopping():
+            _State.last_work = tuple(each for each in _State.last_work if each is not work)
+
+
 def leave_signals() -> None:
     """Restore the handlers: a server has its own, and sends itself the signal again once it has ended."""
     if _State.sender is not None:
@@ -91,11 +105,23 @@ def leave_signals() -> None:
 
 def end_process(status: int) -> NoReturn:
     """End this process and its children at once."""
+    _do_last_work()
     _end_children()
     for stream in (sys.stdout, sys.stderr):
         with suppress(OSError, ValueError):
             stream.flush()
     os._exit(status)
+
+
+def _do_last_work() -> None:
+    """Call what the blocks around asked for, in a thread: a database or a server may not answer."""
+    works, _State.last_work = _State.last_work if stopping() else (), ()
+    threads = [threading.Thread(target=work, name="last-work", daemon=True) for work in works]
+    for thread in threads:
+        thread.start()
+    deadline = time.monotonic() + LAST_WORK_S
+    for thread in threads:
+        thread.join(max(0.0, deadline - time.monotonic()))
 
 
 def _end_children() -> None:

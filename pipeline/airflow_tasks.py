@@ -40,7 +40,15 @@ def _opened(lake: str, as_of: str, label: str, *, publish: bool) -> RunContext:
         raise AirflowFailException(str(bad_setting)) from bad_setting
 
 
+def end_failed(night: RunContext) -> None:
+    """End the night's run in MLflow, if it has one."""
+    from pipeline.experiments.open_runs import FAILED, end_night  # noqa: PLC0415  MLflow is slow to import
+
+    end_night(night, FAILED)
+
+
 def _final(night: RunContext, stage: str, error: Exception, message: str) -> AirflowFailException:
     with suppress(OSError):  # a full disk may not even hold this note
         night.write_summary("refusal", {"stage": stage, "error": type(error).__name__, "message": message})
+        end_failed(night)
     return AirflowFailException(message)

@@ -22,6 +22,7 @@ from pipeline.as_of_day import choose_as_of
 from pipeline.console import console
 from pipeline.console_report import shown
 from pipeline.experiments.night_run import open_parent_run
+from pipeline.experiments.open_runs import ended_with_block
 from pipeline.lake import Lake
 from pipeline.metrics_store import EvaluatedWeek, read_weeks
 from pipeline.personalization import write_personalization
@@ -78,19 +79,24 @@ def run_backtest(
     with home.scratch() as scratch:
         night = RunContext(home, scratch, splits, settings, NightConfig())
         night.write_summary("forget", {"mlflow_run": open_parent_run(night, f"backtest {day}, {weeks} weeks")})
-        for stage in STAGES.values():
-            if stage.in_backtest:
-                run_stage(night, stage.name)
-        with scratch.open_folder("metrics", day) as folder:
-            backtest = backtest_of(read_weeks(folder))
-        if frontier:
-            command = f"tastefeed backtest --weeks {weeks} --as-of {day} --frontier {frontier}"
-            write_personalization(night, Path(frontier), command)
-        night.mlflow.end(night.mlflow_run)
+        with ended_with_block(night.mlflow, night.mlflow_run):
+            backtest = computed(night)
+            if frontier:
+                command = f"tastefeed backtest --weeks {weeks} --as-of {day} --frontier {frontier}"
+                write_personalization(night, Path(frontier), command)
     show(backtest, day)
     if out:
         write(backtest, day, Path(out))
     return backtest
+
+
+def computed(night: RunContext) -> Backtest:
+    """The backtest after all of its stages."""
+    for stage in STAGES.values():
+        if stage.in_backtest:
+            run_stage(night, stage.name)
+    with night.lake.open_folder("metrics", night.splits.as_of) as folder:
+        return backtest_of(read_weeks(folder))
 
 
 def backtest_of(weeks: list[EvaluatedWeek]) -> Backtest:

@@ -145,6 +145,10 @@ class Lake:
                 shutil.rmtree(root, ignore_errors=True)
                 Path(lock.lock_file).unlink(missing_ok=True)
 
+    def scratch_exists(self, name: str) -> bool:
+        """Whether there is a temporary lake of this name: after `sweep_scratch`, one that is in use."""
+        return (self.folder / SCRATCH / f"{name}{IN_USE}").exists()
+
     def sweep_scratch(self) -> None:
         """Remove the temporary lakes that killed processes left, but none that is in use."""
         for lock in (self.folder / SCRATCH).glob(f"*{IN_USE}"):

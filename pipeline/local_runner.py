@@ -4,15 +4,18 @@ import os
 import sys
 import warnings
 from datetime import date
+from functools import partial
 
 from contracts import Settings
 from contracts.errors import NightFailed
+from contracts.stop_signals import called_if_stopped
 from features import warm_up
 from pipeline.airflow_servers import ROOT, airflow_environment
 from pipeline.as_of_day import choose_as_of
 from pipeline.console import console
 from pipeline.console_report import show_metrics
 from pipeline.experiments.night_run import checked_label
+from pipeline.experiments.open_runs import FAILED, KILLED, end_night
 from pipeline.lake import Lake
 from pipeline.night_lock import locked
 from pipeline.privacy.opt_out_lake import OptOutLake
@@ -37,7 +40,8 @@ def run_nightly(
     with locked(home):
         announce_shortage(night)
         warm_up(night.settings)  # while Airflow starts
-        _run_dag(night, airflow_environment(settings, home) | {"AIRFLOW__LOGGING__LOGGING_LEVEL": level})
+        with called_if_stopped(partial(end_night, night, KILLED)):
+            _run_dag(night, airflow_environment(settings, home) | {"AIRFLOW__LOGGING__LOGGING_LEVEL": level})
     return night
 
 
@@ -64,6 +68,7 @@ def _run_dag(night: RunContext, airflow: dict[str, str]) -> None:
         conf = {"lake": str(night.home.url), "label": night.label, "publish": night.publish}
         run = dag.test(run_after=day, logical_date=day, run_conf=conf)
     if run.state != "success":
+        end_night(night, FAILED)
         failed = ", ".join(sorted(task.task_id for task in run.get_task_instances(state=["failed"])))
         raise _failure(night, failed)
 

@@ -80,6 +80,8 @@ class RunContext:
     """The name that the user gave the run, shown in MLflow and by `tastefeed compare`."""
     publish: bool = False
     """Whether the release serves even if one of a later day does."""
+    tracked_in: Lake | None = None
+    """The folder with the MLflow database of the run; none: `home`."""
 
     @cached_property
     def spark(self) -> "SparkSession":
@@ -118,7 +120,7 @@ class RunContext:
         """The logger of the night's runs in MLflow."""
         from pipeline.experiments.mlflow_logger import MlflowLogger  # noqa: PLC0415  slow to import, and few stages track
 
-        return MlflowLogger(self.settings, self.home)
+        return MlflowLogger(self.settings, self.tracked_in or self.home)
 
     def read(self, table: str) -> "DataFrame":
         """A derived table of this run as a Spark frame."""

@@ -22,6 +22,8 @@ lake_artifacts.register()
 EXPERIMENT = "nightly"
 COMMIT = "mlflow.source.git.commit"
 """MLflow's own tag: its page shows the value as the version of the run."""
+PARENT = "mlflow.parentRunId"
+"""MLflow's own tag of a child run."""
 LABEL = "tastefeed.label"
 """The tag with the name that the user gave a night."""
 MAX_PARAM_LENGTH = 500
@@ -65,7 +67,7 @@ class MlflowLogger:
 
     def start(self, name: str, parent: str | None = None) -> str:
         """Open a run and return its id."""
-        tags = {"mlflow.runName": name} | ({"mlflow.parentRunId": parent} if parent else {})
+        tags = {"mlflow.runName": name} | ({PARENT: parent} if parent else {})
         return str(self.client.create_run(self.experiment_id, tags=tags).info.run_id)
 
     def end(self, run: str, status: str = "FINISHED") -> None:

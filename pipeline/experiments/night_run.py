@@ -20,6 +20,7 @@ from evaluation.metrics_tables import heading
 from evaluation.results import FINAL
 from pipeline.code_version import git_commit
 from pipeline.experiments.mlflow_logger import COMMIT, LABEL, flattened, is_place
+from pipeline.experiments.open_runs import note_run
 from pipeline.ingestion.landing_zone import digest_of_batches
 from pipeline.metrics_store import MetricsTables
 from pipeline.run_context import NightConfig
@@ -40,6 +41,7 @@ def open_parent_run(night: "RunContext", name: str) -> str:
     label."""
     label = checked_label(night.label)
     run = night.mlflow.start(" · ".join(filter(None, (name, label))))
+    note_run(night, run)
     night.mlflow.params(run, {"as_of": night.splits.as_of, "code": __version__, **all_settings(night)})
     changed = ", ".join(f"{name}={value}" for name, value in changed_settings(night).items())
     tags = {COMMIT: git_commit(), CHANGED: changed[:MAX_TAG_LENGTH], DESCRIPTION: description(label, changed)}
@@ -97,12 +99,7 @@ def _defaults() -> dict[str, Any]:
 
 
 def log_ingested(night: "RunContext", counts: "Summary") -> None:
-    """Log the counts of a night's events, and its tables with their digests.
-
-    A benchmark runs single stages without a parent run, and logs its own.
-    """
-    if not night.summary("forget"):
-        return
+    """Log the counts of a night's events, and its tables with their digests."""
     mlflow, run = night.mlflow, night.mlflow_run
     mlflow.metrics(run, {f"data/{name}": counts[name] for name in ("ingested", "kept", "bad_share")})
     mlflow.metrics(run, {f"quarantine/{reason}": rows for reason, rows in counts["quarantine"].items()})

@@ -24,7 +24,7 @@ from evaluation import anonymized_metrics as m
 from evaluation.fingerprint import EvaluationFingerprint, digest
 from evaluation.metrics_tables import HIGHER_IS_BETTER
 from pipeline.code_version import git_commit
-from pipeline.experiments.mlflow_logger import COMMIT, LABEL, MlflowLogger, is_place
+from pipeline.experiments.mlflow_logger import COMMIT, LABEL, PARENT, MlflowLogger, is_place
 
 if TYPE_CHECKING:
     from pipeline.metrics_store import EvaluatedWeek
@@ -90,7 +90,7 @@ class LoggedRun:
     @cached_property
     def settings(self) -> dict[str, str]:
         """Its own settings, those of its parent, and the commit of its code."""
-        parent = self.run.data.tags.get("mlflow.parentRunId")
+        parent = self.run.data.tags.get(PARENT)
         params = {**(self.client.get_run(parent).data.params if parent else {}), **self.run.data.params}
         others = (FINGERPRINT_PARAMS, *NO_SETTINGS)
         settings = {

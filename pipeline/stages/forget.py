@@ -17,6 +17,7 @@ from contracts import columns as c
 from contracts.opt_out_flags import UNREADABLE
 from contracts.schemas import DERIVED
 from pipeline.experiments.night_run import open_parent_run
+from pipeline.experiments.open_runs import end_abandoned
 from pipeline.ingestion import erase_rows, items_by_creator, remove_creator_names
 from pipeline.privacy.lake_erasure import forget_creators
 from pipeline.privacy.opt_out_lake import OptOutLake
@@ -31,6 +32,7 @@ def forget(night: RunContext) -> Summary:
     """Remove opted-out users from all that exists, and open the night's run in MLflow."""
     night.clear_summaries()
     night.home.sweep_scratch()
+    end_abandoned(night)
     opt_outs = OptOutLake(night.home, night.settings, night.opt_out_service)
     opt_outs.create()
     opt_outs.back_up()

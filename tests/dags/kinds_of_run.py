@@ -8,6 +8,7 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
+from airflow.api.common.trigger_dag import trigger_dag
 from airflow.cli.commands.task_command import _get_template_context
 from airflow.dag_processing.bundles.manager import DagBundlesManager
 from airflow.dag_processing.dagbag import BundleDagBag, DagBag, sync_bag_to_db
@@ -22,6 +23,7 @@ from pendulum import instance
 DAGS, BUNDLE = sys.argv[1], "dags-folder"
 # a logical date belongs to one run alone
 DAY, NOON, TESTED = (datetime(year, 3, 1, hour, tzinfo=UTC) for year, hour in ((2018, 0), (2018, 12), (2019, 0)))
+CHOSEN = datetime(2016, 3, 20, tzinfo=UTC)
 
 
 def parsed():
@@ -72,6 +74,8 @@ def kinds() -> dict[str, object]:
     for name, logical in (("midnight", DAY), ("noon", NOON)):
         interval = timetable.infer_manual_data_interval(run_after=instance(logical))
         dates[f"manual of {name}"] = as_of(dag, create(scheduler_dag, DagRunType.MANUAL, logical, interval, logical))
+    chosen = trigger_dag("nightly", triggered_by=DagRunTriggeredByType.CLI, logical_date=CHOSEN)
+    dates["triggered with a date"] = as_of(dag, chosen)
     dates["manual without a date"] = as_of(dag, create(scheduler_dag, DagRunType.MANUAL, None, None, NOON))
     dates["asset"] = as_of(dag, create(scheduler_dag, DagRunType.ASSET_TRIGGERED, None, None, NOON))
     tested = dag.test(run_after=TESTED, logical_date=TESTED, mark_success_pattern=".*")

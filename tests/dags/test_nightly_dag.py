@@ -170,6 +170,7 @@ def test_a_scheduled_night_is_of_the_day_that_it_runs_after(days):
 def test_every_other_run_is_of_the_last_midnight_before_it(days):
     assert days["manual of midnight"] == "2018-03-01"
     assert days["manual of noon"] == "2018-03-01"
+    assert days["triggered with a date"] == "2016-03-20"
     assert days["manual without a date"] == "2018-03-01"
     assert days["asset"] == "2018-03-01"
     assert days["dag.test"] == "2019-03-01"
