@@ -12,8 +12,8 @@ from contracts import Settings
 from pipeline.stages import STAGES, Stage
 
 SETTINGS = Settings()
-# The day that begins where the run's data end. Where a user chooses a logical date, Airflow still makes the interval end
-# now. A run that an asset or a user triggers may have no logical date, but every run has `run_after`.
+# The day that begins where the run's data end. Not the end of the interval: in a run that a user triggers with a
+# logical date, that is now. A run that an asset triggers has no logical date, but every run has `run_after`.
 AS_OF = "{{ (dag_run.logical_date or dag_run.run_after) | ds }}"
 LAKE, LABEL, PUBLISH = "{{ params.lake }}", "{{ params.label }}", "{{ params.publish }}"
 
