@@ -3,7 +3,7 @@
 The figures and the per-user metrics go to MLflow.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,7 @@ from evaluation.results import full_ranking
 from evaluation.segment_metrics import popular_items
 from pipeline.console import console
 from pipeline.experiments.run_log import MethodRecord
+from pipeline.stage_progress import StageProgress
 
 PER_USER, SEARCH_LOG, LISTS = "per_user.parquet", "search.parquet", "lists"
 
@@ -85,7 +86,7 @@ def compare(plan: Plan, settings: Settings) -> dict[str, Any]:
     skipped = refusals(plan, search)
     if not set(plan.methods) - set(skipped):
         raise PeerFailed(f"no method is left: {'; '.join(f'{name}: {reason}' for name, reason in skipped.items())}")
-    rows = [compared(name, plan, search) for name in plan.methods if name not in skipped]
+    rows = compared_methods(plan, search, skipped)
     run = summary(plan, search, rows, skipped)
     write(plan.out, run, rows, split)
     with open_benchmark_run(f"retrieval {split.name}", settings, plan.out) as logged:
@@ -115,10 +116,22 @@ def refusals(plan: Plan, search: Search) -> dict[str, str]:
     return reasons
 
 
-def compared(name: str, plan: Plan, search: Search) -> Row:
+def compared_methods(plan: Plan, search: Search, skipped: Collection[str]) -> list[Row]:
+    """Every method that is not skipped, with the progress of all of them."""
+    names, progress = [name for name in plan.methods if name not in skipped], StageProgress()
+
+    def row(done: int, name: str) -> Row:
+        return compared(name, plan, search, lambda step: progress.report(f"methods, {name} {step}", done, len(names)))
+
+    with progress.shown(search.split.name):
+        return [row(done, name) for done, name in enumerate(names)]
+
+
+def compared(name: str, plan: Plan, search: Search, report: Callable[[str], None]) -> Row:
     """One method, from its search to its per-user metrics on the test."""
     split, fixed = search.split, plan.fixed.get(name, {})
-    tuned = tune(name, fixed, search)
+    tuned = tune(name, fixed, search, report)
+    report("fit")
     user_ids = test_users(split)
     job = Job(name, tuned.params, split.train, user_ids, split.k, seed=search.seed, threads=search.threads)
     done = in_fresh_process(fit, job)

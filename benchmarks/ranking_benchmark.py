@@ -20,7 +20,7 @@ from benchmarks import comparison
 from benchmarks.benchmark_run import open_benchmark_run
 from benchmarks.comparison import (
     Row,
-    compared,
+    compared_methods,
     gains,
     records,
     refusals,
@@ -207,7 +207,7 @@ def rank(plan: Plan, settings: Settings) -> dict[str, Any]:
     plan.out.mkdir(parents=True, exist_ok=True)
     with open_benchmark_run(f"{KIND} {plan.dataset}", settings, plan.out) as logged:
         stages = computed(Job(plan.out, logged.run_id, time_splits, split, config.ranking, settings), folder)
-        peers = [compared(name, peer_plan, search) for name in plan.peers if name not in skipped]
+        peers = compared_methods(peer_plan, search, skipped)
         ours = [row_of(name, stage, split, plan.ours) for name, stage in stages.items()]
         rows = [*peers, *ours]
         run = figures_of(peer_plan, search, rows, skipped, config)

@@ -23,6 +23,7 @@ from contracts.errors import UnreadableInput
 from evaluation import RankedLists
 from evaluation.results import full_ranking
 from evaluation.top_k import TopK
+from pipeline.stage_progress import StageProgress
 
 METRICS, RANK, SCORE = "metrics.json", "rank", "score"
 
@@ -37,7 +38,8 @@ def run(
     """
     history, test = read_train(train_file, ordered=ordered, seed=settings.seed), read_named(test_file)
     user_ids = test[c.USER_ID].unique().sort()
-    done = fit(Job(OURS, params, history, user_ids, k, settings.seed, settings.threads))
+    with StageProgress().shown(OURS):
+        done = fit(Job(OURS, params, history, user_ids, k, settings.seed, settings.threads))
     labels = labels_of(test, user_ids, done.item_ids)
     measured = full_ranking(OURS, RankedLists(done.top.rows), labels, k, item_count=len(done.item_ids))
     metrics = {**measured.means, "users": measured.users, "fit_seconds": round(done.fit_seconds, 2)}

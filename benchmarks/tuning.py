@@ -6,8 +6,9 @@ chooses inside its fit.
 
 import hashlib
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -62,8 +63,13 @@ class Tuned:
     values: tuple[float, ...] = ()
 
 
-def tune(name: str, fixed: Params, search: Search) -> Tuned:
+def report_nothing(step: str) -> None:
+    """Show no progress."""
+
+
+def tune(name: str, fixed: Params, search: Search, report: Callable[[str], None] = report_nothing) -> Tuned:
     """The best of the first `trials` in the study's file, those of an earlier run counted; `fixed` fields stay.
+    `report` is called before each trial.
 
     A method that has nothing to search, or chooses for itself inside its fit, is not tried. Raises `PeerFailed` where
     every trial failed.
@@ -76,7 +82,11 @@ def tune(name: str, fixed: Params, search: Search) -> Tuned:
         if not done:
             study.enqueue_trial(method(name).Config().model_dump())
         study.sampler = optuna.samplers.TPESampler(seed=search.seed + done)
-        tried = partial(_trial, name=name, fixed=fixed, search=search)
+
+        def tried(trial: optuna.Trial) -> float:
+            report(f"trial {trial.number + 1} of {search.trials}")
+            return _trial(trial, name=name, fixed=fixed, search=search)
+
         study.optimize(tried, n_trials=search.trials - done, catch=PeerFailed)
     first = study.get_trials(deepcopy=False, states=DONE)[: search.trials]
     ended = [trial for trial in first if trial.state in LEARNED]

@@ -48,10 +48,12 @@ def two_stages(lake: Path, job: Job) -> dict[str, Stage]:
     start_rss_mb = peak_rss_mb()
     context = ExperimentContext(job, open_lake(lake, job))
     _, tables_s = timed(lambda: [run_stage(context.night, stage) for stage in STAGES])
-    _, towers_s = timed(lambda: context.towers)
-    (pairs, selections), pairs_s = timed(lambda: training_data(context))
-    validation = validated(context, pairs, selections)
-    fits = listed(context, pairs, selections, (tables_s + pairs_s, towers_s))
+    with context.night.progress.shown("two_tower"):
+        _, towers_s = timed(lambda: context.towers)
+    with context.night.progress.shown("reranker"):
+        (pairs, selections), pairs_s = timed(lambda: training_data(context))
+        validation = validated(context, pairs, selections)
+        fits = listed(context, pairs, selections, (tables_s + pairs_s, towers_s))
     peak = peak_rss_mb()
     return {
         name: Stage(
@@ -67,7 +69,8 @@ def training_data(
     """The labelled pairs of each cutoff up to the validation, and the features of each re-ranker."""
     splits = context.job.plan
     cutoffs = [cutoff for cutoff in splits.label_cutoffs if cutoff <= splits.eval_cutoffs[0]]
-    pairs = {cutoff: context.labelled_pairs(context.view(cutoff)) for cutoff in cutoffs}
+    weeks = context.night.progress.each(cutoffs, "label windows")
+    pairs = {cutoff: context.labelled_pairs(context.view(cutoff)) for cutoff in weeks}
     return pairs, {NIGHT: FeatureSelection(FEATURE_NAMES), FINAL: context.select_features(pairs)}
 
 

@@ -33,6 +33,7 @@ from pipeline.ingestion import (
 from pipeline.ingestion.readers import ReadTable
 from pipeline.lake import Lake
 from pipeline.privacy.opt_out_lake import OptOutLake
+from pipeline.stage_progress import StageProgress
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -58,20 +59,23 @@ def import_and_report(request: ImportRequest, lake: str) -> ImportSummary:
     home, opt_outs, landed_at = Lake(lake), OptOutLake.of(lake), datetime.now(UTC)
     if not home.remote:
         require_fillable(home.folder)
-    summary = import_files(
-        request,
-        lake_root=home.url,
-        landed_at=landed_at,
-        opt_out_store=opt_outs,
-        max_placeholder_share=Settings().max_placeholder_share,
-        erasures=opt_outs,
-    )
+    progress = StageProgress()
+    with progress.shown("import"):
+        summary = import_files(
+            request,
+            lake_root=home.url,
+            landed_at=landed_at,
+            opt_out_store=opt_outs,
+            max_placeholder_share=Settings().max_placeholder_share,
+            erasures=opt_outs,
+        )
     for line in summary.lines():
         console.print(line, markup=False)
     if new := [batch.path for batch in summary.batches if batch.table == "events" and batch.is_new]:
-        report_refusals(home, landed_at, new)
-        warn_of_outlier(home)
-        warn_of_shortage(home)
+        with progress.shown("check of events"):
+            report_refusals(home, landed_at, new)
+            warn_of_outlier(home)
+            warn_of_shortage(home)
         console.print(f"next: tastefeed nightly --lake {shlex.quote(home.url)}", markup=False)
     return summary
 

@@ -9,6 +9,7 @@ from mlflow import MlflowClient
 
 from benchmarks.benchmark_report import write_report
 from contracts.errors import UnreadableInput
+from pipeline import stage_progress
 from tests import tiny
 
 
@@ -27,9 +28,18 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     written = folder / "bench.toml"
     fixed = "[set.ease]\nmost_items = 9\n[set.two_tower]\nminutes = 0.05\n"
     written.write_text(f'dataset = "gowalla"\nmethods = ["ease", "two_tower"]\ntrials = 1\n{fixed}')
-    done = bench(folder, "--config", written, "--dataset", "ml-1m", "--set", "ease.most_items=18")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(stage_progress, "LINE_EVERY_S", 0.2)
+        done = bench(folder, "--config", written, "--dataset", "ml-1m", "--set", "ease.most_items=18")
     assert done.returncode == 0, done.stderr
+    (folder / "printed.txt").write_text(done.stdout)
     return folder
+
+
+def test_lines_state_which_method_runs_and_how_many_are_done(run: Path) -> None:
+    printed = (run / "printed.txt").read_text()
+    assert " s  running: 0 of 2 methods, ease fit\n" in printed
+    assert " s  running: 1 of 2 methods, two_tower fit\n" in printed
 
 
 def test_metrics_name_every_method_its_costs_and_how_to_run_it_again(run: Path) -> None:

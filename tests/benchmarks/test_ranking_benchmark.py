@@ -78,6 +78,10 @@ def test_mlflow_has_a_row_a_method(run: Path) -> None:
     runs = client.search_runs([client.get_experiment_by_name("bench").experiment_id])
     names = sorted(each.info.run_name for each in runs)
     assert names == ["final", "item_knn", "most_popular", "night", "ranking ml-100k", "two_tower"]
+    (parent,) = (each for each in runs if each.info.run_name == "ranking ml-100k")
+    assert [each.dataset.name for each in parent.inputs.dataset_inputs] == ["events", "items", "users"]
+    assert parent.data.metrics["data/kept"] == ranking_world.ratings().height
+    assert {each.info.status for each in runs} == {"FINISHED"}
 
 
 def test_the_page_is_made_of_the_run(run: Path) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from pipeline import stage_progress
 from tests import tiny
 
 # Spark warns about its own dependencies when it is imported
@@ -26,11 +27,15 @@ def imported(lake: Path, **files: Path) -> tuple[int, str, str]:
     return done.returncode, done.stdout, done.stderr
 
 
-def test_events_without_items_are_all_kept(tmp_path: Path) -> None:
+def test_events_without_items_are_all_kept_and_a_long_import_reports_its_progress(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stage_progress, "LINE_EVERY_S", 0.02)
     file = events(tmp_path / "events.csv", "u1,i1,click,2024-03-01", "u2,i2,save,2024-03-02")
     status, output, _ = imported(tmp_path / "lake", events=file)
     assert status == 0
     assert "of 2 ingested events the night refuses 0" in output
+    assert "check of events           0 s  running\n" in output
 
 
 def test_an_import_that_the_night_would_refuse_as_a_whole_fails_and_leaves_the_lake_as_it_was(tmp_path: Path) -> None:
