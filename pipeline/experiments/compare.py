@@ -16,14 +16,13 @@ from evaluation import Comparison, Difference, compared
 from evaluation.anonymized_metrics import ITEMS, USERS
 from evaluation.results import FINAL
 from pipeline.experiments import lake_artifacts
-from pipeline.experiments.mlflow_logger import COMMIT, LABEL, tracking_uri
+from pipeline.experiments.mlflow_logger import COMMIT, LABEL, PARENT, tracking_uri
 from pipeline.experiments.run_log import FINGERPRINT, LoggedRun
 from pipeline.lake import Lake
 
 MIN_PREFIX, SHORT = 4, 8
 ABSENT = "–"
 NEWEST = ["attributes.start_time DESC"]
-PARENT = "mlflow.parentRunId"
 COMPARABLE = f"tags.`{FINGERPRINT}` LIKE '%'"
 
 
