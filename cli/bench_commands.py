@@ -164,14 +164,17 @@ def serving(
     from benchmarks.benchmark_report import write_report
     from benchmarks.load_generator import find_tool
     from benchmarks.serving_benchmark import ServingPlan, measure
+    from pipeline.stage_progress import StageProgress
 
     find_tool()
     out.mkdir(parents=True, exist_ok=True)
     size = {"--lake": Path(lake).name} if lake else {"--items": items, "--users": users}
     command = _command("serving", {**size, "--seconds": f"{seconds:g}"}, [], out)
-    settings = _lake_settings(lake) if lake else _synthetic(items, users, out)
-    plan = ServingPlan(out, command, seconds, tuple(rate), workers, price_per_core_hour)
-    result = measure(settings, plan)
+    progress, plan = StageProgress(), ServingPlan(out, command, seconds, tuple(rate), workers, price_per_core_hour)
+    with progress.shown("release"):
+        settings = _lake_settings(lake) if lake else _synthetic(items, users, out)
+    with progress.shown("serving"):
+        result = measure(settings, plan)
     typer.echo(f"{result['throughput']:,.0f} feeds a second at most; {write_report([out.absolute()], out)}")
 
 
@@ -192,10 +195,12 @@ def soak(
     from benchmarks.soak import soak as run_soak
     from benchmarks.synthetic_tables import Size
     from contracts.errors import LoadFailed
+    from pipeline.stage_progress import StageProgress
 
     out.mkdir(parents=True, exist_ok=True)
     command = _command("soak", {"--minutes": f"{minutes:g}", "--items": items, "--users": users}, [], out)
-    result = run_soak(Size(items, users), SoakPlan(out, command, 60 * minutes, workers=workers))
+    with StageProgress().shown("soak"):
+        result = run_soak(Size(items, users), SoakPlan(out, command, 60 * minutes, workers=workers))
     page = write_report([out.absolute()], out)
     if result["failures"]:
         raise LoadFailed(f"{'; '.join(result['failures'])}; the server's log and all counts are in {out}")
