@@ -15,9 +15,11 @@ try:
     with stop_signals.ending_at_signals():
         child = subprocess.Popen(["sleep", "60"])
         {library}
-        print(child.pid, flush=True)
+        words = [child.pid]
         while True:
             try:
+                if words:
+                    print(words.pop(), flush=True)
                 time.sleep(60)
             except {caught}:
                 print("caught", flush=True)
