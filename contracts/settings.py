@@ -92,6 +92,14 @@ class Settings(DataConfig):
         False, description="record what personalized feeds show as impressions; off: clients post impressions"
     )
     repeat_minutes: float = Field(30, ge=0, description="minutes after an impression in which an item comes last")
+    exploration_slots: int = Field(
+        0, ge=0, description="places of a page, at most half, for items that the ranker is uncertain about"
+    )
+    exploration_temperature: float = Field(
+        0.1, gt=0, description="of the softmax by which they are drawn, over relevance 0 to 1"
+    )
+    exploration_pool: int = Field(50, ge=1, description="items that a page draws from: the best that are not on it")
+    exploration_users: int = Field(20, ge=0, description="an item with at most so many users is uncertain")
     cors_origins: str = Field(
         "", description="comma-separated origins, as in https://example.org, whose pages may call; * for any"
     )

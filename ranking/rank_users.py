@@ -25,7 +25,7 @@ from ranking.candidates import (
     unseen_neighbours,
 )
 from ranking.cooccurrence_features import Transitions, cooccurrence_features
-from ranking.fatigue import ShownItems
+from ranking.fatigue import PairFatigue, ShownItems
 from ranking.feature_arrays import SOURCES, Candidates, Floats, Items, Rows, Users
 from ranking.feature_names import FEATURE_NAMES
 from ranking.pair_features import pair_features
@@ -146,6 +146,8 @@ class RankedUsers:
     slates: Slates
     shown: ShownItems | None = None
     """What the users were shown before."""
+    fatigue: PairFatigue | None = None
+    """Where any of the users was shown anything before."""
 
 
 def rank_users(
@@ -177,7 +179,7 @@ def rank_users(
     with stage("slate"):
         config, exposure = snapshot.config.slate, snapshot.exposure
         chosen = slates(snapshot.items, candidates, scores, config, k=k, exposure=exposure, fatigue=fatigue)
-    return RankedUsers(candidates, features, scores, chosen, shown)
+    return RankedUsers(candidates, features, scores, chosen, shown, fatigue)
 
 
 def candidate_features(

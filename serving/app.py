@@ -33,7 +33,7 @@ from serving.request_tracing import tracer_of
 from serving.routes import admin_routes, api_routes, page_routes
 from serving.routes.openapi_examples import ANSWERS
 from serving.security_headers import SecurityHeaders
-from serving.shown_items import fatigue_config
+from serving.shown_items import exploration_config, fatigue_config
 
 HEALTH_THREADS = 2
 """Threads for health checks and metrics alone: requests that wait for a store may occupy all others."""
@@ -70,8 +70,9 @@ def create_app(settings: Settings) -> FastAPI:
     loader, gate = app.state.release_loader, ConsentGate(service.opt_outs, service.events)
     cursors = CursorSigner(signing_keys(settings))
     fatigue = fatigue_config(settings)
-    app.state.home_feed = HomeFeed(loader, gate, cursors, fatigue)
-    app.state.bulk_feed = BulkFeed(loader, gate, cursors, fatigue)
+    exploration = exploration_config(settings)
+    app.state.home_feed = HomeFeed(loader, gate, cursors, fatigue, exploration)
+    app.state.bulk_feed = BulkFeed(loader, gate, cursors, fatigue, exploration)
     app.state.recorder = ImpressionRecorder(service, app.state.metrics.count_recorded, enabled=settings.record_served)
     app.add_middleware(CompressionMiddleware)
     app.add_middleware(LoadSheddingMiddleware, max_requests=settings.max_concurrent_requests)

@@ -5,16 +5,17 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import numpy as np
-from numpy.typing import NDArray
 
-from contracts.switches import Switches
+from contracts.switches import Switches, SwitchName
+from ranking.exploration import NO_EXPLORATION, ExplorationConfig
 from ranking.fatigue import DEFAULT_FATIGUE, FatigueConfig
 from ranking.rank_users import rank_users
 from serving.cursor import Cursor, CursorSigner
-from serving.feed import Feed, FeedItem, Page, fallback_page, feed_items, in_other_languages, page_places
+from serving.feed import Feed, FeedItem, fallback_page, feed_items, in_other_languages
+from serving.pages import Page, personalized_page
 from serving.posted_interactions import left_out, unhidden_items
 from serving.privacy.consent import ConsentGate, UserContext, excluded_items
-from serving.releases.loaded_release import RankedList, Release
+from serving.releases.loaded_release import Release
 from serving.releases.release_loader import ReloadingRelease
 from serving.shown_items import shown_before
 from serving.sql_store import batched
@@ -41,8 +42,10 @@ class BulkFeed:
         gate: ConsentGate,
         cursors: CursorSigner,
         fatigue: FatigueConfig = DEFAULT_FATIGUE,
+        exploration: ExplorationConfig = NO_EXPLORATION,
     ) -> None:
         """The release and the stores are read anew at each request."""
+        self._exploration = exploration
         self._loader, self._gate, self._cursors, self._fatigue = loader, gate, cursors, fatigue
 
     def feeds(
@@ -60,7 +63,7 @@ class BulkFeed:
         pinned = self._loader.under_pin(_switches(contexts).pinned_release)
         if pinned is not release:
             release, contexts = pinned, self._gate.user_contexts(pinned, user_ids, gpc=gpc, shown_by=now)
-        pages = _personalized_pages(release, contexts, limit, now, self._fatigue)
+        pages = _personalized_pages(release, contexts, limit, now, self._fatigue, self._exploration)
         if len(pages) < len(contexts):
             pages = dict.fromkeys(contexts, _fallback(release, contexts, languages, limit, now)) | pages
         items = _items_of(release, pages)
@@ -100,7 +103,12 @@ def _switches(contexts: Mapping[str, UserContext]) -> Switches:
 
 
 def _personalized_pages(
-    release: Release, contexts: Mapping[str, UserContext], limit: int, now: datetime, fatigue: FatigueConfig
+    release: Release,
+    contexts: Mapping[str, UserContext],
+    limit: int,
+    now: datetime,
+    fatigue: FatigueConfig,
+    exploration: ExplorationConfig,
 ) -> dict[str, Page]:
     users_of: dict[int, list[str]] = {}  # two spellings of an id are one user
     for user, context in contexts.items():
@@ -109,13 +117,18 @@ def _personalized_pages(
     pages: dict[str, Page] = {}
     for rows in batched(list(users_of), USERS_AT_ONCE):
         some = [contexts[users_of[row][0]] for row in rows]
-        for row, page in zip(rows, _ranked_pages(release, some, limit, now, fatigue), strict=True):
+        for row, page in zip(rows, _ranked_pages(release, some, limit, now, fatigue, exploration), strict=True):
             pages |= dict.fromkeys(users_of[row], page)
     return pages
 
 
 def _ranked_pages(
-    release: Release, contexts: Sequence[UserContext], limit: int, now: datetime, fatigue: FatigueConfig
+    release: Release,
+    contexts: Sequence[UserContext],
+    limit: int,
+    now: datetime,
+    fatigue: FatigueConfig,
+    exploration: ExplorationConfig,
 ) -> list[Page]:
     """One page for each context, all of different users."""
     user_rows = np.array([context.user_row for context in contexts], np.int32)
@@ -134,12 +147,10 @@ def _ranked_pages(
     )
     table = ranked.slates.matrix(ranked.candidates, user_rows, limit + 1)
     start, nothing = _start(release, now, personalized=True), np.zeros(len(release.items.ids), bool)
-    return [_page(release, RankedList.of(ranked, pairs[pairs >= 0]), nothing, start, limit) for pairs in table]
-
-
-def _page(release: Release, ranked: RankedList, excluded: NDArray[np.bool_], start: Cursor, limit: int) -> Page:
-    places, cursor = page_places(release, ranked.rows, excluded, start, limit, personalized=True)
-    return Page(ranked.rows[places], ranked.scores[places], ranked.sources[places], cursor)
+    explored = exploration.unless(off=SwitchName.EXPLORATION in contexts[0].opt_outs.switches.off)
+    return [
+        personalized_page(release, ranked, pairs[pairs >= 0], nothing, start, limit, explored)[1] for pairs in table
+    ]
 
 
 def _start(release: Release, now: datetime, *, personalized: bool) -> Cursor:

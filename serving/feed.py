@@ -10,15 +10,17 @@ from numpy.typing import NDArray
 
 from contracts import columns as c
 from contracts.request_stages import MeasuredStage, measured_stages, stage
+from contracts.switches import SwitchName
+from ranking.exploration import NO_EXPLORATION, ExplorationConfig
 from ranking.fatigue import DEFAULT_FATIGUE, FatigueConfig
-from ranking.feature_arrays import Rows
 from ranking.rank_users import RankedUsers, rank_users
 from serving.cursor import Cursor, CursorExpired, CursorSigner
 from serving.event_store import RecentInteraction
 from serving.explanation_text import Explanation, explain_fallback, explain_personalized
+from serving.pages import Page, page_places, personalized_page
 from serving.posted_interactions import left_out, unhidden_items
 from serving.privacy.consent import ConsentGate, NotPersonalized, UserContext, excluded_items
-from serving.releases.loaded_release import RankedList, Release
+from serving.releases.loaded_release import Release
 from serving.releases.manifest import ReducedTo
 from serving.releases.release_loader import ReloadingRelease
 from serving.shown_items import shown_before
@@ -41,6 +43,8 @@ class FeedItem:
     creator_id: str | None
     url: str | None
     image_url: str | None
+    propensity: float | None = None
+    """With what probability an explored item was drawn for its place; `null` for the others."""
 
 
 @dataclass(frozen=True)
@@ -68,8 +72,10 @@ class HomeFeed:
         gate: ConsentGate,
         cursors: CursorSigner,
         fatigue: FatigueConfig = DEFAULT_FATIGUE,
+        exploration: ExplorationConfig = NO_EXPLORATION,
     ) -> None:
         """The release and the stores are read anew at each request."""
+        self._exploration = exploration
         self._loader, self._gate, self._cursors, self._fatigue = loader, gate, cursors, fatigue
 
     def feed(
@@ -116,7 +122,7 @@ class HomeFeed:
                 page, explanations = fallback_page(release, unsuitable, position, limit, sources_off=sources_off)
             else:
                 page, explanations, ranked = _personalized_page(
-                    release, context, excluded, position, limit, self._fatigue
+                    release, context, excluded, position, limit, self._fatigue, self._exploration
                 )
         feed = Feed(
             user_id=user_id,
@@ -139,13 +145,6 @@ class HomeFeed:
         if pinned is not release:
             context = self._gate.user_context(pinned, user_id, gpc=gpc, shown_by=shown_by)
         return pinned, context
-
-
-@dataclass(frozen=True)
-class Page(RankedList):
-    """A part of a list, and the cursor of the next one."""
-
-    cursor: Cursor | None
 
 
 @dataclass(frozen=True)
@@ -188,6 +187,7 @@ def _personalized_page(
     position: Cursor,
     limit: int,
     fatigue: FatigueConfig,
+    exploration: ExplorationConfig,
 ) -> tuple[Page, list[Explanation], RankedUsers]:
     """The user's list as of `position.since`. Items of later interactions are only left out of it, so that a click
     between two pages neither repeats nor skips an item."""
@@ -205,13 +205,11 @@ def _personalized_page(
         unhidden=unhidden_items(release, row, [earlier]),
         shown=shown_before(release, row, [earlier], fatigue, position.since),
     )
-    pairs = ranked.slates.pairs
-    item_rows = ranked.candidates.item_rows[pairs]
-    places, cursor = page_places(release, item_rows, gone, position, limit, personalized=True)
-    page = RankedList.of(ranked, pairs[places])
+    explored = exploration.unless(off=SwitchName.EXPLORATION in context.opt_outs.switches.off)
+    page_pairs, page = personalized_page(release, ranked, ranked.slates.pairs, gone, position, limit, explored)
     with stage("explanations"):
-        explanations = explain_personalized(release, ranked, pairs[places], excluded)
-    return Page(page.rows, page.scores, page.sources, cursor), explanations, ranked
+        explanations = explain_personalized(release, ranked, page_pairs, excluded)
+    return page, explanations, ranked
 
 
 def _item_mask(release: Release, interactions: Iterable[RecentInteraction]) -> NDArray[np.bool_]:
@@ -239,29 +237,6 @@ def _position(given: Cursor | None, release: Release, context: UserContext, now:
     return given
 
 
-def page_places(
-    release: Release, rows: Rows, excluded: NDArray[np.bool_], position: Cursor, limit: int, *, personalized: bool
-) -> tuple[NDArray[np.int64], Cursor | None]:
-    """The places of a list that make one page, and the cursor of the next page."""
-    remaining = _not_shown_yet(release, rows, np.flatnonzero(~excluded[rows]), position, limit)
-    page = remaining[:limit]
-    if len(remaining) <= limit:
-        return page, None
-    hashes, offset = release.item_hashes[rows[page]], int(page[-1]) + 1
-    return page, position.after(hashes, release=release.version, personalized=personalized, offset=offset)
-
-
-def _not_shown_yet(
-    release: Release, rows: Rows, places: NDArray[np.int64], cursor: Cursor, limit: int
-) -> NDArray[np.int64]:
-    """The first of these places that no page has shown, more than `limit` where there are more."""
-    if not cursor.complete:
-        return places[places >= cursor.offset]
-    # the non-personalized list is as long as the catalogue; this many places suffice whatever was shown
-    enough = places[: 2 * (limit + len(cursor.hashes))]
-    return enough[~np.isin(release.item_hashes[rows[enough]], cursor.hashes)]
-
-
 def in_other_languages(release: Release, languages: frozenset[str] | None) -> NDArray[np.bool_]:
     """[I] items in languages that were not requested; an item of unknown language may be in any."""
     if languages is None:
@@ -269,14 +244,12 @@ def in_other_languages(release: Release, languages: frozenset[str] | None) -> ND
     return ~np.isin(release.languages, ["", *sorted(languages)])
 
 
-def feed_items(
-    release: Release, page: RankedList, explanations: Sequence[Explanation | None], rank: int
-) -> list[FeedItem]:
+def feed_items(release: Release, page: Page, explanations: Sequence[Explanation | None], rank: int) -> list[FeedItem]:
     """The items of a page as a client gets them; `rank` items came before."""
     columns = [c.ITEM_ID, c.TITLE, c.CREATOR_ID, c.URL, c.IMAGE_URL]
     display = release.catalogue.select(columns).take(page.rows).to_pylist()
-    rows = zip(display, page.scores.tolist(), page.sources.tolist(), explanations, strict=True)
+    rows = zip(display, page.scores.tolist(), page.sources.tolist(), explanations, page.chances, strict=True)
     return [
-        FeedItem(rank=rank + place, score=score, source=source, explanation=explanation, **item)
-        for place, (item, score, source, explanation) in enumerate(rows, start=1)
+        FeedItem(rank=rank + place, score=score, source=source, explanation=explanation, propensity=chance, **item)
+        for place, (item, score, source, explanation, chance) in enumerate(rows, start=1)
     ]

@@ -113,6 +113,7 @@ def rows_of(served: QueuedFeed) -> list[dict[str, Any]]:
             c.TIMESTAMP: served.served_at + timedelta(microseconds=place),
             c.REQUEST_ID: feed.request_id or None,
             c.POSITION: item.rank - 1,
+            c.PROPENSITY: item.propensity,
         }
         for place, item in enumerate(feed.items)
     ]

@@ -48,9 +48,9 @@ def filters_of(served: ServedFeed, row: int) -> list[FilterName]:
 
 
 def _history(served: ServedFeed) -> Rows:
-    user_row, users = served.context.user_row, served.release.users
-    if user_row is None:
-        return users.history_items[:0]
+    if (user_row := served.context.user_row) is None:
+        return np.zeros(0, np.int32)
+    users = served.release.users
     return users.history_items[slice(*users.history_offsets[user_row : user_row + 2])]
 
 

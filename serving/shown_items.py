@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 import numpy as np
 
 from contracts import Action, Settings
+from ranking.exploration import ExplorationConfig
 from ranking.fatigue import FatigueConfig, ShownItems, UserShown, shown_items
 from ranking.feature_arrays import Rows
 from serving.event_store import RecentInteraction
@@ -20,6 +21,16 @@ def fatigue_config(settings: Settings) -> FatigueConfig:
     """The fatigue that the settings describe."""
     return FatigueConfig(
         discount=settings.fatigue_discount, limit=settings.fatigue_limit, repeat_minutes=settings.repeat_minutes
+    )
+
+
+def exploration_config(settings: Settings) -> ExplorationConfig:
+    """The exploration that the settings describe."""
+    return ExplorationConfig(
+        slots=settings.exploration_slots,
+        temperature=settings.exploration_temperature,
+        pool=settings.exploration_pool,
+        uncertain_users=settings.exploration_users,
     )
 
 

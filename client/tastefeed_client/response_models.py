@@ -37,6 +37,7 @@ class FeedItem(Answer):
     creator_id: str | None = None
     url: str | None = None
     image_url: str | None = None
+    propensity: float | None = None
 
 
 class Feed(Answer):

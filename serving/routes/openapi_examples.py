@@ -27,6 +27,7 @@ FEED: dict[str, Any] = {
             "creator_id": "creator-2",
             "url": "https://example.org/article-7",
             "image_url": None,
+            "propensity": None,
         }
     ],
     "cursor": "eyJyZWxlYXNlIjoi",

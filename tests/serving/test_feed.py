@@ -45,7 +45,8 @@ class TestProfiled:
         assert (page["user_id"], page["personalized"], page["reason"]) == ("user-1", True, None)
         assert page["release"] == (lake.releases / "current").read_text().strip()
         assert page["items"][0].keys() == {
-            *("item_id", "rank", "score", "source", "explanation", "title", "creator_id", "url", "image_url")
+            *("item_id", "rank", "score", "source", "explanation", "title", "creator_id", "url", "image_url"),
+            "propensity",
         }
 
     def test_names_the_request_as_its_header_does(self, client):
