@@ -103,7 +103,7 @@ def _pool(
     config: ExplorationConfig,
 ) -> Longs:
     """The candidates of the user that may be explored: few users know them, no page has shown them, and their creator
-    has room on this page."""
+    is below its limit on this page."""
     candidates, items = ranked.candidates, release.items
     own = np.flatnonzero(candidates.user_rows == candidates.user_rows[pairs[0]])
     rows = candidates.item_rows[own]
@@ -111,13 +111,13 @@ def _pool(
     shown = np.isin(release.item_hashes[rows], position.hashes) | np.isin(own, page)
     if ranked.fatigue is not None:
         shown |= ranked.fatigue.recent[own]
-    return np.asarray(own[uncertain & ~shown & ~left_out[rows] & _creator_has_room(release, ranked, rows, page)])
+    return np.asarray(own[uncertain & ~shown & ~left_out[rows] & _below_creator_limit(release, ranked, rows, page)])
 
 
 USERS = ITEM_FEATURE_NAMES.index("users")
 
 
-def _creator_has_room(release: Release, ranked: RankedUsers, rows: Rows, page: Longs) -> NDArray[np.bool_]:
+def _below_creator_limit(release: Release, ranked: RankedUsers, rows: Rows, page: Longs) -> NDArray[np.bool_]:
     creators, most = release.items.creator, release.ranking.slate.per_creator
     counts = np.bincount(creators[ranked.candidates.item_rows[page]] + 1, minlength=int(creators.max(initial=-1)) + 2)
     return np.asarray((creators[rows] < 0) | (most == 0) | (counts[creators[rows] + 1] < most))
