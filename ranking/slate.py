@@ -1,7 +1,7 @@
 """From scores to the list that is shown: no creator or category crowds it, nor do the items that everyone gets, and
 near copies give way.
 
-Greedy over places, all users at once. Shapes: B users, N most candidates of one user, P pairs, D vector size.
+Greedy over the places of each user. Shapes: B users, P pairs, C columns of codes.
 """
 
 from dataclasses import dataclass
@@ -15,9 +15,6 @@ from ranking.fatigue import PairFatigue
 from ranking.feature_arrays import Candidates, Floats, Items, Rows
 from ranking.similarity import unit
 
-USERS_AT_ONCE = 256
-AHEAD = 100
-"""Candidates after the places of a list among which the next item is usually found."""
 SHOWN_MOMENTS_AGO = 3.0
 """Taken from the relevance of what was shown moments ago: more than any relevance and discount."""
 TIMES_CHANCE = 3
@@ -85,150 +82,53 @@ def slates(
     chosen before): maximal marginal relevance, Carbonell & Goldstein 1998. Relevance is the score scaled to 0..1 within
     the user's candidates, less the discount. Equal values go to the earlier pair.
     """
-    starts = np.flatnonzero(np.diff(candidates.user_rows, prepend=-1))
-    lengths = np.diff(np.append(starts, len(candidates.user_rows)))
-    exposure = np.zeros(len(items.ids), np.float32) if exposure is None else exposure
-    chunks = (slice(some, some + USERS_AT_ONCE) for some in range(0, len(starts), USERS_AT_ONCE))
-    parts = [
-        _Greedy(items, candidates, scores, config, starts[some], lengths[some], exposure, fatigue).run(k)
-        for some in chunks
-    ]
-    chosen = np.concatenate([np.zeros((0, 3), np.int64), *parts])
-    return Slates(chosen[:, 0], chosen[:, 1].astype(np.int32), chosen[:, 2].astype(bool))
+    from ranking.slate_kernel import fill_places  # noqa: PLC0415  Numba takes a moment to import
+
+    starts = np.append(np.flatnonzero(np.diff(candidates.user_rows, prepend=-1)), len(candidates.user_rows))
+    rows, exposure = candidates.item_rows, np.zeros(len(items.ids), np.float32) if exposure is None else exposure
+    relevance, recent = _relevance(scores.astype(float), starts), np.zeros(len(rows), bool)
+    if fatigue is not None:
+        relevance, recent = relevance * fatigue.remaining - SHOWN_MOMENTS_AGO * fatigue.recent, fatigue.recent
+    relevance = relevance - config.common_discount * exposure[rows]
+    order = np.arange(len(rows)) if config.diversity else _by_relevance(relevance, starts)
+    vectors = unit(items.vectors[rows]) if config.diversity else np.zeros((1, 0), np.float32)
+    size = int(np.minimum(np.diff(starts), max(k, 0)).sum())
+    chosen, places, relaxed = np.empty(size, np.int64), np.empty(size, np.int32), np.empty(size, bool)
+    limits = (*_limits(items, rows, config, exposure), recent, config.window)
+    if size:
+        fill_places(starts, order, relevance, *limits, config.diversity, vectors, k, chosen, places, relaxed)
+    return Slates(chosen, places, relaxed)
 
 
-class _Greedy:
-    """The places of some users' lists, filled one after the other."""
+def _limits(items: Items, rows: Rows, config: SlateConfig, exposure: Floats) -> tuple[Longs, Longs, Longs]:
+    """The codes that are limited [P, C], -1 where unknown; the limit that each column belongs to [C]; and the limits.
 
-    def __init__(  # the parts of one greedy choice
-        self,
-        items: Items,
-        candidates: Candidates,
-        scores: Floats,
-        config: SlateConfig,
-        starts: Longs,
-        lengths: Longs,
-        exposure: Floats,
-        fatigue: PairFatigue | None,
-    ) -> None:
-        self._config, self._users = config, np.arange(len(starts))
-        column = np.arange(lengths.max(initial=0))
-        self._open = column < lengths[:, None]  # [B, N]
-        self._pairs = np.where(self._open, starts[:, None] + column, 0)
-        rows, common = candidates.item_rows[self._pairs], _common(exposure, config)
-        relevance = _relevance(scores[self._pairs].astype(float), self._open)
-        if fatigue is not None:
-            relevance = relevance * fatigue.remaining[self._pairs] - SHOWN_MOMENTS_AGO * fatigue.recent[self._pairs]
-        self._relevance = relevance - config.common_discount * exposure[rows]
-        if config.diversity == 0:  # the next item is then the first that is left
-            rows = self._sort_by_relevance(rows)
-        self._recent = None if fatigue is None else fatigue.recent[self._pairs]
-        self._width = self._open.shape[1]
-        self._likest = np.full(rows.shape, -np.inf)
-        self._vectors = unit(items.vectors[rows]) if config.diversity > 0 else None
-        self._limits = [
-            _Limit(codes, config.window, most, len(starts))
-            for codes, most in (
-                (items.creator[rows][..., None], config.per_creator),
-                (_categories(items, rows), config.per_category),
-                (np.where(common[rows], 0, -1)[..., None], config.per_common if common.any() else 0),
-            )
-            if most
-        ]
-
-    def _sort_by_relevance(self, rows: Rows) -> Rows:
-        order = np.argsort(np.where(self._open, -self._relevance, np.inf), axis=1, kind="stable")
-        self._open, self._pairs = (np.take_along_axis(each, order, axis=1) for each in (self._open, self._pairs))
-        return np.take_along_axis(rows, order, axis=1)
-
-    def run(self, k: int) -> Longs:
-        """[S, 3]: pair, place, whether a limit was relaxed."""
-        if self._config.diversity == 0:
-            self._width = k + AHEAD
-        filled = [self._place(place) for place in range(min(k, self._open.shape[1]))]
-        table = np.array(filled, np.int64).reshape(-1, len(self._users), 3).transpose(1, 0, 2).reshape(-1, 3)
-        return table[table[:, 0] >= 0]
-
-    def _place(self, place: int) -> Longs:
-        allowed, relaxed = self._allowed(self._width)
-        if self._width < self._open.shape[1] and (relaxed.any() or not allowed.any(axis=1).all()):
-            self._width *= 2
-            allowed, relaxed = self._allowed(self._open.shape[1])
-        best = self._best(allowed, place)
-        real = self._open[self._users, best]
-        self._take(best, real)
-        pairs = np.where(real, self._pairs[self._users, best], -1)
-        return np.stack([pairs, np.full(len(pairs), place), relaxed], axis=1)
-
-    def _allowed(self, width: int) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-        """[B, N] which of the first `width` candidates may come next, and [B] whether a limit was relaxed for them."""
-        allowed, relaxed = self._open[:, :width], np.zeros(len(self._users), bool)
-        if self._recent is not None:
-            others = allowed & ~self._recent[:, :width]
-            allowed = np.where(others.any(axis=1, keepdims=True), others, allowed)
-        for limit in self._limits:
-            kept = allowed & ~limit.full(width)
-            broken = np.logical_not(np.any(kept, axis=1))  # every candidate left would break this limit
-            if broken.any():
-                kept[broken] = allowed[broken]
-            allowed, relaxed = kept, relaxed | broken
-        return allowed, relaxed
-
-    def _best(self, allowed: NDArray[np.bool_], place: int) -> Longs:
-        worth = allowed if self._config.diversity == 0 else np.where(allowed, self._worth(place), -np.inf)
-        best: Longs = np.argmax(worth, axis=1)
-        return best
-
-    def _worth(self, place: int) -> NDArray[np.float64]:
-        d = self._config.diversity
-        if place == 0:
-            return self._relevance
-        return (1 - d) * self._relevance - d * self._likest
-
-    def _take(self, best: Longs, real: NDArray[np.bool_]) -> None:
-        self._open[self._users, best] = False
-        for limit in self._limits:
-            limit.add(best, real)
-        if self._vectors is not None:
-            like = np.einsum("bnd,bd->bn", self._vectors, self._vectors[self._users, best])
-            self._likest = np.maximum(self._likest, like)
+    The first limit is the last one to give way."""
+    common = _common(exposure, config)
+    every = (
+        (lambda: items.creator[rows][:, None], config.per_creator),
+        (lambda: _categories(items, rows), config.per_category),
+        (lambda: np.where(common[rows], 0, -1)[:, None], config.per_common if common.any() else 0),
+    )
+    limits = [(codes().astype(np.int64), most) for codes, most in every if most]
+    columns = [np.zeros((len(rows), 0), np.int64), *(codes for codes, _ in limits)]
+    widths = [codes.shape[1] for codes, _ in limits]
+    most = np.array([most for _, most in limits], np.int64)
+    return np.concatenate(columns, axis=1), np.arange(len(limits)).repeat(widths), most
 
 
-class _Limit:
-    """How often each code stands in the last `window - 1` places of each list."""
-
-    def __init__(self, codes: Longs | Rows, window: int, most: int, users: int) -> None:
-        """`codes` [B, N, C], -1 where unknown: unknown codes have no limit."""
-        used = np.zeros(int(codes.max(initial=-1)) + 2, bool)
-        used[codes + 1] = True
-        self._codes = (np.cumsum(used) - used[0])[codes + 1]  # 1 for the first code in use; 0 is unknown
-        self._counts = np.zeros((users, int(used.sum()) + 1), np.int32)
-        self._cells = self._codes + self._counts.shape[1] * np.arange(users)[:, None, None]
-        self._window, self._most, self._users = window, most, np.arange(users)
-        self._shown: list[tuple[Longs, NDArray[np.bool_]]] = []
-
-    def full(self, width: int) -> NDArray[np.bool_]:
-        """[B, N] which of the first `width` candidates would be one too many."""
-        full: NDArray[np.bool_] = np.take(self._counts >= self._most, self._cells[:, :width])
-        return full[..., 0] if full.shape[2] == 1 else np.asarray(full.any(axis=2))
-
-    def add(self, best: Longs, real: NDArray[np.bool_]) -> None:
-        """Count the taken candidates, and forget those that left the window."""
-        self._shown.append((best, real))
-        self._count(best, real, 1)
-        if len(self._shown) >= self._window:
-            self._count(*self._shown.pop(0), -1)
-
-    def _count(self, best: Longs, real: NDArray[np.bool_], step: int) -> None:
-        codes = self._codes[self._users, best]  # [B, C]
-        np.add.at(self._counts, (self._users[:, None], codes), step * real[:, None])
-        self._counts[:, 0] = 0
+def _by_relevance(relevance: NDArray[np.float64], starts: Longs) -> Longs:
+    """The pairs of each user, best first; equal ones in their order."""
+    owners = np.arange(len(starts) - 1).repeat(np.diff(starts))
+    return np.lexsort((-relevance, owners))
 
 
-def _relevance(scores: NDArray[np.float64], real: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Scores as 0..1 within each row; all 1 where they are equal."""
-    least = np.where(real, scores, np.inf).min(axis=1, keepdims=True, initial=np.inf)
-    most = np.where(real, scores, -np.inf).max(axis=1, keepdims=True, initial=-np.inf)
+def _relevance(scores: NDArray[np.float64], starts: Longs) -> NDArray[np.float64]:
+    """Scores as 0..1 within the pairs of each user; all 1 where they are equal."""
+    if not len(scores):
+        return scores
+    lengths = np.diff(starts)
+    least, most = (each.reduceat(scores, starts[:-1]).repeat(lengths) for each in (np.minimum, np.maximum))
     relevance: NDArray[np.float64] = np.divide(
         scores - least, most - least, out=np.ones_like(scores), where=most > least
     )
@@ -242,9 +142,9 @@ def _common(exposure: Floats, config: SlateConfig) -> NDArray[np.bool_]:
 
 
 def _categories(items: Items, rows: Rows) -> Longs:
-    """[B, N, C] category codes of each candidate, -1 beyond its own."""
-    owners, at = items.categories.where(rows.ravel())
+    """[P, C] category codes of each candidate, -1 beyond its own."""
+    owners, at = items.categories.where(rows)
     column = np.arange(len(owners)) - np.searchsorted(owners, owners)
-    table = np.full((rows.size, max(int(column.max(initial=-1)) + 1, 1)), -1, np.int64)
+    table = np.full((len(rows), max(int(column.max(initial=-1)) + 1, 1)), -1, np.int64)
     table[owners, column] = items.category_codes[at]
-    return table.reshape(*rows.shape, -1)
+    return table
