@@ -70,6 +70,24 @@ QUARANTINE = INGESTED_EVENTS.append(pa.field(c.REASON, pa.string()))
 SESSIONS = EVENTS.append(pa.field("session_started_at", INSTANT))
 """One row per event; `session_id` is never null."""
 
+EXPOSURES = pa.schema(
+    [
+        pa.field("served_at", INSTANT),
+        pa.field(c.REQUEST_ID, pa.string()),
+        pa.field("release", pa.string()),
+        pa.field("user", pa.string()),
+        pa.field("segment", pa.string()),
+        pa.field("experiment", pa.string()),
+        pa.field("arm", pa.string()),
+        pa.field(c.ITEM_ID, pa.string()),
+        pa.field("rank", pa.int32()),
+        pa.field("score", pa.float32()),
+        pa.field("sources", STRINGS),
+        pa.field(c.PROPENSITY, pa.float32()),
+    ]
+)
+"""One row per item of a personalized page, as the server's exposure log has it. `user` is a pseudonym."""
+
 WINDOWS_DAYS = (1, 7, 28)
 """The windows of recent activity that user and item features count in, days."""
 

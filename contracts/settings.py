@@ -116,6 +116,7 @@ class Settings(DataConfig):
     cursor_keys: SecretStr = Field(
         SecretStr(""), description="comma-separated keys of cursors, the first signs; empty: .cursor_key in the lake"
     )
+    exposure_log: bool = Field(False, description="log the items of personalized pages to the lake, without user ids")
     otlp_endpoint: str = Field(
         "", description="URL that receives OpenTelemetry traces; empty: OTEL_EXPORTER_OTLP_ENDPOINT, or none"
     )

@@ -17,6 +17,7 @@ from serving.api_keys import ApiKeys
 from serving.bulk_feed import BulkFeed
 from serving.cursor import CursorSigner, signing_keys
 from serving.error_handlers import MEDIA_TYPE, Problem, add_error_handlers
+from serving.exposure_log import ExposureLog
 from serving.feed import HomeFeed
 from serving.impression_recorder import ImpressionRecorder
 from serving.load_shedding import LoadSheddingMiddleware
@@ -74,6 +75,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.home_feed = HomeFeed(loader, gate, cursors, fatigue, exploration)
     app.state.bulk_feed = BulkFeed(loader, gate, cursors, fatigue, exploration)
     app.state.recorder = ImpressionRecorder(service, app.state.metrics.count_recorded, enabled=settings.record_served)
+    app.state.exposure_log = ExposureLog(settings, service.opt_outs, app.state.metrics.count_exposures)
     app.add_middleware(CompressionMiddleware)
     app.add_middleware(LoadSheddingMiddleware, max_requests=settings.max_concurrent_requests)
     app.add_middleware(
@@ -106,8 +108,10 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[dict[str, object]]:
     faiss.omp_set_num_threads(1)  # requests already run in parallel
     await anyio.to_thread.run_sync(app.state.release_loader.load_first)
     app.state.recorder.start()
+    app.state.exposure_log.start()
     yield {METRICS: app.state.metrics}
     await anyio.to_thread.run_sync(app.state.recorder.close)
+    await anyio.to_thread.run_sync(app.state.exposure_log.close)
     if app.state.tracer is not None:
         await anyio.to_thread.run_sync(app.state.tracer.close)
     app.state.opt_out_service.close()

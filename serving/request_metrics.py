@@ -35,10 +35,15 @@ class RequestMetrics:
         self.swaps = Counter(
             "tastefeed_release_swaps", "releases loaded to serve, or refused", ["result"], registry=own
         )
+        self.exposures = Counter("tastefeed_exposures", "pages of the exposure log", ["result"], registry=own)
         self.events = Counter("tastefeed_events", "posted events by result", ["result"], registry=own)
         self.served = Counter(
             "tastefeed_recorded_feeds", "served feeds by result of recording", ["result"], registry=own
         )
+
+    def count_exposures(self, result: str, pages: int) -> None:
+        """Count pages of the exposure log that were `written` or `dropped`."""
+        self.exposures.labels(result).inc(pages)
 
     def count_recorded(self, result: str, feeds: int) -> None:
         """Count served feeds whose impressions were recorded or dropped."""

@@ -19,9 +19,11 @@ from contracts.schemas import DERIVED
 from pipeline.experiments.night_run import open_parent_run
 from pipeline.experiments.open_runs import end_abandoned
 from pipeline.ingestion import erase_rows, items_by_creator, remove_creator_names
+from pipeline.privacy.exposure_erasure import erase_exposures
 from pipeline.privacy.lake_erasure import forget_creators
 from pipeline.privacy.opt_out_lake import OptOutLake
 from pipeline.run_context import RunContext, Summary
+from serving.privacy.pseudonyms import pseudonyms
 from serving.privacy.release_erasure import erase_users
 
 USER_TABLES = tuple(table for table, schema in DERIVED.items() if c.USER_ID in schema.names)
@@ -46,6 +48,7 @@ def forget(night: RunContext) -> Summary:
     revised = erase_users(
         night.releases, unreadable, night.opt_outs.subjects(SubjectType.CREATOR, (Flag.RECOMMENDATION,))
     )
+    exposures = erase_exposures(night.home, unreadable, pseudonyms(night.settings)) if unreadable else 0
     erased_rows = erase_rows(night.home.url, erased) if erased else {}
     unnamed = remove_creator_names(
         night.home.url, named & erased
@@ -54,6 +57,7 @@ def forget(night: RunContext) -> Summary:
         "forgotten_users": len(unreadable),
         "erased_rows": sum(erased_rows.values()),
         "derived_rows": sum(remove_users(night, table, unreadable) for table in USER_TABLES),
+        "exposure_rows": exposures,
         "revised_releases": len(revised),
         "revised_models": models,
         "unnamed_items": unnamed,

@@ -27,6 +27,7 @@ from serving.releases.manifest import ReducedTo
 from serving.releases.release_loader import ReloadingRelease
 from serving.request_metrics import RequestMetrics
 from serving.routes import openapi_examples
+from serving.routes.after_feed import record_feed
 from serving.routes.request_parameters import (
     AcceptLanguage,
     BodyId,
@@ -74,11 +75,7 @@ def home_feed(
         gpc=refuses_profiles(sec_gpc),
         request_id=request.state.request_id,
     )
-    request.state.release, request.state.stages = served.feed.release, served.stages
-    metrics: RequestMetrics = request.app.state.metrics
-    metrics.feeds.observe(served)
-    request.app.state.recorder.record(served.feed)
-    return served.feed
+    return record_feed(request, served)
 
 
 class FeedsRequest(BaseModel):

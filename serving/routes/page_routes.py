@@ -21,7 +21,7 @@ from serving.cursor import BadCursor, CursorExpired
 from serving.feed import HomeFeed
 from serving.privacy.admin_audit import AdminAudit
 from serving.privacy.opt_out_service import OptOutService
-from serving.request_metrics import RequestMetrics
+from serving.routes.after_feed import record_feed
 from serving.routes.request_parameters import CursorText, QueryId, SecGpc, id_of_request, refuses_profiles
 from serving.security_headers import PAGE_POLICY
 
@@ -45,12 +45,13 @@ def home(request: Request, user_id: QueryId = "", cursor: CursorText = None, sec
         served = feeds.served(user_id or None, limit=PAGE_ITEMS, cursor=cursor, gpc=refuses_profiles(sec_gpc))
     except (BadCursor, CursorExpired):
         return _page_of(user_id)
-    metrics: RequestMetrics = request.app.state.metrics
-    metrics.feeds.observe(served)
-    request.state.release, request.state.stages = served.feed.release, served.stages
-    request.app.state.recorder.record(served.feed)
     switchable = allows(request, Role.ADMIN)
-    facts = {"feed": served.feed, "user_id": user_id, "first": cursor is None, "switchable": switchable}
+    facts = {
+        "feed": record_feed(request, served),
+        "user_id": user_id,
+        "first": cursor is None,
+        "switchable": switchable,
+    }
     return render("home.html", facts)
 
 

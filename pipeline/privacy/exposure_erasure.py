@@ -1,0 +1,31 @@
+"""Remove users from the exposure log of the lake, which names them by pseudonyms."""
+
+from collections.abc import Iterable
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from contracts.ids import spellings
+from pipeline.lake import Lake
+from serving.exposure_log import FOLDER
+from serving.privacy.pseudonyms import Pseudonym
+
+
+def erase_exposures(home: Lake, user_ids: Iterable[str], pseudonym: Pseudonym) -> int:
+    """Rewrite the files that have rows of these users, each as a whole. Returns the number of removed rows."""
+    users = pa.array(sorted({pseudonym(spelling) for user in user_ids for spelling in spellings(user)}), pa.string())
+    return sum(_erase_rows(home, path, users) for path in home.fs.glob(f"{home.root}/{FOLDER}/*/*.parquet"))
+
+
+def _erase_rows(home: Lake, path: str, users: pa.Array) -> int:
+    with home.fs.open(path, "rb") as file:
+        theirs = pc.is_in(pq.read_table(file, columns=["user"])["user"], users)
+        removed = pc.sum(theirs).as_py() or 0
+        if not removed:
+            return 0
+        kept = pq.read_table(file).filter(pc.invert(theirs))
+    content = pa.BufferOutputStream()
+    pq.write_table(kept, content, compression="zstd")
+    home.replace_file(path, content.getvalue().to_pybytes())
+    return int(removed)

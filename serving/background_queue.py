@@ -1,0 +1,66 @@
+"""Work off the critical path: a request adds to a bounded queue, and one thread of the worker handles it in batches."""
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from queue import Empty, Full, Queue
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+CLOSE_S = 5.0
+"""How long a stopping server waits for the queue to be handled."""
+
+
+class BackgroundQueue(Generic[T]):
+    """A queue and its thread. A full queue drops what is added, and counts it."""
+
+    def __init__(
+        self,
+        name: str,
+        handle: Callable[[Sequence[T]], None],
+        on_drop: Callable[[int], None],
+        *,
+        size: int,
+        gather_s: float = 0,
+    ) -> None:
+        """`handle` gets what came within `gather_s` seconds, at most `size` entries. It may not raise an error."""
+        self._handle, self._on_drop, self._gather_s = handle, on_drop, gather_s
+        self._queue: Queue[T | None] = Queue(size)
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread.start()
+
+    def add(self, entry: T) -> None:
+        """Have an entry handled; never waits."""
+        try:
+            self._queue.put_nowait(entry)
+        except Full:
+            self._on_drop(1)
+
+    def close(self) -> None:
+        """Handle what is in the queue, and end the thread."""
+        if self._thread.is_alive():
+            with suppress(Full):
+                self._queue.put(None, timeout=CLOSE_S)
+                self._thread.join(CLOSE_S)
+
+    def _run(self) -> None:
+        is_open = True
+        while is_open:
+            batch, is_open = self._gathered()
+            if batch:
+                self._handle(batch)
+
+    def _gathered(self) -> tuple[list[T], bool]:
+        """What came, and whether more may come."""
+        batch = [self._queue.get()]
+        deadline = time.monotonic() + self._gather_s
+        while batch[-1] is not None and len(batch) < self._queue.maxsize:
+            try:
+                batch.append(self._queue.get(timeout=max(0.0, deadline - time.monotonic())))
+            except Empty:
+                break
+        return [entry for entry in batch if entry is not None], batch[-1] is not None
