@@ -19,7 +19,7 @@ class BackgroundQueue(Generic[T]):
         self,
         name: str,
         handle: Callable[[Sequence[T]], None],
-        on_drop: Callable[[int], None],
+        on_drop: Callable[[int], object],
         *,
         size: int,
         gather_s: float = 0,

@@ -95,9 +95,8 @@ class ExposureLog:
         users = {exposure.feed.user_id for exposure in exposures if exposure.feed.user_id is not None}
         try:
             refused = self._opt_outs.among(SubjectType.USER, users, UNREADABLE)
-            write_exposures(
-                self._lake, (each for each in exposures if each.feed.user_id not in refused), self._pseudonym
-            )
+            allowed = [exposure for exposure in exposures if exposure.feed.user_id not in refused]
+            write_exposures(self._lake, allowed, self._pseudonym)
         except (OSError, OptOutStoreUnavailable) as error:
             problem = one_line(error) if isinstance(error, OSError) else str(error)
             LOG.error("%d pages are not in the exposure log: %s", len(exposures), problem)
