@@ -26,6 +26,7 @@ from contracts import Settings, SubjectType
 from contracts.atomic_files import replace_file
 from contracts.errors import UntrainableInput
 from contracts.opt_out_flags import UNREADABLE
+from pipeline.stage_progress import StageProgress
 from ranking.feature_arrays import Rows
 from serving.bulk_feed import BulkFeed
 from serving.cursor import CursorSigner
@@ -76,16 +77,17 @@ class InProcess:
     lists: ListCosts
 
 
-def measure(settings: Settings, plan: ServingPlan) -> dict[str, Any]:
+def measure(settings: Settings, plan: ServingPlan, progress: StageProgress) -> dict[str, Any]:
     """Measure everything; write `metrics.json`, the server's log and the lists to `plan.out`. Raises `ToolMissing`."""
     find_tool()
     load_before = round(os.getloadavg()[0], 1)
+    progress.report("without a server")
     inside = measured_in_process(settings, plan.out)
     with served(settings, workers=plan.server_workers, log=plan.out / LOG) as server:
         load(
             server, inside.users, LoadPlan(max(CLIENTS), min(3, plan.seconds), PAGE_SIZE)
         )  # each worker has served before it is measured
-        loads = [load(server, inside.users, each) for each in _load_plans(plan)]
+        loads = [load(server, inside.users, each) for each in progress.each(_load_plans(plan), "loads")]
         figures = {"ready_s": round(server.ready_s, 2), "worker_private_mb": server.private_mb(settings.release_root)}
     figures |= {"release_mb": _size_mb(settings.release_root / inside.release), "load_before": load_before}
     result = summary(plan, inside, loads, figures)

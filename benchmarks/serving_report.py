@@ -190,6 +190,7 @@ def _conditions(run: Run) -> str:
 
 def _soak_section(run: Run) -> str:
     rows = [(name.replace("_", " "), f"{value:,}") for name, value in run["counts"].items()]
+    rows += [(f"latency of a feed, P{share}, ms", f"{run[f'p{share}_ms']:,.1f}") for share in (50, 95, 99)]
     table = pl.DataFrame(rows, schema=["what", "count"], orient="row")
     intro = (
         f"{run['minutes']:g} minutes at {run['rate']:,.0f} requests/s, {100 * run['share']:.0f} % of the most. "

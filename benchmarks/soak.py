@@ -24,6 +24,7 @@ from benchmarks.synthetic_release import SEED, contents, renamed
 from benchmarks.synthetic_tables import Size, synthetic_tables
 from contracts import Settings
 from contracts.atomic_files import replace_file
+from pipeline.stage_progress import StageProgress
 from ranking.reranker import RerankerConfig
 from serving.privacy.opt_out_store import OptOutStore
 from serving.releases.publish import publish, rollback
@@ -66,21 +67,28 @@ def built_releases(size: Size, folder: Path, config: RerankerConfig) -> dict[str
     return {prefix: folder / f"built-{prefix}" for prefix in PREFIXES}
 
 
-def soak(size: Size, plan: SoakPlan, config: RerankerConfig | None = None) -> dict[str, Any]:
+def soak(size: Size, plan: SoakPlan, progress: StageProgress, config: RerankerConfig | None = None) -> dict[str, Any]:
     """Run the soak on a lake of its own under `plan.out`; write `metrics.json` there and return it."""
     with TemporaryDirectory(dir=plan.out) as folder:
         settings = Settings(lake=str(Path(folder) / "lake"))
+        progress.report("building releases")
         builds = built_releases(size, Path(folder), config or RerankerConfig())
         prefixes = {publish(path, settings.release_root).manifest.version: name for name, path in builds.items()}
         OptOutStore.of(settings).create()
         with served(settings, workers=plan.workers, log=plan.out / LOG) as server:
-            result = _soaked(server, SoakState(prefixes), plan, builds, settings.release_root, size)
+            result = _soaked(server, SoakState(prefixes), plan, builds, settings.release_root, size, progress)
     replace_file(plan.out / METRICS, json.dumps(result, indent=1).encode() + b"\n")
     return result
 
 
 def _soaked(
-    server: ServerProcess, state: SoakState, plan: SoakPlan, builds: Mapping[str, Path], root: Path, size: Size
+    server: ServerProcess,
+    state: SoakState,
+    plan: SoakPlan,
+    builds: Mapping[str, Path],
+    root: Path,
+    size: Size,
+    progress: StageProgress,
 ) -> dict[str, Any]:
     users = [f"u{number}" for number in range(size.users)]
     rate = max(1.0, plan.share * _throughput(server, SoakState(state.prefixes), users, min(TRIAL_S, plan.seconds / 4)))
@@ -92,7 +100,7 @@ def _soaked(
         partial(_change_opt_outs, SoakClient(server, state), pool, CHANGERS / plan.changes_per_s) for pool in pools
     ]
     with _in_background([*feeds, *changes]):
-        _operate(server, state, plan, list(builds.values()), root)
+        _operate(server, state, plan, list(builds.values()), root, progress)
     time.sleep(1)  # a worker that was killed last is started again
     return _result(state, plan, rate, len(server.workers()))
 
@@ -150,7 +158,9 @@ def _ticks(stop: threading.Event, interval_s: float, *, delay_s: float = 0) -> I
         at = max(at + interval_s, time.monotonic() - interval_s)
 
 
-def _operate(server: ServerProcess, state: SoakState, plan: SoakPlan, builds: Sequence[Path], root: Path) -> None:
+def _operate(
+    server: ServerProcess, state: SoakState, plan: SoakPlan, builds: Sequence[Path], root: Path, progress: StageProgress
+) -> None:
     """What an operator and accidents do, each at its time."""
     versions, begun = list(state.prefixes), time.monotonic()
 
@@ -161,6 +171,7 @@ def _operate(server: ServerProcess, state: SoakState, plan: SoakPlan, builds: Se
         return is_now
 
     while time.monotonic() - begun < plan.seconds:
+        progress.report("seconds", round(time.monotonic() - begun), round(plan.seconds))
         turn = state.counts["swaps"] + 1
         if is_due("swaps", plan.swap_every_s):
             publish(builds[turn % len(builds)], root, keep=len(builds))

@@ -1,6 +1,7 @@
 """`tastefeed bench …`, the benchmarks."""
 
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -9,6 +10,7 @@ import typer
 if TYPE_CHECKING:
     from benchmarks.comparison import Plan
     from contracts import Settings
+    from pipeline.stage_progress import StageProgress
 
 bench = typer.Typer(help="Benchmarks that anyone can rerun.", no_args_is_help=True)
 
@@ -90,8 +92,10 @@ def _plan(data: Path, dataset: str, methods: str, trials: int, settings: list[st
     return Plan(data, dataset, chosen, trials, parsed(settings), out, command)
 
 
-def _command(kind: str, options: dict[str, Any], settings: list[str], out: Path) -> str:
-    words = [str(word) for pair in [*options.items(), *(("--set", each) for each in settings)] for word in pair]
+def _command(
+    kind: str, options: dict[str, Any], repeated: Sequence[Any], out: Path, *, repeated_as: str = "--set"
+) -> str:
+    words = [str(word) for pair in [*options.items(), *((repeated_as, each) for each in repeated)] for word in pair]
     return shlex.join(["tastefeed", "bench", kind, *words, "--out", _shown(out)])
 
 
@@ -169,12 +173,13 @@ def serving(
     find_tool()
     out.mkdir(parents=True, exist_ok=True)
     size = {"--lake": Path(lake).name} if lake else {"--items": items, "--users": users}
-    command = _command("serving", {**size, "--seconds": f"{seconds:g}"}, [], out)
-    progress, plan = StageProgress(), ServingPlan(out, command, seconds, tuple(rate), workers, price_per_core_hour)
-    with progress.shown("release"):
-        settings = _lake_settings(lake) if lake else _synthetic(items, users, out)
-    with progress.shown("serving"):
-        result = measure(settings, plan)
+    options = {**size, "--seconds": f"{seconds:g}", "--workers": workers}
+    command = _command("serving", options, [f"{each:g}" for each in rate], out, repeated_as="--rate")
+    progress = StageProgress()
+    with progress.shown("bench serving"):
+        settings = _lake_settings(lake) if lake else _synthetic(items, users, out, progress)
+        plan = ServingPlan(out, command, seconds, tuple(rate), workers, price_per_core_hour)
+        result = measure(settings, plan, progress)
     typer.echo(f"{result['throughput']:,.0f} feeds a second at most; {write_report([out.absolute()], out)}")
 
 
@@ -199,8 +204,9 @@ def soak(
 
     out.mkdir(parents=True, exist_ok=True)
     command = _command("soak", {"--minutes": f"{minutes:g}", "--items": items, "--users": users}, [], out)
-    with StageProgress().shown("soak"):
-        result = run_soak(Size(items, users), SoakPlan(out, command, 60 * minutes, workers=workers))
+    progress = StageProgress()
+    with progress.shown("bench soak"):
+        result = run_soak(Size(items, users), SoakPlan(out, command, 60 * minutes, workers=workers), progress)
     page = write_report([out.absolute()], out)
     if result["failures"]:
         raise LoadFailed(f"{'; '.join(result['failures'])}; the server's log and all counts are in {out}")
@@ -215,11 +221,11 @@ def _lake_settings(lake: str) -> "Settings":
     return settings
 
 
-def _synthetic(items: int, users: int, out: Path) -> "Settings":
+def _synthetic(items: int, users: int, out: Path, progress: "StageProgress") -> "Settings":
     from benchmarks.synthetic_release import synthetic_lake
     from benchmarks.synthetic_tables import Size
 
-    typer.echo(f"the synthetic release of {items:,} items and {users:,} users is built once, which can take minutes")
+    progress.report(f"building a release of {items:,} items and {users:,} users, once")
     return synthetic_lake(Size(items, users), out)
 
 

@@ -6,6 +6,7 @@ from benchmarks.benchmark_report import write_report
 from benchmarks.soak import SoakPlan, failures, soak
 from benchmarks.soak_client import SoakState, is_of_one_release
 from benchmarks.synthetic_tables import Size
+from pipeline.stage_progress import StageProgress
 from ranking.reranker import RerankerConfig
 
 SECONDS = float(os.environ.get("SOAK_SECONDS", "20"))
@@ -16,7 +17,7 @@ def test_no_condition_fails_while_releases_opt_outs_and_workers_change(tmp_path)
     out = tmp_path / "soak"
     out.mkdir()
     plan = SoakPlan(out, "tastefeed bench soak", SECONDS, swap_every_s=3, rollback_every_s=7, kill_every_s=SECONDS / 2)
-    result = soak(Size(items=1000, users=300), plan, QUICK)
+    result = soak(Size(items=1000, users=300), plan, StageProgress(), QUICK)
     counts = result["counts"]
     assert result["failures"] == [], counts
     assert (counts["mixed_releases"], counts["profiled_after_opt_out"]) == (0, 0)
