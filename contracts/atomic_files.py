@@ -134,3 +134,15 @@ def require_writable(folder: Path) -> None:
         raise
     finally:
         remove_leftover(probe)
+
+
+Signature = tuple[int, int, int]
+
+
+def signature_of(path: Path) -> Signature | None:
+    """What differs once a file was replaced or written; `None` where it cannot be read."""
+    try:
+        state = path.stat()
+    except OSError:
+        return None
+    return state.st_mtime_ns, state.st_size, state.st_ino

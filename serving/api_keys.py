@@ -8,6 +8,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from contracts import Settings
+from contracts.atomic_files import signature_of
 from contracts.errors import BadSetting
 
 LOG = logging.getLogger("tastefeed.keys")
@@ -15,7 +16,6 @@ HOW_TO_SET_KEYS = (
     "set TASTEFEED_FEED_KEYS and TASTEFEED_ADMIN_KEYS (comma-separated), or TASTEFEED_KEYS_FILE, to serve others"
 )
 Digest = bytes
-Signature = tuple[int, int, int]
 
 
 class Role(IntEnum):
@@ -59,12 +59,12 @@ class KeyFile:
 
     def __init__(self, path: Path) -> None:
         """Read the file. Raises `BadSetting`."""
-        self._path, self._signature = path, _signature(path)
+        self._path, self._signature = path, signature_of(path)
         self._roles = _read(path)
 
     def roles(self) -> dict[Digest, Role]:
         """The digest of each key with its role, read again if the file has changed."""
-        signature = _signature(self._path)
+        signature = signature_of(self._path)
         if signature != self._signature:
             self._signature = signature
             self._reload()
@@ -105,14 +105,6 @@ def _key_and_role(line: str, where: str) -> tuple[str, Role]:
     if role not in ("feed", "admin") or len(keys) != 1:  # the message must not contain the line: it may hold a key
         raise BadSetting(f"TASTEFEED_KEYS_FILE: {where} is neither `feed KEY` nor `admin KEY`")
     return keys[0], Role[role.upper()]
-
-
-def _signature(path: Path) -> Signature | None:
-    try:
-        state = path.stat()
-    except OSError:
-        return None
-    return state.st_mtime_ns, state.st_size, state.st_ino
 
 
 def _problem(error: Exception) -> str:

@@ -9,11 +9,14 @@ import logging
 from enum import Enum, auto
 from functools import cache
 from http import HTTPStatus
+from pathlib import Path
 from typing import Any
 
+from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from contracts import Settings
+from serving.certificate_files import CertificateFiles
 from serving.error_handlers import MEDIA_TYPE, problem_text
 from serving.middleware import MAX_HEADER_BYTES, MAX_URL_BYTES
 from serving.request_metrics import METRICS
@@ -42,7 +45,9 @@ class LimitedProtocol(HttpToolsProtocol):
         self._timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Start the timer of the first head."""
+        """Start the timer of the first head. The next connection uses a certificate that was replaced."""
+        if certificate := _certificate_of(self.config):
+            certificate.renew(self.config.ssl)
         super().connection_made(_Lingering(transport, self))  # type: ignore[arg-type]  # a transport in all but its class
         self._await_head()
 
@@ -172,6 +177,14 @@ class _Lingering:
             self._transport.close()
             if self.get_extra_info("sslcontext"):  # it would wait 30 seconds for an idle client to end TLS
                 self._protocol.abort_later(self._transport)
+
+
+@cache
+def _certificate_of(config: Config) -> CertificateFiles | None:
+    """The certificate of this process, if it ends TLS."""
+    if config.ssl is None:
+        return None
+    return CertificateFiles(Path(config.ssl_certfile), Path(config.ssl_keyfile))
 
 
 @cache

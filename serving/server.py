@@ -2,7 +2,6 @@
 
 import os
 import socket
-import ssl
 import tempfile
 from importlib import import_module
 
@@ -14,6 +13,7 @@ from contracts import Settings
 from contracts.errors import BadSetting, PortUnavailable
 from contracts.stop_signals import leave_signals
 from serving.auth import check_binding
+from serving.certificate_files import CertificateFiles
 from serving.cursor import signing_keys
 from serving.light_imports import without_unused_imports
 from serving.middleware import origins_of
@@ -76,15 +76,7 @@ def require_certificate(settings: Settings) -> None:
         return
     if certificate is None or key is None:
         raise BadSetting("TLS needs both --tls-cert and --tls-key (TASTEFEED_TLS_CERT and TASTEFEED_TLS_KEY)")
-    try:
-        # without `password`, OpenSSL would ask for one on the terminal
-        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key, password="")
-    except OSError as error:
-        problem = error.strerror or getattr(error, "reason", "") or str(error)
-        raise BadSetting(
-            f"cannot use certificate {certificate} with key {key} ({problem}); "
-            "give a PEM chain and its unencrypted private key"
-        ) from None
+    CertificateFiles(certificate, key).check()
 
 
 def application() -> FastAPI:

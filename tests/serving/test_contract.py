@@ -34,7 +34,8 @@ def test_generated_requests_get_documented_answers(lake: Lake) -> None:
     assert len(operations) >= 10
     statuses = [status for one in operations for status in statuses_of(one, EXAMPLES // 7)]
     answers = {status: statuses.count(status) for status in sorted(set(statuses))}
-    print(f"{len(statuses):,} requests of {len(operations)} operations: {answers}")
+    stored = application.state.metrics.events.labels("accepted")._value.get()
+    print(f"{stored:,.0f} events stored; {len(statuses):,} requests of {len(operations)} operations: {answers}")
     assert len(statuses) >= EXAMPLES  # although an operation without parameters has few different requests
 
 

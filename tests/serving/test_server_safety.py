@@ -32,17 +32,28 @@ class Certificate:
     key: Path
     authority: Path
 
+    def replace(self, authority: trustme.CA) -> None:
+        """Another certificate and key, one file after the other."""
+        issued = authority.issue_cert("localhost", "127.0.0.1")
+        self.chain.write_bytes(b"".join(part.bytes() for part in issued.cert_chain_pems))
+        issued.private_key_pem.write_to_path(str(self.key))
 
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory) -> Certificate:
-    folder = tmp_path_factory.mktemp("tls")
-    authority = trustme.CA()
-    issued = authority.issue_cert("localhost", "127.0.0.1")
-    found = Certificate(folder / "cert.pem", folder / "key.pem", folder / "ca.pem")
-    found.chain.write_bytes(b"".join(part.bytes() for part in issued.cert_chain_pems))
-    issued.private_key_pem.write_to_path(str(found.key))
+
+@pytest.fixture
+def authority() -> trustme.CA:
+    return trustme.CA()
+
+
+@pytest.fixture
+def certificate(tmp_path, authority) -> Certificate:
+    found = Certificate(tmp_path / "cert.pem", tmp_path / "key.pem", tmp_path / "ca.pem")
+    found.replace(authority)
     authority.cert_pem.write_to_path(str(found.authority))
     return found
+
+
+def served_certificate(client: httpx.Client) -> str:
+    return ssl.get_server_certificate(("localhost", client.base_url.port))
 
 
 @contextmanager
@@ -89,7 +100,7 @@ def wait_for(client: httpx.Client, process: subprocess.Popen) -> None:
     raise AssertionError("the server never came")
 
 
-def test_tls_rotated_keys_and_a_json_log(lake, certificate, tmp_path):
+def test_tls_rotated_keys_and_a_json_log(lake, certificate, authority, tmp_path):
     keys, log = tmp_path / "keys", tmp_path / "log"
     keys.write_text("feed old\n")
     service = OptOutService.of(lake.settings())
@@ -109,6 +120,15 @@ def test_tls_rotated_keys_and_a_json_log(lake, certificate, tmp_path):
         assert statuses() == [200, 200]
         keys.write_text("feed new\n")
         assert statuses() == [401, 200]  # without a restart
+
+        before = served_certificate(client)
+        certificate.chain.write_text("not a certificate")
+        assert {served_certificate(client) for _ in range(2)} == {before}
+        certificate.replace(authority)
+        served_certificate(client)  # the first connection makes the server look
+        assert served_certificate(client) != before
+        assert client.get("/healthz").status_code == 200
+
         plain = httpx.Client(base_url=str(client.base_url).replace("https", "http"))
         with plain, pytest.raises(httpx.TransportError):
             plain.get("/healthz")
@@ -122,6 +142,9 @@ def test_tls_rotated_keys_and_a_json_log(lake, certificate, tmp_path):
     assert traced["release"] == answer.json()["release"]
     assert traced["latency_ms"] > 0
     assert {line["release"] for line in requests if line["status"] == 401} == {None}
+    renewals = [line["message"] for line in lines if line["logger"] == "tastefeed.tls"]
+    assert renewals[0] == renewals[-1] == "the certificate was read again"
+    assert "the certificate that was read before stays in use" in renewals[1]
     assert not [part for part in ("user-1", "user-2", "Bearer", '"old"', '"new"') if part in log.read_text()]
 
 
