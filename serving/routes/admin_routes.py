@@ -6,8 +6,9 @@ from typing import Annotated
 from fastapi import APIRouter, Body, Path, Query, Request
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
+from contracts.errors import ReleaseMissing
 from contracts.ids import MAX_ID_LENGTH
-from contracts.switches import SwitchName, checked_switch
+from contracts.switches import BadSwitch, SwitchName, checked_switch
 from serving.auth import ADMIN_KEY, caller
 from serving.feed_trace import FeedTrace, trace_item
 from serving.privacy.admin_audit import AdminAudit, AuditEntry
@@ -47,7 +48,10 @@ def set_switch(
     `pinned_release` needs a body. The release is verified first."""
     switch, value = checked_switch(name, asked.value if asked else None)
     if switch is SwitchName.PINNED_RELEASE:
-        verify(request.app.state.settings.release_root, value)
+        try:
+            verify(request.app.state.settings.release_root, value)
+        except ReleaseMissing as error:  # elsewhere this is the server's fault; here the request names the release
+            raise BadSwitch(str(error)) from None
     return _switches(request).set(switch, value, by=caller(request))
 
 

@@ -109,8 +109,8 @@ def test_a_pin_that_cannot_be_loaded_leaves_the_served_release(workers, lake):
     ("everything", None, 404, "use one of personalization"),
     ("fresh", {"value": "on"}, 422, "has the value 'off' only"),
     ("pinned_release", None, 422, "needs the version"),
-    ("pinned_release", {"value": "2001-01-01-none"}, 503, "no release '2001-01-01-none'"),
-    ("pinned_release", {"value": "../x"}, 503, "no release '../x'"),
+    ("pinned_release", {"value": "2001-01-01-none"}, 422, "no release '2001-01-01-none'"),
+    ("pinned_release", {"value": "../x"}, 422, "no release '../x'"),
 ])  # fmt: skip
 def test_a_wrong_switch_is_refused(workers, name, body, status, words):
     answer = workers[0].put(f"/v1/admin/switches/{name}", headers=ADMIN, json=body)
