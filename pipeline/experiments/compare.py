@@ -68,7 +68,8 @@ def comparable_runs(clients: Sequence[MlflowClient], most: int = 30) -> pl.DataF
     """The newest runs that can be compared: `run, name, label, differs, dataset, question, metric, mean, started`.
 
     Only runs with the same question, the fingerprint of their evaluation data, can be compared with each other.
-    `differs` has the settings in which runs of one name and question differ.
+    `differs` has the settings in which runs of one name and question differ; one that an older version lacks is left
+    out.
     """
     runs = [LoggedRun(client, run) for client in clients for run in _search(client, COMPARABLE)]
     if not runs:
@@ -86,9 +87,9 @@ def differing_settings(runs: Sequence[LoggedRun]) -> list[str]:
     texts = []
     for run in runs:
         others = alike[run.path, run.fingerprint.digest]
-        names = sorted({name for settings in others for name in settings} - {"commit"})
-        differs = [name for name in names if len({other.get(name) for other in others}) > 1]
-        texts.append(", ".join(f"{name}={run.settings.get(name, ABSENT)}" for name in differs))
+        names = sorted(set.intersection(*map(set, others)) - {"commit"})
+        differs = [name for name in names if len({other[name] for other in others}) > 1]
+        texts.append(", ".join(f"{name}={run.settings[name]}" for name in differs))
     return texts
 
 
@@ -162,10 +163,10 @@ class Compared:
 
     @property
     def settings(self) -> list[tuple[str, str, str]]:
-        """Each setting that differs: its name, the value of A and the value of B."""
+        """Each setting that differs: its name, the value of A and the value of B; last those that one version lacks."""
         names = sorted({*self.a.settings, *self.b.settings})
         pairs = [(name, self.a.settings.get(name, ABSENT), self.b.settings.get(name, ABSENT)) for name in names]
-        return [pair for pair in pairs if pair[1] != pair[2]]
+        return sorted((pair for pair in pairs if pair[1] != pair[2]), key=lambda pair: ABSENT in pair[1:])
 
     @property
     def figures(self) -> list[tuple[str, float, float]]:

@@ -8,9 +8,10 @@ import pytest
 
 from contracts import Settings
 from contracts.errors import NotComparable, UnknownRun
+from evaluation import Comparison
 from evaluation.anonymized_metrics import anonymized, week_metrics
 from evaluation.fingerprint import EvaluationFingerprint
-from pipeline.experiments.compare import comparable_runs, differing_settings, find_run, started, stores
+from pipeline.experiments.compare import Compared, comparable_runs, differing_settings, find_run, started, stores
 from pipeline.experiments.mlflow_logger import LABEL, MlflowLogger
 from pipeline.experiments.run_log import LoggedRun, MethodRecord, log_method
 from pipeline.lake import Lake
@@ -137,6 +138,16 @@ def test_runs_of_one_name_show_the_settings_in_which_they_differ(mlflow: MlflowL
         mlflow.params(run, {"config": {"epochs": epochs, "factors": 8}})
     logged = [LoggedRun(mlflow.client, mlflow.client.get_run(run)) for run in [*runs, comparable(mlflow, "ease")]]
     assert differing_settings(logged) == ["epochs=3", "epochs=5", ""]
+
+
+def test_a_setting_that_an_older_version_lacks_comes_after_those_that_differ(mlflow: MlflowLogger) -> None:
+    older, newer = (comparable(mlflow, "final") for _ in range(2))
+    mlflow.params(older, {"epochs": 3})
+    mlflow.params(newer, {"added": "text", "epochs": 5})
+    a, b = (LoggedRun(mlflow.client, mlflow.client.get_run(run)) for run in (older, newer))
+    assert differing_settings([a, b]) == ["epochs=3", "epochs=5"]
+    compared = Compared(a, b, Comparison("", (), ()))
+    assert compared.settings == [("epochs", "3", "5"), ("added", "–", "text")]
 
 
 def test_comparable_runs_are_listed_newest_first_and_others_left_out(mlflow: MlflowLogger) -> None:

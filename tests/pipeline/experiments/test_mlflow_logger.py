@@ -1,8 +1,10 @@
 """What is written to MLflow can be read back from it, within the limits that MLflow sets."""
 
 from pathlib import Path
+from typing import get_args
 
 import pytest
+from pydantic import SecretStr
 
 from contracts import Settings
 from pipeline.experiments.mlflow_logger import (
@@ -11,6 +13,7 @@ from pipeline.experiments.mlflow_logger import (
     MAX_PARAMS,
     MlflowLogger,
     flattened,
+    is_place,
     plot_curves,
     tracking_uri,
 )
@@ -64,6 +67,16 @@ def test_a_curve_has_a_value_each_step_and_a_plot(mlflow: MlflowLogger) -> None:
     history = mlflow.client.get_metric_history(run, "loss")
     assert [(metric.step, metric.value) for metric in history] == [(0, 3.0), (2, 1.0)]
     assert [file.path for file in mlflow.client.list_artifacts(run)] == ["curves.svg"]
+
+
+def test_every_path_and_secret_of_the_settings_is_a_place_whose_value_is_not_logged() -> None:
+    hidden = [
+        name
+        for name, field in Settings.model_fields.items()
+        if field.annotation is SecretStr or Path in get_args(field.annotation) or name.endswith(("_url", "_endpoint"))
+    ]
+    assert len(hidden) >= 8
+    assert [name for name in hidden if not is_place(name)] == []
 
 
 def test_more_metrics_than_one_batch_holds_are_all_logged(mlflow: MlflowLogger) -> None:
