@@ -46,8 +46,8 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Start the timer of the first head. The next connection uses a certificate that was replaced."""
-        if certificate := _certificate_of(self.config):
-            certificate.renew(self.config.ssl)
+        if self.config.ssl is not None:
+            _certificate_of(self.config).renew(self.config.ssl)
         super().connection_made(_Lingering(transport, self))  # type: ignore[arg-type]  # a transport in all but its class
         self._await_head()
 
@@ -180,11 +180,9 @@ class _Lingering:
 
 
 @cache
-def _certificate_of(config: Config) -> CertificateFiles | None:
-    """The certificate of this process, if it ends TLS."""
-    if config.ssl is None:
-        return None
-    return CertificateFiles(Path(config.ssl_certfile), Path(config.ssl_keyfile))
+def _certificate_of(config: Config) -> CertificateFiles:
+    """The certificate of this process, which has both files if it ends TLS (`require_certificate`)."""
+    return CertificateFiles(Path(config.ssl_certfile or ""), Path(config.ssl_keyfile or ""))
 
 
 @cache

@@ -9,6 +9,8 @@ import pytest
 import schemathesis
 from fastapi.testclient import TestClient
 from hypothesis import HealthCheck, given, settings
+from hypothesis.strategies import SearchStrategy
+from schemathesis import GenerationMode
 from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi.checks import (
     content_type_conformance,
@@ -49,12 +51,20 @@ def statuses_of(operation, examples: int) -> list[int]:
         database=None,
         derandomize="CONTRACT_EXAMPLES" not in os.environ,
     )
-    @given(case=operation.as_strategy())
+    @given(case=valid_and_invalid(operation))
     def answered(case) -> None:
         statuses.append(case.call_and_validate(headers=ADMIN, checks=CHECKS).status_code)
 
     answered()
     return statuses
+
+
+def valid_and_invalid(operation) -> SearchStrategy:
+    """Requests that follow the document and, where it restricts them, requests that do not."""
+    valid = operation.as_strategy()
+    if not (list(operation.iter_parameters()) or operation.body):
+        return valid
+    return valid | operation.as_strategy(generation_mode=GenerationMode.NEGATIVE)
 
 
 class TestKeysOfEveryCall:
