@@ -4,13 +4,9 @@ are killed. It counts what must never happen.
 
 import json
 import random
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -19,7 +15,8 @@ import numpy as np
 
 from benchmarks.profiling import machine
 from benchmarks.server_process import ServerProcess, served
-from benchmarks.soak_client import SoakClient, SoakState
+from benchmarks.soak_client import SoakState
+from benchmarks.soak_traffic import CHANGERS, CLIENTS, throughput, traffic
 from benchmarks.synthetic_release import SEED, contents, renamed
 from benchmarks.synthetic_tables import Size, synthetic_tables
 from contracts import Settings
@@ -32,12 +29,7 @@ from serving.releases.serialization import write_release
 
 KIND, METRICS, LOG = "serving", "metrics.json", "server.log"
 PREFIXES = ("a-", "b-", "c-")
-CLIENTS, CHANGERS = 16, 4
-"""Connections that request feeds, and those that change opt-outs."""
-OPT_OUT_POOL, POOL_SHARE = 200, 0.1
-"""Users who opt out and in, and the share of requests for them."""
-LIMIT = 50
-TRIAL_S = 5.0
+LONGEST_TRIAL_S = 5.0
 
 
 @dataclass(frozen=True)
@@ -56,6 +48,11 @@ class SoakPlan:
     """Of opt-outs."""
     workers: int = 2
 
+    @property
+    def trial_s(self) -> float:
+        """How long the throughput is measured before the soak begins."""
+        return min(LONGEST_TRIAL_S, self.seconds / 4)
+
 
 def built_releases(size: Size, folder: Path, config: RerankerConfig) -> dict[str, Path]:
     """Folders of releases that differ in the ids of all items, by the prefix of these ids."""
@@ -67,6 +64,19 @@ def built_releases(size: Size, folder: Path, config: RerankerConfig) -> dict[str
     return {prefix: folder / f"built-{prefix}" for prefix in PREFIXES}
 
 
+@dataclass(frozen=True)
+class _Soak:
+    """A server that runs, and what happens to it."""
+
+    plan: SoakPlan
+    server: ServerProcess
+    state: SoakState
+    builds: Sequence[Path]
+    root: Path
+    users: Sequence[str]
+    progress: StageProgress
+
+
 def soak(size: Size, plan: SoakPlan, progress: StageProgress, config: RerankerConfig | None = None) -> dict[str, Any]:
     """Run the soak on a lake of its own under `plan.out`; write `metrics.json` there and return it."""
     with TemporaryDirectory(dir=plan.out) as folder:
@@ -75,110 +85,41 @@ def soak(size: Size, plan: SoakPlan, progress: StageProgress, config: RerankerCo
         builds = built_releases(size, Path(folder), config or RerankerConfig())
         prefixes = {publish(path, settings.release_root).manifest.version: name for name, path in builds.items()}
         OptOutStore.of(settings).create()
+        users = [f"u{number}" for number in range(size.users)]
         with served(settings, workers=plan.workers, log=plan.out / LOG) as server:
-            result = _soaked(server, SoakState(prefixes), plan, builds, settings.release_root, size, progress)
+            folders = list(builds.values())
+            run = _Soak(plan, server, SoakState(prefixes), folders, settings.release_root, users, progress)
+            result = _soaked(run)
     replace_file(plan.out / METRICS, json.dumps(result, indent=1).encode() + b"\n")
     return result
 
 
-def _soaked(
-    server: ServerProcess,
-    state: SoakState,
-    plan: SoakPlan,
-    builds: Mapping[str, Path],
-    root: Path,
-    size: Size,
-    progress: StageProgress,
-) -> dict[str, Any]:
-    users = [f"u{number}" for number in range(size.users)]
-    rate = max(1.0, plan.share * _throughput(server, SoakState(state.prefixes), users, min(TRIAL_S, plan.seconds / 4)))
-    feeds = [
-        partial(_request_feeds, SoakClient(server, state), users, CLIENTS / rate, number) for number in range(CLIENTS)
-    ]
-    pools = [users[:OPT_OUT_POOL][number::CHANGERS] for number in range(CHANGERS)]
-    changes = [
-        partial(_change_opt_outs, SoakClient(server, state), pool, CHANGERS / plan.changes_per_s) for pool in pools
-    ]
-    with _in_background([*feeds, *changes]):
-        _operate(server, state, plan, list(builds.values()), root, progress)
+def _soaked(run: _Soak) -> dict[str, Any]:
+    rate = max(1.0, run.plan.share * throughput(run.server, run.state.prefixes, run.users, run.plan.trial_s))
+    with traffic(run.server, run.state, run.users, rate, run.plan.changes_per_s):
+        _operate(run)
     time.sleep(1)  # a worker that was killed last is started again
-    return _result(state, plan, rate, len(server.workers()))
+    return _result(run.state, run.plan, rate, len(run.server.workers()))
 
 
-def _throughput(server: ServerProcess, trial: SoakState, users: Sequence[str], seconds: float) -> float:
-    """Feeds a second without pauses and opt-outs."""
-    clients = [partial(_request_feeds, SoakClient(server, trial), users, 0.0, number) for number in range(CLIENTS)]
-    with _in_background(clients):
-        time.sleep(seconds)
-    return trial.counts["feeds"] / seconds
-
-
-def _request_feeds(
-    client: SoakClient, users: Sequence[str], interval_s: float, number: int, stop: threading.Event
-) -> None:
-    """One client of `CLIENTS`; its requests lie between those of the others."""
-    draw = random.Random(number)
-    with closing(client):
-        for _ in _ticks(stop, interval_s, delay_s=interval_s * number / CLIENTS):
-            some = users[:OPT_OUT_POOL] if draw.random() < POOL_SHARE else users
-            client.feed(draw.choice(some), LIMIT)
-
-
-def _change_opt_outs(client: SoakClient, pool: Sequence[str], interval_s: float, stop: threading.Event) -> None:
-    """Users opt out and request their feed at once; half of the pool later, they opt in again."""
-    with closing(client):
-        for turn, _ in enumerate(_ticks(stop, interval_s)):
-            place = turn // 2
-            if turn % 2:
-                client.opt_in(pool[(place - len(pool) // 2) % len(pool)])
-            else:
-                client.opt_out(pool[place % len(pool)])
-                client.feed(pool[place % len(pool)], LIMIT)
-
-
-@contextmanager
-def _in_background(works: Sequence[Callable[[threading.Event], None]]) -> Iterator[None]:
-    """Run all of it until the block ends; its errors are raised here."""
-    stop = threading.Event()
-    with ThreadPoolExecutor(len(works)) as threads:
-        futures = [threads.submit(work, stop) for work in works]
-        try:
-            yield
-        finally:
-            stop.set()
-        for future in futures:
-            future.result()
-
-
-def _ticks(stop: threading.Event, interval_s: float, *, delay_s: float = 0) -> Iterator[None]:
-    """One tick each interval until the stop; a late tick comes at once, and the ones that it missed never."""
-    at = time.monotonic() + delay_s
-    while not stop.wait(max(0.0, at - time.monotonic())):
-        yield
-        at = max(at + interval_s, time.monotonic() - interval_s)
-
-
-def _operate(
-    server: ServerProcess, state: SoakState, plan: SoakPlan, builds: Sequence[Path], root: Path, progress: StageProgress
-) -> None:
+def _operate(run: _Soak) -> None:
     """What an operator and accidents do, each at its time."""
-    versions, begun = list(state.prefixes), time.monotonic()
+    counts, versions, begun = run.state.counts, list(run.state.prefixes), time.monotonic()
 
     def is_due(name: str, every_s: float) -> bool:
-        is_now = time.monotonic() - begun >= (state.counts[name] + 1) * every_s
+        is_now = time.monotonic() - begun >= (counts[name] + 1) * every_s
         if is_now:
-            state.count(name)
+            run.state.count(name)
         return is_now
 
-    while time.monotonic() - begun < plan.seconds:
-        progress.report("seconds", round(time.monotonic() - begun), round(plan.seconds))
-        turn = state.counts["swaps"] + 1
-        if is_due("swaps", plan.swap_every_s):
-            publish(builds[turn % len(builds)], root, keep=len(builds))
-        if is_due("rollbacks", plan.rollback_every_s):
-            rollback(root, versions[state.counts["swaps"] % len(versions) - 1])
-        if is_due("killed_workers", plan.kill_every_s):
-            random.choice(server.workers()).kill()
+    while (passed := time.monotonic() - begun) < run.plan.seconds:
+        run.progress.report("seconds", round(passed), round(run.plan.seconds))
+        if is_due("swaps", run.plan.swap_every_s):
+            publish(run.builds[counts["swaps"] % len(run.builds)], run.root, keep=len(run.builds))
+        if is_due("rollbacks", run.plan.rollback_every_s):
+            rollback(run.root, versions[counts["swaps"] % len(versions) - 1])
+        if is_due("killed_workers", run.plan.kill_every_s):
+            random.choice(run.server.workers()).kill()
         time.sleep(0.05)
 
 

@@ -1,0 +1,90 @@
+"""The traffic of a soak: clients that request feeds at a rate, and users who opt out and in."""
+
+import random
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
+from functools import partial
+
+from benchmarks.server_process import ServerProcess
+from benchmarks.soak_client import SoakClient, SoakState
+
+CLIENTS, CHANGERS = 16, 4
+"""Connections that request feeds, and those that change opt-outs."""
+OPT_OUT_POOL, POOL_SHARE = 200, 0.1
+"""Users who opt out and in, and the share of requests for them."""
+LIMIT = 50
+Work = Callable[[threading.Event], None]
+"""Runs until the event is set."""
+
+
+@contextmanager
+def traffic(
+    server: ServerProcess, state: SoakState, users: Sequence[str], rate: float, changes_per_s: float
+) -> Iterator[None]:
+    """Feeds at a rate and changes of opt-outs, until the block ends."""
+    pools = [users[:OPT_OUT_POOL][number::CHANGERS] for number in range(CHANGERS)]
+    interval_s = CHANGERS / changes_per_s
+    changes = [partial(change_opt_outs, SoakClient(server, state), pool, interval_s) for pool in pools]
+    with in_background([*_feeds(server, state, users, CLIENTS / rate), *changes]):
+        yield
+
+
+def throughput(server: ServerProcess, prefixes: Mapping[str, str], users: Sequence[str], seconds: float) -> float:
+    """Feeds a second without pauses and opt-outs."""
+    state = SoakState(prefixes)
+    with in_background(_feeds(server, state, users, 0.0)):
+        time.sleep(seconds)
+    return state.counts["feeds"] / seconds
+
+
+def _feeds(server: ServerProcess, state: SoakState, users: Sequence[str], interval_s: float) -> Sequence[Work]:
+    clients = (SoakClient(server, state) for _ in range(CLIENTS))
+    return [partial(request_feeds, client, users, interval_s, number) for number, client in enumerate(clients)]
+
+
+def request_feeds(
+    client: SoakClient, users: Sequence[str], interval_s: float, number: int, stop: threading.Event
+) -> None:
+    """One client of `CLIENTS`; its requests lie between those of the others."""
+    draw = random.Random(number)
+    with closing(client):
+        for _ in ticks(stop, interval_s, delay_s=interval_s * number / CLIENTS):
+            some = users[:OPT_OUT_POOL] if draw.random() < POOL_SHARE else users
+            client.feed(draw.choice(some), LIMIT)
+
+
+def change_opt_outs(client: SoakClient, pool: Sequence[str], interval_s: float, stop: threading.Event) -> None:
+    """Users opt out and request their feed at once; half of the pool later, they opt in again."""
+    with closing(client):
+        for turn, _ in enumerate(ticks(stop, interval_s)):
+            place = turn // 2
+            if turn % 2:
+                client.opt_in(pool[(place - len(pool) // 2) % len(pool)])
+            else:
+                client.opt_out(pool[place % len(pool)])
+                client.feed(pool[place % len(pool)], LIMIT)
+
+
+@contextmanager
+def in_background(works: Sequence[Callable[[threading.Event], None]]) -> Iterator[None]:
+    """Run all of it until the block ends; its errors are raised here."""
+    stop = threading.Event()
+    with ThreadPoolExecutor(len(works)) as threads:
+        futures = [threads.submit(work, stop) for work in works]
+        try:
+            yield
+        finally:
+            stop.set()
+        for future in futures:
+            future.result()
+
+
+def ticks(stop: threading.Event, interval_s: float, *, delay_s: float = 0) -> Iterator[None]:
+    """One tick each interval until the stop; a late tick comes at once, and the ones that it missed never."""
+    at = time.monotonic() + delay_s
+    while not stop.wait(max(0.0, at - time.monotonic())):
+        yield
+        at = max(at + interval_s, time.monotonic() - interval_s)
