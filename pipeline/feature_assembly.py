@@ -170,7 +170,8 @@ def _users(night: RunContext, catalog: CatalogSnapshot, item_ids: Ids, cutoff: d
 
 def _history(night: RunContext, cutoff: datetime, user_ids: Ids, item_ids: Ids) -> pl.DataFrame:
     """Clicked, saved and hidden items of the users, by user row, oldest first."""
-    rows = at_cutoff(night, "interactions", cutoff).filter(pl.sum_horizontal("clicks", "saves", "hides") > 0).collect()
+    is_history = (pl.sum_horizontal("clicks", "saves") > 0) | pl.col("hidden")
+    rows = at_cutoff(night, "interactions", cutoff).filter(is_history).collect()
     return (
         rows.with_columns(user=rows_of(rows[c.USER_ID], user_ids), item=rows_of(rows[c.ITEM_ID], item_ids))
         .drop_nulls(["user", "item"])

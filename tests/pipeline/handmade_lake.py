@@ -100,7 +100,16 @@ def tables() -> dict[str, list[dict[str, object]]]:
             },
         ],
         "interactions": [
-            {"user_id": "u2", "item_id": "a", "clicks": 0, "saves": 0, "hides": 1, "last_at": hours(-3)},
+            {
+                "user_id": "u2",
+                "item_id": "a",
+                "clicks": 0,
+                "saves": 0,
+                "hides": 1,
+                "hidden": True,
+                "last_at": hours(-3),
+            },
+            {"user_id": "u2", "item_id": "c", "clicks": 0, "saves": 0, "hides": 1, "unhides": 1, "hidden": False},
             {"user_id": "u1", "item_id": "b", "clicks": 0, "saves": 1, "hides": 0, "last_at": hours(-5), **strengths},
             {"user_id": "u1", "item_id": "a", "clicks": 1, "saves": 0, "hides": 0, "last_at": hours(-10), **strengths},
             {"user_id": "u2", "item_id": "b", "clicks": 1, "saves": 0, "hides": 0, "last_at": hours(-4), **strengths},
