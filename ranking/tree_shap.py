@@ -59,7 +59,7 @@ class TreeContributions:
     features: Rows  # the distinct features of each tree
     feature_offsets: Longs  # [T + 1] into `features`
     table_offsets: Longs  # [T + 1] into `tables`
-    tables: Doubles  # for each tree [2 ** splits, its features]
+    tables: Floats  # for each tree [2 ** splits, its features]
 
     @classmethod
     def of(cls, ensemble: TreeEnsemble) -> Self | None:
@@ -69,7 +69,7 @@ class TreeContributions:
         trees = [_tree(ensemble, tree) for tree in range(len(ensemble.trees) - 1)]
         feature_offsets = offsets_of(np.array([len(tree.features) for tree in trees], np.int64))
         table_offsets = offsets_of(np.array([len(tree.features) << tree.splits for tree in trees], np.int64))
-        tables = np.zeros(table_offsets[-1])
+        tables = np.zeros(table_offsets[-1], np.float32)
         if len(tables):
             _fill(tables, table_offsets, feature_offsets, ensemble, trees)
         features = np.array([feature for tree in trees for feature in tree.features], np.int32)
@@ -112,7 +112,7 @@ def _paths(ensemble: TreeEnsemble, start: int, end: int, tree: int) -> Iterator[
 
 
 def _fill(
-    tables: Doubles, table_offsets: Longs, feature_offsets: Longs, ensemble: TreeEnsemble, trees: list[Tree]
+    tables: Floats, table_offsets: Longs, feature_offsets: Longs, ensemble: TreeEnsemble, trees: list[Tree]
 ) -> None:
     from ranking.tree_shap_kernel import fill_tables  # noqa: PLC0415  see `TreeContributions.of_pairs`
 

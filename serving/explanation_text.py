@@ -2,17 +2,16 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from contracts import Action
-from contracts import columns as c
 from ranking.attribution import Signal, reasons
 from ranking.candidates import taken
 from ranking.feature_arrays import Rows
 from ranking.rank_users import RankedUsers
+from serving.releases.item_display import ItemDisplay
 from serving.releases.loaded_release import FRESH, Release
 
 SENTENCES = {
@@ -41,9 +40,9 @@ class Explanation:
 
 def explain_fallback(release: Release, rows: Rows, sources: NDArray[np.str_]) -> list[Explanation]:
     """Explanations of items in the non-personalized list; they use data of the item alone."""
-    created = release.catalogue[c.CREATED_AT].take(rows).to_pylist()
-    signals = np.where(sources == FRESH, Signal.FRESH, Signal.TRENDING).tolist()
-    return [Explanation(Signal(signal), sentence(signal, at)) for signal, at in zip(signals, created, strict=True)]
+    signals = [Signal.FRESH if source == FRESH else Signal.TRENDING for source in sources.tolist()]
+    items = release.displays.of(rows)
+    return [Explanation(signal, sentence(signal, item.created_at)) for signal, item in zip(signals, items, strict=True)]
 
 
 def explain_personalized(
@@ -54,15 +53,14 @@ def explain_personalized(
     features, least = ranked.features[pairs], release.ranking.reasons.threshold
     why = reasons(release.users, release.items, candidates, features, release.reranker, min_similarity=least)
     named = (why.evidence >= 0) & ~hidden[why.evidence]
-    shown = release.catalogue.select([c.ITEM_ID, c.TITLE]).take(np.where(named, why.evidence, 0)).to_pylist()
-    created = release.catalogue[c.CREATED_AT].take(candidates.item_rows).to_pylist()
+    shown, items = (release.displays.of(rows) for rows in (np.where(named, why.evidence, 0), candidates.item_rows))
     saved = np.isin(why.evidence, _saved_items(release, candidates.user_rows[:1]))
-    facts = zip(why.signals.tolist(), created, named, shown, saved, why.similarities.tolist(), strict=True)
+    facts = zip(why.signals.tolist(), items, named, shown, saved, why.similarities.tolist(), strict=True)
     return [
-        _with_evidence(signal, item, Action.SAVE if was_saved else Action.CLICK, similarity)
+        _with_evidence(signal, evidence, Action.SAVE if was_saved else Action.CLICK, similarity)
         if has_evidence
-        else Explanation(Signal(signal), sentence(signal, at))
-        for signal, at, has_evidence, item, was_saved, similarity in facts
+        else Explanation(Signal(signal), sentence(signal, item.created_at))
+        for signal, item, has_evidence, evidence, was_saved, similarity in facts
     ]
 
 
@@ -73,10 +71,9 @@ def sentence(signal: str, created_at: datetime | None) -> str:
     return SENTENCES[Signal(signal)]
 
 
-def _with_evidence(signal: str, item: dict[str, Any], action: Action, similarity: float) -> Explanation:
-    name = item[c.TITLE] or item[c.ITEM_ID]
-    text = f"{BECAUSE[action]} “{name}”"
-    return Explanation(Signal(signal), text, item[c.ITEM_ID], item[c.TITLE], action, round(similarity, 3))
+def _with_evidence(signal: str, item: ItemDisplay, action: Action, similarity: float) -> Explanation:
+    text = f"{BECAUSE[action]} “{item.title or item.item_id}”"
+    return Explanation(Signal(signal), text, item.item_id, item.title, action, round(similarity, 3))
 
 
 def _saved_items(release: Release, user_rows: Rows) -> Rows:

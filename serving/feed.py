@@ -8,7 +8,6 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from contracts import columns as c
 from contracts.request_stages import MeasuredStage, measured_stages, stage
 from contracts.switches import SwitchName
 from ranking.exploration import NO_EXPLORATION, ExplorationConfig
@@ -246,10 +245,20 @@ def in_other_languages(release: Release, languages: frozenset[str] | None) -> ND
 
 def feed_items(release: Release, page: Page, explanations: Sequence[Explanation | None], rank: int) -> list[FeedItem]:
     """The items of a page as a client gets them; `rank` items came before."""
-    columns = [c.ITEM_ID, c.TITLE, c.CREATOR_ID, c.URL, c.IMAGE_URL]
-    display = release.catalogue.select(columns).take(page.rows).to_pylist()
-    rows = zip(display, page.scores.tolist(), page.sources.tolist(), explanations, page.chances, strict=True)
+    items = release.displays.of(page.rows)
+    rows = zip(items, page.scores.tolist(), page.sources.tolist(), explanations, page.chances, strict=True)
     return [
-        FeedItem(rank=rank + place, score=score, source=source, explanation=explanation, propensity=chance, **item)
+        FeedItem(
+            item_id=item.item_id,
+            rank=rank + place,
+            score=score,
+            source=source,
+            explanation=explanation,
+            title=item.title,
+            creator_id=item.creator_id,
+            url=item.url,
+            image_url=item.image_url,
+            propensity=chance,
+        )
         for place, (item, score, source, explanation, chance) in enumerate(rows, start=1)
     ]

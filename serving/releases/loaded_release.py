@@ -20,6 +20,7 @@ from ranking.feature_arrays import Floats, Items, Rows, Users
 from ranking.rank_users import ExplainedScorer, RankedUsers, RankingConfig, RankingSnapshot, first_sources
 from serving.ann_index import FaissIndex
 from serving.cursor import item_hashes
+from serving.releases.item_display import ItemDisplays
 from serving.releases.manifest import Manifest, ReducedTo
 
 SECONDS_AN_HOUR = 3600
@@ -148,6 +149,11 @@ class Release:
         return np.array([tag if len(tag) <= MAX_TAG_LENGTH else "" for tag in tags], dtype=np.str_)
 
     @cached_property
+    def displays(self) -> ItemDisplays:
+        """What a client shows of each item."""
+        return ItemDisplays(self.catalogue)
+
+    @cached_property
     def item_hashes(self) -> NDArray[np.uint32]:
         """[I] the hash that stands for each item in a cursor."""
         return item_hashes(self.items.ids)
@@ -194,7 +200,7 @@ class Release:
     def warmed(self) -> "Release":
         """The release itself, with every lookup computed before the first request."""
         _ = (self.user_row, self.item_row, self.creator_rows, self.removed_hours, self.languages, self.item_hashes)
-        _ = self.fallback
+        _ = (self.fallback, self.displays)
         if self.profiled:
             _ = (self.ranking_snapshot.fresh, self.ranking_snapshot.popular)
             nothing = np.zeros((1, len(self.reranker.names)), np.float32)
