@@ -125,6 +125,14 @@ def test_both_buttons(site, tab, user):
     assert tab.get_by_label("User").input_value() == user
 
 
+def test_the_style_sheet_of_the_page_is_applied_and_no_other(site, tab):
+    tab.goto(site)
+    assert tab.evaluate("getComputedStyle(document.querySelector('main')).maxWidth") == "736px"
+    refused = "const sheet = document.createElement('style'); sheet.textContent = 'main { max-width: 9px }';"
+    tab.evaluate(f"() => {{ {refused} document.head.append(sheet) }}")
+    assert tab.evaluate("getComputedStyle(document.querySelector('main')).maxWidth") == "736px"
+
+
 def test_an_unknown_user_opts_out_in_advance(site, tab):
     tab.goto(f"{site}/?user_id=org%2Fnew")
     tab.get_by_role("button", name="Stop personalizing").click()
