@@ -39,6 +39,7 @@ def test_the_wheel_holds_the_bundled_data_the_pages_and_the_dag(installed: Path)
         "dags/nightly.py",
     ):
         assert (installed / name).is_file(), name
+    assert not (installed / "client").exists(), "the client is a package of its own"
     done = subprocess.run(
         [sys.executable, "-c", FROM_THE_WHEEL % str(installed)],
         cwd=installed,
