@@ -3,8 +3,10 @@
 import os
 import shutil
 import signal
+import sqlite3
 import subprocess
 import time
+from contextlib import closing
 from pathlib import Path
 
 import psutil
@@ -49,6 +51,13 @@ def test_a_signal_ends_a_night_with_one_line_and_no_child_process(
     assert [child for child in children if child.is_running() and child.status() != psutil.STATUS_ZOMBIE] == []
     with locked(Lake(lake)):
         pass
+    assert statuses(lake, f"night {tiny.day()}") == ["KILLED"]
+
+
+def statuses(lake: Path, name: str) -> list[str]:
+    """The status of each run of this name in MLflow."""
+    with closing(sqlite3.connect(lake / "mlflow.db")) as database:
+        return [status for (status,) in database.execute("select status from runs where name = ?", [name])]
 
 
 def start(lake: Path) -> subprocess.Popen[str]:
