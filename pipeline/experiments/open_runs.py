@@ -51,13 +51,13 @@ def end_night(night: "RunContext", status: str) -> None:
 
 
 def end_if_running(mlflow: MlflowLogger, run: str, status: str) -> None:
-    """End a run and its children as far as they are RUNNING."""
+    """End a run and its children as far as they are RUNNING. The try of a stage that was killed leaves such a child."""
     with suppress(MlflowException):  # the run was deleted, another server is in use now, or it does not answer
         info = mlflow.client.get_run(run).info
+        children = f"attributes.status = '{RUNNING}' and tags.`{PARENT}` = '{run}'"
+        for child in mlflow.client.search_runs([info.experiment_id], children):
+            mlflow.end(child.info.run_id, status)
         if info.status == RUNNING:
-            children = f"attributes.status = '{RUNNING}' and tags.`{PARENT}` = '{run}'"
-            for child in mlflow.client.search_runs([info.experiment_id], children):
-                mlflow.end(child.info.run_id, status)
             mlflow.end(run, status)
 
 

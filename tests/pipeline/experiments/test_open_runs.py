@@ -33,10 +33,11 @@ def test_the_next_night_ends_the_runs_of_a_killed_one(night: RunContext) -> None
     child, ended = night.mlflow.start("retrieval", killed), night.mlflow.start("ranking", killed)
     night.mlflow.end(ended)
     finished = open_parent_run(night, "night 2017-03-03")
+    of_a_killed_try = night.mlflow.start("retrieval", finished)
     night.mlflow.end(finished)
     opened = forget(night)["mlflow_run"]
-    statuses = [status(night, run) for run in (killed, child, ended, finished, opened)]
-    assert statuses == ["KILLED", "KILLED", "FINISHED", "FINISHED", "RUNNING"]
+    statuses = [status(night, run) for run in (killed, child, ended, finished, of_a_killed_try, opened)]
+    assert statuses == ["KILLED", "KILLED", "FINISHED", "FINISHED", "KILLED", "RUNNING"]
 
 
 def test_a_backtest_that_still_works_keeps_its_run_until_it_is_killed(night: RunContext) -> None:
