@@ -76,11 +76,13 @@ def find_tool() -> str:
 
 def load(server: ServerProcess, users: Sequence[str], plan: LoadPlan) -> LoadResult:
     """Request feeds of many users. Raises `ToolMissing`, and `LoadFailed` where an answer is not 200."""
-    tool, cpu_s = find_tool(), server.cpu_seconds()
+    tool, workers, cpu_s = find_tool(), server.workers(), server.cpu_seconds()
     with TemporaryDirectory() as folder:  # the lists of addresses contain user ids
         logs = _run_clients(tool, server, users, plan, Path(folder))
     rows = np.concatenate([_log_rows(log) for log in logs])
     _require_success(rows[:, 1])
+    if server.workers() != workers:
+        raise LoadFailed("a worker of the server ended under load; read the server's log")
     return _result(plan, rows, server.cpu_seconds() - cpu_s)
 
 

@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPException
@@ -26,6 +26,8 @@ LEFT_OUT = ("TASTEFEED_TLS_CERT", "TASTEFEED_TLS_KEY", "TASTEFEED_RATE_LIMIT", "
 """A benchmark measures neither TLS nor the limit of requests."""
 READY_WITHIN_S, STOP_WITHIN_S, POLL_S = 120.0, 20.0, 0.02
 MB = 1e6
+STARTED = "Application startup complete"
+"""The line that each worker writes."""
 
 
 @dataclass(frozen=True)
@@ -46,8 +48,7 @@ class ServerProcess:
 
     def workers(self) -> list[psutil.Process]:
         """The processes that answer requests: the children of a supervisor, or the server itself."""
-        children = [child for child in self.process.children() if WORKER in " ".join(child.cmdline())]
-        return children or [self.process]
+        return [child for child in self.process.children() if _is_worker(child)] or [self.process]
 
     def cpu_seconds(self) -> float:
         """Processor time of the server and its children so far."""
@@ -58,6 +59,13 @@ class ServerProcess:
         """Memory that only one worker has, the mean of all workers; mapped files of a release are shared and not
         counted."""
         return sum(_private_bytes(worker, release_root) for worker in self.workers()) / len(self.workers()) / MB
+
+
+def _is_worker(process: psutil.Process) -> bool:
+    try:
+        return WORKER in " ".join(process.cmdline())
+    except psutil.Error:  # it ended a moment ago
+        return False
 
 
 def _private_bytes(worker: psutil.Process, release_root: Path) -> int:
@@ -73,8 +81,10 @@ def served(settings: Settings, *, workers: int, log: Path) -> Iterator[ServerPro
     variables = {"TASTEFEED_FEED_KEYS": keys[0], "TASTEFEED_ADMIN_KEYS": keys[1]}
     started = time.perf_counter()
     with log.open("w") as output, _started([*command, "--workers", str(workers)], variables, output.fileno()) as run:
-        _wait(run, port, log)
-        yield ServerProcess(psutil.Process(run.pid), port, time.perf_counter() - started, *keys)
+        _wait(run, lambda: _is_ready(port), log)
+        ready_s = time.perf_counter() - started
+        _wait(run, lambda: log.read_text().count(STARTED) >= workers, log)
+        yield ServerProcess(psutil.Process(run.pid), port, ready_s, *keys)
 
 
 @contextmanager
@@ -97,10 +107,10 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _wait(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
+def _wait(process: subprocess.Popen[bytes], condition: Callable[[], bool], log: Path) -> None:
     end = time.monotonic() + READY_WITHIN_S
     while time.monotonic() < end and process.poll() is None:
-        if _is_ready(port):
+        if condition():
             return
         time.sleep(POLL_S)
     raise ServerNotReady(f"the server was not ready within {READY_WITHIN_S:.0f} s; its output is in {log}")

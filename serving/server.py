@@ -23,6 +23,10 @@ from serving.rate_limits import RateLimits
 from serving.request_metrics import MULTIPROCESS
 from serving.server_logging import logging_config
 
+WORKER_TIMEOUT_S = 30
+"""How long a worker may give no sign of life, from the start of its process. With uvicorn's five seconds, workers on a
+busy machine were killed while they started, again and again."""
+
 
 def serve(settings: Settings, *, host: str = "127.0.0.1", port: int = 8000, workers: int = 1) -> None:
     """Serve until stopped.
@@ -55,6 +59,7 @@ def serve(settings: Settings, *, host: str = "127.0.0.1", port: int = 8000, work
             http=LimitedProtocol,
             ws="none",  # the server has no WebSockets, and their protocol would bypass the limits
             server_header=False,
+            timeout_worker_healthcheck=WORKER_TIMEOUT_S,
         )
 
 
