@@ -16,7 +16,7 @@ from contracts import Settings, __version__
 from serving.api_keys import ApiKeys
 from serving.bulk_feed import BulkFeed
 from serving.cursor import CursorSigner, signing_keys
-from serving.error_handlers import MEDIA_TYPE, Problem, add_error_handlers
+from serving.error_handlers import Problem, add_error_handlers
 from serving.exposure_log import ExposureLog
 from serving.feed import HomeFeed
 from serving.impression_recorder import ImpressionRecorder
@@ -32,6 +32,7 @@ from serving.releases.release_loader import ReloadingRelease
 from serving.request_metrics import METRICS, RequestMetrics
 from serving.request_tracing import tracer_of
 from serving.routes import admin_routes, api_routes, page_routes
+from serving.routes.openapi_errors import errors_of
 from serving.routes.openapi_examples import ANSWERS
 from serving.security_headers import SecurityHeaders
 from serving.shown_items import exploration_config, fatigue_config
@@ -41,10 +42,6 @@ HEALTH_THREADS = 2
 SCHEMAS = "#/components/schemas/"
 INLINED = "#/$defs/"
 UNUSED_SCHEMAS = ("HTTPValidationError", "ValidationError")
-ERRORS = {
-    "4XX": "the request is refused: an RFC 9457 problem document gives the reason",
-    "5XX": "the server cannot answer: an RFC 9457 problem document gives the reason",
-}
 
 
 def create_app(settings: Settings) -> FastAPI:
@@ -125,9 +122,10 @@ def openapi_document(app: FastAPI) -> dict[str, Any]:
         for name in UNUSED_SCHEMAS:
             schemas.pop(name, None)
         schemas["Problem"] = Problem.model_json_schema(ref_template=f"{SCHEMAS}{{model}}")
-        for methods in document["paths"].values():
+        for path, methods in document["paths"].items():
             for call in methods.values():
-                call["responses"] = {**_successes(call["responses"]), **_errors()}
+                errors = errors_of(path, call, keys=app.state.api_keys.any)
+                call["responses"] = {**_successes(call["responses"]), **errors}
                 if example := ANSWERS.get(call["operationId"]):  # added here, because FastAPI drops what is null
                     call["responses"]["200"]["content"]["application/json"]["example"] = example
                 if not app.state.api_keys.any:
@@ -164,8 +162,3 @@ def _shared(node: Any, shared: dict[str, Any]) -> Any:
 
 def _successes(responses: dict[str, Any]) -> dict[str, Any]:
     return {status: response for status, response in responses.items() if status < "4"}
-
-
-def _errors() -> dict[str, Any]:
-    content = {MEDIA_TYPE: {"schema": {"$ref": f"{SCHEMAS}Problem"}}}
-    return {status: {"description": text, "content": content} for status, text in ERRORS.items()}
