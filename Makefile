@@ -29,7 +29,7 @@ PHRASES := grep -rnIiE --include='*.py' --include='*.md' --include='*.ipynb' --i
 
 export TASTEFEED_LAKE = $(LAKE)
 
-.PHONY: help demo nightly serve test check words chaos walkthrough fuzz contract audit backtest bench bench-full bench-serving airflow mlflow notebooks lock clean clean-lake
+.PHONY: help demo nightly serve test coverage check words chaos walkthrough fuzz contract audit backtest bench bench-full bench-serving airflow mlflow notebooks lock clean clean-lake
 
 help:  ## list the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /\1\t/' | expand -t 12
@@ -93,7 +93,10 @@ test: $(READY)  ## run the whole test suite
 	@free=$$(df -Pk /dev/shm 2>/dev/null | awk 'NR == 2 {print $$4}'); \
 	if [ -z "$$TMPDIR" ] && [ "$${free:-0}" -gt 8000000 ]; then \
 	  TMPDIR=$$(mktemp -d /dev/shm/tastefeed.XXXXXX); export TMPDIR; trap 'rm -rf "$$TMPDIR"' EXIT; fi; \
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder --cov --cov-report=term:skip-covered --cov-fail-under=85
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder $(PYTEST)
+
+coverage: PYTEST = --cov --cov-report=term:skip-covered --cov-fail-under=85
+coverage: test  ## run the whole test suite, and require that it covers 85 % of the lines (a third slower)
 
 contract: $(READY)  ## send 5,000 requests that are generated from the OpenAPI document: no 5xx, no undocumented answer
 	@CONTRACT_EXAMPLES=5000 $(BIN)/python -m pytest tests/serving/test_contract.py --no-cov -q -s --timeout 3600
