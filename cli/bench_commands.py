@@ -230,6 +230,23 @@ def _synthetic(items: int, users: int, out: Path, progress: "StageProgress") -> 
 
 
 @bench.command()
+def impressions(
+    *,
+    data: Annotated[
+        Path | None, typer.Option(help="Folder with men.parquet and women.parquet of Open Bandit; without: simulation.")
+    ] = None,
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for metrics.json and the page.")],
+) -> None:
+    """What fatigue, the position of an impression and exploration cost and gain, in a simulation and in logs."""
+    from benchmarks.impression_benchmark import measure
+    from benchmarks.impression_simulation import Assumptions
+    from contracts import Settings
+
+    command = _command("impressions", {"--data": _shown(data)} if data else {}, [], out)
+    typer.echo(f"wrote {measure(out, command, data=data, assumptions=Assumptions(seed=Settings().seed))}")
+
+
+@bench.command()
 def report(
     *,
     runs: Annotated[list[Path], typer.Argument(help="Folders with a metrics.json, the --out of earlier runs.")],
