@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from cli.airflow_commands import airflow
 from cli.bench_commands import bench
 from cli.demo_command import demo
+from cli.experiment_commands import experiment
 from cli.import_commands import import_, init
 from cli.json_output import Json, print_json
 from cli.nightly_commands import backtest, compare, nightly
@@ -65,7 +66,14 @@ COMMANDS: dict[str, Callable[..., None]] = {
 for name, command in COMMANDS.items():
     app.command(name)(command)
 app.command("airflow", context_settings={"allow_interspersed_args": False})(airflow)  # Airflow's options follow
-for name, group in {"opt-out": opt_outs, "switches": switches, "releases": releases, "bench": bench}.items():
+GROUPS = {
+    "opt-out": opt_outs,
+    "switches": switches,
+    "releases": releases,
+    "experiment": experiment,
+    "bench": bench,
+}
+for name, group in GROUPS.items():
     app.add_typer(group, name=name)
 
 

@@ -116,6 +116,10 @@ class Settings(DataConfig):
     cursor_keys: SecretStr = Field(
         SecretStr(""), description="comma-separated keys of cursors, the first signs; empty: .cursor_key in the lake"
     )
+    experiment: Path | None = Field(None, description="JSON file of the running A/B experiment; empty: none")
+    shadow_release: str = Field(
+        "", description="version that answers the same requests in the background, to be compared; empty: none"
+    )
     exposure_log: bool = Field(False, description="log the items of personalized pages to the lake, without user ids")
     otlp_endpoint: str = Field(
         "", description="URL that receives OpenTelemetry traces; empty: OTEL_EXPORTER_OTLP_ENDPOINT, or none"

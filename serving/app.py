@@ -13,6 +13,7 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from contracts import Settings, __version__
+from serving.ab_experiment import read_experiment, versions_beside
 from serving.api_keys import ApiKeys
 from serving.bulk_feed import BulkFeed
 from serving.cursor import CursorSigner, signing_keys
@@ -28,6 +29,8 @@ from serving.privacy.opt_out_service import OptOutService
 from serving.privacy.pseudonyms import pseudonyms
 from serving.privacy.switch_store import SwitchStore
 from serving.rate_limits import RateLimits
+from serving.release_choice import RunningExperiment
+from serving.releases.extra_releases import ExtraReleases
 from serving.releases.release_loader import ReloadingRelease
 from serving.request_metrics import METRICS, RequestMetrics
 from serving.request_tracing import tracer_of
@@ -35,6 +38,7 @@ from serving.routes import admin_routes, api_routes, page_routes
 from serving.routes.openapi_errors import errors_of
 from serving.routes.openapi_examples import ANSWERS
 from serving.security_headers import SecurityHeaders
+from serving.shadow_mode import ShadowMode
 from serving.shown_items import exploration_config, fatigue_config
 
 HEALTH_THREADS = 2
@@ -65,14 +69,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.release_loader = ReloadingRelease(settings.release_root)
     app.state.health_threads = anyio.CapacityLimiter(HEALTH_THREADS)
     _connect(app.state.metrics, service, app.state.release_loader)
-    loader, gate = app.state.release_loader, ConsentGate(service.opt_outs, service.events)
-    cursors = CursorSigner(signing_keys(settings))
-    fatigue = fatigue_config(settings)
-    exploration = exploration_config(settings)
-    app.state.home_feed = HomeFeed(loader, gate, cursors, fatigue, exploration)
-    app.state.bulk_feed = BulkFeed(loader, gate, cursors, fatigue, exploration)
-    app.state.recorder = ImpressionRecorder(service, app.state.metrics.count_recorded, enabled=settings.record_served)
-    app.state.exposure_log = ExposureLog(settings, service.opt_outs, app.state.metrics.count_exposures)
+    _add_feeds(app, settings)
     app.add_middleware(CompressionMiddleware)
     app.add_middleware(LoadSheddingMiddleware, max_requests=settings.max_concurrent_requests)
     app.add_middleware(
@@ -93,6 +90,24 @@ def create_app(settings: Settings) -> FastAPI:
     return app
 
 
+def _add_feeds(app: FastAPI, settings: Settings) -> None:
+    """What makes feeds, and what follows them in the background."""
+    service, metrics = app.state.opt_out_service, app.state.metrics
+    loader, gate = app.state.release_loader, ConsentGate(service.opt_outs, service.events)
+    experiment = read_experiment(settings.experiment)
+    extra = ExtraReleases(settings.release_root, versions_beside(settings.shadow_release, experiment))
+    running = RunningExperiment(experiment, extra) if experiment else None
+    cursors, fatigue = CursorSigner(signing_keys(settings)), fatigue_config(settings)
+    exploration = exploration_config(settings)
+    app.state.extra_releases = extra
+    app.state.home_feed = HomeFeed(loader, gate, cursors, fatigue, exploration, running)
+    app.state.bulk_feed = BulkFeed(loader, gate, cursors, fatigue, exploration)
+    app.state.recorder = ImpressionRecorder(service, metrics.count_recorded, enabled=settings.record_served)
+    name = experiment.name if experiment else ""
+    app.state.exposure_log = ExposureLog(settings, service.opt_outs, metrics.count_exposures, experiment=name)
+    app.state.shadow = ShadowMode(app.state.home_feed, extra, settings.shadow_release, metrics.count_shadow)
+
+
 def _connect(metrics: RequestMetrics, service: OptOutService, loader: ReloadingRelease) -> None:
     """Count the transactions of both stores and the swaps of the release."""
     service.opt_outs.on_call = service.events.on_call = metrics.stores.observe
@@ -104,11 +119,13 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[dict[str, object]]:
     logging.getLogger("uvicorn.access").disabled = True  # it would log every path, and with it user ids
     faiss.omp_set_num_threads(1)  # requests already run in parallel
     await anyio.to_thread.run_sync(app.state.release_loader.load_first)
-    app.state.recorder.start()
-    app.state.exposure_log.start()
+    await anyio.to_thread.run_sync(app.state.extra_releases.load)
+    background = (app.state.recorder, app.state.exposure_log, app.state.shadow)
+    for each in background:
+        each.start()
     yield {METRICS: app.state.metrics}
-    await anyio.to_thread.run_sync(app.state.recorder.close)
-    await anyio.to_thread.run_sync(app.state.exposure_log.close)
+    for each in background:
+        await anyio.to_thread.run_sync(each.close)
     if app.state.tracer is not None:
         await anyio.to_thread.run_sync(app.state.tracer.close)
     app.state.opt_out_service.close()

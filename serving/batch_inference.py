@@ -21,6 +21,7 @@ from serving.posted_interactions import left_out, unhidden_items
 from serving.privacy.consent import excluded_items
 from serving.privacy.opt_out_store import ActiveOptOuts
 from serving.releases.loaded_release import RankedList, Release
+from serving.releases.ranking_changes import RankingChanges
 from serving.shown_items import shown_before
 
 RANK, SCORE, SOURCE = "rank", "score", "source"
@@ -132,7 +133,7 @@ def _personalized(
     recent = events.recent_interactions(users, impressions_by=now) if events else {}
     of_users = [recent.get(user, []) for user in users]
     ranked = rank_users(
-        release.snapshot_without(refusals.switches.sources_off),
+        release.snapshot_with(RankingChanges(refusals.switches.sources_off)),
         release.reranker,
         user_rows,
         k,

@@ -16,6 +16,7 @@ from serving.pages import Page, personalized_page
 from serving.posted_interactions import left_out, unhidden_items
 from serving.privacy.consent import ConsentGate, UserContext, excluded_items
 from serving.releases.loaded_release import Release
+from serving.releases.ranking_changes import RankingChanges
 from serving.releases.release_loader import ReloadingRelease
 from serving.shown_items import shown_before
 from serving.sql_store import batched
@@ -137,7 +138,7 @@ def _ranked_pages(
         own[left_out(release, context.recent_interactions)] = True
     recent = [context.recent_interactions for context in contexts]
     ranked = rank_users(
-        release.snapshot_without(contexts[0].opt_outs.switches.sources_off),
+        release.snapshot_with(RankingChanges(contexts[0].opt_outs.switches.sources_off)),
         release.reranker,
         user_rows,
         limit + 1,

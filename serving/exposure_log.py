@@ -48,6 +48,7 @@ class Exposure:
     served_at: datetime
     segment: str
     sources: tuple[tuple[str, ...], ...]
+    arm: str | None
 
     @classmethod
     def of(cls, served: ServedFeed) -> "Exposure | None":
@@ -59,14 +60,23 @@ class Exposure:
         bits = candidates.sources[np.searchsorted(candidates.item_rows, served.page.rows)]  # by item row, of one user
         sources = tuple(tuple(source for source in SOURCES if each & BITS[source]) for each in bits)
         segment = "heavy" if stop - start >= HEAVY_HISTORY else "light"
-        return cls(served.feed, datetime.now(UTC), segment, sources)
+        arm = served.choice.arm.name if served.choice.arm else None
+        return cls(served.feed, datetime.now(UTC), segment, sources, arm)
 
 
 class ExposureLog:
     """The queue of one worker."""
 
-    def __init__(self, settings: Settings, opt_outs: OptOutStore, on_result: Callable[[str, int], object]) -> None:
-        """`on_result` counts pages as `written` or `dropped`."""
+    def __init__(
+        self,
+        settings: Settings,
+        opt_outs: OptOutStore,
+        on_result: Callable[[str, int], object],
+        *,
+        experiment: str = "",
+    ) -> None:
+        """`on_result` counts pages as `written` or `dropped`; `experiment` is the name of the running one."""
+        self._experiment = experiment
         self._lake, self._opt_outs, self._pseudonym = settings.lake, opt_outs, pseudonyms(settings)
         self._on_result, self._is_on = on_result, settings.exposure_log
         self._queue: BackgroundQueue[Exposure] = BackgroundQueue(
@@ -96,7 +106,7 @@ class ExposureLog:
         try:
             refused = self._opt_outs.among(SubjectType.USER, users, UNREADABLE)
             allowed = [exposure for exposure in exposures if exposure.feed.user_id not in refused]
-            write_exposures(self._lake, allowed, self._pseudonym)
+            write_exposures(self._lake, allowed, self._pseudonym, self._experiment)
         except (OSError, OptOutStoreUnavailable) as error:
             problem = one_line(error) if isinstance(error, OSError) else str(error)
             LOG.error("%d pages are not in the exposure log: %s", len(exposures), problem)
@@ -105,18 +115,18 @@ class ExposureLog:
             self._on_result("written", len(exposures))
 
 
-def write_exposures(lake: str, exposures: Iterable[Exposure], pseudonym: Pseudonym) -> None:
+def write_exposures(lake: str, exposures: Iterable[Exposure], pseudonym: Pseudonym, experiment: str) -> None:
     """Write one file for each day. Raises `OSError`."""
     rows: dict[date, list[dict[str, Any]]] = defaultdict(list)
     for exposure in exposures:
-        rows[exposure.served_at.date()].extend(rows_of(exposure, pseudonym))
+        rows[exposure.served_at.date()].extend(rows_of(exposure, pseudonym, experiment))
     for day, of_day in rows.items():
         content = pa.BufferOutputStream()
         pq.write_table(pa.Table.from_pylist(of_day, EXPOSURES), content, compression="zstd")
         write_file(lake, f"{FOLDER}/date={day}/{uuid4().hex}.parquet", content.getvalue().to_pybytes())
 
 
-def rows_of(exposure: Exposure, pseudonym: Pseudonym) -> list[dict[str, Any]]:
+def rows_of(exposure: Exposure, pseudonym: Pseudonym, experiment: str) -> list[dict[str, Any]]:
     """The rows of one page."""
     feed = exposure.feed
     user = pseudonym(feed.user_id or "")
@@ -127,13 +137,13 @@ def rows_of(exposure: Exposure, pseudonym: Pseudonym) -> list[dict[str, Any]]:
             "release": feed.release,
             "user": user,
             "segment": exposure.segment,
-            "experiment": None,
-            "arm": None,
+            "experiment": experiment if exposure.arm else None,
+            "arm": exposure.arm,
             c.ITEM_ID: item.item_id,
             "rank": item.rank,
             "score": item.score,
             "sources": list(sources),
-            c.PROPENSITY: None,
+            c.PROPENSITY: item.propensity,
         }
         for item, sources in zip(feed.items, exposure.sources, strict=True)
     ]

@@ -19,6 +19,7 @@ from serving.explanation_text import Explanation, explain_fallback, explain_pers
 from serving.pages import Page, page_places, personalized_page
 from serving.posted_interactions import left_out, unhidden_items
 from serving.privacy.consent import ConsentGate, NotPersonalized, UserContext, excluded_items
+from serving.release_choice import Choice, ReleaseChooser, RunningExperiment
 from serving.releases.loaded_release import Release
 from serving.releases.manifest import ReducedTo
 from serving.releases.release_loader import ReloadingRelease
@@ -72,10 +73,11 @@ class HomeFeed:
         cursors: CursorSigner,
         fatigue: FatigueConfig = DEFAULT_FATIGUE,
         exploration: ExplorationConfig = NO_EXPLORATION,
+        experiment: RunningExperiment | None = None,
     ) -> None:
         """The release and the stores are read anew at each request."""
-        self._exploration = exploration
-        self._loader, self._gate, self._cursors, self._fatigue = loader, gate, cursors, fatigue
+        self._chooser = ReleaseChooser(loader, gate, experiment)
+        self._cursors, self._fatigue, self._exploration = cursors, fatigue, exploration
 
     def feed(
         self,
@@ -101,17 +103,20 @@ class HomeFeed:
         languages: frozenset[str] | None = None,
         gpc: bool = False,
         request_id: str = "",
+        release: Release | None = None,
     ) -> "ServedFeed":
         """A page of at most `limit` items. Raises `ReleaseMissing`, `BadCursor`, `CursorExpired`.
 
         `languages` restricts the non-personalized list. With a cursor of another release, the list continues without
         the items that it has shown. A personalized list that may no longer be personalized starts anew, as the
-        non-personalized list.
+        non-personalized list. With a `release`, that one answers, whatever is pinned, and no experiment.
         """
         given, now = self._cursors.decoded(cursor) if cursor else None, datetime.now(UTC)
         with measured_stages() as stages:
             with stage("consent"):
-                release, context = self._consented(user_id, gpc=gpc, shown_by=given.since if given else now)
+                shown_by = given.since if given else now
+                choice = self._chooser.choose(user_id, gpc=gpc, shown_by=shown_by, fixed=release)
+            release, context = choice.release, choice.context
             position = _position(given, release, context, now)
             excluded = excluded_items(release, context.opt_outs, now)
             ranked = None
@@ -121,7 +126,7 @@ class HomeFeed:
                 page, explanations = fallback_page(release, unsuitable, position, limit, sources_off=sources_off)
             else:
                 page, explanations, ranked = _personalized_page(
-                    release, context, excluded, position, limit, self._fatigue, self._exploration
+                    choice, excluded, position, limit, self._fatigue, self._exploration
                 )
         feed = Feed(
             user_id=user_id,
@@ -133,17 +138,7 @@ class HomeFeed:
             items=feed_items(release, page, explanations, position.rank),
             cursor=self._cursors.encoded(page.cursor) if page.cursor else None,
         )
-        return ServedFeed(feed, release, context, excluded, languages, position, page, ranked, stages)
-
-    def _consented(self, user_id: str | None, *, gpc: bool, shown_by: datetime) -> tuple[Release, UserContext]:
-        """The release to answer from, and what may be read of the user. Where a release was pinned since the last
-        request, the user is looked up again there."""
-        release = self._loader.get()
-        context = self._gate.user_context(release, user_id, gpc=gpc, shown_by=shown_by)
-        pinned = self._loader.under_pin(context.opt_outs.switches.pinned_release)
-        if pinned is not release:
-            context = self._gate.user_context(pinned, user_id, gpc=gpc, shown_by=shown_by)
-        return pinned, context
+        return ServedFeed(feed, choice, excluded, languages, position, page, ranked, stages)
 
 
 @dataclass(frozen=True)
@@ -151,8 +146,7 @@ class ServedFeed:
     """A feed and what it was made of, for metrics, traces and logs."""
 
     feed: Feed
-    release: Release
-    context: UserContext
+    choice: Choice
     excluded: NDArray[np.bool_]
     """[I] items that opted out or are removed."""
     languages: frozenset[str] | None
@@ -161,6 +155,16 @@ class ServedFeed:
     ranked: RankedUsers | None
     """Of a personalized feed."""
     stages: Sequence[MeasuredStage]
+
+    @property
+    def release(self) -> Release:
+        """The release that answered."""
+        return self.choice.release
+
+    @property
+    def context(self) -> UserContext:
+        """What was read of the user."""
+        return self.choice.context
 
 
 def fallback_page(
@@ -180,8 +184,7 @@ def fallback_page(
 
 
 def _personalized_page(
-    release: Release,
-    context: UserContext,
+    choice: Choice,
     excluded: NDArray[np.bool_],
     position: Cursor,
     limit: int,
@@ -190,13 +193,14 @@ def _personalized_page(
 ) -> tuple[Page, list[Explanation], RankedUsers]:
     """The user's list as of `position.since`. Items of later interactions are only left out of it, so that a click
     between two pages neither repeats nor skips an item."""
+    release, context = choice.release, choice.context
     recent = context.recent_interactions
     earlier = [event for event in recent if event.landed_at <= position.since]
     before, gone = _item_mask(release, earlier), _item_mask(release, recent)
     depth = max(position.offset, position.rank) + limit + int(np.count_nonzero(gone)) + 1
     row = np.array([context.user_row], np.int32)
     ranked = rank_users(
-        release.snapshot_without(context.opt_outs.switches.sources_off),
+        release.snapshot_with(choice.changes),
         release.reranker,
         row,
         depth,

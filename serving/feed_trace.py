@@ -128,7 +128,7 @@ def _slate(served: ServedFeed, ranked: RankedUsers, pair: int) -> SlateTrace | N
     places = np.flatnonzero(ranked.slates.pairs == pair)
     if not len(places):
         return None
-    place, config = int(places[0]), served.release.ranking.slate
+    place, config = int(places[0]), served.release.snapshot_with(served.choice.changes).config.slate
     above, score = ranked.slates.pairs[:place], ranked.scores[pair]
     rows = ranked.candidates.item_rows
     creators = served.release.items.creator[rows[above[max(0, place - config.window + 1) :]]]

@@ -9,7 +9,7 @@ import os
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
 
-from serving.feed_metrics import FeedMetrics
+from serving.feed_metrics import SHARES, FeedMetrics
 from serving.server_state import ServerState
 from serving.store_metrics import StoreMetrics
 
@@ -36,6 +36,10 @@ class RequestMetrics:
             "tastefeed_release_swaps", "releases loaded to serve, or refused", ["result"], registry=own
         )
         self.exposures = Counter("tastefeed_exposures", "pages of the exposure log", ["result"], registry=own)
+        self.shadow = Counter("tastefeed_shadow_feeds", "pages compared in shadow mode", ["result"], registry=own)
+        self.shadow_overlap = Histogram(
+            "tastefeed_shadow_overlap", "share of items that both pages have", registry=own, buckets=SHARES
+        )
         self.events = Counter("tastefeed_events", "posted events by result", ["result"], registry=own)
         self.served = Counter(
             "tastefeed_recorded_feeds", "served feeds by result of recording", ["result"], registry=own
@@ -44,6 +48,12 @@ class RequestMetrics:
     def count_exposures(self, result: str, pages: int) -> None:
         """Count pages of the exposure log that were `written` or `dropped`."""
         self.exposures.labels(result).inc(pages)
+
+    def count_shadow(self, result: str, overlap: float | None) -> None:
+        """Count a comparison of shadow mode, with the share of items that both pages have."""
+        self.shadow.labels(result).inc()
+        if overlap is not None:
+            self.shadow_overlap.observe(overlap)
 
     def count_recorded(self, result: str, feeds: int) -> None:
         """Count served feeds whose impressions were recorded or dropped."""

@@ -28,6 +28,7 @@ from ranking.feature_arrays import Items, Rows, Users, ids_of, marked
 from ranking.feature_names import USER_FEATURE_NAMES
 from ranking.rank_users import RankingConfig
 from ranking.reranker import Reranker
+from serving.ab_experiment import read_experiment, versions_beside
 from serving.releases.manifest import ReducedTo
 from serving.releases.publish import Publication, publish
 from serving.releases.serialization import ReleaseContents, without_users, write_release
@@ -76,9 +77,11 @@ def release_of_models(night: RunContext) -> Summary:
 
 
 def published(night: RunContext, folder: Path) -> Publication:
-    """Publish the folder `release`. The release that an operator pinned is kept."""
-    pinned = night.opt_outs.switches().pinned_release
-    return publish(folder / "release", night.releases, even_if_older=night.publish, pinned=pinned)
+    """Publish the folder `release`. Releases that an operator pinned, or that an experiment or shadow mode needs, are
+    kept."""
+    beside = versions_beside(night.settings.shadow_release, read_experiment(night.settings.experiment))
+    kept = {night.opt_outs.switches().pinned_release, *beside}
+    return publish(folder / "release", night.releases, even_if_older=night.publish, kept=kept)
 
 
 def ended(night: RunContext, publication: Publication, models: tuple[str, ...], status: str = "FINISHED") -> Summary:

@@ -22,6 +22,7 @@ from serving.ann_index import FaissIndex
 from serving.cursor import item_hashes
 from serving.releases.item_display import ItemDisplays
 from serving.releases.manifest import Manifest, ReducedTo
+from serving.releases.ranking_changes import NO_CHANGES, RankingChanges
 
 SECONDS_AN_HOUR = 3600
 MAX_TAG_LENGTH = 35
@@ -176,18 +177,17 @@ class Release:
             self._models().exposure,
         )
 
-    def snapshot_without(self, sources: frozenset[str]) -> RankingSnapshot:
-        """The inputs of `rank_users` with these sources of candidates off."""
-        if not sources:
+    def snapshot_with(self, changes: RankingChanges) -> RankingSnapshot:
+        """The inputs of `rank_users` with changed settings; computed once for each kind of change."""
+        if changes == NO_CHANGES:
             return self.ranking_snapshot
-        if sources not in self._reduced_snapshots:
-            candidates = self.ranking.candidates.without(sources)
-            config = self.ranking.model_copy(update={"candidates": candidates})
-            self._reduced_snapshots[sources] = replace(self.ranking_snapshot, config=config)
-        return self._reduced_snapshots[sources]
+        if changes not in self._changed_snapshots:
+            config = changes.applied(self.ranking)
+            self._changed_snapshots[changes] = replace(self.ranking_snapshot, config=config)
+        return self._changed_snapshots[changes]
 
     @cached_property
-    def _reduced_snapshots(self) -> dict[frozenset[str], RankingSnapshot]:
+    def _changed_snapshots(self) -> dict[RankingChanges, RankingSnapshot]:
         return {}
 
     def fallback_without(self, sources: frozenset[str]) -> RankedList:

@@ -49,10 +49,10 @@ class Publication:
 
 
 def publish(
-    folder: Path, root: Path, *, keep: int = 5, even_if_older: bool = False, pinned: str | None = None
+    folder: Path, root: Path, *, keep: int = 5, even_if_older: bool = False, kept: Collection[str | None] = ()
 ) -> Publication:
     """Copy a folder that `write_release` filled, make it the current release, and keep the newest `keep` releases and
-    the pinned one.
+    those `kept`.
 
     The serving release stays current where `precedence` has a reason; `even_if_older` overrides that of an earlier day.
     Content that is already published is only verified and pointed to. Raises `ReleaseCorrupt`, `PublishRunning`.
@@ -63,7 +63,7 @@ def publish(
         if why is None:
             why = why_replaced(readable_current(root), manifest)
             point(root, manifest.version)
-        prune(root, keep=keep, also=(manifest.version, pinned))
+        prune(root, keep=keep, also=(manifest.version, *kept))
         return Publication(manifest, current(root), why)
 
 

@@ -1,4 +1,4 @@
-"""What follows a feed: metrics, impressions, and the exposure log. None of it makes the answer wait."""
+"""What follows a feed: metrics, impressions, the exposure log and shadow mode. None of it makes the answer wait."""
 
 from fastapi import Request
 
@@ -6,6 +6,7 @@ from serving.exposure_log import ExposureLog
 from serving.feed import Feed, ServedFeed
 from serving.impression_recorder import ImpressionRecorder
 from serving.request_metrics import RequestMetrics
+from serving.shadow_mode import ShadowMode
 
 
 def record_feed(request: Request, served: ServedFeed) -> Feed:
@@ -17,4 +18,6 @@ def record_feed(request: Request, served: ServedFeed) -> Feed:
     metrics.feeds.observe(served)
     recorder.record(served.feed)
     exposure_log.record(served)
+    shadow: ShadowMode = request.app.state.shadow
+    shadow.record(served)
     return served.feed

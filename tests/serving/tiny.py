@@ -128,11 +128,11 @@ def published_tiny(
     seed: int = 0,
     keep: int = 5,
     even_if_older: bool = False,
-    pinned: str | None = None,
+    kept: tuple[str, ...] = (),
     **changes: object,
 ) -> Publication:
     """The same, with what serves afterwards and why."""
     builds.mkdir(parents=True, exist_ok=True)
     built = builds / f"built-{len(list(builds.iterdir()))}"
     write_release(replace(contents(builds, seed=seed), **changes), built)
-    return publish(built, root, keep=keep, even_if_older=even_if_older, pinned=pinned)
+    return publish(built, root, keep=keep, even_if_older=even_if_older, kept=kept)

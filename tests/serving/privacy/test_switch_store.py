@@ -89,7 +89,7 @@ def test_a_pinned_release_serves_from_the_next_request_on_and_survives_the_next_
     assert feed(other)["release"] == old
     batch = other.post("/v1/home-feeds", headers=FEED, json={"user_ids": ["user-1"]}).json()
     assert batch["release"] == old
-    lake.publish(seed=2, keep=1, pinned=old)
+    lake.publish(seed=2, keep=1, kept=(old,))
     assert (lake.releases / old).is_dir()
     one.delete("/v1/admin/switches/pinned_release", headers=ADMIN)
     assert feed(other)["release"] != old

@@ -1,0 +1,32 @@
+"""Releases that serve beside the current one: those of an experiment's arms, and the one in shadow mode."""
+
+import logging
+from collections.abc import Iterable
+from pathlib import Path
+
+from contracts.errors import TastefeedError
+from serving.releases.loaded_release import Release
+from serving.releases.publish import load
+
+LOG = logging.getLogger("tastefeed.extra_releases")
+
+
+class ExtraReleases:
+    """Some versions, loaded when the server starts."""
+
+    def __init__(self, root: Path, versions: Iterable[str]) -> None:
+        """Reads nothing yet."""
+        self._root, self._versions = root, frozenset(versions)
+        self._loaded: dict[str, Release] = {}
+
+    def load(self) -> None:
+        """Load each version; one that cannot be read is logged and stays absent."""
+        for version in sorted(self._versions):
+            try:
+                self._loaded[version] = load(self._root, version)
+            except (TastefeedError, OSError) as error:
+                LOG.error("a release of an experiment or of shadow mode cannot be loaded: %s", error)
+
+    def get(self, version: str) -> Release | None:
+        """The release, if it could be loaded."""
+        return self._loaded.get(version)
