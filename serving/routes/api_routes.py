@@ -262,6 +262,7 @@ async def readyz(request: Request) -> Readiness:
 
 def _readiness(request: Request) -> Readiness:
     loader = _loader(request)
+    loader.get()  # a new lake has neither a release nor a store: the answer names the night
     release = loader.under_pin(_service(request).opt_outs.switches().pinned_release)
     return Readiness(status="ready", release=release.version, substitute_for=loader.substitute_for)
 
