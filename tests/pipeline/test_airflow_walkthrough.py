@@ -125,7 +125,8 @@ def running(block: str, log: Path) -> Iterator["subprocess.Popen[bytes]"]:
         try:
             yield terminal
         finally:
-            for command in psutil.Process(terminal.pid).children():
+            started = psutil.Process(terminal.pid)  # bash, or its only command, which it may have replaced itself with
+            for command in started.children() if started.name() == "bash" else [started]:
                 command.terminate()
 
 
