@@ -12,6 +12,7 @@ from datetime import timedelta
 from typing import Any
 
 import polars as pl
+from scipy.stats import t as student
 
 from contracts import POSITIVE, Settings
 from contracts import columns as c
@@ -141,13 +142,18 @@ def compared(users: pl.DataFrame, control: str, arm: str, weights: dict[str, flo
     except ImportError:
         raise BadSetting("the report needs the extra: pip install 'tastefeed[experiments]'") from None
     both = users.filter(pl.col(ARM).is_in([control, arm])).select(ARM, OUTCOME, BEFORE)
+    if both[OUTCOME].n_unique() == 1 or both[ARM].value_counts()["count"].min() == 1:
+        raise DataMissing(
+            f"{arm!r} cannot be compared with {control!r} yet: all users have as many clicks and saves since their "
+            "first page, or an arm has one user; wait for a night that ingests the events, then report again"
+        )
     covariate = BEFORE if both[BEFORE].n_unique() > 1 else None
     ratio = SampleRatio(ratio={name: weights[name] for name in (control, arm)})
     metrics = {OUTCOME: Mean(OUTCOME, covariate=covariate, alpha=ALPHA), RATIO: ratio}
     results = Experiment(metrics, variant=ARM).analyze(both, control=control)
     mean, found = results[OUTCOME], results[RATIO]
-    error = mean.effect_size / mean.statistic if mean.statistic else math.nan
-    radius = sequential_radius(abs(error), both.height)
+    half = (mean.effect_size_ci_upper - mean.effect_size_ci_lower) / 2
+    radius = sequential_radius(half / float(student.ppf(1 - ALPHA / 2, both.height - 2)), both.height)
     return ArmComparison(
         arm=arm,
         users=found.treatment,

@@ -18,10 +18,13 @@ from sqlalchemy.pool import NullPool
 
 from contracts import Flag, OptOut, SubjectType
 from contracts.errors import EventStoreUnavailable, OptOutStoreUnavailable
+from contracts.switches import NO_SWITCHES
 from serving.event_store import EventStore
+from serving.privacy.admin_audit import AdminAudit
 from serving.privacy.opt_out_recovery import MarkerFiles, replace_store
 from serving.privacy.opt_out_service import OptOutService
 from serving.privacy.opt_out_store import OptOutStore
+from serving.privacy.switch_store import SwitchStore
 from tests.serving.privacy.test_erasure_race import race
 
 pytest.importorskip("psycopg")
@@ -164,6 +167,25 @@ def test_writers_take_turns_and_the_marker_keeps_up(own, opt_outs_at, tmp_path):
     identity = opt_outs_at(own).check()
     assert (identity.changes, identity.expected_rows, identity.rows) == (120, 75, 75)
     assert identity.marker == MarkerFiles([tmp_path]).read()
+
+
+def test_switches_and_the_audit_in_a_store_of_an_earlier_version(own, opt_outs_at):
+    reader = opt_outs_at(own)
+    reader.create()
+    run_sql(own, "DROP TABLE switches, admin_audit")
+    assert reader.switches() == NO_SWITCHES
+
+    def write(name: str) -> None:
+        switches = SwitchStore(opt_outs_at(own))
+        for _ in range(5):
+            switches.set(name, None, by="test")
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(write, ["fresh", "fresh", "popular", "popular"]))
+    assert reader.switches().sources_off == {"fresh", "popular"}
+    numbers = [entry.number for entry in AdminAudit(reader, str).newest(100)]
+    assert numbers == sorted(set(numbers), reverse=True)
+    assert len(numbers) == 20
 
 
 def test_no_posted_row_outlives_an_erasure(own, opt_outs_at):

@@ -17,7 +17,7 @@ from cli.command_line import app
 from contracts import Settings
 from contracts.errors import DataMissing
 from contracts.schemas import EVENTS, EXPOSURES
-from pipeline.experiments.ab_report import report_of, sequential_radius
+from pipeline.experiments.ab_report import compared, first_pages, outcomes, positives, report_of, sequential_radius
 from pipeline.experiments.mlflow_logger import tracking_uri
 from pipeline.ingestion.landing_zone import store_batch
 from pipeline.lake import Lake
@@ -100,6 +100,12 @@ def test_the_command_prints_the_report_and_logs_it_to_mlflow(lake, tmp_path):
     client = MlflowClient(tracking_uri(Settings(lake=lake.root), lake))
     metrics = client.get_run(printed["mlflow_run"]).data.metrics
     assert metrics["new.difference"] == pytest.approx(printed["arms"][0]["difference"])
+
+
+def test_users_without_a_click_cannot_be_compared_yet(lake):
+    users = outcomes(first_pages(lake, "more"), positives(lake, str).clear(), 28)
+    with pytest.raises(DataMissing, match="'new' cannot be compared with 'control' yet"):
+        compared(users, "control", "new", {"control": 1, "new": 1})
 
 
 def test_a_lake_without_pages_of_the_experiment(lake, tmp_path):

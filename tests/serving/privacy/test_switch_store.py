@@ -131,6 +131,18 @@ def test_a_store_that_lost_a_switch_is_refused_as_older(workers, lake):
     assert sources(page) == {"popular"}  # the last known switches hold
 
 
+def test_a_restore_sets_the_last_known_switches_again(workers, lake):
+    one, other = workers
+    switch(one, "personalization")
+    for path in lake.folder.glob("opt_outs.db*"):
+        path.unlink()
+    words = ["opt-out", "restore", "--force", "--lake", str(lake.folder)]
+    assert CliRunner().invoke(command_line, words).exit_code == 0
+    assert feed(other)["reason"] == "personalization_switched_off"
+    entry = other.get("/v1/admin/audit", headers=ADMIN).json()["entries"][0]
+    assert (entry["who"], entry["subject"]) == ("opt-out restore", "personalization")
+
+
 def test_the_audit_names_keys_by_fingerprint_and_subjects_by_pseudonym(workers, lake):
     one, other = workers
     switch(one, "exploration")
