@@ -101,16 +101,16 @@ class TestCompression:
 class TestRequestIds:
     PATH = "/v1/users/user-1/home-feed?limit=1"
 
-    @pytest.mark.parametrize("given", ["4bf92f3577b34da6a3ce929d0e0e4736", "Root=1-67891233-abcdef", "a" * 128])
-    def test_a_sane_id_is_kept(self, client, given):
-        answer = client.get(self.PATH, headers={"X-Request-Id": given})
-        assert (answer.headers["X-Request-Id"], answer.json()["request_id"]) == (given, given)
+    def test_a_sane_id_is_kept(self, client):
+        for given in ("4bf92f3577b34da6a3ce929d0e0e4736", "Root=1-67891233-abcdef", "a" * 128):
+            answer = client.get(self.PATH, headers={"X-Request-Id": given})
+            assert (answer.headers["X-Request-Id"], answer.json()["request_id"]) == (given, given)
 
-    @pytest.mark.parametrize("given", ["", "a" * 129, "a b", "ada@example.org", "é", "\x1b[31m", "{}", "-", "a\tb"])
-    def test_another_is_replaced(self, client, given):
-        answer = client.get(self.PATH, headers={"X-Request-Id": given.encode("latin-1")})
-        assert re.fullmatch("[0-9a-f]{32}", answer.headers["X-Request-Id"])
-        assert answer.json()["request_id"] == answer.headers["X-Request-Id"]
+    def test_another_is_replaced(self, client):
+        for given in ("", "a" * 129, "a b", "ada@example.org", "é", "\x1b[31m", "{}", "-", "a\tb"):
+            answer = client.get(self.PATH, headers={"X-Request-Id": given.encode("latin-1")})
+            assert re.fullmatch("[0-9a-f]{32}", answer.headers["X-Request-Id"]), given
+            assert answer.json()["request_id"] == answer.headers["X-Request-Id"]
 
     def test_two_are_replaced(self, client):
         answer = client.get(self.PATH, headers=[("X-Request-Id", "one"), ("X-Request-Id", "two")])
