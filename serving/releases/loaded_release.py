@@ -16,8 +16,9 @@ from contracts.ids import spellings
 from ranking.candidates import taken
 from ranking.cooccurrence_features import Transitions
 from ranking.fatigue import UserImpressions
-from ranking.feature_arrays import Floats, Items, Rows, Users
+from ranking.feature_arrays import Candidates, Floats, Items, Rows, Users
 from ranking.rank_users import ExplainedScorer, RankedUsers, RankingConfig, RankingSnapshot, first_sources
+from ranking.slate import slates
 from serving.ann_index import FaissIndex
 from serving.cursor import item_hashes
 from serving.releases.item_display import ItemDisplays
@@ -203,9 +204,16 @@ class Release:
         _ = (self.fallback, self.displays)
         if self.profiled:
             _ = (self.ranking_snapshot.fresh, self.ranking_snapshot.popular)
-            nothing = np.zeros((1, len(self.reranker.names)), np.float32)
-            _ = (self.reranker.score(nothing), self.reranker.contributions(nothing))
+            self._load_compiled_code()
         return self
+
+    def _load_compiled_code(self) -> None:
+        one = np.zeros(1, np.int32)
+        nothing = np.zeros((1, len(self.reranker.names)), np.float32)
+        scores, _ = self.reranker.score(nothing), self.reranker.contributions(nothing)
+        if len(self.items.ids):
+            pair = Candidates(one, one, one.astype(np.uint8), scores)
+            slates(self.items, pair, scores, self.ranking.slate, k=1, exposure=self.ranking_snapshot.exposure)
 
 
 def fallback_list(fresh: Rows, popular: Rows) -> RankedList:
