@@ -61,12 +61,12 @@ def caller(request: Request) -> str:
     return f"key:{digest_of(key_of(request)).hex()[:FINGERPRINT_DIGITS]}" if keys.any else "local"
 
 
-def may_read(request: Request) -> None:
-    """Require a feed key or an admin key."""
+async def may_read(request: Request) -> None:
+    """Require a feed key or an admin key. FastAPI would call it in a thread if it were not async."""
     require(request.app.state.api_keys, request, Role.FEED)
 
 
-def may_administer(request: Request) -> None:
+async def may_administer(request: Request) -> None:
     """Require an admin key."""
     require(request.app.state.api_keys, request, Role.ADMIN)
 

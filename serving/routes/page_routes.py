@@ -16,7 +16,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
 from contracts.opt_out_flags import Flag, SubjectType
 from serving.api_keys import Role
-from serving.auth import NotAuthenticated, allows, caller, check_same_origin, may_administer, may_read
+from serving.auth import NotAuthenticated, allows, caller, check_same_origin, may_administer, require
 from serving.cursor import BadCursor, CursorExpired
 from serving.feed import HomeFeed
 from serving.privacy.admin_audit import AdminAudit
@@ -36,7 +36,7 @@ TEMPLATES = Path(__file__).parents[1] / "templates"
 def home(request: Request, user_id: QueryId = "", cursor: CursorText = None, sec_gpc: SecGpc = None) -> Response:
     """The feed of a user, or the non-personalized list."""
     try:
-        may_read(request)
+        require(request.app.state.api_keys, request, Role.FEED)
     except NotAuthenticated as error:  # the browser asks its user for a password, which is the key
         challenge = {"WWW-Authenticate": 'Basic realm="tastefeed: any name, a key as the password"'}
         return render("refused.html", {"message": str(error)}, status=401, headers=challenge)
