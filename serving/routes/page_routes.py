@@ -45,7 +45,6 @@ def home(request: Request, user_id: QueryId = "", cursor: CursorText = None, sec
         served = feeds.served(user_id or None, limit=PAGE_ITEMS, cursor=cursor, gpc=refuses_profiles(sec_gpc))
     except (BadCursor, CursorExpired):
         return _page_of(user_id)
-    request.state.release = feed.release
     switchable = allows(request, Role.ADMIN)
     facts = {
         "feed": record_feed(request, served),
