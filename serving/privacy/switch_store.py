@@ -34,8 +34,13 @@ class SwitchStore:
         """Every switch, set or not."""
         with self._opt_outs.checked_transaction() as (connection, _):
             rows = connection.execute(select(SWITCHES)).all() if inspect(connection).has_table(SWITCHES.name) else []
-        found = {row.name: SwitchState(SwitchName(row.name), row.value, row.set_at, row.set_by) for row in rows}
-        return [found.get(name, SwitchState(name, None)) for name in SwitchName]
+        found = {row.name: row for row in rows}
+        return [
+            SwitchState(name, found[name].value, found[name].set_at, found[name].set_by)
+            if name in found
+            else SwitchState(name, None)
+            for name in SwitchName
+        ]
 
     def get(self, name: str) -> SwitchState:
         """One switch."""

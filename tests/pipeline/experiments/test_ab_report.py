@@ -6,6 +6,7 @@ User `u<n>` had `n % 5` clicks before the first page. Afterwards they have as ma
 import json
 from datetime import UTC, datetime, timedelta
 
+import numpy as np
 import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -82,12 +83,17 @@ def test_numbers_of_users_that_do_not_fit_the_weights_are_reported(lake):
     assert "do not fit the weights" in "\n".join(report.lines())
 
 
-def test_the_sequential_interval_is_wider_than_a_single_look_and_shrinks():
-    """1.96 standard errors is the interval of a single look."""
-    radii = [sequential_radius(1 / users**0.5, users) for users in (100, 1000, 10_000, 100_000)]
-    assert radii == sorted(radii, reverse=True)
-    assert all(radius > 1.96 / users**0.5 for radius, users in zip(radii, (100, 1000, 10_000, 100_000), strict=True))
-    assert sequential_radius(1, 10_000) == pytest.approx(3.1, abs=0.1)
+def test_the_sequential_interval_seldom_excludes_zero_without_an_effect_however_often_one_looks():
+    """A single look's interval, 1.96 standard errors, excludes it in a third of these experiments at some look."""
+    looks = np.arange(100, 5001, 100)  # users of each arm
+    clicks = np.random.default_rng(0).poisson(1, (200, 2, 5000)).astype(float)
+    means = clicks.cumsum(axis=2)[..., looks - 1] / looks
+    squares = (clicks**2).cumsum(axis=2)[..., looks - 1] / looks
+    errors = np.sqrt((squares - means**2).sum(axis=1) / looks)
+    differences = np.abs(means[:, 1] - means[:, 0])
+    radii = errors * np.array([sequential_radius(1, 2 * int(users)) for users in looks])
+    assert (differences > radii).any(axis=1).mean() <= 0.05
+    assert (differences > 1.96 * errors).any(axis=1).mean() > 0.2
 
 
 @pytest.mark.filterwarnings("ignore:The ``noload``")  # MLflow's own

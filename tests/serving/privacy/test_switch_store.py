@@ -36,10 +36,12 @@ def sources(page):
     return {item["source"] for item in page["items"]}
 
 
-def test_personalization_off_for_all_holds_in_another_worker_until_it_is_cleared(workers):
+def test_personalization_off_for_all_holds_in_another_worker_until_it_is_cleared(workers, lake):
     one, other = workers
     profiled = feed(other)
     assert switch(one, "personalization")["value"] == "off"
+    lists = recommend(publish.load(lake.releases), ["user-1", "stranger"], 5, other.app.state.opt_out_service.opt_outs)
+    assert lists["item_id"].to_pylist()[:5] == lists["item_id"].to_pylist()[5:]
     page = feed(other)
     assert (page["personalized"], page["reason"]) == (False, "personalization_switched_off")
     assert [item["item_id"] for item in page["items"]] == [
@@ -105,16 +107,19 @@ def test_a_pin_that_cannot_be_loaded_leaves_the_served_release(workers, lake):
     assert other.get("/readyz").json()["substitute_for"] == old
 
 
-@pytest.mark.parametrize(("name", "body", "status", "words"), [
+WRONG = [
     ("everything", None, 404, "use one of personalization"),
     ("fresh", {"value": "on"}, 422, "has the value 'off' only"),
     ("pinned_release", None, 422, "needs the version"),
     ("pinned_release", {"value": "2001-01-01-none"}, 422, "no release '2001-01-01-none'"),
     ("pinned_release", {"value": "../x"}, 422, "no release '../x'"),
-])  # fmt: skip
-def test_a_wrong_switch_is_refused(workers, name, body, status, words):
-    answer = workers[0].put(f"/v1/admin/switches/{name}", headers=ADMIN, json=body)
-    assert words in is_problem(answer, status)["detail"]
+]
+
+
+def test_a_wrong_switch_is_refused(keyed):
+    for name, body, status, words in WRONG:
+        answer = keyed.put(f"/v1/admin/switches/{name}", headers=ADMIN, json=body)
+        assert words in is_problem(answer, status)["detail"]
 
 
 def test_a_store_that_lost_a_switch_is_refused_as_older(workers, lake):
