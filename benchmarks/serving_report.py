@@ -35,8 +35,8 @@ thousands of different users, and every answer must be 200.
 
 Other work on the machine makes every time larger. A ratio compares two figures of one run.
 """
-BUSY = """**Taken on a busy machine.** Latency, throughput and the start include waits for the cores; figures of processor
-time hardly do.
+BUSY = """**Taken on a busy machine.** Latency, throughput and the start include waits for the cores; figures of
+processor time hardly do.
 
 """
 MET, MISSED = "met", "**missed**"
