@@ -3,6 +3,7 @@
 Shapes: B users to rank for, I items, P pairs, F features.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Protocol
@@ -31,7 +32,7 @@ from ranking.feature_names import FEATURE_NAMES
 from ranking.pair_features import pair_features
 from ranking.reason_calibration import ReasonConfig
 from ranking.reranker import RETRIEVAL_SCORE, RerankerConfig
-from ranking.slate import SlateConfig, Slates, slates
+from ranking.slate import PrecedingItems, SlateConfig, Slates, slates
 
 
 class RankingConfig(BaseModel):
@@ -159,11 +160,13 @@ def rank_users(
     excluded: NDArray[np.bool_] | None = None,
     unhidden: NDArray[np.bool_] | None = None,
     shown: ShownItems | None = None,
+    preceding: Sequence[Rows] | None = None,
 ) -> RankedUsers:
     """At most `k` items for each user: candidates, features, scores, slate. A longer slate begins with the shorter one.
 
     `excluded`, [I] or [B, I], is true for items to leave out; `unhidden` for items of the history that may come again.
-    `shown` is what these users were shown before. A user's list depends on no other user in the call.
+    `shown` is what these users were shown before; `preceding` the items [B] that stood right before each list. A user's
+    list depends on no other user in the call.
     """
     fatigue = None
     with stage("candidates"):
@@ -178,7 +181,10 @@ def rank_users(
         scores = reranker.score(features, candidates.item_rows)
     with stage("slate"):
         config, exposure = snapshot.config.slate, snapshot.exposure
-        chosen = slates(snapshot.items, candidates, scores, config, k=k, exposure=exposure, fatigue=fatigue)
+        above = None if preceding is None else PrecedingItems(user_rows, preceding)
+        chosen = slates(
+            snapshot.items, candidates, scores, config, k=k, exposure=exposure, fatigue=fatigue, preceding=above
+        )
     return RankedUsers(candidates, features, scores, chosen, shown, fatigue)
 
 

@@ -4,13 +4,14 @@ near copies give way.
 Greedy over the places of each user. Shapes: B users, P pairs, C columns of codes.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from contracts.csr import Longs
+from contracts.csr import Longs, offsets_of
 from ranking.fatigue import PairFatigue
 from ranking.feature_arrays import Candidates, Floats, Items, Rows
 from ranking.similarity import unit
@@ -72,11 +73,13 @@ def slates(
     k: int,
     exposure: Floats | None = None,
     fatigue: PairFatigue | None = None,
+    preceding: "PrecedingItems | None" = None,
 ) -> Slates:
     """At most `k` pairs for each user; fewer where the user has fewer candidates.
 
     `exposure` [I] is the share of users with each item among their first ones; without it, no item is common.
-    `fatigue` is what is left of each pair's relevance; without it, all is.
+    `fatigue` is what is left of each pair's relevance; without it, all is. `preceding` items count in the
+    first windows.
 
     With `diversity` d the next item is the one with the largest (1 - d) * relevance - d * (largest cosine with what was
     chosen before): maximal marginal relevance, Carbonell & Goldstein 1998. Relevance is the score scaled to 0..1 within
@@ -94,10 +97,32 @@ def slates(
     vectors = unit(items.vectors[rows]) if config.diversity else np.zeros((1, 0), np.float32)
     size = int(np.minimum(np.diff(starts), max(k, 0)).sum())
     chosen, places, relaxed = np.empty(size, np.int64), np.empty(size, np.int32), np.empty(size, bool)
-    limits = (*_limits(items, rows, config, exposure), recent, config.window)
+    before_starts, items_before = np.zeros(len(starts), np.int64), rows[:0]
+    if preceding is not None:
+        before_starts, items_before = preceding.of(candidates.user_rows[starts[:-1]])
+    before = len(rows) + np.arange(len(items_before))
+    limits = (*_limits(items, np.append(rows, items_before), config, exposure), recent, config.window)
+    written = (chosen, places, relaxed, before_starts, before)
     if size:
-        fill_places(starts, order, relevance, *limits, config.diversity, vectors, k, chosen, places, relaxed)
+        fill_places(starts, order, relevance, *limits, config.diversity, vectors, k, *written)
     return Slates(chosen, places, relaxed)
+
+
+@dataclass(frozen=True)
+class PrecedingItems:
+    """What stood right before the lists of B users: the end of an earlier page or feed."""
+
+    user_rows: Rows  # [B]
+    items: Sequence[Rows]  # [B], each oldest first
+
+    def of(self, user_rows: Rows) -> tuple[Longs, Rows]:
+        """Offsets [L + 1] and item rows of these users, who are some of the B users."""
+        items_of = dict(zip(self.user_rows.tolist(), self.items, strict=True))
+        parts = [items_of[row] for row in user_rows.tolist()]
+        return offsets_of(np.array(list(map(len, parts)), np.int64)), np.concatenate([*parts, NO_ITEMS])
+
+
+NO_ITEMS = np.zeros(0, np.int32)
 
 
 def _limits(items: Items, rows: Rows, config: SlateConfig, exposure: Floats) -> tuple[Longs, Longs, Longs]:

@@ -92,20 +92,26 @@ def fill_places(
     chosen: Array,
     places: Array,
     relaxed: Array,
+    before_starts: Array,
+    before: Array,
 ) -> None:
     """Write the chosen pairs, their places and whether a limit was relaxed there.
 
     `starts` [B + 1] are offsets into `order` [P]: each user's pairs, by relevance where there is no `diversity`. A pair
     has `codes` [P, C], -1 where unknown; `limit_of` [C] is the limit that a column of them belongs to. A `recent` pair
-    [P] comes after all others.
+    [P] comes after all others. `before_starts` [B + 1] are offsets into `before`: the rows of `codes`, after those of
+    the pairs, of what stood right before each list.
     """
     count, every = 0, (2 << len(most)) - 1
     is_open, kept = np.ones(len(order), np.bool_), np.zeros(len(order), np.int64)
     worth, likest = relevance.copy(), np.full(len(order), -np.inf, np.float32)
     for user in range(len(starts) - 1):
         first, last, listed = starts[user], starts[user + 1], count
+        preceding = before[before_starts[user] : before_starts[user + 1]]
         for place in range(min(k, last - first)):
             shown = chosen[max(listed, count - window + 1) : count]
+            if len(preceding) and place < window - 1:
+                shown = np.concatenate((preceding[max(0, len(preceding) - window + 1 + place) :], shown))
             best, wanted = -1, every
             for position in range(first, last):
                 candidate = order[position]

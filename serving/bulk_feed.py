@@ -18,7 +18,7 @@ from serving.privacy.consent import ConsentGate, UserContext, excluded_items
 from serving.releases.loaded_release import Release
 from serving.releases.ranking_changes import RankingChanges
 from serving.releases.release_loader import ReloadingRelease
-from serving.shown_items import shown_before
+from serving.shown_items import shown_before, shown_last
 from serving.sql_store import batched
 
 USERS_AT_ONCE = 128
@@ -145,6 +145,7 @@ def _ranked_pages(
         excluded=excluded,
         unhidden=unhidden_items(release, user_rows, recent),
         shown=shown_before(release, user_rows, recent, fatigue, now),
+        preceding=shown_last(release, recent, fatigue, now),
     )
     table = ranked.slates.matrix(ranked.candidates, user_rows, limit + 1)
     start, nothing = _start(release, now, personalized=True), np.zeros(len(release.items.ids), bool)

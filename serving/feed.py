@@ -16,14 +16,14 @@ from ranking.rank_users import RankedUsers, rank_users
 from serving.cursor import Cursor, CursorExpired, CursorSigner
 from serving.event_store import RecentInteraction
 from serving.explanation_text import Explanation, explain_fallback, explain_personalized
-from serving.pages import Page, page_places, personalized_page
+from serving.pages import Page, page_places, personalized_page, rows_of_last
 from serving.posted_interactions import left_out, unhidden_items
 from serving.privacy.consent import ConsentGate, NotPersonalized, UserContext, excluded_items
 from serving.release_choice import Choice, ReleaseChooser, RunningExperiment
 from serving.releases.loaded_release import Release
 from serving.releases.manifest import ReducedTo
 from serving.releases.release_loader import ReloadingRelease
-from serving.shown_items import shown_before
+from serving.shown_items import shown_before, shown_last
 
 Source = Literal["two_tower", "fresh", "popular"]
 """`ranking.feature_arrays.SOURCES` as a type."""
@@ -199,6 +199,10 @@ def _personalized_page(
     before, gone = _item_mask(release, earlier), _item_mask(release, recent)
     depth = max(position.offset, position.rank) + limit + int(np.count_nonzero(gone)) + 1
     row = np.array([context.user_row], np.int32)
+    preceding = shown_last(release, [earlier], fatigue, position.since)
+    if position.rank and position.release != release.version:  # another ranking: this one goes on without its items
+        before |= np.isin(release.item_hashes, position.hashes)
+        preceding = [rows_of_last(release, position)]
     ranked = rank_users(
         release.snapshot_with(choice.changes),
         release.reranker,
@@ -207,6 +211,7 @@ def _personalized_page(
         excluded=excluded | before,
         unhidden=unhidden_items(release, row, [earlier]),
         shown=shown_before(release, row, [earlier], fatigue, position.since),
+        preceding=preceding,
     )
     explored = exploration.unless(off=SwitchName.EXPLORATION in context.opt_outs.switches.off)
     page_pairs, page = personalized_page(release, ranked, ranked.slates.pairs, gone, position, limit, explored)

@@ -10,6 +10,7 @@ from ranking.exploration import ExplorationConfig, Explored, drawn, places_of, s
 from ranking.feature_arrays import Rows
 from ranking.feature_names import ITEM_FEATURE_NAMES
 from ranking.rank_users import RankedUsers
+from ranking.slate import NO_ITEMS
 from serving.cursor import Cursor
 from serving.releases.loaded_release import RankedList, Release
 
@@ -51,6 +52,13 @@ def _not_shown_yet(
     # the non-personalized list is as long as the catalogue; this many places suffice whatever was shown
     enough = places[: 2 * (limit + len(cursor.hashes))]
     return enough[~np.isin(release.item_hashes[rows[enough]], cursor.hashes)]
+
+
+def rows_of_last(release: Release, position: Cursor) -> Rows:
+    """The rows of the last items that the pages before have shown, oldest first, as far as the release has them."""
+    last = position.hashes[len(position.hashes) - min(len(position.hashes), release.ranking.slate.window - 1) :]
+    found = [np.flatnonzero(release.item_hashes == each)[:1] for each in last]
+    return np.concatenate([*found, NO_ITEMS]).astype(np.int32)
 
 
 def personalized_page(

@@ -4,7 +4,7 @@ An impression is posted by a client, or recorded when a feed is served.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 
 import numpy as np
@@ -47,6 +47,31 @@ def shown_before(
     return shown_items(shown, config)
 
 
+def shown_last(
+    release: Release,
+    of_users: Sequence[Iterable[RecentInteraction]],
+    config: FatigueConfig,
+    now: datetime,
+) -> list[Rows] | None:
+    """The rows of what each user was shown moments ago, the last `window - 1` items, oldest first; `None` where none of
+    them was shown anything."""
+    moments_ago, most = now - timedelta(minutes=config.repeat_minutes), release.ranking.slate.window - 1
+    lasts = (sorted(_recent_rows(release, posted, moments_ago)) for posted in of_users)
+    rows = [[row for _, row in last] for last in lasts]
+    return [np.array(each[len(each) - min(len(each), most) :], np.int32) for each in rows] if any(rows) else None
+
+
+def _recent_rows(
+    release: Release, posted: Iterable[RecentInteraction], moments_ago: datetime
+) -> Iterator[tuple[datetime, int]]:
+    recent = (each for each in posted if _is_recent(each, moments_ago))
+    return ((each.timestamp, release.item_row[each.item_id]) for each in recent if each.item_id in release.item_row)
+
+
+def _is_recent(event: RecentInteraction, moments_ago: datetime) -> bool:
+    return event.action == Action.IMPRESSION and event.timestamp > moments_ago
+
+
 def _shown(release: Release, user_row: int, posted: Iterable[RecentInteraction], moments_ago: datetime) -> UserShown:
     counts = Counter(release.impressions.of(user_row) if release.impressions else {})
     recent = set()
@@ -55,7 +80,7 @@ def _shown(release: Release, user_row: int, posted: Iterable[RecentInteraction],
         if row is None:
             continue
         counts[row] += each.count
-        if each.timestamp > moments_ago:
+        if _is_recent(each, moments_ago):
             recent.add(row)
     items = np.array(list(counts), np.int32)
     return UserShown(items, np.array(list(counts.values()), np.int64), np.isin(items, list(recent)))

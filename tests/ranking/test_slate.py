@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from ranking import slate
 from ranking.feature_arrays import Candidates
-from ranking.slate import SlateConfig, slates
+from ranking.slate import PrecedingItems, SlateConfig, slates
 from tests.ranking.worlds import items, pairs, random_world
 
 FREE = SlateConfig(per_creator=0)
@@ -32,6 +32,27 @@ def test_fewer_candidates_than_places_give_a_shorter_slate():
 def test_one_of_a_creator_in_two_neighbouring_places():
     # creators 0, 0, 1, -1, 1; by score: old, both, save, unsigned, undated
     assert shown([5, 4, 3, 2, 1], SlateConfig(window=2, per_creator=1))[0] == [0, 2, 1, 3, 4]
+
+
+@pytest.mark.parametrize(
+    ("before", "expected"),
+    [
+        ([], [1, 3, 4]),  # creators 0, -1, 1
+        ([0], [3, 1, 4]),  # `old` has the creator of `both`
+        ([2], [1, 3, 4]),
+        ([2, 0], [3, 1, 4]),  # the last one counts, and leaves the window after one place
+        ([0, 2], [3, 1, 4]),  # in a window of three, both count
+        ([0, 2, 3], [1, 3, 4]),
+    ],
+)
+def test_what_stood_right_before_a_list_counts_in_its_first_windows(before, expected):
+    window = 2 if before != [0, 2] else 3
+    candidates = pairs((0, 1), (0, 3), (0, 4), (1, 1), (1, 3), (1, 4))
+    above = PrecedingItems(np.array([1, 0], np.int32), [np.zeros(0, np.int32), np.array(before, np.int32)])
+    scores, config = np.array([5, 4, 3] * 2, np.float32), SlateConfig(window=window, per_creator=1)
+    slates_ = slates(items(), candidates, scores, config, k=3, preceding=above)
+    rows = candidates.item_rows[slates_.pairs].tolist()
+    assert (rows[:3], rows[3:]) == (expected, [1, 3, 4])  # the second user saw nothing before
 
 
 def test_an_unknown_creator_is_no_creator():

@@ -137,6 +137,15 @@ class TestRecordedFeeds:
         assert set(rest[:3]).isdisjoint(ids(second) + [row["item_id"] for row in first])
         assert sorted(rest) == sorted(ids(feed(other, limit=200)))  # nothing else is left
 
+    def test_the_creators_of_the_last_feed_count_in_the_next_one(self, workers):
+        creators = []
+        for pages in range(1, 5):
+            creators += [item["creator_id"] for item in feed(workers[pages % 2], user="user-2", limit=4)["items"]]
+            stored(workers[0], 4 * pages)
+        for start in range(len(creators) - 9):
+            window = creators[start : start + 10]
+            assert max(window.count(creator) for creator in window) <= 3
+
     def test_pages_are_those_of_one_list(self, workers, client):
         one, other = workers
         whole = ids(feed(client, limit=200))
