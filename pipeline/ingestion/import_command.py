@@ -142,14 +142,17 @@ def preview_files(request: ImportRequest, lake: str) -> None:
 
     Raises what the import would raise. The rows, with their ids, are shown to the owner of the files.
     """
-    read = read_import(request, Lake(lake).url, Settings().max_placeholder_share)
+    progress = StageProgress()
+    with progress.shown("dry run"):
+        read = read_import(request, Lake(lake).url, Settings().max_placeholder_share)
     for table in read.tables:
         _print_table(table)
     for kind, lines in (("warning", read.warnings), ("note", read.notes)):
         for line in lines:
             console.print(f"{kind}: {line}", markup=False)
     if frames := read.incoming.frames("events"):
-        refused = refused_events(read.incoming, Lake(lake))
+        with progress.shown("check of events"):
+            refused = refused_events(read.incoming, Lake(lake))
         total = sum(map(len, frames))
         reasons = ", ".join(f"{count:,} {reason}" for reason, count in refused.items()) or "none"
         console.print(f"of {total:,} events the night would refuse {sum(refused.values()):,}: {reasons}")
