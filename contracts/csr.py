@@ -41,7 +41,7 @@ class CsrRows:
 
     def select(self, rows: Rows | Longs) -> tuple[Longs, Longs]:
         """The offsets of a smaller table that holds these rows, and the positions in V of its values."""
-        counts = self.counts[rows]
+        counts = self.offsets[np.asarray(rows) + 1] - self.offsets[rows]
         return offsets_of(counts), self.where(rows)[1]
 
 

@@ -148,7 +148,7 @@ def nearest_to(items: Items, history: History, owners: Longs, item_rows: Rows) -
 def _titles_and_vectors(items: Items, rows: Rows) -> Floats:
     """[N, T + D] vectors whose inner product is the mean of both cosines."""
     vectors = unit(items.vectors[rows])
-    if not items.text_vectors.any():
+    if not items.has_titles:
         return vectors
     return np.concatenate([items.text_vectors[rows], vectors], axis=1) * np.float32(0.5**0.5)
 

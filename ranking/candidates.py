@@ -146,9 +146,10 @@ def unseen_neighbours(
 ) -> Rows:
     """[B, N] the `count` nearest items of each user outside their history, best first; -1 where there are fewer. An
     item of the history that is `unhidden`, [I] or [B, I], counts as outside."""
-    most = int(users.history.counts[user_rows].max(initial=0))
+    owners, positions = users.history.where(user_rows)  # of these users alone: a release has millions of others
+    most = int(np.bincount(owners).max(initial=0))
     nearest = index.search(users.vectors[user_rows], count + most).rows
-    width = int(max(nearest.max(initial=-1), users.history_items.max(initial=-1))) + 1
+    width = int(max(nearest.max(initial=-1), users.history_items[positions].max(initial=-1))) + 1
     for some in _parts(len(user_rows), width):
         seen_BI = np.zeros((len(user_rows[some]), width), bool)
         seen_BI[_history_cells(users, user_rows[some], _part(unhidden, some))] = True

@@ -5,6 +5,7 @@ Shapes: U users, I items, D size of a retrieval vector, T of a text vector, H hi
 
 from collections.abc import Iterable, Set
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,6 +45,11 @@ class Items:
     vectors: Floats  # [I, D] item tower
     text_vectors: Floats  # [I, T] unit length, zero where there is no title
     features: Floats  # [I, F] in the order of ITEM_FEATURE_NAMES
+
+    @cached_property
+    def has_titles(self) -> bool:
+        """Whether any item has a title."""
+        return bool(self.text_vectors.any())
 
     @property
     def categories(self) -> CsrRows:
