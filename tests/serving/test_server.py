@@ -11,6 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import httpx2 as httpx
 import pytest
@@ -38,7 +39,12 @@ from contracts import Settings
 from serving.server import serve
 serve(Settings(), port=int(sys.argv[1]), workers=int(sys.argv[2]))
 """
-
+SLOW_START = """
+import sys, time
+if any("spawn_main" in argument for argument in sys.orig_argv):
+    time.sleep(6)
+"""
+"""For a worker that starts slowly, as on a busy machine: uvicorn's default is to start it anew after five seconds."""
 
 HTTP = httpx.Client(headers={"Connection": "close"})
 
@@ -105,8 +111,10 @@ def test_a_read_only_lake_has_personal_feeds(lake, log):
     assert {path: path.stat().st_mtime_ns for path in lake.folder.rglob("*")} == before
 
 
-def test_two_workers(lake, log):
-    with served(lake, log, workers=2) as url:
+def test_two_workers(lake, log, tmp_path):
+    (tmp_path / "sitecustomize.py").write_text(SLOW_START)
+    paths = os.pathsep.join([str(tmp_path), str(Path(__file__).parents[2])])
+    with served(lake, log, workers=2, PYTHONPATH=paths) as url:
         assert all(answer["personalized"] for answer in answers(url, 20))
         for _ in range(6):  # whichever worker is scraped, the values are those of both
             metrics = read_values(HTTP.get(f"{url}/metrics").text)
@@ -148,6 +156,7 @@ def test_two_workers(lake, log):
         assert counted is not None, text
         assert float(counted[1]) == 1  # whichever worker is asked
     assert len(workers_that_answered(log)) == 2
+    assert "died" not in log.read_text()  # the slow start of the workers was waited for
     assert "user-1" not in log.read_text()
     assert "GET /v1/users/{user_id}/home-feed 200" in log.read_text()
 
