@@ -11,24 +11,25 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from itertools import chain
 from pathlib import Path
-from typing import Any
 from uuid import uuid4
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from contracts import Settings, SubjectType
 from contracts import columns as c
 from contracts.atomic_files import replace_file
 from contracts.errors import OptOutStoreUnavailable, one_line
 from contracts.opt_out_flags import UNREADABLE
-from contracts.schemas import EXPOSURES
+from contracts.schemas import EXPOSURES, STRINGS
 from ranking.candidates import BITS
-from ranking.feature_arrays import SOURCES
+from ranking.feature_arrays import SOURCES, Floats
 from serving.background_queue import BackgroundQueue
-from serving.feed import Feed, ServedFeed
+from serving.feed import ServedFeed
 from serving.privacy.opt_out_store import OptOutStore
 from serving.privacy.pseudonyms import Pseudonym, pseudonyms
 
@@ -36,32 +37,53 @@ LOG = logging.getLogger("tastefeed.exposure_log")
 FOLDER = "exposures"
 MAX_WAITING_PAGES = 5000
 GATHER_S = 30.0
+PAGES_AT_ONCE = 100
+"""Pages whose rows are made in one step: requests wait for a step, since it keeps Python's lock."""
+SOURCES_OF_BITS = pa.array(
+    [[source for source in SOURCES if bits & BITS[source]] for bits in range(1 << len(SOURCES))], STRINGS
+)
+"""The names of the sources, by the bits of a candidate."""
 HEAVY_HISTORY = 10
 """Items of a history from which a user is in the segment `heavy`, as in the evaluation."""
 
 
 @dataclass(frozen=True)
 class Exposure:
-    """One personalized page, without the arrays that it was made of."""
+    """One personalized page of N items, small enough to wait in a queue."""
 
-    feed: Feed
+    user_id: str
+    request_id: str
+    release: str
     served_at: datetime
     segment: str
-    sources: tuple[tuple[str, ...], ...]
     arm: str | None
+    first_rank: int
+    item_ids: list[str]  # [N]
+    scores: Floats  # [N]
+    sources: NDArray[np.uint8]  # [N] a bit for each source
+    propensities: list[float | None]  # [N]
 
     @classmethod
     def of(cls, served: ServedFeed) -> "Exposure | None":
         """The page of a user who may be profiled; none of others."""
-        if served.ranked is None or served.context.user_row is None or not served.feed.items:
+        feed, row = served.feed, served.context.user_row
+        if served.ranked is None or row is None or feed.user_id is None or not feed.items:
             return None
-        start, stop = served.release.users.history_offsets[served.context.user_row : served.context.user_row + 2]
+        start, stop = served.release.users.history_offsets[row : row + 2]
         candidates = served.ranked.candidates
-        bits = candidates.sources[np.searchsorted(candidates.item_rows, served.page.rows)]  # by item row, of one user
-        sources = tuple(tuple(source for source in SOURCES if each & BITS[source]) for each in bits)
-        segment = "heavy" if stop - start >= HEAVY_HISTORY else "light"
-        arm = served.choice.arm.name if served.choice.arm else None
-        return cls(served.feed, datetime.now(UTC), segment, sources, arm)
+        return cls(
+            user_id=feed.user_id,
+            request_id=feed.request_id,
+            release=feed.release,
+            served_at=datetime.now(UTC),
+            segment="heavy" if stop - start >= HEAVY_HISTORY else "light",
+            arm=served.choice.arm.name if served.choice.arm else None,
+            first_rank=feed.items[0].rank,
+            item_ids=[item.item_id for item in feed.items],
+            scores=served.page.scores,
+            sources=candidates.sources[np.searchsorted(candidates.item_rows, served.page.rows)],  # by item row
+            propensities=[item.propensity for item in feed.items],
+        )
 
 
 class ExposureLog:
@@ -102,10 +124,10 @@ class ExposureLog:
         self._queue.close()
 
     def _write(self, exposures: Sequence[Exposure]) -> None:
-        users = {exposure.feed.user_id for exposure in exposures if exposure.feed.user_id is not None}
+        users = {exposure.user_id for exposure in exposures}
         try:
             refused = self._opt_outs.among(SubjectType.USER, users, UNREADABLE)
-            allowed = [exposure for exposure in exposures if exposure.feed.user_id not in refused]
+            allowed = [exposure for exposure in exposures if exposure.user_id not in refused]
             write_exposures(self._lake, allowed, self._pseudonym, self._experiment)
         except (OSError, OptOutStoreUnavailable) as error:
             problem = one_line(error) if isinstance(error, OSError) else str(error)
@@ -117,36 +139,40 @@ class ExposureLog:
 
 def write_exposures(lake: str, exposures: Iterable[Exposure], pseudonym: Pseudonym, experiment: str) -> None:
     """Write one file for each day. Raises `OSError`."""
-    rows: dict[date, list[dict[str, Any]]] = defaultdict(list)
+    of_days: dict[date, list[Exposure]] = defaultdict(list)
     for exposure in exposures:
-        rows[exposure.served_at.date()].extend(rows_of(exposure, pseudonym, experiment))
-    for day, of_day in rows.items():
+        of_days[exposure.served_at.date()].append(exposure)
+    for day, of_day in of_days.items():
         content = pa.BufferOutputStream()
-        pq.write_table(pa.Table.from_pylist(of_day, EXPOSURES), content, compression="zstd")
+        with pq.ParquetWriter(content, EXPOSURES, compression="zstd") as writer:
+            for start in range(0, len(of_day), PAGES_AT_ONCE):
+                writer.write_table(table_of(of_day[start : start + PAGES_AT_ONCE], pseudonym, experiment))
         write_file(lake, f"{FOLDER}/date={day}/{uuid4().hex}.parquet", content.getvalue().to_pybytes())
 
 
-def rows_of(exposure: Exposure, pseudonym: Pseudonym, experiment: str) -> list[dict[str, Any]]:
-    """The rows of one page."""
-    feed = exposure.feed
-    user = pseudonym(feed.user_id or "")
-    return [
-        {
-            "served_at": exposure.served_at,
-            c.REQUEST_ID: feed.request_id,
-            "release": feed.release,
-            "user": user,
-            "segment": exposure.segment,
-            "experiment": experiment if exposure.arm else None,
-            "arm": exposure.arm,
-            c.ITEM_ID: item.item_id,
-            "rank": item.rank,
-            "score": item.score,
-            "sources": list(sources),
-            c.PROPENSITY: item.propensity,
-        }
-        for item, sources in zip(feed.items, exposure.sources, strict=True)
-    ]
+def table_of(exposures: Sequence[Exposure], pseudonym: Pseudonym, experiment: str) -> pa.Table:
+    """The rows of some pages, in `EXPOSURES`."""
+    lengths = [len(exposure.item_ids) for exposure in exposures]
+    page_of = np.repeat(np.arange(len(exposures)), lengths)
+    of_pages = {
+        "served_at": [exposure.served_at for exposure in exposures],
+        c.REQUEST_ID: [exposure.request_id for exposure in exposures],
+        "release": [exposure.release for exposure in exposures],
+        "user": [pseudonym(exposure.user_id) for exposure in exposures],
+        "segment": [exposure.segment for exposure in exposures],
+        "experiment": [experiment if exposure.arm else None for exposure in exposures],
+        "arm": [exposure.arm for exposure in exposures],
+    }
+    ranks = [exposure.first_rank + np.arange(length) for exposure, length in zip(exposures, lengths, strict=True)]
+    columns = {
+        **{name: pa.array(values, EXPOSURES.field(name).type).take(page_of) for name, values in of_pages.items()},
+        c.ITEM_ID: list(chain.from_iterable(exposure.item_ids for exposure in exposures)),
+        "rank": np.concatenate(ranks),
+        "score": np.concatenate([exposure.scores for exposure in exposures]),
+        "sources": SOURCES_OF_BITS.take(np.concatenate([exposure.sources for exposure in exposures])),
+        c.PROPENSITY: list(chain.from_iterable(exposure.propensities for exposure in exposures)),
+    }
+    return pa.table([pa.array(columns[name], EXPOSURES.field(name).type) for name in EXPOSURES.names], EXPOSURES)
 
 
 def write_file(lake: str, path: str, content: bytes) -> None:

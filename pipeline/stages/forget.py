@@ -23,6 +23,7 @@ from pipeline.privacy.exposure_erasure import erase_exposures
 from pipeline.privacy.lake_erasure import forget_creators
 from pipeline.privacy.opt_out_lake import OptOutLake
 from pipeline.run_context import RunContext, Summary
+from serving.ab_experiment import read_experiment
 from serving.privacy.pseudonyms import pseudonyms
 from serving.privacy.release_erasure import erase_users
 
@@ -32,6 +33,7 @@ USER_TABLES = tuple(table for table, schema in DERIVED.items() if c.USER_ID in s
 
 def forget(night: RunContext) -> Summary:
     """Remove opted-out users from all that exists, and open the night's run in MLflow."""
+    read_experiment(night.settings.experiment)  # a wrong file ends the night before its work, not when it publishes
     night.clear_summaries()
     night.home.sweep_scratch()
     end_abandoned(night)
