@@ -84,9 +84,9 @@ OF_USERS = PENDING.c.user_id.in_(bindparam("users", expanding=True))
 RECENT_INTERACTIONS = select(
     *(PENDING.c[name] for name in (c.USER_ID, c.ITEM_ID, c.ACTION, c.TIMESTAMP, c.LANDED_AT))
 ).where(OF_USERS, PENDING.c.action.in_(INTERACTIONS))
-OF_ITEM = (PENDING.c.user_id, PENDING.c.item_id, PENDING.c.action)
+OF_ITEM = (PENDING.c.user_id, PENDING.c.item_id)
 IMPRESSIONS = (
-    select(*OF_ITEM, func.max(PENDING.c.timestamp), func.max(PENDING.c.landed_at), func.count())
+    select(*OF_ITEM, func.max(PENDING.c.timestamp), func.count())
     .where(OF_USERS, PENDING.c.action == Action.IMPRESSION, PENDING.c.landed_at <= bindparam("by", type_=Instant))
     .group_by(*OF_ITEM)
 )
@@ -117,7 +117,7 @@ class Added:
 @dataclass(frozen=True)
 class RecentInteraction:
     """What the user did with an item, when, and when the event was posted. Impressions of one item are one, the last,
-    with their `count`."""
+    with their `count`; posted by the instant that they were requested for."""
 
     item_id: str
     action: Action
@@ -166,11 +166,15 @@ class EventStore(SqlStore):
         of_users: dict[str, list[RecentInteraction]] = {}
         with self._transaction() as connection:
             for some in batched(list(user_of), ROWS_PER_STATEMENT):
-                rows = [*connection.execute(RECENT_INTERACTIONS, {"users": some})]
-                if impressions_by is not None:
-                    rows += connection.execute(IMPRESSIONS, {"users": some, "by": impressions_by})
-                for user_id, item_id, action, *rest in rows:
+                for user_id, item_id, action, *rest in connection.execute(RECENT_INTERACTIONS, {"users": some}):
                     of_users.setdefault(user_of[user_id], []).append(RecentInteraction(item_id, Action(action), *rest))
+                if impressions_by is None:
+                    continue
+                for user_id, item_id, last, count in connection.execute(
+                    IMPRESSIONS, {"users": some, "by": impressions_by}
+                ):
+                    shown = RecentInteraction(item_id, Action.IMPRESSION, last, impressions_by, count)
+                    of_users.setdefault(user_of[user_id], []).append(shown)
         return of_users
 
     def erase(self, user_ids: Iterable[str]) -> int:
