@@ -39,9 +39,7 @@ MAX_WAITING_PAGES = 5000
 GATHER_S = 30.0
 PAGES_AT_ONCE = 100
 """Pages whose rows are made in one step: requests wait for a step, since it keeps Python's lock."""
-SOURCES_OF_BITS = pa.array(
-    [[source for source in SOURCES if bits & BITS[source]] for bits in range(1 << len(SOURCES))], STRINGS
-)
+SOURCES_OF_BITS = [[source for source in SOURCES if bits & BITS[source]] for bits in range(1 << len(SOURCES))]
 """The names of the sources, by the bits of a candidate."""
 HEAVY_HISTORY = 10
 """Items of a history from which a user is in the segment `heavy`, as in the evaluation."""
@@ -169,7 +167,9 @@ def table_of(exposures: Sequence[Exposure], pseudonym: Pseudonym, experiment: st
         c.ITEM_ID: list(chain.from_iterable(exposure.item_ids for exposure in exposures)),
         "rank": np.concatenate(ranks),
         "score": np.concatenate([exposure.scores for exposure in exposures]),
-        "sources": SOURCES_OF_BITS.take(np.concatenate([exposure.sources for exposure in exposures])),
+        "sources": pa.array(SOURCES_OF_BITS, STRINGS).take(
+            np.concatenate([exposure.sources for exposure in exposures])
+        ),
         c.PROPENSITY: list(chain.from_iterable(exposure.propensities for exposure in exposures)),
     }
     return pa.table([pa.array(columns[name], EXPOSURES.field(name).type) for name in EXPOSURES.names], EXPOSURES)
