@@ -29,9 +29,10 @@ from ranking.feature_names import USER_FEATURE_NAMES
 from ranking.rank_users import RankingConfig
 from ranking.reranker import Reranker
 from serving.ab_experiment import read_experiment, versions_beside
+from serving.releases.array_files import without_users
 from serving.releases.manifest import ReducedTo
 from serving.releases.publish import Publication, publish
-from serving.releases.serialization import ReleaseContents, without_users, write_release
+from serving.releases.serialization import ReleaseContents, write_release
 
 POPULAR_DAYS = 7
 """The window of popularity for the non-personalised list."""

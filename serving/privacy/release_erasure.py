@@ -13,9 +13,7 @@ import pyarrow.parquet as pq
 from contracts import columns as c
 from contracts.errors import ReleaseCorrupt
 from ranking.feature_arrays import Users, marked
-from serving.releases.manifest import MANIFEST, Manifest, verify_folder, write_manifest
-from serving.releases.publish import STAGING, current_or_none, discard, install, point, publishing, remove
-from serving.releases.serialization import (
+from serving.releases.array_files import (
     IMPRESSIONS,
     read_arrays,
     read_ids,
@@ -24,6 +22,8 @@ from serving.releases.serialization import (
     write_arrays,
     write_impressions,
 )
+from serving.releases.manifest import MANIFEST, Manifest, verify_folder, write_manifest
+from serving.releases.publish import STAGING, current_or_none, discard, install, point, publishing, remove
 
 CATALOGUE_FILE = "catalogue.parquet"
 USER_FILES = ("users.safetensors", "users.parquet", IMPRESSIONS)

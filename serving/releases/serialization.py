@@ -19,7 +19,7 @@ contains no user.
 import json
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -28,9 +28,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from numpy.typing import NDArray
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
 
 from contracts import __version__
 from contracts import columns as c
@@ -39,21 +36,26 @@ from contracts.errors import ReleaseCorrupt
 from contracts.schemas import ITEMS
 from ranking.cooccurrence_features import Transitions
 from ranking.fatigue import UserImpressions
-from ranking.feature_arrays import Floats, Ids, Items, Rows, Users, ids_of
+from ranking.feature_arrays import Floats, Items, Rows, Users
 from ranking.rank_users import RankingConfig, RetrievalScorer
 from ranking.reranker import Reranker
 from serving.ann_index import FaissIndex, IndexConfig, build, comparable, load
+from serving.releases.array_files import (
+    read_arrays,
+    read_exposure,
+    read_impressions,
+    read_transitions,
+    write_arrays,
+    write_exposure,
+    write_impressions,
+    write_transitions,
+)
 from serving.releases.loaded_release import RankingModels, Release
 from serving.releases.manifest import Manifest, ReducedTo, Versions, verify_folder, write_manifest
 
 CATALOGUE = pa.schema([field for field in ITEMS if field.name != c.EMBEDDING])
 ITEM_ROW = "item_row"
 RANKER = "ranker.txt"
-TRANSITIONS = "transitions.safetensors"
-EXPOSURE, EXPOSURE_FILE = "exposure", "exposure.safetensors"
-IMPRESSIONS = "impressions.safetensors"
-TOWER = "tower"
-"""The safetensors metadata key with the name of the towers that computed the vectors."""
 MAX_CONFIG_BYTES, MAX_METRICS_BYTES = 1 << 20, 1 << 24
 UNREADABLE = (
     ArithmeticError,
@@ -67,9 +69,6 @@ UNREADABLE = (
     pa.ArrowException,
 )
 """What the readers of the files raise for content that they do not expect."""
-ID_COLUMN = {Items: c.ITEM_ID, Users: c.USER_ID}
-USER_COLUMNS = ("ids", "region", "vectors", "features")
-HISTORY_COLUMNS = ("history_items", "history_saves", "history_clicks", "history_hours")
 
 
 @dataclass(frozen=True)
@@ -149,7 +148,7 @@ def _write_models(contents: ReleaseContents, folder: Path) -> None:
     if contents.transitions is not None:
         write_transitions(contents.transitions, folder, tower=contents.tower)
     if contents.exposure is not None:
-        save_file({EXPOSURE: contents.exposure}, folder / EXPOSURE_FILE, metadata={TOWER: contents.tower})
+        write_exposure(contents.exposure, folder, tower=contents.tower)
     (folder / "ranking.json").write_text(contents.ranking.model_dump_json(indent=1) + "\n")
 
 
@@ -180,102 +179,6 @@ def _read(folder: Path, manifest: Manifest) -> Release:
     )
     _check_consistency(folder, release)
     return release.warmed()
-
-
-def write_arrays(table: Items | Users, folder: Path, stem: str, *, tower: str) -> None:
-    """Write `<stem>.safetensors` and `<stem>.parquet`."""
-    arrays = {
-        field.name: np.ascontiguousarray(getattr(table, field.name)) for field in fields(table) if field.name != "ids"
-    }
-    ids = pa.table({ID_COLUMN[type(table)]: pa.array(table.ids.tolist(), pa.string())})
-    pq.write_table(ids, folder / f"{stem}.parquet", compression="zstd")
-    save_file(arrays, folder / f"{stem}.safetensors", metadata={TOWER: tower})
-
-
-def read_arrays(kind: type[Any], folder: Path, stem: str, *, tower: str) -> Any:
-    """Read what `write_arrays` wrote, as `Items` or `Users`. Raises `ReleaseCorrupt` where another tower computed the
-    vectors, or where ids and arrays differ in length."""
-    path = folder / f"{stem}.safetensors"
-    ids = read_ids(folder / f"{stem}.parquet", ID_COLUMN[kind])
-    arrays = _arrays(path, tower)
-    want = {field.name for field in fields(kind)} - {"ids"}
-    if arrays.keys() != want:
-        raise ReleaseCorrupt(f"{path}: arrays differ by {sorted(arrays.keys() ^ want)}; publish again with this code")
-    if len(arrays["vectors"]) != len(ids):
-        raise ReleaseCorrupt(f"{path}: {len(arrays['vectors'])} vectors for {len(ids)} ids; publish again")
-    return kind(ids=ids, **arrays)
-
-
-def write_transitions(transitions: Transitions, folder: Path, *, tower: str) -> None:
-    """Write `transitions.safetensors`."""
-    arrays = {field.name: np.ascontiguousarray(getattr(transitions, field.name)) for field in fields(transitions)}
-    save_file(arrays, folder / TRANSITIONS, metadata={TOWER: tower})
-
-
-def read_transitions(folder: Path, *, tower: str, items: int) -> Transitions:
-    """Read what `write_transitions` wrote. Raises `ReleaseCorrupt` where it is of another tower or of other items."""
-    path = folder / TRANSITIONS
-    arrays = _arrays(path, tower)
-    if arrays.keys() != {field.name for field in fields(Transitions)}:
-        raise ReleaseCorrupt(f"{path}: holds {sorted(arrays)}; publish again with this code")
-    transitions = Transitions(**arrays)
-    if not len(transitions.after_offsets) == len(transitions.together_offsets) == items + 1:
-        have = len(transitions.after_offsets) - 1
-        raise ReleaseCorrupt(f"{path}: {have} items, the release has {items}; publish again")
-    return transitions
-
-
-def read_exposure(folder: Path, *, tower: str, items: int) -> Floats | None:
-    """The exposure of each item [I]; None for a release without. Raises `ReleaseCorrupt` where it is of other items."""
-    path = folder / EXPOSURE_FILE
-    if not path.exists():
-        return None
-    exposure: Floats = _arrays(path, tower)[EXPOSURE]
-    if len(exposure) != items:
-        raise ReleaseCorrupt(f"{path}: {len(exposure)} items, the release has {items}; publish again")
-    return exposure
-
-
-def write_impressions(impressions: UserImpressions, folder: Path, *, tower: str) -> None:
-    """Write `impressions.safetensors`."""
-    arrays = {field.name: np.ascontiguousarray(getattr(impressions, field.name)) for field in fields(impressions)}
-    save_file(arrays, folder / IMPRESSIONS, metadata={TOWER: tower})
-
-
-def read_impressions(folder: Path, *, tower: str, users: int) -> UserImpressions | None:
-    """Read what `write_impressions` wrote; None for a release without. Raises `ReleaseCorrupt` where it is of other
-    users."""
-    path = folder / IMPRESSIONS
-    if not path.exists():
-        return None
-    impressions = UserImpressions(**_arrays(path, tower))
-    if len(impressions.offsets) != users + 1:
-        raise ReleaseCorrupt(f"{path}: {len(impressions.offsets) - 1} users, the release has {users}; publish again")
-    return impressions
-
-
-def _arrays(path: Path, tower: str) -> dict[str, Any]:
-    try:
-        with safe_open(path, framework="numpy") as file:
-            if (have := (file.metadata() or {}).get(TOWER)) != tower:
-                raise ReleaseCorrupt(f"{path}: vectors of tower {have!r}, the release is of {tower!r}; publish again")
-            return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  not a dict
-    except (SafetensorError, OSError) as error:
-        raise ReleaseCorrupt(f"{path}: cannot be read ({type(error).__name__}); publish again or roll back") from None
-
-
-def read_ids(path: Path, column: str) -> Ids:
-    """The ids of a table, in the order of its rows."""
-    return ids_of(pq.read_table(path, columns=[column])[column].to_pylist())
-
-
-def without_users(users: Users, excluded: NDArray[np.bool_]) -> Users:
-    """The users whose place in `excluded` [U] is false, with their histories."""
-    kept = np.flatnonzero(~excluded)
-    offsets, positions = users.history.select(kept)
-    histories = {name: getattr(users, name)[positions] for name in HISTORY_COLUMNS}
-    columns = {name: getattr(users, name)[kept] for name in USER_COLUMNS}
-    return Users(**columns, **histories, history_offsets=offsets.astype(users.history_offsets.dtype))
 
 
 def _read_models(folder: Path, manifest: Manifest, items: Items) -> RankingModels:

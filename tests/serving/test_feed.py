@@ -12,7 +12,7 @@ from contracts.schemas import ITEMS
 from ranking.feature_arrays import ids_of
 from serving.app import create_app
 from serving.privacy.release_erasure import erase_users
-from serving.releases.serialization import without_users
+from serving.releases.array_files import without_users
 from tests.serving.tiny import N_ITEMS, catalogue, item_table, user_table
 
 FALLBACK = ["i0", "i39", "i1", "i38", "i2", "i37"]  # fresh and popular in turns

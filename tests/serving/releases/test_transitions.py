@@ -12,15 +12,9 @@ from ranking.feature_arrays import Users, ids_of
 from ranking.feature_names import ALL_FEATURE_NAMES
 from ranking.rank_users import rank_users
 from ranking.reranker import LabelledPairs, RerankerConfig, train
+from serving.releases.array_files import TRANSITIONS, read_transitions, write_transitions
 from serving.releases.loaded_release import Release
-from serving.releases.serialization import (
-    TRANSITIONS,
-    ReleaseContents,
-    load_release,
-    read_transitions,
-    write_release,
-    write_transitions,
-)
+from serving.releases.serialization import ReleaseContents, load_release, write_release
 from tests.serving.tiny import contents
 
 FIRST, NEXT = 3, 11
