@@ -30,7 +30,11 @@ MANY = st.lists(rows, min_size=1, max_size=60)
 GOOD = Row("1.0", "1.0", "click", "2024-03-01")
 """Keeps every column readable: of which no value is, is refused as a whole."""
 NUMBERS = count(0, 1000)
-FLOATS = [Row("42.0", "7.0", "click", "2024-03-01"), Row("43.0", "8.0", " save", "2024-03-02")]
+FLOATS = [
+    Row("42.0", "7.0", "click", "2024-03-01"),
+    Row("43.0", "8.0", " save", "2024-03-02"),
+    Row("43.0", "7.0", "unhide ", "2024-03-02"),
+]
 
 
 @pytest.fixture(scope="module")

@@ -11,12 +11,13 @@ import numpy as np
 import pytest
 from fastapi.testclient import TestClient
 
+from contracts.errors import ReleaseCorrupt
 from ranking.fatigue import UserImpressions
 from serving.app import create_app
 from serving.batch_inference import recommend
 from serving.releases.publish import load
 from tests.serving.test_feed import feed, ids, post
-from tests.serving.tiny import N_ITEMS, N_USERS
+from tests.serving.tiny import N_ITEMS, N_USERS, publish_tiny
 
 CANDIDATES = N_ITEMS - 2
 """All but the two items of `user-1`'s history."""
@@ -92,6 +93,13 @@ def test_the_impressions_of_the_night_count_too(client, lake):
     post(client, *impressions(before[0], 1))  # the tenth
     assert before[0] not in ids(feed(client, limit=200))
     assert before[0] in ids(feed(client, user="user-2", limit=200))
+
+
+def test_impressions_of_other_users_are_no_part_of_a_release(tmp_path):
+    of_two = UserImpressions(np.array([0, 1, 1]), np.array([3], np.int32), np.array([1], np.int32))
+    publish_tiny(tmp_path / "releases", tmp_path / "builds", impressions=of_two)
+    with pytest.raises(ReleaseCorrupt, match=r"impressions\.safetensors: 2 users, the release has 5; publish again"):
+        load(tmp_path / "releases")
 
 
 @pytest.mark.parametrize("headers", [{"Sec-GPC": "1"}, {}])
