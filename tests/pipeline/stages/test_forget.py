@@ -4,11 +4,14 @@ from datetime import timedelta
 from pathlib import Path
 
 import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
-from contracts.schemas import DERIVED
+from contracts.schemas import DERIVED, EXPOSURES
 from pipeline.run_context import RunContext
-from pipeline.stages.forget import USER_TABLES, remove_users
+from pipeline.stages.forget import USER_TABLES, forget, remove_users
+from serving.privacy.pseudonyms import pseudonyms
 from tests.pipeline.handmade_lake import DAY, handmade
 
 
@@ -53,3 +56,18 @@ def test_ids_that_an_earlier_version_kept_with_blanks_are_found(night: RunContex
 
 def test_a_table_that_no_night_wrote_has_no_rows(night: RunContext) -> None:
     assert remove_users(night, "candidates", ["u1"]) == 0
+
+
+def test_the_exposure_log_loses_the_rows_of_users_who_opted_out(
+    night: RunContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pipeline.stages.forget.open_parent_run", lambda *_: "none")  # a database takes seconds
+    night.opt_outs.create()
+    night.opt_out_service.opt_out("user", "u1", "personalization")
+    pseudonym = pseudonyms(night.settings)
+    folder = Path(night.home.root) / "exposures" / "date=2017-03-01"
+    folder.mkdir(parents=True)
+    rows = [{"user": pseudonym(user)} for user in ("u1", "u2", "u1")]
+    pq.write_table(pa.Table.from_pylist(rows, EXPOSURES), folder / "a.parquet")
+    assert forget(night)["exposure_rows"] == 2
+    assert pq.read_table(folder / "a.parquet")["user"].to_pylist() == [pseudonym("u2")]
