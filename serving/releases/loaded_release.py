@@ -1,6 +1,5 @@
 """A release in memory, with the lookups that a request needs, and the non-personalized list."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -16,7 +15,7 @@ from contracts.ids import spellings
 from ranking.candidates import taken
 from ranking.cooccurrence_features import Transitions
 from ranking.fatigue import UserImpressions
-from ranking.feature_arrays import Candidates, Floats, Items, Rows, Users
+from ranking.feature_arrays import Candidates, Floats, Ids, Items, Rows, Users
 from ranking.rank_users import ExplainedScorer, RankedUsers, RankingConfig, RankingSnapshot, first_sources
 from ranking.slate import slates
 from serving.ann_index import FaissIndex
@@ -233,9 +232,8 @@ def primary_language(tag: str) -> str:
     return "" if language == "und" else language
 
 
-def _row_of(ids: Iterable[str]) -> dict[str, int]:
-    rows = {str(id_): row for row, id_ in enumerate(ids)}
-    for id_, row in list(rows.items()):
-        if id_.endswith(".0"):  # an id in a request is read to the spelling without it
-            rows.setdefault(spellings(id_)[-1], row)
+def _row_of(ids: Ids) -> dict[str, int]:
+    rows: dict[str, int] = dict(zip(ids.tolist(), range(len(ids)), strict=True))
+    for id_ in [id_ for id_ in ids.tolist() if id_.endswith(".0")]:
+        rows.setdefault(spellings(id_)[-1], rows[id_])  # an id in a request is read to the spelling without it
     return rows
