@@ -13,8 +13,8 @@ from ranking.feature_arrays import Ids
 
 REMEMBERED_DAYS = 28
 """An item that a user was not shown for so long is as new to them."""
-MOST_ITEMS = 500
-"""Items of one user in a release: those shown most often, and of these the last ones."""
+MOST_ITEMS = 100
+"""Items of one user in a release: those shown most often, and of these the last ones. A million users take 800 MB."""
 
 
 def user_impressions(night: RunContext, user_ids: Ids, item_ids: Ids) -> UserImpressions | None:
