@@ -18,8 +18,8 @@ from ranking.feature_arrays import Rows
 from ranking.rank_users import rank_users
 from serving.event_store import EventStore, RecentInteraction
 from serving.posted_interactions import left_out, unhidden_items
+from serving.privacy.active_opt_outs import ActiveOptOuts
 from serving.privacy.consent import excluded_items
-from serving.privacy.opt_out_store import ActiveOptOuts
 from serving.releases.loaded_release import RankedList, Release
 from serving.releases.ranking_changes import RankingChanges
 from serving.shown_items import shown_before

@@ -104,12 +104,14 @@ class HomeFeed:
         gpc: bool = False,
         request_id: str = "",
         release: Release | None = None,
+        explore: bool = True,
     ) -> "ServedFeed":
         """A page of at most `limit` items. Raises `ReleaseMissing`, `BadCursor`, `CursorExpired`.
 
         `languages` restricts the non-personalized list. With a cursor of another release, the list continues without
         the items that it has shown. A personalized list that may no longer be personalized starts anew, as the
         non-personalized list. With a `release`, that one answers, whatever is pinned, and no experiment.
+        Without `explore`, no place of the page goes to an item that was drawn.
         """
         given, now = self._cursors.decoded(cursor) if cursor else None, datetime.now(UTC)
         with measured_stages() as stages:
@@ -119,14 +121,14 @@ class HomeFeed:
             release, context = choice.release, choice.context
             position = _position(given, release, context, now)
             excluded = excluded_items(release, context.opt_outs, now)
-            ranked = None
+            ranked, exploration = None, self._exploration.unless(off=not explore)
             if context.user_row is None:
                 unsuitable = excluded | in_other_languages(release, languages)
                 sources_off = context.opt_outs.switches.sources_off
                 page, explanations = fallback_page(release, unsuitable, position, limit, sources_off=sources_off)
             else:
                 page, explanations, ranked = _personalized_page(
-                    choice, excluded, position, limit, self._fatigue, self._exploration
+                    choice, excluded, position, limit, self._fatigue, exploration
                 )
         feed = Feed(
             user_id=user_id,

@@ -67,7 +67,7 @@ class FeedTrace:
 
 def trace_item(home: HomeFeed, user_id: str, item_id: str) -> FeedTrace:
     """Make the user's whole list and look the item up in it. Raises `ReleaseMissing`."""
-    served = home.served(user_id, limit=WHOLE_LIST)
+    served = home.served(user_id, limit=WHOLE_LIST, explore=False)
     feed, row = served.feed, served.release.item_row.get(item_id)
     trace = FeedTrace(user_id, item_id, feed.release, feed.personalized, feed.reason, "not_traced")
     if feed.reason is NotPersonalized.OPTED_OUT:

@@ -12,7 +12,6 @@ A store that existed before and is now missing, empty, older or another one is u
 import logging
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -20,9 +19,10 @@ from sqlalchemy import Connection, and_, delete, inspect, select
 
 from contracts import Settings
 from contracts.errors import OptOutStoreUnavailable
-from contracts.opt_out_flags import UNREADABLE, Flag, OptOut, SubjectType, checked
-from contracts.switches import NO_SWITCHES, Switches
+from contracts.opt_out_flags import Flag, OptOut, SubjectType, checked
+from contracts.switches import Switches
 from serving.privacy import opt_out_tables as tables
+from serving.privacy.active_opt_outs import ActiveOptOuts
 from serving.privacy.opt_out_recovery import LOCK_TIMEOUT_S, LastKnownExclusions, MarkerFiles, Snapshot
 from serving.privacy.opt_out_tables import OPT_OUTS, CachedExclusions, Key, Marker, StoreIdentity
 from serving.privacy.switch_tables import METADATA
@@ -31,21 +31,6 @@ from serving.sql_store import SqlStore, as_utc, batched, create_tables, open_eng
 LOG = logging.getLogger("tastefeed.opt_outs")
 IDS_PER_QUERY = 1000
 """Databases limit the number of variables of a query."""
-
-
-@dataclass(frozen=True)
-class ActiveOptOuts:
-    """What one feed must respect: the user's own flags, the excluded items and creators, and the kill switches."""
-
-    flags: frozenset[Flag]
-    items: frozenset[str]
-    creators: frozenset[str]
-    switches: Switches = NO_SWITCHES
-
-    @property
-    def forbids_profile(self) -> bool:
-        """Whether no data of the user may be read."""
-        return not self.flags.isdisjoint(UNREADABLE)
 
 
 class OptOutStore(SqlStore):
@@ -158,10 +143,10 @@ class OptOutStore(SqlStore):
     def among(self, subject_type: SubjectType, ids: Iterable[str], flags: Iterable[Flag]) -> frozenset[str]:
         """Those of `ids` that have at least one of `flags` active. The cost depends on `ids` alone."""
         has_flag, candidates = OPT_OUTS.c.flag.in_(list(flags)), list(dict.fromkeys(ids))
-        batches = batched(candidates, IDS_PER_QUERY)
+        opted_out: list[Key] = []
         with self.checked_transaction() as (connection, _):
-            conditions = (and_(tables.concerns(subject_type, some), has_flag) for some in batches)
-            opted_out = [key for condition in conditions for key in tables.opted_out_now(connection, condition)]
+            for some in batched(candidates, IDS_PER_QUERY):
+                opted_out += tables.opted_out_now(connection, and_(tables.concerns(subject_type, some), has_flag))
         return tables.all_spellings(subject for _, subject, _ in opted_out) & frozenset(candidates)
 
     def active(self, user_id: str | None) -> ActiveOptOuts:
@@ -171,8 +156,7 @@ class OptOutStore(SqlStore):
             cached, current = self._cache, self._current_exclusions(connection, store)
         if current is not cached:
             self._save_if_writable(current)
-        excluded = current.exclusions
-        return ActiveOptOuts(own, excluded.items, excluded.creators, excluded.switches)
+        return ActiveOptOuts.of(own, current.exclusions)
 
     def switches(self) -> Switches:
         """The kill switches that are set."""
@@ -180,8 +164,7 @@ class OptOutStore(SqlStore):
 
     def last_known(self) -> ActiveOptOuts:
         """The items and creators to exclude, and the switches, while the store cannot be read."""
-        last_known = self._last_known.get()
-        return ActiveOptOuts(frozenset(), last_known.items, last_known.creators, last_known.switches)
+        return ActiveOptOuts.of(frozenset(), self._last_known.get())
 
     def set(self, subject_type: str, subject_id: str, flag: str) -> OptOut:
         """Opt out, from now on. Durable on return; setting a flag again changes nothing."""

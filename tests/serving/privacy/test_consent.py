@@ -6,9 +6,9 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import pytest
 
+from serving.privacy.active_opt_outs import ActiveOptOuts
 from serving.privacy.consent import ConsentGate, NotPersonalized, excluded_items, rows_of
 from serving.privacy.opt_out_service import OptOutService
-from serving.privacy.opt_out_store import ActiveOptOuts
 from serving.releases import publish
 from tests.serving.tiny import AS_OF, N_ITEMS
 

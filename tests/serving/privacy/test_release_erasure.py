@@ -5,8 +5,8 @@ import pytest
 
 from contracts.errors import ReleaseCorrupt
 from ranking.fatigue import UserImpressions
+from serving.privacy.active_opt_outs import ActiveOptOuts
 from serving.privacy.consent import excluded_items
-from serving.privacy.opt_out_store import ActiveOptOuts
 from serving.privacy.release_erasure import erase_users
 from serving.releases import publish as p
 from tests.serving.tiny import N_ITEMS, N_USERS, contents, publish_tiny
