@@ -26,6 +26,7 @@ from pipeline.run_context import RunContext, Summary
 from serving.ab_experiment import read_experiment
 from serving.privacy.pseudonyms import pseudonyms
 from serving.privacy.release_erasure import erase_users
+from serving.privacy.switch_store import SwitchStore
 
 USER_TABLES = tuple(table for table, schema in DERIVED.items() if c.USER_ID in schema.names)
 """The derived tables that hold user ids."""
@@ -50,6 +51,7 @@ def forget(night: RunContext) -> Summary:
     revised = erase_users(
         night.releases, unreadable, night.opt_outs.subjects(SubjectType.CREATOR, (Flag.RECOMMENDATION,))
     )
+    SwitchStore(night.opt_outs).follow(revised)
     exposures = erase_exposures(night.home, unreadable, pseudonyms(night.settings)) if unreadable else 0
     erased_rows = erase_rows(night.home.url, erased) if erased else {}
     unnamed = remove_creator_names(

@@ -1,6 +1,7 @@
 """The kill switches in the database of the opt-outs. A change counts as a change of the exclusions there: every process
 reads it with the next request, and a store that lost it is refused as older than its marker."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -55,6 +56,12 @@ class SwitchStore:
     def clear(self, name: str, *, by: str) -> SwitchState:
         """Clear a switch, for every request from now on. Durable on return."""
         return self._replace(checked_name(name), None, by)
+
+    def follow(self, revised: Mapping[str, str]) -> None:
+        """Pin the revision of the pinned release, where an erasure replaced it; `revised` is old version to new."""
+        pinned = self._opt_outs.switches().pinned_release
+        if pinned is not None and pinned in revised:
+            self.set(SwitchName.PINNED_RELEASE, revised[pinned], by="erasure")
 
     def set_again(self, switches: Switches, *, by: str) -> None:
         """Set the switches that were last read from a store that another one replaced."""

@@ -7,6 +7,7 @@ from typer.testing import CliRunner
 from cli.command_line import app as command_line
 from serving.app import create_app
 from serving.batch_inference import recommend
+from serving.privacy.release_erasure import erase_users
 from serving.releases import publish
 from tests.serving.conftest import ADMIN, FEED, is_problem
 
@@ -95,6 +96,19 @@ def test_a_pinned_release_serves_from_the_next_request_on_and_survives_the_next_
     assert (lake.releases / old).is_dir()
     one.delete("/v1/admin/switches/pinned_release", headers=ADMIN)
     assert feed(other)["release"] != old
+
+
+def test_a_pin_follows_the_revision_that_an_erasure_makes(workers, lake):
+    one, other = workers
+    old = publish.current(lake.releases)
+    lake.publish(seed=1)
+    switch(one, "pinned_release", value=old)
+    revised = erase_users(lake.releases, ["user-4"])
+    one.app.state.switches.follow(revised)
+    assert feed(other)["release"] == revised[old] != old
+    assert one.get("/v1/admin/switches/pinned_release", headers=ADMIN).json()["set_by"] == "erasure"
+    one.app.state.switches.follow({"another": "one"})
+    assert feed(other)["release"] == revised[old]
 
 
 def test_a_pin_that_cannot_be_loaded_leaves_the_served_release(workers, lake):
