@@ -140,8 +140,8 @@ def _result(state: SoakState, plan: SoakPlan, rate: float, workers: int) -> dict
     }
 
 
-REPORTED = ("feeds", "feeds_without_a_profile", "opt_out_changes", "swaps", "rollbacks", "killed_workers", "shed",
-            "broken_connections", "mixed_releases", "profiled_after_opt_out")  # fmt: skip
+REPORTED = ("feeds", "feeds_without_a_profile", "opt_out_changes", "swaps", "rollbacks", "killed_workers",
+            "refused_with_retry_after", "broken_connections", "mixed_releases", "profiled_after_opt_out")  # fmt: skip
 
 
 def failures(state: SoakState, plan: SoakPlan, workers: int) -> list[str]:

@@ -116,7 +116,7 @@ class SoakClient:
             self.close()
             return None
         if answer.status != 200:
-            self._state.count("shed" if shed else f"status_{answer.status}")
+            self._state.count("refused_with_retry_after" if shed else f"status_{answer.status}")
         return answer
 
 

@@ -120,10 +120,14 @@ def serve(
 ) -> None:
     """Serve the home feed of the current release."""
     from contracts import Settings
-    from serving.server import serve as run_server
+    from contracts.thread_settings import use_threads
 
     settings = Settings(lake=lake, tls_cert=tls_cert, tls_key=tls_key)
     settings.require_lake_folder()
+    # requests already run in parallel: threads of FAISS and BLAS that wait for each other double the processor time
+    use_threads(settings.model_copy(update={"threads": settings.threads or 1}))
+    from serving.server import serve as run_server
+
     run_server(settings, host=host, port=port, workers=workers)
 
 
