@@ -99,6 +99,7 @@ def _started(command: list[str], variables: dict[str, str], output: int) -> Iter
             process.wait(STOP_WITHIN_S)
         except subprocess.TimeoutExpired:
             process.kill()
+            process.wait()
 
 
 def _free_port() -> int:

@@ -29,7 +29,7 @@ from serving.releases.serialization import write_release
 
 KIND, METRICS, LOG = "serving", "metrics.json", "server.log"
 PREFIXES = ("a-", "b-", "c-")
-LONGEST_TRIAL_S = 5.0
+LONGEST_TRIAL_S, RESTARTED_WITHIN_S = 5.0, 40.0
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,9 @@ def _soaked(run: _Soak) -> dict[str, Any]:
     rate = max(1.0, run.plan.share * throughput(run.server, run.state.prefixes, run.users, run.plan.trial_s))
     with traffic(run.server, run.state, run.users, rate, run.plan.changes_per_s):
         _operate(run)
-    time.sleep(1)  # a worker that was killed last is started again
+    end = time.monotonic() + RESTARTED_WITHIN_S
+    while len(run.server.workers()) < run.plan.workers and time.monotonic() < end:
+        time.sleep(0.1)  # a worker that was killed last is started again
     return _result(run.state, run.plan, rate, len(run.server.workers()))
 
 
