@@ -61,7 +61,7 @@ def test_bad_dates_and_null_ids_go_through_as_null(tmp_path: Path) -> None:
         f"{tmp_path}/events.csv: timestamp: 1 values cannot be read and count as null: 1 are neither ISO 8601 nor Unix "
         "time; write them as 2017-03-01T12:00:00Z (such as aaaaaaaaa)",
         f"{tmp_path}/events.csv: action: 1 rows have an action that the contract does not have (dance); known are "
-        "impression, click, save, hide; map others, as in --action 'dance=click'",
+        "impression, click, save, hide, unhide; map others, as in --action 'dance=click'",
     )
 
 
@@ -177,7 +177,7 @@ def test_unknown_actions_are_named_with_the_option_and_odd_ones_are_not_shown(tm
     (warning,) = read_events(tmp_path, HEADER, *rows).warnings
     assert warning.endswith(
         "action: 3 rows have an action that the contract does not have (Click); known are impression, click, save, "
-        "hide; map others, as in --action 'Click=click'"
+        "hide, unhide; map others, as in --action 'Click=click'"
     )
     (warning,) = read_events(tmp_path, HEADER, "u,i,user-4711,2016-03-14").warnings
     assert "4711" not in warning
