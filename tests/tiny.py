@@ -1,7 +1,6 @@
 """A lake that a night crosses in seconds: forty users, sixty items, nine weeks, and tastes that can be learned."""
 
 import io
-import logging
 import os
 import random
 import subprocess
@@ -134,7 +133,6 @@ def tastefeed_here(*arguments: object, **settings: str) -> subprocess.CompletedP
         around.enter_context(redirect_stdout(printed))
         around.enter_context(redirect_stderr(complained))
         around.enter_context(warnings.catch_warnings(action="ignore"))  # a process of its own shows none of them
-        around.callback(setattr, logging.getLogger("tastefeed"), "propagate", True)  # a server has handlers of its own
         ended = around.enter_context(pytest.raises(SystemExit))
         main()
     status = ended.value.code or 0
