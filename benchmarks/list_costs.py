@@ -45,7 +45,7 @@ def list_costs(
     """Measure all parts for at most `MOST_USERS` of these users; the lists are written to `out`."""
     some, many = list(users[:MOST_USERS]), list(users[:MANY])
     batch_s, rows = _batch(release, stores, some, out / LISTS, k)
-    singles = [_cpu_seconds(partial(home.feed, user, limit=k)) for user in users[:SINGLE]]
+    singles = [_cpu_seconds(partial(home.served, user, limit=k)) for user in users[:SINGLE]]
     many_s = min(_cpu_seconds(lambda: bulk.feeds(many, limit=k)) for _ in range(RUNS))
     p50, p95 = (1000 * float(np.percentile(singles or [0.0], share)) for share in (50, 95))
     return ListCosts(

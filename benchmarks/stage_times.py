@@ -17,7 +17,7 @@ WARM_UP = 20
 def stage_times(home: HomeFeed, users: Sequence[str], limit: int) -> dict[str, float]:
     """The median milliseconds of each stage, in the order of a request."""
     for user in users[:WARM_UP]:
-        home.feed(user, limit=limit)
+        home.served(user, limit=limit)
     times_ms: dict[str, list[float]] = defaultdict(list)
     for user in users:
         for name, milliseconds in _staged(home, user, limit).items():

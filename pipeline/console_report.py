@@ -128,7 +128,7 @@ def show_feeds(night: RunContext) -> None:
     """Print the first items of five users' feeds, from long to short histories, with the reason of each item."""
     release, feeds = publish.load(night.releases), home_feed(night)
     for number, user in enumerate(sample_users(release), start=1):
-        show_feed(feeds.feed(user, limit=ITEMS_SHOWN), f"feed {number}")
+        show_feed(feeds.served(user, limit=ITEMS_SHOWN).feed, f"feed {number}")
 
 
 def show_feed(feed: Feed, title: str) -> None:
@@ -146,7 +146,7 @@ def show_feed(feed: Feed, title: str) -> None:
 
 def fallback_feed(night: RunContext) -> Feed:
     """The first items of the non-personalised list."""
-    return home_feed(night).feed(None, limit=ITEMS_SHOWN)
+    return home_feed(night).served(None, limit=ITEMS_SHOWN).feed
 
 
 def home_feed(night: RunContext) -> HomeFeed:

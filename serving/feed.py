@@ -79,21 +79,6 @@ class HomeFeed:
         self._chooser = ReleaseChooser(loader, gate, experiment)
         self._cursors, self._fatigue, self._exploration = cursors, fatigue, exploration
 
-    def feed(
-        self,
-        user_id: str | None,
-        *,
-        limit: int = 50,
-        cursor: str | None = None,
-        languages: frozenset[str] | None = None,
-        gpc: bool = False,
-        request_id: str = "",
-    ) -> Feed:
-        """`served`, without what it was made of."""
-        return self.served(
-            user_id, limit=limit, cursor=cursor, languages=languages, gpc=gpc, request_id=request_id
-        ).feed
-
     def served(
         self,
         user_id: str | None,

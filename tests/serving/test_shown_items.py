@@ -176,7 +176,7 @@ class TestRecordedFeeds:
         feed(one)
         feed(one, user="user-2", headers={"Sec-GPC": "1"})
         feed(one, user="stranger")
-        of_another = one.app.state.home_feed.feed("user-3")
+        of_another = one.app.state.home_feed.served("user-3").feed
         for served in (of_another, replace(of_another, user_id="user-1")):  # the second one opted out meanwhile
             one.app.state.recorder.record(served)
         feed(other, user="user-4", limit=1)

@@ -35,7 +35,7 @@ def feeds_of(lake):
     stores, loader = OptOutService.of(settings), ReloadingRelease(settings.release_root)
     loader.load_first()
     feeds = HomeFeed(loader, ConsentGate(stores.opt_outs, stores.events), CursorSigner.temporary())
-    feeds_of_users = [feeds.feed(user, limit=200) for user in ("user-1", "user-2", "stranger")]
+    feeds_of_users = [feeds.served(user, limit=200).feed for user in ("user-1", "user-2", "stranger")]
     return [[feed.reason, [item.item_id for item in feed.items]] for feed in feeds_of_users]
 
 for line in sys.stdin:
