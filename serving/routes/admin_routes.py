@@ -34,6 +34,12 @@ class SwitchRequest(BaseModel):
     value: Annotated[str | None, Field(max_length=MAX_VERSION_LENGTH)] = None
 
 
+@router.get("/switches")
+def list_switches(request: Request) -> list[SwitchState]:
+    """All kill switches, set or not."""
+    return _switches(request).show()
+
+
 @router.get("/switches/{name}")
 def read_switch(request: Request, name: SwitchText) -> SwitchState:
     """A kill switch; `value` is `null` where it is not set."""

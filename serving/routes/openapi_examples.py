@@ -135,6 +135,7 @@ ANSWERS = {
     "set_opt_out": OPT_OUT,
     "clear_opt_out": {**OPT_OUT, "opted_out": False},
     "current_release": RELEASE,
+    "list_switches": [SWITCH],
     "read_switch": SWITCH,
     "set_switch": SWITCH,
     "clear_switch": CLEARED_SWITCH,

@@ -81,6 +81,7 @@ def test_the_names_of_operations_are_stable(document):
         "DELETE /v1/opt-outs/{subject_type}/{subject_id}/{flag}": "clear_opt_out",
         "POST /v1/events": "post_events",
         "GET /v1/releases/current": "current_release",
+        "GET /v1/admin/switches": "list_switches",
         "GET /v1/admin/switches/{name}": "read_switch",
         "PUT /v1/admin/switches/{name}": "set_switch",
         "DELETE /v1/admin/switches/{name}": "clear_switch",

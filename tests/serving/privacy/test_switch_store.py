@@ -50,6 +50,8 @@ def test_personalization_off_for_all_holds_in_another_worker_until_it_is_cleared
     ]
     many = other.post("/v1/home-feeds", headers=FEED, json={"user_ids": ["user-1", "user-2"]}).json()["feeds"]
     assert {page["reason"] for page in many} == {"personalization_switched_off"}
+    listed = {each["name"]: each["value"] for each in other.get("/v1/admin/switches", headers=ADMIN).json()}
+    assert {name for name, value in listed.items() if value} == {"personalization"}
     assert one.delete("/v1/admin/switches/personalization", headers=ADMIN).json()["value"] is None
     assert feed(other)["items"] == profiled["items"]
 
