@@ -150,6 +150,7 @@ class TestServer:
         assert set(paths) == {
             "/v1/users/{user_id}/home-feed", "/v1/home-feeds", "/v1/opt-outs/{subject_type}/{subject_id}/{flag}",
             "/v1/events", "/v1/releases/current", "/healthz", "/readyz", "/metrics",
+            "/v1/admin/switches",
             "/v1/admin/switches/{name}", "/v1/admin/audit", "/v1/admin/trace",
         }  # fmt: skip
 
