@@ -37,13 +37,17 @@ LONGEST_FIRST = (
     "pipeline/test_first_night.py",
     "pipeline/test_chaos.py",
     "pipeline/test_cases.py",
+    "benchmarks/test_ranking_benchmark.py",
+    "pipeline/test_compared_nights.py",
     "pipeline/test_command_line.py",
-    "pipeline/test_model_refusals.py",
     "notebooks/test_compare_experiments.py",
+    "pipeline/test_model_refusals.py",
     "pipeline/test_opt_out_night.py",
+    "benchmarks/test_soak.py",
+    "pipeline/test_stopped_night.py",
     "pipeline/test_entry_points.py",
 )
-"""Files that take half a minute and more: begun first, none of them runs alone at the end."""
+"""Files that take about half a minute and more: begun first, none of them runs alone at the end."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
