@@ -71,10 +71,11 @@ bench: $(READY)  ## run a small version of each benchmark (minutes); writes docs
 	@test ! -d $(LAKE)/releases || ! command -v h2load >/dev/null || \
 	  $(BIN)/tastefeed bench serving --lake $(LAKE) --out bench-out/serving-lake
 
-bench-serving: $(READY)  ## measure a server on synthetic releases (half an hour with SOAK=10); writes docs/benchmarks-serving.md
+bench-serving: $(READY)  ## measure a server on synthetic releases and the lake (half an hour with SOAK=10); writes docs/benchmarks-serving.md
 	@for items in $(SIZES); do $(BIN)/tastefeed bench serving --items $$items --out bench-out/serving-$$items || exit 1; done
+	@test ! -d $(LAKE)/releases || $(BIN)/tastefeed bench serving --lake $(LAKE) --out bench-out/serving-lake
 	@$(BIN)/tastefeed bench soak --minutes $(SOAK) --out bench-out/soak
-	@$(BIN)/tastefeed bench report $(SIZES:%=bench-out/serving-%) bench-out/soak --out docs
+	@$(BIN)/tastefeed bench report $(SIZES:%=bench-out/serving-%) $$(ls -d bench-out/serving-lake 2>/dev/null) bench-out/soak --out docs
 
 bench-full: $(READY)  ## run all benchmarks on public data (hours); writes docs/benchmarks.md and docs/benchmarks-ranking.md
 	@test -d $(DATA) || echo "skipped: $(DATA) does not exist; set DATA to the folder of public data sets"
