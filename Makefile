@@ -109,7 +109,7 @@ audit: $(READY)  ## compare the locked packages with known vulnerabilities; need
 chaos: $(READY)  ## kill a night thirty times and check that it recovers
 	@CHAOS_KILLS=30 $(BIN)/python -m pytest tests/pipeline/test_chaos.py tests/pipeline/test_stopped_night.py tests/cli/test_stopped_commands.py --timeout 3600 -s
 
-walkthrough: $(READY)  ## run the backfill of docs/airflow.md with real servers (half an hour)
+walkthrough: $(READY)  ## run the backfill of docs/airflow.md with real servers (a quarter of an hour)
 	@WALKTHROUGH=1 $(BIN)/python -m pytest tests/pipeline/test_airflow_walkthrough.py --no-cov -s
 
 fuzz: $(READY)  ## send thousands of mutated files and requests: no traceback, no 5xx, no row lost or counted twice

@@ -44,7 +44,7 @@ class Answer:
     seconds: float
 
 
-@pytest.mark.skipif("WALKTHROUGH" not in os.environ, reason="takes half an hour: make walkthrough")
+@pytest.mark.skipif("WALKTHROUGH" not in os.environ, reason="takes a quarter of an hour: make walkthrough")
 @pytest.mark.timeout(5400)
 def test_a_killed_and_a_refused_night_leave_three_green_runs_and_the_feed(tmp_path: Path) -> None:
     ports = {"8081": free_port(), "8000": free_port()}
