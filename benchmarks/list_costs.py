@@ -46,7 +46,7 @@ def list_costs(
     some, many = list(users[:MOST_USERS]), list(users[:MANY])
     batch_s, rows = _batch(release, stores, some, out / LISTS, k)
     singles = [_cpu_seconds(partial(home.served, user, limit=k)) for user in users[:SINGLE]]
-    many_s = min(_cpu_seconds(lambda: bulk.feeds(many, limit=k)) for _ in range(RUNS))
+    many_s = min(_cpu_seconds(lambda: bulk.served(many, limit=k)) for _ in range(RUNS))
     p50, p95 = (1000 * float(np.percentile(singles or [0.0], share)) for share in (50, 95))
     return ListCosts(
         batch_users=len(some),

@@ -15,6 +15,7 @@ from cli.switch_commands import audit_of, operator
 if TYPE_CHECKING:
     from contracts import Settings
     from serving.privacy.opt_out_service import OptOutService
+    from serving.release_choice import RunningExperiment
     from serving.releases.loaded_release import Release
     from serving.releases.manifest import Manifest
 
@@ -37,14 +38,16 @@ def recommend(
 
     settings = Settings(lake=lake)
     release, stores, user_ids = _inputs_of_lists(settings, users)
-    fatigue = fatigue_config(settings)
+    fatigue, running = fatigue_config(settings), _running_experiment(settings)
     one_file = out.suffix == ".parquet" and not out.is_dir()
     with _progress() as on_progress:
         if one_file:
-            rows = write_one_file(release, user_ids, k, stores.opt_outs, stores.events, out, on_progress, fatigue)
+            rows = write_one_file(
+                release, user_ids, k, stores.opt_outs, stores.events, out, on_progress, fatigue, running
+            )
             document: dict[str, Any] = {"out": out, "rows": rows}
         else:
-            writer = ShardWriter(release, stores.opt_outs, stores.events, out, fatigue)
+            writer = ShardWriter(release, stores.opt_outs, stores.events, out, fatigue, running)
             manifest = writer.write(
                 user_ids, k, users_per_shard=users_per_shard, replace=replace, on_progress=on_progress
             )
@@ -68,6 +71,19 @@ def _inputs_of_lists(settings: "Settings", users: Path | None) -> tuple["Release
     if users is None and release.profiled:
         return release, stores, None
     return release, stores, _requested_users(settings.lake, users)
+
+
+def _running_experiment(settings: "Settings") -> "RunningExperiment | None":
+    """The experiment of `TASTEFEED_EXPERIMENT`, with the releases of its arms."""
+    from serving.ab_experiment import read_experiment, versions_beside
+    from serving.release_choice import RunningExperiment
+    from serving.releases.extra_releases import ExtraReleases
+
+    if (experiment := read_experiment(settings.experiment)) is None:
+        return None
+    running = RunningExperiment(experiment, ExtraReleases(settings.release_root, versions_beside("", experiment)))
+    running.releases.load()
+    return running
 
 
 def _requested_users(lake: str, users: Path | None) -> list[str]:

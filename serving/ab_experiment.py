@@ -4,6 +4,8 @@ The arm of a user is a salted hash of the id, so it is the same in every worker,
 Only users with a personalized feed have one.
 """
 
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
 from hashlib import sha256
 from pathlib import Path
 from typing import Self
@@ -69,6 +71,13 @@ class AbExperiment(BaseModel):
             if at < 0:
                 return arm
         return self.arms[-1]
+
+    def users_of_arms(self, user_ids: Iterable[str]) -> Iterator[tuple[Arm, list[str]]]:
+        """The arms of these users, in the order of the file, each with its users."""
+        users: dict[str, list[str]] = defaultdict(list)
+        for user in user_ids:
+            users[self.arm_of(user).name].append(user)
+        return ((arm, users[arm.name]) for arm in self.arms if arm.name in users)
 
 
 def versions_beside(shadow_release: str, experiment: AbExperiment | None) -> frozenset[str]:

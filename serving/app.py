@@ -101,7 +101,7 @@ def _add_feeds(app: FastAPI, settings: Settings) -> None:
     exploration = exploration_config(settings)
     app.state.extra_releases = extra
     app.state.home_feed = HomeFeed(loader, gate, cursors, fatigue, exploration, running)
-    app.state.bulk_feed = BulkFeed(loader, gate, cursors, fatigue, exploration)
+    app.state.bulk_feed = BulkFeed(loader, gate, cursors, fatigue, exploration, running)
     app.state.recorder = ImpressionRecorder(service, metrics.count_recorded, enabled=settings.record_served)
     name = experiment.name if experiment else ""
     app.state.exposure_log = ExposureLog(settings, service.opt_outs, metrics.count_exposures, experiment=name)

@@ -6,13 +6,14 @@ from datetime import UTC, datetime
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from contracts import Flag, OptOutReader, SubjectType
 from contracts import columns as c
 from contracts.csr import CsrRows
 from contracts.opt_out_flags import UNREADABLE
-from contracts.switches import NO_SWITCHES, Switches, SwitchName
+from contracts.switches import Switches, SwitchName
 from ranking.fatigue import DEFAULT_FATIGUE, FatigueConfig
 from ranking.feature_arrays import Rows
 from ranking.rank_users import rank_users
@@ -20,6 +21,7 @@ from serving.event_store import EventStore, RecentInteraction
 from serving.posted_interactions import left_out, unhidden_items
 from serving.privacy.active_opt_outs import ActiveOptOuts
 from serving.privacy.consent import excluded_items
+from serving.release_choice import RunningExperiment
 from serving.releases.loaded_release import RankedList, Release
 from serving.releases.ranking_changes import RankingChanges
 from serving.shown_items import shown_before
@@ -43,24 +45,41 @@ USERS_PER_CHUNK = 128
 
 @dataclass(frozen=True)
 class Refusals:
-    """The opt-outs and switches at one instant: users without a profile, and [I] items that no list has."""
+    """The opt-outs and switches at one instant: users without a profile, and what no list has."""
 
     users: frozenset[str]
-    items: NDArray[np.bool_]
-    switches: Switches = NO_SWITCHES
+    active: ActiveOptOuts
 
     @classmethod
-    def of(cls, release: Release, opt_outs: OptOutReader) -> "Refusals":
+    def of(cls, opt_outs: OptOutReader) -> "Refusals":
         """The opt-outs now. Raises `OptOutStoreUnavailable`."""
         items = opt_outs.subjects(SubjectType.ITEM, (Flag.RECOMMENDATION,))
         creators = opt_outs.subjects(SubjectType.CREATOR, (Flag.RECOMMENDATION,))
-        active = ActiveOptOuts(frozenset(), items, creators)
         unreadable = opt_outs.subjects(SubjectType.USER, UNREADABLE)
-        return cls(unreadable, excluded_items(release, active, datetime.now(UTC)), opt_outs.switches())
+        return cls(unreadable, ActiveOptOuts(frozenset(), items, creators, opt_outs.switches()))
+
+    @property
+    def switches(self) -> Switches:
+        """The kill switches."""
+        return self.active.switches
+
+    def items(self, release: Release) -> NDArray[np.bool_]:
+        """[I] items that no list of this release has."""
+        return excluded_items(release, self.active, datetime.now(UTC))
 
     def forbids_profile(self, user_id: str) -> bool:
         """Whether the user gets the non-personalized list."""
         return SwitchName.PERSONALIZATION in self.switches.off or user_id in self.users
+
+
+@dataclass(frozen=True)
+class Alike:
+    """Users whose lists are made by the same release in the same way: those of an arm, or those without one."""
+
+    release: Release
+    changes: RankingChanges
+    user_ids: Sequence[str]
+    arm: str | None = None
 
 
 def recommend(
@@ -71,24 +90,62 @@ def recommend(
     *,
     events: EventStore | None = None,
     fatigue: FatigueConfig = DEFAULT_FATIGUE,
+    running: RunningExperiment | None = None,
 ) -> pa.Table:
     """The first `k` items of each user's list, in the order of `user_ids`, by default for all users of the release.
 
-    Users who must not be profiled and unknown users get the non-personalized list. Raises `OptOutStoreUnavailable`,
-    because no list may be computed without the opt-outs.
+    Users who must not be profiled and unknown users get the non-personalized list; other users have the arms of a
+    running experiment. Raises `OptOutStoreUnavailable`, because no list may be computed without the opt-outs.
     """
-    requested = requested_users(release, user_ids)
-    refusals = Refusals.of(release, opt_outs)
-    rows = np.array([_row(release, user, refusals) for user in requested], np.int32)
+    users, refusals = requested_users(release, user_ids), Refusals.of(opt_outs)
+    parts = alike(release, users, refusals, running)
+    return lists_of(parts, users, k, refusals, events, fatigue)
+
+
+def alike(release: Release, users: Sequence[str], refusals: Refusals, running: RunningExperiment | None) -> list[Alike]:
+    """These users by arm; first those without one."""
+    with_rows = [user for user in users if _row(release, user, refusals) >= 0] if running else []
+    answers = running.answers(with_rows, release, refusals.switches) if running else ()
+    sources_off = refusals.switches.sources_off
+    arms = [
+        Alike(other, RankingChanges.of(sources_off, arm.slate, arm.candidates), some, arm.name)
+        for arm, other, some in answers
+    ]
+    with_arm = {user for part in arms for user in part.user_ids}
+    others = [user for user in users if user not in with_arm]
+    return [Alike(release, RankingChanges(sources_off), others), *arms]
+
+
+def lists_of(
+    parts: Sequence[Alike],
+    users: Sequence[str],
+    k: int,
+    refusals: Refusals,
+    events: EventStore | None,
+    fatigue: FatigueConfig,
+) -> pa.Table:
+    """The lists of all parts, in the order of `users`."""
+    tables = pa.concat_tables([_lists_of_part(part, k, refusals, events, fatigue) for part in parts])
+    if len(parts) == 1:
+        return tables
+    places = pc.index_in(tables[c.USER_ID], pa.array(users, pa.string())).to_numpy()
+    return tables.take(np.argsort(places, kind="stable"))
+
+
+def _lists_of_part(
+    part: Alike, k: int, refusals: Refusals, events: EventStore | None, fatigue: FatigueConfig
+) -> pa.Table:
+    release, excluded = part.release, refusals.items(part.release)
+    rows = np.array([_row(release, user, refusals) for user in part.user_ids], np.int32)
     profiled = np.unique(rows[rows >= 0])  # two spellings of an id are one user
-    parts = [_personalized(release, some, k, refusals, events, fatigue) for some in _chunks(release, profiled)]
-    fallback = fallback_lists(release, k, refusals.items, sources_off=refusals.switches.sources_off)
-    lists = _joined([*parts, fallback])
+    personalized = [_personalized(part, some, k, excluded, events, fatigue) for some in _chunks(release, profiled)]
+    fallback = fallback_lists(release, k, excluded, sources_off=part.changes.sources_off)
+    lists = _joined([*personalized, fallback])
     starts = np.searchsorted(lists.users, np.append(profiled, NO_USER))
     owners, at = CsrRows(np.append(starts, len(lists.users))).where(
         np.where(rows < 0, len(profiled), np.searchsorted(profiled, rows))
     )
-    return _table(release, pa.array(requested, pa.string()).take(pa.array(owners)), lists.taken(at))
+    return _table(release, pa.array(part.user_ids, pa.string()).take(pa.array(owners)), lists.taken(at))
 
 
 def requested_users(release: Release, user_ids: Iterable[str] | None) -> list[str]:
@@ -121,23 +178,24 @@ def fallback_lists(
 
 
 def _personalized(
-    release: Release,
+    part: Alike,
     user_rows: Rows,
     k: int,
-    refusals: Refusals,
+    excluded: NDArray[np.bool_],
     events: EventStore | None,
     fatigue: FatigueConfig,
 ) -> Lists:
+    release = part.release
     users = release.users.ids[user_rows].tolist()
     now = datetime.now(UTC)
     recent = events.recent_interactions(users, impressions_by=now) if events else {}
     of_users = [recent.get(user, []) for user in users]
     ranked = rank_users(
-        release.snapshot_with(RankingChanges(refusals.switches.sources_off)),
+        release.snapshot_with(part.changes),
         release.reranker,
         user_rows,
         k,
-        excluded=_excluded(release, refusals.items, of_users),
+        excluded=_excluded(release, excluded, of_users),
         unhidden=unhidden_items(release, user_rows, of_users),
         shown=shown_before(release, user_rows, of_users, fatigue, now),
     )

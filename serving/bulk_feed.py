@@ -1,12 +1,13 @@
-"""The home feeds of many users in one request: one consent check, and one ranking for all of them."""
+"""The home feeds of many users in one request: one consent check, and one ranking for all users of an arm."""
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import numpy as np
 
-from contracts.switches import Switches, SwitchName
+from contracts.switches import SwitchName
 from ranking.exploration import NO_EXPLORATION, ExplorationConfig
 from ranking.fatigue import DEFAULT_FATIGUE, FatigueConfig
 from ranking.rank_users import rank_users
@@ -14,7 +15,9 @@ from serving.cursor import Cursor, CursorSigner
 from serving.feed import Feed, FeedItem, fallback_page, feed_items, in_other_languages
 from serving.pages import Page, personalized_page
 from serving.posted_interactions import left_out, unhidden_items
+from serving.privacy.active_opt_outs import ActiveOptOuts
 from serving.privacy.consent import ConsentGate, UserContext, excluded_items
+from serving.release_choice import Choice, ReleaseChooser, RunningExperiment
 from serving.releases.loaded_release import Release
 from serving.releases.ranking_changes import RankingChanges
 from serving.releases.release_loader import ReloadingRelease
@@ -27,11 +30,21 @@ USERS_AT_ONCE = 128
 
 @dataclass(frozen=True)
 class FeedBatch:
-    """The first page of each requested user's feed, in the order of the request."""
+    """The first page of each requested user's feed, in the order of the request. `release` is the current one; a feed
+    names its own, which differs where an arm of an experiment is another release."""
 
     request_id: str
     release: str
     feeds: list[Feed]
+
+
+@dataclass(frozen=True)
+class ServedBatch:
+    """The feeds of a request, and what each was made of, for the logs."""
+
+    batch: FeedBatch
+    choices: Mapping[str, Choice]
+    pages: Mapping[str, Page]
 
 
 class BulkFeed:
@@ -44,12 +57,13 @@ class BulkFeed:
         cursors: CursorSigner,
         fatigue: FatigueConfig = DEFAULT_FATIGUE,
         exploration: ExplorationConfig = NO_EXPLORATION,
+        experiment: RunningExperiment | None = None,
     ) -> None:
         """The release and the stores are read anew at each request."""
-        self._exploration = exploration
-        self._loader, self._gate, self._cursors, self._fatigue = loader, gate, cursors, fatigue
+        self._chooser = ReleaseChooser(loader, gate, experiment)
+        self._cursors, self._fatigue, self._exploration = cursors, fatigue, exploration
 
-    def feeds(
+    def served(
         self,
         user_ids: Sequence[str],
         *,
@@ -57,102 +71,126 @@ class BulkFeed:
         languages: frozenset[str] | None = None,
         gpc: bool = False,
         request_id: str = "",
-    ) -> FeedBatch:
+    ) -> ServedBatch:
         """A page of at most `limit` items for each user. Raises `ReleaseMissing`."""
-        release, now = self._loader.get(), datetime.now(UTC)
-        contexts = self._gate.user_contexts(release, user_ids, gpc=gpc, shown_by=now)
-        pinned = self._loader.under_pin(_switches(contexts).pinned_release)
-        if pinned is not release:
-            release, contexts = pinned, self._gate.user_contexts(pinned, user_ids, gpc=gpc, shown_by=now)
-        pages = _personalized_pages(release, contexts, limit, now, self._fatigue, self._exploration)
-        if len(pages) < len(contexts):
-            pages = dict.fromkeys(contexts, _fallback(release, contexts, languages, limit, now)) | pages
-        items = _items_of(release, pages)
+        now = datetime.now(UTC)
+        chosen = self._chooser.choose_many(user_ids, gpc=gpc, shown_by=now)
+        pages: dict[str, Page] = {}
+        items: dict[str, list[FeedItem]] = {}
+        for alike in _alike(chosen.of_users):
+            some = self._pages(alike, languages, limit, now)
+            pages |= some
+            items |= _items_of(alike.release, some)
         following = {user: self._cursors.encoded(page.cursor) for user, page in pages.items() if page.cursor}
         feeds = [
             Feed(
                 user_id=user,
                 request_id=request_id,
-                release=release.version,
-                reduced_to=release.reduced_to,
-                personalized=contexts[user].reason is None,
-                reason=contexts[user].reason,
+                release=choice.release.version,
+                reduced_to=choice.release.reduced_to,
+                personalized=choice.context.reason is None,
+                reason=choice.context.reason,
                 items=items[user],
                 cursor=following.get(user),
             )
-            for user in user_ids
+            for user, choice in ((user, chosen.of_users[user]) for user in user_ids)
         ]
-        return FeedBatch(request_id, release.version, feeds)
+        return ServedBatch(FeedBatch(request_id, chosen.release.version, feeds), chosen.of_users, pages)
+
+    def _pages(self, alike: "_Alike", languages: frozenset[str] | None, limit: int, now: datetime) -> dict[str, Page]:
+        if not alike.personalized:
+            return dict.fromkeys(alike.contexts, _fallback(alike.release, alike.opt_outs, languages, limit, now))
+        is_off = SwitchName.EXPLORATION in alike.opt_outs.switches.off
+        pages = _PageMaker(
+            alike.release, alike.changes, limit, now, self._fatigue, self._exploration.unless(off=is_off)
+        )
+        return pages.of(alike.contexts)
+
+
+@dataclass(frozen=True)
+class _Alike:
+    """Users whose feeds are made by the same release in the same way."""
+
+    release: Release
+    changes: RankingChanges
+    contexts: dict[str, UserContext]
+
+    @property
+    def opt_outs(self) -> ActiveOptOuts:
+        """The items, creators and switches of one of them, which are those of all."""
+        return next(iter(self.contexts.values())).opt_outs
+
+    @property
+    def personalized(self) -> bool:
+        """Whether they may be profiled."""
+        return next(iter(self.contexts.values())).user_row is not None
+
+
+def _alike(choices: Mapping[str, Choice]) -> list[_Alike]:
+    found: dict[tuple[str, RankingChanges, bool], _Alike] = {}
+    for user, choice in choices.items():
+        key = choice.release.version, choice.changes, choice.context.user_row is not None
+        alike = found.setdefault(key, _Alike(choice.release, choice.changes, {}))
+        alike.contexts[user] = choice.context
+    return list(found.values())
 
 
 def _fallback(
-    release: Release,
-    contexts: Mapping[str, UserContext],
-    languages: frozenset[str] | None,
-    limit: int,
-    now: datetime,
+    release: Release, opt_outs: ActiveOptOuts, languages: frozenset[str] | None, limit: int, now: datetime
 ) -> Page:
-    opt_outs = next(iter(contexts.values())).opt_outs
     excluded = excluded_items(release, opt_outs, now) | in_other_languages(release, languages)
     start, sources_off = _start(release, now, personalized=False), opt_outs.switches.sources_off
     return fallback_page(release, excluded, start, limit, sources_off=sources_off)[0]
 
 
-def _switches(contexts: Mapping[str, UserContext]) -> Switches:
-    """The same for all users."""
-    return next(iter(contexts.values())).opt_outs.switches
+@dataclass(frozen=True)
+class _PageMaker:
+    """Ranks for users who may be profiled."""
 
+    release: Release
+    changes: RankingChanges
+    limit: int
+    now: datetime
+    fatigue: FatigueConfig
+    exploration: ExplorationConfig
 
-def _personalized_pages(
-    release: Release,
-    contexts: Mapping[str, UserContext],
-    limit: int,
-    now: datetime,
-    fatigue: FatigueConfig,
-    exploration: ExplorationConfig,
-) -> dict[str, Page]:
-    users_of: dict[int, list[str]] = {}  # two spellings of an id are one user
-    for user, context in contexts.items():
-        if context.user_row is not None:
-            users_of.setdefault(context.user_row, []).append(user)
-    pages: dict[str, Page] = {}
-    for rows in batched(list(users_of), USERS_AT_ONCE):
-        some = [contexts[users_of[row][0]] for row in rows]
-        for row, page in zip(rows, _ranked_pages(release, some, limit, now, fatigue, exploration), strict=True):
-            pages |= dict.fromkeys(users_of[row], page)
-    return pages
+    def of(self, contexts: Mapping[str, UserContext]) -> dict[str, Page]:
+        """The page of each user; two spellings of an id are one user."""
+        users_of: dict[int, list[str]] = defaultdict(list)
+        for user, context in contexts.items():
+            if context.user_row is not None:
+                users_of[context.user_row].append(user)
+        pages: dict[str, Page] = {}
+        for rows in batched(list(users_of), USERS_AT_ONCE):
+            some = [contexts[users_of[row][0]] for row in rows]
+            for row, page in zip(rows, self._ranked(some), strict=True):
+                pages |= dict.fromkeys(users_of[row], page)
+        return pages
 
-
-def _ranked_pages(
-    release: Release,
-    contexts: Sequence[UserContext],
-    limit: int,
-    now: datetime,
-    fatigue: FatigueConfig,
-    exploration: ExplorationConfig,
-) -> list[Page]:
-    """One page for each context, all of different users."""
-    user_rows = np.array([context.user_row for context in contexts], np.int32)
-    excluded = np.tile(excluded_items(release, contexts[0].opt_outs, now), (len(contexts), 1))
-    for own, context in zip(excluded, contexts, strict=True):
-        own[left_out(release, context.recent_interactions)] = True
-    recent = [context.recent_interactions for context in contexts]
-    ranked = rank_users(
-        release.snapshot_with(RankingChanges(contexts[0].opt_outs.switches.sources_off)),
-        release.reranker,
-        user_rows,
-        limit + 1,
-        excluded=excluded,
-        unhidden=unhidden_items(release, user_rows, recent),
-        shown=shown_before(release, user_rows, recent, fatigue, now),
-        preceding=shown_last(release, recent, fatigue, now),
-    )
-    table = ranked.slates.matrix(ranked.candidates, user_rows, limit + 1)
-    start, nothing = _start(release, now, personalized=True), np.zeros(len(release.items.ids), bool)
-    explored = exploration.unless(off=SwitchName.EXPLORATION in contexts[0].opt_outs.switches.off)
-    return [
-        personalized_page(release, ranked, pairs[pairs >= 0], nothing, start, limit, explored)[1] for pairs in table
-    ]
+    def _ranked(self, contexts: Sequence[UserContext]) -> list[Page]:
+        """One page for each context, all of different users."""
+        release, now = self.release, self.now
+        user_rows = np.array([context.user_row for context in contexts], np.int32)
+        excluded = np.tile(excluded_items(release, contexts[0].opt_outs, now), (len(contexts), 1))
+        for own, context in zip(excluded, contexts, strict=True):
+            own[left_out(release, context.recent_interactions)] = True
+        recent = [context.recent_interactions for context in contexts]
+        ranked = rank_users(
+            release.snapshot_with(self.changes),
+            release.reranker,
+            user_rows,
+            self.limit + 1,
+            excluded=excluded,
+            unhidden=unhidden_items(release, user_rows, recent),
+            shown=shown_before(release, user_rows, recent, self.fatigue, now),
+            preceding=shown_last(release, recent, self.fatigue, now),
+        )
+        table = ranked.slates.matrix(ranked.candidates, user_rows, self.limit + 1)
+        start, nothing = _start(release, now, personalized=True), np.zeros(len(release.items.ids), bool)
+        return [
+            personalized_page(release, ranked, pairs[pairs >= 0], nothing, start, self.limit, self.exploration)[1]
+            for pairs in table
+        ]
 
 
 def _start(release: Release, now: datetime, *, personalized: bool) -> Cursor:

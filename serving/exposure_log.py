@@ -29,9 +29,11 @@ from contracts.schemas import EXPOSURES, STRINGS
 from ranking.candidates import BITS
 from ranking.feature_arrays import SOURCES, Floats
 from serving.background_queue import BackgroundQueue
-from serving.feed import ServedFeed
+from serving.feed import Feed
+from serving.pages import Page
 from serving.privacy.opt_out_store import OptOutStore
 from serving.privacy.pseudonyms import Pseudonym, pseudonyms
+from serving.release_choice import Choice
 
 LOG = logging.getLogger("tastefeed.exposure_log")
 FOLDER = "exposures"
@@ -62,24 +64,23 @@ class Exposure:
     propensities: list[float | None]  # [N]
 
     @classmethod
-    def of(cls, served: ServedFeed) -> "Exposure | None":
+    def of(cls, feed: Feed, choice: Choice, page: Page) -> "Exposure | None":
         """The page of a user who may be profiled; none of others."""
-        feed, row = served.feed, served.context.user_row
-        if served.ranked is None or row is None or feed.user_id is None or not feed.items:
+        row = choice.context.user_row
+        if page.source_bits is None or row is None or feed.user_id is None or not feed.items:
             return None
-        start, stop = served.release.users.history_offsets[row : row + 2]
-        candidates = served.ranked.candidates
+        start, stop = choice.release.users.history_offsets[row : row + 2]
         return cls(
             user_id=feed.user_id,
             request_id=feed.request_id,
             release=feed.release,
             served_at=datetime.now(UTC),
             segment="heavy" if stop - start >= HEAVY_HISTORY else "light",
-            arm=served.choice.arm.name if served.choice.arm else None,
+            arm=choice.arm.name if choice.arm else None,
             first_rank=feed.items[0].rank,
             item_ids=[item.item_id for item in feed.items],
-            scores=served.page.scores,
-            sources=candidates.sources[np.searchsorted(candidates.item_rows, served.page.rows)],  # by item row
+            scores=page.scores,
+            sources=page.source_bits,
             propensities=[item.propensity for item in feed.items],
         )
 
@@ -112,9 +113,9 @@ class ExposureLog:
         if self._is_on:
             self._queue.start()
 
-    def record(self, served: ServedFeed) -> None:
+    def record(self, feed: Feed, choice: Choice, page: Page) -> None:
         """Have a page logged; never waits."""
-        if self._is_on and (exposure := Exposure.of(served)) is not None:
+        if self._is_on and (exposure := Exposure.of(feed, choice, page)) is not None:
             self._queue.add(exposure)
 
     def close(self) -> None:

@@ -16,13 +16,17 @@ from contracts import columns as c
 from contracts.atomic_files import remove_leftover, replace_file, replacing, sha256_of, sha256_of_files
 from contracts.errors import TastefeedError
 from ranking.fatigue import DEFAULT_FATIGUE, FatigueConfig
-from serving.batch_inference import LISTS, Refusals, recommend, requested_users
+from serving.ab_experiment import AbExperiment
+from serving.batch_inference import LISTS, Refusals, alike, lists_of, recommend, requested_users
 from serving.event_store import EventStore
+from serving.release_choice import RunningExperiment
 from serving.releases.loaded_release import Release
 
 MANIFEST, LOCK, SHARD = "_manifest.json", ".lock", "part-{}.parquet"
 FORMAT = 1
 USERS_PER_SHARD = 1000
+EXPERIMENT = "tastefeed.experiment"
+"""The key of the running experiment, as JSON, in the metadata of a single file."""
 Progress = Callable[[int, int], None]
 """Called with the users done and the users of the whole run."""
 
@@ -48,9 +52,17 @@ class Plan(BaseModel):
     users_sha256: str = Field(description="of the ids, each followed by a line break")
     users_per_shard: int
     columns: dict[str, str] = Field(alias="schema", description="name and type of each column")
+    experiment: AbExperiment | None = Field(None, description="the one whose arms the users have")
 
     @classmethod
-    def of(cls, release: Release, users: Sequence[str], k: int, users_per_shard: int) -> "Plan":
+    def of(
+        cls,
+        release: Release,
+        users: Sequence[str],
+        k: int,
+        users_per_shard: int,
+        experiment: AbExperiment | None,
+    ) -> "Plan":
         """The plan of a run over these users."""
         return cls(
             release=release.version,
@@ -60,6 +72,7 @@ class Plan(BaseModel):
             users_sha256=sha256_of("".join(f"{user}\n" for user in users).encode()),
             users_per_shard=users_per_shard,
             schema={field.name: str(field.type) for field in LISTS},
+            experiment=experiment,
         )
 
 
@@ -72,6 +85,7 @@ class Shard(BaseModel):
     sha256: str
     users: int
     rows: int
+    arms: dict[str, int] = Field({}, description="users of each arm; the others have none")
 
 
 class ShardsManifest(Plan):
@@ -99,10 +113,11 @@ class ShardWriter:
         events: EventStore | None,
         folder: Path,
         fatigue: FatigueConfig = DEFAULT_FATIGUE,
+        running: RunningExperiment | None = None,
     ) -> None:
         """Opt-outs and posted events are read anew for each shard."""
         self._release, self._opt_outs, self._events, self._folder = release, opt_outs, events, folder
-        self._fatigue = fatigue
+        self._fatigue, self._running = fatigue, running
 
     def write(
         self,
@@ -116,7 +131,8 @@ class ShardWriter:
         """Write every shard that is not there yet. Raises `ShardsRefused` for a folder with other content, with the
         lists of another plan unless `replace`, or where another run is writing; and `OptOutStoreUnavailable`."""
         users = requested_users(self._release, user_ids)
-        plan = Plan.of(self._release, users, k, users_per_shard)
+        experiment = self._running.experiment if self._running else None
+        plan = Plan.of(self._release, users, k, users_per_shard, experiment)
         with _locked(self._folder):
             manifest = self._started(plan, replace=replace)
             for number, start in enumerate(range(0, len(users), users_per_shard)):
@@ -154,24 +170,32 @@ class ShardWriter:
         return manifest
 
     def _shard(self, number: int, users: Sequence[str], k: int) -> Shard:
-        lists = recommend(self._release, users, k, self._opt_outs, events=self._events, fatigue=self._fatigue)
+        refusals = Refusals.of(self._opt_outs)
+        parts = alike(self._release, users, refusals, self._running)
+        lists = lists_of(parts, users, k, refusals, self._events, self._fatigue)
         path = self._folder / SHARD.format(f"{number:05}")
         with replacing(path) as fresh:
             pq.write_table(lists, fresh, compression="zstd")
-        return Shard(file=path.name, sha256=sha256_of_files(path), users=len(users), rows=lists.num_rows)
+        arms = {part.arm: len(part.user_ids) for part in parts if part.arm}
+        return Shard(file=path.name, sha256=sha256_of_files(path), users=len(users), rows=lists.num_rows, arms=arms)
 
     def _holds(self, shard: Shard, users: Sequence[str], k: int) -> bool:
         """Whether a finished shard is whole, and respects the opt-outs of this moment."""
         path = self._folder / shard.file
         if not path.is_file() or sha256_of_files(path) != shard.sha256:
             return False
-        lists, refusals = pq.read_table(path), Refusals.of(self._release, self._opt_outs)
-        withheld = pa.array(self._release.items.ids[refusals.items], pa.string())
-        if pc.any(pc.is_in(lists[c.ITEM_ID], withheld)).as_py():
-            return False
+        lists, refusals = pq.read_table(path), Refusals.of(self._opt_outs)
+        for part in alike(self._release, users, refusals, self._running):
+            withheld = pa.array(part.release.items.ids[refusals.items(part.release)], pa.string())
+            if pc.any(pc.is_in(_of_users(lists, part.user_ids)[c.ITEM_ID], withheld)).as_py():
+                return False
         refused = [user for user in users if refusals.forbids_profile(user)]
-        have = lists.filter(pc.is_in(lists[c.USER_ID], pa.array(refused, pa.string())))
+        have = _of_users(lists, refused)
         return bool(have.equals(recommend(self._release, refused, k, self._opt_outs)))
+
+
+def _of_users(lists: pa.Table, user_ids: Sequence[str]) -> pa.Table:
+    return lists.filter(pc.is_in(lists[c.USER_ID], pa.array(user_ids, pa.string())))
 
 
 def write_one_file(
@@ -183,14 +207,17 @@ def write_one_file(
     path: Path,
     on_progress: Progress = no_progress,
     fatigue: FatigueConfig = DEFAULT_FATIGUE,
+    running: RunningExperiment | None = None,
 ) -> int:
-    """Write all lists to one file, as a whole or not at all; returns the number of rows."""
+    """Write all lists to one file, as a whole or not at all; returns the number of rows. The metadata of the file has
+    the running experiment."""
     users, rows = requested_users(release, user_ids), 0
+    schema = LISTS.with_metadata({EXPERIMENT: running.experiment.model_dump_json()}) if running else LISTS
     path.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(path) as fresh, pq.ParquetWriter(fresh, LISTS, compression="zstd") as writer:
+    with replacing(path) as fresh, pq.ParquetWriter(fresh, schema, compression="zstd") as writer:
         for start in range(0, len(users), USERS_PER_SHARD):
             some = users[start : start + USERS_PER_SHARD]
-            lists = recommend(release, some, k, opt_outs, events=events, fatigue=fatigue)
+            lists = recommend(release, some, k, opt_outs, events=events, fatigue=fatigue, running=running)
             writer.write_table(lists)
             rows += lists.num_rows
             on_progress(min(start + USERS_PER_SHARD, len(users)), len(users))

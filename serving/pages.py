@@ -22,6 +22,8 @@ class Page(RankedList):
     cursor: Cursor | None
     propensities: NDArray[np.float64] | None = None
     """[L] the probability of each explored item at its place, NaN for the others; `None` without exploration."""
+    source_bits: NDArray[np.uint8] | None = None
+    """[L] every source that proposed each item, a bit for each; `None` for the non-personalized list."""
 
     @property
     def chances(self) -> list[float | None]:
@@ -98,7 +100,7 @@ def _page_of(
     ranked: RankedUsers, pairs: Longs, cursor: Cursor | None, propensities: NDArray[np.float64] | None = None
 ) -> Page:
     page = RankedList.of(ranked, pairs)
-    return Page(page.rows, page.scores, page.sources, cursor, propensities)
+    return Page(page.rows, page.scores, page.sources, cursor, propensities, ranked.candidates.sources[pairs])
 
 
 def _pool(

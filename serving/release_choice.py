@@ -1,8 +1,10 @@
 """Which release answers a request, and with what changes: the pin of an operator, then the arm of the user."""
 
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from contracts.switches import Switches
 from serving.ab_experiment import AbExperiment, Arm
 from serving.privacy.consent import ConsentGate, UserContext
 from serving.releases.extra_releases import ExtraReleases
@@ -18,6 +20,21 @@ class RunningExperiment:
     experiment: AbExperiment
     releases: ExtraReleases
 
+    def release_of(self, arm: Arm, current: Release, switches: Switches) -> Release | None:
+        """The release that answers the users of an arm; none where another one is pinned or it could not be loaded."""
+        if arm.release in (None, current.version):
+            return current
+        return None if switches.pinned_release else self.releases.get(arm.release or "")
+
+    def answers(
+        self, user_ids: Iterable[str], current: Release, switches: Switches
+    ) -> Iterator[tuple[Arm, Release, list[str]]]:
+        """The arms of these users, each with the release that answers and its users. An arm that is left out is not
+        among them."""
+        for arm, users in self.experiment.users_of_arms(user_ids):
+            if release := self.release_of(arm, current, switches):
+                yield arm, release, users
+
 
 @dataclass(frozen=True)
 class Choice:
@@ -30,19 +47,28 @@ class Choice:
 
 
 @dataclass(frozen=True)
+class ManyChoices:
+    """What each user of one request is answered with."""
+
+    release: Release
+    """That of users without an arm."""
+    of_users: Mapping[str, Choice]
+
+
+@dataclass(frozen=True)
 class ReleaseChooser:
-    """Chooses for single feeds."""
+    """Chooses for single feeds, and for the feeds of many users.
+
+    Where a release was pinned since the last request, the users are looked up again there. Only a user with a
+    personalized feed has an arm. A pinned release, and a release that could not be loaded, leave its arm out.
+    """
 
     loader: ReloadingRelease
     gate: ConsentGate
     running: RunningExperiment | None = None
 
     def choose(self, user_id: str | None, *, gpc: bool, shown_by: datetime, fixed: Release | None = None) -> Choice:
-        """The release and what may be read of the user. A `fixed` release answers without an experiment.
-
-        Where a release was pinned since the last request, the user is looked up again there. Only a user with a
-        personalized feed has an arm. A pinned release, and a release that could not be loaded, leave its arm out.
-        """
+        """The release and what may be read of the user. A `fixed` release answers without an experiment."""
         release = fixed or self.loader.get()
         context = self.gate.user_context(release, user_id, gpc=gpc, shown_by=shown_by)
         switches = context.opt_outs.switches
@@ -52,9 +78,30 @@ class ReleaseChooser:
         if fixed or self.running is None or user_id is None or context.user_row is None:
             return plain
         arm = self.running.experiment.arm_of(user_id)
-        if arm.release not in (None, release.version):
-            other = self.running.releases.get(arm.release or "")
-            if other is None or switches.pinned_release is not None:
-                return plain
-            release, context = other, self.gate.user_context(other, user_id, gpc=gpc, shown_by=shown_by)
-        return Choice(release, context, arm, RankingChanges.of(switches.sources_off, arm.slate, arm.candidates))
+        other = self.running.release_of(arm, release, switches)
+        if other is None:
+            return plain
+        if other is not release:
+            context = self.gate.user_context(other, user_id, gpc=gpc, shown_by=shown_by)
+        return _choice_of(arm, other, context, switches)
+
+    def choose_many(self, user_ids: Iterable[str], *, gpc: bool, shown_by: datetime) -> "ManyChoices":
+        """`choose` for each of at least one user, with a few queries for all."""
+        users, release = list(dict.fromkeys(user_ids)), self.loader.get()
+        contexts = self.gate.user_contexts(release, users, gpc=gpc, shown_by=shown_by)
+        switches = contexts[users[0]].opt_outs.switches  # the same for all users
+        if (pinned := self.loader.under_pin(switches.pinned_release)) is not release:
+            release, contexts = pinned, self.gate.user_contexts(pinned, users, gpc=gpc, shown_by=shown_by)
+        changes = RankingChanges(switches.sources_off)
+        choices = {user: Choice(release, context, changes=changes) for user, context in contexts.items()}
+        with_arm = [user for user, context in contexts.items() if context.user_row is not None]
+        for arm, other, some in self.running.answers(with_arm, release, switches) if self.running else ():
+            own = contexts
+            if other is not release:
+                own = self.gate.user_contexts(other, some, gpc=gpc, shown_by=shown_by)
+            choices |= {user: _choice_of(arm, other, own[user], switches) for user in some}
+        return ManyChoices(release, choices)
+
+
+def _choice_of(arm: Arm, release: Release, context: UserContext, switches: Switches) -> Choice:
+    return Choice(release, context, arm, RankingChanges.of(switches.sources_off, arm.slate, arm.candidates))

@@ -27,7 +27,7 @@ from serving.releases.manifest import ReducedTo
 from serving.releases.release_loader import ReloadingRelease
 from serving.request_metrics import RequestMetrics
 from serving.routes import openapi_examples
-from serving.routes.after_feed import record_feed
+from serving.routes.after_feed import record_feed, record_feeds
 from serving.routes.request_parameters import (
     AcceptLanguage,
     BodyId,
@@ -110,19 +110,14 @@ def home_feeds(
     contains them. `Sec-GPC: 1` counts for every user of the request."""
     bulk: BulkFeed = request.app.state.bulk_feed
     with measured_stages() as stages:
-        batch = bulk.feeds(
+        served = bulk.served(
             asked.user_ids,
             limit=asked.limit,
             languages=accepted_languages(",".join(accept_language or [])) if asked.language else None,
             gpc=refuses_profiles(sec_gpc),
             request_id=request.state.request_id,
         )
-    request.state.release, request.state.stages = batch.release, stages
-    metrics: RequestMetrics = request.app.state.metrics
-    metrics.feeds.observe_many(batch.feeds, stages)
-    for feed in batch.feeds:
-        request.app.state.recorder.record(feed)
-    return _as_json(FEED_BATCH, batch)
+    return _as_json(FEED_BATCH, record_feeds(request, served, stages))
 
 
 def _as_json(adapter: TypeAdapter[Any], answer: Feed | FeedBatch) -> Response:

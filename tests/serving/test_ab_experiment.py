@@ -10,9 +10,16 @@ from fastapi.testclient import TestClient
 from contracts.errors import BadSetting
 from serving.ab_experiment import AbExperiment, read_experiment
 from serving.app import create_app
+from serving.batch_inference import LISTS, recommend
+from serving.list_shards import EXPERIMENT, ShardWriter, read_manifest
+from serving.privacy.opt_out_store import OptOutStore
 from serving.privacy.pseudonyms import pseudonyms
+from serving.privacy.switch_store import SwitchStore
+from serving.release_choice import RunningExperiment
 from serving.releases import publish
+from serving.releases.extra_releases import ExtraReleases
 from tests.serving.conftest import read_values
+from tests.tiny import tastefeed_here
 
 EVEN = AbExperiment(name="even", arms=({"name": "a"}, {"name": "b"}))
 
@@ -86,6 +93,112 @@ def test_arms_change_sources_and_releases_and_are_logged_for_profiled_users_alon
     names = {pseudonyms(lake.settings())(user): arm for user, arm in arm_of.items() if user != opted_out}
     assert {(row["user"], row["arm"]) for row in rows if row["experiment"]} == set(names.items())
     assert {row["experiment"] for row in rows if row["arm"]} == {"sizes-2"}
+
+
+@pytest.fixture
+def three_arms(lake):
+    """The file of an experiment whose arms are the current release, one without neighbours, and an older release."""
+    old = publish.current(lake.releases)
+    lake.publish(seed=1)
+    narrow = {"name": "narrow", "candidates": {"neighbours": 0}}
+    return write(lake, {"name": "control"}, narrow, {"name": "old", "release": old})
+
+
+USERS = [f"user-{row}" for row in range(5)]
+
+
+def in_bulk(client, **headers):
+    body = {"user_ids": [*USERS, "stranger"], "limit": 7}
+    return client.post("/v1/home-feeds", json=body, headers=headers).json()
+
+
+def items_of(feed):
+    return [(item["item_id"], item["source"]) for item in feed["items"]]
+
+
+def test_feeds_of_many_users_have_the_arms_of_single_feeds_and_their_rows_in_the_log(lake, three_arms):
+    with server(lake, experiment=three_arms, exposure_log=True) as client:
+        together = in_bulk(client)
+        for feed in together["feeds"]:
+            single = client.get(f"/v1/users/{feed['user_id']}/home-feed?limit=7").json()
+            assert (items_of(feed), feed["release"]) == (items_of(single), single["release"])
+        current = client.get("/v1/releases/current").json()["version"]
+    assert together["release"] == current
+    assert len({feed["release"] for feed in together["feeds"]}) == 2
+    seen = {True: [], False: []}
+    for row in logged(lake):
+        kept = {name: value for name, value in row.items() if name not in {"served_at", "request_id", "score"}}
+        seen[row["request_id"] == together["request_id"]].append(kept)
+    in_order = [sorted(rows, key=lambda row: (row["user"], row["rank"])) for rows in seen.values()]
+    assert in_order[0] == in_order[1]
+    assert len(in_order[0]) == 35
+    assert {row["arm"] for row in in_order[0]} == {"control", "narrow", "old"}
+
+
+def test_opt_outs_switches_and_pins_hold_for_the_arms_of_many_users(lake, three_arms):
+    arm_of = {user: read_experiment(three_arms).arm_of(user).name for user in USERS}
+    opted_out = next(user for user, arm in arm_of.items() if arm == "old")
+    with server(lake, experiment=three_arms, exposure_log=True) as client:
+        current = client.get("/v1/releases/current").json()["version"]
+        assert {feed["release"] for feed in in_bulk(client, **{"Sec-GPC": "1"})["feeds"]} == {current}
+        client.put(f"/v1/opt-outs/user/{opted_out}/personalization")
+        client.put("/v1/opt-outs/item/i20/recommendation")
+        client.put("/v1/admin/switches/fresh")
+        feeds = {feed["user_id"]: feed for feed in in_bulk(client)["feeds"]}
+        assert (feeds[opted_out]["release"], feeds[opted_out]["reason"]) == (current, "opted_out")
+        shown = {pair for feed in feeds.values() for pair in items_of(feed)}
+        assert {source for _, source in shown} == {"two_tower", "popular"}
+        assert "i20" not in {item for item, _ in shown}
+        client.put("/v1/admin/switches/pinned_release", json={"value": current})
+        assert {feed["release"] for feed in in_bulk(client)["feeds"]} == {current}
+        client.put("/v1/admin/switches/personalization")
+        assert {feed["personalized"] for feed in in_bulk(client)["feeds"]} == {False}
+    assert pseudonyms(lake.settings())(opted_out) not in {row["user"] for row in logged(lake)}
+
+
+def test_lists_as_files_have_the_arms_of_feeds_and_name_the_experiment(lake, three_arms, tmp_path):
+    arm_of = {user: read_experiment(three_arms).arm_of(user).name for user in USERS}
+    with server(lake, experiment=three_arms) as client:
+        feeds = {user: items_of(client.get(f"/v1/users/{user}/home-feed").json())[:7] for user in USERS}
+    given = ("recommend", "--lake", lake.folder, "--k", 7, "--out")
+    for out in ("lists", "f.parquet"):
+        written = tastefeed_here(*given, tmp_path / out, TASTEFEED_EXPERIMENT=str(three_arms))
+        assert written.returncode == 0, written.stderr
+    manifest, lists = read_manifest(tmp_path / "lists"), pq.read_table(tmp_path / "lists")
+    assert lists.schema.equals(LISTS)
+    assert lists["user_id"].to_pylist() == [user for user in USERS for _ in range(7)]
+    pairs = list(zip(lists["item_id"].to_pylist(), lists["source"].to_pylist(), strict=True))
+    assert {user: pairs[7 * at : 7 * at + 7] for at, user in enumerate(USERS)} == feeds
+    assert manifest.experiment == read_experiment(three_arms)
+    assert manifest.shards[0].arms == dict(Counter(arm_of.values()))
+    assert pq.read_table(tmp_path / "f.parquet").equals(lists)
+    metadata = pq.read_schema(tmp_path / "f.parquet").metadata[EXPERIMENT.encode()]
+    assert AbExperiment.model_validate_json(metadata) == manifest.experiment
+
+
+def test_a_continued_run_respects_opt_outs_and_switches_in_every_arm(lake, three_arms, tmp_path):
+    experiment = read_experiment(three_arms)
+    arms = {user: experiment.arm_of(user).name for user in USERS}
+    running = RunningExperiment(experiment, ExtraReleases(lake.releases, experiment.releases))
+    running.releases.load()
+    release, opt_outs = publish.load(lake.releases), OptOutStore.of(lake.settings())
+    writer = ShardWriter(release, opt_outs, None, tmp_path / "lists", running=running)
+    before = writer.write(None, 7)
+    assert writer.write(None, 7).shards == before.shards
+    of_old = next(user for user in USERS if arms[user] == "old")
+    shown = pq.read_table(tmp_path / "lists").to_pylist()
+    opt_outs.set("item", next(row["item_id"] for row in shown if row["user_id"] == of_old), "recommendation")
+    opt_outs.set("user", next(user for user in USERS if arms[user] == "narrow"), "personalization")
+    writer.write(None, 7)
+    lists = pq.read_table(tmp_path / "lists")
+    assert lists.equals(recommend(release, None, 7, opt_outs, running=running))
+    assert not lists.equals(recommend(release, None, 7, opt_outs))
+    SwitchStore(opt_outs).set("pinned_release", release.version, by="test")
+    pinned, plain = (recommend(release, [of_old], 7, opt_outs, running=each) for each in (running, None))
+    assert pinned.equals(plain)
+    SwitchStore(opt_outs).set("personalization", None, by="test")
+    all_off = recommend(release, None, 7, opt_outs, running=running)
+    assert set(all_off["source"].to_pylist()) == {"fresh", "popular"}
 
 
 def test_shadow_mode_counts_differences_and_serves_none_of_them(lake):
