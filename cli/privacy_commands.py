@@ -35,8 +35,8 @@ def set_flag(
 
     opt_outs_of_lake = OptOutLake.existing(lake)
     opt_outs_of_lake.create()
-    audit_of(lake).opt_out(operator(), "opt_out.set", subject_type, subject_id, flag)
-    opt_outs_of_lake.opt_out_service.opt_out(subject_type, subject_id, flag)
+    entry = audit_of(lake).of_opt_out(operator(), "opt_out.set", subject_type, subject_id, flag)
+    opt_outs_of_lake.opt_out_service.opt_out(subject_type, subject_id, flag, entry)
     show(subject_type, subject_id, lake=lake, json=json)
 
 
@@ -52,8 +52,8 @@ def clear_flag(
     """Take an opt-out back."""
     from pipeline.privacy.opt_out_lake import OptOutLake
 
-    audit_of(lake).opt_out(operator(), "opt_out.clear", subject_type, subject_id, flag)
-    OptOutLake.existing(lake).opt_out_service.opt_in(subject_type, subject_id, flag)
+    entry = audit_of(lake).of_opt_out(operator(), "opt_out.clear", subject_type, subject_id, flag)
+    OptOutLake.existing(lake).opt_out_service.opt_in(subject_type, subject_id, flag, entry)
     show(subject_type, subject_id, lake=lake, json=json)
 
 

@@ -1,16 +1,16 @@
 """The audit of administrative calls: who did what and when. Entries are only added; ids are pseudonyms."""
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 
-from sqlalchemy import Connection, insert, inspect, select
+from sqlalchemy import inspect, select
 
 from contracts.opt_out_flags import SubjectType, checked
 from contracts.switches import Switches
 from serving.privacy.opt_out_store import OptOutStore
 from serving.privacy.opt_out_tables import stored_id
 from serving.privacy.pseudonyms import Pseudonym
-from serving.privacy.switch_tables import AUDIT
+from serving.privacy.switch_tables import AUDIT, AuditRow, add_entry
 
 
 @dataclass(frozen=True)
@@ -32,10 +32,10 @@ class AdminAudit:
         """`pseudonym` replaces the ids of users, items and creators."""
         self._opt_outs, self._pseudonym = opt_outs, pseudonym
 
-    def opt_out(self, who: str, action: str, subject_type: str, subject_id: str, flag: str) -> None:
-        """Record the change of an opt-out, before it is made. Raises `UnknownOptOut` and `BadId`."""
+    def of_opt_out(self, who: str, action: str, subject_type: str, subject_id: str, flag: str) -> AuditRow:
+        """The entry for a change of an opt-out, which is written with it. Raises `UnknownOptOut` and `BadId`."""
         subject, name = checked(subject_type, flag)
-        self.add(who, action, f"{subject}:{self._pseudonym(stored_id(subject, subject_id))}", name)
+        return AuditRow(who, action, f"{subject}:{self._pseudonym(stored_id(subject, subject_id))}", name)
 
     def user(self, who: str, action: str, user_id: str) -> None:
         """Record a call that reads data of a user."""
@@ -45,7 +45,7 @@ class AdminAudit:
         """Record one call, durably."""
         self._opt_outs.add_missing_tables()
         with self._opt_outs.checked_transaction(writes=True) as (connection, _):
-            add_entry(connection, who, action, subject, detail)
+            add_entry(connection, AuditRow(who, action, subject, detail))
 
     def switches(self) -> Switches:
         """The switches that are set."""
@@ -60,9 +60,3 @@ class AdminAudit:
             if not inspect(connection).has_table(AUDIT.name):
                 return []
             return [AuditEntry(**row) for row in connection.execute(entries).mappings()]
-
-
-def add_entry(connection: Connection, who: str, action: str, subject: str, detail: str) -> None:
-    """Insert an entry in the transaction of the change that it is about."""
-    row = {"at": datetime.now(UTC), "who": who, "action": action, "subject": subject, "detail": detail}
-    connection.execute(insert(AUDIT).values(row))

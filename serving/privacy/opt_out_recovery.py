@@ -43,7 +43,7 @@ LOG = logging.getLogger("tastefeed.opt_out_recovery")
 MARKER_FILE = ".opt_out_store.json"
 EXCLUSIONS_FILE = ".withheld.json"
 LOCK = ".opt_out_store.lock"
-LOCK_TIMEOUT_S = 10
+LOCK_TIMEOUT_S, LOCK_POLL_S = 10, 0.005
 MAX_MARKER_BYTES, MAX_EXCLUSIONS_BYTES = 1 << 16, 1 << 30
 SQLITE_FILES = ("", "-wal", "-shm")
 
@@ -95,7 +95,7 @@ class MarkerFiles:
         """Be the only process that writes these files."""
         for folder in self._folders:
             folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(self._folders[0] / LOCK, timeout=self._lock_timeout_s):
+        with FileLock(self._folders[0] / LOCK, timeout=self._lock_timeout_s, poll_interval=LOCK_POLL_S):
             yield
 
     def _paths(self) -> str:

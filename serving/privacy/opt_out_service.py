@@ -12,6 +12,7 @@ from contracts.ids import spellings
 from contracts.opt_out_flags import Flag, OptOut, SubjectType
 from serving.event_store import EventStore, user_hash
 from serving.privacy.opt_out_store import OptOutStore
+from serving.privacy.switch_tables import AuditRow
 
 
 @dataclass(frozen=True)
@@ -26,17 +27,17 @@ class OptOutService:
         """The service of a lake. A server bounds with `wait_s` how long a request waits for a locked store."""
         return cls(OptOutStore.of(settings, wait_s=wait_s), EventStore(settings.events_dsn, wait_s=wait_s))
 
-    def opt_out(self, subject_type: str, subject_id: str, flag: str) -> OptOut:
-        """Opt out. The flag is written first, then the tombstone; from then on no event of an erased user is stored.
-        After a failure in between, a repeated call completes the erasure."""
-        record = self.opt_outs.set(subject_type, subject_id, flag)
+    def opt_out(self, subject_type: str, subject_id: str, flag: str, entry: AuditRow | None = None) -> OptOut:
+        """Opt out, with an entry of the audit. The flag is written first, then the tombstone; from then on no event of
+        an erased user is stored. After a failure in between, a repeated call completes the erasure."""
+        record = self.opt_outs.set(subject_type, subject_id, flag, entry)
         if record.flag is Flag.ERASURE:
             self.events.erase([record.subject_id])
         return record
 
-    def opt_in(self, subject_type: str, subject_id: str, flag: str) -> OptOut:
+    def opt_in(self, subject_type: str, subject_id: str, flag: str, entry: AuditRow | None = None) -> OptOut:
         """Withdraw an opt-out; erased data stays erased."""
-        record = self.opt_outs.clear(subject_type, subject_id, flag)
+        record = self.opt_outs.clear(subject_type, subject_id, flag, entry)
         if record.flag is Flag.ERASURE:
             self._reconcile([record.subject_id])
         return record

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
-from sqlalchemy import Connection, and_, delete, inspect, select
+from sqlalchemy import Connection, and_, inspect, select
 
 from contracts import Settings
 from contracts.errors import OptOutStoreUnavailable
@@ -23,9 +23,11 @@ from contracts.opt_out_flags import Flag, OptOut, SubjectType, checked
 from contracts.switches import Switches
 from serving.privacy import opt_out_tables as tables
 from serving.privacy.active_opt_outs import ActiveOptOuts
+from serving.privacy.flag_changes import FlagChange, apply_changes
+from serving.privacy.grouped_writes import GroupedWrites
 from serving.privacy.opt_out_recovery import LOCK_TIMEOUT_S, LastKnownExclusions, MarkerFiles, Snapshot
 from serving.privacy.opt_out_tables import OPT_OUTS, CachedExclusions, Key, Marker, StoreIdentity
-from serving.privacy.switch_tables import METADATA
+from serving.privacy.switch_tables import METADATA, AuditRow
 from serving.sql_store import SqlStore, as_utc, batched, create_tables, open_engine
 
 LOG = logging.getLogger("tastefeed.opt_outs")
@@ -56,6 +58,7 @@ class OptOutStore(SqlStore):
         super().__init__(url, wait_s=wait_s)
         self._markers = MarkerFiles(beside, lock_timeout_s=LOCK_TIMEOUT_S if wait_s is None else wait_s)
         self._last_known = LastKnownExclusions(beside[-1])
+        self._changes = GroupedWrites(self._write_changes)
         self._cache: CachedExclusions | None = None
         self._has_identity = self._is_counted = False
 
@@ -166,13 +169,13 @@ class OptOutStore(SqlStore):
         """The items and creators to exclude, and the switches, while the store cannot be read."""
         return ActiveOptOuts.of(frozenset(), self._last_known.get())
 
-    def set(self, subject_type: str, subject_id: str, flag: str) -> OptOut:
+    def set(self, subject_type: str, subject_id: str, flag: str, entry: AuditRow | None = None) -> OptOut:
         """Opt out, from now on. Durable on return; setting a flag again changes nothing."""
-        return self._replace(subject_type, subject_id, flag, opted_out=True)
+        return self._change(subject_type, subject_id, flag, entry, opted_out=True)
 
-    def clear(self, subject_type: str, subject_id: str, flag: str) -> OptOut:
+    def clear(self, subject_type: str, subject_id: str, flag: str, entry: AuditRow | None = None) -> OptOut:
         """Withdraw an opt-out, from now on. Durable on return."""
-        return self._replace(subject_type, subject_id, flag, opted_out=False)
+        return self._change(subject_type, subject_id, flag, entry, opted_out=False)
 
     def get(self, subject_type: str, subject_id: str, flag: str) -> OptOut | None:
         """The active record of one flag; `None` if there never was one."""
@@ -217,21 +220,20 @@ class OptOutStore(SqlStore):
         self.record_outside()
         return len(given)
 
-    def _replace(self, subject_type: str, subject_id: str, flag: str, *, opted_out: bool) -> OptOut:
+    def _change(
+        self, subject_type: str, subject_id: str, flag: str, entry: AuditRow | None, *, opted_out: bool
+    ) -> OptOut:
         subject, name = checked(subject_type, flag)
-        id_, exclusions = tables.stored_id(subject, subject_id), int(name is Flag.RECOMMENDATION)
+        change = FlagChange(subject, tables.stored_id(subject, subject_id), name, opted_out, entry)
+        if entry:
+            self.add_missing_tables()
+        return self._changes.write(change)
+
+    def _write_changes(self, changes: Sequence[FlagChange]) -> Sequence[OptOut]:
         with self.checked_transaction(writes=True) as (connection, store):
-            if store:
-                tables.add_changes(connection, 1, exclusions=exclusions)
-            # the instant is read after the lock is taken: of two writers, the last one has the later record
-            record = OptOut(subject, id_, name, opted_out, datetime.now(UTC))
-            earlier = delete(OPT_OUTS).where(tables.concerns(subject, [id_]), OPT_OUTS.c.flag == name)
-            replaced = connection.execute(earlier).rowcount
-            tables.insert_records(connection, {((subject, id_, name), record.effective_at): opted_out})
-            if store:
-                tables.add_expected_rows(connection, 1 - replaced)
+            records = apply_changes(connection, store, changes)
         self.record_outside()
-        return record
+        return records
 
     def _current_exclusions(self, connection: Connection, store: StoreIdentity | None) -> CachedExclusions:
         cached = self._cache

@@ -9,9 +9,8 @@ from sqlalchemy import delete, insert, inspect, select
 
 from contracts.switches import Switches, SwitchName, checked_name, checked_switch
 from serving.privacy import opt_out_tables as tables
-from serving.privacy.admin_audit import add_entry
 from serving.privacy.opt_out_store import OptOutStore
-from serving.privacy.switch_tables import SWITCHES
+from serving.privacy.switch_tables import SWITCHES, AuditRow, add_entry
 
 
 @dataclass(frozen=True)
@@ -78,6 +77,6 @@ class SwitchStore:
             if value:
                 row = {"name": name.value, "value": value, "set_at": state.set_at, "set_by": by}
                 connection.execute(insert(SWITCHES).values(row))
-            add_entry(connection, by, "switch.set" if value else "switch.clear", name, value or "")
+            add_entry(connection, AuditRow(by, "switch.set" if value else "switch.clear", name, value or ""))
         self._opt_outs.record_outside()
         return state

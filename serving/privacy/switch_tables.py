@@ -1,6 +1,9 @@
 """The tables of the kill switches and of the audit, in the database of the opt-outs."""
 
-from sqlalchemy import Column, Connection, Integer, MetaData, String, Table, inspect, select
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+
+from sqlalchemy import Column, Connection, Integer, MetaData, String, Table, insert, inspect, select
 
 from contracts.switches import NO_SWITCHES, Switches
 from serving.sql_store import Instant
@@ -26,6 +29,21 @@ AUDIT = Table(
     Column("detail", String, nullable=False),
     sqlite_autoincrement=True,  # no number is given twice
 )
+
+
+@dataclass(frozen=True)
+class AuditRow:
+    """What an entry of the audit records, beside its time."""
+
+    who: str
+    action: str
+    subject: str
+    detail: str = ""
+
+
+def add_entry(connection: Connection, row: AuditRow) -> None:
+    """Insert an entry in the transaction of the change that it is about."""
+    connection.execute(insert(AUDIT).values(at=datetime.now(UTC), **asdict(row)))
 
 
 def read_switches(connection: Connection) -> Switches:

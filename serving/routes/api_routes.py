@@ -23,6 +23,7 @@ from serving.event_validation import Event, Receipt, store_valid_events
 from serving.feed import Feed, HomeFeed
 from serving.privacy.admin_audit import AdminAudit
 from serving.privacy.opt_out_service import OptOutService
+from serving.privacy.switch_tables import AuditRow
 from serving.releases.manifest import ReducedTo
 from serving.releases.release_loader import ReloadingRelease
 from serving.request_metrics import RequestMetrics
@@ -150,20 +151,20 @@ def read_opt_out(request: Request, subject_type: SubjectTypeText, subject_id: Pa
 @router.put(OPT_OUT, tags=["opt-outs"], dependencies=ADMIN_KEY)
 def set_opt_out(request: Request, subject_type: SubjectTypeText, subject_id: PathId, flag: FlagText) -> FlagState:
     """Opt out, from the next request on. Erasure also drops the user's posted events."""
-    _record(request, "opt_out.set", subject_type, subject_id, flag)
-    return FlagState.model_validate(_service(request).opt_out(subject_type, subject_id, flag))
+    entry = _audit_row(request, "opt_out.set", subject_type, subject_id, flag)
+    return FlagState.model_validate(_service(request).opt_out(subject_type, subject_id, flag, entry))
 
 
 @router.delete(OPT_OUT, tags=["opt-outs"], dependencies=ADMIN_KEY)
 def clear_opt_out(request: Request, subject_type: SubjectTypeText, subject_id: PathId, flag: FlagText) -> FlagState:
     """Withdraw an opt-out, from the next request on."""
-    _record(request, "opt_out.clear", subject_type, subject_id, flag)
-    return FlagState.model_validate(_service(request).opt_in(subject_type, subject_id, flag))
+    entry = _audit_row(request, "opt_out.clear", subject_type, subject_id, flag)
+    return FlagState.model_validate(_service(request).opt_in(subject_type, subject_id, flag, entry))
 
 
-def _record(request: Request, action: str, subject_type: str, subject_id: str, flag: str) -> None:
+def _audit_row(request: Request, action: str, subject_type: str, subject_id: str, flag: str) -> AuditRow:
     audit: AdminAudit = request.app.state.audit
-    audit.opt_out(caller(request), action, subject_type, subject_id, flag)
+    return audit.of_opt_out(caller(request), action, subject_type, subject_id, flag)
 
 
 class Batch(BaseModel):

@@ -82,9 +82,9 @@ def switch(request: Request, form: Annotated[Switch, Depends(switch_of_form)]) -
     service: OptOutService = request.app.state.opt_out_service
     action = "opt_out.set" if form.opted_out else "opt_out.clear"
     audit: AdminAudit = request.app.state.audit
-    audit.opt_out(caller(request), action, SubjectType.USER, form.user_id, Flag.PERSONALIZATION)
+    entry = audit.of_opt_out(caller(request), action, SubjectType.USER, form.user_id, Flag.PERSONALIZATION)
     change = service.opt_out if form.opted_out else service.opt_in
-    change(SubjectType.USER, form.user_id, Flag.PERSONALIZATION)
+    change(SubjectType.USER, form.user_id, Flag.PERSONALIZATION, entry)
     return _page_of(form.user_id)
 
 
