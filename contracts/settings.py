@@ -104,7 +104,7 @@ class Settings(DataConfig):
         "", description="comma-separated origins, as in https://example.org, whose pages may call; * for any"
     )
     rate_limit: str = Field(
-        "", description="requests of one key that a worker admits, as in 100/second or 20/second;600/minute; empty: any"
+        "", description="requests of one key that a server admits, as in 100/second or 20/second;600/minute; empty: any"
     )
     tls_cert: Path | None = Field(None, description="file with the certificate chain (PEM); empty: plain HTTP")
     tls_key: Path | None = Field(None, description="file with the private key of the certificate (PEM)")

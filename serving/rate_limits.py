@@ -1,10 +1,13 @@
-"""Rate limits: how many requests of one key a worker admits in a period."""
+"""Rate limits: how many requests of one key a server admits in a period, over all of its workers."""
 
 import math
+import os
 import time
 from http import HTTPStatus
+from pathlib import Path
 
 from limits import RateLimitItem, parse_many
+from limits.errors import StorageError
 from limits.storage import MemoryStorage
 from limits.strategies import FixedWindowRateLimiter
 from starlette.exceptions import HTTPException
@@ -12,15 +15,22 @@ from starlette.exceptions import HTTPException
 from contracts import Settings
 from contracts.errors import BadSetting
 from serving.api_keys import digest_of
+from serving.shared_counts import SharedCounts
+
+COUNTS_FILE = "SERVER_RATE_COUNTS"
+"""The variable with the file in which the workers of a server count; the server sets it."""
 
 
 class RateLimits:
-    """Counts the requests of each key, under a digest of the key. Each worker counts on its own."""
+    """Counts the requests of each key, under a digest of the key. Workers count together. While their file cannot be
+    written, each counts on its own."""
 
     def __init__(self, settings: Settings) -> None:
         """The limits of `TASTEFEED_RATE_LIMIT`, which all hold. Raises `BadSetting`."""
         self._limits = _parsed(settings.rate_limit)
-        self._counts = FixedWindowRateLimiter(MemoryStorage())
+        self._own = self._counts = FixedWindowRateLimiter(MemoryStorage())
+        if self._limits and (path := os.environ.get(COUNTS_FILE)):
+            self._counts = FixedWindowRateLimiter(SharedCounts(Path(path)))
 
     @property
     def any(self) -> bool:
@@ -31,13 +41,20 @@ class RateLimits:
         """Count one request of a valid key. Raises `HTTPException` 429 with `Retry-After` above a limit."""
         name = digest_of(key).hex()
         for limit in self._limits:
-            if not self._counts.hit(limit, name):
+            try:
+                wait_s = _counted(self._counts, limit, name)
+            except StorageError:
+                wait_s = _counted(self._own, limit, name)
+            if wait_s:
                 text = f"this key may send {limit} (TASTEFEED_RATE_LIMIT); wait as many seconds as Retry-After has"
-                raise HTTPException(HTTPStatus.TOO_MANY_REQUESTS, text, {"Retry-After": self._wait_s(limit, name)})
+                raise HTTPException(HTTPStatus.TOO_MANY_REQUESTS, text, {"Retry-After": str(wait_s)})
 
-    def _wait_s(self, limit: RateLimitItem, name: str) -> str:
-        ends_at = self._counts.get_window_stats(limit, name).reset_time
-        return str(max(1, math.ceil(ends_at - time.time())))
+
+def _counted(counts: FixedWindowRateLimiter, limit: RateLimitItem, name: str) -> int:
+    """Count one request; the seconds to wait where it is above the limit, else 0."""
+    if counts.hit(limit, name):
+        return 0
+    return max(1, math.ceil(counts.get_window_stats(limit, name).reset_time - time.time()))
 
 
 def _parsed(text: str) -> list[RateLimitItem]:

@@ -19,7 +19,7 @@ from serving.light_imports import without_unused_imports
 from serving.middleware import origins_of
 from serving.privacy.pseudonyms import pseudonym_key
 from serving.protocol import LimitedProtocol
-from serving.rate_limits import RateLimits
+from serving.rate_limits import COUNTS_FILE, RateLimits
 from serving.request_metrics import MULTIPROCESS
 from serving.server_logging import logging_config
 
@@ -43,9 +43,10 @@ def serve(settings: Settings, *, host: str = "127.0.0.1", port: int = 8000, work
     leave_signals()  # uvicorn ends the requests in progress first
     os.environ["TASTEFEED_CURSOR_KEYS"] = signing_keys(settings)  # the same in all workers
     os.environ["TASTEFEED_PSEUDONYM_KEY"] = pseudonym_key(settings)
-    with tempfile.TemporaryDirectory() as metrics_folder:
+    with tempfile.TemporaryDirectory() as shared_folder:
         if workers > 1:
-            os.environ[MULTIPROCESS] = metrics_folder
+            os.environ[MULTIPROCESS] = shared_folder
+            os.environ[COUNTS_FILE] = f"{shared_folder}/rate_counts"
         uvicorn.run(
             "serving.server:application",
             factory=True,

@@ -1,11 +1,21 @@
 """Limits on the requests of each key."""
 
+import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+
+import psutil
 import pytest
 from fastapi.testclient import TestClient
+from starlette.exceptions import HTTPException
 
 from contracts.errors import BadSetting
 from serving.app import create_app
+from serving.rate_limits import COUNTS_FILE, RateLimits
+from serving.shared_counts import SharedCounts
 from tests.serving.conftest import ADMIN, FEED, is_problem
+from tests.serving.test_server import HTTP, served, workers_that_answered
 
 PATH = "/v1/releases/current"
 
@@ -35,6 +45,43 @@ def test_all_limits_hold(lake):
         statuses = [client.get(PATH, headers=FEED) for _ in range(3)]
     assert [answer.status_code for answer in statuses] == [200, 200, 429]
     assert int(statuses[-1].headers["Retry-After"]) > 3500
+
+
+def test_the_workers_of_a_server_count_together_also_after_one_was_killed(lake, tmp_path):
+    log, limit = tmp_path / "log", {"TASTEFEED_FEED_KEYS": "f2,f3", "TASTEFEED_RATE_LIMIT": "20/day"}
+    with served(lake, log, workers=2, **limit) as url:
+
+        def statuses(key: str) -> Counter[int]:
+            """Of calls at the same time over fresh connections, so that both workers answer some."""
+            call = partial(HTTP.get, url + PATH, headers={"Authorization": f"Bearer {key}"})
+            with ThreadPoolExecutor(16) as threads:
+                return Counter(answer.status_code for answer in threads.map(lambda _: call(), range(120)))
+
+        assert statuses("f2") == {200: 20, 429: 100}
+        worker = psutil.Process(int(workers_that_answered(log).pop()))
+        worker.kill()
+        worker.wait()
+        assert HTTP.get(url + PATH, headers=FEED).status_code == 429
+        assert statuses("f3") == {200: 20, 429: 100}
+
+
+def test_counts_are_those_of_the_period_and_outlive_a_full_file(lake, tmp_path, monkeypatch):
+    counts = SharedCounts(tmp_path / "counts")
+    assert [counts.incr("key", 60, amount) for amount in (1, 3)] == [1, 4]
+    assert (counts.get("key"), counts.get("other")) == (4, 0)
+    assert counts.get_expiry("key") == pytest.approx(time.time() + 60, abs=10)
+    assert [counts.incr("short", 0) for _ in range(2)] == [1, 1]  # each period has ended already
+    counts.clear("key")
+    assert (counts.get("key"), counts.get("short"), counts.check()) == (0, 0, True)
+    counts.reset()
+
+    monkeypatch.setenv(COUNTS_FILE, str(tmp_path / "full"))
+    monkeypatch.setattr("serving.shared_counts.MAP_BYTES", 4096)
+    limits = RateLimits(lake.settings(rate_limit="2/day"))
+    limits.count("f2")
+    limits.count("f2")
+    with pytest.raises(HTTPException, match="this key may send 2 per 1 day"):  # the worker counts on its own
+        limits.count("f2")
 
 
 @pytest.mark.parametrize("setting", ["many", "0/second", "5/second;", "-1/second", "10/fortnight"])
