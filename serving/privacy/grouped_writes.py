@@ -6,6 +6,7 @@ writes that arrive while one is under way wait, and the first of them to continu
 
 import threading
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
@@ -16,8 +17,7 @@ Result = TypeVar("Result")
 @dataclass(eq=False)
 class _Waiting(Generic[Change, Result]):
     change: Change
-    results: list[Result] = field(default_factory=list)
-    """One, once it is written."""
+    outcome: Future[Result] = field(default_factory=Future)
 
 
 class GroupedWrites(Generic[Change, Result]):
@@ -35,14 +35,21 @@ class GroupedWrites(Generic[Change, Result]):
         self._waiting.append(own)
         try:
             with self._turn:  # without a limit: a change that gave up could still be written, after a later one
-                if not own.results:
+                if not own.outcome.done():
                     self._write_waiting()
-            return own.results[0]
+            return own.outcome.result()
         finally:
             self._waiting.remove(own)
 
     def _write_waiting(self) -> None:
-        """Write the group. An error is raised for the thread that writes; each of the others then writes again."""
-        group = [each for each in tuple(self._waiting) if not each.results]
-        for each, result in zip(group, self._write([each.change for each in group]), strict=True):
-            each.results.append(result)
+        """Write the group. An error is that of every change in it: if each tried again, the last of fifty would wait
+        fifty times for a locked store."""
+        group = [each for each in tuple(self._waiting) if not each.outcome.done()]
+        try:
+            results = self._write([each.change for each in group])
+        except Exception as error:
+            for each in group:
+                each.outcome.set_exception(error)
+            return
+        for each, result in zip(group, results, strict=True):
+            each.outcome.set_result(result)

@@ -37,7 +37,7 @@ def test_changes_that_arrive_during_a_write_share_the_next_one():
     assert groups == [[1], [2, 3, 4]]
 
 
-def test_an_error_reaches_the_one_that_writes_and_the_others_write_again():
+def test_an_error_is_that_of_every_change_in_the_group_and_of_no_later_one():
     may_fail, groups = threading.Event(), []
 
     def write(changes: Sequence[str]) -> Sequence[str]:
@@ -49,12 +49,15 @@ def test_an_error_reaches_the_one_that_writes_and_the_others_write_again():
 
     writes = GroupedWrites[str, str](write)
     with ThreadPoolExecutor(4) as threads:
-        results = [threads.submit(writes.write, name) for name in "abcd"]
+        first = threads.submit(writes.write, "a")
+        wait_until(lambda: groups == [1])
+        others = [threads.submit(writes.write, name) for name in "bcd"]
         wait_until(lambda: len(writes._waiting) == 4)
         may_fail.set()
-        errors = [each.exception(10) for each in results]
-    assert [str(error) for error in errors if error] == ["the disk is full"]
-    assert groups == [1, 3, 2]
+        errors = [each.exception(10) for each in (first, *others)]
+    assert [error and str(error) for error in errors] == [None, *["the disk is full"] * 3]
+    assert groups == [1, 3]
+    assert writes.write("e") == "e"
 
 
 def test_an_opt_out_over_http_and_its_entry_of_the_audit_are_one_transaction(client):
