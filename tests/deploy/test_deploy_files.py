@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+import sysconfig
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,11 +13,12 @@ import kubernetes_validate
 import promql_parser
 import pytest
 import yaml
+from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from typer.main import get_command
 
 from cli.command_line import app as command_line
-from contracts import Settings
+from contracts import Settings, __version__
 from contracts.setting_variables import names
 from pipeline.run_context import NightConfig
 from serving.app import create_app
@@ -48,15 +50,22 @@ def expressions() -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
-def metric_names(published, tmp_path_factory) -> set[str]:  # noqa: F811
-    """The series of `/metrics`, with the suffixes of histograms."""
-    settings = Lake(published.parent, tmp_path_factory.mktemp("builds")).settings()
-    with TestClient(create_app(settings), base_url="http://127.0.0.1:8000") as client:
+def application(published, tmp_path_factory) -> FastAPI:  # noqa: F811
+    return create_app(Lake(published.parent, tmp_path_factory.mktemp("builds")).settings())
+
+
+@pytest.fixture(scope="module")
+def labels_of(application) -> dict[str, set[str]]:
+    """The labels of each series of `/metrics`."""
+    with TestClient(application, base_url="http://127.0.0.1:8000") as client:
         client.get("/v1/users/user-1/home-feed")
         text = client.get("/metrics").text
-    types = dict(re.findall(r"(?m)^# TYPE (\S+) (\S+)$", text))
-    suffixes = {"histogram": ("_bucket", "_sum", "_count")}
-    return {name + suffix for name, kind in types.items() for suffix in suffixes.get(kind, ("",))}
+    exposed = re.findall(r"(?m)^(tastefeed_\w+)(?:\{(.*)\})? \S+$", text)
+    found = {name: set(re.findall(r'(\w+)="', labels)) for name, labels in exposed}
+    registered = application.state.metrics._own._names_to_collectors  # a counter without a value shows no labels yet
+    for name, metric in registered.items():
+        found[name] = found.get(name, set()) | set(metric._labelnames)
+    return found
 
 
 def program(name: str, *arguments: object) -> str:
@@ -84,11 +93,31 @@ def test_kustomize_reads_every_manifest():
     assert sorted(listed) == [path.name for path in MANIFESTS]
 
 
+SELECTOR = re.compile(r'\b(tastefeed_\w+)(?:\{((?:"[^"]*"|[^}"])*)\})?')
+OF_PROMETHEUS = {"instance", "job"}
+
+
 @pytest.mark.parametrize("name", expressions())
-def test_queries_are_promql_of_existing_metrics(name, metric_names):
+def test_queries_are_promql_of_existing_metrics_and_labels(name, labels_of, application):
     expression = expressions()[name]
     promql_parser.parse(expression)
-    assert set(re.findall(r"\btastefeed_\w+", expression)) <= metric_names
+    selectors = SELECTOR.findall(expression)
+    assert {metric for metric, _ in selectors} <= labels_of.keys()
+    for metric, given in selectors:
+        for label, value in re.findall(r'(\w+)!?=~?"([^"]*)"', given):
+            assert label in labels_of[metric], (metric, label)
+            assert known_value(application, label, value), (metric, label, value)
+    grouped = {label for group in re.findall(r"by \(([^)]*)\)", expression) for label in group.split(", ")}
+    assert grouped <= set().union(OF_PROMETHEUS, *(labels_of[metric] for metric, _ in selectors)), expression
+
+
+def known_value(application: FastAPI, label: str, value: str) -> bool:
+    """Whether the server can give a label this value: a route, statuses, or a word of the code."""
+    if label == "route":
+        return value in application.openapi()["paths"]
+    if label == "status":
+        return all(re.match("[1-5]([0-9]{2}|[.]{2})$", status) for status in value.split("|"))
+    return any(f'"{value}"' in path.read_text() for path in (ROOT / "serving").rglob("*.py"))
 
 
 def test_every_alert_has_its_part_of_the_runbook():
@@ -97,6 +126,12 @@ def test_every_alert_has_its_part_of_the_runbook():
     for rule in ALERTS:
         assert rule["annotations"]["runbook_url"] == f"docs/operations.md#{rule['alert'].lower()}"
         assert rule["labels"]["severity"] in {"critical", "warning", "info"}
+
+
+def test_the_runbook_names_panels_of_the_dashboard():
+    named = re.findall(r"(?<!\*)\*([A-Z][^*\n]+)\*", RUNBOOK.read_text())
+    assert named
+    assert set(named) <= {panel["title"] for panel in panels()}
 
 
 def test_panels_do_not_overlap():
@@ -109,13 +144,48 @@ def test_settings_and_commands_exist():
     texts = {path: path.read_text() for path in DEPLOY.rglob("*") if path.is_file()}
     for path, text in texts.items():
         assert set(re.findall(r"\bTASTEFEED_\w+", text)) <= SETTINGS, path
-    commands = get_command(command_line).commands
+    image = (DEPLOY / "Dockerfile").read_text()
+    default = json.loads(re.search(r"(?m)^CMD (.*)$", image)[1])
+    for arguments in [default, *(container["args"] for container in all_containers())]:
+        command, *options = arguments
+        parameters = get_command(command_line).commands[command].params
+        assert {option for option in options if option.startswith("--")} <= {
+            option for parameter in parameters for option in parameter.opts
+        }
+
+
+def test_paths_ports_and_versions_are_those_of_the_server(application):
+    paths = set(application.openapi()["paths"])
+    server = next(container for container in all_containers() if container["name"] == "server")
+    port = str(server["ports"][0]["containerPort"])
+    assert {server[probe]["httpGet"]["path"] for probe in ("startupProbe", "livenessProbe", "readinessProbe")} <= paths
+    assert server["args"][server["args"].index("--port") + 1] == port
+    texts = {str(path.relative_to(DEPLOY)): path.read_text() for path in DEPLOY.rglob("*") if path.is_file()}
+    assert f"EXPOSE {port}\n" in texts["Dockerfile"]
+    assert f'"{port}:{port}"' in texts["compose.yaml"]
+    assert f'"server:{port}"' in texts["prometheus/prometheus.yml"]
+    assert f'prometheus.io/port: "{port}"' in texts["kubernetes/server.yaml"]
+    checked = [found for text in texts.values() for found in re.findall(r"127\.0\.0\.1:(\d+)(/\w+)", text)]
+    assert set(checked) <= {(port, path) for path in paths}
+    versions = [found for text in texts.values() for found in re.findall(r"(?:tastefeed:|newTag: )(\d[\d.]+)", text)]
+    assert set(versions) == {__version__}
+
+
+def test_files_that_the_containers_use_exist():
+    text = (DEPLOY / "compose.yaml").read_text()
+    installed = set(re.findall(r"/opt/tastefeed/lib/python3.11/site-packages/([\w/-]+)", text))
+    site_packages = Path(sysconfig.get_path("purelib"))
+    assert [path for path in installed if not (site_packages / path).exists() and not (ROOT / path).exists()] == []
+    mounted = re.findall(r"- \./([\w/.]+):", text)
+    assert [path for path in mounted if not (DEPLOY / path).exists()] == []
+    assert (DEPLOY / ".env.example").read_text().count("=\n") == len(set(re.findall(r"\$\{(\w+)", text)))
+
+
+def all_containers() -> Iterator[dict]:
+    """The containers of all manifests."""
     for path in MANIFESTS:
         for manifest in yaml.safe_load_all(path.read_text()):
-            for container in containers(manifest):
-                command, *options = container["args"]
-                known = {option for parameter in commands[command].params for option in parameter.opts}
-                assert {option for option in options if option.startswith("--")} <= known
+            yield from containers(manifest)
 
 
 def containers(node: object) -> Iterator[dict]:
