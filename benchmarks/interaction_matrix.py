@@ -105,10 +105,15 @@ def _cast(pairs: pl.DataFrame, name: str, cast: Cast, kind: str) -> pl.Expr:
 
 def coded(pairs: pl.DataFrame, user_ids: pl.Series, item_ids: pl.Series) -> pl.DataFrame:
     """Distinct pairs as rows `user, item` of the ids; those of other users or items are left out."""
+    rows = with_rows(pairs, user_ids, item_ids)
+    return rows.select(pl.col("user", "item").cast(pl.Int32)).unique().sort("user", "item")
+
+
+def with_rows(pairs: pl.DataFrame, user_ids: pl.Series, item_ids: pl.Series) -> pl.DataFrame:
+    """The pairs of these ids, with the places of both ids as `user` and `item`."""
     users = pl.DataFrame({c.USER_ID: user_ids}).with_row_index("user")
     items = pl.DataFrame({c.ITEM_ID: item_ids}).with_row_index("item")
-    named = pairs.join(users, on=c.USER_ID).join(items, on=c.ITEM_ID)
-    return named.select(pl.col("user", "item").cast(pl.Int32)).unique().sort("user", "item")
+    return pairs.join(users, on=c.USER_ID).join(items, on=c.ITEM_ID)
 
 
 def labels_of(test: pl.DataFrame, user_ids: pl.Series, item_ids: pl.Series) -> Labels:

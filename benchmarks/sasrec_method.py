@@ -19,6 +19,7 @@ import polars as pl
 from pydantic import BaseModel, ConfigDict, Field
 
 from benchmarks.datasets import Split
+from benchmarks.interaction_matrix import with_rows
 from benchmarks.retrieval_method import FittedMethod, RetrievalMethod
 from contracts import Settings
 from contracts import columns as c
@@ -141,9 +142,7 @@ class FittedSasrec(FittedMethod):
 
 def top_of(lists: pl.DataFrame, user_ids: pl.Series, item_ids: pl.Series, k: int) -> TopK:
     """`user_id, item_id, rank, score` as arrays."""
-    users = pl.DataFrame({c.USER_ID: user_ids}).with_row_index("user")
-    items = pl.DataFrame({c.ITEM_ID: item_ids}).with_row_index("item")
-    named = lists.join(users, on=c.USER_ID).join(items, on=c.ITEM_ID)
+    named = with_rows(lists, user_ids, item_ids)
     shape = (len(user_ids), min(k, len(item_ids)))
     rows, scores = np.full(shape, PADDING, np.int32), np.full(shape, -np.inf, np.float32)
     places = named["user"].to_numpy(), named["rank"].to_numpy() - 1

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -53,20 +53,8 @@ def paired_interval(
         return Interval(mean, -np.inf, np.inf)
     if np.allclose(sums, mean * counts, rtol=0, atol=1e-12):  # every resample is the same; BCa would divide by zero
         return Interval(mean, mean, mean)
-    from scipy.stats import bootstrap  # noqa: PLC0415  takes two seconds that a command without figures need not wait
-
-    interval = bootstrap(
-        (sums, counts),
-        _ratio,
-        paired=True,
-        vectorized=True,
-        confidence_level=confidence,
-        n_resamples=resamples,
-        batch=max(1, 4_000_000 // len(sums)),
-        method=method,
-        rng=np.random.default_rng(seed),
-    ).confidence_interval
-    return Interval(mean, float(interval.low), float(interval.high))
+    how = {"confidence_level": confidence, "n_resamples": resamples, "method": method}
+    return Interval(mean, *_bounds(sums, counts, np.random.default_rng(seed), how))
 
 
 def interval_over_weeks(
@@ -109,9 +97,16 @@ def _of_users(ours: Floats, theirs: Floats, users: Rows | None, weights: Floats 
     if not both.any():
         raise BadEvaluationInput(f"none of {len(ours)} rows has both metrics; there is nothing to compare")
     _, places = np.unique(owners[both], return_inverse=True)
-    differences = ((ours - theirs) * shares)[both]
-    sums, counts = np.bincount(places, weights=differences), np.bincount(places, weights=shares[both])
+    sums, counts = (np.bincount(places, weights=each[both]) for each in ((ours - theirs) * shares, shares))
     return sums.astype(np.float64), counts.astype(np.float64)
+
+
+def _bounds(sums: Floats, counts: Floats, rng: np.random.Generator, how: dict[str, Any]) -> tuple[float, float]:
+    from scipy.stats import bootstrap  # noqa: PLC0415  takes two seconds that a command without figures need not wait
+
+    batch = max(1, 4_000_000 // len(sums))
+    result = bootstrap((sums, counts), _ratio, paired=True, vectorized=True, batch=batch, rng=rng, **how)
+    return float(result.confidence_interval.low), float(result.confidence_interval.high)
 
 
 def _ratio(sums: Floats, counts: Floats, axis: int = -1) -> Floats:

@@ -110,10 +110,9 @@ def judge(
     verdicts += _differ(final, week.named.get(NEWEST_FIRST), config)
     if champion is None:
         return Verdicts(tuple(verdicts), judged=True)
-    verdicts.append(_keeps_up(final, champion, config))
     groups = slices or {}
     by_slice = {name: segment_verdict(final, champion, name, groups.get(name), config) for name in config.judged_slices}
-    verdicts += [verdict for verdict in by_slice.values() if verdict]
+    verdicts += [_keeps_up(final, champion, config), *(verdict for verdict in by_slice.values() if verdict)]
     return Verdicts(tuple(verdicts), judged=True, notes=_unjudged(by_slice, config))
 
 
@@ -187,12 +186,15 @@ def _beats(name: str, other: str, weeks: Sequence[WeekMetrics], config: GateConf
     ours, theirs = ([week.named[each].values(config.metric) for week in both] for each in (name, other))
     users = [week.users for week in both]
     gain = interval_over_weeks(ours, theirs, users, confidence=config.confidence, seed=config.seed)
-    mine, others = float(np.mean([mean(week) for week in ours])), float(np.mean([mean(week) for week in theirs]))
     passed = gain.mean > config.min_gain and gain.low >= -config.max_loss
+    mine, others = (float(np.mean([mean(week) for week in each])) for each in (ours, theirs))
     over = f" over {len(ours)} weeks" if len(ours) > 1 else ""
     text = f"{config.metric} {mine:.4f} of {name} against {others:.4f} of {other}{over}: {gain}"
-    wants = f"a gain above {config.min_gain:g} and no loss beyond {config.max_loss:g} are asked for"
-    return Verdict(gate, passed, mine, others, text if passed else f"{text}; {wants}", gain)
+    return Verdict(gate, passed, mine, others, text if passed else f"{text}; {_wanted_gain(config)}", gain)
+
+
+def _wanted_gain(config: GateConfig) -> str:
+    return f"a gain above {config.min_gain:g} and no loss beyond {config.max_loss:g} are asked for"
 
 
 def _differ(final: MethodMetrics, newest: MethodMetrics | None, config: GateConfig) -> list[Verdict]:
@@ -257,14 +259,8 @@ def segment_verdict(
         return None
     losing = [group for group in segments if group.loses]
     worst = min(losing or segments, key=lambda group: group.ours - group.floor)
-    return Verdict(
-        f"{name}_keeps_up",
-        not losing,
-        worst.ours,
-        worst.floor,
-        _text(name, segments, losing, worst, config),
-        worst.gain,
-    )
+    text = _text(name, segments, losing, worst, config)
+    return Verdict(f"{name}_keeps_up", not losing, worst.ours, worst.floor, text, worst.gain)
 
 
 def _groups(ours: Floats, theirs: Floats, groups: GroupLabels, config: GateConfig) -> list[_Group]:

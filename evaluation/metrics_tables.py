@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import polars as pl
 from rich.table import Table
 
-from evaluation.gates import Verdicts
+from evaluation.gates import Verdict, Verdicts
 from evaluation.results import MethodMetrics
 
 METHOD = "method"
@@ -28,20 +28,15 @@ def metrics_table(methods: Sequence[MethodMetrics], metrics: Sequence[str] | Non
 
 def verdicts_table(verdicts: Verdicts) -> pl.DataFrame:
     """One row a gate: `gate, passed, measured, wanted, low, high, sentence`; `low` and `high` bound the gain."""
-    rows = [
-        {
-            "gate": verdict.gate,
-            "passed": verdict.passed,
-            "measured": float(verdict.measured),
-            "wanted": float(verdict.wanted),
-            "low": verdict.interval.low if verdict.interval else None,
-            "high": verdict.interval.high if verdict.interval else None,
-            "sentence": verdict.sentence,
-        }
-        for verdict in verdicts.verdicts
-    ]
     numbers = dict.fromkeys(("measured", "wanted", "low", "high"), pl.Float64)
-    return pl.DataFrame(rows, schema={"gate": pl.String, "passed": pl.Boolean, **numbers, "sentence": pl.String})
+    schema = {"gate": pl.String, "passed": pl.Boolean, **numbers, "sentence": pl.String}
+    return pl.DataFrame([_verdict_row(verdict) for verdict in verdicts.verdicts], schema=schema, orient="row")
+
+
+def _verdict_row(verdict: Verdict) -> tuple[object, ...]:
+    low, high = (verdict.interval.low, verdict.interval.high) if verdict.interval else (None, None)
+    measured, wanted = float(verdict.measured), float(verdict.wanted)
+    return verdict.gate, verdict.passed, measured, wanted, low, high, verdict.sentence
 
 
 def rich_table(frame: pl.DataFrame, title: str = "") -> Table:

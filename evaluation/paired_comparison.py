@@ -76,21 +76,23 @@ def compared(table_a: pl.DataFrame, table_b: pl.DataFrame, metric: str, *, seed:
     shared = [name for name in metric_columns(table_a) if name in table_b.columns]
     if metric not in shared:
         raise BadEvaluationInput(f"{metric} is not measured in both; choose one of {', '.join(shared)}")
-    pairs = {
-        name: _pairs(table_a, table_b, name)
-        for name in (*shared, *item_group_columns(table_a))
-        if name in table_b.columns
-    }
-    groups = {
-        (metric, f"{name}: {word}"): pairs[metric].filter(table_a[name] == word)
+    metrics = _differences({(name, ALL_USERS): _pairs(table_a, table_b, name) for name in shared}, seed)
+    if metric not in {each.metric for each in metrics}:
+        raise BadEvaluationInput(f"fewer than {MIN_USERS} users have {metric} in both; measure on more of them")
+    return Comparison(metric, metrics, _differences(_by_group(table_a, table_b, metric), seed))
+
+
+def _by_group(table_a: pl.DataFrame, table_b: pl.DataFrame, metric: str) -> dict[tuple[str, str], pl.DataFrame]:
+    """The metric by groups of users, and recall by groups of items."""
+    pairs = _pairs(table_a, table_b, metric)
+    of_users = {
+        (metric, f"{name}: {word}"): pairs.filter(table_a[name] == word)
         for name in user_group_columns(table_a)
         if table_a[name].n_unique() > 1  # one group is all users
         for word in table_a[name].unique().sort()
-    } | {("recall", name): pairs[name] for name in pairs if name not in shared}
-    metrics = _differences({(name, ALL_USERS): pairs[name] for name in shared}, seed)
-    if metric not in {each.metric for each in metrics}:
-        raise BadEvaluationInput(f"fewer than {MIN_USERS} users have {metric} in both; measure on more of them")
-    return Comparison(metric, metrics, _differences(groups, seed))
+    }
+    shared = [name for name in item_group_columns(table_a) if name in table_b.columns]
+    return of_users | {("recall", name): _pairs(table_a, table_b, name) for name in shared}
 
 
 def _pairs(table_a: pl.DataFrame, table_b: pl.DataFrame, name: str) -> pl.DataFrame:

@@ -1,6 +1,6 @@
 """The metrics of one method on one holdout: the input of tables, gates and intervals."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,6 +20,13 @@ COVERAGE = "coverage_at_20"
 OVERLAP_K, FIRST_ITEMS = 10, 4
 OVERLAP, FIRST_SHARE = f"inter_user_overlap_at_{OVERLAP_K}", f"top{FIRST_ITEMS}_first_share"
 """How alike the lists of two users are, and the share of first places that the most frequent items hold."""
+ACCURACY: dict[str, Callable[[RankedLists, Labels, int], Floats]] = {
+    "ndcg": ranking_metrics.ndcg_at_k,
+    "recall": ranking_metrics.recall_at_k,
+    "hit_rate": ranking_metrics.hit_rate_at_k,
+    "mrr": ranking_metrics.mrr_at_k,
+}
+"""The metrics of a list against a user's labels."""
 
 
 @dataclass(frozen=True)
@@ -68,13 +75,8 @@ def measure(
     Creator metrics need a catalogue with creators, and distances need items with vectors.
     """
     labels, creators = holdout.labels, catalogue.creators
-    per_user = {
-        f"ndcg_at_{k}": ranking_metrics.ndcg_at_k(lists, labels, k),
-        f"recall_at_{k}": ranking_metrics.recall_at_k(lists, labels, k),
-        f"hit_rate_at_{k}": ranking_metrics.hit_rate_at_k(lists, labels, k),
-        f"mrr_at_{k}": ranking_metrics.mrr_at_k(lists, labels, k),
-        **{f"recall_at_{deep}": ranking_metrics.recall_at_k(lists, labels, deep) for deep in recall_ks},
-    }
+    per_user = {f"{name}_at_{k}": ACCURACY[name](lists, labels, k) for name in ("ndcg", "recall", "hit_rate", "mrr")}
+    per_user |= {f"recall_at_{deep}": ranking_metrics.recall_at_k(lists, labels, deep) for deep in recall_ks}
     of_all = {f"coverage_at_{k}": ranking_metrics.catalogue_coverage_at_k(lists, holdout.rankable, k)}
     of_all |= personalization(lists)
     if (creators >= 0).any():
@@ -101,25 +103,18 @@ def macro_average(weeks: Sequence[MethodMetrics]) -> MethodMetrics:
     names = {week.name for week in weeks}
     if len(names) > 1:
         raise BadEvaluationInput(f"weeks of different methods ({', '.join(sorted(names))}); average one at a time")
-    first = weeks[0]
-    per_user = {metric: np.concatenate([week.per_user[metric] for week in weeks]) for metric in first.per_user}
+    per_user = {metric: np.concatenate([week.per_user[metric] for week in weeks]) for metric in weeks[0].per_user}
     metrics = dict.fromkeys(metric for week in weeks for metric in week.means)  # a small week may lack some
-    means = {
-        metric: ranking_metrics.mean(np.array([week.means.get(metric, np.nan) for week in weeks])) for metric in metrics
-    }
-    return MethodMetrics(first.name, sum(week.users for week in weeks), per_user, means)
+    by_week = {metric: np.array([week.means.get(metric, np.nan) for week in weeks]) for metric in metrics}
+    means = {metric: ranking_metrics.mean(values) for metric, values in by_week.items()}
+    return MethodMetrics(weeks[0].name, sum(week.users for week in weeks), per_user, means)
 
 
 def full_ranking(name: str, lists: RankedLists, labels: Labels, k: int, *, item_count: int) -> MethodMetrics:
     """Binary metrics of lists [U, K] that were ranked out of every item (Krichene & Rendle 2020,
     doi:10.1145/3394486.3403226), means over users with a label. A label outside the catalogue counts as missed.
     """
-    per_user = {
-        f"recall_at_{k}": ranking_metrics.recall_at_k(lists, labels, k),
-        f"ndcg_at_{k}": ranking_metrics.ndcg_at_k(lists, labels, k),
-        f"hit_rate_at_{k}": ranking_metrics.hit_rate_at_k(lists, labels, k),
-        f"mrr_at_{k}": ranking_metrics.mrr_at_k(lists, labels, k),
-    }
+    per_user = {f"{name}_at_{k}": ACCURACY[name](lists, labels, k) for name in ("recall", "ndcg", "hit_rate", "mrr")}
     means = {metric: ranking_metrics.mean(values) for metric, values in per_user.items()}
     rankable = np.ones(item_count, dtype=bool)
     means[f"coverage_at_{k}"] = ranking_metrics.catalogue_coverage_at_k(lists, rankable, k)

@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from evaluation import ranking_metrics
+from evaluation.ranking_metrics import mean, recall_at_k
 from evaluation.rankings import Floats, Labels, Mask, RankedLists
 from evaluation.splits import Catalogue, Holdout, instant
 
@@ -120,16 +120,12 @@ def item_table(
     """
     parts = {name: labels.only(mask) for name, mask in groups.items()}
     parts = {name: part for name, part in parts.items() if (part.counts > 0).sum() >= min_users}
-    figures = [ranking_metrics.mean(ranking_metrics.recall_at_k(lists, part, k)) for part in parts.values()]
-    return pl.DataFrame(
-        {
-            "group": list(parts),
-            "labels": [len(part.item_rows) for part in parts.values()],
-            "users": [int((part.counts > 0).sum()) for part in parts.values()],
-            f"recall_at_{k}": figures,
-        },
-        schema={"group": pl.String, "labels": pl.Int64, "users": pl.UInt32, f"recall_at_{k}": pl.Float64},
-    )
+    rows = [
+        (name, len(part.item_rows), (part.counts > 0).sum(), mean(recall_at_k(lists, part, k)))
+        for name, part in parts.items()
+    ]
+    schema = {"group": pl.String, "labels": pl.Int64, "users": pl.UInt32, f"recall_at_{k}": pl.Float64}
+    return pl.DataFrame(rows, schema=schema, orient="row")
 
 
 def _created_since(catalogue: Catalogue, start: datetime) -> Mask:

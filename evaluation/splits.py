@@ -122,24 +122,24 @@ def events_from(events: pl.DataFrame, user_ids: Ids, item_ids: Ids) -> Events:
     """The `events` table in rows of `user_ids` and `item_ids`. Impressions and unhides show no taste and are left out.
     So are hides that an unhide undoes, and users and items that the ids lack (opted out, not in the catalogue).
     """
-    action = pl.col(c.ACTION)
-    unhidden_at = pl.col(c.TIMESTAMP).filter(action == Action.UNHIDE.value).max().over(c.USER_ID, c.ITEM_ID)
-    undone = (action == Action.HIDE.value) & (pl.col(c.TIMESTAMP) <= unhidden_at).fill_null(value=False)
     coded = (
-        events.filter(~action.is_in([Action.IMPRESSION.value, Action.UNHIDE.value]) & ~undone)
+        events.filter(_shows_taste())
         .join(_rows(c.USER_ID, user_ids), on=c.USER_ID, how="inner")
         .join(_rows(c.ITEM_ID, item_ids), on=c.ITEM_ID, how="inner")
         .with_columns(pl.col(c.ACTION).replace_strict(GAIN, default=0, return_dtype=pl.Float32))
         .sort(c.TIMESTAMP, f"{c.USER_ID}_row", f"{c.ITEM_ID}_row")
     )
-    return Events(
-        coded[f"{c.USER_ID}_row"].to_numpy(),
-        coded[f"{c.ITEM_ID}_row"].to_numpy(),
-        _instants(coded[c.TIMESTAMP]),
-        coded[c.ACTION].to_numpy(),
-        len(user_ids),
-        len(item_ids),
+    user_rows, item_rows, gains = (
+        coded[name].to_numpy() for name in (f"{c.USER_ID}_row", f"{c.ITEM_ID}_row", c.ACTION)
     )
+    return Events(user_rows, item_rows, _instants(coded[c.TIMESTAMP]), gains, len(user_ids), len(item_ids))
+
+
+def _shows_taste() -> pl.Expr:
+    action = pl.col(c.ACTION)
+    unhidden_at = pl.col(c.TIMESTAMP).filter(action == Action.UNHIDE.value).max().over(c.USER_ID, c.ITEM_ID)
+    undone = (action == Action.HIDE.value) & (pl.col(c.TIMESTAMP) <= unhidden_at).fill_null(value=False)
+    return ~action.is_in([Action.IMPRESSION.value, Action.UNHIDE.value]) & ~undone
 
 
 def catalogue_from(items: pl.DataFrame) -> Catalogue:

@@ -67,8 +67,7 @@ def _best_unseen(scores: Scores, user_rows: Rows, k: int, rankable: Mask, seen: 
     scores[:, ~rankable] = NOT_RANKED
     scores[sets.owners, sets.item_rows] = NOT_RANKED
     width = min(k, scores.shape[1])
-    best = _greatest(scores, width)
-    best.sort(axis=1)  # equal scores: the lower row first
+    best = np.sort(_greatest(scores, width), axis=1)  # equal scores: the lower row first
     values = np.take_along_axis(scores, best, axis=1)
     order = np.argsort(-values, axis=1, kind="stable")
     best, values = np.take_along_axis(best, order, axis=1), np.take_along_axis(values, order, axis=1)

@@ -25,7 +25,7 @@ from pipeline.experiments.night_run import open_parent_run
 from pipeline.experiments.open_runs import ended_with_block
 from pipeline.lake import Lake
 from pipeline.metrics_store import EvaluatedWeek, read_weeks
-from pipeline.personalization import write_personalization
+from pipeline.personalization_page import write_personalization
 from pipeline.run_context import NightConfig, RunContext
 from pipeline.stage_runner import run_stage
 from pipeline.stages import STAGES

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -30,33 +31,26 @@ class EvaluatedWeek(WeekMetrics):
 def write_weeks(weeks: Sequence[EvaluatedWeek], folder: Path) -> None:
     """Write `per_user.parquet`, `groups.parquet` and `means.json`."""
     folder.mkdir(exist_ok=True)
-    rows = [
-        pl.DataFrame(dict(method.per_user)).select(
-            pl.lit(number, pl.Int32).alias("week"),
-            pl.lit(method.name).alias("method"),
-            pl.Series("person", week.users),
-            pl.all(),
-        )
-        for number, week in enumerate(weeks)
-        for method in week.methods
-    ]
+    rows = [_rows(number, week, method) for number, week in enumerate(weeks) for method in week.methods]
     pl.concat(rows, how="diagonal").write_parquet(folder / PER_USER, compression="zstd")
-    segments = [
-        pl.DataFrame(week.segments, schema=dict.fromkeys(week.segments, pl.String)).select(
-            pl.lit(number, pl.Int32).alias("week"), pl.all()
-        )
-        for number, week in enumerate(weeks)
-    ]
-    pl.concat(segments).write_parquet(folder / GROUPS, compression="zstd")
-    means = [
-        {
-            "cut": week.cutoff.isoformat(),
-            "candidate_recall": week.candidate_recall,
-            "methods": {method.name: dict(method.means) for method in week.methods},
-        }
-        for week in weeks
-    ]
-    (folder / MEANS).write_text(json.dumps(means, indent=1))
+    groups = [_groups(number, week) for number, week in enumerate(weeks)]
+    pl.concat(groups).write_parquet(folder / GROUPS, compression="zstd")
+    (folder / MEANS).write_text(json.dumps([_means(week) for week in weeks], indent=1))
+
+
+def _rows(number: int, week: EvaluatedWeek, method: MethodMetrics) -> pl.DataFrame:
+    of_week, name = pl.lit(number, pl.Int32).alias("week"), pl.lit(method.name).alias("method")
+    return pl.DataFrame(dict(method.per_user)).select(of_week, name, pl.Series("person", week.users), pl.all())
+
+
+def _groups(number: int, week: EvaluatedWeek) -> pl.DataFrame:
+    segments = pl.DataFrame(week.segments, schema=dict.fromkeys(week.segments, pl.String))
+    return segments.select(pl.lit(number, pl.Int32).alias("week"), pl.all())
+
+
+def _means(week: EvaluatedWeek) -> dict[str, object]:
+    methods = {method.name: dict(method.means) for method in week.methods}
+    return {"cut": week.cutoff.isoformat(), "candidate_recall": week.candidate_recall, "methods": methods}
 
 
 def read_weeks(folder: Path) -> list[EvaluatedWeek]:
@@ -66,18 +60,16 @@ def read_weeks(folder: Path) -> list[EvaluatedWeek]:
     rows, segments = pl.read_parquet(folder / PER_USER), pl.read_parquet(folder / GROUPS)
     weeks = json.loads((folder / MEANS).read_text())
     return [
-        EvaluatedWeek(
-            rows.filter(week=number, method=next(iter(week["methods"])))["person"].to_numpy(),
-            [
-                _read_method(rows.filter(week=number, method=name), name, means)
-                for name, means in week["methods"].items()
-            ],
-            datetime.fromisoformat(week["cut"]),
-            week["candidate_recall"],
-            {name: column.to_numpy() for name, column in segments.filter(week=number).drop("week").to_dict().items()},
-        )
+        _read_week(week, rows.filter(week=number), segments.filter(week=number).drop("week"))
         for number, week in enumerate(weeks)
     ]
+
+
+def _read_week(week: dict[str, Any], rows: pl.DataFrame, segments: pl.DataFrame) -> EvaluatedWeek:
+    users = rows.filter(method=next(iter(week["methods"])))["person"].to_numpy()
+    methods = [_read_method(rows.filter(method=name), name, means) for name, means in week["methods"].items()]
+    groups = {name: column.to_numpy() for name, column in segments.to_dict().items()}
+    return EvaluatedWeek(users, methods, datetime.fromisoformat(week["cut"]), week["candidate_recall"], groups)
 
 
 def _read_method(rows: pl.DataFrame, name: str, means: dict[str, float]) -> MethodMetrics:

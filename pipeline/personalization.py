@@ -1,19 +1,15 @@
-"""What lists that differ between users cost: a table and a plot over ways to make them differ.
+"""What lists that differ between users cost, for many ways to make them differ.
 
 Candidates and scores of each week are computed once; each variant makes other lists of them.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
-import matplotlib as mpl
 import numpy as np
-import polars as pl
-from matplotlib.figure import Figure
 
-from evaluation import Holdout, Interval, RankedLists, interval_over_weeks, markdown
+from evaluation import Holdout, Interval, RankedLists, interval_over_weeks
 from evaluation.ranking_metrics import mean, ndcg_at_k
 from evaluation.results import FIRST_SHARE, NEWEST_FIRST, OVERLAP, personalization
 from pipeline.feature_assembly import FeatureSnapshot, read_catalog, read_snapshot
@@ -38,9 +34,6 @@ from ranking.slate import SlateConfig, slates
 LARGEST_LOSS, LARGEST_OVERLAP = 0.02, 0.45
 """What is asked for: at most so much NDCG lost, and at most so much overlap."""
 TEXT_PROFILE = FEATURE_NAMES.index("text_profile")
-FRONTIER_PLOT, REASONS_PLOT = "frontier.svg", "reasons.svg"
-FIXED: dict[Any, Any] = {"svg.hashsalt": "tastefeed", "svg.fonttype": "none"}
-"""The same numbers make the same file."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +63,10 @@ class Variant:
         """The settings as text."""
         settings = [f"{name}={getattr(self.slate, name):g}" for name in self.named]
         return ", ".join([*settings, *([f"score + {self.taste:g} * text_profile"] if self.taste else [])])
+
+    def is_default(self, base: SlateConfig) -> bool:
+        """Whether it is what the run's settings ask for."""
+        return self.slate == base and not self.taste
 
 
 @dataclass(frozen=True)
@@ -101,17 +98,13 @@ def variants(base: SlateConfig) -> list[Variant]:
         for share, discount in shares
         for most in (7, 6, 5, 4)
     ]
-    discounts = [{**free, "common_discount": discount} for discount in (0.05, 0.1, 0.15, 0.2)]
-    unlike = [{**free, "diversity": weight} for weight in (0.1, 0.3)]
+    name = "limit from {common_share:.0%}, discount {common_discount}"
     return [
         _variant(base, "no limit", free),
-        *(
-            _variant(base, f"limit from {way['common_share']:.0%}, discount {way['common_discount']}", way)
-            for way in limits
-        ),
-        *(_variant(base, "discount", way) for way in discounts),
+        *(_variant(base, name.format_map(way), way) for way in limits),
+        *(_variant(base, "discount", free | {"common_discount": discount}) for discount in (0.05, 0.1, 0.15, 0.2)),
         *(replace(_variant(base, "own taste", free), taste=taste) for taste in (1.0, 4.0)),
-        *(_variant(base, "diversity", way) for way in unlike),
+        *(_variant(base, "diversity", free | {"diversity": weight}) for weight in (0.1, 0.3)),
     ]
 
 
@@ -163,11 +156,8 @@ def outcomes(weeks: Sequence[Week], base: SlateConfig) -> list[Outcome]:
         _outcome(first, weeks, lists, ndcg),
         _outcome(Variant(NEWEST_FIRST, base, ()), weeks, newest, ndcg),
         *(
-            replace(
-                _outcome(variant, weeks, [_lists(week, variant) for week in weeks], ndcg),
-                default=variant.slate == base and not variant.taste,
-            )
-            for variant in others
+            replace(_outcome(each, weeks, [_lists(week, each) for week in weeks], ndcg), default=each.is_default(base))
+            for each in others
         ),
     ]
 
@@ -193,97 +183,3 @@ def _outcome(
     overlap, first = (float(np.mean([week[name] for week in differ if week])) for name in (OVERLAP, FIRST_SHARE))
     gain = None if values is unlimited else interval_over_weeks(values, list(unlimited), users)
     return Outcome(variant.family, variant.setting, ndcg, ndcg / before - 1, gain, overlap, first)
-
-
-def frontier_table(rows: Sequence[Outcome]) -> pl.DataFrame:
-    """One row a variant."""
-    return pl.DataFrame(
-        {
-            "way": [row.family for row in rows],
-            "setting": [_setting(row) for row in rows],
-            f"ndcg_at_{K}": [row.ndcg for row in rows],
-            "change": [f"{row.change:+.1%}" for row in rows],
-            "gain": [str(row.gain) if row.gain else "" for row in rows],
-            OVERLAP: [row.overlap for row in rows],
-            FIRST_SHARE: [row.first_share for row in rows],
-            "aim_reached": [row.reached for row in rows],
-        }
-    )
-
-
-def _setting(row: Outcome) -> str:
-    setting = f"`{row.setting}`" if row.setting else ""
-    return f"{setting} (the default)" if row.default else setting
-
-
-def reasons_table(curve: ReasonCurve) -> pl.DataFrame:
-    """One row a bin of similarity."""
-    return pl.DataFrame(
-        {
-            "similarity_from": [f"{at:.2f}" for at in curve.similarities],
-            "clicks": curve.clicks,
-            "clicks_by_chance": [f"{expected:.0f}" for expected in curve.expected],
-            "lift": [f"{lift:.2f}" for lift in curve.lift],
-        }
-    )
-
-
-def write_personalization(night: RunContext, folder: Path, command: str) -> None:
-    """Write `personalization.md` and its plots from the weeks of a backtest that has run."""
-    weeks, ranking = weeks_of(night), night.config.ranking
-    curve = held_out_reasons(weeks)
-    write_page(outcomes(weeks, ranking.slate), curve, ranking.reasons.min_lift, folder, command)
-
-
-def write_page(rows: Sequence[Outcome], curve: ReasonCurve, min_lift: float, folder: Path, command: str) -> None:
-    """Write the page and its plots; the same numbers make the same files."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with mpl.rc_context(FIXED):
-        plot_frontier(rows).savefig(folder / FRONTIER_PLOT, metadata={"Date": None})
-        plot_reasons(curve, min_lift).savefig(folder / REASONS_PLOT, metadata={"Date": None})
-    threshold = curve.threshold(min_lift)
-    parts = [
-        "# Lists that differ between users",
-        f"`{command}` writes this page.",
-        f"The aim is an overlap of at most {LARGEST_OVERLAP:.0%}, at a loss of at most {LARGEST_LOSS:.0%} of NDCG@{K} "
-        "against lists without a limit. All numbers are means over weeks.",
-        f"![NDCG and overlap]({FRONTIER_PLOT})",
-        markdown(frontier_table(rows), marked=False).rstrip(),
-        "## Reasons that name an item",
-        f"Below a lift of {min_lift:g} the reason is the source. "
-        + ("Too few clicks show it." if threshold is None else f"The similarity with that lift is {threshold:.2f}."),
-        f"![Lift by similarity]({REASONS_PLOT})",
-        markdown(reasons_table(curve), marked=False).rstrip(),
-    ]
-    (folder / "personalization.md").write_text("\n\n".join(parts) + "\n")
-
-
-def plot_frontier(rows: Sequence[Outcome]) -> Figure:
-    """NDCG against overlap, a line for each way."""
-    page = Figure(figsize=(10, 5), layout="constrained")
-    axes = page.subplots()
-    for family in dict.fromkeys(row.family for row in rows if row.family != NEWEST_FIRST):
-        own = [row for row in rows if row.family == family]
-        axes.plot([row.overlap for row in own], [row.ndcg for row in own], marker="o", label=family)
-    axes.axvline(LARGEST_OVERLAP, color="grey", linestyle=":")
-    axes.axhline(rows[0].ndcg * (1 - LARGEST_LOSS), color="grey", linestyle=":")
-    axes.set_xlabel("Mean share of the first 10 items that two users have in common")
-    axes.set_ylabel(f"NDCG@{K}")
-    page.legend(frameon=False, loc="outside right upper")
-    axes.spines[["top", "right"]].set_visible(False)
-    return page
-
-
-def plot_reasons(curve: ReasonCurve, min_lift: float) -> Figure:
-    """Lift against similarity: as counted, and as the nearest curve that never falls."""
-    page = Figure(figsize=(8, 4), layout="constrained")
-    axes = page.subplots()
-    counted = np.divide(curve.clicks, curve.expected, out=np.full(len(curve.clicks), np.nan), where=curve.expected > 0)
-    axes.plot(curve.similarities, counted, "o", color="grey", label="as counted")
-    axes.step(curve.similarities, curve.lift, where="mid", label="never falling")
-    axes.axhline(min_lift, color="grey", linestyle=":")
-    axes.set_xlabel("Similarity of an item to the nearest liked one")
-    axes.set_ylabel("Clicks over clicks by chance")
-    axes.legend(frameon=False)
-    axes.spines[["top", "right"]].set_visible(False)
-    return page

@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from contracts import Settings
 from contracts.errors import TastefeedError
-from serving.shared_keys import KEY_BYTES, shared_key
+from serving.shared_keys import KEY_BYTES, key_in_lake
 
 HASH = np.dtype("<u4")
 MAX_SHOWN = 1000
@@ -98,15 +98,8 @@ class CursorSigner:
 
 
 def signing_keys(settings: Settings) -> str:
-    """The keys of the setting, or else the random key in the lake's folder, made by the first server. Where it cannot
-    be written, a new one: then cursors end with the servers that share it."""
-    if keys := settings.cursor_keys.get_secret_value().strip(" ,"):
-        return keys
-    fresh = token_urlsafe(KEY_BYTES)
-    try:
-        return shared_key(settings.lake_folder / KEY_FILE, fresh)
-    except (OSError, UnicodeDecodeError):
-        return fresh
+    """The keys of the setting, or else the random key in the lake's folder."""
+    return settings.cursor_keys.get_secret_value().strip(" ,") or key_in_lake(settings, KEY_FILE)
 
 
 def item_hashes(item_ids: Iterable[str]) -> NDArray[np.uint32]:

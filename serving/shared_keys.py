@@ -2,7 +2,9 @@
 
 import os
 from pathlib import Path
+from secrets import token_urlsafe
 
+from contracts import Settings
 from contracts.atomic_files import read_regular, remove_leftover
 
 KEY_BYTES, MAX_KEY_FILE_BYTES = 32, 1024
@@ -21,6 +23,16 @@ def shared_key(path: Path, fresh: str) -> str:
         finally:
             remove_leftover(scratch)
     return read_regular(path, max_bytes=MAX_KEY_FILE_BYTES).decode().strip(" ,\n") or fresh
+
+
+def key_in_lake(settings: Settings, name: str) -> str:
+    """The key in a file of the lake's folder, made by the first process that needs it; where it cannot be written, a
+    new one, which ends with the servers that share it."""
+    fresh = token_urlsafe(KEY_BYTES)
+    try:
+        return shared_key(settings.lake_folder / name, fresh)
+    except (OSError, UnicodeDecodeError):
+        return fresh
 
 
 def _private(path: str, flags: int) -> int:

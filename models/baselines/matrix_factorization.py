@@ -4,6 +4,8 @@ iALS: implicit alternating least squares (Hu, Koren & Volinsky 2008, doi:10.1109
 personalized ranking (Rendle et al. 2009, arXiv:1205.2618).
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Literal
 
 import numpy as np
@@ -37,7 +39,7 @@ def ials_factors(liked: csr_matrix, config: IalsConfig, *, seed: int, threads: i
     """Solved vectors of users [U, D] and of items [I, D]. `liked` [U, I] holds strengths. With one thread, the same
     seed gives the same vectors. Raises `PeerFailed` where the systems have no finite solution."""
     # implicit brings its own threads: a threaded BLAS beside them makes it up to ten times slower, it warns
-    with threadpool_limits(1, "blas"):
+    with threadpool_limits(1, "blas"), _diverging("ials", config, "regularize more"):
         model = AlternatingLeastSquares(
             factors=config.embedding_size,
             regularization=config.regularization,
@@ -46,23 +48,30 @@ def ials_factors(liked: csr_matrix, config: IalsConfig, *, seed: int, threads: i
             num_threads=threads,
             random_state=seed,
         )
-        try:
-            model.fit(_confidence(liked, config), show_progress=False)
-        except ModelFitError as diverged:
-            raise PeerFailed(f"ials: {diverged} with {config!r}; regularize more") from diverged
-
+        model.fit(_confidence(liked, config), show_progress=False)
     return np.asarray(model.user_factors), np.asarray(model.item_factors)
 
 
 def ials_scores(liked: csr_matrix, config: IalsConfig, *, seed: int, threads: int = 1) -> ScoresOf:
     """The inner products of solved vectors; raises as `ials_factors` does."""
-    users_UD, items_ID = ials_factors(liked, config, seed=seed, threads=threads)
+    return _inner_products(*ials_factors(liked, config, seed=seed, threads=threads))
 
+
+def _inner_products(users_UD: Scores, items_ID: Scores) -> ScoresOf:
     def scores_of(user_rows: Rows) -> Scores:
         scores: Scores = users_UD[user_rows] @ items_ID.T
         return scores
 
     return scores_of
+
+
+@contextmanager
+def _diverging(name: str, config: BaseModel, remedy: str) -> Iterator[None]:
+    """Raise `PeerFailed` with the remedy where a fit has no finite solution."""
+    try:
+        yield
+    except ModelFitError as diverged:
+        raise PeerFailed(f"{name}: {diverged} with {config!r}; {remedy}") from diverged
 
 
 def _confidence(liked: csr_matrix, config: IalsConfig) -> csr_matrix:
@@ -98,13 +107,6 @@ def bpr_scores(liked: csr_matrix, config: BprConfig, *, seed: int, threads: int 
         num_threads=1,
         random_state=seed,
     )
-    try:
+    with _diverging("bpr", config, "set a smaller learning_rate"):
         model.fit(liked, show_progress=False)
-    except ModelFitError as diverged:
-        raise PeerFailed(f"bpr: {diverged} with {config!r}; set a smaller learning_rate") from diverged
-
-    def scores_of(user_rows: Rows) -> Scores:
-        scores: Scores = model.user_factors[user_rows] @ model.item_factors.T  # their last column is the item's bias
-        return scores
-
-    return scores_of
+    return _inner_products(model.user_factors, model.item_factors)  # their last column is the item's bias

@@ -110,15 +110,6 @@ class Interactions:
         return replace(self, items=self.items[at], actions=self.actions[at], hours=self.hours[at])
 
 
-def interactions_of(user_rows: Ints, item_rows: Ints, *, users: int, items: int) -> Interactions:
-    """Clicks from pairs of rows, an hour apart in the order given; a user may have none."""
-    order = np.argsort(user_rows, kind="stable")
-    counts = np.bincount(user_rows, minlength=users)
-    clicks, hours = np.full(len(order), CLICK, np.int64), order.astype(np.float64)
-    item_rows = item_rows[order].astype(np.int64)
-    return Interactions(offsets_of(counts), item_rows, items, clicks, hours, np.zeros(users, np.int64))
-
-
 def latest_window(interactions: Interactions, length: int) -> Tensor:
     """[U, T] the last items of each user; an empty history is `EMPTY` alone."""
     kept_U = np.minimum(interactions.counts, length)

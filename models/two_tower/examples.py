@@ -29,25 +29,15 @@ def encode_interactions(
     examples: pl.DataFrame, catalogue: Catalogue, users: pl.DataFrame | None, regions: Vocabulary
 ) -> Interactions:
     """Every user of the table in its order; events whose item the catalogue lacks are left out."""
-    events = (
-        examples.lazy()
-        .with_row_index("user")
-        .select("user", "item_ids", "actions", "timestamps")
-        .explode("item_ids", "actions", "timestamps", empty_as_null=False)
-        .collect()
-    )
+    columns = ("item_ids", "actions", "timestamps")
+    flat = examples.lazy().with_row_index("user").select("user", *columns).explode(*columns, empty_as_null=False)
+    events = flat.collect()
     rows = catalogue.rows(events["item_ids"])
-    in_catalogue = rows >= 0
-    saved = (events["actions"] == Action.SAVE).to_numpy()
-    counts = np.bincount(events["user"].to_numpy()[in_catalogue], minlength=examples.height)
-    return Interactions(
-        offsets_of(counts),
-        rows[in_catalogue],
-        len(catalogue),
-        np.where(saved, SAVE, CLICK)[in_catalogue],
-        hours_since_1970(events["timestamps"])[in_catalogue],
-        regions.codes(region_of(examples, users)),
-    )
+    known = rows >= 0
+    actions = np.where((events["actions"] == Action.SAVE).to_numpy(), SAVE, CLICK)[known]
+    counts = np.bincount(events["user"].to_numpy()[known], minlength=examples.height)
+    hours, region = hours_since_1970(events["timestamps"])[known], regions.codes(region_of(examples, users))
+    return Interactions(offsets_of(counts), rows[known], len(catalogue), actions, hours, region)
 
 
 def region_of(examples: pl.DataFrame, users: pl.DataFrame | None) -> pl.Series:

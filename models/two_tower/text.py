@@ -49,20 +49,27 @@ class TextEmbedder:
 
 def fit_text(items: pl.DataFrame, config: TextConfig, seed: int) -> TextEmbedder:
     """The embedder for this catalogue; its size is 0 where the catalogue has neither titles nor embeddings."""
-    none = np.zeros(0, np.float32), np.zeros((0, 0), np.float32)
     given = _given(items)
     if given is not None:
-        return TextEmbedder(config, given.shape[1], *none)
+        return _unfitted(config, given.shape[1])
     titles = _titles(items)
     if not any(titles):
-        return TextEmbedder(config, 0, *none)
+        return _unfitted(config, 0)
     if config.kind == "sentence-transformers":
-        return TextEmbedder(config, _sentence_vectors([titles[0]], config.model).shape[1], *none)
+        return _unfitted(config, _sentence_vectors([titles[0]], config.model).shape[1])
+    return _fitted_to(titles, config, seed)
+
+
+def _unfitted(config: TextConfig, size: int) -> TextEmbedder:
+    return TextEmbedder(config, size, np.zeros(0, np.float32), np.zeros((0, 0), np.float32))
+
+
+def _fitted_to(titles: Sequence[str], config: TextConfig, seed: int) -> TextEmbedder:
     counts = _hashed(titles, config)
     idf = TfidfTransformer().fit(counts).idf_.astype(np.float32)
     size = min(config.size, len(titles) - 1, counts.shape[1] - 1)
     if size < 1:
-        return TextEmbedder(config, 0, *none)
+        return _unfitted(config, 0)
     with np.errstate(divide="ignore", invalid="ignore"):  # titles that are all the same explain none of no variance
         svd = TruncatedSVD(size, random_state=seed).fit(_weighted(titles, config, idf))
     return TextEmbedder(config, size, idf, svd.components_.astype(np.float32))

@@ -18,6 +18,7 @@ from models.two_tower.collaborative.collaborative_config import CollaborativeCon
 from models.two_tower.collaborative.fit import Fits
 from models.two_tower.collaborative.id_encoder import CollaborativeEncoder, codes_of
 from models.two_tower.content_training import ContentTrainer
+from models.two_tower.csr_interactions import Interactions
 from models.two_tower.encoder_trials import EncoderTrials
 from models.two_tower.encoders import Concatenation, ContentEncoder, concatenated
 from models.two_tower.examples import encode_interactions, region_of
@@ -98,13 +99,8 @@ def train(
     trainable = examples.filter(pl.col("trainable"))
     text = start.text if start else fit_text(items, config.text, seed)
     words = _extended(start.words if start else Vocabularies(), items, region_of(trainable, users))
-    items = items.sort(c.ITEM_ID)  # a first training's rows are then those of the words
-    catalogue = encode_catalogue(items, words, text)
-    interactions = encode_interactions(trainable, catalogue, users, words.regions)
-    if not len(interactions.items):
-        raise UntrainableInput(
-            f"{trainable.height} trainable users have no event with a known item; import events, or check the items"
-        )
+    catalogue = encode_catalogue(items.sort(c.ITEM_ID), words, text)  # a first training's rows are those of the words
+    interactions = _trainable_interactions(trainable, catalogue, users, words)
     curve: list[EpochResult] = []
     recorded = _recording(run_with or RunWith(), curve)
     content = ContentTrainer(catalogue, interactions, words, text, config, seed, device_of(device), recorded)
@@ -116,20 +112,23 @@ def train(
     return TrainedTwoTower(encoder, config, words, text, selection, tuple(curve))
 
 
+def _trainable_interactions(
+    trainable: pl.DataFrame, catalogue: Catalogue, users: pl.DataFrame | None, words: Vocabularies
+) -> Interactions:
+    interactions = encode_interactions(trainable, catalogue, users, words.regions)
+    if not len(interactions.items):
+        raise UntrainableInput(
+            f"{trainable.height} trainable users have no event with a known item; import events, or check the items"
+        )
+    return interactions
+
+
 def _selected(content: ContentTrainer) -> tuple[Encoder, Selection | None]:
     interactions, catalogue, config = content.interactions, content.catalogue, content.config
     held_out = hold_out(interactions, catalogue.created_hours_I.numpy(), config, content.seed)
     applies = config.encoder == "content" or (config.encoder == "auto" and has_content(catalogue))
-    trials = EncoderTrials(
-        held_out,
-        catalogue,
-        interactions,
-        config,
-        content.seed,
-        content if applies else None,
-        content.run_with,
-        content.device,
-    )
+    own, seed = content if applies else None, content.seed
+    trials = EncoderTrials(held_out, catalogue, interactions, config, seed, own, content.run_with, content.device)
     if len(held_out.users) >= LEAST_USERS:
         return Selector(trials).select()
     return (content.fitted(held_out) if applies else trials.unselected()), None

@@ -53,6 +53,18 @@ class ArmComparison:
         """Whether the numbers of users fit the weights. If not, the arms differ in more than what was tested."""
         return self.ratio_p_value >= LEAST_RATIO_P
 
+    def lines(self) -> list[str]:
+        """As lines for a terminal."""
+        means = f"{self.mean:.3f} of {self.users:,} users, control {self.control_mean:.3f} of {self.control_users:,}"
+        interval = f"{self.difference:+.3f}, 95 % interval {self.low:+.3f} to {self.high:+.3f}, p {self.p_value:.4f}"
+        warning = f"    the numbers of users do not fit the weights (p {self.ratio_p_value:.2g}): no result"
+        return [
+            f"  {self.arm}: {means}",
+            f"    difference {interval}",
+            f"    at every look {self.sequential_low:+.3f} to {self.sequential_high:+.3f}",
+            *([] if self.ratio_fits else [warning]),
+        ]
+
 
 @dataclass(frozen=True)
 class AbReport:
@@ -68,18 +80,9 @@ class AbReport:
 
     def lines(self) -> list[str]:
         """As lines for a terminal."""
-        lines = [f"{self.experiment}: clicks and saves a user, {len(self.arms) + 1} arms"]
-        for arm in self.arms:
-            lines += [
-                f"  {arm.arm}: {arm.mean:.3f} of {arm.users:,} users, control {arm.control_mean:.3f} of "
-                f"{arm.control_users:,}",
-                f"    difference {arm.difference:+.3f}, 95 % interval {arm.low:+.3f} to {arm.high:+.3f}, "
-                f"p {arm.p_value:.4f}",
-                f"    at every look {arm.sequential_low:+.3f} to {arm.sequential_high:+.3f}",
-            ]
-            if not arm.ratio_fits:
-                lines.append(f"    the numbers of users do not fit the weights (p {arm.ratio_p_value:.2g}): no result")
-        return [*lines, *([f"  {self.left_out:,} users with several arms are left out"] if self.left_out else [])]
+        heading = f"{self.experiment}: clicks and saves a user, {len(self.arms) + 1} arms"
+        left_out = [f"  {self.left_out:,} users with several arms are left out"] if self.left_out else []
+        return [heading, *(line for arm in self.arms for line in arm.lines()), *left_out]
 
 
 def report_of(home: Lake, settings: Settings, experiment: AbExperiment, *, days_before: int = 28) -> AbReport:
@@ -137,20 +140,13 @@ def outcomes(first: pl.DataFrame, liked: pl.DataFrame, days_before: int) -> pl.D
 
 def compared(users: pl.DataFrame, control: str, arm: str, weights: dict[str, float]) -> ArmComparison:
     """One arm beside the control."""
-    try:
-        from tea_tasting import Experiment, Mean, SampleRatio  # noqa: PLC0415  takes seconds to import
-    except ImportError:
-        raise BadSetting("the report needs the extra: pip install 'tastefeed[experiments]'") from None
     both = users.filter(pl.col(ARM).is_in([control, arm])).select(ARM, OUTCOME, BEFORE)
     if both[OUTCOME].n_unique() == 1 or both[ARM].value_counts()["count"].min() == 1:
         raise DataMissing(
             f"{arm!r} cannot be compared with {control!r} yet: all users have as many clicks and saves since their "
             "first page, or an arm has one user; wait for a night that ingests the events, then report again"
         )
-    covariate = BEFORE if both[BEFORE].n_unique() > 1 else None
-    ratio = SampleRatio(ratio={name: weights[name] for name in (control, arm)})
-    metrics = {OUTCOME: Mean(OUTCOME, covariate=covariate, alpha=ALPHA), RATIO: ratio}
-    results = Experiment(metrics, variant=ARM).analyze(both, control=control)
+    results = _analyzed(both, control, {name: weights[name] for name in (control, arm)})
     mean, found = results[OUTCOME], results[RATIO]
     half = (mean.effect_size_ci_upper - mean.effect_size_ci_lower) / 2
     radius = sequential_radius(half / float(student.ppf(1 - ALPHA / 2, both.height - 2)), both.height)
@@ -168,6 +164,16 @@ def compared(users: pl.DataFrame, control: str, arm: str, weights: dict[str, flo
         sequential_high=mean.effect_size + radius,
         ratio_p_value=found.pvalue,
     )
+
+
+def _analyzed(both: pl.DataFrame, control: str, weights: dict[str, float]) -> Any:
+    try:
+        from tea_tasting import Experiment, Mean, SampleRatio  # noqa: PLC0415  takes seconds to import
+    except ImportError:
+        raise BadSetting("the report needs the extra: pip install 'tastefeed[experiments]'") from None
+    covariate = BEFORE if both[BEFORE].n_unique() > 1 else None
+    metrics = {OUTCOME: Mean(OUTCOME, covariate=covariate, alpha=ALPHA), RATIO: SampleRatio(ratio=weights)}
+    return Experiment(metrics, variant=ARM).analyze(both, control=control)
 
 
 def _mean(users: pl.DataFrame, arm: str) -> float:

@@ -194,21 +194,16 @@ def group_of(difference: Difference) -> str:
 
 def differences_frame(comparison: Comparison) -> pl.DataFrame:
     """One row a metric or group, for plots: `metric, group, users, a, b, mean, low, high, together`."""
-    return pl.DataFrame(
-        [
-            {
-                "metric": each.metric,
-                "group": group_of(each),
-                "users": each.users,
-                "a": each.a,
-                "b": each.b,
-                "mean": each.interval.mean,
-                "low": each.interval.low,
-                "high": each.interval.high,
-                "together": each.corrected.excludes_zero,
-            }
-            for each in (*comparison.metrics, *comparison.groups)
-        ]
+    names = ("metric", "group", "users", "a", "b", "mean", "low", "high", "together")
+    rows = [_cells(each) for each in (*comparison.metrics, *comparison.groups)]
+    return pl.DataFrame(rows, schema=names, orient="row")
+
+
+def _cells(each: Difference) -> tuple[object, ...]:
+    interval, together = each.interval, each.corrected.excludes_zero
+    return (
+        *(each.metric, group_of(each), each.users, each.a, each.b),
+        *(interval.mean, interval.low, interval.high, together),
     )
 
 

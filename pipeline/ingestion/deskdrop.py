@@ -11,9 +11,9 @@ import polars as pl
 
 from contracts import Action, Reason
 from contracts import columns as c
-from contracts.errors import SchemaMismatch, UnreadableInput
+from contracts.errors import UnreadableInput
 from pipeline.ingestion.file_formats import read_file
-from pipeline.ingestion.readers import ImportRequest, Incoming, conform, in_folder, names_of
+from pipeline.ingestion.readers import ImportRequest, Incoming, conform, in_folder, require_columns
 
 FILES = {"events": "interactions.parquet", "items": "items.parquet"}
 EVENT_COLUMNS = (c.USER_ID, c.ITEM_ID, c.ACTION, c.TIMESTAMP, c.SESSION_ID, c.REGION)
@@ -36,34 +36,29 @@ NOTES = (
 
 def from_deskdrop(request: ImportRequest) -> Incoming:
     """Events, items and users of Deskdrop, sorted. Raises `UnreadableInput` and `SchemaMismatch`."""
+    files = _files(request)
+    raw_events, raw_items = _read(files["events"], EVENT_COLUMNS), _read(files["items"], ITEM_COLUMNS)
+    interest, items = _without_own_items(raw_events, raw_items), _items(raw_items)
+    events = interest.unique(maintain_order=True)
+    own, duplicates = len(raw_events) - len(interest), len(interest) - len(events)
+    sources = {"items": files["items"], "users": files["events"], "events": files["events"]}
+    frames = {"items": items, "users": _users(raw_events), "events": events}
+    tables = tuple(conform(frame, table, str(sources[table])) for table, frame in frames.items())
+    rows_read = {"items": len(raw_items), "users": len(tables[1].frame), "events": len(raw_events)}
+    return Incoming(tables, rows_read, {Reason.OWN_ITEM: own, Reason.DUPLICATE_EVENT_ID: duplicates}, NOTES)
+
+
+def _files(request: ImportRequest) -> dict[str, Path]:
     files = in_folder(request, FILES)
     for table in FILES:
         if table not in files:
             raise UnreadableInput(f"deskdrop: {FILES[table]} is not beside {request.events[0]}; name it with --{table}")
-    raw_events, raw_items = _read(files["events"], EVENT_COLUMNS), _read(files["items"], ITEM_COLUMNS)
-    interest, items = _without_own_items(raw_events, raw_items), _items(raw_items)
-    events = interest.unique(maintain_order=True)
-    tables = (
-        conform(items, "items", str(files["items"])),
-        conform(_users(raw_events), "users", str(files["events"])),
-        conform(events, "events", str(files["events"])),
-    )
-    return Incoming(
-        tables=tables,
-        rows_read={"items": len(raw_items), "users": len(tables[1].frame), "events": len(raw_events)},
-        dropped={
-            Reason.OWN_ITEM: len(raw_events) - len(interest),
-            Reason.DUPLICATE_EVENT_ID: len(interest) - len(events),
-        },
-        notes=NOTES,
-    )
+    return files
 
 
 def _read(path: Path, columns: tuple[str, ...]) -> pl.DataFrame:
     raw = read_file(path)
-    missing = [column for column in columns if column not in raw.columns]
-    if missing:
-        raise SchemaMismatch(f"{path}: no Deskdrop table, it lacks {', '.join(missing)}; have {names_of(raw.columns)}")
+    require_columns(raw, columns, path, "Deskdrop")
     return raw.select(columns)
 
 

@@ -87,25 +87,21 @@ def opt_out_lines(opt_outs: Sequence[OptOut], now: datetime) -> list[str]:
     """How many opt-outs were stored, and from when they hold. The lines contain no id."""
     ahead = [record for record in opt_outs if record.opted_out and now < record.effective_at < now + CLOCK_SKEW]
     at_once = set(ahead)
-    later = Counter(
-        (record.effective_at, record.flag, record.subject_type, record.opted_out)
-        for record in opt_outs
-        if record.effective_at > now and record not in at_once
-    )
-    return [
-        *([f"opt_outs: {len(opt_outs):,} kept in the opt-out store"] if opt_outs else []),
-        *(
-            [f"opt_outs: {len(ahead):,} of them lay ahead, by less than a day, and hold at once; {READ_AS}"]
-            if ahead
-            else []
-        ),
-        *(
-            f"opt_outs: {count:,} {kind}{'s' * (count > 1)} will be {'opted out of' if out else 'opted in to'} {flag} "
-            f"from {at:%Y-%m-%d %H:%M:%S} UTC"
-            for (at, flag, kind, out), count in sorted(later.items())[:LATER_SHOWN]
-        ),
-        *([f"opt_outs: and at {len(later) - LATER_SHOWN:,} later instants"] if len(later) > LATER_SHOWN else []),
+    kept = f"opt_outs: {len(opt_outs):,} kept in the opt-out store"
+    early = f"opt_outs: {len(ahead):,} of them lay ahead, by less than a day, and hold at once; {READ_AS}"
+    later = [record for record in opt_outs if record.effective_at > now and record not in at_once]
+    return [*([kept] if opt_outs else []), *([early] if ahead else []), *_later_lines(later)]
+
+
+def _later_lines(later: Sequence[OptOut]) -> list[str]:
+    counts = Counter((each.effective_at, each.flag, each.subject_type, each.opted_out) for each in later)
+    lines = [
+        f"opt_outs: {count:,} {kind}{'s' * (count > 1)} will be {'opted out of' if out else 'opted in to'} {flag} "
+        f"from {at:%Y-%m-%d %H:%M:%S} UTC"
+        for (at, flag, kind, out), count in sorted(counts.items())[:LATER_SHOWN]
     ]
+    more = len(counts) - LATER_SHOWN
+    return [*lines, *([f"opt_outs: and at {more:,} later instants"] if more > 0 else [])]
 
 
 KEYS = {"items": c.ITEM_ID, "users": c.USER_ID}

@@ -18,9 +18,9 @@ from polars.exceptions import PolarsError
 
 from contracts import Action
 from contracts import columns as c
-from contracts.errors import SchemaMismatch, UnreadableInput
+from contracts.errors import UnreadableInput
 from pipeline.ingestion.file_formats import read_file
-from pipeline.ingestion.readers import ImportRequest, Incoming, conform, count_rows, in_folder, names_of
+from pipeline.ingestion.readers import ImportRequest, Incoming, conform, count_rows, in_folder, require_columns
 
 RATING = "rating"
 SAVE_FROM = 4
@@ -169,9 +169,7 @@ def _users(users: pl.DataFrame, path: Path) -> pl.DataFrame:
 
 
 def _check(raw: pl.DataFrame, path: Path, *columns: str) -> None:
-    missing = [column for column in columns if column not in raw.columns]
-    if missing:
-        raise SchemaMismatch(f"{path}: no MovieLens table, it lacks {', '.join(missing)}; have {names_of(raw.columns)}")
+    require_columns(raw, columns, path, "MovieLens")
 
 
 def with_synthetic_time(ordered: pl.DataFrame) -> pl.DataFrame:

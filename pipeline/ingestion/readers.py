@@ -16,7 +16,7 @@ from pipeline.ingestion.file_formats import read_file
 from pipeline.ingestion.import_report import lost_values, most_frequent, names_of, notes_of, warnings_of
 from pipeline.ingestion.name_mapping import NO_MAPPING, NameMapping, actions_of, mapped, renames
 
-__all__ = ["ReadTable", "conform", "names_of", "read_table", "to_arrow"]
+__all__ = ["ReadTable", "conform", "read_table", "to_arrow"]
 
 MAY_BE_EMPTY = ("opt_outs",)
 """Tables without rows are a failed export, except this one: there may be no opt-outs."""
@@ -169,6 +169,13 @@ def count_rows(tables: tuple[ReadTable, ...]) -> dict[str, int]:
     """The number of rows of each table."""
     names = [table for table in INCOMING if any(read.table == table for read in tables)]
     return {name: sum(len(read.frame) for read in tables if read.table == name) for name in names}
+
+
+def require_columns(raw: pl.DataFrame, columns: Sequence[str], path: Path, source: str) -> None:
+    """Raise `SchemaMismatch` where a table of a public data set lacks a column."""
+    missing = [column for column in columns if column not in raw.columns]
+    if missing:
+        raise SchemaMismatch(f"{path}: no {source} table, it lacks {', '.join(missing)}; have {names_of(raw.columns)}")
 
 
 def in_folder(request: ImportRequest, names: Mapping[str, str]) -> dict[str, Path]:

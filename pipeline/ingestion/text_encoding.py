@@ -9,7 +9,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
+from typing import IO, BinaryIO
 
 from contracts import Settings
 from contracts.errors import UnreadableInput
@@ -114,11 +114,15 @@ def _decoded(path: Path, plain: Path, copy: Path) -> Path:
         if encoding == "utf-8":
             shutil.copyfileobj(source, out, CHUNK)
             return copy
-        decoder = codecs.getincrementaldecoder(encoding)()
         try:
-            while chunk := source.read(CHUNK):
-                out.write(decoder.decode(chunk).encode("utf-8"))
-            decoder.decode(b"", final=True)
+            _write_utf8(source, encoding, out)
         except UnicodeError as error:
             raise UnreadableInput(f"{path}: is no whole {encoding[:6].upper()} file; save it as UTF-8") from error
     return copy
+
+
+def _write_utf8(source: BinaryIO, encoding: str, out: BinaryIO) -> None:
+    decoder = codecs.getincrementaldecoder(encoding)()
+    while chunk := source.read(CHUNK):
+        out.write(decoder.decode(chunk).encode("utf-8"))
+    decoder.decode(b"", final=True)

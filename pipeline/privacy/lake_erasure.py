@@ -39,8 +39,7 @@ def _forget_in_table(lake: Lake, table: str, creators: Collection[str], former_c
     changed = 0
     for as_of in lake.partitions(table):
         with lake.open_folder(table, as_of) as folder:
-            models = [path.parent for path in sorted(folder.rglob(WORDS))]
-            files = {model: forgotten(model, creators, former_creators) for model in models}
+            files = _forgotten_below(folder, creators, former_creators)
             if not any(files.values()):
                 continue
             with lake.new_folder(table, as_of) as new:
@@ -52,11 +51,17 @@ def _forget_in_table(lake: Lake, table: str, creators: Collection[str], former_c
 
 
 def _forget_below(root: Path, creators: Collection[str], former_creators: Collection[str]) -> int:
-    models = [path.parent for path in sorted(root.rglob(WORDS))]
-    files = {model: forgotten(model, creators, former_creators) for model in models}
+    files = _forgotten_below(root, creators, former_creators)
     for model, contents in files.items():
         _write(model, contents)
     return sum(map(bool, files.values()))
+
+
+def _forgotten_below(
+    root: Path, creators: Collection[str], former_creators: Collection[str]
+) -> dict[Path, dict[str, bytes]]:
+    models = [path.parent for path in sorted(root.rglob(WORDS))]
+    return {model: forgotten(model, creators, former_creators) for model in models}
 
 
 def _forget_in_artifacts(

@@ -44,28 +44,33 @@ def forget(night: RunContext) -> Summary:
     unreadable = night.opt_outs.subjects(SubjectType.USER, UNREADABLE)
     erased = night.opt_outs.subjects(SubjectType.USER, (Flag.ERASURE,))
     night.opt_out_service.reconcile()
+    removed = remove_everywhere(night, opt_outs, unreadable, erased)
+    run = open_parent_run(night, f"night {night.splits.as_of}")
+    return {"forgotten_users": len(unreadable), **removed, "mlflow_run": run}
+
+
+def remove_everywhere(
+    night: RunContext, opt_outs: OptOutLake, unreadable: frozenset[str], erased: frozenset[str]
+) -> Summary:
+    """Remove users from models, releases, the exposure log and tables; erased ones also from the landing zone."""
     made = items_by_creator(night.home.url) if unreadable else {}
     named = made.keys() & unreadable
     opt_outs.withhold({creator: made[creator] for creator in named & erased})
     models = forget_creators(night.lake, night.mlflow, named, unreadable)
-    revised = erase_users(
-        night.releases, unreadable, night.opt_outs.subjects(SubjectType.CREATOR, (Flag.RECOMMENDATION,))
-    )
+    creators = night.opt_outs.subjects(SubjectType.CREATOR, (Flag.RECOMMENDATION,))
+    revised = erase_users(night.releases, unreadable, creators)
     SwitchStore(night.opt_outs).follow(revised)
     exposures = erase_exposures(night.home, unreadable, pseudonyms(night.settings)) if unreadable else 0
     erased_rows = erase_rows(night.home.url, erased) if erased else {}
-    unnamed = remove_creator_names(
-        night.home.url, named & erased
-    )  # last: a night that is killed before this line finds them again
+    # the names last: a night that is killed before this line finds them again
+    unnamed = remove_creator_names(night.home.url, named & erased)
     return {
-        "forgotten_users": len(unreadable),
         "erased_rows": sum(erased_rows.values()),
         "derived_rows": sum(remove_users(night, table, unreadable) for table in USER_TABLES),
         "exposure_rows": exposures,
         "revised_releases": len(revised),
         "revised_models": models,
         "unnamed_items": unnamed,
-        "mlflow_run": open_parent_run(night, f"night {night.splits.as_of}"),
     }
 
 

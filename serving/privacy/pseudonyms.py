@@ -5,11 +5,10 @@ All servers and commands of a lake share the key, from the setting or from a fil
 
 from collections.abc import Callable
 from hashlib import blake2b
-from secrets import token_urlsafe
 
 from contracts import Settings
 from serving.privacy.opt_out_tables import canonical
-from serving.shared_keys import KEY_BYTES, shared_key
+from serving.shared_keys import key_in_lake
 
 KEY_FILE = ".pseudonym_key"
 PSEUDONYM_BYTES = 16
@@ -33,14 +32,5 @@ def pseudonyms_of(key: str) -> Pseudonym:
 
 
 def pseudonym_key(settings: Settings) -> str:
-    """The key of the setting, or else the random key in the lake's folder, made by the first process that needs it.
-
-    Where it cannot be written, a new one: then pseudonyms end with the servers that share it.
-    """
-    if key := settings.pseudonym_key.get_secret_value().strip():
-        return key
-    fresh = token_urlsafe(KEY_BYTES)
-    try:
-        return shared_key(settings.lake_folder / KEY_FILE, fresh)
-    except (OSError, UnicodeDecodeError):
-        return fresh
+    """The key of the setting, or else the random key in the lake's folder."""
+    return settings.pseudonym_key.get_secret_value().strip() or key_in_lake(settings, KEY_FILE)

@@ -7,8 +7,8 @@ import torch
 from models.two_tower import budget as budget_module
 from models.two_tower.budget import Budget, seconds_of_space, training_minutes
 from models.two_tower.collaborative.collaborative_config import BagConfig, SequenceConfig
-from models.two_tower.csr_interactions import Interactions, interactions_of
-from tests.models.tiny_interactions import of
+from models.two_tower.csr_interactions import Interactions
+from tests.models.tiny_interactions import interactions_of, of
 
 SEQUENCE = SequenceConfig(epochs=12, min_steps=1)
 

@@ -2,8 +2,7 @@
 
 import numpy as np
 
-from models.two_tower.csr_interactions import interactions_of
-from tests.models.tiny_interactions import of
+from tests.models.tiny_interactions import interactions_of, of
 
 
 def test_each_user_s_order_is_kept() -> None:

@@ -4,8 +4,18 @@ from itertools import chain
 
 import numpy as np
 
+from contracts.csr import offsets_of
 from models.two_tower.collaborative.id_encoder import CollaborativeEncoder
-from models.two_tower.csr_interactions import Interactions, interactions_of
+from models.two_tower.csr_interactions import CLICK, Interactions, Ints
+
+
+def interactions_of(user_rows: Ints, item_rows: Ints, *, users: int, items: int) -> Interactions:
+    """Clicks from pairs of rows, an hour apart in the order given; a user may have none."""
+    order = np.argsort(user_rows, kind="stable")
+    counts = np.bincount(user_rows, minlength=users)
+    clicks, hours = np.full(len(order), CLICK, np.int64), order.astype(np.float64)
+    item_rows = item_rows[order].astype(np.int64)
+    return Interactions(offsets_of(counts), item_rows, items, clicks, hours, np.zeros(users, np.int64))
 
 
 def of(*histories: list[int], items: int = 3) -> Interactions:

@@ -8,7 +8,8 @@ import pytest
 from evaluation import RankedLists
 from evaluation.rankings import Labels
 from pipeline.feature_assembly import FeatureSnapshot
-from pipeline.personalization import Outcome, Week, outcomes, write_page
+from pipeline.personalization import Outcome, Week, outcomes
+from pipeline.personalization_page import write_page
 from ranking.exposure import with_exposure
 from ranking.rank_users import rank_users
 from ranking.reason_calibration import BINS, ReasonCurve

@@ -7,8 +7,7 @@ precision, and again for their gradient. Here some hundred users at a time are s
 sums of each are kept.
 """
 
-# I items, U users, D dimensions, B users of a step
-# B users of a step, b of a block, I items, D dimensions
+# I items, U users, D dimensions, B users of a step, b of a block
 
 from collections.abc import Iterator
 from typing import Any

@@ -66,15 +66,11 @@ class Fits:
         """One decomposition serves all smaller sizes: the greatest dimensions come first."""
         if not len(self.interactions.items):
             raise UntrainableInput("there are no interactions to learn from; give rows of users and items")
-        powers = (config.user_power, config.item_power)
+        powers = user_power, item_power = config.user_power, config.item_power
         if powers not in self._spaces or len(self._spaces[powers].spectrum_D) < config.embedding_size:
-            self._spaces[powers] = item_space(
-                self.interactions.pairs(),
-                config.embedding_size,
-                user_power=config.user_power,
-                item_power=config.item_power,
-                seed=self.seed,
-            )
+            pairs, size = self.interactions.pairs(), config.embedding_size
+            space = item_space(pairs, size, user_power=user_power, item_power=item_power, seed=self.seed)
+            self._spaces[powers] = space
         return self._spaces[powers]
 
     def _ridge(self, config: CollaborativeConfig, space: ItemSpace) -> Ridge:
@@ -92,20 +88,15 @@ class Fits:
     ) -> CollaborativeEncoder:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
-            transformer = Transformer(start_items(space, config), torch.from_numpy(space.weights_I), config.sequence)
-            transformer = transformer.to(self.device)
+            model = Transformer(start_items(space, config), torch.from_numpy(space.weights_I), config.sequence)
+            model = model.to(self.device)
             if start is not None:
-                copy_weights(start, transformer)
-            measured = None if measure is None else lambda: measure(of_transformer(transformer, config))
+                copy_weights(start, model)
+            measured = None if measure is None else lambda: measure(of_transformer(model, config))
             self.curve = train_sequence(
-                transformer,
-                self.interactions,
-                config.sequence,
-                seed=self.seed,
-                measure=measured,
-                run_with=self.run_with,
+                model, self.interactions, config.sequence, seed=self.seed, measure=measured, run_with=self.run_with
             )
-        return of_transformer(transformer.eval(), config)
+        return of_transformer(model.eval(), config)
 
 
 def fit(interactions: Interactions, config: CollaborativeConfig, *, seed: int) -> CollaborativeEncoder:

@@ -1,7 +1,6 @@
 """Training of the sequence encoder. One step: some windows of interactions, each position a training example."""
 
-# W windows, T slots of a window, P training examples, I items, N sampled items
-# U users, E interactions, W windows, T slots of a window
+# U users, E interactions, W windows, T slots of a window, P training examples, I items, N sampled items
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -40,22 +39,23 @@ def train_sequence(
         windows = windows_of(sampled_users(interactions, config, random), config.history_length, random)
         parts = list(windows.batches(config.batch_size, generator))
         for step, part in enumerate(each.to(device) for each in parts):
-            target_WT = part.next_WT != EMPTY
             with half_precision(device):
-                vectors_PD = transformer(part.items_WT)[target_WT]
-                negatives_N = sampled_items(transformer, config, generator)
-                loss = transformer.loss(vectors_PD, part.next_WT[target_WT], negatives_N)
+                loss = windows_loss(transformer, part, config, generator)
             yield step / len(parts), loss
 
-    training = Training(
-        optimizer_of(transformer, config),
-        config.learning_rate,
-        epochs_of(interactions, config),
-        one_cycle,
-        LONGEST_GRADIENT,
-        deadline=run_with.deadline,
-    )
+    optimizer, epochs = optimizer_of(transformer, config), epochs_of(interactions, config)
+    rate, deadline = config.learning_rate, run_with.deadline
+    training = Training(optimizer, rate, epochs, one_cycle, LONGEST_GRADIENT, deadline=deadline)
     return run(transformer, losses, training, measure, run_with.on_epoch)
+
+
+def windows_loss(
+    transformer: Transformer, part: "Windows", config: SequenceConfig, generator: torch.Generator
+) -> Tensor:
+    """The loss over every position whose next item is known."""
+    target_WT = part.next_WT != EMPTY
+    vectors_PD = transformer(part.items_WT)[target_WT]
+    return transformer.loss(vectors_PD, part.next_WT[target_WT], sampled_items(transformer, config, generator))
 
 
 def epochs_of(interactions: Interactions, config: SequenceConfig) -> int:

@@ -8,7 +8,6 @@ weights are, up to a factor of the second, a filter of the spectrum; exact where
 """
 
 # U users, I items, D dimensions
-# U users, I items, D dimensions
 import warnings
 from dataclasses import dataclass
 from typing import Any
