@@ -22,11 +22,14 @@ class BackgroundQueue(Generic[T]):
         on_drop: Callable[[int], object],
         *,
         size: int,
+        at_once: int | None = None,
         gather_s: float = 0,
     ) -> None:
-        """`handle` gets what came within `gather_s` seconds, at most `size` entries. It may not raise an error."""
+        """`handle` gets what came within `gather_s` seconds: at most `at_once` entries, or all. It may not raise an
+        error. One that tries again ends once `closing` is set."""
         self._handle, self._on_drop, self._gather_s = handle, on_drop, gather_s
         self._queue: Queue[T | None] = Queue(size)
+        self._at_once, self.closing = at_once or size, threading.Event()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
     def start(self) -> None:
@@ -42,6 +45,7 @@ class BackgroundQueue(Generic[T]):
 
     def close(self) -> None:
         """Handle what is in the queue, and end the thread."""
+        self.closing.set()
         if self._thread.is_alive():
             with suppress(Full):
                 self._queue.put(None, timeout=CLOSE_S)
@@ -58,7 +62,7 @@ class BackgroundQueue(Generic[T]):
         """What came, and whether more may come."""
         batch = [self._queue.get()]
         deadline = time.monotonic() + self._gather_s
-        while batch[-1] is not None and len(batch) < self._queue.maxsize:
+        while batch[-1] is not None and len(batch) < self._at_once:
             try:
                 batch.append(self._queue.get(timeout=max(0.0, deadline - time.monotonic())))
             except Empty:

@@ -6,17 +6,16 @@ night reads the same rows as posted impressions. A killed worker loses what is i
 feeds: a lost impression costs a repeated item. Nothing is recorded of users who opted out.
 """
 
-import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from queue import Empty, Full, Queue
 from typing import Any
 
 from contracts import Action, SubjectType
 from contracts import columns as c
 from contracts.errors import EventStoreUnavailable, OptOutStoreUnavailable
 from contracts.opt_out_flags import UNREADABLE
+from serving.background_queue import BackgroundQueue
 from serving.feed import Feed
 from serving.privacy.opt_out_service import OptOutService
 
@@ -25,8 +24,6 @@ FEEDS_AT_ONCE = 100
 GATHER_S = 0.05
 """How long the thread waits for more feeds, so that one transaction stores several."""
 RETRY_S = 1.0
-CLOSE_S = 5.0
-"""How long a stopping server waits for the queue to be stored."""
 
 
 @dataclass(frozen=True)
@@ -38,63 +35,46 @@ class QueuedFeed:
 
 
 class ImpressionRecorder:
-    """A queue of served feeds and the thread that stores them."""
+    """A queue of served feeds, which are stored in the background."""
 
     def __init__(self, stores: OptOutService, on_result: Callable[[str, int], object], *, enabled: bool) -> None:
         """`on_result` counts feeds as `recorded` or `dropped`."""
         self._stores, self._on_result, self._enabled = stores, on_result, enabled
-        self._queue: Queue[QueuedFeed] = Queue(MAX_WAITING_FEEDS)
-        self._closing = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="impressions", daemon=True)
+        self._queue: BackgroundQueue[QueuedFeed] = BackgroundQueue(
+            "impressions",
+            self._store,
+            lambda count: on_result("dropped", count),
+            size=MAX_WAITING_FEEDS,
+            at_once=FEEDS_AT_ONCE,
+            gather_s=GATHER_S,
+        )
 
     def start(self) -> None:
-        """Start the thread."""
+        """Start the thread, if feeds are recorded."""
         if self._enabled:
-            self._thread.start()
+            self._queue.start()
 
     def record(self, feed: Feed) -> None:
         """Have a personalized feed stored; never waits."""
-        if not self._enabled or not feed.personalized or not feed.items:
-            return
-        try:
-            self._queue.put_nowait(QueuedFeed(feed, datetime.now(UTC)))
-        except Full:
-            self._on_result("dropped", 1)
+        if self._enabled and feed.personalized and feed.items:
+            self._queue.add(QueuedFeed(feed, datetime.now(UTC)))
 
     def close(self) -> None:
-        """Store what is in the queue, and end the thread."""
-        self._closing.set()
-        if self._enabled:
-            self._thread.join(CLOSE_S)
-
-    def _run(self) -> None:
-        while not (self._closing.is_set() and self._queue.empty()):
-            if served := self._next():
-                self._store(served)
-
-    def _next(self) -> list[QueuedFeed]:
-        try:
-            served = [self._queue.get(timeout=GATHER_S)]
-        except Empty:
-            return []
-        self._closing.wait(GATHER_S)
-        while len(served) < FEEDS_AT_ONCE and not self._queue.empty():
-            served.append(self._queue.get_nowait())  # this thread is the only reader
-        return served
+        """Store what is in the queue."""
+        self._queue.close()
 
     def _store(self, served: Sequence[QueuedFeed]) -> None:
         """Store these feeds; retry while a store cannot be used, until the server stops."""
+        users = {each.feed.user_id for each in served if each.feed.user_id is not None}
         while True:
             try:
-                users = {each.feed.user_id for each in served if each.feed.user_id is not None}
                 refused = self._stores.opt_outs.among(
                     SubjectType.USER, users, UNREADABLE
-                )  # they may have opted out just now
-                self._stores.events.add(
-                    [row for each in served if each.feed.user_id not in refused for row in rows_of(each)]
-                )
+                )  # they may have just opted out
+                allowed = [each for each in served if each.feed.user_id not in refused]
+                self._stores.events.add([row for each in allowed for row in rows_of(each)])
             except (EventStoreUnavailable, OptOutStoreUnavailable):
-                if self._closing.wait(RETRY_S):
+                if self._queue.closing.wait(RETRY_S):
                     self._on_result("dropped", len(served))
                     return
             else:
