@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 def recommend(
     *,
     out: Annotated[Path, typer.Option("--out", "-o", help="F.parquet for one file; else a folder of shards.")],
-    users: options.Users = None,
+    users: Annotated[
+        Path | None, typer.Option("--users", "-u", help="Parquet, CSV or JSON lines with user_id; default: everyone.")
+    ] = None,
     k: Annotated[int, typer.Option("--k", "-k", min=1, help="Length of a list.")] = 50,
     users_per_shard: Annotated[int, typer.Option(min=1, help="Users of one file of a folder.")] = 1000,
     replace: Annotated[bool, typer.Option("--replace", help="Start anew in a folder with other lists.")] = False,
