@@ -31,8 +31,9 @@ from ranking.candidates import BITS, taken
 from ranking.exposure import with_exposure
 from ranking.feature_arrays import Candidates, Floats, Rows
 from ranking.rank_users import RankingConfig, RankingSnapshot, rank_users
-from ranking.reranker import LabelledPairs, Reranker, train
+from ranking.reranker import Reranker, train
 from ranking.slate import Slates, slates
+from ranking.training_pairs import LabelledPairs
 
 RETRIEVAL, NIGHT, FINAL = "two_tower", "night", "final"
 """Retrieval alone; a re-ranker without co-occurrence features; and what the night ships, which may read them."""

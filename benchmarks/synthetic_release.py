@@ -21,7 +21,8 @@ from ranking.feature_arrays import Floats, Rows, ids_of
 from ranking.feature_names import FEATURE_NAMES
 from ranking.rank_users import RankingConfig, RankingSnapshot
 from ranking.reason_calibration import ReasonConfig
-from ranking.reranker import LabelledPairs, Reranker, RerankerConfig, train
+from ranking.reranker import Reranker, RerankerConfig, train
+from ranking.training_pairs import LabelledPairs
 from serving.ann_index import FaissIndex, IndexConfig, build
 from serving.privacy.opt_out_store import OptOutStore
 from serving.releases.manifest import FORMAT

@@ -19,7 +19,7 @@ from pipeline.feature_assembly import FeatureSnapshot
 from pipeline.stage_runner import run_stage
 from pipeline.stages.candidates import training_users
 from ranking.feature_names import FEATURE_NAMES
-from ranking.reranker import LabelledPairs
+from ranking.training_pairs import LabelledPairs
 
 STAGES = (
     "events",

@@ -183,6 +183,19 @@ RANKING_EXAMPLES = pa.schema(
 )
 """Gains of the items that each user first interacted with in the week from `cut` on: save 2, click 1."""
 
+RANKING_IMPRESSIONS = pa.schema(
+    [
+        pa.field(c.CUT, INSTANT),
+        pa.field(c.USER_ID, pa.string()),
+        pa.field(c.ITEM_ID, pa.string()),
+        pa.field("impressions", pa.int64()),
+        pa.field(c.POSITION, pa.int32()),
+        pa.field(c.PROPENSITY, pa.float64()),
+    ]
+)
+"""New items that each user was shown in the week from `cut` on. `position`: the best known one, null without any;
+`propensity`: the highest one, 1 where an impression has none."""
+
 CANDIDATES = pa.schema(
     [
         pa.field(c.CUT, INSTANT),
@@ -203,6 +216,7 @@ DERIVED = {
     "item_features": ITEM_FEATURES,
     "retrieval_examples": RETRIEVAL_EXAMPLES,
     "ranking_examples": RANKING_EXAMPLES,
+    "ranking_impressions": RANKING_IMPRESSIONS,
     "candidates": CANDIDATES,
 }
 """Every table that a night derives, by its name in the lake."""

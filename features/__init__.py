@@ -10,6 +10,7 @@ from features.events import Validated, accept, bad_share, fingerprint, quarantin
 from features.interactions import interactions
 from features.item_features import item_features
 from features.ranking_examples import ranking_examples
+from features.ranking_impressions import ranking_impressions
 from features.retrieval_examples import retrieval_examples
 from features.sessions import sessions
 from features.spark_session import conform, spark, spark_schema, warm_up
@@ -27,6 +28,7 @@ __all__ = [
     "item_features",
     "quarantine_counts",
     "ranking_examples",
+    "ranking_impressions",
     "retrieval_examples",
     "sessions",
     "spark",

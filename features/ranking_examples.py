@@ -28,18 +28,27 @@ def ranking_examples(
     before, and did not hide at that time. Users who opted out of training are absent. Takes events or sessions.
     """
     trainable = without_users(conform(events, EVENTS), opted_out_of_training)
+    positives = of_new_items(trainable, items, cutoffs, label_days=label_days, kept=is_positive())
+    labels = positives.groupBy(c.CUT, c.USER_ID, c.ITEM_ID).agg(F.max(gain()).alias("label"))
+    return conform(labels, RANKING_EXAMPLES)
+
+
+def of_new_items(
+    events: DataFrame, items: DataFrame, cutoffs: Sequence[datetime], *, label_days: int, kept: Column
+) -> DataFrame:
+    """The `kept` events of the window after each cutoff, on items that were new to their user at the cutoff.
+
+    The user had an event before the cutoff. The item existed then, and the user had not clicked, saved or hidden it.
+    """
     created = conform(items, ITEMS).select(c.ITEM_ID, c.CREATED_AT)
-    positives = after_cutoffs(_with_firsts(trainable).where(is_positive()), cutoffs, days=label_days).join(
-        created, c.ITEM_ID
-    )
+    found = after_cutoffs(_with_firsts(events).where(kept), cutoffs, days=label_days).join(created, c.ITEM_ID)
     new = (
         (F.col("_first_event_at") < F.col(c.CUT))
-        & (F.col("_first_positive_at") >= F.col(c.CUT))
+        & F.coalesce(F.col("_first_positive_at") >= F.col(c.CUT), F.lit(True))
         & ~_is_hidden()
         & existed(F.col(c.CUT))
     )
-    labels = positives.where(new).groupBy(c.CUT, c.USER_ID, c.ITEM_ID).agg(F.max(gain()).alias("label"))
-    return conform(labels, RANKING_EXAMPLES)
+    return found.where(new)
 
 
 def _with_firsts(events: DataFrame) -> DataFrame:

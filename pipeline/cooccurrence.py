@@ -21,7 +21,8 @@ from pipeline.feature_assembly import FeatureSnapshot, at_cutoff, rows_of
 from pipeline.run_context import RunContext, Summary
 from ranking.cooccurrence_features import Transitions, transition_tables
 from ranking.feature_names import ALL_FEATURE_NAMES, FEATURE_NAMES
-from ranking.reranker import LabelledPairs, Reranker, RerankerConfig, train
+from ranking.reranker import Reranker, RerankerConfig, train
+from ranking.training_pairs import LabelledPairs
 
 K = 20
 LEAST_USERS = 20

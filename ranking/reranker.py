@@ -14,10 +14,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from contracts.csr import Longs
 from contracts.errors import ReleaseCorrupt, UntrainableInput
 from ranking.feature_arrays import Floats, Rows
 from ranking.feature_names import ALL_FEATURE_NAMES, FEATURE_NAMES
+from ranking.position_bias import NOT_SHOWN
+from ranking.training_pairs import LabelledPairs, with_inverse_propensities, with_places
 from ranking.tree_ensemble import TreeEnsemble
 from ranking.tree_shap import TreeContributions
 
@@ -58,15 +59,11 @@ class RerankerConfig(BaseModel):
     cooccurrence: Literal["auto", "never", "always"] = Field(
         "auto", description="item-transition features: where they help on the last label window of training, or so"
     )
-
-
-@dataclass(frozen=True)
-class LabelledPairs:
-    """The pairs of one label cutoff: features as of the cutoff, labels from the window after it."""
-
-    features: Floats  # [P, F]
-    labels: NDArray[np.int32]  # [P] 0, 1 or 2
-    user_rows: Rows  # [P] those of a user side by side
+    impressions: bool = Field(True, description="learn from what users were shown in a label week and left alone")
+    position: Literal["off", "bias", "ipw"] = Field(
+        "ipw", description="places of impressions: ignored, an addend in training, or inverse-propensity weights"
+    )
+    weight_limit: float = Field(10.0, ge=1, description="largest inverse-propensity weight of a pair")
 
 
 class RetrievalPart(BaseModel):
@@ -180,9 +177,12 @@ def train(
 
     Users of a cutoff without any label add nothing and are left out. Raises `UntrainableInput` where nothing is left.
     """
-    useful = [each for each in map(_with_labels, pairs) if len(each.labels)]
+    useful = [each for each in (pairs_of.with_labels for pairs_of in pairs) if len(each.labels)]
     if not useful:
         raise UntrainableInput(f"none of {len(pairs)} label cutoffs has a user with a label; give more weeks of events")
+    useful = with_places(useful)
+    if config.position == "ipw":
+        useful = with_inverse_propensities(useful, config.weight_limit)
     models = [
         _trained(useful, config.model_copy(update={"seed": config.seed + place}), names)
         for place in range(config.models)
@@ -200,10 +200,14 @@ def _trained(
     import lightgbm as lgb  # noqa: PLC0415  see `Reranker.load`
 
     random = np.random.default_rng(config.seed)
-    examples = _dataset([_thinned(each, config.negative_share, random) for each in pairs], config, names)
+    thinned = [each.thinned(config.negative_share, random) for each in pairs]
+    places = _place_groups(thinned) if config.position == "bias" else None
+    # several threads would add the gradients of a place in any order
+    parameters = _parameters(config) | ({} if places is None else {"num_threads": 1})
+    examples = _dataset(thinned, places, parameters, names)
     history: dict[str, dict[str, list[float]]] = {}
     booster = lgb.train(
-        _parameters(config),
+        parameters,
         examples,
         num_boost_round=config.rounds,
         valid_sets=[examples],
@@ -236,37 +240,37 @@ def _parameters(config: RerankerConfig) -> dict[str, Any]:
     }
 
 
-def _dataset(pairs: Sequence[LabelledPairs], config: RerankerConfig, names: Sequence[str]) -> "lgb.Dataset":
+def _dataset(
+    pairs: Sequence[LabelledPairs],
+    places: NDArray[np.generic] | None,
+    parameters: dict[str, Any],
+    names: Sequence[str],
+) -> "lgb.Dataset":
     import lightgbm as lgb  # noqa: PLC0415  see `Reranker.load`
 
     return lgb.Dataset(
         np.concatenate([each.features for each in pairs]),
         np.concatenate([each.labels for each in pairs]),
-        group=np.concatenate([_group_sizes(each.user_rows) for each in pairs]),
+        group=np.concatenate([each.group_sizes for each in pairs]),
+        weight=_joined([each.weights for each in pairs]),
+        position=places,
         feature_name=list(names),
-        params=_parameters(config),
+        params=parameters,
     )
 
 
-def _with_labels(each: LabelledPairs) -> LabelledPairs:
-    return _select(each, np.isin(each.user_rows, each.user_rows[each.labels > 0]))
+def _place_groups(pairs: Sequence[LabelledPairs]) -> NDArray[np.generic] | None:
+    """[P] groups of pairs; LightGBM learns an addend for each that scores do not have (as PAL, Guo et al. 2019)."""
+    return _joined([None if each.shown is None else each.shown.places - NOT_SHOWN for each in pairs])
 
 
-def _thinned(each: LabelledPairs, share: float, random: np.random.Generator) -> LabelledPairs:
-    return _select(each, (each.labels > 0) | (random.random(len(each.labels)) < share))
-
-
-def _select(each: LabelledPairs, kept: NDArray[np.bool_]) -> LabelledPairs:
-    return LabelledPairs(each.features[kept], each.labels[kept], each.user_rows[kept])
+def _joined(parts: Sequence[NDArray[np.generic] | None]) -> NDArray[np.generic] | None:
+    given = [part for part in parts if part is not None]
+    return np.concatenate(given) if given else None
 
 
 def _mean(of_models: ArrayLike) -> Floats:
     return np.asarray(np.asarray(of_models).mean(axis=0), np.float32)
-
-
-def _group_sizes(user_rows: Rows) -> Longs:
-    starts = np.flatnonzero(np.diff(user_rows, prepend=-1))
-    return np.diff(np.append(starts, len(user_rows)))
 
 
 def _same_features(have: Sequence[str], names: Sequence[str]) -> None:

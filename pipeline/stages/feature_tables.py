@@ -3,10 +3,15 @@
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+import polars as pl
+
 import features
+from contracts import Action
 from contracts import columns as c
+from contracts.schemas import RANKING_IMPRESSIONS
 from pipeline.ingestion.item_catalogue import read_catalogue
 from pipeline.run_context import RunContext, Summary
+from serving.exposure_log import FOLDER
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -56,6 +61,36 @@ def ranking_examples(night: RunContext) -> "DataFrame":
     )
 
 
+def ranking_impressions(night: RunContext) -> "DataFrame | pl.DataFrame":
+    """One row a cutoff, user and new item that was shown in the label window; Spark is idle where nothing was shown."""
+    exposures = logged_exposures(night)
+    if exposures is None and not has_impressions(night):
+        return pl.DataFrame(schema=pl.Schema(RANKING_IMPRESSIONS))
+    return features.ranking_impressions(
+        night.read("sessions"),
+        ingested_items(night),
+        night.splits.label_cutoffs,
+        label_days=night.splits.label_days,
+        opted_out_of_training=night.untrainable_users(),
+        exposures=exposures,
+    )
+
+
+def has_impressions(night: RunContext) -> bool:
+    """Whether any event is an impression."""
+    is_impression = pl.col(c.ACTION) == Action.IMPRESSION.value
+    return not night.lake.scan("sessions", night.splits.as_of).filter(is_impression).head(1).collect().is_empty()
+
+
+def logged_exposures(night: RunContext) -> "DataFrame | None":
+    """The exposure log before the night's end; `None` without one."""
+    paths = night.home.fs.glob(f"{night.home.root}/{FOLDER}/*/*.parquet")
+    if not paths:
+        return None
+    logged = night.spark.read.parquet(*map(night.home.address, paths))
+    return logged.where(logged["served_at"] < night.splits.end)
+
+
 def ingested_items(night: RunContext) -> "DataFrame":
     """The catalogue as a Spark frame."""
     return read_catalogue(night.spark, night.home, night.opt_outs)
@@ -76,13 +111,15 @@ def count_sessions(night: RunContext, name: str) -> Summary:
     return {"sessions": night.read(name).select(c.USER_ID, c.SESSION_ID).distinct().count()}
 
 
-FEATURE_TABLES: "dict[str, tuple[Callable[[RunContext], DataFrame], Callable[[RunContext, str], Summary]]]" = {
+Count = Callable[[RunContext, str], Summary]
+FEATURE_TABLES: "dict[str, tuple[Callable[[RunContext], DataFrame | pl.DataFrame], Count]]" = {
     "sessions": (sessions, count_sessions),
     "interactions": (interactions, count_rows_and_cutoffs),
     "user_features": (user_features, count_rows),
     "item_features": (item_features, count_rows),
     "retrieval_examples": (retrieval_examples, count_rows),
     "ranking_examples": (ranking_examples, count_rows),
+    "ranking_impressions": (ranking_impressions, count_rows),
 }
 """Each table by its name: the function that computes its rows, and the one that counts them for the summary."""
 

@@ -15,11 +15,13 @@ from pipeline.cooccurrence import FeatureSelection, night_transitions, select_fe
 from pipeline.experiments.registered_models import RANKER, RERANKER, register, reranker_interface
 from pipeline.feature_assembly import CatalogSnapshot, FeatureSnapshot, at_cutoff, read_catalog, read_snapshot, rows_of
 from pipeline.run_context import RunContext, Summary
+from pipeline.shown_pairs import with_shown
 from pipeline.stages.candidates import read_candidates
 from pipeline.stages.two_tower import has_tower, load_tower
 from ranking.feature_arrays import Candidates
 from ranking.rank_users import candidate_features
-from ranking.reranker import LabelledPairs, Reranker, RerankerConfig, TrainedReranker, train
+from ranking.reranker import Reranker, RerankerConfig, TrainedReranker, train
+from ranking.training_pairs import LabelledPairs
 
 LABEL = "label"
 
@@ -75,10 +77,11 @@ def labelled_pairs(night: RunContext, catalog: CatalogSnapshot, towers: Path, cu
     if not has_tower(towers, cutoff):
         return NOTHING
     view = read_snapshot(night, catalog, cutoff, load_tower(towers, cutoff))
-    pairs = read_candidates(night, view)
+    training = with_shown(night, view, read_candidates(night, view))
+    pairs = training.candidates
     transitions = None if night.config.ranking.reranker.cooccurrence == "never" else night_transitions(night, view)
     features = candidate_features(view.users, view.items, pairs, view.hours, transitions)
-    return LabelledPairs(features, labels_of(night, view, pairs), pairs.user_rows)
+    return LabelledPairs(features, labels_of(night, view, pairs), pairs.user_rows, training.shown)
 
 
 def labels_of(night: RunContext, view: FeatureSnapshot, pairs: Candidates) -> np.ndarray:

@@ -56,6 +56,8 @@ from serving.releases.manifest import Manifest, ReducedTo, Versions, verify_fold
 CATALOGUE = pa.schema([field for field in ITEMS if field.name != c.EMBEDDING])
 ITEM_ROW = "item_row"
 RANKER = "ranker.txt"
+OF_TRAINING = {"reranker": {"impressions", "position", "weight_limit"}}
+"""Settings that scores do not depend on. Without them, older servers read the release."""
 MAX_CONFIG_BYTES, MAX_METRICS_BYTES = 1 << 20, 1 << 24
 UNREADABLE = (
     ArithmeticError,
@@ -149,7 +151,7 @@ def _write_models(contents: ReleaseContents, folder: Path) -> None:
         write_transitions(contents.transitions, folder, tower=contents.tower)
     if contents.exposure is not None:
         write_exposure(contents.exposure, folder, tower=contents.tower)
-    (folder / "ranking.json").write_text(contents.ranking.model_dump_json(indent=1) + "\n")
+    (folder / "ranking.json").write_text(contents.ranking.model_dump_json(indent=1, exclude=OF_TRAINING) + "\n")
 
 
 def load_release(folder: Path) -> Release:

@@ -12,7 +12,8 @@ from pipeline.cooccurrence import FeatureSelection, candidate_ndcg, night_transi
 from pipeline.feature_assembly import read_catalog, read_snapshot
 from ranking import cooccurrence_features
 from ranking.feature_names import ALL_FEATURE_NAMES, COOCCURRENCE_NAMES, FEATURE_NAMES
-from ranking.reranker import LabelledPairs, RerankerConfig
+from ranking.reranker import RerankerConfig
+from ranking.training_pairs import LabelledPairs
 from tests.pipeline.handmade_lake import CUTOFF, Tower, handmade
 
 CONFIG = RerankerConfig(rounds=20, models=2, min_leaf_pairs=5, negative_share=1, retrieval_weight=0)

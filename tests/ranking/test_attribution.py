@@ -8,7 +8,8 @@ from ranking.feature_arrays import Candidates
 from ranking.feature_names import FEATURE_NAMES
 from ranking.history import history_of
 from ranking.pair_features import pair_features
-from ranking.reranker import LabelledPairs, RerankerConfig, train
+from ranking.reranker import RerankerConfig, train
+from ranking.training_pairs import LabelledPairs
 from tests.ranking.worlds import ANN, HIDER, NEWCOMER, NOW, items, pairs, random_world, users
 
 

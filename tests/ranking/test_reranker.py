@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -6,7 +7,9 @@ import pytest
 from contracts.errors import ReleaseCorrupt, UntrainableInput
 from ranking import reranker
 from ranking.feature_names import FEATURE_NAMES
-from ranking.reranker import LabelledPairs, Reranker, RerankerConfig, train
+from ranking.position_bias import NOT_SHOWN, ShownPairs
+from ranking.reranker import Reranker, RerankerConfig, train
+from ranking.training_pairs import LabelledPairs
 
 LABEL_FEATURE = FEATURE_NAMES.index("creator_share")
 CONFIG = RerankerConfig(rounds=20, models=2, negative_share=1, min_leaf_pairs=5)
@@ -145,3 +148,55 @@ def test_no_pairs_have_no_scores(trained):
     empty = np.zeros((0, len(FEATURE_NAMES)), np.float32)
     assert trained.reranker.score(empty).shape == (0,)
     assert trained.reranker.contributions(empty).shape == (0, len(FEATURE_NAMES))
+
+
+PLACES = 10
+DECAY = 0.5
+"""A place is looked at half as often as the one above it."""
+TASTE, OLD_RANK = FEATURE_NAMES.index("creator_share"), FEATURE_NAMES.index("text_rank")
+
+
+def clicked_pages(seed, users=60):
+    """Pages of ten in the order of `text_rank`, which means nothing; a click needs taste, and a look at the place."""
+    rng = np.random.default_rng(seed)
+    features = rng.normal(size=(users * PLACES, len(FEATURE_NAMES))).astype(np.float32)
+    places = np.argsort(np.argsort(features[:, OLD_RANK].reshape(users, PLACES), axis=1), axis=1).ravel()
+    likes = features[:, TASTE] > 0.5
+    clicked = likes & (rng.random(len(likes)) < DECAY**places)
+    shown = ShownPairs(places.astype(np.int32), np.ones(len(places), np.float32))
+    return LabelledPairs(features, clicked.astype(np.int32), np.arange(users, dtype=np.int32).repeat(PLACES), shown)
+
+
+def text_of(trained, path):
+    trained.reranker.save(path)
+    return path.read_text()
+
+
+def test_knowing_the_places_a_re_ranker_relies_less_on_the_order_that_was_shown(tmp_path):
+    weeks = [clicked_pages(seed) for seed in range(4)]
+    shares = {}
+    for position in ("off", "bias", "ipw"):
+        config = CONFIG.model_copy(update={"position": position})
+        model = train(weeks, config)
+        shares[position] = model.reranker.importances()["text_rank"] / model.reranker.importances()["creator_share"]
+        assert text_of(train(weeks, config), tmp_path / "again") == text_of(model, tmp_path / "first"), "repeatable"
+    assert shares["bias"] < 0.7 * shares["off"]
+    assert shares["ipw"] < shares["off"]
+
+
+def test_what_was_shown_and_left_alone_always_trains():
+    week = clicked_pages(1)
+    shown = replace(week.shown, positions=np.where(np.arange(len(week.labels)) % 2, week.shown.positions, NOT_SHOWN))
+    thinned = replace(week, shown=shown).thinned(0.1, np.random.default_rng(7))
+    kept = thinned.shown.were_shown & ~thinned.clicked
+    assert kept.sum() == (shown.were_shown & ~week.clicked).sum()
+    assert (~thinned.shown.were_shown & ~thinned.clicked).sum() < 100
+
+
+def test_without_impressions_no_setting_of_positions_changes_the_model(tmp_path):
+    weeks = [label_week(1), label_week(2)]
+    texts = {
+        text_of(train(weeks, CONFIG.model_copy(update={"position": position, "threads": 0})), tmp_path / position)
+        for position in ("off", "bias", "ipw")
+    }
+    assert len(texts) == 1

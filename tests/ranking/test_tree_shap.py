@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from ranking.feature_names import FEATURE_NAMES
-from ranking.reranker import LabelledPairs, RerankerConfig, train
+from ranking.reranker import RerankerConfig, train
+from ranking.training_pairs import LabelledPairs
 from ranking.tree_ensemble import TreeEnsemble
 from ranking.tree_shap import MOST_SPLITS, TreeContributions
 from tests.ranking.test_tree_ensemble import PARAMETERS, boosters, table

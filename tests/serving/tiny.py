@@ -16,7 +16,8 @@ from ranking.feature_arrays import Items, Users, ids_of
 from ranking.feature_names import FEATURE_NAMES, ITEM_FEATURE_NAMES, USER_FEATURE_NAMES
 from ranking.rank_users import RankingConfig
 from ranking.reason_calibration import ReasonConfig
-from ranking.reranker import LabelledPairs, RerankerConfig, train
+from ranking.reranker import RerankerConfig, train
+from ranking.training_pairs import LabelledPairs
 from serving.ann_index import IndexConfig
 from serving.releases.manifest import Manifest
 from serving.releases.publish import Publication, publish

@@ -1,11 +1,12 @@
 """Each table of features on a lake written by hand, one after the other as a night computes them."""
 
+import polars as pl
 import pytest
 
-from contracts.schemas import DERIVED
+from contracts.schemas import DERIVED, EVENTS
 from pipeline.run_context import RunContext
 from pipeline.stages.feature_tables import FEATURE_TABLES, write_feature_table
-from tests.pipeline.handmade_lake import CUTOFF, DAY, handmade
+from tests.pipeline.handmade_lake import CUTOFF, DAY, handmade, hours, whole
 
 # Spark warns about its own dependencies
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -15,6 +16,11 @@ pytestmark = pytest.mark.filterwarnings("ignore")
 def summaries(tmp_path_factory: pytest.TempPathFactory, spark: object) -> tuple[RunContext, dict[str, dict]]:
     """A night in which `u2` opted out of training, with the summary of each table."""
     night = handmade(tmp_path_factory.mktemp("lake"))
+    shown = [
+        {"event_id": user, "user_id": user, "item_id": "c", "action": "impression", "timestamp": hours(8)}
+        for user in ("u1", "u2")
+    ]
+    night.overwrite("events", pl.concat([rows(night, "events"), whole(shown, EVENTS)]))
     night.opt_outs.set("user", "u2", "training")
     return night, {name: write_feature_table(night, name) for name in FEATURE_TABLES}
 
@@ -64,7 +70,12 @@ def test_labels_are_those_of_the_week_after_a_cutoff(summaries) -> None:
     assert "u3" not in {user for user, *_ in labels} or ("u3", "d", 1) in labels
 
 
+def test_an_impression_trains_unless_its_user_opted_out(summaries) -> None:
+    night, _ = summaries
+    assert rows(night, "ranking_impressions").rows() == [(CUTOFF, "u1", "c", 1, None, 1.0)]
+
+
 def test_a_second_run_replaces_the_table(summaries) -> None:
     night, counted = summaries
     assert write_feature_table(night, "sessions") == counted["sessions"]
-    assert rows(night, "sessions").height == 10
+    assert rows(night, "sessions").height == 10 + 2

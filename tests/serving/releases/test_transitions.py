@@ -11,7 +11,8 @@ from ranking.cooccurrence_features import Transitions, transition_tables
 from ranking.feature_arrays import Users, ids_of
 from ranking.feature_names import ALL_FEATURE_NAMES
 from ranking.rank_users import rank_users
-from ranking.reranker import LabelledPairs, RerankerConfig, train
+from ranking.reranker import RerankerConfig, train
+from ranking.training_pairs import LabelledPairs
 from serving.releases.array_files import TRANSITIONS, read_transitions, write_transitions
 from serving.releases.loaded_release import Release
 from serving.releases.serialization import ReleaseContents, load_release, write_release

@@ -1,0 +1,102 @@
+"""What the re-ranker learns from impressions: the new items that users were shown after a cutoff, and where."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+
+from contracts import Action
+from contracts import columns as c
+from contracts.schemas import EVENTS, EXPOSURES, RANKING_IMPRESSIONS
+from features.event_filters import is_action, without_users
+from features.ranking_examples import of_new_items
+from features.spark_session import conform
+
+PAIR = (c.CUT, c.USER_ID, c.ITEM_ID)
+PAGE_ITEM = (c.REQUEST_ID, c.ITEM_ID)
+
+
+def ranking_impressions(
+    events: DataFrame,
+    items: DataFrame,
+    cutoffs: Sequence[datetime],
+    *,
+    label_days: int,
+    opted_out_of_training: DataFrame,
+    exposures: DataFrame | None = None,
+) -> DataFrame:
+    """One row per cutoff, user and item shown in `[cutoff, cutoff + label_days)`, for items as in `ranking_examples`.
+
+    The exposure log adds positions and propensities to events that name a request, and the impressions that
+    `looked_at` finds. Takes events or sessions.
+    """
+    trainable = without_users(conform(events, EVENTS), opted_out_of_training)
+    if exposures is not None:
+        trainable = looked_at(trainable, exposures)
+    kept = is_action(Action.IMPRESSION)
+    shown = of_new_items(trainable, items, cutoffs, label_days=label_days, kept=kept)
+    return conform(
+        shown.groupBy(*PAIR).agg(
+            F.count("*").alias("impressions"),
+            F.min(F.when(F.col(c.POSITION) >= 0, F.col(c.POSITION))).alias(c.POSITION),
+            F.max(_chance()).alias(c.PROPENSITY),
+        ),
+        RANKING_IMPRESSIONS,
+    )
+
+
+def _chance() -> Column:
+    """The probability with which an impression was shown; what is no probability counts as none."""
+    given = F.col(c.PROPENSITY)
+    return F.when((given > 0) & (given < 1), given).otherwise(1.0)
+
+
+def looked_at(events: DataFrame, exposures: DataFrame) -> DataFrame:
+    """The events and the logged items that their users looked at, as impressions.
+
+    Not every item of a page is looked at. A logged item counts where the user has an event on it or on a lower item of
+    the same page (Joachims 2002). A request id that names pages of several users is not used.
+    """
+    pages = _pages(exposures)
+    found = events.join(pages, [*PAGE_ITEM], "left").withColumns(
+        {
+            c.POSITION: F.coalesce(F.col(c.POSITION), F.col("_rank") - 1),
+            c.PROPENSITY: F.coalesce(F.col(c.PROPENSITY), F.col("_propensity")),
+        }
+    )
+    lowest = (
+        events.join(pages, [*PAGE_ITEM])
+        .groupBy(c.REQUEST_ID)
+        .agg(F.min(c.USER_ID).alias(c.USER_ID), F.max(c.USER_ID).alias("_other"), F.max("_rank").alias("_lowest"))
+        .where(F.col(c.USER_ID) == F.col("_other"))
+    )
+    posted = events.where(is_action(Action.IMPRESSION)).select(*PAGE_ITEM)
+    above = pages.join(lowest, c.REQUEST_ID).where(F.col("_rank") <= F.col("_lowest"))
+    added = above.join(posted, [*PAGE_ITEM], "left_anti").select(
+        F.concat_ws("/", F.lit("exposure"), *PAGE_ITEM).alias(c.EVENT_ID),
+        c.USER_ID,
+        c.ITEM_ID,
+        F.lit(Action.IMPRESSION.value).alias(c.ACTION),
+        F.col("served_at").alias(c.TIMESTAMP),
+        F.lit(None).cast("string").alias(c.SESSION_ID),
+        c.REQUEST_ID,
+        (F.col("_rank") - 1).alias(c.POSITION),
+        F.col("_propensity").alias(c.PROPENSITY),
+    )
+    return found.select(*EVENTS.names).unionByName(added)
+
+
+def _pages(exposures: DataFrame) -> DataFrame:
+    """One row for each request and item of the log."""
+    logged = conform(exposures, EXPOSURES).where(F.col(c.REQUEST_ID).isNotNull())
+    one_user = logged.groupBy(c.REQUEST_ID).agg(F.count_distinct("user").alias("_users")).where(F.col("_users") == 1)
+    return (
+        logged.join(one_user, c.REQUEST_ID, "left_semi")
+        .groupBy(*PAGE_ITEM)
+        .agg(
+            F.min("rank").alias("_rank"),
+            F.max(F.col(c.PROPENSITY).cast("double")).alias("_propensity"),
+            F.min("served_at").alias("served_at"),
+        )
+    )
