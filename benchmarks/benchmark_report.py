@@ -42,9 +42,9 @@ Made by `tastefeed bench report` from the `metrics.json` of the runs below; noth
 - **Cost**: each final fit runs in a fresh process. Times are wall-clock and include interference from other
   processes. Peak memory is that whole process at its largest, and the start is what Python, the method's library
   and the rows take before the fit.
-- **Variants** force one encoder or change a setting of it, have more `minutes` to train, begin with another seed or
-  train in another precision, which the processor decides and no setting: half precision (bfloat16) trains some three
-  times as much in the minutes of a fit. Rows that name no precision train nothing.
+- **Variants** force one encoder, change a setting of it, have more `minutes` to train, or begin with another seed. Some
+  train in another precision, which the processor decides: half precision (bfloat16) trains some three times as much in
+  the minutes of a fit. Rows that name no precision train nothing.
 
 The figures of each run are kept as `benchmarks/*.json`, which `tastefeed bench report` takes as well as folders.
 
@@ -56,8 +56,8 @@ def write_report(runs: Sequence[Path], out: Path) -> Path:
     """Write `benchmarks.md` and `benchmarks/*.svg` under `out`, and pages of their own for the runs of ranking and of
     serving.
 
-    Of a data set's runs, the one of most methods is its table, each other one a row of its variants: other settings,
-    another seed. What was read is kept as `benchmarks/*.json`, which can be given again. Returns the page, or
+    The run with the most methods is the table of a data set. Each other run, with other settings or another seed, is a
+    row of its variants. What was read is kept as `benchmarks/*.json`, which can be given again. Returns the page, or
     another where there is none. Raises `UnreadableInput`.
     """
     if len({name_of(path) for path in runs}) < len(runs):

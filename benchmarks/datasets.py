@@ -1,6 +1,6 @@
 """Public data sets, split by their published protocols, from a folder that the reader has.
 
-Nothing of them is part of the project, for the terms of most forbid to pass them on; Deskdrop is, in `data`.
+They are not part of the project, because the terms of most forbid it. Deskdrop is: it is bundled in `data`.
 """
 
 from collections.abc import Callable
@@ -99,8 +99,8 @@ def ml_1m(interactions: pl.DataFrame, seed: int) -> Split:
     """MovieLens-1M (Harper & Konstan 2015, doi:10.1145/2827872), every rating a like, last rating of each user out.
 
     Rows without `time_pos` are of items rated fewer than five times, which the published figures leave out as well.
-    Time is known within a user alone: rows go by their place in the user's own history, so that the last tenth of all
-    rows is about the last tenth of every user.
+    Time is known within a user alone. So rows are ordered by their place in the user's own history: the last tenth of
+    all rows is about the last tenth of every user.
     """
     del seed  # nothing random
     return _split("ml-1m", *leave_one_out(_by_place(interactions)), ML_1M, k=10, ordered=True)

@@ -1,7 +1,7 @@
 """Instants: one rule for files and HTTP (`pipeline.ingestion.instant_casts` applies it to whole columns).
 
-Accepted are ISO 8601 (UTC where no zone is given), its compact forms (`20170301`, `20170301T120000Z`,
-`20170301120000`) and Unix time as a number or text, scientific notation included. Anything else is refused, in
+Accepted are ISO 8601 (UTC where no zone is given) and its compact forms (`20170301`, `20170301T120000Z`,
+`20170301120000`). So is Unix time as a number or text, also in scientific notation. Anything else is refused, in
 particular small numbers that could only be seconds of 1970.
 """
 

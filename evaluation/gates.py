@@ -1,7 +1,7 @@
 """The gates that a release must pass before it serves. A refused release changes nothing: the old one keeps serving.
 
-The holdout of one night is small (about 70 users on the bundled data), so an interval that must exclude zero would
-refuse most real gains. The default has two weaker conditions on the same rows: the mean must be above every baseline,
+The holdout of one night is small: about 70 users on the bundled data. An interval that must exclude zero would refuse
+most real gains. The default has two weaker conditions on the same rows: the mean must be above every baseline,
 and the paired interval must rule out a loss larger than `max_loss`. The same rule holds for each step: retrieval
 against baselines, re-ranking against retrieval, the final list against all.
 

@@ -1,8 +1,8 @@
 """Spark: events become sessions, interactions, features and training examples, as functions of frames and times.
 
-Every function checks its frames against `contracts.schemas` on the way in and out, is lazy (except for
-`quarantine_counts` and `fingerprint`), and computes all cutoffs in one job. Must not read a disk or a clock,
-nor import a package other than contracts.
+Every function checks its frames against `contracts.schemas` on the way in and out, and computes all cutoffs in one
+job. All but `quarantine_counts` and `fingerprint` are lazy. Must not read a disk or a clock, nor import a package other
+than contracts.
 """
 
 from features.event_filters import without_users

@@ -51,8 +51,8 @@ def _start(options: SparkConf) -> None:
 
 
 def _pass_on(reads: int) -> None:
-    """Write what Java complains about, without a warning that Spark's own options cause and Java has no option for, and
-    without what it complains about while a signal ends it."""
+    """Write what Java complains about, but nothing while a signal ends it. A warning that Spark's own options cause,
+    and that Java has no option for, is left out."""
     with os.fdopen(reads, encoding="utf-8", errors="replace") as lines:
         for line in lines:
             if INCUBATOR not in line and not stopping():

@@ -2,7 +2,7 @@
 
 A *cutoff* is an instant: whatever is computed for it reads only events strictly before it. The label window of a
 cutoff is the `label_days` that follow it. A ranker that is used at a cutoff was trained on label windows that end at or
-before it, with candidates of a retrieval model that was trained up to each label window's own cutoff.
+before it. The candidates of a label window are those of a retrieval model that was trained up to its own cutoff.
 """
 
 from dataclasses import dataclass

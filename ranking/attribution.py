@@ -109,8 +109,8 @@ def reasons(
 ) -> Reasons:
     """The strongest signal of each pair, from the model's own accounts (TreeSHAP summed over a signal's features).
 
-    The source that brought the item is the reason where no signal raised the score, where the user has liked nothing
-    as similar as `min_similarity`, and where the user has no interaction with the creator, category or language.
+    In three cases the reason is the source that brought the item. No signal raised the score. The user has liked
+    nothing as similar as `min_similarity`. Or the user has no interaction with the creator, category or language.
     """
     moved = reranker.contributions(features) @ GROUPS[: features.shape[1]]
     strongest, strengths = moved.argmax(axis=1), moved.max(axis=1, initial=0)

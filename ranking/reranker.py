@@ -34,8 +34,8 @@ class RerankerConfig(BaseModel):
     """Small trees, averaged over seeds, beside retrieval's own score: a week's labels are few, and the NDCG of one
     model moves by 0.01 with its seed. Trees turn a score into steps; the score itself has the differences within one.
 
-    The number of trees is set and not searched: what a few weeks found best was 4 trees for one night and 135 for the
-    next, and both ranked worse than any fixed number between 100 and 400 at a learning rate of 0.05.
+    The number of trees is set and not searched. A search over a few weeks found 4 trees for one night and 135 for the
+    next. Both ranked worse than any fixed number between 100 and 400 at a learning rate of 0.05.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

@@ -1,4 +1,4 @@
-"""From scores to the list that is shown: no creator or category crowds it, nor do the items that everyone gets, and
+"""From scores to the list that is shown: no creator or category crowds it, nor do the items that most users get, and
 near copies give way.
 
 Greedy over the places of each user. Shapes: B users, P pairs, C columns of codes.

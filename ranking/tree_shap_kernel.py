@@ -53,9 +53,10 @@ def fill_tables(
 ) -> None:
     """Write what each feature of each tree adds, for all sides that a pair can take at its nodes.
 
-    The features of a leaf's path are `path_offsets` [L + 1] into `places` [E], `steps` [2, E] (the bits of its nodes,
-    and those where the path goes right), `factors` and `ratios` [2, E, K]. The first index of these two is 1 for a pair
-    that takes the path's sides. A factor is one of the leaf's product; a ratio is what the product without it adds.
+    `path_offsets` [L + 1] lead to the features of a leaf's path: `places` [E], `steps` [2, E], `factors` and `ratios`
+    [2, E, K]. The steps are the bits of its nodes, and of those where the path goes right. The first index of factors
+    and ratios is 1 for a pair that takes the path's sides. A factor is one of the leaf's product; a ratio is what the
+    product without it adds.
     """
     products = np.empty(len(weights))
     for tree in range(len(trees) - 1):

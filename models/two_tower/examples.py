@@ -1,8 +1,8 @@
 """The retrieval_examples table as interactions, and the windows and batches that the content encoder is trained on.
 
 A window is up to W = history_length + 1 slots of one user. The state at slot q has seen the window's slots before q and
-predicts slot q; so inputs and targets are the same slots, and what a nightly vector needs is one more, empty slot at
-the end whose time is `as_of`.
+predicts slot q, so inputs and targets are the same slots. A nightly vector needs one more, empty slot at the end, whose
+time is `as_of`.
 """
 
 # B windows of the batch, W slots, N distinct items of the batch, P targets, E events, I items

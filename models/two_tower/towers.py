@@ -25,8 +25,8 @@ from models.two_tower.vocabulary import Vocabularies, Vocabulary
 class ItemTower(nn.Module):
     """Id, creator, categories, language and text, added up and refined.
 
-    In training the id is dropped for a random share of items, so that content alone has to place an item as well
-    (DropoutNet, Volkovs et al. 2017): that is where new items live.
+    In training the id is dropped for a random share of items (DropoutNet, Volkovs et al. 2017). Content alone must then
+    place an item, as it must for new items.
     """
 
     def __init__(self, config: TwoTowerConfig, words: Vocabularies, text_size: int) -> None:
@@ -187,8 +187,8 @@ def age_basis(age_hours_N: Tensor, knots: int, max_days: float) -> Tensor:
 def age_scores(curve_PK: Tensor, age_hours_PN: Tensor, max_days: float) -> Tensor:
     """`[P, N]` each target's curve (K + 1 columns) at the age each candidate had at its moment.
 
-    `curve @ age_basis.T` to within a bin: the curve is evaluated once at the middle of `BINS` bins and then looked up,
-    as P x N interpolations would cost more than all the rest of a training step.
+    `curve @ age_basis.T` to within a bin: the curve is evaluated once at the middle of `BINS` bins and then looked up.
+    P x N interpolations would cost more than all the rest of a training step.
     """
     knots = curve_PK.shape[1] - 1
     bins_per_hour_log = BINS / math.log1p(max_days * 24)

@@ -1,7 +1,7 @@
 """The runs that can be compared: each method's per-user metrics in MLflow, with the fingerprint of its evaluation data.
 
-A method's run stores the rows of `evaluation.anonymized_metrics` (no id, in an order that identifies no user), the
-fingerprint, each mean with its bootstrap interval, metrics by segment, curves, and the commit of the checkout.
+A method's run stores the rows of `evaluation.anonymized_metrics`: no id, in an order that identifies no user. It also
+stores the fingerprint, each mean with its bootstrap interval, metrics by segment, curves, and the commit.
 """
 
 import os

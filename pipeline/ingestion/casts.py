@@ -118,7 +118,7 @@ def vector_reasons(lost: pl.Series) -> pl.Series:
 
 
 def _lists(texts: pl.Series) -> pl.Series:
-    """Bracketed texts by their distinct values, for a catalogue repeats its categories; all others split at `|`."""
+    """Bracketed texts by their distinct values, because a catalogue repeats its categories; others split at `|`."""
     bracketed = texts.str.contains(r"^\s*\[").fill_null(value=False)
     plain = texts.set(bracketed, None).rename("text").to_frame()
     split = plain.select(_not_empty(pl.col("text").str.split(CATEGORY_SEPARATOR))).to_series()

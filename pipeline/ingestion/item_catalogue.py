@@ -42,14 +42,14 @@ def without_opted_out_creators(items: pl.DataFrame, opt_outs: OptOutReader) -> p
 def items_of_events(home: Lake, opt_outs: OptOutReader) -> pl.DataFrame:
     """One row an item that a usable event names, by id; columns of `schemas.ITEMS`, of which only two have values.
 
-    `created_at` is the item's first event: then a past cutoff has exactly the items that had been seen by then, so that
-    nothing of the future leaks into it, and fresh candidates are those seen first most recently. With a null, a past
-    cutoff would have every later item, and nothing would be fresh. Events of users who opted out of personalization
-    or were erased add no item; those of users who opted out of training date none.
+    `created_at` is the item's first event. Then a past cutoff has exactly the items that had been seen by then, and
+    nothing of the future leaks into it. Fresh candidates are those that were first seen most recently. With a null, a
+    past cutoff would have every later item, and nothing would be fresh. Events of users who opted out of
+    personalization or were erased add no item; those of users who opted out of training date none.
     """
     unread = list(opted_out(opt_outs, SubjectType.USER, UNREADABLE))
-    untaught = list(opted_out(opt_outs, SubjectType.USER, (*UNREADABLE, Flag.TRAINING)))
-    first_seen = pl.col(c.TIMESTAMP).filter(~pl.col(c.USER_ID).is_in(untaught)).min()
+    untrained = list(opted_out(opt_outs, SubjectType.USER, (*UNREADABLE, Flag.TRAINING)))
+    first_seen = pl.col(c.TIMESTAMP).filter(~pl.col(c.USER_ID).is_in(untrained)).min()
     read = usable_events(home).filter(~pl.col(c.USER_ID).is_in(unread))
     items = one_spelling(read.group_by(c.ITEM_ID).agg(first_seen.alias(c.CREATED_AT)).collect())
     absent = pl.DataFrame(schema=pl.Schema(ITEMS))

@@ -130,7 +130,7 @@ def user_ids_of_events(home: Lake) -> list[str]:
 
 
 def digest_of_batches(lake_root: str | Path, table: str) -> str:
-    """A digest of the files of a table in twelve letters, for each is named after its content; empty without a file."""
+    """A digest of the names of a table's files, which follow from their content: 12 letters, empty without a file."""
     names = sorted(map(_name, ingested_files(lake_root, table)))
     return hashlib.sha256("\n".join(names).encode()).hexdigest()[:12] if names else ""
 

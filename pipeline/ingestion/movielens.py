@@ -175,7 +175,7 @@ def _check(raw: pl.DataFrame, path: Path, *columns: str) -> None:
 def with_synthetic_time(ordered: pl.DataFrame) -> pl.DataFrame:
     """`timestamp` in the order of `time_pos` for each user, with every user's events spread over the same 52 weeks.
 
-    With a common span, a cutoff takes the same share of each history, so that the held-out last days contain the last
+    With a common span, a cutoff takes the same share of each history. The held-out last days then contain the last
     events of each user, as in leave-one-out protocols. Rows without an order come first, by item, so that they do not
     change the last events.
     """

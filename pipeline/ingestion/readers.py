@@ -54,8 +54,8 @@ def read_table(path: Path, table: str, mapping: NameMapping = NO_MAPPING) -> Rea
 def conform(raw: pl.DataFrame, table: str, source: str) -> ReadTable:
     """`raw` with the contract's columns and types, absent optional columns null, unknown ones dropped and named.
 
-    Raises `SchemaMismatch` for a missing required column, a type that cannot be what the contract wants, and a column
-    of which no value at all can be read.
+    Raises `SchemaMismatch` for a missing required column, for a type that the contract cannot take, and for a column
+    without any readable value.
     """
     schema = INCOMING[table]
     _check_required(raw, table, source)

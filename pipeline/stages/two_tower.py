@@ -1,7 +1,7 @@
 """One retrieval model a cutoff, each trained on the events before it, and each continuing the model before it.
 
 The encoder is selected once, at the first cutoff with enough data. From there on the model of a cutoff continues the
-one before with the users that were active since, which takes seconds instead of a whole training. No model sees an
+one before with the users that were active since. That takes seconds instead of a whole training. No model sees an
 event after its own cutoff. `TASTEFEED_TWO_TOWER__MINUTES` bounds the training of all cutoffs together; when they are
 over, later cutoffs keep the weights.
 """

@@ -21,7 +21,7 @@ from models.two_tower.csr_interactions import Floats
 
 
 class Times(torch.autograd.Function):
-    """A constant sparse matrix times a dense one; its transpose is given, for making it anew at each step is slow."""
+    """A constant sparse matrix times a dense one; its transpose is given, because making it at each step is slow."""
 
     @staticmethod
     def forward(context: Any, matrix: Tensor, transposed: Tensor, dense: Tensor) -> Tensor:

@@ -54,7 +54,7 @@ def test_events(folder: Path) -> None:
     assert incoming.rows_read["events"] == 9
 
 
-def test_an_article_of_an_unknown_author_is_nobodys_own(folder: Path) -> None:
+def test_an_article_of_an_unknown_author_is_no_user_s_own(folder: Path) -> None:
     events = convert(ImportRequest("deskdrop", events=[folder])).frames("events")[0]
     assert events.filter(pl.col("item_id") == "20").height == 2
 
