@@ -4,7 +4,6 @@ Shapes: P pairs, F features.
 """
 
 from dataclasses import dataclass, replace
-from enum import StrEnum
 from typing import Protocol
 
 import numpy as np
@@ -13,71 +12,11 @@ from numpy.typing import NDArray
 from contracts.csr import Longs
 from ranking.candidates import BITS
 from ranking.feature_arrays import Candidates, Floats, Items, Rows, Users
-from ranking.feature_names import ALL_FEATURE_NAMES, COOCCURRENCE_NAMES, FEATURE_NAMES
+from ranking.feature_names import FEATURE_NAMES
 from ranking.history import History, history_of
 from ranking.pair_features import RECENT
+from ranking.signals import SHARES, SIGNALS, Signal
 from ranking.similarity import Nearest, nearest_liked, unit
-
-
-class Signal(StrEnum):
-    """What can move a score, in words that a reader understands."""
-
-    SIMILAR = "similar"  # near to what the user liked
-    CREATOR = "creator"  # the user likes this creator
-    CATEGORY = "category"
-    LANGUAGE = "language"
-    FRESH = "fresh"
-    TRENDING = "trending"  # many users read it these days
-    POPULAR = "popular"  # users have liked it, or its creator's other items
-
-
-SIGNALS = tuple(Signal)
-OF_USER = {
-    "text_profile": Signal.SIMILAR,
-    "text_nearest": Signal.SIMILAR,
-    "text_nearest_latest": Signal.SIMILAR,
-    "text_rank": Signal.SIMILAR,
-    "retrieval_score": Signal.SIMILAR,
-    "retrieval_rank": Signal.SIMILAR,
-    "from_two_tower": Signal.SIMILAR,
-    "creator_strength": Signal.CREATOR,
-    "creator_share": Signal.CREATOR,
-    "creator_interactions": Signal.CREATOR,
-    "creator_interaction_share": Signal.CREATOR,
-    "creator_reach": Signal.CREATOR,
-    "category_share": Signal.CATEGORY,
-    "language_share": Signal.LANGUAGE,
-    **dict.fromkeys(COOCCURRENCE_NAMES, Signal.SIMILAR),
-}
-SHARES = {Signal.CREATOR: "creator_share", Signal.CATEGORY: "category_share", Signal.LANGUAGE: "language_share"}
-"""The share of the user's liking that a signal is about."""
-OF_TIME = ("age_", "newness_", "created_", "new_since_", "from_fresh")
-OF_NOW = (
-    "users_per_hour",
-    "interaction_rate_",
-    "popularity_",
-    "from_popular",
-    "item_trend",
-    "item_users_",
-    "item_clicks_",
-    "item_saves_",
-)
-"""Prefixes of the features of newness, and of current popularity."""
-
-
-def signal_of(feature: str) -> Signal | None:
-    """The signal that a feature belongs to; None for features of the user alone."""
-    if feature in OF_USER:
-        return OF_USER[feature]
-    if feature.startswith(OF_TIME):
-        return Signal.FRESH
-    if feature.startswith(OF_NOW):
-        return Signal.TRENDING
-    return Signal.POPULAR if feature.startswith("item_") else None
-
-
-GROUPS = np.array([[signal_of(feature) is signal for signal in SIGNALS] for feature in ALL_FEATURE_NAMES], np.float32)
-"""[F, number of signals] which feature belongs to which signal; a re-ranker may read the first features only."""
 
 
 @dataclass(frozen=True)
@@ -91,10 +30,14 @@ class Reasons:
 
 
 class Attributor(Protocol):
-    """A scorer that attributes its scores to features."""
+    """A scorer that attributes its scores to features and signals."""
 
     def contributions(self, features: Floats) -> Floats:
         """[P, F] what each feature added to a pair's score."""
+        ...
+
+    def signal_contributions(self, features: Floats) -> Floats:
+        """[P, S] what each of `SIGNALS` added: the sum over its features."""
         ...
 
 
@@ -112,7 +55,7 @@ def reasons(
     In three cases the reason is the source that brought the item. No signal raised the score. The user has liked
     nothing as similar as `min_similarity`. Or the user has no interaction with the creator, category or language.
     """
-    moved = reranker.contributions(features) @ GROUPS[: features.shape[1]]
+    moved = reranker.signal_contributions(features)
     strongest, strengths = moved.argmax(axis=1), moved.max(axis=1, initial=0)
     signals = np.array(SIGNALS, dtype=str)[strongest]
     asked, owners = np.unique(candidates.user_rows, return_inverse=True)

@@ -32,6 +32,7 @@ from ranking.feature_names import FEATURE_NAMES
 from ranking.pair_features import pair_features
 from ranking.reason_calibration import ReasonConfig
 from ranking.reranker import RETRIEVAL_SCORE, RerankerConfig
+from ranking.signals import by_signal
 from ranking.slate import PrecedingItems, SlateConfig, Slates, slates
 
 
@@ -83,6 +84,10 @@ class RetrievalScorer:
         added = np.zeros(features.shape, np.float32)
         added[:, RETRIEVAL_SCORE] = self.score(features)
         return added
+
+    def signal_contributions(self, features: Floats) -> Floats:
+        """[P, S] all of the score, as a contribution of the feature's signal."""
+        return by_signal(self.contributions(features))
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from contracts.errors import ReleaseCorrupt, UntrainableInput
 from ranking.feature_arrays import Floats, Rows
 from ranking.feature_names import ALL_FEATURE_NAMES, FEATURE_NAMES
 from ranking.position_bias import NOT_SHOWN
+from ranking.signals import SIGNAL_PLACES, SIGNALS, by_signal
 from ranking.training_pairs import LabelledPairs, with_inverse_propensities, with_places
 from ranking.tree_ensemble import TreeEnsemble
 from ranking.tree_shap import TreeContributions
@@ -79,6 +80,10 @@ class RetrievalPart(BaseModel):
         weighed: Floats = np.float32(self.weight) * features[:, RETRIEVAL_SCORE]
         return weighed
 
+    def above_mean(self, features: Floats) -> Floats:
+        """[P] what the part adds beside its mean in training."""
+        return self.of(features) - self.weight * self.mean
+
 
 class Reranker:
     """A fitted re-ranker."""
@@ -103,7 +108,15 @@ class Reranker:
         if not len(features):
             return np.zeros(features.shape, np.float32)
         added = self._tree_contributions(features)
-        added[:, RETRIEVAL_SCORE] += self._retrieval.of(features) - self._retrieval.weight * self._retrieval.mean
+        added[:, RETRIEVAL_SCORE] += self._retrieval.above_mean(features)
+        return added
+
+    def signal_contributions(self, features: Floats) -> Floats:
+        """[P, S] what each of `SIGNALS` added: the sum over its features, from tables that are smaller."""
+        if self._signal_shap is None or not len(features):
+            return by_signal(self.contributions(features))
+        added = self._mean_of_trees(self._signal_shap, features)[:, : len(SIGNALS)]
+        added[:, SIGNAL_PLACES[RETRIEVAL_SCORE]] += self._retrieval.above_mean(features)
         return added
 
     @property
@@ -150,11 +163,18 @@ class Reranker:
         if self._shap is None:  # LightGBM's own takes long, but has no limit
             every = [booster.predict(features, pred_contrib=True, num_threads=1) for booster in self._boosters]
             return _mean(every)[:, :-1]
-        return np.asarray(self._shap.of_pairs(features) / len(self._boosters), np.float32)
+        return self._mean_of_trees(self._shap, features)
+
+    def _mean_of_trees(self, shap: TreeContributions, features: Floats) -> Floats:
+        return np.asarray(shap.of_pairs(features) / len(self._boosters), np.float32)
 
     @cached_property
     def _shap(self) -> TreeContributions | None:
-        return TreeContributions.of(self._ensemble)
+        return TreeContributions.of(self._ensemble, np.arange(len(self._names), dtype=np.int32))
+
+    @cached_property
+    def _signal_shap(self) -> TreeContributions | None:
+        return TreeContributions.of(self._ensemble, SIGNAL_PLACES[: len(self._names)])
 
     @cached_property
     def _ensemble(self) -> TreeEnsemble:

@@ -8,11 +8,12 @@ exact (as in Linear TreeSHAP, Yu et al. 2022).
 A tree of few splits has few results. They are computed once, for each choice of sides at its nodes (as in Fast
 TreeSHAP, Yang 2021). A page of 50 items then takes a fortieth of LightGBM's time.
 
-Shapes: T trees, L leaves of all trees, E features of all paths, K points of the quadrature, P pairs, F features.
+Shapes: T trees, L leaves of all trees, E features of all paths, K points of the quadrature, P pairs, F features, C
+columns.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
@@ -43,54 +44,53 @@ class Tree:
 
     paths: list[Path]  # of each leaf
     splits: int
-    features: list[int] = field(init=False)
-    """The distinct features that it splits by."""
-
-    def __post_init__(self) -> None:
-        """Collect the features."""
-        object.__setattr__(self, "features", sorted({feature for path in self.paths for feature in path}))
+    columns: list[int]
+    """The distinct columns of the features that it splits by."""
 
 
 @dataclass(frozen=True)
 class TreeContributions:
-    """What each feature of a tree adds, for each choice of sides at its nodes."""
+    """What each column of a tree adds, for each choice of sides at its nodes. A column is a feature, or a group of
+    them."""
 
     ensemble: TreeEnsemble
-    features: Rows  # the distinct features of each tree
-    feature_offsets: Longs  # [T + 1] into `features`
+    width: int  # C
+    columns: Rows  # the distinct columns of each tree
+    column_offsets: Longs  # [T + 1] into `columns`
     table_offsets: Longs  # [T + 1] into `tables`
-    tables: Floats  # for each tree [2 ** splits, its features]
+    tables: Floats  # for each tree [2 ** splits, its columns]
 
     @classmethod
-    def of(cls, ensemble: TreeEnsemble) -> Self | None:
-        """Compute the tables; none where a tree has too many splits."""
+    def of(cls, ensemble: TreeEnsemble, column_of: Rows) -> Self | None:
+        """Compute the tables; none where a tree has too many splits. `column_of` [F] is the column of each feature."""
         if np.diff(ensemble.trees).max(initial=0) > MOST_SPLITS:
             return None
-        trees = [_tree(ensemble, tree) for tree in range(len(ensemble.trees) - 1)]
-        feature_offsets = offsets_of(np.array([len(tree.features) for tree in trees], np.int64))
-        table_offsets = offsets_of(np.array([len(tree.features) << tree.splits for tree in trees], np.int64))
+        trees = [_tree(ensemble, tree, column_of) for tree in range(len(ensemble.trees) - 1)]
+        column_offsets = offsets_of(np.array([len(tree.columns) for tree in trees], np.int64))
+        table_offsets = offsets_of(np.array([len(tree.columns) << tree.splits for tree in trees], np.int64))
         tables = np.zeros(table_offsets[-1], np.float32)
         if len(tables):
-            _fill(tables, table_offsets, feature_offsets, ensemble, trees)
-        features = np.array([feature for tree in trees for feature in tree.features], np.int32)
-        return cls(ensemble, features, feature_offsets, table_offsets, tables)
+            _fill(tables, table_offsets, column_offsets, ensemble, trees, column_of)
+        columns = np.array([column for tree in trees for column in tree.columns], np.int32)
+        return cls(ensemble, int(column_of.max(initial=-1)) + 1, columns, column_offsets, table_offsets, tables)
 
     def of_pairs(self, features: Floats) -> Doubles:
-        """[P, F] what each feature adds to the sum of all trees."""
+        """[P, C] what each column adds to the sum of all trees, for `features` [P, F]."""
         from ranking.tree_shap_kernel import add_contributions  # noqa: PLC0415  Numba takes a moment to import
 
-        added, trees = np.zeros(features.shape), self.ensemble
-        if len(features) and len(self.features):
+        added, trees = np.zeros((len(features), self.width)), self.ensemble
+        if len(features) and len(self.columns):
             nodes = (trees.columns, trees.nan_values, trees.trees, trees.nodes, trees.thresholds)
-            tables = (self.features, self.feature_offsets, self.table_offsets, self.tables)
+            tables = (self.columns, self.column_offsets, self.table_offsets, self.tables)
             add_contributions(np.ascontiguousarray(features.T), *nodes, *tables, added)
         return added
 
 
-def _tree(ensemble: TreeEnsemble, tree: int) -> Tree:
+def _tree(ensemble: TreeEnsemble, tree: int, column_of: Rows) -> Tree:
     start, end = ensemble.trees[tree], ensemble.trees[tree + 1]
     paths = dict(_paths(ensemble, start, end, tree))
-    return Tree([paths[leaf] for leaf in range(len(paths))], int(end - start))
+    columns = sorted({int(column_of[feature]) for path in paths.values() for feature in path})
+    return Tree([paths[leaf] for leaf in range(len(paths))], int(end - start), columns)
 
 
 def _paths(ensemble: TreeEnsemble, start: int, end: int, tree: int) -> Iterator[tuple[int, Path]]:
@@ -112,12 +112,17 @@ def _paths(ensemble: TreeEnsemble, start: int, end: int, tree: int) -> Iterator[
 
 
 def _fill(
-    tables: Floats, table_offsets: Longs, feature_offsets: Longs, ensemble: TreeEnsemble, trees: list[Tree]
+    tables: Floats,
+    table_offsets: Longs,
+    column_offsets: Longs,
+    ensemble: TreeEnsemble,
+    trees: list[Tree],
+    column_of: Rows,
 ) -> None:
     from ranking.tree_shap_kernel import fill_tables  # noqa: PLC0415  see `TreeContributions.of_pairs`
 
     paths = [path for tree in trees for path in tree.paths]
-    places = [tree.features.index(feature) for tree in trees for path in tree.paths for feature in path]
+    places = [tree.columns.index(column_of[feature]) for tree in trees for path in tree.paths for feature in path]
     steps = [step for path in paths for step in path.values()]
     points, weights = np.polynomial.legendre.leggauss((max(map(len, paths)) + 1) // 2)
     known, shares = (points + 1) / 2, np.array([step.share for step in steps])[:, None]
@@ -131,7 +136,7 @@ def _fill(
         factors,
         np.stack([0 - shares, 1 - shares]) / factors,
         weights / 2,
-        feature_offsets,
+        column_offsets,
         table_offsets,
         tables,
     )

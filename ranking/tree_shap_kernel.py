@@ -47,11 +47,11 @@ def fill_tables(
     factors: Array,
     ratios: Array,
     weights: Array,
-    feature_offsets: Array,
+    column_offsets: Array,
     table_offsets: Array,
     tables: Array,
 ) -> None:
-    """Write what each feature of each tree adds, for all sides that a pair can take at its nodes.
+    """Write what each column of each tree adds, for all sides that a pair can take at its nodes.
 
     `path_offsets` [L + 1] lead to the features of a leaf's path: `places` [E], `steps` [2, E], `factors` and `ratios`
     [2, E, K]. The steps are the bits of its nodes, and of those where the path goes right. The first index of factors
@@ -60,7 +60,7 @@ def fill_tables(
     """
     products = np.empty(len(weights))
     for tree in range(len(trees) - 1):
-        splits, width = trees[tree + 1] - trees[tree], feature_offsets[tree + 1] - feature_offsets[tree]
+        splits, width = trees[tree + 1] - trees[tree], column_offsets[tree + 1] - column_offsets[tree]
         for sides in range(1 << splits if width else 0):
             start = table_offsets[tree] + sides * width
             out = tables[start : start + width]
@@ -96,21 +96,21 @@ def add_contributions(
     trees: Array,
     nodes: Array,
     thresholds: Array,
-    tree_features: Array,
-    feature_offsets: Array,
+    tree_columns: Array,
+    column_offsets: Array,
     table_offsets: Array,
     tables: Array,
     added: Array,
 ) -> None:
-    """Add to `added` [P, F] what each feature adds to the sum of all trees. `features` is [F, P]."""
+    """Add to `added` [P, C] what each column adds to the sum of all trees. `features` is [F, P]."""
     block, sides = np.zeros((len(columns), BLOCK), np.float32), np.empty(BLOCK, np.int32)
     for first in range(0, len(added), BLOCK):
         count = min(BLOCK, len(added) - first)
         _load(features, first, count, columns, nan_values, block)
         for tree in range(len(trees) - 1):
             _read_sides(block, nodes, thresholds, trees[tree], trees[tree + 1] - trees[tree], sides)
-            start, width = feature_offsets[tree], feature_offsets[tree + 1] - feature_offsets[tree]
+            start, width = column_offsets[tree], column_offsets[tree + 1] - column_offsets[tree]
             for place in range(count):
                 row = table_offsets[tree] + sides[place] * width
-                for feature in range(width):
-                    added[first + place, tree_features[start + feature]] += tables[row + feature]
+                for column in range(width):
+                    added[first + place, tree_columns[start + column]] += tables[row + column]

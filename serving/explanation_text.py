@@ -7,10 +7,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contracts import Action
-from ranking.attribution import Signal, reasons
+from ranking.attribution import reasons
 from ranking.candidates import taken
 from ranking.feature_arrays import Rows
 from ranking.rank_users import RankedUsers
+from ranking.signals import Signal
 from serving.releases.item_display import ItemDisplay
 from serving.releases.loaded_release import FRESH, Release
 

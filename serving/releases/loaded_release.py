@@ -209,7 +209,7 @@ class Release:
     def _load_compiled_code(self) -> None:
         one = np.zeros(1, np.int32)
         nothing = np.zeros((1, len(self.reranker.names)), np.float32)
-        scores, _ = self.reranker.score(nothing), self.reranker.contributions(nothing)
+        scores, _ = self.reranker.score(nothing), self.reranker.signal_contributions(nothing)
         if len(self.items.ids):
             pair = Candidates(one, one, one.astype(np.uint8), scores)
             slates(self.items, pair, scores, self.ranking.slate, k=1, exposure=self.ranking_snapshot.exposure)

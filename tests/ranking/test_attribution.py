@@ -3,12 +3,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from ranking.attribution import Signal, nearest_to, reasons, signal_of
+from ranking.attribution import nearest_to, reasons
 from ranking.feature_arrays import Candidates
 from ranking.feature_names import FEATURE_NAMES
 from ranking.history import history_of
 from ranking.pair_features import pair_features
 from ranking.reranker import RerankerConfig, train
+from ranking.signals import Signal, signal_of
 from ranking.training_pairs import LabelledPairs
 from tests.ranking.worlds import ANN, HIDER, NEWCOMER, NOW, items, pairs, random_world, users
 

@@ -8,6 +8,7 @@ import pytest
 
 from ranking.feature_names import FEATURE_NAMES
 from ranking.reranker import RerankerConfig, train
+from ranking.signals import by_signal
 from ranking.training_pairs import LabelledPairs
 from ranking.tree_ensemble import TreeEnsemble
 from ranking.tree_shap import MOST_SPLITS, TreeContributions
@@ -19,8 +20,9 @@ def of_lightgbm(models, features):
     return np.sum([model.predict(features, pred_contrib=True, num_threads=1)[:, :-1] for model in models], axis=0)
 
 
-def of_tables(models, features):
-    return TreeContributions.of(TreeEnsemble.of(models)).of_pairs(features)
+def of_tables(models, features, column_of=None):
+    columns = np.arange(features.shape[1], dtype=np.int32) if column_of is None else np.array(column_of, np.int32)
+    return TreeContributions.of(TreeEnsemble.of(models), columns).of_pairs(features)
 
 
 @pytest.mark.parametrize("leaves", [2, 7, MOST_SPLITS + 1])
@@ -36,6 +38,13 @@ def test_what_features_add_is_the_score_above_the_mean():
     scores = np.sum([model.predict(features) for model in models], axis=0)
     added = scores - of_tables(models, features).sum(axis=1)
     np.testing.assert_allclose(added, added[0], atol=1e-6)
+
+
+def test_columns_of_several_features_add_what_their_features_add():
+    models, features = boosters(), table(7, 65)
+    of_features, of_groups = of_tables(models, features), of_tables(models, features, [0, 1, 1, 2, 0])
+    sums = [of_features[:, [0, 4]], of_features[:, [1, 2]], of_features[:, [3]]]
+    np.testing.assert_allclose(of_groups, np.stack([each.sum(axis=1) for each in sums], axis=1), atol=1e-6)
 
 
 def test_a_tree_without_a_split_adds_nothing():
@@ -59,13 +68,15 @@ def test_a_reranker_with_small_or_large_trees_explains_all_the_same(leaves, monk
     config = RerankerConfig(rounds=20, models=2, leaves=leaves, min_leaf_pairs=5, negative_share=1)
     model = train([week], config).reranker
     added, shown = model.contributions(features), features[:50]
+    np.testing.assert_allclose(by_signal(added), model.signal_contributions(features), atol=1e-6)
     # without the tables, it is LightGBM's own
     ours = _least_seconds(lambda: model.contributions(shown))
-    monkeypatch.setattr(TreeContributions, "of", lambda ensemble: None)
-    del model.__dict__["_shap"]
+    monkeypatch.setattr(TreeContributions, "of", lambda *_: None)
+    del model.__dict__["_shap"], model.__dict__["_signal_shap"]
     np.testing.assert_allclose(added, model.contributions(features), atol=1e-6)
     if leaves == 7:
         assert ours < _least_seconds(lambda: model.contributions(shown)) / 3
+    np.testing.assert_allclose(by_signal(added), model.signal_contributions(features), atol=1e-6)
 
 
 def _least_seconds(work):

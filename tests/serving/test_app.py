@@ -6,8 +6,8 @@ from fastapi.testclient import TestClient
 from openapi_spec_validator import validate
 
 from contracts import Action, Flag
-from ranking.attribution import Signal
 from ranking.feature_arrays import SOURCES
+from ranking.signals import Signal
 from serving.app import create_app, with_shared_schemas
 from serving.privacy.consent import NotPersonalized
 

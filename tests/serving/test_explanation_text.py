@@ -5,10 +5,10 @@ from datetime import UTC, datetime
 import numpy as np
 import pytest
 
-from ranking.attribution import Signal
 from ranking.candidates import BITS
 from ranking.rank_users import RankingConfig, rank_users
 from ranking.reason_calibration import ReasonConfig
+from ranking.signals import Signal
 from serving.explanation_text import SENTENCES, explain_fallback, explain_personalized, sentence
 from serving.releases import publish
 from tests.serving.tiny import publish_tiny
