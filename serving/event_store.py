@@ -25,18 +25,9 @@ from uuid import uuid4
 
 import pyarrow as pa
 from sqlalchemy import (
-    Boolean,
-    Column,
     ColumnElement,
     Connection,
-    Float,
-    Index,
-    Integer,
-    MetaData,
     RowMapping,
-    String,
-    Table,
-    bindparam,
     delete,
     func,
     or_,
@@ -46,51 +37,14 @@ from sqlalchemy import (
     update,
 )
 
-from contracts import Action
 from contracts import columns as c
 from contracts.errors import EventStoreUnavailable
 from contracts.ids import spellings
 from contracts.schemas import EVENTS, INGESTED_EVENTS
-from serving.sql_store import Instant, SqlStore, batched, upsert
+from serving.event_tables import ERASED, METADATA, PENDING
+from serving.recent_interactions import RecentInteraction, of_one_user, of_users
+from serving.sql_store import SqlStore, batched, upsert
 
-METADATA = MetaData()
-PENDING = Table(
-    "pending_events",
-    METADATA,
-    Column(c.EVENT_ID, String, primary_key=True),
-    Column(c.USER_ID, String, nullable=False),
-    Column(c.ITEM_ID, String, nullable=False),
-    Column(c.ACTION, String, nullable=False),
-    Column(c.TIMESTAMP, Instant, nullable=False),
-    Column(c.SESSION_ID, String),
-    Column(c.REQUEST_ID, String),
-    Column(c.POSITION, Integer),
-    Column(c.PROPENSITY, Float),
-    Column(c.LANDED_AT, Instant, nullable=False),
-    Column("batch", String),
-    Column("in_landing_zone", Boolean, nullable=False, default=False),
-    Index("ix_pending_events_user_action", c.USER_ID, c.ACTION),  # a feed reads a user's actions of a few kinds
-    Index("ix_pending_events_drain", "in_landing_zone", "batch"),
-)
-ERASED = Table(
-    "erased_users",
-    METADATA,
-    Column("user_hash", String, primary_key=True),
-    Column("erased_at", Instant, nullable=False),
-)
-INTERACTIONS = (Action.CLICK, Action.SAVE, Action.HIDE, Action.UNHIDE)
-"""The actions of a user on an item; an impression is none."""
-OF_USERS = PENDING.c.user_id.in_(bindparam("users", expanding=True))
-RECENT_INTERACTIONS = select(
-    *(PENDING.c[name] for name in (c.USER_ID, c.ITEM_ID, c.ACTION, c.TIMESTAMP, c.LANDED_AT))
-).where(OF_USERS, PENDING.c.action.in_(INTERACTIONS))
-OF_ITEM = (PENDING.c.user_id, PENDING.c.item_id)
-IMPRESSIONS = (
-    select(*OF_ITEM, func.max(PENDING.c.timestamp), func.count())
-    .where(OF_USERS, PENDING.c.action == Action.IMPRESSION, PENDING.c.landed_at <= bindparam("by", type_=Instant))
-    .group_by(*OF_ITEM)
-)
-"""Both statements are made once, because each feed executes them."""
 ROWS_PER_STATEMENT = 1000
 """Databases limit the number of variables of a statement (SQLite: 32,766)."""
 ROWS_PER_BATCH = 50_000
@@ -112,18 +66,6 @@ class Added:
 
     new: int
     erased: frozenset[str]
-
-
-@dataclass(frozen=True)
-class RecentInteraction:
-    """What the user did with an item, when, and when the event was posted. Impressions of one item are one, the last,
-    with their `count`; posted by the instant that they were requested for."""
-
-    item_id: str
-    action: Action
-    timestamp: datetime
-    landed_at: datetime
-    count: int = 1
 
 
 class EventStore(SqlStore):
@@ -163,19 +105,17 @@ class EventStore(SqlStore):
         """What each of these users clicked, saved, hid or unhid since the release; nothing for users who did not. And
         what they were shown, in impressions posted no later than `impressions_by`, if that is given."""
         user_of = {spelling: user for user in user_ids for spelling in spellings(user)}
-        of_users: dict[str, list[RecentInteraction]] = {}
-        with self._transaction() as connection:
-            for some in batched(list(user_of), ROWS_PER_STATEMENT):
-                for user_id, item_id, action, *rest in connection.execute(RECENT_INTERACTIONS, {"users": some}):
-                    of_users.setdefault(user_of[user_id], []).append(RecentInteraction(item_id, Action(action), *rest))
-                if impressions_by is None:
-                    continue
-                for user_id, item_id, last, count in connection.execute(
-                    IMPRESSIONS, {"users": some, "by": impressions_by}
-                ):
-                    shown = RecentInteraction(item_id, Action.IMPRESSION, last, impressions_by, count)
-                    of_users.setdefault(user_of[user_id], []).append(shown)
-        return of_users
+        if len(user_ids) == 1:
+            with self._point_transaction() as point:
+                found = list(of_one_user(point, list(user_of), impressions_by))
+        else:
+            with self._transaction() as whole:
+                some = batched(list(user_of), ROWS_PER_STATEMENT)
+                found = [each for users in some for each in of_users(whole, users, impressions_by)]
+        interactions: dict[str, list[RecentInteraction]] = {}
+        for user_id, interaction in found:
+            interactions.setdefault(user_of[user_id], []).append(interaction)
+        return interactions
 
     def erase(self, user_ids: Iterable[str]) -> int:
         """Delete every event of these users and store no more. Returns how many were deleted."""

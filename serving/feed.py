@@ -14,11 +14,11 @@ from ranking.exploration import NO_EXPLORATION, ExplorationConfig
 from ranking.fatigue import DEFAULT_FATIGUE, FatigueConfig
 from ranking.rank_users import RankedUsers, rank_users
 from serving.cursor import Cursor, CursorExpired, CursorSigner
-from serving.event_store import RecentInteraction
 from serving.explanation_text import Explanation, explain_fallback, explain_personalized
 from serving.pages import Page, page_places, personalized_page, rows_of_last
 from serving.posted_interactions import left_out, unhidden_items
 from serving.privacy.consent import ConsentGate, NotPersonalized, UserContext, excluded_items
+from serving.recent_interactions import RecentInteraction
 from serving.release_choice import Choice, ReleaseChooser, RunningExperiment
 from serving.releases.loaded_release import Release
 from serving.releases.manifest import ReducedTo

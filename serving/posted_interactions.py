@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from contracts import POSITIVE, Action
 from ranking.feature_arrays import Rows
-from serving.event_store import RecentInteraction
 from serving.privacy.consent import rows_of
+from serving.recent_interactions import RecentInteraction
 from serving.releases.loaded_release import SECONDS_AN_HOUR, Release
 
 

@@ -13,7 +13,7 @@ from contracts import Action, Settings
 from ranking.exploration import ExplorationConfig
 from ranking.fatigue import FatigueConfig, ShownItems, UserShown, shown_items
 from ranking.feature_arrays import Rows
-from serving.event_store import RecentInteraction
+from serving.recent_interactions import RecentInteraction
 from serving.releases.loaded_release import Release
 
 

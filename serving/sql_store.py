@@ -1,4 +1,4 @@
-"""The base of the two SQL stores: an engine that is durable and safe with many workers, and instants as integers."""
+"""The base of the two SQL stores: an engine that is durable and safe with many workers."""
 
 import os
 import sqlite3
@@ -6,14 +6,12 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 from urllib.parse import quote
 
 from sqlalchemy import (
-    BigInteger,
     Connection,
     Dialect,
     Engine,
@@ -31,14 +29,13 @@ from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
 from sqlalchemy.pool import ConnectionPoolEntry, NullPool
 from sqlalchemy.schema import CreateIndex, CreateTable
-from sqlalchemy.types import TypeDecorator
 
 from contracts.errors import TastefeedError
 from serving.circuit_breaker import CircuitBreaker
+from serving.point_reads import PointConnection, point_transaction
 from serving.sqlite_pool import KEPT, check_before_use, empty_log, read_only_mode
 from serving.store_metrics import StoreCall, ignore_call
 
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 BUSY_TIMEOUT_S = 10
 """How long a command waits for SQLite's locks; a server gives a shorter time."""
 CONNECT_TIMEOUT_S = 2
@@ -54,26 +51,6 @@ NO_POOL: dict[str, Any] = {"poolclass": NullPool}
 POOL: dict[str, Any] = {"pool_size": KEPT, "max_overflow": -1, "pool_use_lifo": True}
 WRITES = "tastefeed_writes"
 """The execution option of a connection that will write."""
-
-
-def as_utc(instant: datetime) -> datetime:
-    """The instant in UTC; one without a zone is UTC, as the contract defines."""
-    return instant.replace(tzinfo=UTC) if instant.tzinfo is None else instant.astimezone(UTC)
-
-
-class Instant(TypeDecorator[datetime]):
-    """An instant as microseconds since 1970: exact and comparable in every database."""
-
-    impl = BigInteger
-    cache_ok = True
-
-    def process_bind_param(self, value: datetime | None, _dialect: Dialect) -> Any:
-        """Instant to integer."""
-        return None if value is None else (as_utc(value) - EPOCH) // timedelta(microseconds=1)
-
-    def process_result_value(self, value: Any | None, _dialect: Dialect) -> datetime | None:
-        """Integer to instant."""
-        return None if value is None else EPOCH + timedelta(microseconds=value)
 
 
 def open_engine(url: str, *, create: bool = True, wait_s: float | None = None) -> Engine:
@@ -199,17 +176,23 @@ class SqlStore:
                 f"{self.name} {without_password(self._url)} is read-only; let this user write to the file and its "
                 f"folder, or name another database with {self.setting}"
             )
-        with (
-            self._measured(writes=writes),
-            self._named_errors(),
-            self._turn(writes=writes),
-            self._circuits[writes].call(*DATABASE_ERRORS),
-            self._opened().connect() as connection,
-        ):
+        with self._called(writes=writes), self._turn(writes=writes), self._opened().connect() as connection:
             with connection.execution_options(**{WRITES: writes}).begin():
                 yield connection
             if writes and connection.dialect.name == "sqlite":
                 empty_log(connection)
+
+    @contextmanager
+    def _point_transaction(self) -> Iterator[PointConnection]:
+        """One transaction for `PointRead`s alone."""
+        with self._called(writes=False), point_transaction(self._opened()) as connection:
+            yield connection
+
+    @contextmanager
+    def _called(self, *, writes: bool) -> Iterator[None]:
+        """Measure a call, give its errors their name, and let it fail at once where earlier ones waited in vain."""
+        with self._measured(writes=writes), self._named_errors(), self._circuits[writes].call(*DATABASE_ERRORS):
+            yield
 
     @contextmanager
     def _measured(self, *, writes: bool) -> Iterator[None]:

@@ -5,6 +5,7 @@ the path names are compared with those that were opened, and SQLite forgets the 
 requests has no file open: other programs can then lock, copy or replace the database.
 """
 
+import os
 import sqlite3
 import threading
 import time
@@ -105,7 +106,7 @@ def _inodes(database: str) -> tuple[Inode, ...]:
 
 def _inode(path: str) -> Inode:
     try:
-        status = Path(path).stat()
+        status = os.stat(path)
     except FileNotFoundError:
         return None
     return status.st_dev, status.st_ino

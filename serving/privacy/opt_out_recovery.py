@@ -46,6 +46,7 @@ LOCK = ".opt_out_store.lock"
 LOCK_TIMEOUT_S, LOCK_POLL_S = 10, 0.005
 MAX_MARKER_BYTES, MAX_EXCLUSIONS_BYTES = 1 << 16, 1 << 30
 SQLITE_FILES = ("", "-wal", "-shm")
+Stamp = tuple[int, int, int] | None
 
 
 @dataclass(frozen=True)
@@ -62,13 +63,15 @@ class MarkerFiles:
     def __init__(self, folders: Sequence[Path], *, lock_timeout_s: float = LOCK_TIMEOUT_S) -> None:
         """Neither reads nor creates anything yet."""
         self._folders, self._lock_timeout_s = tuple(folders), lock_timeout_s
+        self._read: dict[str, tuple[Stamp, Marker]] = {}
+        self._paths = [str(folder / MARKER_FILE) for folder in folders]
 
     def read(self) -> Marker | None:
         """The latest recorded state; `None` where there was never a store. Raises `OptOutStoreUnavailable`."""
-        markers = [marker for folder in self._folders if (marker := _read_marker(folder / MARKER_FILE))]
+        markers = [marker for path in self._paths if (marker := self._marker(path))]
         if len({marker.identity for marker in markers}) > 1:
             raise OptOutStoreUnavailable(
-                f"{self._paths()} name different opt-out stores; run `tastefeed opt-out restore`"
+                f"{' and '.join(self._paths)} name different opt-out stores; run `tastefeed opt-out restore`"
             )
         return max(markers, key=lambda marker: marker.changes, default=None)
 
@@ -98,8 +101,25 @@ class MarkerFiles:
         with FileLock(self._folders[0] / LOCK, timeout=self._lock_timeout_s, poll_interval=LOCK_POLL_S):
             yield
 
-    def _paths(self) -> str:
-        return " and ".join(str(folder / MARKER_FILE) for folder in self._folders)
+    def _marker(self, path: str) -> Marker | None:
+        """The marker of one file, which is read where it changed: each feed asks for it."""
+        stamp, known = _stamp(path), self._read.get(path)
+        if known is None or known[0] != stamp:
+            if (marker := _read_marker(Path(path))) is None:
+                return None
+            if stamp is not None:
+                self._read[path] = stamp, marker
+            return marker
+        return known[1]
+
+
+def _stamp(path: str) -> Stamp:
+    """What differs once a file was replaced, written to, or made unreadable."""
+    try:
+        status = os.stat(path)
+    except OSError:
+        return None
+    return status.st_ino, status.st_ctime_ns, status.st_size
 
 
 def _read_marker(path: Path) -> Marker | None:

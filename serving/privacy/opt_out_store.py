@@ -11,9 +11,10 @@ A store that existed before and is now missing, empty, older or another one is u
 
 import logging
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TypeVar
 
 from sqlalchemy import Connection, and_, inspect, select
 
@@ -21,6 +22,7 @@ from contracts import Settings
 from contracts.errors import OptOutStoreUnavailable
 from contracts.opt_out_flags import Flag, OptOut, SubjectType, checked
 from contracts.switches import Switches
+from serving.point_reads import PointConnection, has_table
 from serving.privacy import opt_out_tables as tables
 from serving.privacy.active_opt_outs import ActiveOptOuts
 from serving.privacy.flag_changes import FlagChange, apply_changes
@@ -28,9 +30,11 @@ from serving.privacy.grouped_writes import GroupedWrites
 from serving.privacy.opt_out_recovery import LOCK_TIMEOUT_S, LastKnownExclusions, MarkerFiles, Snapshot
 from serving.privacy.opt_out_tables import OPT_OUTS, CachedExclusions, Key, Marker, StoreIdentity
 from serving.privacy.switch_tables import METADATA, AuditRow
-from serving.sql_store import SqlStore, as_utc, batched, create_tables, open_engine
+from serving.sql_instants import as_utc
+from serving.sql_store import SqlStore, batched, create_tables, open_engine
 
 LOG = logging.getLogger("tastefeed.opt_outs")
+C = TypeVar("C", bound=PointConnection)
 IDS_PER_QUERY = 1000
 """Databases limit the number of variables of a query."""
 
@@ -154,10 +158,12 @@ class OptOutStore(SqlStore):
 
     def active(self, user_id: str | None) -> ActiveOptOuts:
         """The opt-outs that a feed must respect; without a user, those that hold for all users."""
-        with self.checked_transaction() as (connection, store):
+        with self._checked(self._point_transaction()) as (connection, store):
             own = tables.active_flags(connection, SubjectType.USER, user_id) if user_id is not None else frozenset()
-            cached, current = self._cache, self._current_exclusions(connection, store)
-        if current is not cached:
+        current = self._cache
+        if current is None or not current.is_valid(store):
+            with self.checked_transaction() as (whole, store):
+                current = tables.read_exclusions(whole, store)
             self._save_if_writable(current)
         return ActiveOptOuts.of(own, current.exclusions)
 
@@ -266,8 +272,13 @@ class OptOutStore(SqlStore):
     @contextmanager
     def checked_transaction(self, *, writes: bool = False) -> Iterator[tuple[Connection, StoreIdentity | None]]:
         """A transaction on the store that the marker names."""
+        with self._checked(self._transaction(writes=writes)) as checked:
+            yield checked
+
+    @contextmanager
+    def _checked(self, transaction: AbstractContextManager[C]) -> Iterator[tuple[C, StoreIdentity | None]]:
         marker = self._markers.read()  # first: a write in between puts the store ahead of the marker, never behind it
-        with self._transaction(writes=writes) as connection:
+        with transaction as connection:
             store = self._read_identity(connection)
             problem = store.problem(marker, counted=not self._is_counted) if store else None
             if store is None and marker is not None:
@@ -277,8 +288,8 @@ class OptOutStore(SqlStore):
             yield connection, store
         self._is_counted = True
 
-    def _read_identity(self, connection: Connection) -> StoreIdentity | None:
-        if not self._has_identity and not inspect(connection).has_table(tables.IDENTITY.name):
+    def _read_identity(self, connection: PointConnection) -> StoreIdentity | None:
+        if not self._has_identity and not has_table(connection, tables.IDENTITY.name):
             return None
         self._has_identity = True
         store = tables.read_identity(connection, counted=not self._is_counted)

@@ -39,8 +39,10 @@ from contracts.ids import read_id, spellings
 from contracts.instants import CLOCK_SKEW
 from contracts.opt_out_flags import Flag, SubjectType, checked
 from contracts.switches import NO_SWITCHES, Switches
+from serving.point_reads import PointConnection, PointRead
 from serving.privacy.switch_tables import METADATA, read_switches
-from serving.sql_store import Instant, upsert
+from serving.sql_instants import Instant
+from serving.sql_store import upsert
 
 OPT_OUTS = Table(
     "opt_outs",
@@ -176,13 +178,14 @@ def _records(condition: ColumnElement[bool], active: ColumnElement[bool]) -> Sel
     return records.where(condition, active).order_by(t.effective_at, t.opted_out)
 
 
-# made once, because each feed executes them: SQLAlchemy takes longer to make a statement than SQLite to answer it
-OF_SUBJECT = _records(
-    and_(
-        OPT_OUTS.c.subject_type == bindparam("subject_type"),
-        OPT_OUTS.c.subject_id.in_(bindparam("ids", expanding=True)),
-    ),
-    _is_active(bindparam("now", type_=Instant), bindparam("soon", type_=Instant)),
+OF_SUBJECT = PointRead(
+    _records(
+        and_(
+            OPT_OUTS.c.subject_type == bindparam("subject_type"),
+            OPT_OUTS.c.subject_id.in_([bindparam("id"), bindparam("other_spelling")]),
+        ),
+        _is_active(bindparam("now", type_=Instant), bindparam("soon", type_=Instant)),
+    )
 )
 
 
@@ -191,11 +194,11 @@ def opted_out_now(connection: Connection, condition: ColumnElement[bool]) -> lis
     return [key for key, (opted_out, _) in newest_active(connection, condition).items() if opted_out]
 
 
-def active_flags(connection: Connection, subject_type: SubjectType, subject_id: str) -> frozenset[Flag]:
+def active_flags(connection: PointConnection, subject_type: SubjectType, subject_id: str) -> frozenset[Flag]:
     """The flags of one subject that are opted out now."""
-    now = datetime.now(UTC)
-    values = {"subject_type": subject_type, "ids": sorted(all_spellings([subject_id]))}
-    records = _newest(connection.execute(OF_SUBJECT, {**values, "now": now, "soon": now + CLOCK_SKEW}))
+    now, ids = datetime.now(UTC), spellings(subject_id)
+    values = {"subject_type": str(subject_type), "id": ids[0], "other_spelling": ids[-1]}
+    records = _newest(OF_SUBJECT.rows(connection, {**values, "now": now, "soon": now + CLOCK_SKEW}))
     return frozenset(Flag(flag) for (_, _, flag), (opted_out, _) in records.items() if opted_out)
 
 
@@ -248,10 +251,10 @@ def prune(connection: Connection) -> None:
     add_expected_rows(connection, -deleted)
 
 
-def read_identity(connection: Connection, *, counted: bool) -> StoreIdentity | None:
+def read_identity(connection: PointConnection, *, counted: bool) -> StoreIdentity | None:
     """The identity of the store and the number of records, in one statement: of one snapshot."""
-    row = connection.execute(STORE_COUNTED if counted else STORE).one_or_none()
-    return StoreIdentity(*row) if row else None
+    rows = (STORE_COUNTED if counted else STORE).rows(connection, {})
+    return StoreIdentity(*rows[0]) if rows else None
 
 
 def _store(rows: FromClause) -> Select[Any]:
@@ -260,7 +263,7 @@ def _store(rows: FromClause) -> Select[Any]:
     return select(t.identity, t.words, t.withheld, t.held, t.at, count)
 
 
-STORE, STORE_COUNTED = _store(select(OPT_OUTS).limit(1).subquery()), _store(OPT_OUTS)
+STORE, STORE_COUNTED = PointRead(_store(select(OPT_OUTS).limit(1).subquery())), PointRead(_store(OPT_OUTS))
 
 
 def create_identity(connection: Connection) -> None:

@@ -11,10 +11,9 @@ from sqlalchemy import Column, MetaData, String, Table, insert, select
 from sqlalchemy.exc import IntegrityError, OperationalError
 
 from contracts.errors import EventStoreUnavailable
+from serving.sql_instants import Instant, as_utc
 from serving.sql_store import (
-    Instant,
     SqlStore,
-    as_utc,
     batched,
     cause,
     create_tables,
