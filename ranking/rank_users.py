@@ -28,11 +28,9 @@ from ranking.candidates import (
 from ranking.cooccurrence_features import Transitions, cooccurrence_features
 from ranking.fatigue import PairFatigue, ShownItems
 from ranking.feature_arrays import SOURCES, Candidates, Floats, Items, Rows, Users
-from ranking.feature_names import FEATURE_NAMES
 from ranking.pair_features import pair_features
 from ranking.reason_calibration import ReasonConfig
-from ranking.reranker import RETRIEVAL_SCORE, RerankerConfig
-from ranking.signals import by_signal
+from ranking.reranker import RerankerConfig
 from ranking.slate import PrecedingItems, SlateConfig, Slates, slates
 
 
@@ -67,27 +65,6 @@ class ExplainedScorer(Scorer, Attributor, Protocol):
     def names(self) -> tuple[str, ...]:
         """The features that it reads, in order."""
         ...
-
-
-class RetrievalScorer:
-    """Retrieval's own score, in place of a re-ranker that did not pass its gates."""
-
-    names = FEATURE_NAMES
-    uses_cooccurrence = False
-
-    def score(self, features: Floats, item_rows: Rows | None = None) -> Floats:  # noqa: ARG002  as every scorer
-        """[P] the dot of each pair's vectors."""
-        return features[:, RETRIEVAL_SCORE]
-
-    def contributions(self, features: Floats) -> Floats:
-        """[P, F] all of the score, as a contribution of its feature."""
-        added = np.zeros(features.shape, np.float32)
-        added[:, RETRIEVAL_SCORE] = self.score(features)
-        return added
-
-    def signal_contributions(self, features: Floats) -> Floats:
-        """[P, S] all of the score, as a contribution of the feature's signal."""
-        return by_signal(self.contributions(features))
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from contracts.errors import ReleaseCorrupt, UntrainableInput
 from ranking.feature_arrays import Floats, Rows
 from ranking.feature_names import ALL_FEATURE_NAMES, FEATURE_NAMES
 from ranking.position_bias import NOT_SHOWN
+from ranking.retrieval_score import RETRIEVAL_SCORE, RetrievalPart
 from ranking.signals import SIGNAL_PLACES, SIGNALS, by_signal
 from ranking.training_pairs import LabelledPairs, with_inverse_propensities, with_places
 from ranking.tree_ensemble import TreeEnsemble
@@ -26,7 +27,6 @@ from ranking.tree_shap import TreeContributions
 if TYPE_CHECKING:
     import lightgbm as lgb
 
-RETRIEVAL_SCORE = FEATURE_NAMES.index("retrieval_score")
 A_MODEL = re.compile(r"^(?=tree$)", re.MULTILINE)
 """Where a model of LightGBM's text begins."""
 
@@ -65,24 +65,6 @@ class RerankerConfig(BaseModel):
         "ipw", description="places of impressions: ignored, an addend in training, or inverse-propensity weights"
     )
     weight_limit: float = Field(10.0, ge=1, description="largest inverse-propensity weight of a pair")
-
-
-class RetrievalPart(BaseModel):
-    """What retrieval's own score adds beside the trees; the first line of a saved re-ranker."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    weight: float = Field(ge=0, description="of the score")
-    mean: float = Field(description="of the scores in training: contributions of the part are relative to it")
-
-    def of(self, features: Floats) -> Floats:
-        """[P] weighed scores."""
-        weighed: Floats = np.float32(self.weight) * features[:, RETRIEVAL_SCORE]
-        return weighed
-
-    def above_mean(self, features: Floats) -> Floats:
-        """[P] what the part adds beside its mean in training."""
-        return self.of(features) - self.weight * self.mean
 
 
 class Reranker:

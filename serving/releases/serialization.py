@@ -37,8 +37,9 @@ from contracts.schemas import ITEMS
 from ranking.cooccurrence_features import Transitions
 from ranking.fatigue import UserImpressions
 from ranking.feature_arrays import Floats, Items, Rows, Users
-from ranking.rank_users import RankingConfig, RetrievalScorer
+from ranking.rank_users import RankingConfig
 from ranking.reranker import Reranker
+from ranking.retrieval_score import RetrievalScorer
 from serving.ann_index import FaissIndex, IndexConfig, build, comparable, load
 from serving.releases.array_files import (
     read_arrays,
