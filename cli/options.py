@@ -32,6 +32,8 @@ AsOf = Annotated[
         help="Midnight UTC that ends the data; default: the end of the last complete day.",
     ),
 ]
+INSTANT = "%Y-%m-%d %H:%M:%S UTC"
+"""How commands print an instant."""
 FILE = "Parquet, CSV or JSON lines."
 Items = Annotated[Path | None, typer.Option("--items", "-i", help=FILE)]
 Users = Annotated[Path | None, typer.Option("--users", "-u", help=FILE)]

@@ -15,7 +15,6 @@ opt_outs = typer.Typer(help="Opt-outs of users, items and creators.", no_args_is
 IDS_MAY_BEGIN_WITH_A_DASH = {"ignore_unknown_options": True, "help_option_names": ["--help"]}
 """These commands have no short options, because such an id could contain their letters."""
 STATES = {True: "opted out", False: "not opted out"}
-INSTANT = "%Y-%m-%d %H:%M:%S UTC"
 Subject = Annotated[str, typer.Argument(help="user, item or creator")]
 SubjectId = Annotated[str, typer.Argument(help="the subject's id")]
 Flag = Annotated[str, typer.Argument(help="personalization, training, erasure; recommendation of an item or creator")]
@@ -78,9 +77,11 @@ def show(
         return
     for record in active:
         ahead = " (it lies ahead, and holds already)" if record.effective_at > now else ""
-        typer.echo(f"{record.flag:<16} {STATES[record.opted_out]:<14} since {record.effective_at:{INSTANT}}{ahead}")
+        typer.echo(
+            f"{record.flag:<16} {STATES[record.opted_out]:<14} since {record.effective_at:{options.INSTANT}}{ahead}"
+        )
     for record in coming:
-        typer.echo(f"{record.flag:<16} will be {STATES[record.opted_out]} from {record.effective_at:{INSTANT}}")
+        typer.echo(f"{record.flag:<16} will be {STATES[record.opted_out]} from {record.effective_at:{options.INSTANT}}")
 
 
 def _described(record: "OptOut") -> dict[str, Any]:

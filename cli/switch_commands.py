@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from serving.privacy.switch_store import SwitchState, SwitchStore
 
 switches = typer.Typer(help="Kill switches, in effect on the next request.", no_args_is_help=True)
-INSTANT = "%Y-%m-%d %H:%M:%S UTC"
 Name = Annotated[str, typer.Argument(help="personalization, two_tower, fresh, popular, exploration or pinned_release")]
 Value = Annotated[str | None, typer.Argument(help="The version of the release to pin; nothing for the others.")]
 
@@ -59,7 +58,9 @@ def audit(
         print_json([asdict(entry) for entry in entries])
         return
     for entry in entries:
-        typer.echo(f"{entry.at:{INSTANT}}  {entry.who:<16} {entry.action:<16} {entry.subject} {entry.detail}".rstrip())
+        typer.echo(
+            f"{entry.at:{options.INSTANT}}  {entry.who:<16} {entry.action:<16} {entry.subject} {entry.detail}".rstrip()
+        )
 
 
 def audit_of(lake: str) -> "AdminAudit":
@@ -92,5 +93,5 @@ def _print(states: "list[SwitchState]", *, json: bool) -> None:
         print_json([asdict(state) for state in states])
         return
     for state in states:
-        since = f" since {state.set_at:{INSTANT}} by {state.set_by}" if state.set_at else ""
+        since = f" since {state.set_at:{options.INSTANT}} by {state.set_by}" if state.set_at else ""
         typer.echo(f"{state.name:<16} {state.value or 'not set'}{since}")

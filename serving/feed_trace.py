@@ -47,7 +47,8 @@ class SlateTrace:
 
 @dataclass(frozen=True)
 class FeedTrace:
-    """Why an item has its rank, or none. The trace of an opted-out user has the reason alone."""
+    """Why an item has its rank, or none; `arm` is that of a running experiment. The trace of an opted-out user has the
+    reason alone."""
 
     user_id: str
     item_id: str
@@ -55,6 +56,7 @@ class FeedTrace:
     personalized: bool
     reason: NotPersonalized | None
     outcome: Outcome
+    arm: str | None = None
     rank: int | None = None
     filters: tuple[FilterName, ...] = ()
     sources_off: tuple[str, ...] = ()
@@ -78,6 +80,7 @@ def trace_item(home: HomeFeed, user_id: str, item_id: str) -> FeedTrace:
     trace = replace(
         trace,
         outcome="filtered" if filters else "no_candidate",
+        arm=served.choice.arm.name if served.choice.arm else None,
         filters=filters,
         sources_off=tuple(sorted(served.context.opt_outs.switches.sources_off)),
     )

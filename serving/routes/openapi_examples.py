@@ -110,6 +110,7 @@ TRACE: dict[str, Any] = {
     "personalized": True,
     "reason": None,
     "outcome": "shown",
+    "arm": None,
     "rank": 1,
     "filters": [],
     "sources_off": [],

@@ -78,6 +78,8 @@ def test_arms_change_sources_and_releases_and_are_logged_for_profiled_users_alon
             feed = client.get(f"/v1/users/{user}/home-feed").json()
             assert feed["release"] == (old if arm == "old" else new)
             assert ("two_tower" in {item["source"] for item in feed["items"]}) == (arm != "narrow")
+            trace = client.get("/v1/admin/trace", params={"user_id": user, "item_id": feed["items"][0]["item_id"]})
+            assert (trace.json()["arm"], trace.json()["rank"]) == (arm, 1)
             first = client.get(f"/v1/users/{user}/home-feed?limit=3").json()
             following = client.get(f"/v1/users/{user}/home-feed?limit=3&cursor={first['cursor']}").json()
             assert [item["item_id"] for item in first["items"] + following["items"]] == [
