@@ -8,8 +8,12 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
+from benchmarks.bandit_policies import policy_estimates
 from benchmarks.impression_simulation import NO_FATIGUE, Arm, Assumptions, Outcome, World
 from benchmarks.open_bandit import Estimate, estimates
+from benchmarks.position_pages import EXAMINATIONS as EXAMINATIONS_OF_LAKE
+from benchmarks.position_pages import lake_section, policy_section
+from benchmarks.position_simulation import PositionAssumptions, label_weeks, outcomes
 from contracts.atomic_files import replace_file
 from evaluation import markdown
 from evaluation.bootstrap import Interval, paired_interval
@@ -137,9 +141,13 @@ def _exploration_row(slots: int, outcome: Outcome, without: Outcome) -> dict[str
     }
 
 
-def measure(out: Path, command: str, *, data: Path | None, assumptions: Assumptions) -> Path:
-    """Run everything, and write `metrics.json` and the page under `out`. Raises `UnreadableInput`."""
+def measure(out: Path, command: str, *, data: Path | None, lake: str | None = None, assumptions: Assumptions) -> Path:
+    """Run everything, and write `metrics.json` and the page under `out`. Raises `UnreadableInput`, and the errors of
+    `label_weeks`."""
     logged = estimates(data) if data else []
+    policies = policy_estimates(data) if data else []
+    of_lake = PositionAssumptions(seed=assumptions.seed)
+    reranked = outcomes(label_weeks(lake), EXAMINATIONS_OF_LAKE, of_lake) if lake else []
     fatigue, positions = fatigue_changes(assumptions), position_rows(assumptions)
     exploration = exploration_rows(assumptions)
     out.mkdir(parents=True, exist_ok=True)
@@ -151,14 +159,17 @@ def measure(out: Path, command: str, *, data: Path | None, assumptions: Assumpti
         "positions": positions,
         "exploration": exploration,
         "open_bandit": [asdict(each) for each in logged],
+        "reranker_positions": [asdict(each) for each in reranked],
+        "policies": [asdict(each) for each in policies],
     }
     replace_file(out / METRICS, (json.dumps(document, indent=1) + "\n").encode())
     parts = [
         INTRODUCTION + "\n" + assumed(assumptions) + f"\n\n```\n{command}\n```",
         f"{FATIGUE}\n\n{markdown(changes_table(fatigue, 'discount and limit'), marked=False)}",
         f"{POSITIONS}\n\n{markdown(pl.DataFrame(positions), marked=False)}",
+        *([lake_section(reranked, of_lake)] if reranked else []),
         f"{EXPLORATION}\n\n{markdown(pl.DataFrame(exploration), marked=False)}",
-        *([f"{LOGS}\n\n{markdown(logged_table(logged), marked=False)}"] if logged else []),
+        *([f"{LOGS}\n\n{markdown(logged_table(logged), marked=False)}", policy_section(policies)] if logged else []),
     ]
     replace_file(out / PAGE, ("\n\n".join(part.rstrip("\n") for part in parts) + "\n").encode())
     return out / PAGE

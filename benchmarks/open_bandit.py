@@ -33,11 +33,16 @@ def estimates(folder: Path) -> list[Estimate]:
     return [estimate for campaign in CAMPAIGNS for estimate in _of_campaign(folder, campaign)]
 
 
-def _of_campaign(folder: Path, campaign: str) -> list[Estimate]:
+def read_log(folder: Path, campaign: str) -> pl.DataFrame:
+    """The log of a campaign. Raises `UnreadableInput`."""
     path = folder / f"{campaign}.parquet"
     if not path.is_file():
         raise UnreadableInput(f"{path}: no such file; give the folder that has men.parquet and women.parquet")
-    log = pl.read_parquet(path, columns=["policy", "item_id", "position", "click", "propensity_score"])
+    return pl.read_parquet(path, columns=["policy", "timestamp_us", "item_id", "position", "click", "propensity_score"])
+
+
+def _of_campaign(folder: Path, campaign: str) -> list[Estimate]:
+    log = read_log(folder, campaign)
     random, bts = (log.filter(pl.col("policy") == policy) for policy in (RANDOM, BTS))
     by_position = [
         _estimate(campaign, f"position {position}, random policy", random.filter(pl.col("position") == position))

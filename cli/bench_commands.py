@@ -235,6 +235,9 @@ def impressions(
     data: Annotated[
         Path | None, typer.Option(help="Folder with men.parquet and women.parquet of Open Bandit; without: simulation.")
     ] = None,
+    lake: Annotated[
+        str | None, typer.Option(help="Lake whose last night's candidates are shown to simulated users.")
+    ] = None,
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for metrics.json and the page.")],
 ) -> None:
     """What fatigue, the position of an impression and exploration cost and gain, in a simulation and in logs."""
@@ -242,8 +245,10 @@ def impressions(
     from benchmarks.impression_simulation import Assumptions
     from contracts import Settings
 
-    command = _command("impressions", {"--data": _shown(data)} if data else {}, [], out)
-    typer.echo(f"wrote {measure(out, command, data=data, assumptions=Assumptions(seed=Settings().seed))}")
+    given = {"--data": _shown(data)} if data else {}
+    command = _command("impressions", given | ({"--lake": _shown(Path(lake))} if lake else {}), [], out)
+    assumptions = Assumptions(seed=Settings().seed)
+    typer.echo(f"wrote {measure(out, command, data=data, lake=lake, assumptions=assumptions)}")
 
 
 @bench.command()

@@ -7,6 +7,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from benchmarks.bandit_policies import UNIFORM, policy_estimates
 from benchmarks.impression_benchmark import change, measure
 from benchmarks.impression_simulation import NO_FATIGUE, Arm, Assumptions, World
 from benchmarks.open_bandit import estimates
@@ -22,11 +23,12 @@ def logs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two items: the random policy shows both alike, `bts` shows the better one three times of four."""
     folder = tmp_path_factory.mktemp("logs")
     rows = [
-        *(("random", item, position, int(item == 1), 0.5) for item in (0, 1) for position in (1, 2)),
-        *(("bts", 1, position, 1, 0.75) for position in (1, 2, 1)),
-        ("bts", 0, 2, 0, 0.25),
+        *(("bts", at, 1, position, 1, 0.75) for at, position in ((0, 1), (1, 2), (5, 1))),
+        ("bts", 2, 0, 2, 0, 0.25),
+        *(("random", 6, item, position, int(item == 1), 0.5) for item in (0, 1) for position in (1, 2)),
     ]
-    log = pl.DataFrame(rows, schema=["policy", "item_id", "position", "click", "propensity_score"], orient="row")
+    columns = ["policy", "timestamp_us", "item_id", "position", "click", "propensity_score"]
+    log = pl.DataFrame(rows, schema=columns, orient="row")
     for campaign in ("men", "women"):
         log.write_parquet(folder / f"{campaign}.parquet")
     return folder
@@ -38,6 +40,14 @@ def test_inverse_propensities_give_the_rate_of_the_other_policy(logs: Path) -> N
     assert rates["random policy, from the log of bts without weights"] == 750
     assert rates["random policy, from the log of bts by inverse propensity"] == pytest.approx(500)
     assert rates["position 1, random policy"] == rates["position 2, random policy"] == 500
+
+
+def test_a_policy_that_learned_which_item_is_clicked_has_more_clicks_than_a_uniform_one(logs: Path) -> None:
+    found = {each.learns: each for each in policy_estimates(logs) if each.campaign == "men"}
+    assert found[UNIFORM].ips.mean == found[UNIFORM].snips.mean == 500
+    assert found["clicks"].snips.mean > 505
+    assert found["clicks"].gain.mean == 0
+    assert found["positions"].learns == "positions"
 
 
 def test_a_missing_log_is_named(tmp_path: Path) -> None:
@@ -71,6 +81,7 @@ def test_the_page_and_the_figures_are_written(tmp_path: Path, logs: Path) -> Non
     assert "**10%, limit 10**" in page
     assert [line for line in page.splitlines() if line.startswith("## ")] == [
         "## Fatigue", "## Positions", "## Exploration", "## Open Bandit logs",
+        "## Policies learned with positions from Open Bandit logs",
     ]  # fmt: skip
     figures = json.loads((tmp_path / "out" / "metrics.json").read_text())
     assert figures["assumptions"]["users"] == 8
