@@ -1,8 +1,11 @@
 """Load on a server from `h2load` (nghttp2), with one generator process for each client.
 
-In a closed loop, a client sends its next request when it has the answer. In an open loop, requests are sent at a fixed
-rate, whatever the answers take, up to `OPEN_CLIENTS` at once. Each client has the users in an order of its own, because
-`h2load` gives all clients of one process the same order: they would request the same user at the same time.
+In a closed loop, a client sends its next request when it has the answer. In an open loop, requests are due at a fixed
+rate, whatever the answers take, up to `OPEN_CLIENTS` at once. `h2load` sends a request late if its connection waits for
+an answer when it is due, and counts its time from then on. Here the time counts from when it was due.
+
+Each client has the users in an order of its own, because `h2load` gives all clients of one process the same order: they
+would request the same user at the same time.
 """
 
 import math
@@ -79,7 +82,7 @@ def load(server: ServerProcess, users: Sequence[str], plan: LoadPlan) -> LoadRes
     tool, workers, cpu_s = find_tool(), server.workers(), server.cpu_seconds()
     with TemporaryDirectory() as folder:  # the lists of addresses contain user ids
         logs = _run_clients(tool, server, users, plan, Path(folder))
-    rows = np.concatenate([_log_rows(log) for log in logs])
+    rows = np.concatenate([_from_due_times(_log_rows(log), plan) for log in logs])
     _require_success(rows[:, 1])
     if server.workers() != workers:
         raise LoadFailed("a worker of the server ended under load; read the server's log")
@@ -132,6 +135,18 @@ def _log_rows(log: str) -> NDArray[np.float64]:
     """[R, 3] start in microseconds, status, microseconds until the end of the answer."""
     rows = [line.split("\t")[:3] for line in log.splitlines()]
     return np.array(rows, np.float64).reshape(-1, 3)
+
+
+def _from_due_times(rows: NDArray[np.float64], plan: LoadPlan) -> NDArray[np.float64]:
+    """The rows of one client, with the start of a request that had to wait for the answer before it set back to when it
+    was due (Tene's coordinated omission)."""
+    if plan.rate is None or not len(rows):
+        return rows
+    starts, ends = rows[:, 0], rows[:, 0] + rows[:, 2]
+    due = starts[0] + np.arange(len(rows)) * 1e6 * plan.clients / plan.rate
+    waited = np.append(False, due[1:] < ends[:-1])
+    begun = np.where(waited, np.minimum(due, starts), starts)
+    return np.stack([begun, rows[:, 1], ends - begun], axis=1)
 
 
 def _require_success(statuses: NDArray[np.float64]) -> None:

@@ -8,8 +8,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 
@@ -17,6 +18,7 @@ import psutil
 
 from contracts import Settings
 from contracts.errors import ServerNotReady
+from contracts.stop_signals import called_if_stopped
 
 HOST = "127.0.0.1"
 COMMAND = "from cli import main; main()"
@@ -80,7 +82,10 @@ def served(settings: Settings, *, workers: int, log: Path) -> Iterator[ServerPro
     command = [sys.executable, "-c", COMMAND, "serve", "--lake", settings.lake, "--port", str(port)]
     variables = {"TASTEFEED_FEED_KEYS": keys[0], "TASTEFEED_ADMIN_KEYS": keys[1]}
     started = time.perf_counter()
-    with log.open("w") as output, _started([*command, "--workers", str(workers)], variables, output.fileno()) as run:
+    with (
+        log.open("w") as output,
+        process_group([*command, "--workers", str(workers)], variables, output.fileno()) as run,
+    ):
         _wait(run, lambda: _is_ready(port), log)
         ready_s = time.perf_counter() - started
         _wait(run, lambda: log.read_text().count(STARTED) >= workers, log)
@@ -88,18 +93,33 @@ def served(settings: Settings, *, workers: int, log: Path) -> Iterator[ServerPro
 
 
 @contextmanager
-def _started(command: list[str], variables: dict[str, str], output: int) -> Iterator[subprocess.Popen[bytes]]:
+def process_group(command: list[str], variables: dict[str, str], output: int) -> Iterator[subprocess.Popen[bytes]]:
+    """A process group of its own, of which nothing is left at the end, also where a signal ends the benchmark."""
     kept = {name: value for name, value in os.environ.items() if name not in LEFT_OUT}
-    process = subprocess.Popen(command, env=kept | variables, stdout=output, stderr=output)  # noqa: S603
-    try:
-        yield process
-    finally:
-        process.send_signal(signal.SIGINT)
+    process = subprocess.Popen(  # noqa: S603
+        command, env=kept | variables, stdout=output, stderr=output, start_new_session=True
+    )
+    with called_if_stopped(partial(_kill_group, process)):
         try:
+            yield process
+        finally:
+            _stop(process)
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    """Ask the server to end; then kill what is left of it, such as workers that did not notice."""
+    try:
+        process.send_signal(signal.SIGINT)
+        with suppress(subprocess.TimeoutExpired):
             process.wait(STOP_WITHIN_S)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+    finally:
+        _kill_group(process)
+        process.wait()
+
+
+def _kill_group(process: subprocess.Popen[bytes]) -> None:
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
 
 
 def _free_port() -> int:

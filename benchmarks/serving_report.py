@@ -22,7 +22,7 @@ makes this page from its `metrics.json`. A request is a page of 50 items with ex
 thousands of different users, and every answer must be 200.
 
 - **Closed loop**: a client sends its next request when it has the answer. **Open loop**: requests at a fixed rate, at
-  most 32 at once. Where the server is slower than the rate, the table shows the rate that it reached.
+  most 32 at once. Their time counts from when they were due. A server that is slower shows the rate that it reached.
 - **Bare computation**: index search, tree scoring and the slate as a plain loop in one process. Release and candidates
   are the same; consent, features, explanations, JSON and HTTP are left out.
 - **Processor time** of a request is that of all server processes, divided by the requests. The load generator shares
@@ -46,6 +46,7 @@ FIXED: dict[Any, Any] = {"svg.hashsalt": "tastefeed", "svg.fonttype": "none"}
 COLOURS = ("#7a8b99", "#c8553d", "#e0a458")
 QUANTILES = ("p50_ms", "p95_ms", "p99_ms")
 OUTSIDE = "HTTP and threads"
+SHORT = {"feeds_per_s": "feeds per second, reached", "changes_per_s": "changes of opt-outs per second, reached"}
 RATE, SUSTAINED = 100.0, 0.95
 
 
@@ -195,11 +196,14 @@ def _conditions(run: Run) -> str:
 
 def _soak_section(run: Run) -> str:
     rows = [(name.replace("_", " "), f"{value:,}") for name, value in run["counts"].items()]
+    rows += [(SHORT[name], f"{run[name]:,.1f}") for name in ("feeds_per_s", "changes_per_s")]
     rows += [(f"latency of a feed, P{share}, ms", f"{run[f'p{share}_ms']:,.1f}") for share in (50, 95, 99)]
     table = pl.DataFrame(rows, schema=["what", "count"], orient="row")
+    share = f", {100 * run['share']:.0f} % of the most beside the changes of opt-outs" if run["share"] else ""
     intro = (
-        f"{run['minutes']:g} minutes at {run['rate']:,.0f} requests/s, {100 * run['share']:.0f} % of the most. "
-        f"Meanwhile releases were swapped and rolled back, users opted out and in, and worker processes were killed."
+        f"{run['minutes']:g} minutes at {run['rate']:,.0f} feeds/s{share}, and {run['wanted_changes_per_s']:g} changes "
+        f"of opt-outs per second. Meanwhile releases were swapped and rolled back, and worker processes were killed. "
+        f"A feed's time counts from when it was due."
     )
     verdict = "Every condition held." if not run["failures"] else f"**Failed**: {'; '.join(run['failures'])}."
     parts = ["## Soak", intro, markdown(table, marked=False), f"{verdict} Run it again: `{run['command']}`"]

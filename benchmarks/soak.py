@@ -29,7 +29,7 @@ from serving.releases.serialization import write_release
 
 KIND, METRICS, LOG = "serving", "metrics.json", "server.log"
 PREFIXES = ("a-", "b-", "c-")
-LONGEST_TRIAL_S, RESTARTED_WITHIN_S = 5.0, 40.0
+LONGEST_TRIAL_S, RESTARTED_WITHIN_S = 15.0, 40.0
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,9 @@ class SoakPlan:
     command: str
     seconds: float = 600
     share: float = 0.7
-    """Of the throughput that the server reaches."""
+    """Of the throughput that the server reaches beside the changes of opt-outs."""
+    rate: float | None = None
+    """Feeds a second, instead of a share."""
     swap_every_s: float = 20
     rollback_every_s: float = 60
     kill_every_s: float = 60
@@ -95,13 +97,23 @@ def soak(size: Size, plan: SoakPlan, progress: StageProgress, config: RerankerCo
 
 
 def _soaked(run: _Soak) -> dict[str, Any]:
-    rate = max(1.0, run.plan.share * throughput(run.server, run.state.prefixes, run.users, run.plan.trial_s))
+    rate = run.plan.rate or _share_of_throughput(run)
     with traffic(run.server, run.state, run.users, rate, run.plan.changes_per_s):
         _operate(run)
+        reached = {name: round(count / run.plan.seconds, 1) for name, count in _reached(run.state)}
     end = time.monotonic() + RESTARTED_WITHIN_S
     while len(run.server.workers()) < run.plan.workers and time.monotonic() < end:
         time.sleep(0.1)  # a worker that was killed last is started again
-    return _result(run.state, run.plan, rate, len(run.server.workers()))
+    return _result(run.state, run.plan, rate, len(run.server.workers())) | reached
+
+
+def _share_of_throughput(run: _Soak) -> float:
+    plan = run.plan
+    return plan.share * throughput(run.server, run.state.prefixes, run.users, plan.changes_per_s, plan.trial_s)
+
+
+def _reached(state: SoakState) -> Sequence[tuple[str, int]]:
+    return ("feeds_per_s", state.feeds), ("changes_per_s", state.counts["opt_out_changes"])
 
 
 def _operate(run: _Soak) -> None:
@@ -132,7 +144,8 @@ def _result(state: SoakState, plan: SoakPlan, rate: float, workers: int) -> dict
         "command": plan.command,
         "minutes": round(plan.seconds / 60, 2),
         "rate": round(rate, 1),
-        "share": plan.share,
+        "share": None if plan.rate else plan.share,
+        "wanted_changes_per_s": plan.changes_per_s,
         "counts": {**dict.fromkeys(REPORTED, 0), **state.counts, "releases_served": len(state.versions)},
         "p50_ms": times_ms[0],
         "p95_ms": times_ms[1],
@@ -142,8 +155,10 @@ def _result(state: SoakState, plan: SoakPlan, rate: float, workers: int) -> dict
     }
 
 
-REPORTED = ("feeds", "feeds_without_a_profile", "opt_out_changes", "swaps", "rollbacks", "killed_workers",
-            "refused_with_retry_after", "broken_connections", "mixed_releases", "profiled_after_opt_out")  # fmt: skip
+REPORTED = ("feeds", "feeds_without_a_profile", "opt_out_changes", "repeated_opt_out_changes",
+            "opt_out_changes_not_acknowledged", "swaps", "rollbacks", "killed_workers", "refused_overloaded",
+            "refused_opt_out_store_unavailable", "broken_connections", "mixed_releases",
+            "profiled_after_opt_out")  # fmt: skip
 
 
 def failures(state: SoakState, plan: SoakPlan, workers: int) -> list[str]:

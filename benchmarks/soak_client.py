@@ -13,8 +13,10 @@ from urllib.parse import quote
 from benchmarks.server_process import HOST, ServerProcess
 
 UNAVAILABLE = 503
-TIMEOUT_S = 30.0
+TIMEOUT_S, RETRY_S, ATTEMPTS = 30.0, 1.0, 10
+"""For an answer, until a refused change is repeated, and how often a change is made until it is acknowledged."""
 FLAG = "personalization"
+REFUSED = "refused"
 
 
 @dataclass
@@ -29,6 +31,11 @@ class SoakState:
     _opt_outs: dict[str, int] = field(default_factory=dict)
     _changes: int = 0
     _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    @property
+    def feeds(self) -> int:
+        """All feeds, profiled or not."""
+        return self.counts["feeds"] + self.counts["feeds_without_a_profile"]
 
     def count(self, name: str) -> None:
         """Count one more."""
@@ -56,8 +63,6 @@ class Answer:
     """An answer over HTTP."""
 
     status: int
-    is_shed: bool
-    """Refused by load shedding: 503 with a time to come back."""
     body: bytes
 
 
@@ -73,13 +78,13 @@ class SoakClient:
         """Close the connection."""
         self._connection.close()
 
-    def feed(self, user: str, limit: int) -> None:
-        """Request a feed and check it."""
-        opt_out, started = self._state.opt_out_of(user), time.perf_counter()
+    def feed(self, user: str, limit: int, due: float | None = None) -> None:
+        """Request a feed and check it. Its time counts from when it was due, on the clock `time.monotonic`."""
+        opt_out, started = self._state.opt_out_of(user), due or time.monotonic()
         answer = self._request("GET", f"/v1/users/{quote(user, safe='')}/home-feed?limit={limit}")
         if answer is None or answer.status != 200:
             return
-        self._state.times_ms.append(1000 * (time.perf_counter() - started))
+        self._state.times_ms.append(1000 * (time.monotonic() - started))
         feed = json.loads(answer.body)
         self._state.versions.add(feed["release"])
         if not is_of_one_release(feed, self._state.prefixes):
@@ -99,25 +104,38 @@ class SoakClient:
         self._change("DELETE", user)
 
     def _change(self, method: str, user: str) -> bool:
-        answer = self._request(method, f"/v1/opt-outs/user/{quote(user, safe='')}/{FLAG}")
-        is_done = answer is not None and answer.status == 200
-        self._state.count("opt_out_changes" if is_done else "opt_out_changes_not_acknowledged")
-        return is_done
+        """Make a change until it is acknowledged, as a client does whose connection broke or who was refused."""
+        for _ in range(ATTEMPTS):
+            answer = self._request(method, f"/v1/opt-outs/user/{quote(user, safe='')}/{FLAG}")
+            if answer is not None and answer.status == 200:
+                self._state.count("opt_out_changes")
+                return True
+            self._state.count("repeated_opt_out_changes")
+            time.sleep(RETRY_S if answer else 0)
+        self._state.count("opt_out_changes_not_acknowledged")
+        return False
 
     def _request(self, method: str, path: str) -> Answer | None:
         """The answer; None where the connection broke, as it does when its worker is killed."""
         try:
             self._connection.request(method, path, headers={"Authorization": f"Bearer {self._server.admin_key}"})
             response = self._connection.getresponse()
-            shed = response.status == UNAVAILABLE and response.getheader("Retry-After") is not None
-            answer = Answer(response.status, shed, response.read())
+            may_retry = response.getheader("Retry-After") is not None
+            answer = Answer(response.status, response.read())
         except (OSError, HTTPException):
             self._state.count("broken_connections")
             self.close()
             return None
-        if answer.status != 200:
-            self._state.count("refused_with_retry_after" if shed else f"status_{answer.status}")
+        if answer.status == UNAVAILABLE and may_retry:
+            self._state.count(f"{REFUSED}_{cause_of(answer)}")
+        elif answer.status != 200:
+            self._state.count(f"status_{answer.status}")
         return answer
+
+
+def cause_of(refusal: Answer) -> str:
+    """The last part of the type of a problem document, as a name."""
+    return str(json.loads(refusal.body)["type"]).rsplit(":", 1)[-1].replace("-", "_")
 
 
 def is_of_one_release(feed: Mapping[str, Any], prefixes: Mapping[str, str]) -> bool:

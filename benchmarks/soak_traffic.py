@@ -1,5 +1,6 @@
 """The traffic of a soak: clients that request feeds at a rate, and users who opt out and in."""
 
+import math
 import random
 import threading
 import time
@@ -11,38 +12,39 @@ from functools import partial
 from benchmarks.server_process import ServerProcess
 from benchmarks.soak_client import SoakClient, SoakState
 
-CLIENTS, CHANGERS = 16, 4
+CLIENTS, CHANGERS = 32, 8
 """Connections that request feeds, and those that change opt-outs."""
 OPT_OUT_POOL, POOL_SHARE = 200, 0.1
 """Users who opt out and in, and the share of requests for them."""
 LIMIT = 50
-Work = Callable[[threading.Event], None]
-"""Runs until the event is set."""
 
 
 @contextmanager
 def traffic(
     server: ServerProcess, state: SoakState, users: Sequence[str], rate: float, changes_per_s: float
 ) -> Iterator[None]:
-    """Feeds at a rate and changes of opt-outs, until the block ends."""
-    pools = [users[:OPT_OUT_POOL][number::CHANGERS] for number in range(CHANGERS)]
+    """Feeds at a rate and changes of opt-outs, until the block ends. Each opt-out brings one of the feeds."""
+    others = max(1.0, rate - changes_per_s / 2)
+    feeds = [
+        partial(request_feeds, SoakClient(server, state), users, CLIENTS / others, number) for number in range(CLIENTS)
+    ]
     interval_s = CHANGERS / changes_per_s
-    changes = [partial(change_opt_outs, SoakClient(server, state), pool, interval_s) for pool in pools]
-    with in_background([*_feeds(server, state, users, CLIENTS / rate), *changes]):
+    changes = [
+        partial(change_opt_outs, SoakClient(server, state), users[:OPT_OUT_POOL], interval_s, number)
+        for number in range(CHANGERS)
+    ]
+    with in_background([*feeds, *changes]):
         yield
 
 
-def throughput(server: ServerProcess, prefixes: Mapping[str, str], users: Sequence[str], seconds: float) -> float:
-    """Feeds a second without pauses and opt-outs."""
+def throughput(
+    server: ServerProcess, prefixes: Mapping[str, str], users: Sequence[str], changes_per_s: float, seconds: float
+) -> float:
+    """Feeds a second without pauses, beside the changes of opt-outs that the soak makes."""
     state = SoakState(prefixes)
-    with in_background(_feeds(server, state, users, 0.0)):
+    with traffic(server, state, users, math.inf, changes_per_s):
         time.sleep(seconds)
-    return state.counts["feeds"] / seconds
-
-
-def _feeds(server: ServerProcess, state: SoakState, users: Sequence[str], interval_s: float) -> Sequence[Work]:
-    clients = (SoakClient(server, state) for _ in range(CLIENTS))
-    return [partial(request_feeds, client, users, interval_s, number) for number, client in enumerate(clients)]
+        return state.feeds / seconds
 
 
 def request_feeds(
@@ -51,15 +53,19 @@ def request_feeds(
     """One client of `CLIENTS`; its requests lie between those of the others."""
     draw = random.Random(number)
     with closing(client):
-        for _ in ticks(stop, interval_s, delay_s=interval_s * number / CLIENTS):
+        for due in ticks(stop, interval_s, delay_s=interval_s * number / CLIENTS):
             some = users[:OPT_OUT_POOL] if draw.random() < POOL_SHARE else users
-            client.feed(draw.choice(some), LIMIT)
+            client.feed(draw.choice(some), LIMIT, due)
 
 
-def change_opt_outs(client: SoakClient, pool: Sequence[str], interval_s: float, stop: threading.Event) -> None:
-    """Users opt out and request their feed at once; half of the pool later, they opt in again."""
+def change_opt_outs(
+    client: SoakClient, users: Sequence[str], interval_s: float, number: int, stop: threading.Event
+) -> None:
+    """One client of `CHANGERS`, with users of its own: they opt out and request their feed at once; half of these users
+    later, they opt in again."""
+    pool = users[number::CHANGERS]
     with closing(client):
-        for turn, _ in enumerate(ticks(stop, interval_s)):
+        for turn, _ in enumerate(ticks(stop, interval_s, delay_s=interval_s * number / CHANGERS)):
             place = turn // 2
             if turn % 2:
                 client.opt_in(pool[(place - len(pool) // 2) % len(pool)])
@@ -82,9 +88,9 @@ def in_background(works: Sequence[Callable[[threading.Event], None]]) -> Iterato
             future.result()
 
 
-def ticks(stop: threading.Event, interval_s: float, *, delay_s: float = 0) -> Iterator[None]:
-    """One tick each interval until the stop; a late tick comes at once, and the ones that it missed never."""
+def ticks(stop: threading.Event, interval_s: float, *, delay_s: float = 0) -> Iterator[float]:
+    """When each tick was due, one an interval until the stop; a late one comes at once, and those it missed never."""
     at = time.monotonic() + delay_s
     while not stop.wait(max(0.0, at - time.monotonic())):
-        yield
+        yield at
         at = max(at + interval_s, time.monotonic() - interval_s)

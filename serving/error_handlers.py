@@ -46,6 +46,10 @@ HEADERS = {
 }
 
 
+class Overloaded(HTTPException):
+    """The process answers too many other requests."""
+
+
 class Problem(BaseModel):
     """RFC 9457. `type` names the kind of error, `detail` describes this one."""
 
@@ -67,12 +71,13 @@ def add_error_handlers(app: FastAPI) -> None:
 def problem_of(error: Exception) -> JSONResponse:
     """The answer to one of tastefeed's errors."""
     status = next(STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)
-    return _answer(status, str(error), kind=_slug(type(error).__name__), headers=HEADERS.get(status))
+    return _answer(status, str(error), kind=slug_of(error), headers=HEADERS.get(status))
 
 
 def problem_of_http(error: HTTPException) -> JSONResponse:
     """The answer to an error that carries its own status."""
-    return _answer(HTTPStatus(error.status_code), error.detail, headers=error.headers)
+    kind = slug_of(error) if isinstance(error, Overloaded) else None
+    return _answer(HTTPStatus(error.status_code), error.detail, kind=kind, headers=error.headers)
 
 
 def problem_text(status: HTTPStatus, detail: str) -> str:
@@ -80,7 +85,8 @@ def problem_text(status: HTTPStatus, detail: str) -> str:
     return _answer(status, detail).body.decode()  # type: ignore[union-attr]
 
 
-async def _domain(_: Request, error: Exception) -> JSONResponse:
+async def _domain(request: Request, error: Exception) -> JSONResponse:
+    request.state.problem = slug_of(error)
     return problem_of(error)
 
 
@@ -101,6 +107,8 @@ def _where(steps: Sequence[Any]) -> str:
 async def _http(request: Request, error: Exception) -> JSONResponse:
     if not isinstance(error, HTTPException):
         return await _unexpected(request, error)
+    if isinstance(error, Overloaded):
+        request.state.problem = slug_of(error)
     answer = problem_of_http(error)
     if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
         answer.headers["Allow"] = ", ".join(_allowed(request))
@@ -133,5 +141,7 @@ def _answer(
     return JSONResponse(problem.model_dump(exclude_none=True), status, headers, media_type=MEDIA_TYPE)
 
 
-def _slug(name: str) -> str:
+def slug_of(error: Exception) -> str:
+    """The last part of the type of a problem: the error's name in lower case."""
+    name = type(error).__name__
     return "".join(f"-{letter.lower()}" if letter.isupper() else letter for letter in name).lstrip("-")

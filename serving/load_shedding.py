@@ -6,10 +6,9 @@ no place. Health checks and metrics never count.
 
 from http import HTTPStatus
 
-from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from serving.error_handlers import RETRY_AFTER, problem_of_http
+from serving.error_handlers import RETRY_AFTER, Overloaded, problem_of_http, slug_of
 
 UNLIMITED = {"/healthz", "/readyz", "/metrics"}
 
@@ -42,16 +41,17 @@ class LoadSheddingMiddleware:
             if not _has_body(scope):
                 place.take()
             await self._app(scope, receive_counted, send_counted)
-        except HTTPException as error:  # only `take` raises it here: the application answers its own errors
+        except Overloaded as error:  # only `take` raises it here: the application answers its own errors
+            scope.setdefault("state", {})["problem"] = slug_of(error)
             await problem_of_http(error)(scope, receive, send)
         finally:
             place.leave()
 
     def enter(self) -> None:
-        """Count a request. Raises `HTTPException`."""
+        """Count a request. Raises `Overloaded`."""
         if self._count >= self._max_requests:
             text = f"{self._max_requests} requests are being answered (TASTEFEED_MAX_CONCURRENT_REQUESTS); try again"
-            raise HTTPException(HTTPStatus.SERVICE_UNAVAILABLE, text, RETRY_AFTER)
+            raise Overloaded(HTTPStatus.SERVICE_UNAVAILABLE, text, RETRY_AFTER)
         self._count += 1
 
     def leave(self) -> None:

@@ -81,7 +81,7 @@ class RequestMiddleware:
         # the route's template, never the path, because the path contains user ids
         route = getattr(scope.get("route"), "path_format", "unmatched")
         method = scope["method"] if scope["method"] in METHODS else "other"
-        self._metrics.observe(method, route, status, seconds)
+        self._metrics.observe(method, route, status, seconds, scope["state"].get("problem"))
         fields = {"method": method, "route": route, "status": status, "latency_ms": round(1000 * seconds, 1)}
         own = {name: scope["state"].get(name) for name in ("request_id", "release")}
         LOG.info("%s %s %d %.1f ms", *fields.values(), extra={**fields, **own})

@@ -5,6 +5,7 @@ worker that is scraped adds them up.
 """
 
 import os
+from http import HTTPStatus
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
@@ -28,6 +29,9 @@ class RequestMetrics:
         """Uses its own registry, so that a process can hold two applications."""
         own = self._own = CollectorRegistry()
         self.requests = Counter("tastefeed_requests", "answers", ["method", "route", "status"], registry=own)
+        self.refusals = Counter(
+            "tastefeed_refusals", "requests refused with 503, by the type of problem", ["problem"], registry=own
+        )
         self.seconds = Histogram(
             "tastefeed_request_seconds", "time to answer", ["method", "route"], registry=own, buckets=BUCKETS_S
         )
@@ -59,10 +63,12 @@ class RequestMetrics:
         """Count served feeds whose impressions were recorded or dropped."""
         self.served.labels(result).inc(feeds)
 
-    def observe(self, method: str, route: str, status: int, seconds: float) -> None:
-        """Count one answer. `route` is the template of the path."""
+    def observe(self, method: str, route: str, status: int, seconds: float, problem: str | None = None) -> None:
+        """Count one answer. `route` is the template of the path, `problem` the type of an error."""
         self.requests.labels(method, route, str(status)).inc()
         self.seconds.labels(method, route).observe(seconds)
+        if status == HTTPStatus.SERVICE_UNAVAILABLE and problem:
+            self.refusals.labels(problem).inc()
 
     def observe_unparsed(self, status: int) -> None:
         """Count one answer to a request that could not be parsed."""

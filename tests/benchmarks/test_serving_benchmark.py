@@ -2,16 +2,21 @@
 
 import json
 import shutil
+import signal
+import subprocess
+import sys
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import psutil
 import pytest
 
+from benchmarks import server_process
 from benchmarks.benchmark_report import write_report
 from benchmarks.load_generator import TOOL, LoadPlan, find_tool, load
-from benchmarks.server_process import HOST, ServerProcess
+from benchmarks.server_process import HOST, ServerProcess, process_group
 from benchmarks.serving_benchmark import ServingPlan, measure, profiled_rows
 from benchmarks.serving_report import Target, p95_at_rate
 from contracts.errors import LoadFailed, ToolMissing
@@ -107,3 +112,78 @@ def test_a_target_is_missed_where_the_server_does_not_reach_the_rate():
         "0.69 times",
         "**missed**",
     )
+
+
+class StallingOnce(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    requests = 0
+
+    def do_GET(self) -> None:
+        StallingOnce.requests += 1
+        if StallingOnce.requests == 5:
+            time.sleep(0.6)
+        self.send_response(200)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@needs_tool
+def test_an_open_loop_counts_the_time_that_requests_wait_for_a_slow_answer():
+    with ThreadingHTTPServer((HOST, 0), StallingOnce) as stalling:
+        threading.Thread(target=stalling.serve_forever, daemon=True).start()
+        server = ServerProcess(psutil.Process(), stalling.server_port, 0.0, feed_key="f", admin_key="a")
+        result = load(server, ["user-1"], LoadPlan(clients=1, seconds=1.5, limit=5, rate=20.0))
+        stalling.shutdown()
+    # one answer of thirty takes 0.6 s; the eleven requests that were due meanwhile waited for up to as long
+    assert result.p95_ms > 400
+    assert result.p50_ms < 100
+
+
+IGNORES_SIGNALS = """
+import signal, subprocess, sys, time
+signal.signal(signal.SIGINT, signal.SIG_IGN)
+subprocess.Popen(["sleep", "60"])
+print("started", flush=True)
+time.sleep(60)
+"""
+
+
+def test_a_server_that_does_not_stop_leaves_no_worker(monkeypatch, tmp_path: Path):
+    monkeypatch.setattr(server_process, "STOP_WITHIN_S", 0.2)
+    log = tmp_path / "log"
+    with (
+        log.open("w") as output,
+        process_group([sys.executable, "-c", IGNORES_SIGNALS], {}, output.fileno()) as process,
+    ):
+        while "started" not in log.read_text():
+            time.sleep(0.01)
+        family = [psutil.Process(process.pid), *psutil.Process(process.pid).children()]
+    assert len(family) == 2
+    assert not psutil.wait_procs(family, timeout=5)[1]
+
+
+STOPPED_BENCHMARK = f"""
+import sys
+from benchmarks.server_process import process_group
+from contracts.stop_signals import ending_at_signals
+with ending_at_signals(), process_group([sys.executable, "-c", {IGNORES_SIGNALS!r}], {{}}, 1):
+    sys.stdin.read()
+"""
+
+
+def test_a_stopped_benchmark_leaves_no_server():
+    benchmark = subprocess.Popen(
+        [sys.executable, "-c", STOPPED_BENCHMARK], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    assert benchmark.stdout is not None
+    assert benchmark.stdout.readline() == b"started\n"
+    family = psutil.Process(benchmark.pid).children(recursive=True)
+    assert len(family) == 2
+    for _ in range(2):  # the second signal ends it at once
+        benchmark.send_signal(signal.SIGINT)
+        time.sleep(0.2)
+    assert not psutil.wait_procs(family, timeout=5)[1]
+    benchmark.communicate(timeout=10)

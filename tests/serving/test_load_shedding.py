@@ -47,6 +47,7 @@ def test_more_requests_than_the_limit_are_refused_at_once():
         for method, body in [("GET", b""), ("POST", b"x")]:
             refused = await held.client.request(method, "/feed", content=body)
             assert (refused.status_code, refused.headers["Retry-After"]) == (503, "1")
+            assert refused.json()["type"] == "urn:tastefeed:problem:overloaded"
             assert "2 requests are being answered (TASTEFEED_MAX_CONCURRENT_REQUESTS)" in refused.json()["detail"]
         assert (await held.client.get("/healthz")).status_code == 200
         held.release.set()

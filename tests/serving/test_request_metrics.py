@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
+from serving.privacy.opt_out_tables import Marker
 from serving.request_metrics import RequestMetrics
 from serving.server_state import ServedRelease, ServerState
 from tests.serving.conftest import read_values
@@ -20,6 +21,16 @@ def test_answers_are_counted_by_method_route_and_status():
     assert counted['tastefeed_requests_total{method="GET",route="/readyz",status="503"}'] == 1
     assert counted['tastefeed_request_seconds_count{method="GET",route="/readyz"}'] == 3
     assert counted['tastefeed_request_seconds_bucket{le="0.025",method="GET",route="/readyz"}'] == 2
+
+
+def test_refusals_are_counted_by_problem(client, lake):
+    client.app.state.opt_out_service.opt_outs._markers.read = lambda: Marker(
+        identity="of another store", changes=1, at=datetime.now(UTC)
+    )
+    refused = client.put("/v1/opt-outs/user/user-1/personalization")
+    assert (refused.status_code, refused.json()["type"]) == (503, "urn:tastefeed:problem:opt-out-store-unavailable")
+    counted = read_values(client.get("/metrics").text)
+    assert counted['tastefeed_refusals_total{problem="opt-out-store-unavailable"}'] == 1
 
 
 def test_a_request_that_was_not_parsed_has_no_duration():
