@@ -51,7 +51,8 @@ class LoadPlan:
 
 @dataclass(frozen=True)
 class LoadResult:
-    """What came of it. `cpu_ms` is the server's processor time, for each request."""
+    """What came of it. `cpu_ms` is the server's processor time for each request, `busiest_share` the part of the worker
+    that works most: connections stay with the worker that accepted them."""
 
     clients: int
     rate: float | None
@@ -62,6 +63,7 @@ class LoadResult:
     p99_ms: float
     max_ms: float
     cpu_ms: float
+    busiest_share: float
 
     @property
     def is_open(self) -> bool:
@@ -79,14 +81,15 @@ def find_tool() -> str:
 
 def load(server: ServerProcess, users: Sequence[str], plan: LoadPlan) -> LoadResult:
     """Request feeds of many users. Raises `ToolMissing`, and `LoadFailed` where an answer is not 200."""
-    tool, workers, cpu_s = find_tool(), server.workers(), server.cpu_seconds()
+    tool, workers, cpu_s, before = find_tool(), server.workers(), server.cpu_seconds(), server.worker_seconds()
     with TemporaryDirectory() as folder:  # the lists of addresses contain user ids
         logs = _run_clients(tool, server, users, plan, Path(folder))
     rows = np.concatenate([_from_due_times(_log_rows(log), plan) for log in logs])
     _require_success(rows[:, 1])
     if server.workers() != workers:
         raise LoadFailed("a worker of the server ended under load; read the server's log")
-    return _result(plan, rows, server.cpu_seconds() - cpu_s)
+    by_worker = server.worker_seconds() - before
+    return _result(plan, rows, server.cpu_seconds() - cpu_s, float(by_worker.max() / max(by_worker.sum(), 1e-9)))
 
 
 def _run_clients(tool: str, server: ServerProcess, users: Sequence[str], plan: LoadPlan, folder: Path) -> Sequence[str]:
@@ -156,7 +159,7 @@ def _require_success(statuses: NDArray[np.float64]) -> None:
         raise LoadFailed(f"of {len(statuses)} answers, {found or 'none came'}; all must be 200; read the server's log")
 
 
-def _result(plan: LoadPlan, rows: NDArray[np.float64], cpu_s: float) -> LoadResult:
+def _result(plan: LoadPlan, rows: NDArray[np.float64], cpu_s: float, busiest_share: float) -> LoadResult:
     times_ms = rows[:, 2] / 1000
     seconds = (np.max(rows[:, 0] + rows[:, 2]) - np.min(rows[:, 0])) / 1e6
     p50, p95, p99 = (float(np.percentile(times_ms, share)) for share in QUANTILES)
@@ -170,4 +173,5 @@ def _result(plan: LoadPlan, rows: NDArray[np.float64], cpu_s: float) -> LoadResu
         p99_ms=round(p99, 2),
         max_ms=round(float(times_ms.max()), 2),
         cpu_ms=round(1000 * cpu_s / len(rows), 2),
+        busiest_share=round(busiest_share, 2),
     )

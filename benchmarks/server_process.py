@@ -14,7 +14,9 @@ from functools import partial
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 
+import numpy as np
 import psutil
+from numpy.typing import NDArray
 
 from contracts import Settings
 from contracts.errors import ServerNotReady
@@ -56,6 +58,10 @@ class ServerProcess:
         """Processor time of the server and its children so far."""
         times = [process.cpu_times() for process in (self.process, *self.process.children(recursive=True))]
         return float(sum(each.user + each.system for each in times))
+
+    def worker_seconds(self) -> NDArray[np.float64]:
+        """Processor time of each worker so far."""
+        return np.array([sum(worker.cpu_times()[:2]) for worker in self.workers()])
 
     def private_mb(self, release_root: Path) -> float:
         """Memory that only one worker has, the mean of all workers; mapped files of a release are shared and not

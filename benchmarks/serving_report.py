@@ -26,7 +26,8 @@ thousands of different users, and every answer must be 200.
 - **Bare computation**: index search, tree scoring and the slate as a plain loop in one process. Release and candidates
   are the same; consent, features, explanations, JSON and HTTP are left out.
 - **Processor time** of a request is that of all server processes, divided by the requests. The load generator shares
-  the cores with the server, so the throughput is lower than on a machine of its own.
+  the cores with the server, so the throughput is lower than on a machine of its own. **Busiest worker** is the share
+  of the worker that had most of it; a connection stays with the worker that accepted it.
 - **Stages** are medians of the feed in one process. The rest of the server's processor time is HTTP and threads.
 - **Memory** is what one worker has for itself. Files of the release that are mapped into memory are shared and do not
   count.
@@ -91,6 +92,9 @@ def loads_table(run: Run) -> pl.DataFrame:
                     ("processor time, ms", "cpu_ms"),
                 )
             },
+            "busiest worker": [
+                f"{100 * each['busiest_share']:.0f} %" if "busiest_share" in each else "" for each in run["loads"]
+            ],
         }
     )
 
@@ -196,14 +200,14 @@ def _conditions(run: Run) -> str:
 
 def _soak_section(run: Run) -> str:
     rows = [(name.replace("_", " "), f"{value:,}") for name, value in run["counts"].items()]
-    rows += [(SHORT[name], f"{run[name]:,.1f}") for name in ("feeds_per_s", "changes_per_s")]
+    rows += [(SHORT[name], f"{run[name]:,.1f}") for name in SHORT if name in run]
     rows += [(f"latency of a feed, P{share}, ms", f"{run[f'p{share}_ms']:,.1f}") for share in (50, 95, 99)]
     table = pl.DataFrame(rows, schema=["what", "count"], orient="row")
     share = f", {100 * run['share']:.0f} % of the most beside the changes of opt-outs" if run["share"] else ""
+    changes = f"{run['wanted_changes_per_s']:g} opt-outs changed per second. " if "wanted_changes_per_s" in run else ""
     intro = (
-        f"{run['minutes']:g} minutes at {run['rate']:,.0f} feeds/s{share}, and {run['wanted_changes_per_s']:g} changes "
-        f"of opt-outs per second. Meanwhile releases were swapped and rolled back, and worker processes were killed. "
-        f"A feed's time counts from when it was due."
+        f"{run['minutes']:g} minutes at {run['rate']:,.0f} feeds/s{share}. {changes}Meanwhile releases were "
+        "swapped and rolled back, and worker processes were killed. The time of a feed counts from when it was due."
     )
     verdict = "Every condition held." if not run["failures"] else f"**Failed**: {'; '.join(run['failures'])}."
     parts = ["## Soak", intro, markdown(table, marked=False), f"{verdict} Run it again: `{run['command']}`"]

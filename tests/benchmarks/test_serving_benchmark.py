@@ -41,7 +41,7 @@ def test_it_measures_a_real_server_and_writes_the_page(lake, tmp_path):  # noqa:
     )
     assert [(each["clients"], each["rate"]) for each in result["loads"]] == [(1, None), (2, None), (8, None), (4, 4.0)]
     assert all(0 < each["p50_ms"] <= each["p95_ms"] <= each["max_ms"] for each in result["loads"])
-    assert all(each["cpu_ms"] > 0 for each in result["loads"])
+    assert all(each["cpu_ms"] > 0 and each["busiest_share"] == 1 for each in result["loads"])  # of one worker
     assert result["loads"][3]["throughput"] < 10
     assert result["p50_over_bare"] > 0
     assert result["ready_s"] > 0

@@ -1,5 +1,5 @@
 """A soak of a minute with real server processes, and that each condition can fail. Here the purpose is what happens to
-the server, not the load: 20 feeds and 6 changes of opt-outs a second.
+the server, not the load: 12 feeds and 5 changes of opt-outs a second.
 """
 
 import json
@@ -22,11 +22,11 @@ def test_no_condition_fails_while_releases_opt_outs_and_workers_change(tmp_path)
         out,
         "tastefeed bench soak",
         SECONDS,
-        rate=20,
-        changes_per_s=6,
-        swap_every_s=5,
-        rollback_every_s=14,
-        kill_every_s=25,
+        rate=12,
+        changes_per_s=5,
+        swap_every_s=8,
+        rollback_every_s=25,
+        kill_every_s=28,
     )
     result = soak(Size(items=1000, users=300), plan, StageProgress(), QUICK)
     counts = result["counts"]
@@ -34,8 +34,8 @@ def test_no_condition_fails_while_releases_opt_outs_and_workers_change(tmp_path)
     assert (counts["mixed_releases"], counts["profiled_after_opt_out"]) == (0, 0)
     assert counts["killed_workers"] == 2
     assert counts["opt_out_changes_not_acknowledged"] == 0
-    assert result["feeds_per_s"] > 18
-    assert result["changes_per_s"] > 5
+    assert result["feeds_per_s"] > 8
+    assert result["changes_per_s"] > 3
     assert min(counts[name] for name in ("feeds", "feeds_without_a_profile", "opt_out_changes", "swaps")) > 0
     assert counts["rollbacks"] > 0
     assert counts["releases_served"] >= 2
