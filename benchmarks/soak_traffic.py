@@ -12,7 +12,7 @@ from functools import partial
 from benchmarks.server_process import ServerProcess
 from benchmarks.soak_client import SoakClient, SoakState
 
-CLIENTS, CHANGERS = 32, 8
+CLIENTS, CHANGERS = 32, 16
 """Connections that request feeds, and those that change opt-outs."""
 OPT_OUT_POOL, POOL_SHARE = 200, 0.1
 """Users who opt out and in, and the share of requests for them."""
