@@ -80,27 +80,43 @@ def union_candidates(
     `neighbours` [B, N] are item rows with -1 where an index found fewer. `fresh` and `popular` are the same for all
     users. The items of a user's history are left out, and so are those where `excluded`, [I] or [B, I], is true. Where
     `unhidden`, [I] or [B, I], is true, an item of the history stays.
+
+    The table of users by sources has a column for each of the J items that some source brings: with a million items, a
+    column for each item would take longer than the rest of a request.
     """
-    for_all = np.zeros(len(items.ids), np.uint8)
-    for_all[fresh] |= BITS["fresh"]
-    for_all[popular] |= BITS["popular"]
     parts: list[tuple[Rows, Rows, Bits]] = []
     for some in _parts(len(user_rows), len(items.ids)):
-        sources_BI = np.tile(for_all, (len(user_rows[some]), 1))
-        owners, places = np.nonzero(neighbours[some] >= 0)
-        sources_BI[owners, neighbours[some][owners, places]] |= BITS["two_tower"]
-        sources_BI[_history_cells(users, user_rows[some], _part(unhidden, some))] = 0
-        sources_BI *= _allowed(excluded, some)
-        owners, rows = np.nonzero(sources_BI != 0)
-        parts.append((user_rows[some][owners], rows.astype(np.int32), sources_BI[owners, rows]))
+        owners, found = np.nonzero(neighbours[some] >= 0)
+        brought = np.concatenate([neighbours[some][owners, found], fresh, popular])
+        columns, places = distinct_items(brought, len(items.ids))
+        own, of_fresh, of_popular = np.split(places, np.cumsum([len(owners), len(fresh)]))
+        for_all = np.zeros(len(columns), np.uint8)
+        for_all[of_fresh] |= BITS["fresh"]
+        for_all[of_popular] |= BITS["popular"]
+        sources_BJ = np.tile(for_all, (len(user_rows[some]), 1))
+        sources_BJ[owners, own] |= BITS["two_tower"]
+        sources_BJ[_among(columns, *_history_cells(users, user_rows[some], _part(unhidden, some)))] = 0
+        sources_BJ *= _allowed(excluded, some, columns)
+        owners, cells = np.nonzero(sources_BJ)
+        parts.append((user_rows[some][owners], columns[cells], sources_BJ[owners, cells]))
     pair_users, item_rows, bits = (np.concatenate(columns) for columns in zip(*parts, strict=True))
     return Candidates(pair_users, item_rows, bits, retrieval_scores(users, items, pair_users, item_rows))
 
 
-def _allowed(excluded: NDArray[np.bool_] | None, some: slice) -> NDArray[np.bool_] | bool:
-    """[I] or [b, I] items that some of the users may get."""
+def distinct_items(item_rows: Rows, item_count: int) -> tuple[Rows, Rows]:
+    """[J] the items, each once and in order, and [P] the position of each of these rows among them."""
+    used = np.zeros(item_count, bool)
+    used[item_rows] = True
+    distinct_rows = np.flatnonzero(used).astype(np.int32)
+    position = np.empty(item_count, np.int32)
+    position[distinct_rows] = np.arange(len(distinct_rows), dtype=np.int32)
+    return distinct_rows, position[item_rows]
+
+
+def _allowed(excluded: NDArray[np.bool_] | None, some: slice, columns: Rows) -> NDArray[np.bool_] | bool:
+    """[J] or [b, J] items of these columns that some of the users may get."""
     own = _part(excluded, some)
-    return True if own is None else ~own
+    return True if own is None else ~own[..., columns]
 
 
 def _part(table: NDArray[np.bool_] | None, some: slice) -> NDArray[np.bool_] | None:
@@ -116,6 +132,13 @@ def _history_cells(users: Users, user_rows: Rows, unhidden: NDArray[np.bool_] | 
         return owners, items
     kept = ~(unhidden[items] if unhidden.ndim == 1 else unhidden[owners, items])
     return owners[kept], items[kept]
+
+
+def _among(columns: Rows, owners: Longs, item_rows: Rows) -> tuple[Longs, Longs]:
+    """The cells of a table by items, in a table that has these columns alone."""
+    places = np.searchsorted(columns, item_rows)
+    found = np.append(columns, -1)[places] == item_rows
+    return owners[found], places[found]
 
 
 def _parts(users: int, items: int) -> Iterator[slice]:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contracts.csr import Doubles, Longs, distinct, lookup_sums, medians, order_codes, pair_keys, ranks_within, table_of
-from ranking.candidates import BITS
+from ranking.candidates import BITS, distinct_items
 from ranking.feature_arrays import Candidates, Floats, Items, Rows, Users
 from ranking.feature_names import (
     FEATURE_NAMES,
@@ -87,7 +87,7 @@ def pair_features(users: Users, items: Items, candidates: Candidates, as_of_hour
     """
     asked, owners = distinct(candidates.user_rows)
     pairs_BN, history = table_of(owners, len(asked)), history_of(users, items, asked)
-    item_rows, places = _distinct_items(candidates.item_rows, len(items.ids))
+    item_rows, places = distinct_items(candidates.item_rows, len(items.ids))
     of_items = _of_items(items, item_rows, as_of_hours)
     columns = {
         **{name: values[places] for name, values in of_items.items()},
@@ -103,16 +103,6 @@ def pair_features(users: Users, items: Items, candidates: Candidates, as_of_hour
     for place, name in enumerate(FEATURE_NAMES):
         table_FP[place] = columns[name]
     return table_FP.T
-
-
-def _distinct_items(item_rows: Rows, item_count: int) -> tuple[Rows, Rows]:
-    """[J] the items, each once, and [P] the position of each pair's item among them."""
-    used = np.zeros(item_count, bool)
-    used[item_rows] = True
-    distinct_rows = np.flatnonzero(used).astype(np.int32)
-    position = np.empty(item_count, np.int32)
-    position[distinct_rows] = np.arange(len(distinct_rows), dtype=np.int32)
-    return distinct_rows, position[item_rows]
 
 
 def _of_items(items: Items, rows: Rows, as_of_hours: float) -> Columns:

@@ -118,14 +118,10 @@ def _refusal_of_all(active: ActiveOptOuts, *, gpc: bool) -> NotPersonalized | No
 
 
 def excluded_items(release: Release, active: ActiveOptOuts, now: datetime) -> NDArray[np.bool_]:
-    """[I] items that no feed shows: opted out, by an opted-out creator, or removed from the catalogue."""
-    return removed_items(release, now) | opted_out_items(release, active)
-
-
-def removed_items(release: Release, now: datetime) -> NDArray[np.bool_]:
-    """[I] items that are removed from the catalogue by now."""
-    removed: NDArray[np.bool_] = release.removed_hours <= now.timestamp() / SECONDS_AN_HOUR
-    return removed
+    """[I] items that no feed shows: opted out, by an opted-out creator, or removed from the catalogue. Read-only: it is
+    computed once for each change of the opt-outs and each removal."""
+    removed = int(np.searchsorted(release.removals, now.timestamp() / SECONDS_AN_HOUR, side="right"))
+    return _excluded_items(_Same(release), active.items, active.creators, removed)
 
 
 def opted_out_items(release: Release, active: ActiveOptOuts) -> NDArray[np.bool_]:
@@ -147,6 +143,15 @@ class _Same:
 
 
 @lru_cache(maxsize=1)  # one entry, so that the cache keeps only the served release in memory
+def _excluded_items(same: _Same, items: frozenset[str], creators: frozenset[str], removed: int) -> NDArray[np.bool_]:
+    """[I] items that opted out, and those of the first `removed` removals."""
+    last = same.release.removals[removed - 1] if removed else -np.inf
+    excluded: NDArray[np.bool_] = (same.release.removed_hours <= last) | _opted_out_items(same, items, creators)
+    excluded.setflags(write=False)
+    return excluded
+
+
+@lru_cache(maxsize=1)
 def _opted_out_items(same: _Same, items: frozenset[str], creators: frozenset[str]) -> NDArray[np.bool_]:
     """[I] items that opted out, themselves or through their creator; computed once for each change of the opt-outs."""
     release = same.release

@@ -141,6 +141,12 @@ class Release:
         return hours
 
     @cached_property
+    def removals(self) -> NDArray[np.float64]:
+        """The known `removed_hours`, the first one first."""
+        hours: NDArray[np.float64] = np.sort(self.removed_hours[np.isfinite(self.removed_hours)])
+        return hours
+
+    @cached_property
     def languages(self) -> NDArray[np.str_]:
         """[I] primary language of each item, as in `pt`; empty where it is unknown.
 
@@ -199,7 +205,7 @@ class Release:
 
     def warmed(self) -> "Release":
         """The release itself, with every lookup computed before the first request."""
-        _ = (self.user_row, self.item_row, self.creator_rows, self.removed_hours, self.languages, self.item_hashes)
+        _ = (self.user_row, self.item_row, self.creator_rows, self.removals, self.languages, self.item_hashes)
         _ = (self.fallback, self.displays)
         if self.profiled:
             _ = (self.ranking_snapshot.fresh, self.ranking_snapshot.popular)

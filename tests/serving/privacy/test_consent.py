@@ -88,8 +88,14 @@ def test_an_item_is_excluded_from_the_instant_of_its_removal(lake):
     release = publish.load(lake.releases)
     hours = AS_OF.timestamp() / 3600
     release.__dict__["removed_hours"] = np.where(np.arange(N_ITEMS) == 2, hours, np.inf)
+    release.__dict__.pop("removals")
     assert not excluded_items(release, NONE, AS_OF - timedelta(seconds=1)).any()
-    assert np.flatnonzero(excluded_items(release, NONE, AS_OF)).tolist() == [2]
+    excluded = excluded_items(release, NONE, AS_OF)
+    assert np.flatnonzero(excluded).tolist() == [2]
+    # requests between two changes share one array: with a million items, to compute it takes a millisecond
+    assert excluded_items(release, NONE, AS_OF + timedelta(hours=1)) is excluded
+    with pytest.raises(ValueError, match="read-only"):
+        excluded[0] = True
 
 
 def test_rows_of_skips_unknown_items(release):
