@@ -108,7 +108,7 @@ class HomeFeed:
             excluded = excluded_items(release, context.opt_outs, now)
             ranked, exploration = None, self._exploration.unless(off=not explore)
             if context.user_row is None:
-                unsuitable = excluded | in_other_languages(release, languages)
+                unsuitable = excluded if languages is None else excluded | in_other_languages(release, languages)
                 sources_off = context.opt_outs.switches.sources_off
                 page, explanations = fallback_page(release, unsuitable, position, limit, sources_off=sources_off)
             else:

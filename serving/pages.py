@@ -10,7 +10,6 @@ from ranking.exploration import ExplorationConfig, Explored, drawn, places_of, s
 from ranking.feature_arrays import Rows
 from ranking.feature_names import ITEM_FEATURE_NAMES
 from ranking.rank_users import RankedUsers
-from ranking.slate import NO_ITEMS
 from serving.cursor import Cursor
 from serving.releases.loaded_release import RankedList, Release
 
@@ -37,7 +36,7 @@ def page_places(
     release: Release, rows: Rows, excluded: NDArray[np.bool_], position: Cursor, limit: int, *, personalized: bool
 ) -> tuple[NDArray[np.int64], Cursor | None]:
     """The places of a list that make one page, and the cursor of the next page."""
-    remaining = _not_shown_yet(release, rows, np.flatnonzero(~excluded[rows]), position, limit)
+    remaining = _not_shown_yet(release, rows, excluded, position, limit)
     page = remaining[:limit]
     if len(remaining) <= limit:
         return page, None
@@ -46,21 +45,29 @@ def page_places(
 
 
 def _not_shown_yet(
-    release: Release, rows: Rows, places: NDArray[np.int64], cursor: Cursor, limit: int
+    release: Release, rows: Rows, excluded: NDArray[np.bool_], cursor: Cursor, limit: int
 ) -> NDArray[np.int64]:
-    """The first of these places that no page has shown, more than `limit` where there are more."""
+    """The first places that may be shown and that no page has shown, more than `limit` where there are more."""
     if not cursor.complete:
-        return places[places >= cursor.offset]
-    # the non-personalized list is as long as the catalogue; this many places suffice whatever was shown
-    enough = places[: 2 * (limit + len(cursor.hashes))]
+        return _allowed_places(rows, excluded, cursor.offset, limit + 1)
+    enough = _allowed_places(rows, excluded, 0, 2 * (limit + len(cursor.hashes)))  # whatever was shown
     return enough[~np.isin(release.item_hashes[rows[enough]], cursor.hashes)]
+
+
+def _allowed_places(rows: Rows, excluded: NDArray[np.bool_], start: int, count: int) -> NDArray[np.int64]:
+    """The first `count` places from `start` on. The list may be as long as the catalogue, so its end is not read."""
+    size = max(1, count)
+    while True:
+        places = start + np.flatnonzero(~excluded[rows[start : start + size]])
+        if len(places) >= count or start + size >= len(rows):
+            return places[:count]
+        size *= 2
 
 
 def rows_of_last(release: Release, position: Cursor) -> Rows:
     """The rows of the last items that the pages before have shown, oldest first, as far as the release has them."""
     last = position.hashes[len(position.hashes) - min(len(position.hashes), release.ranking.slate.window - 1) :]
-    found = [np.flatnonzero(release.item_hashes == each)[:1] for each in last]
-    return np.concatenate([*found, NO_ITEMS]).astype(np.int32)
+    return release.rows_of_hashes(last)
 
 
 def personalized_page(

@@ -166,6 +166,18 @@ class Release:
         return item_hashes(self.items.ids)
 
     @cached_property
+    def _hash_order(self) -> Rows:
+        return np.argsort(self.item_hashes, kind="stable").astype(np.int32)
+
+    def rows_of_hashes(self, hashes: NDArray[np.uint32]) -> Rows:
+        """The rows of the items that these hashes stand for, as far as the release has them."""
+        if not len(self.item_hashes):
+            return self._hash_order
+        places = np.searchsorted(self.item_hashes, hashes, sorter=self._hash_order)
+        rows = self._hash_order[np.minimum(places, len(self._hash_order) - 1)]
+        return rows[self.item_hashes[rows] == hashes]
+
+    @cached_property
     def fallback(self) -> RankedList:
         """The non-personalized list, before opt-outs."""
         return fallback_list(self.fresh, self.popular)
