@@ -174,8 +174,9 @@ class Release:
         if not len(self.item_hashes):
             return self._hash_order
         places = np.searchsorted(self.item_hashes, hashes, sorter=self._hash_order)
-        rows = self._hash_order[np.minimum(places, len(self._hash_order) - 1)]
-        return rows[self.item_hashes[rows] == hashes]
+        rows: Rows = self._hash_order[np.minimum(places, len(self._hash_order) - 1)]
+        found: Rows = rows[self.item_hashes[rows] == hashes]
+        return found
 
     @cached_property
     def fallback(self) -> RankedList:
