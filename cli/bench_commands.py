@@ -252,6 +252,29 @@ def impressions(
 
 
 @bench.command()
+def features(
+    *,
+    events: Annotated[list[int], typer.Option(min=1_000, help="Events of the synthetic lake; may be repeated.")] = [  # noqa: B006  typer copies
+        100_000,
+        1_000_000,
+    ],
+    users: Annotated[int, typer.Option(min=1, help="Users; 0.1 % of them have a tenth of the events.")] = 50_000,
+    items: Annotated[int, typer.Option(min=1, help="Items.")] = 20_000,
+    days: Annotated[int, typer.Option(min=70, help="Days over which the events are spread.")] = 90,
+    out: Out,
+) -> None:
+    """What each table of features costs with Spark: time, processor time, rows and memory, on synthetic events."""
+    from benchmarks.feature_benchmark import measure
+    from benchmarks.synthetic_events import EventsSize
+    from contracts import Settings
+
+    fixed = {"--users": users, "--items": items, "--days": days}
+    command = _command("features", fixed, events, out, repeated_as="--events")
+    sizes = [EventsSize(each, users, items, days) for each in events]
+    typer.echo(f"wrote {measure(out, command, sizes, Settings())}")
+
+
+@bench.command()
 def report(
     *,
     runs: Annotated[list[Path], typer.Argument(help="Folders with a metrics.json, the --out of earlier runs.")],
