@@ -71,7 +71,7 @@ bench: $(READY)  ## run a small version of each benchmark (minutes); writes docs
 	@test ! -d $(LAKE)/releases || ! command -v h2load >/dev/null || \
 	  $(BIN)/tastefeed bench serving --lake $(LAKE) --out bench-out/serving-lake
 
-bench-serving: $(READY)  ## measure a server on synthetic releases and the lake (half an hour with SOAK=10); writes docs/benchmarks-serving.md
+bench-serving: $(READY)  ## measure a server on synthetic releases and the lake, then a soak (20 minutes; the first time 10 more to build the releases); writes docs/benchmarks-serving.md
 	@for items in $(SIZES); do $(BIN)/tastefeed bench serving --items $$items --out bench-out/serving-$$items || exit 1; done
 	@test ! -d $(LAKE)/releases || $(BIN)/tastefeed bench serving --lake $(LAKE) --out bench-out/serving-lake
 	@$(BIN)/tastefeed bench soak --minutes $(SOAK) --out bench-out/soak

@@ -18,7 +18,7 @@ from benchmarks.benchmark_report import write_report
 from benchmarks.load_generator import TOOL, LoadPlan, find_tool, load
 from benchmarks.server_process import HOST, ServerProcess, process_group
 from benchmarks.serving_benchmark import ServingPlan, measure, profiled_rows
-from benchmarks.serving_report import Target, p95_at_rate
+from benchmarks.serving_report import Target, p95_at_rate, targets_table
 from contracts.errors import LoadFailed, ToolMissing
 from pipeline.stage_progress import StageProgress
 from serving.privacy.opt_out_service import OptOutService
@@ -112,6 +112,20 @@ def test_a_target_is_missed_where_the_server_does_not_reach_the_rate():
         "0.69 times",
         "**missed**",
     )
+
+
+def test_ten_times_the_items_may_take_twice_the_time():
+    runs = [a_run(items=100_000, p50_ms=4.0), a_run(items=1_000_000, p50_ms=8.4)]
+    small, large = (targets_table(run, runs).rows() for run in runs)
+    wanted = "P50 at one client, over that of 100,000 items"
+    assert (wanted, "at most 2 times", "2.1 times", "**missed**") in large
+    assert wanted not in [row[0] for row in small]
+
+
+def a_run(items: int, p50_ms: float) -> dict:
+    load = {"clients": 1, "rate": None, "p50_ms": p50_ms}
+    figures = dict.fromkeys(("p50_over_bare", "cpu_ms", "throughput_over_bare", "ready_s", "worker_private_mb"), 1.0)
+    return {"counts": {"items": items}, "loads": [load], **figures}
 
 
 class StallingOnce(BaseHTTPRequestHandler):
