@@ -163,20 +163,21 @@ def summary(plan: Plan, search: Search, rows: Sequence[Row], skipped: Mapping[st
         "command": plan.command,
         "versions": dict(plan.versions),
         "machine": machine(),
-        "methods": {
-            row.measured.name: {
-                "figures": row.figures,
-                "users": row.measured.users,
-                "config": row.config,
-                "params": row.tuned.params,
-                "trials": row.tuned.trials,
-                "validation": row.tuned.value,
-                "chosen": row.fit.chosen,
-            }
-            for row in rows
-        },
+        "methods": {row.measured.name: _described(row) for row in rows},
         "skipped": dict(skipped),
         "gains": gains(rows, search.seed),
+    }
+
+
+def _described(row: Row) -> dict[str, Any]:
+    return {
+        "figures": row.figures,
+        "users": row.measured.users,
+        "config": row.config,
+        "params": row.tuned.params,
+        "trials": row.tuned.trials,
+        "validation": row.tuned.value,
+        "chosen": row.fit.chosen,
     }
 
 

@@ -128,19 +128,7 @@ class World:
         left = ~log.gone & (remaining > 0)
         short = left.sum(axis=1) < 2 * a.page  # a user who has seen nearly everything: nothing is left out
         left[short] = ~log.gone[short]
-        users, items = np.nonzero(left)
-        candidates = Candidates(
-            users.astype(np.int32),
-            items.astype(np.int32),
-            np.ones(len(users), np.uint8),
-            np.zeros(len(users), np.float32),
-        )
-        fatigue = PairFatigue(np.maximum(remaining[users, items], 1e-6), np.zeros(len(users), bool))
-        chosen = slates(
-            self.items, candidates, scores[users, items].astype(np.float32), SlateConfig(), k=a.page, fatigue=fatigue
-        )
-        table = chosen.matrix(candidates, np.arange(a.users, dtype=np.int32), a.page)
-        pages = items[table]
+        pages = self._best(left, scores, remaining)
         chances = np.full(pages.shape, np.nan)
         if slots := arm.exploration.slots_of(a.page):
             for user in range(a.users):
@@ -148,6 +136,16 @@ class World:
                     arm.exploration, slots, user, left[user], scores[user], pages[user], chances[user], session
                 )
         return pages, chances
+
+    def _best(self, left: NDArray[np.bool_], scores: Doubles, remaining: NDArray[np.floating]) -> NDArray[np.int64]:
+        """[U, K] the slate of the items that are left."""
+        a, (users, items) = self.assumptions, np.nonzero(left)
+        sources, retrieval_scores = np.ones(len(users), np.uint8), np.zeros(len(users), np.float32)
+        candidates = Candidates(users.astype(np.int32), items.astype(np.int32), sources, retrieval_scores)
+        fatigue = PairFatigue(np.maximum(remaining[users, items], 1e-6), np.zeros(len(users), bool))
+        relevance = scores[users, items].astype(np.float32)
+        chosen = slates(self.items, candidates, relevance, SlateConfig(), k=a.page, fatigue=fatigue)
+        return items[chosen.matrix(candidates, np.arange(a.users, dtype=np.int32), a.page)]
 
     def _explore(
         self,

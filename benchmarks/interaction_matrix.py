@@ -50,17 +50,8 @@ def in_order(pairs: pl.DataFrame, *, ordered: bool, seed: int) -> pl.DataFrame:
 
 
 def _read(path: Path, wanted: Callable[[pl.DataFrame], pl.DataFrame]) -> pl.DataFrame:
-    if not path.exists():
-        raise UnreadableInput(f"{path}: no such file; give a parquet file with {c.USER_ID} and {c.ITEM_ID}")
     try:
-        frame = pl.read_parquet(path)
-    except (pl.exceptions.PolarsError, OSError):
-        raise UnreadableInput(f"{path}: is no whole parquet file (damaged, or of another kind)") from None
-    missing = [name for name in (c.USER_ID, c.ITEM_ID) if name not in frame.columns]
-    if missing:
-        raise SchemaMismatch(f"{path}: lacks {', '.join(missing)}; have {', '.join(frame.columns)}")
-    try:
-        pairs = wanted(frame)
+        pairs = wanted(_read_pairs(path))
     except SchemaMismatch as wrong:
         raise SchemaMismatch(f"{path}: {wrong}") from None
     if pairs.is_empty():
@@ -69,6 +60,19 @@ def _read(path: Path, wanted: Callable[[pl.DataFrame], pl.DataFrame]) -> pl.Data
         if nulls:
             raise UnreadableInput(f"{path}: {nulls:,} rows have no readable {column}; mend them or leave them out")
     return pairs
+
+
+def _read_pairs(path: Path) -> pl.DataFrame:
+    if not path.exists():
+        raise UnreadableInput(f"{path}: no such file; give a parquet file with {c.USER_ID} and {c.ITEM_ID}")
+    try:
+        frame = pl.read_parquet(path)
+    except (pl.exceptions.PolarsError, OSError):
+        raise UnreadableInput(f"{path}: is no whole parquet file (damaged, or of another kind)") from None
+    missing = [name for name in (c.USER_ID, c.ITEM_ID) if name not in frame.columns]
+    if missing:
+        raise SchemaMismatch(f"lacks {', '.join(missing)}; have {', '.join(frame.columns)}")
+    return frame
 
 
 def dated(pairs: pl.DataFrame) -> pl.DataFrame:

@@ -88,13 +88,16 @@ def tune(name: str, fixed: Params, search: Search, report: Callable[[str], None]
             return _trial(trial, name=name, fixed=fixed, search=search)
 
         study.optimize(tried, n_trials=search.trials - done, catch=PeerFailed)
-    first = study.get_trials(deepcopy=False, states=DONE)[: search.trials]
-    ended = [trial for trial in first if trial.state in LEARNED]
+    return _best_of(study, name, search.trials)
+
+
+def _best_of(study: optuna.Study, name: str, trials: int) -> Tuned:
+    ended = [trial for trial in study.get_trials(deepcopy=False, states=DONE)[:trials] if trial.state in LEARNED]
     if not ended:
-        raise PeerFailed(f"{name}: none of its {search.trials} trials came to an end; leave it out with --methods")
+        raise PeerFailed(f"{name}: none of its {trials} trials came to an end; leave it out with --methods")
     best = max(ended, key=lambda trial: trial.values[0])
     values = tuple(trial.values[0] for trial in ended)
-    return Tuned(best.user_attrs[PARAMS], search.trials, best.values[0], values)
+    return Tuned(best.user_attrs[PARAMS], trials, best.values[0], values)
 
 
 def _study(name: str, fixed: Params, search: Search) -> optuna.Study:

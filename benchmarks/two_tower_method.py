@@ -44,18 +44,13 @@ class TwoTower(RetrievalMethod):
 
         if self.threads:
             torch.set_num_threads(self.threads)
-        history, config = (pairs, self.config) if c.TIMESTAMP in pairs.columns else (undated(pairs), self.config)
-        if "validation" not in self.config.model_fields_set:
-            protocol = "last_interactions" if c.TIMESTAMP in pairs.columns else "random"
-            config = self.config.model_copy(update={"validation": protocol})
+        ordered = c.TIMESTAMP in pairs.columns
+        history, config = pairs if ordered else undated(pairs), self.config
+        if "validation" not in config.model_fields_set:
+            config = config.model_copy(update={"validation": "last_interactions" if ordered else "random"})
         matrix = interaction_matrix(history)
-        tower = train(
-            examples_of(history),
-            catalogue_of(matrix.item_ids),
-            config=config,
-            seed=self.seed,
-            run_with=progress(),
-        )
+        catalogue = catalogue_of(matrix.item_ids)
+        tower = train(examples_of(history), catalogue, config=config, seed=self.seed, run_with=progress())
         report(tower)
         return FittedTower(tower, history, matrix)
 

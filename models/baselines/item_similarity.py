@@ -14,8 +14,7 @@ from scipy.linalg import inv
 from scipy.sparse import csr_matrix
 from threadpoolctl import threadpool_limits
 
-from evaluation.rankings import Rows
-from evaluation.top_k import Scores, ScoresOf
+from evaluation.top_k import ScoresOf
 
 
 class ItemKnnConfig(BaseModel):
@@ -34,12 +33,7 @@ def item_knn_scores(liked: csr_matrix, config: ItemKnnConfig, *, seed: int = 0, 
     del seed
     model = ItemItemRecommender(K=config.neighbours, num_threads=threads)
     model.fit(_weighted(liked, config), show_progress=False)
-
-    def scores_of(user_rows: Rows) -> Scores:
-        scores: Scores = (liked[user_rows] @ model.similarity).toarray().astype(np.float32)
-        return scores
-
-    return scores_of
+    return lambda user_rows: (liked[user_rows] @ model.similarity).toarray().astype(np.float32)
 
 
 def _weighted(liked: csr_matrix, config: ItemKnnConfig) -> csr_matrix:
@@ -64,12 +58,7 @@ def ease_scores(liked: csr_matrix, config: EaseConfig, *, seed: int = 0, threads
     del seed
     with threadpool_limits(threads or None, "blas"):
         weights_II = ease_weights(liked, config.regularization)
-
-    def scores_of(user_rows: Rows) -> Scores:
-        scores: Scores = liked[user_rows] @ weights_II
-        return scores
-
-    return scores_of
+    return lambda user_rows: liked[user_rows] @ weights_II
 
 
 def ease_weights(matrix: csr_matrix, regularization: float) -> NDArray[np.float32]:

@@ -17,7 +17,6 @@ from scipy.sparse import csr_matrix
 from threadpoolctl import threadpool_limits
 
 from contracts.errors import PeerFailed
-from evaluation.rankings import Rows
 from evaluation.top_k import Scores, ScoresOf
 
 
@@ -58,11 +57,7 @@ def ials_scores(liked: csr_matrix, config: IalsConfig, *, seed: int, threads: in
 
 
 def _inner_products(users_UD: Scores, items_ID: Scores) -> ScoresOf:
-    def scores_of(user_rows: Rows) -> Scores:
-        scores: Scores = users_UD[user_rows] @ items_ID.T
-        return scores
-
-    return scores_of
+    return lambda user_rows: users_UD[user_rows] @ items_ID.T
 
 
 @contextmanager

@@ -108,9 +108,9 @@ def baseline_ndcg(held_out: HeldOut, k: int, seed: int) -> dict[str, float]:
         "item_knn": item_knn_scores(liked, ItemKnnConfig()),
         "ials": ials_scores(liked, IalsConfig(), seed=seed),
     }
+    return {name: _ndcg(held_out, scores_of, k) for name, scores_of in baselines.items()}
+
+
+def _ndcg(held_out: HeldOut, scores_of: ScoresOf, k: int) -> float:
     rows = held_out.users.astype(np.int32)
-
-    def ndcg(scores_of: ScoresOf) -> float:
-        return held_out.measure_scores(lambda some: scores_of(rows[some]), k)[1]
-
-    return {name: ndcg(scores_of) for name, scores_of in baselines.items()}
+    return held_out.measure_scores(lambda some: scores_of(rows[some]), k)[1]

@@ -3,7 +3,7 @@
 import re
 import shlex
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -72,12 +72,16 @@ def import_and_report(request: ImportRequest, lake: str) -> ImportSummary:
     for line in summary.lines():
         console.print(line, markup=False)
     if new := [batch.path for batch in summary.batches if batch.table == "events" and batch.is_new]:
-        with progress.shown("check of events"):
-            report_refusals(home, landed_at, new)
-            warn_of_outlier(home)
-            warn_of_shortage(home)
-        console.print(f"next: tastefeed nightly --lake {shlex.quote(home.url)}", markup=False)
+        _check_events(home, landed_at, new, progress)
     return summary
+
+
+def _check_events(home: Lake, landed_at: datetime, new: Sequence[str], progress: StageProgress) -> None:
+    with progress.shown("check of events"):
+        report_refusals(home, landed_at, new)
+        warn_of_outlier(home)
+        warn_of_shortage(home)
+    console.print(f"next: tastefeed nightly --lake {shlex.quote(home.url)}", markup=False)
 
 
 def warn_of_outlier(home: Lake) -> None:
@@ -153,10 +157,13 @@ def preview_files(request: ImportRequest, lake: str) -> None:
     if frames := read.incoming.frames("events"):
         with progress.shown("check of events"):
             refused = refused_events(read.incoming, Lake(lake))
-        total = sum(map(len, frames))
-        reasons = ", ".join(f"{count:,} {reason}" for reason, count in refused.items()) or "none"
-        console.print(f"of {total:,} events the night would refuse {sum(refused.values()):,}: {reasons}")
+        _print_refused(refused, total=sum(map(len, frames)))
     console.print("dry run: nothing was kept")
+
+
+def _print_refused(refused: Mapping[Reason, int], *, total: int) -> None:
+    reasons = ", ".join(f"{count:,} {reason}" for reason, count in refused.items()) or "none"
+    console.print(f"of {total:,} events the night would refuse {sum(refused.values()):,}: {reasons}")
 
 
 def refused_events(incoming: Incoming, home: Lake) -> dict[Reason, int]:

@@ -8,8 +8,7 @@ every position a training example. With one state that never decays, it is a low
 Karypis 2011; Steck 2019).
 """
 
-# U users, B of a block, T interactions, C of a chunk, H half-lives, D dimensions, P positions of a chunk, I items
-# P positions, K state columns, I items
+# U users, B of a block, T interactions, C of a chunk, H half-lives, D dimensions, P positions, K state columns, I items
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
