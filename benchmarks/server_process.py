@@ -21,11 +21,10 @@ from numpy.typing import NDArray
 from contracts import Settings
 from contracts.errors import ServerNotReady
 from contracts.stop_signals import called_if_stopped
+from serving.releases.shared_copies import SharedCopies
 
 HOST = "127.0.0.1"
 COMMAND = "from cli import main; main()"
-WORKER = "spawn_main"
-"""In the command line of each process that uvicorn's supervisor starts."""
 LEFT_OUT = ("TASTEFEED_TLS_CERT", "TASTEFEED_TLS_KEY", "TASTEFEED_RATE_LIMIT", "TASTEFEED_KEYS_FILE")
 """A benchmark measures neither TLS nor the limit of requests."""
 READY_WITHIN_S, STOP_WITHIN_S, POLL_S = 120.0, 20.0, 0.02
@@ -52,7 +51,7 @@ class ServerProcess:
 
     def workers(self) -> list[psutil.Process]:
         """The processes that answer requests: the children of a supervisor, or the server itself."""
-        return [child for child in self.process.children() if _is_worker(child)] or [self.process]
+        return self.process.children() or [self.process]
 
     def cpu_seconds(self) -> float:
         """Processor time of the server and its children so far."""
@@ -63,22 +62,24 @@ class ServerProcess:
         """Processor time of each worker so far."""
         return np.array([sum(worker.cpu_times()[:2]) for worker in self.workers()])
 
-    def private_mb(self, release_root: Path) -> float:
-        """Memory that only one worker has, the mean of all workers; mapped files of a release are shared and not
-        counted."""
-        return sum(_private_bytes(worker, release_root) for worker in self.workers()) / len(self.workers()) / MB
+    def private_mb(self) -> float:
+        """Memory that only one worker has beside the shared copy of the release, the mean of all workers."""
+        return sum(_private_bytes(worker) for worker in self.workers()) / len(self.workers()) / MB
+
+    def shared_release_mb(self) -> float:
+        """The copy of the release that all workers map."""
+        files = {Path(each.path) for worker in self.workers() for each in worker.memory_maps() if _is_copy(each.path)}
+        return sum(path.stat().st_size for path in files if path.exists()) / MB
 
 
-def _is_worker(process: psutil.Process) -> bool:
-    try:
-        return WORKER in " ".join(process.cmdline())
-    except psutil.Error:  # it ended a moment ago
-        return False
+def _private_bytes(worker: psutil.Process) -> int:
+    maps = [each for each in worker.memory_maps(grouped=True) if not _is_copy(each.path)]
+    return sum(each.private_clean + each.private_dirty for each in maps)
 
 
-def _private_bytes(worker: psutil.Process, release_root: Path) -> int:
-    maps = worker.memory_maps(grouped=True)
-    return sum(each.private_clean + each.private_dirty for each in maps if not each.path.startswith(str(release_root)))
+def _is_copy(path: str) -> bool:
+    """Whether a file is one of a shared copy: a page that one worker alone has read counts as its own there too."""
+    return SharedCopies().folder.name in Path(path).parts
 
 
 @contextmanager

@@ -88,7 +88,8 @@ def measure(settings: Settings, plan: ServingPlan, progress: StageProgress) -> d
             server, inside.users, LoadPlan(max(CLIENTS), min(3, plan.seconds), PAGE_SIZE)
         )  # each worker has served before it is measured
         loads = [load(server, inside.users, each) for each in progress.each(_load_plans(plan), "loads")]
-        figures = {"ready_s": round(server.ready_s, 2), "worker_private_mb": server.private_mb(settings.release_root)}
+        figures = {"ready_s": round(server.ready_s, 2), "worker_private_mb": server.private_mb()}
+        figures["shared_release_mb"] = server.shared_release_mb()
     figures |= {"release_mb": _size_mb(settings.release_root / inside.release), "load_before": load_before}
     result = summary(plan, inside, loads, figures)
     replace_file(plan.out / METRICS, json.dumps(result, indent=1).encode() + b"\n")

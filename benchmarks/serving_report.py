@@ -179,6 +179,7 @@ def figures_table(run: Run) -> pl.DataFrame:
         (f"1,000 feeds at {run['price_per_core_hour']:g} per core and hour", f"{run['price_per_1000_feeds']:.5f}"),
         ("release on disk, MB", f"{run['release_mb']:,.0f}"),
         ("memory of a worker beyond the shared release, MB", f"{run['worker_private_mb']:,.0f}"),
+        ("memory of the shared copy, MB", f"{run.get('shared_release_mb', 0):,.0f}"),
         ("start to ready, s", f"{run['ready_s']:.1f}"),
         ("lists as files: users per second of processor time", f"{lists['batch_users_per_cpu_s']:,}"),
         ("feed of one user in a process, without HTTP: median, ms", f"{lists['one_user_p50_cpu_ms']:.1f}"),

@@ -83,6 +83,10 @@ class Settings(DataConfig):
     max_concurrent_requests: int = Field(
         64, ge=1, description="requests that a worker answers at once; it refuses more with 503"
     )
+    share_releases: bool = Field(
+        True, description="the server processes of a machine map one copy of a release; off: each has its own"
+    )
+    shared_folder: Path | None = Field(None, description="folder of these copies; empty: /dev/shm")
     store_timeout_s: float = Field(0.25, gt=0, description="seconds that a request waits for a locked store at most")
     fatigue_discount: float = Field(
         0.1, ge=0, le=1, description="share of an item's relevance that each impression without an interaction takes"

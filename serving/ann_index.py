@@ -146,10 +146,11 @@ def build(vectors: Floats, ids: Ids, config: IndexConfig) -> FaissIndex:
     return FaissIndex(index, ids, config.metric, config)
 
 
-def load(path: Path, ids: Ids, config: IndexConfig) -> FaissIndex:
-    """Read what `save` wrote. Raises `ReleaseCorrupt` for an unreadable file or another number of vectors."""
+def load(path: Path, ids: Ids, config: IndexConfig, *, mapped: bool = False) -> FaissIndex:
+    """Read what `save` wrote, or map it. Raises `ReleaseCorrupt` for an unreadable file or another number of
+    vectors."""
     try:
-        index = faiss.read_index(str(path))
+        index = faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC if mapped else 0)
     except RuntimeError:
         raise ReleaseCorrupt(f"{path}: FAISS cannot read it; publish again or roll back") from None
     if index.ntotal != len(ids):

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from typing import Any
 
@@ -13,6 +13,7 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from contracts import Settings, __version__
+from contracts.errors import ReleaseMissing
 from serving.ab_experiment import read_experiment, versions_beside
 from serving.api_keys import ApiKeys
 from serving.bulk_feed import BulkFeed
@@ -32,6 +33,7 @@ from serving.rate_limits import RateLimits
 from serving.release_choice import RunningExperiment
 from serving.releases.extra_releases import ExtraReleases
 from serving.releases.release_loader import ReloadingRelease
+from serving.releases.shared_copies import shared_copies
 from serving.request_metrics import METRICS, RequestMetrics
 from serving.request_tracing import tracer_of
 from serving.routes import admin_routes, api_routes, page_routes
@@ -43,6 +45,7 @@ from serving.shown_items import exploration_config, fatigue_config
 
 HEALTH_THREADS = 2
 """Threads for health checks and metrics alone: requests that wait for a store may occupy all others."""
+POINTER_PERIOD_S = 5.0
 SCHEMAS = "#/components/schemas/"
 INLINED = "#/$defs/"
 UNUSED_SCHEMAS = ("HTTPValidationError", "ValidationError")
@@ -66,7 +69,8 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.opt_out_service, app.state.event_store = service, service.events
     app.state.settings, app.state.switches = settings, SwitchStore(service.opt_outs)
     app.state.audit = AdminAudit(service.opt_outs, pseudonyms(settings))
-    app.state.release_loader = ReloadingRelease(settings.release_root)
+    app.state.shared_copies = shared_copies(settings)
+    app.state.release_loader = ReloadingRelease(settings.release_root, app.state.shared_copies)
     app.state.health_threads = anyio.CapacityLimiter(HEALTH_THREADS)
     _connect(app.state.metrics, service, app.state.release_loader)
     _add_feeds(app, settings)
@@ -95,7 +99,8 @@ def _add_feeds(app: FastAPI, settings: Settings) -> None:
     service, metrics = app.state.opt_out_service, app.state.metrics
     loader, gate = app.state.release_loader, ConsentGate(service.opt_outs, service.events)
     experiment = read_experiment(settings.experiment)
-    extra = ExtraReleases(settings.release_root, versions_beside(settings.shadow_release, experiment))
+    beside = versions_beside(settings.shadow_release, experiment)
+    extra = ExtraReleases(settings.release_root, beside, app.state.shared_copies)
     running = RunningExperiment(experiment, extra) if experiment else None
     cursors, fatigue = CursorSigner(signing_keys(settings)), fatigue_config(settings)
     exploration = exploration_config(settings)
@@ -123,12 +128,25 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[dict[str, object]]:
     background = (app.state.recorder, app.state.exposure_log, app.state.shadow)
     for each in background:
         each.start()
-    yield {METRICS: app.state.metrics}
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(_follow_pointer, app)
+        yield {METRICS: app.state.metrics}
+        tasks.cancel_scope.cancel()
     for each in background:
         await anyio.to_thread.run_sync(each.close)
     if app.state.tracer is not None:
         await anyio.to_thread.run_sync(app.state.tracer.close)
     app.state.opt_out_service.close()
+    if app.state.shared_copies is not None:
+        app.state.shared_copies.close()
+
+
+async def _follow_pointer(app: FastAPI) -> None:
+    """Switch to a new release without a request too: erased users must not stay in the memory of an idle worker."""
+    while True:
+        await anyio.sleep(POINTER_PERIOD_S)
+        with suppress(ReleaseMissing):
+            await anyio.to_thread.run_sync(app.state.release_loader.get, limiter=app.state.health_threads)
 
 
 def openapi_document(app: FastAPI) -> dict[str, Any]:

@@ -13,8 +13,8 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from serving.feed_metrics import SHARES, FeedMetrics
 from serving.server_state import ServerState
 from serving.store_metrics import StoreMetrics
+from serving.worker_folder import MULTIPROCESS
 
-MULTIPROCESS = "PROMETHEUS_MULTIPROC_DIR"
 BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5)
 METRICS = "metrics"
 """The key of the metrics in the state of the lifespan, where the protocol finds them."""

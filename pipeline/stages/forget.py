@@ -27,6 +27,7 @@ from serving.ab_experiment import read_experiment
 from serving.privacy.pseudonyms import pseudonyms
 from serving.privacy.release_erasure import erase_users
 from serving.privacy.switch_store import SwitchStore
+from serving.releases.shared_copies import shared_copies
 
 USER_TABLES = tuple(table for table, schema in DERIVED.items() if c.USER_ID in schema.names)
 """The derived tables that hold user ids."""
@@ -59,6 +60,8 @@ def remove_everywhere(
     models = forget_creators(night.lake, night.mlflow, named, unreadable)
     creators = night.opt_outs.subjects(SubjectType.CREATOR, (Flag.RECOMMENDATION,))
     revised = erase_users(night.releases, unreadable, creators)
+    if revised and (copies := shared_copies(night.settings)):
+        copies.remove_unused()  # those of servers that were killed
     SwitchStore(night.opt_outs).follow(revised)
     exposures = erase_exposures(night.home, unreadable, pseudonyms(night.settings)) if unreadable else 0
     erased_rows = erase_rows(night.home.url, erased) if erased else {}

@@ -16,6 +16,7 @@ from contracts.errors import ReleaseCorrupt
 from ranking.cooccurrence_features import Transitions
 from ranking.fatigue import UserImpressions
 from ranking.feature_arrays import Floats, Ids, Items, Users, ids_of
+from serving.releases.mapped_files import mapped_tensors
 
 TRANSITIONS = "transitions.safetensors"
 EXPOSURE, EXPOSURE_FILE = "exposure", "exposure.safetensors"
@@ -37,12 +38,14 @@ def write_arrays(table: Items | Users, folder: Path, stem: str, *, tower: str) -
     save_file(arrays, folder / f"{stem}.safetensors", metadata={TOWER: tower})
 
 
-def read_arrays(kind: type[Any], folder: Path, stem: str, *, tower: str) -> Any:
-    """Read what `write_arrays` wrote, as `Items` or `Users`. Raises `ReleaseCorrupt` where another tower computed the
-    vectors, or where ids and arrays differ in length."""
+def read_arrays(
+    kind: type[Any], folder: Path, stem: str, *, tower: str, ids: Ids | None = None, mapped: bool = False
+) -> Any:
+    """Read what `write_arrays` wrote, as `Items` or `Users`; with `ids`, those that were read already. Raises
+    `ReleaseCorrupt` where another tower computed the vectors, or where ids and arrays differ in length."""
     path = folder / f"{stem}.safetensors"
-    ids = read_ids(folder / f"{stem}.parquet", ID_COLUMN[kind])
-    arrays = tensors_of(path, tower)
+    ids = read_ids(folder / f"{stem}.parquet", ID_COLUMN[kind]) if ids is None else ids
+    arrays = tensors_of(path, tower, mapped=mapped)
     want = {field.name for field in fields(kind)} - {"ids"}
     if arrays.keys() != want:
         raise ReleaseCorrupt(f"{path}: arrays differ by {sorted(arrays.keys() ^ want)}; publish again with this code")
@@ -57,10 +60,10 @@ def write_transitions(transitions: Transitions, folder: Path, *, tower: str) -> 
     save_file(arrays, folder / TRANSITIONS, metadata={TOWER: tower})
 
 
-def read_transitions(folder: Path, *, tower: str, items: int) -> Transitions:
+def read_transitions(folder: Path, *, tower: str, items: int, mapped: bool = False) -> Transitions:
     """Read what `write_transitions` wrote. Raises `ReleaseCorrupt` where it is of another tower or of other items."""
     path = folder / TRANSITIONS
-    arrays = tensors_of(path, tower)
+    arrays = tensors_of(path, tower, mapped=mapped)
     if arrays.keys() != {field.name for field in fields(Transitions)}:
         raise ReleaseCorrupt(f"{path}: holds {sorted(arrays)}; publish again with this code")
     transitions = Transitions(**arrays)
@@ -75,12 +78,12 @@ def write_exposure(exposure: Floats, folder: Path, *, tower: str) -> None:
     save_file({EXPOSURE: exposure}, folder / EXPOSURE_FILE, metadata={TOWER: tower})
 
 
-def read_exposure(folder: Path, *, tower: str, items: int) -> Floats | None:
+def read_exposure(folder: Path, *, tower: str, items: int, mapped: bool = False) -> Floats | None:
     """The exposure of each item [I]; None for a release without. Raises `ReleaseCorrupt` where it is of other items."""
     path = folder / EXPOSURE_FILE
     if not path.exists():
         return None
-    exposure: Floats = tensors_of(path, tower)[EXPOSURE]
+    exposure: Floats = tensors_of(path, tower, mapped=mapped)[EXPOSURE]
     if len(exposure) != items:
         raise ReleaseCorrupt(f"{path}: {len(exposure)} items, the release has {items}; publish again")
     return exposure
@@ -92,24 +95,27 @@ def write_impressions(impressions: UserImpressions, folder: Path, *, tower: str)
     save_file(arrays, folder / IMPRESSIONS, metadata={TOWER: tower})
 
 
-def read_impressions(folder: Path, *, tower: str, users: int) -> UserImpressions | None:
+def read_impressions(folder: Path, *, tower: str, users: int, mapped: bool = False) -> UserImpressions | None:
     """Read what `write_impressions` wrote; None for a release without. Raises `ReleaseCorrupt` where it is of other
     users."""
     path = folder / IMPRESSIONS
     if not path.exists():
         return None
-    impressions = UserImpressions(**tensors_of(path, tower))
+    impressions = UserImpressions(**tensors_of(path, tower, mapped=mapped))
     if len(impressions.offsets) != users + 1:
         raise ReleaseCorrupt(f"{path}: {len(impressions.offsets) - 1} users, the release has {users}; publish again")
     return impressions
 
 
-def tensors_of(path: Path, tower: str) -> dict[str, Any]:
-    """Every array of a file, by name. Raises `ReleaseCorrupt` where it is of another tower."""
+def tensors_of(path: Path, tower: str, *, mapped: bool = False) -> dict[str, Any]:
+    """Every array of a file, by name; `mapped` ones are read when they are used. Raises `ReleaseCorrupt` where it is of
+    another tower."""
     try:
         with safe_open(path, framework="numpy") as file:
             if (have := (file.metadata() or {}).get(TOWER)) != tower:
                 raise ReleaseCorrupt(f"{path}: vectors of tower {have!r}, the release is of {tower!r}; publish again")
+            if mapped:
+                return mapped_tensors(path)
             return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  not a dict
     except (SafetensorError, OSError) as error:
         raise ReleaseCorrupt(f"{path}: cannot be read ({type(error).__name__}); publish again or roll back") from None

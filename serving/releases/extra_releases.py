@@ -7,6 +7,7 @@ from pathlib import Path
 from contracts.errors import TastefeedError
 from serving.releases.loaded_release import Release
 from serving.releases.publish import load
+from serving.releases.shared_copies import SharedCopies
 
 LOG = logging.getLogger("tastefeed.extra_releases")
 
@@ -14,16 +15,16 @@ LOG = logging.getLogger("tastefeed.extra_releases")
 class ExtraReleases:
     """Some versions, loaded when the server starts."""
 
-    def __init__(self, root: Path, versions: Iterable[str]) -> None:
+    def __init__(self, root: Path, versions: Iterable[str], copies: SharedCopies | None = None) -> None:
         """Reads nothing yet."""
-        self._root, self._versions = root, frozenset(versions)
+        self._root, self._versions, self._copies = root, frozenset(versions), copies
         self._loaded: dict[str, Release] = {}
 
     def load(self) -> None:
         """Load each version; one that cannot be read is logged and stays absent."""
         for version in sorted(self._versions):
             try:
-                self._loaded[version] = load(self._root, version)
+                self._loaded[version] = load(self._root, version, self._copies)
             except (TastefeedError, OSError) as error:
                 LOG.error("a release of an experiment or of shadow mode cannot be loaded: %s", error)
 

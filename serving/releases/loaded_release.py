@@ -1,5 +1,6 @@
 """A release in memory, with the lookups that a request needs, and the non-personalized list."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -20,9 +21,11 @@ from ranking.rank_users import ExplainedScorer, RankedUsers, RankingConfig, Rank
 from ranking.slate import slates
 from serving.ann_index import FaissIndex
 from serving.cursor import item_hashes
+from serving.releases.id_column import IdColumn, RowOfId
 from serving.releases.item_display import ItemDisplays
 from serving.releases.manifest import Manifest, ReducedTo
 from serving.releases.ranking_changes import NO_CHANGES, RankingChanges
+from serving.releases.shared_copies import SharedCopy
 
 SECONDS_AN_HOUR = 3600
 MAX_TAG_LENGTH = 35
@@ -72,6 +75,8 @@ class Release:
     metrics: dict[str, Any]
     impressions: UserImpressions | None = None
     """What users were shown before the release and left alone; `None` where it counts no impressions."""
+    copy: SharedCopy | None = None
+    """Where its arrays are, if processes share them."""
 
     @property
     def version(self) -> str:
@@ -114,9 +119,9 @@ class Release:
         return self.manifest.as_of.timestamp() / SECONDS_AN_HOUR
 
     @cached_property
-    def user_row(self) -> dict[str, int]:
+    def user_row(self) -> Mapping[str, int]:
         """Row of each user who has a vector, by either spelling of the id."""
-        return _row_of(self.users.ids)
+        return RowOfId(self.users.ids) if isinstance(self.users.ids, IdColumn) else _row_of(self.users.ids)
 
     @cached_property
     def item_row(self) -> dict[str, int]:
@@ -215,6 +220,11 @@ class Release:
             return self.fallback
         fresh, popular = self.fresh, self.popular
         return fallback_list(fresh[:0] if FRESH in sources else fresh, popular[:0] if POPULAR in sources else popular)
+
+    def replaced(self) -> None:
+        """Another release serves from now on: what requests in progress read stays, but the copy gets no new users."""
+        if self.copy is not None:
+            self.copy.release()
 
     def warmed(self) -> "Release":
         """The release itself, with every lookup computed before the first request."""

@@ -1,5 +1,6 @@
 """The manifest of a release: its version, its parts, and a checksum of every file, with the verification of all."""
 
+import hashlib
 import json
 from datetime import UTC
 from enum import StrEnum
@@ -17,6 +18,7 @@ FORMAT = 3
 MANIFEST = "manifest.json"
 MAX_MANIFEST_BYTES = 1 << 18
 """A hundred times what a release needs. Parsing an endless one would take all memory, and block the process."""
+CHUNK_BYTES = 1 << 20
 REMEDY = "publish again or roll back"
 DERIVED = ("index.faiss", "metrics.json")
 """Files outside the version's hash: two builds of an index from the same vectors may differ in bytes, and metrics
@@ -119,8 +121,11 @@ def write_manifest(folder: Path, manifest: Manifest) -> Manifest:
     return complete
 
 
-def verify_folder(folder: Path) -> Manifest:
-    """The manifest, after every file was checked against it. Raises `ReleaseCorrupt` naming file and values."""
+def verify_folder(folder: Path, *, into: Path | None = None) -> Manifest:
+    """The manifest, after every file was checked against it. Raises `ReleaseCorrupt` naming file and values.
+
+    With `into`, each file is first copied to that folder, and the copy is checked: the original may change meanwhile.
+    """
     manifest = read_manifest(folder)
     _check_format_and_versions(folder, manifest)
     present = {path.name for path in folder.iterdir()} - {MANIFEST}
@@ -131,13 +136,28 @@ def verify_folder(folder: Path) -> Manifest:
     for name, want in manifest.files.items():
         if not (folder / name).is_file():
             raise ReleaseCorrupt(f"{folder / name}: is no regular file; the manifest lists it; {REMEDY}")
-        if (have := _described(folder / name).sha256) != want.sha256:
+        have = sha256_of_files(folder / name) if into is None else _copied(folder / name, into, want.size)
+        if have != want.sha256:
             raise ReleaseCorrupt(
                 f"{folder / name}: sha256 is {have[:12]}…, the manifest has {want.sha256[:12]}…; {REMEDY}"
             )
     if (want_version := manifest.with_version().version) != manifest.version:
         raise ReleaseCorrupt(f"{folder}: the content is {want_version}, the manifest has {manifest.version}; {REMEDY}")
+    if into is not None:
+        (into / MANIFEST).write_text(manifest.model_dump_json())
     return manifest
+
+
+def _copied(path: Path, into: Path, size: int) -> str:
+    """Copy a file and return the sha256 of what was copied, at most a chunk above `size`: there is no space for any
+    size."""
+    digest, left = hashlib.sha256(), size
+    with path.open("rb") as source, (into / path.name).open("wb") as target:
+        while left >= 0 and (chunk := source.read(CHUNK_BYTES)):
+            digest.update(chunk)
+            target.write(chunk)
+            left -= len(chunk)
+    return digest.hexdigest()
 
 
 def _check_format_and_versions(folder: Path, manifest: Manifest) -> None:

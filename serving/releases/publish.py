@@ -25,6 +25,7 @@ from serving.releases.loaded_release import Release
 from serving.releases.manifest import Manifest, ReducedTo, read_manifest, verify_folder
 from serving.releases.precedence import STRENGTH, why_kept, why_replaced
 from serving.releases.serialization import load_release
+from serving.releases.shared_copies import SharedCopies
 
 POINTER = "current"
 MAX_POINTER_BYTES = 256
@@ -217,10 +218,10 @@ def verify(root: Path, version: str | None = None) -> Manifest:
     return manifest
 
 
-def load(root: Path, version: str | None = None) -> Release:
-    """Read a release, by default the current one. Raises `ReleaseMissing`, `ReleaseCorrupt`."""
+def load(root: Path, version: str | None = None, copies: SharedCopies | None = None) -> Release:
+    """Read a release, by default the current one, or map its shared copy. Raises `ReleaseMissing`, `ReleaseCorrupt`."""
     version = existing(root, version)
-    release = load_release(root / version)
+    release = load_release(root / version, copies)
     _check_folder_name(root / version, release.version)
     return release
 

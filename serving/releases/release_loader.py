@@ -15,6 +15,7 @@ from typing import Literal
 from contracts.errors import ReleaseMissing, TastefeedError
 from serving.releases.loaded_release import Release
 from serving.releases.publish import POINTER, current_or_none, how_to_publish, load, substitutes
+from serving.releases.shared_copies import SharedCopies
 
 LOG = logging.getLogger("tastefeed.release_loader")
 UNREADABLE_POINTER = "an unreadable pointer"
@@ -26,9 +27,9 @@ SwapResult = Literal["served", "refused"]
 class ReloadingRelease:
     """Call `get` at each request: it costs one `stat` of the pointer, or none while a release is pinned."""
 
-    def __init__(self, root: Path) -> None:
-        """`root` is the folder of releases; nothing is read yet."""
-        self._root = root
+    def __init__(self, root: Path, copies: SharedCopies | None = None) -> None:
+        """`root` is the folder of releases; nothing is read yet. With `copies`, processes share what they load."""
+        self._root, self._copies = root, copies
         self._release: Release | None = None
         self._last_stamp: Stamp | None = None
         self._retry_at, self._retry_s = math.inf, FIRST_RETRY_S
@@ -76,7 +77,7 @@ class ReloadingRelease:
         if time.monotonic() < self._pin_retry_at:
             return None
         try:
-            self._pinned, self._pin_refused = load(self._root, version), None
+            self._pinned, self._pin_refused = load(self._root, version, self._copies), None
         except (TastefeedError, OSError) as error:
             LOG.error("the pinned release cannot be loaded: %s", error)
             if self._pin_refused != version:
@@ -112,7 +113,9 @@ class ReloadingRelease:
         try:
             version = current_or_none(self._root)
             if version is not None and (self._release is None or version != self._release.version):
-                self._release = load(self._root, version)
+                replaced, self._release = self._release, load(self._root, version, self._copies)
+                if replaced is not None:
+                    replaced.replaced()
                 self.on_swap("served")
                 LOG.info("serving release %s", version)
             self._retry_at, self._retry_s, self._last_error, self._substitute_for = math.inf, FIRST_RETRY_S, "", None
@@ -137,7 +140,7 @@ class ReloadingRelease:
     def _newest_substitute(self, version: str | None) -> Release | None:
         for older in substitutes(self._root, version):
             try:
-                return load(self._root, older)
+                return load(self._root, older, self._copies)
             except (TastefeedError, OSError) as error:
                 LOG.error("nor can an older release serve: %s", error)
         return None

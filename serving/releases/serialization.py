@@ -18,11 +18,12 @@ contains no user.
 
 import json
 import shutil
+import weakref
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pyarrow as pa
@@ -31,12 +32,12 @@ import pyarrow.parquet as pq
 
 from contracts import __version__
 from contracts import columns as c
-from contracts.atomic_files import read_regular
+from contracts.atomic_files import read_regular, sha256_of
 from contracts.errors import ReleaseCorrupt
 from contracts.schemas import ITEMS
 from ranking.cooccurrence_features import Transitions
 from ranking.fatigue import UserImpressions
-from ranking.feature_arrays import Floats, Items, Rows, Users
+from ranking.feature_arrays import Floats, Ids, Items, Rows, Users
 from ranking.rank_users import RankingConfig
 from ranking.reranker import Reranker
 from ranking.retrieval_score import RetrievalScorer
@@ -51,14 +52,21 @@ from serving.releases.array_files import (
     write_impressions,
     write_transitions,
 )
+from serving.releases.id_column import IdColumn, id_table
 from serving.releases.loaded_release import RankingModels, Release
-from serving.releases.manifest import Manifest, ReducedTo, Versions, verify_folder, write_manifest
+from serving.releases.manifest import Manifest, ReducedTo, Versions, read_manifest, verify_folder, write_manifest
+from serving.releases.mapped_files import mapped_table, write_table
+from serving.releases.shared_copies import SharedCopies, SharedCopy
 
 CATALOGUE = pa.schema([field for field in ITEMS if field.name != c.EMBEDDING])
 ITEM_ROW = "item_row"
 RANKER = "ranker.txt"
 OF_TRAINING = {"reranker": {"impressions", "position", "weight_limit"}}
 """Settings that scores do not depend on. Without them, older servers read the release."""
+USERS, CATALOGUE_FILE = "users.parquet", "catalogue.parquet"
+COPY_FORMAT = 1
+"""Raised when the files that a shared copy has beside those of the release change their meaning."""
+USER_IDS, MAPPED_CATALOGUE = "user_ids.arrow", "catalogue.arrow"
 MAX_CONFIG_BYTES, MAX_METRICS_BYTES = 1 << 20, 1 << 24
 UNREADABLE = (
     ArithmeticError,
@@ -122,7 +130,7 @@ def write_release(contents: ReleaseContents, folder: Path) -> Manifest:
         write_impressions(contents.impressions, folder, tower=contents.tower)
     if contents.profiled:
         _write_models(contents, folder)
-    pq.write_table(_display_data(contents), folder / "catalogue.parquet", compression="zstd")
+    pq.write_table(_display_data(contents), folder / CATALOGUE_FILE, compression="zstd")
     for name, rows in (("popular", contents.popular), ("fresh", contents.fresh)):
         pq.write_table(_row_table(contents.items, rows), folder / f"{name}.parquet", compression="zstd")
     (folder / "metrics.json").write_text(json.dumps(contents.metrics, indent=1, default=str) + "\n")
@@ -155,45 +163,80 @@ def _write_models(contents: ReleaseContents, folder: Path) -> None:
     (folder / "ranking.json").write_text(contents.ranking.model_dump_json(indent=1, exclude=OF_TRAINING) + "\n")
 
 
-def load_release(folder: Path) -> Release:
-    """Verify a folder and read it. Raises `ReleaseMissing`, `ReleaseCorrupt`."""
+def load_release(folder: Path, copies: SharedCopies | None = None) -> Release:
+    """Verify a folder and read it; with `copies`, map a copy of it that processes share. Raises `ReleaseMissing`,
+    `ReleaseCorrupt`."""
+    try:
+        if copies is not None and (copy := _shared(folder, copies)) is not None:
+            return _mapped(copy)
+    except UNREADABLE as error:
+        raise _corrupt(folder, error) from error
     manifest = verify_folder(folder)
     try:
         return _read(folder, manifest)
-    except UNREADABLE as error:  # files that fit their manifest, but that no night wrote
-        raise ReleaseCorrupt(
-            f"{folder}: cannot be read ({type(error).__name__}); publish again or roll back"
-        ) from error
+    except UNREADABLE as error:
+        raise _corrupt(folder, error) from error
 
 
-def _read(folder: Path, manifest: Manifest) -> Release:
-    tower = manifest.versions.tower
-    items: Items = read_arrays(Items, folder, "items", tower=tower)
+def _corrupt(folder: Path, error: BaseException) -> ReleaseCorrupt:
+    """Its files fit their manifest, but no night wrote them."""
+    return ReleaseCorrupt(f"{folder}: cannot be read ({type(error).__name__}); publish again or roll back")
+
+
+def _shared(folder: Path, copies: SharedCopies) -> SharedCopy | None:
+    manifest = read_manifest(folder)
+    name = f"{folder.name}-{sha256_of(manifest.model_dump_json().encode())[:16]}-{COPY_FORMAT}"
+    size = sum(file.size for file in manifest.files.values())
+    return copies.take(name, size + size // 4, lambda copy: _fill(copy, folder))
+
+
+def _fill(copy: Path, folder: Path) -> None:
+    verify_folder(folder, into=copy)
+    write_table(id_table(copy / USERS, c.USER_ID), copy / USER_IDS)
+    write_table(pq.read_table(copy / CATALOGUE_FILE), copy / MAPPED_CATALOGUE)
+
+
+def _mapped(copy: SharedCopy) -> Release:
+    try:
+        release = _read(copy.folder, read_manifest(copy.folder), copy)
+    except BaseException:
+        copy.release()
+        raise
+    weakref.finalize(release, copy.release)
+    return release
+
+
+def _read(folder: Path, manifest: Manifest, copy: SharedCopy | None = None) -> Release:
+    tower, mapped = manifest.versions.tower, copy is not None
+    items: Items = read_arrays(Items, folder, "items", tower=tower, mapped=mapped)
+    ids = IdColumn(mapped_table(folder / USER_IDS) if mapped else id_table(folder / USERS, c.USER_ID))
     release = Release(
         manifest=manifest,
         items=items,
-        users=read_arrays(Users, folder, "users", tower=tower),
-        models=_read_models(folder, manifest, items) if manifest.profiled else None,
-        catalogue=pq.read_table(folder / "catalogue.parquet"),
+        # the column answers what is asked of an array of ids
+        users=read_arrays(Users, folder, "users", tower=tower, ids=cast(Ids, ids), mapped=mapped),
+        models=_read_models(folder, manifest, items, mapped=mapped) if manifest.profiled else None,
+        catalogue=mapped_table(folder / MAPPED_CATALOGUE) if mapped else pq.read_table(folder / CATALOGUE_FILE),
         popular=_read_rows(folder / "popular.parquet"),
         fresh=_read_rows(folder / "fresh.parquet"),
         metrics=json.loads(read_regular(folder / "metrics.json", max_bytes=MAX_METRICS_BYTES)),
-        impressions=read_impressions(folder, tower=tower, users=manifest.users),
+        impressions=read_impressions(folder, tower=tower, users=manifest.users, mapped=mapped),
+        copy=copy,
     )
     _check_consistency(folder, release)
     return release.warmed()
 
 
-def _read_models(folder: Path, manifest: Manifest, items: Items) -> RankingModels:
-    alone, tower = manifest.reduced_to is ReducedTo.TWO_TOWER, manifest.versions.tower
+def _read_models(folder: Path, manifest: Manifest, items: Items, *, mapped: bool) -> RankingModels:
+    alone, tower, count = manifest.reduced_to is ReducedTo.TWO_TOWER, manifest.versions.tower, len(items.ids)
     reranker = RetrievalScorer() if alone else Reranker.load(folder / RANKER)
     tables = reranker.uses_cooccurrence
     return RankingModels(
-        index=load(folder / "index.faiss", items.ids, manifest.index),
+        index=load(folder / "index.faiss", items.ids, manifest.index, mapped=mapped),
         reranker=reranker,
         ranking=RankingConfig.model_validate_json(read_regular(folder / "ranking.json", max_bytes=MAX_CONFIG_BYTES)),
-        transitions=read_transitions(folder, tower=tower, items=len(items.ids)) if tables else None,
-        exposure=read_exposure(folder, tower=tower, items=len(items.ids)),
+        transitions=read_transitions(folder, tower=tower, items=count, mapped=mapped) if tables else None,
+        exposure=read_exposure(folder, tower=tower, items=count, mapped=mapped),
     )
 
 
@@ -229,5 +272,5 @@ def _row_table(items: Items, rows: Sequence[int] | Rows) -> pa.Table:
 
 
 def _read_rows(path: Path) -> Rows:
-    rows: Rows = pq.read_table(path)[ITEM_ROW].to_numpy().astype(np.int32)
+    rows: Rows = pq.read_table(path, columns=[ITEM_ROW])[ITEM_ROW].to_numpy().astype(np.int32)
     return rows

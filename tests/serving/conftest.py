@@ -1,4 +1,5 @@
 import shutil
+import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -77,3 +78,15 @@ def client(app) -> Iterator[TestClient]:
 def keyed(lake):
     with TestClient(create_app(lake.settings(feed_keys="f1, f2", admin_keys="a1"))) as client:
         yield client
+
+
+@pytest.fixture
+def small_disk(tmp_path) -> Iterator[Path]:
+    """A file system of two megabytes."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "none", disk], capture_output=True, check=False)
+    if mounted.returncode:
+        pytest.skip("only root may mount a file system")
+    yield disk
+    subprocess.run(["umount", "-l", disk], check=True)

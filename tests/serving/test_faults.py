@@ -4,10 +4,9 @@ import json
 import os
 import shutil
 import sqlite3
-import subprocess
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -16,7 +15,7 @@ import pytest
 
 from serving.releases import publish
 from serving.releases.manifest import MANIFEST
-from tests.serving.test_server import HTTP, served
+from tests.serving.test_server import HTTP, served, until
 
 CALLERS = 50
 WAITS_S = 3.0
@@ -42,15 +41,6 @@ def timed(url: str) -> tuple[float, int, dict]:
     started = time.perf_counter()
     answer = HTTP.get(url, timeout=60)
     return time.perf_counter() - started, answer.status_code, answer.json()
-
-
-def until(condition: Callable[[], bool], seconds: float = 20) -> bool:
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if condition():
-            return True
-        time.sleep(0.05)
-    return False
 
 
 def reasons(url: str, bound_s: float = 60) -> tuple[Counter, float]:
@@ -166,18 +156,6 @@ def test_a_server_starts_on_the_newest_whole_release_and_takes_the_current_one_o
         assert until(lambda: HTTP.get(f"{url}/v1/users/user-1/home-feed").json()["release"] == new)
         assert "substitute_for" not in HTTP.get(f"{url}/v1/releases/current").json()
     assert "Traceback" not in log.read_text()
-
-
-@pytest.fixture
-def small_disk(tmp_path) -> Iterator[Path]:
-    """A file system of two megabytes."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "none", disk], capture_output=True, check=False)
-    if mounted.returncode:
-        pytest.skip("only root may mount a file system")
-    yield disk
-    subprocess.run(["umount", "-l", disk], check=True)
 
 
 def test_a_full_disk_refuses_events_and_loses_none(lake, log, small_disk):

@@ -9,11 +9,12 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import httpx2 as httpx
+import psutil
 import pytest
 
 from serving.privacy.opt_out_service import OptOutService
@@ -40,9 +41,8 @@ from serving.server import serve
 serve(Settings(), port=int(sys.argv[1]), workers=int(sys.argv[2]))
 """
 SLOW_START = """
-import sys, time
-if any("spawn_main" in argument for argument in sys.orig_argv):
-    time.sleep(6)
+import os, time
+os.register_at_fork(after_in_child=lambda: time.sleep(6))
 """
 """For a worker that starts slowly, as on a busy machine: uvicorn's default is to start it anew after five seconds."""
 
@@ -88,6 +88,24 @@ def workers_that_answered(log) -> set[str]:
     return set(re.findall(r"Started server process \[(\d+)\]", log.read_text()))
 
 
+def until(condition: Callable[[], bool], seconds: float = 20) -> bool:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if condition():
+            return True
+        time.sleep(0.05)
+    return False
+
+
+def mapped(process: psutil.Process, name: str, within: Path = Path("/")) -> bool:
+    """Whether a process has mapped such a file: a library, or one of a release."""
+    return any(name in each.path and Path(each.path).is_relative_to(within) for each in process.memory_maps())
+
+
+def private_mb(process: psutil.Process) -> float:
+    return process.memory_full_info().uss / 1e6
+
+
 @pytest.fixture
 def log(tmp_path):
     return tmp_path / "server.log"
@@ -114,8 +132,15 @@ def test_a_read_only_lake_has_personal_feeds(lake, log):
 def test_two_workers(lake, log, tmp_path):
     (tmp_path / "sitecustomize.py").write_text(SLOW_START)
     paths = os.pathsep.join([str(tmp_path), str(Path(__file__).parents[2])])
-    with served(lake, log, workers=2, PYTHONPATH=paths) as url:
+    memory = tmp_path / "memory"
+    memory.mkdir()
+    with served(lake, log, workers=2, PYTHONPATH=paths, TASTEFEED_SHARED_FOLDER=str(memory)) as url:
         assert all(answer["personalized"] for answer in answers(url, 20))
+        assert until(lambda: len(workers_that_answered(log)) == 2)
+        workers = [psutil.Process(int(worker)) for worker in workers_that_answered(log)]
+        for worker in workers:
+            assert until(lambda worker=worker: mapped(worker, "users.safetensors", within=memory))
+            assert not [name for name in HEAVY if mapped(worker, f"/{name}/")]
         for _ in range(6):  # whichever worker is scraped, the values are those of both
             metrics = read_values(HTTP.get(f"{url}/metrics").text)
             assert metrics['tastefeed_feeds_total{reason="personalized"}'] == 20
@@ -155,6 +180,9 @@ def test_two_workers(lake, log, tmp_path):
         counted = re.search(r'tastefeed_requests_total\{.*method="PUT".*\} (\S+)', text)
         assert counted is not None, text
         assert float(counted[1]) == 1  # whichever worker is asked
+        assert [folder.name[: len(new)] for folder in memory.glob("*/*/")] == [new]
+        assert max(map(private_mb, workers)) < 120
+    assert not list(memory.glob("*/*")), "the last worker removes the copy"
     assert len(workers_that_answered(log)) == 2
     assert "died" not in log.read_text()  # the slow start of the workers was waited for
     assert "user-1" not in log.read_text()
