@@ -1,9 +1,8 @@
-"""Rows of different lengths side by side (compressed sparse rows): sortable keys, and sums, ranks and medians by row.
+"""Rows of different lengths side by side (compressed sparse rows): sortable keys, tables and medians by row.
 
 Shapes: N rows, V values of all rows together, R selected rows.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -54,6 +53,8 @@ def distinct(rows: Rows) -> tuple[Rows, Longs]:
     """The distinct values in ascending order, and for each element the position of its value; fast where equal values
     are side by side."""
     starts = np.flatnonzero(np.diff(rows, prepend=rows[:1] - 1))
+    if len(starts) == 1:
+        return rows[:1], np.zeros(len(rows), np.int64)
     values, positions = np.unique(rows[starts], return_inverse=True)
     positions = np.repeat(positions, np.diff(np.append(starts, len(rows))))
     return values.astype(rows.dtype), positions
@@ -68,17 +69,6 @@ def pair_keys(owners: Longs | Rows, codes: Longs | Rows) -> Longs:
 Doubles = NDArray[np.float64]
 
 
-def lookup_sums(have: Longs, weights: Sequence[Doubles], want: Longs) -> list[Doubles]:
-    """For each array of weights, its sums over equal keys, at each wanted key; 0 where there is none."""
-    if not len(have):
-        return [np.zeros(len(want)) for _ in weights]
-    unique, inverse = np.unique(have, return_inverse=True)
-    at = np.minimum(np.searchsorted(unique, want), len(unique) - 1)
-    found = unique[at] == want
-    sums = (np.bincount(inverse, weights=each, minlength=len(unique)) for each in weights)
-    return [np.where(found, of_key[at], 0.0) for of_key in sums]
-
-
 def table_of(owners: Longs | Rows, count: int) -> Longs:
     """[count, most] the positions of each owner's values in order, -1 after the last of them."""
     order = np.argsort(owners, kind="stable")
@@ -86,35 +76,6 @@ def table_of(owners: Longs | Rows, count: int) -> Longs:
     table = np.full((count, int(lengths.max(initial=0))), -1, np.int64)
     table[np.arange(table.shape[1]) < lengths[:, None]] = order
     return table
-
-
-def order_codes(values: NDArray[np.floating]) -> NDArray[np.uint64]:
-    """Codes below 2**32 that are smaller for a larger value and equal for equal ones; NaN has the largest."""
-    negated = 0 - np.nan_to_num(values, nan=-np.inf, neginf=-np.inf, posinf=np.inf)
-    if values.dtype != np.float32:
-        return np.unique(negated, return_inverse=True)[1].astype(np.uint64)
-    bits = (negated + np.float32(0)).view(np.uint32)  # no negative zero
-    codes: NDArray[np.uint32] = np.where(bits >> 31, ~bits, bits | np.uint32(1 << 31))
-    return codes.astype(np.uint64)
-
-
-def ranks_within(table: Longs, codes: NDArray[np.uint64]) -> Doubles:
-    """0 for the smallest of the `order_codes` in each row of a `table_of`, 1 for the next; equal codes share the better
-    rank."""
-    if not table.size:
-        return np.zeros(len(codes))
-    real, column = table >= 0, np.arange(table.shape[1], dtype=np.int32)
-    keys = np.where(real, codes[table] << np.uint64(32) | column.astype(np.uint64), np.iinfo(np.uint64).max)
-    keys.sort(axis=1)  # the code, then the column: twice as fast as `argsort`
-    code, order = keys >> np.uint64(32), (keys & np.uint64(2**32 - 1)).astype(np.int64)
-    first = np.tile(column, (len(table), 1))
-    first[:, 1:][code[:, 1:] == code[:, :-1]] = 0
-    sorted_real = keys != np.iinfo(np.uint64).max
-    ranks = np.empty(len(codes))
-    ranks[np.take_along_axis(table, np.where(sorted_real, order, 0), axis=1)[sorted_real]] = np.maximum.accumulate(
-        first, axis=1
-    )[sorted_real]
-    return ranks
 
 
 def medians(owners: Longs, values: Doubles, count: int) -> Doubles:

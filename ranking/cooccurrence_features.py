@@ -11,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
-from contracts.csr import Longs, Rows, distinct, order_codes, ranks_within, table_of
+from contracts.csr import Longs, Rows, distinct, table_of
 from ranking.feature_arrays import Candidates, Floats, Users
 from ranking.feature_names import COOCCURRENCE_NAMES
+from ranking.key_sums import ranks_within
 
 REACH, HALF_REACH = 10, 3.0
 """An item follows another if it is at most `REACH` interactions later; its count halves every `HALF_REACH`."""
@@ -81,9 +82,7 @@ def cooccurrence_features(users: Users, transitions: Transitions, candidates: Ca
         for name, (half_life, table) in values.items()
     }
     table = table_of(owners, len(asked))
-    columns |= {
-        f"{name}_rank": ranks_within(table, order_codes(columns[name])) for name in ("after_recent", "together_all")
-    }
+    columns |= {f"{name}_rank": ranks_within(table, columns[name]) for name in ("after_recent", "together_all")}
     return np.stack([columns[name].astype(np.float32) for name in COOCCURRENCE_NAMES], axis=1)
 
 

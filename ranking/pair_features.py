@@ -9,20 +9,29 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from contracts.csr import Doubles, Longs, distinct, lookup_sums, medians, order_codes, pair_keys, ranks_within, table_of
+from contracts.csr import Doubles, Longs, distinct, medians, pair_keys, table_of
 from ranking.candidates import BITS, distinct_items
 from ranking.feature_arrays import Candidates, Floats, Items, Rows, Users
 from ranking.feature_names import (
     FEATURE_NAMES,
     ITEM_FEATURE_NAMES,
+    PAIR_FEATURE_NAMES,
     SEEN_ITEM_FEATURES,
     SEEN_USER_FEATURES,
     USER_FEATURE_NAMES,
 )
 from ranking.history import History, history_of
+from ranking.key_sums import lookup_sums, ranks_within
 from ranking.similarity import likeness
 
-CREATOR_ITEMS = ITEM_FEATURE_NAMES.index("creator_items")
+CREATOR_ITEMS, USERS, USERS_1D, USERS_7D = map(
+    ITEM_FEATURE_NAMES.index, ("creator_items", "users", "users_1d", "users_7d")
+)
+SEEN_OF_ITEMS = [ITEM_FEATURE_NAMES.index(name) for name in SEEN_ITEM_FEATURES]
+SEEN_OF_USERS = [USER_FEATURE_NAMES.index(name) for name in SEEN_USER_FEATURES]
+OF_ITEMS = slice(len(PAIR_FEATURE_NAMES), len(PAIR_FEATURE_NAMES) + len(SEEN_OF_ITEMS))
+OF_USERS = slice(OF_ITEMS.stop, len(FEATURE_NAMES))
+"""Where the night's features of items and of users are among `FEATURE_NAMES`."""
 
 Columns = dict[str, NDArray[Any]]
 
@@ -91,36 +100,31 @@ def pair_features(users: Users, items: Items, candidates: Candidates, as_of_hour
     of_items = _of_items(items, item_rows, as_of_hours)
     columns = {
         **{name: values[places] for name, values in of_items.items()},
-        **_of_users(users, asked, owners),
         **affinities(items, history, owners, candidates.item_rows),
         **_likeness(items, history, pairs_BN, candidates),
         **_moments(history, owners, of_items["age_hours"], places, as_of_hours),
         **_sources(candidates),
     }
-    columns |= _item_ranks(of_items, places, pairs_BN)
-    columns |= _cosine_ranks(columns, pairs_BN)
+    night_FJ = items.features[item_rows].T
+    columns |= _ranks(columns, night_FJ, places, pairs_BN)
     table_FP = np.empty((len(FEATURE_NAMES), len(owners)), np.float32)
-    for place, name in enumerate(FEATURE_NAMES):
+    for place, name in enumerate(PAIR_FEATURE_NAMES):
         table_FP[place] = columns[name]
+    table_FP[OF_ITEMS] = night_FJ[SEEN_OF_ITEMS][:, places]
+    table_FP[OF_USERS] = users.features[asked].T[SEEN_OF_USERS][:, owners]
     return table_FP.T
 
 
 def _of_items(items: Items, rows: Rows, as_of_hours: float) -> Columns:
-    """[J] columns of items alone."""
-    values, created = items.features[rows].T, items.created_hours[rows]
+    """[J] columns of items alone, beside the night's."""
+    created = items.created_hours[rows]
     age = as_of_hours - created
     return {
-        **{f"item_{name}": values[ITEM_FEATURE_NAMES.index(name)] for name in SEEN_ITEM_FEATURES},
         "age_hours": age,
-        "users_per_hour": values[ITEM_FEATURE_NAMES.index("users")] / (np.maximum(age, 0) + 3),
+        "users_per_hour": items.features[rows, USERS] / (np.maximum(age, 0) + 3),
         "created_hour": created % HOURS_A_DAY,
         "created_weekday": created // HOURS_A_DAY % 7,
     }
-
-
-def _of_users(users: Users, asked: Rows, owners: Longs) -> Columns:
-    values = users.features[asked].T
-    return {f"user_{name}": values[USER_FEATURE_NAMES.index(name)][owners] for name in SEEN_USER_FEATURES}
 
 
 def _likeness(items: Items, history: History, pairs_BN: Longs, candidates: Candidates) -> Columns:
@@ -160,17 +164,14 @@ def _sources(candidates: Candidates) -> Columns:
     return {f"from_{source}": (candidates.sources & bit) > 0 for source, bit in BITS.items()}
 
 
-def _item_ranks(of_items: Columns, places: Rows, pairs_BN: Longs) -> Columns:
+def _ranks(columns: Columns, night_FJ: Floats, places: Rows, pairs_BN: Longs) -> Columns:
     """Places among the user's own candidates, 0 for the best."""
     values = {
-        "newness_rank": -of_items["age_hours"],
-        "popularity_rank_1d": of_items["item_users_1d"],
-        "popularity_rank_7d": of_items["item_users_7d"],
-        "interaction_rate_rank": of_items["users_per_hour"],
+        "newness_rank": -columns["age_hours"],
+        "popularity_rank_1d": night_FJ[USERS_1D][places],
+        "popularity_rank_7d": night_FJ[USERS_7D][places],
+        "interaction_rate_rank": columns["users_per_hour"],
+        "text_rank": columns["text_profile"],
+        "retrieval_rank": columns["retrieval_score"],
     }
-    return {name: ranks_within(pairs_BN, order_codes(each)[places]) for name, each in values.items()}
-
-
-def _cosine_ranks(columns: Columns, pairs_BN: Longs) -> Columns:
-    values = {"text_rank": columns["text_profile"], "retrieval_rank": columns["retrieval_score"]}
-    return {name: ranks_within(pairs_BN, order_codes(each)) for name, each in values.items()}
+    return {name: ranks_within(pairs_BN, each) for name, each in values.items()}

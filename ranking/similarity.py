@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_matrix
 
 from contracts.csr import Longs, offsets_of, table_of
 from ranking.feature_arrays import Floats, Rows
@@ -44,9 +43,12 @@ def unit(vectors: Floats) -> Floats:
 
 def profiles(vectors: Floats, history: History) -> Floats:
     """[B, T] the direction of the strength-weighted mean of what each user liked. `vectors` are of unit length."""
+    from ranking.feature_kernel import add_vectors  # noqa: PLC0415  Numba takes a moment to import
+
     offsets = offsets_of(np.bincount(history.owners, minlength=history.users))
-    weights = csr_matrix((history.weights.astype(np.float32), history.items, offsets), (history.users, len(vectors)))
-    return unit(weights @ vectors)
+    sums = np.zeros((history.users, vectors.shape[1]), np.float32)
+    add_vectors(offsets, history.items, history.weights.astype(np.float32), vectors, sums)
+    return unit(sums)
 
 
 def likeness(

@@ -241,6 +241,8 @@ class Release:
         scores, _ = self.reranker.score(nothing), self.reranker.signal_contributions(nothing)
         if len(self.items.ids):
             pair = Candidates(one, one, one.astype(np.uint8), scores)
+            if len(self.users.ids):
+                self.ranking_snapshot.features(pair, cooccurrence=self.reranker.uses_cooccurrence)
             slates(self.items, pair, scores, self.ranking.slate, k=1, exposure=self.ranking_snapshot.exposure)
 
 

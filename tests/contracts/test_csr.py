@@ -1,7 +1,6 @@
 """Rows of different lengths, by hand."""
 
 import numpy as np
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
@@ -9,12 +8,9 @@ from hypothesis.extra.numpy import arrays
 from contracts.csr import (
     CsrRows,
     distinct,
-    lookup_sums,
     medians,
     offsets_of,
-    order_codes,
     pair_keys,
-    ranks_within,
     table_of,
 )
 
@@ -53,35 +49,6 @@ def test_keys_sort_by_owner_then_code() -> None:
 def test_a_table_has_the_positions_of_each_owner() -> None:
     assert table_of(np.array([2, 0, 2]), 3).tolist() == [[1, -1], [-1, -1], [0, 2]]
     assert table_of(np.zeros(0, np.int64), 2).shape == (2, 0)
-
-
-def test_order_codes_follow_the_values() -> None:
-    values = np.array([np.nan, -np.inf, -2, -0.0, 0, 1e-40, 3, np.inf], np.float32)
-    codes = order_codes(values).tolist()
-    assert codes[0] == codes[1] == max(codes)
-    assert codes[3] == codes[4]
-    assert sorted(codes, reverse=True) == codes
-
-
-@pytest.mark.parametrize("kind", [np.float32, np.float64])
-def test_ranks_share_the_better_place_and_put_unknown_last(kind):
-    ranks = ranks_within(table_of(np.array([0, 0, 0, 0, 1]), 2), order_codes(np.array([5, np.nan, 7, 5, -1.0], kind)))
-    assert ranks.tolist() == [1, 3, 0, 1, 0]
-
-
-@given(arrays(np.int64, 20, elements=st.integers(0, 3)), arrays(np.float64, 20, elements=st.integers(0, 4)))
-def test_ranks_count_the_larger_values_of_the_same_owner(owners, values):
-    want = [np.sum((owners == owner) & (values > value)) for owner, value in zip(owners, values, strict=True)]
-    assert ranks_within(table_of(owners, 4), order_codes(values)).tolist() == want
-    assert ranks_within(table_of(owners, 4), order_codes(values.astype(np.float32))).tolist() == want
-
-
-def test_sums_are_looked_up_by_key():
-    have = pair_keys(np.array([0, 0, 1]), np.array([7, 7, 7]))
-    want = pair_keys(np.array([0, 1, 1]), np.array([7, 7, 8]))
-    once = np.ones(3)
-    assert [sums.tolist() for sums in lookup_sums(have, [np.array([1.0, 2, 4]), once], want)] == [[3, 4, 0], [2, 1, 0]]
-    assert [sums.tolist() for sums in lookup_sums(have[:0], [np.zeros(0)], want)] == [[0, 0, 0]]
 
 
 @given(arrays(np.int32, st.integers(0, 12), elements=st.integers(0, 3)))
