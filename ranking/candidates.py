@@ -19,6 +19,8 @@ BITS = {source: np.uint8(1 << place) for place, source in enumerate(SOURCES)}
 Bits = NDArray[np.uint8]
 CHUNK_CELLS = 100_000
 """Vector cells held at once while pairs are scored: a chunk stays in the processor's cache."""
+MASK_CELLS = 200
+"""Cells of a mask of all items that take as long to read as one row takes to sort."""
 TABLE_CELLS = 4_000_000
 """Cells of a table of users by items held at once."""
 
@@ -105,6 +107,9 @@ def union_candidates(
 
 def distinct_items(item_rows: Rows, item_count: int) -> tuple[Rows, Rows]:
     """[J] the items, each once and in order, and [P] the position of each of these rows among them."""
+    if MASK_CELLS * len(item_rows) < item_count:
+        few, places = np.unique(item_rows, return_inverse=True)
+        return few, places.astype(np.int32)
     used = np.zeros(item_count, bool)
     used[item_rows] = True
     distinct_rows = np.flatnonzero(used).astype(np.int32)

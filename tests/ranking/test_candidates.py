@@ -4,6 +4,7 @@ import pytest
 from ranking import candidates
 from ranking.candidates import (
     CandidateConfig,
+    distinct_items,
     fresh_rows,
     popular_of,
     popular_rows,
@@ -101,6 +102,13 @@ def test_popular_of_all_windows_is_each_item_once():
 def test_an_unknown_window_names_the_known_ones():
     with pytest.raises(ValueError, match="no popularity over 3 days is kept; use one of 1, 7, 28"):
         popular_rows(items(), 5, 3)
+
+
+@pytest.mark.parametrize("item_count", [10, 10_000])
+def test_distinct_items_are_the_same_of_a_few_items_and_of_many(item_count):
+    rows, places = distinct_items(np.array([7, 2, 7, 5], np.int32), item_count)
+    assert (rows.tolist(), places.tolist()) == ([2, 5, 7], [2, 0, 2, 1])
+    assert (rows.dtype, places.dtype) == (np.int32, np.int32)
 
 
 def test_taken_keeps_what_belongs_together():
