@@ -170,6 +170,7 @@ def failures(state: SoakState, plan: SoakPlan, workers: int) -> list[str]:
         (errors, f"answers that are neither 200 nor shed load: {errors}"),
         (counts["mixed_releases"], f"{counts['mixed_releases']} answers mix two releases"),
         (counts["profiled_after_opt_out"], f"{counts['profiled_after_opt_out']} profiled feeds after an opt-out"),
+        (lost := counts["opt_out_changes_not_acknowledged"], f"{lost} changes of opt-outs were never acknowledged"),
         (
             counts["broken_connections"] > broken,
             f"{counts['broken_connections']} connections broke, {broken} explained",
