@@ -4,7 +4,7 @@ The choice is made once for a run, on the last label window that ends before any
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 import numpy as np
@@ -21,7 +21,7 @@ from pipeline.feature_assembly import FeatureSnapshot, at_cutoff, rows_of
 from pipeline.run_context import RunContext, Summary
 from ranking.cooccurrence_features import Transitions, transition_tables
 from ranking.feature_names import ALL_FEATURE_NAMES, FEATURE_NAMES
-from ranking.reranker import Reranker, RerankerConfig, train
+from ranking.reranker import Reranker, RerankerConfig, TrainedReranker, train
 from ranking.training_pairs import LabelledPairs
 
 K = 20
@@ -35,6 +35,10 @@ class FeatureSelection:
 
     names: tuple[str, ...]
     gain: Interval | None = None
+    trained_on: tuple[datetime, ...] = field(default=(), compare=False)
+    """The cutoffs that the validation trained on."""
+    trained: TrainedReranker | None = field(default=None, compare=False, repr=False)
+    """What they trained, with the selected features."""
 
     @property
     def uses_cooccurrence(self) -> bool:
@@ -60,18 +64,21 @@ def select_features(
     """
     if config.cooccurrence != "auto":
         return FeatureSelection(ALL_FEATURE_NAMES if config.cooccurrence == "always" else FEATURE_NAMES)
-    *earlier, last = [pairs[cutoff] for cutoff in training_cutoffs]
+    *earlier, last_cutoff = training_cutoffs
+    last = pairs[last_cutoff]
     if len(np.unique(last.user_rows[last.labels > 0])) < LEAST_USERS:
         return FeatureSelection(FEATURE_NAMES)
+    trained, ndcg = {}, {}
     try:
-        without, with_all = (
-            _validation_ndcg(FeatureSelection(names), earlier, last, config)
-            for names in (FEATURE_NAMES, ALL_FEATURE_NAMES)
-        )
+        for names in (FEATURE_NAMES, ALL_FEATURE_NAMES):
+            restrict = FeatureSelection(names).restrict
+            trained[names] = train([restrict(pairs[cutoff]) for cutoff in earlier], config, names)
+            ndcg[names] = candidate_ndcg(last, trained[names].reranker.score(restrict(last).features))
     except UntrainableInput:
         return FeatureSelection(FEATURE_NAMES)
-    gain = paired_interval(with_all, without, seed=config.seed)
-    return FeatureSelection(ALL_FEATURE_NAMES if gain.low > 0 else FEATURE_NAMES, gain)
+    gain = paired_interval(ndcg[ALL_FEATURE_NAMES], ndcg[FEATURE_NAMES], seed=config.seed)
+    selected = ALL_FEATURE_NAMES if gain.low > 0 else FEATURE_NAMES
+    return FeatureSelection(selected, gain, tuple(earlier), trained[selected])
 
 
 def transitions_at(night: RunContext, view: FeatureSnapshot, reranker: Reranker) -> Transitions | None:
@@ -90,15 +97,6 @@ def trainable_users(night: RunContext, view: FeatureSnapshot) -> Rows:
         at_cutoff(night, "retrieval_examples", view.cutoff).filter(pl.col("trainable")).select(c.USER_ID).collect()
     )
     return np.sort(rows_of(examples[c.USER_ID], view.users.ids).drop_nulls().to_numpy())
-
-
-def _validation_ndcg(
-    selection: FeatureSelection, earlier: Sequence[LabelledPairs], last: LabelledPairs, config: RerankerConfig
-) -> Floats:
-    """[U] NDCG@20 of each labelled user's candidates, re-ranked by what the earlier cutoffs trained."""
-    trained = train([selection.restrict(each) for each in earlier], config, selection.names)
-    scores = trained.reranker.score(selection.restrict(last).features)
-    return candidate_ndcg(last, scores)
 
 
 def candidate_ndcg(pairs: LabelledPairs, scores: NDArray[np.floating]) -> Floats:

@@ -19,6 +19,7 @@ from ranking.feature_arrays import Floats, Rows
 from ranking.feature_names import ALL_FEATURE_NAMES, FEATURE_NAMES
 from ranking.position_bias import NOT_SHOWN
 from ranking.retrieval_score import RETRIEVAL_SCORE, RetrievalPart
+from ranking.side_by_side import EndIfStopped, side_by_side
 from ranking.signals import SIGNAL_PLACES, SIGNALS, by_signal
 from ranking.training_pairs import LabelledPairs, with_inverse_propensities, with_places
 from ranking.tree_ensemble import TreeEnsemble
@@ -56,7 +57,7 @@ class RerankerConfig(BaseModel):
     truncation: int = Field(30, ge=1, description="places of the list that lambdarank cares for")
     bins: int = Field(63, ge=2, le=255, description="histogram bins of a feature")
     seed: int = Field(7, ge=0, description="seed of feature and pair sampling; each model adds one")
-    threads: int = Field(1, ge=0, description="LightGBM's threads; 0: every core")
+    threads: int = Field(1, ge=0, description="models that train at once; 0: one for each core")
     cooccurrence: Literal["auto", "never", "always"] = Field(
         "auto", description="item-transition features: where they help on the last label window of training, or so"
     )
@@ -185,10 +186,10 @@ def train(
     useful = with_places(useful)
     if config.position == "ipw":
         useful = with_inverse_propensities(useful, config.weight_limit)
-    models = [
-        _trained(useful, config.model_copy(update={"seed": config.seed + place}), names)
-        for place in range(config.models)
-    ]
+    configs = [config.model_copy(update={"seed": config.seed + place}) for place in range(config.models)]
+    models = side_by_side(
+        lambda each, end_if_stopped: _trained(useful, each, names, end_if_stopped), configs, config.threads
+    )
     curve = np.mean([curve for _, curve in models], axis=0)
     mean = np.concatenate([each.features[:, RETRIEVAL_SCORE] for each in useful]).mean()
     retrieval = RetrievalPart(weight=config.retrieval_weight, mean=float(mean))
@@ -196,7 +197,7 @@ def train(
 
 
 def _trained(
-    pairs: Sequence[LabelledPairs], config: RerankerConfig, names: Sequence[str]
+    pairs: Sequence[LabelledPairs], config: RerankerConfig, names: Sequence[str], end_if_stopped: EndIfStopped
 ) -> tuple["lgb.Booster", Sequence[float]]:
     """One model, and its NDCG@20 on its training pairs after each round."""
     import lightgbm as lgb  # noqa: PLC0415  see `Reranker.load`
@@ -204,8 +205,7 @@ def _trained(
     random = np.random.default_rng(config.seed)
     thinned = [each.thinned(config.negative_share, random) for each in pairs]
     places = _place_groups(thinned) if config.position == "bias" else None
-    # several threads would add the gradients of a place in any order
-    parameters = _parameters(config) | ({} if places is None else {"num_threads": 1})
+    parameters = _parameters(config)
     examples = _dataset(thinned, places, parameters, names)
     history: dict[str, dict[str, list[float]]] = {}
     booster = lgb.train(
@@ -214,7 +214,7 @@ def _trained(
         num_boost_round=config.rounds,
         valid_sets=[examples],
         valid_names=["training"],
-        callbacks=[lgb.record_evaluation(history)],
+        callbacks=[lgb.record_evaluation(history), lambda _: end_if_stopped()],
     )
     return booster, history["training"]["ndcg@20"]
 
@@ -235,7 +235,8 @@ def _parameters(config: RerankerConfig) -> dict[str, Any]:
         "bagging_freq": 1,
         "max_bin": config.bins,
         "seed": config.seed,
-        "num_threads": config.threads,
+        # the models share the cores; several threads would also add the gradients of a place in any order
+        "num_threads": 1,
         "deterministic": True,
         "force_col_wise": True,
         "verbose": -1,

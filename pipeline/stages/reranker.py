@@ -61,11 +61,14 @@ def rehearse(
     selection: FeatureSelection,
     folder: Path,
 ) -> bool:
-    """Train and keep the re-ranker of a rehearsal; false where the weeks before it have no labels."""
+    """Train and keep the re-ranker of a rehearsal; false where the weeks before it have no labels.
+
+    That of the last week has been trained by the selection of features.
+    """
+    labels = night.splits.validation_training_cutoffs(cutoff)
+    reused = selection.trained if selection.trained_on == labels else None
     try:
-        trained = train(
-            [pairs[label] for label in night.splits.validation_training_cutoffs(cutoff)], config, selection.names
-        )
+        trained = reused or train([pairs[label] for label in labels], config, selection.names)
     except UntrainableInput:
         return False
     trained.reranker.save(folder / file_name(cutoff))

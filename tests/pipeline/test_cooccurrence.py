@@ -12,7 +12,7 @@ from pipeline.cooccurrence import FeatureSelection, candidate_ndcg, night_transi
 from pipeline.feature_assembly import read_catalog, read_snapshot
 from ranking import cooccurrence_features
 from ranking.feature_names import ALL_FEATURE_NAMES, COOCCURRENCE_NAMES, FEATURE_NAMES
-from ranking.reranker import RerankerConfig
+from ranking.reranker import RerankerConfig, train
 from ranking.training_pairs import LabelledPairs
 from tests.pipeline.handmade_lake import CUTOFF, Tower, handmade
 
@@ -50,6 +50,17 @@ def test_noise_is_left_out() -> None:
     assert selection.names == FEATURE_NAMES
     assert selection.gain is not None
     assert selection.summary == {"cooccurrence": False, "cooccurrence_gain": str(selection.gain)}
+
+
+def test_the_selection_keeps_what_its_validation_trained() -> None:
+    """The stage uses it again: the re-ranker of the last rehearsal is the same."""
+    pairs = weeks(informative=False)
+    selection = select_features(pairs, CUTOFFS, CONFIG)
+    assert selection.trained_on == tuple(CUTOFFS[:-1])
+    assert selection.trained is not None
+    again = train([selection.restrict(pairs[cutoff]) for cutoff in CUTOFFS[:-1]], CONFIG, selection.names)
+    last = selection.restrict(pairs[CUTOFFS[-1]]).features
+    np.testing.assert_array_equal(selection.trained.reranker.score(last), again.reranker.score(last))
 
 
 def test_the_labels_of_the_last_window_decide_and_train_nothing() -> None:

@@ -55,6 +55,14 @@ def test_training_uses_every_label_and_a_share_of_the_other_candidates(monkeypat
     assert (labels == 0).sum() == pytest.approx(2 * 60 * 18 / 4, rel=0.2)
 
 
+def test_models_that_train_at_once_are_those_that_train_one_after_the_other(trained, tmp_path):
+    weeks = [label_week(1), label_week(2), label_week(3)]
+    at_once = train(weeks, CONFIG.model_copy(update={"threads": 2}))
+    for name, model in (("one", trained.reranker), ("two", at_once.reranker)):
+        model.save(tmp_path / name)
+    assert (tmp_path / "one").read_text() == (tmp_path / "two").read_text()
+
+
 def test_the_same_seed_gives_the_same_model(trained):
     again = train([label_week(1), label_week(2), label_week(3)], CONFIG)
     assert (
