@@ -27,14 +27,14 @@ class BaselineMethod(RetrievalMethod):
         return ScoredMethod(interactions, scores_of)
 
 
-class MostPopular(BaselineMethod):
+class MostPopularMethod(BaselineMethod):
     """Items by their number of users; nothing is tuned."""
 
     name: ClassVar[str] = "most_popular"
     Config: ClassVar[type[BaseModel]] = SCORERS["most_popular"].config
 
 
-class ItemKnn(BaselineMethod):
+class ItemKnnMethod(BaselineMethod):
     """The sum of the similarities to the user's items."""
 
     name: ClassVar[str] = "item_knn"
@@ -50,7 +50,7 @@ class ItemKnn(BaselineMethod):
         return values | {"k1": trial.suggest_float("k1", 0.1, 100, log=True), "b": trial.suggest_float("b", 0, 1)}
 
 
-class Ials(BaselineMethod):
+class IalsMethod(BaselineMethod):
     """Inner products of the vectors of an alternating least-squares fit."""
 
     name: ClassVar[str] = "ials"
@@ -68,7 +68,7 @@ class Ials(BaselineMethod):
         }
 
 
-class Bpr(BaselineMethod):
+class BprMethod(BaselineMethod):
     """Inner products of vectors that rank a positive item above a random one."""
 
     name: ClassVar[str] = "bpr"
@@ -85,7 +85,7 @@ class Bpr(BaselineMethod):
         }
 
 
-class Ease(BaselineMethod):
+class EaseMethod(BaselineMethod):
     """Items as weighted sums of the user's other items."""
 
     name: ClassVar[str] = "ease"

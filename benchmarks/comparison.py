@@ -16,7 +16,7 @@ from benchmarks.benchmark_run import open_benchmark_run
 from benchmarks.datasets import Split, load
 from benchmarks.interaction_matrix import interaction_matrix, labels_of
 from benchmarks.method_registry import OURS, Params, build
-from benchmarks.profiling import Fit, Job, fit, in_fresh_process, machine, versions
+from benchmarks.profiling import Fit, FitJob, fit, in_fresh_process, machine, versions
 from benchmarks.retrieval_benchmark import as_table, write_metrics
 from benchmarks.tuning import Search, Tuned, search_log, tune
 from contracts import Settings
@@ -36,7 +36,7 @@ PER_USER, SEARCH_LOG, LISTS = "per_user.parquet", "search.parquet", "lists"
 
 
 @dataclass(frozen=True)
-class Plan:
+class ComparisonPlan:
     """What is compared."""
 
     data: Path
@@ -76,7 +76,7 @@ class Row:
         return MethodRecord(fingerprint, self.per_user, metric, self.curves)
 
 
-def compare(plan: Plan, settings: Settings) -> dict[str, Any]:
+def compare(plan: ComparisonPlan, settings: Settings) -> dict[str, Any]:
     """Tune, fit and measure every method; writes the raw outputs under `plan.out` and returns `metrics.json`.
 
     Raises `PeerFailed` where each method of the plan has its reason to be left out.
@@ -100,7 +100,7 @@ def records(rows: Sequence[Row], search: Search) -> dict[str, MethodRecord]:
     return {row.measured.name: row.record(compared_on, search.metric) for row in rows}
 
 
-def refusals(plan: Plan, search: Search) -> dict[str, str]:
+def refusals(plan: ComparisonPlan, search: Search) -> dict[str, str]:
     """The methods that cannot take part, and why; prints them. Raises `UnknownMethod` for a bad name or setting, and
     for a setting of a method that is not in the run."""
     if unused := sorted(set(plan.fixed) - set(plan.methods)):
@@ -116,7 +116,7 @@ def refusals(plan: Plan, search: Search) -> dict[str, str]:
     return reasons
 
 
-def compared_methods(plan: Plan, search: Search, skipped: Collection[str]) -> list[Row]:
+def compared_methods(plan: ComparisonPlan, search: Search, skipped: Collection[str]) -> list[Row]:
     """Every method that is not skipped, with the progress of all of them."""
     names, progress = [name for name in plan.methods if name not in skipped], StageProgress()
 
@@ -127,13 +127,13 @@ def compared_methods(plan: Plan, search: Search, skipped: Collection[str]) -> li
         return [row(done, name) for done, name in enumerate(names)]
 
 
-def compared(name: str, plan: Plan, search: Search, report: Callable[[str], None]) -> Row:
+def compared(name: str, plan: ComparisonPlan, search: Search, report: Callable[[str], None]) -> Row:
     """One method, from its search to its per-user metrics on the test."""
     split, fixed = search.split, plan.fixed.get(name, {})
     tuned = tune(name, fixed, search, report)
     report("fit")
     user_ids = test_users(split)
-    job = Job(name, tuned.params, split.train, user_ids, split.k, seed=search.seed, threads=search.threads)
+    job = FitJob(name, tuned.params, split.train, user_ids, split.k, seed=search.seed, threads=search.threads)
     done = in_fresh_process(fit, job)
     labels = labels_of(split.test, user_ids, done.item_ids)
     lists = RankedLists(done.top.rows)
@@ -148,7 +148,7 @@ def test_users(split: Split) -> pl.Series:
     return split.test[c.USER_ID].unique().sort()
 
 
-def summary(plan: Plan, search: Search, rows: Sequence[Row], skipped: Mapping[str, str]) -> dict[str, Any]:
+def summary(plan: ComparisonPlan, search: Search, rows: Sequence[Row], skipped: Mapping[str, str]) -> dict[str, Any]:
     """What `metrics.json` holds; nothing in it names a person."""
     split = search.split
     return {

@@ -40,7 +40,7 @@ RETRIEVAL, NIGHT, FINAL = "two_tower", "night", "final"
 
 
 @dataclass(frozen=True)
-class Job:
+class ExperimentJob:
     """Where the benchmark writes, its run in MLflow there, and how the data are split."""
 
     out: Path
@@ -55,7 +55,7 @@ class Job:
 class ExperimentContext:
     """The derived tables of all cutoffs, and what is computed once."""
 
-    job: Job
+    job: ExperimentJob
     night: RunContext
 
     @cached_property
@@ -122,7 +122,7 @@ class ExperimentContext:
         return rows
 
 
-def open_lake(lake: Path, job: Job) -> RunContext:
+def open_lake(lake: Path, job: ExperimentJob) -> RunContext:
     """The run over a lake, with no store of opt-outs or posted events but the lake's own, in the benchmark's run in
     MLflow."""
     settings = job.settings.model_copy(update={"lake": str(lake), "opt_out_url": "", "events_url": ""})

@@ -12,13 +12,13 @@ from contracts.errors import UnknownMethod
 
 OURS = "two_tower"
 METHODS = {
-    "most_popular": "benchmarks.baseline_methods:MostPopular",
-    "item_knn": "benchmarks.baseline_methods:ItemKnn",
-    "ials": "benchmarks.baseline_methods:Ials",
-    "bpr": "benchmarks.baseline_methods:Bpr",
-    "ease": "benchmarks.baseline_methods:Ease",
-    "sasrec": "benchmarks.sasrec_method:Sasrec",
-    OURS: "benchmarks.two_tower_method:TwoTower",
+    "most_popular": "benchmarks.baseline_methods:MostPopularMethod",
+    "item_knn": "benchmarks.baseline_methods:ItemKnnMethod",
+    "ials": "benchmarks.baseline_methods:IalsMethod",
+    "bpr": "benchmarks.baseline_methods:BprMethod",
+    "ease": "benchmarks.baseline_methods:EaseMethod",
+    "sasrec": "benchmarks.sasrec_method:SasrecMethod",
+    OURS: "benchmarks.two_tower_method:TwoTowerMethod",
 }
 
 Params = Mapping[str, Any]

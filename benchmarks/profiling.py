@@ -30,7 +30,7 @@ Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
-class Job:
+class FitJob:
     """The method, its training rows, and the users that get lists."""
 
     method: str
@@ -87,7 +87,7 @@ def _exit_after_parent() -> None:
         os._exit(1)
 
 
-def fit(job: Job) -> Fit:
+def fit(job: FitJob) -> Fit:
     """Run the job here."""
     retriever = build(job.method, job.params, seed=job.seed, threads=job.threads)
     start_rss_mb, started = peak_rss_mb(), time.perf_counter()

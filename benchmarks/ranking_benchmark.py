@@ -30,12 +30,12 @@ from benchmarks.comparison import (
     write,
 )
 from benchmarks.datasets import INTERACTIONS, Split
-from benchmarks.experiment_context import FINAL, Job
+from benchmarks.experiment_context import FINAL, ExperimentJob
 from benchmarks.interaction_matrix import labels_of
 from benchmarks.method_registry import METHODS, OURS, Params, parsed
 from benchmarks.profiling import in_fresh_process
 from benchmarks.tuning import Search, Tuned
-from benchmarks.two_stage_experiment import Stage, two_stages
+from benchmarks.two_stage_experiment import StageLists, two_stages
 from contracts import Settings
 from contracts import columns as c
 from contracts.errors import BadEvaluationInput, DataMissing, UnknownMethod
@@ -158,7 +158,7 @@ class RankingBenchConfig(BaseModel):
 
 
 @dataclass(frozen=True)
-class Plan:
+class RankingPlan:
     """What is compared: `ours` is set by part (`reranker`, `candidates`, `slate`, `windows`), `fixed` by peer."""
 
     data: Path
@@ -189,7 +189,7 @@ def configured(ours: Mapping[str, Params]) -> RankingBenchConfig:
         raise UnknownMethod(f"--set {setting}: {first['msg']}; see the fields of that part's config") from wrong
 
 
-def rank(plan: Plan, settings: Settings) -> dict[str, Any]:
+def rank(plan: RankingPlan, settings: Settings) -> dict[str, Any]:
     """Run both stages and every peer; writes the raw outputs under `plan.out` and returns `metrics.json`.
 
     Raises `UnknownMethod` for a peer or a setting that there is not, before anything is computed.
@@ -202,11 +202,13 @@ def rank(plan: Plan, settings: Settings) -> dict[str, Any]:
     time_splits = plan_of(events[c.TIMESTAMP], config.windows)
     split = split_of(events, time_splits, plan.dataset)
     search = Search(split, plan.trials, settings.seed, settings.threads, plan.out)
-    peer_plan = comparison.Plan(plan.data, plan.dataset, plan.peers, plan.trials, plan.fixed, plan.out, plan.command)
+    peer_plan = comparison.ComparisonPlan(
+        plan.data, plan.dataset, plan.peers, plan.trials, plan.fixed, plan.out, plan.command
+    )
     skipped = refusals(peer_plan, search)
     plan.out.mkdir(parents=True, exist_ok=True)
     with open_benchmark_run(f"{KIND} {plan.dataset}", settings, plan.out) as logged:
-        stages = computed(Job(plan.out, logged.run_id, time_splits, split, config.ranking, settings), folder)
+        stages = computed(ExperimentJob(plan.out, logged.run_id, time_splits, split, config.ranking, settings), folder)
         peers = compared_methods(peer_plan, search, skipped)
         ours = [row_of(name, stage, split, plan.ours) for name, stage in stages.items()]
         rows = [*peers, *ours]
@@ -216,7 +218,7 @@ def rank(plan: Plan, settings: Settings) -> dict[str, Any]:
     return run
 
 
-def computed(job: Job, folder: Path) -> dict[str, Stage]:
+def computed(job: ExperimentJob, folder: Path) -> dict[str, StageLists]:
     """Both stages, in a temporary lake into which the data set in `folder` is imported."""
     with TemporaryDirectory(prefix="lake-", dir=job.out) as lake:
         import_files(ImportRequest("movielens", events=[folder]), lake_root=Path(lake), landed_at=datetime.now(UTC))
@@ -224,7 +226,7 @@ def computed(job: Job, folder: Path) -> dict[str, Stage]:
 
 
 def figures_of(
-    plan: comparison.Plan,
+    plan: comparison.ComparisonPlan,
     search: Search,
     rows: Sequence[Row],
     skipped: Mapping[str, str],
@@ -240,7 +242,7 @@ def figures_of(
     }
 
 
-def row_of(name: str, stage: Stage, split: Split, params: Params) -> Row:
+def row_of(name: str, stage: StageLists, split: Split, params: Params) -> Row:
     """One of ours as a row of the table; `params` are what was set."""
     user_ids, item_ids = test_users(split), stage.fit.item_ids
     labels = labels_of(split.test, user_ids, item_ids)

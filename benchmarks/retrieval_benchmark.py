@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from benchmarks.interaction_matrix import labels_of, read_named, read_train
 from benchmarks.method_registry import OURS, Params
-from benchmarks.profiling import Job, fit
+from benchmarks.profiling import FitJob, fit
 from contracts import Settings
 from contracts import columns as c
 from contracts.atomic_files import replace_file
@@ -39,7 +39,7 @@ def run(
     history, test = read_train(train_file, ordered=ordered, seed=settings.seed), read_named(test_file)
     user_ids = test[c.USER_ID].unique().sort()
     with StageProgress().shown(OURS):
-        done = fit(Job(OURS, params, history, user_ids, k, settings.seed, settings.threads))
+        done = fit(FitJob(OURS, params, history, user_ids, k, settings.seed, settings.threads))
     labels = labels_of(test, user_ids, done.item_ids)
     measured = full_ranking(OURS, RankedLists(done.top.rows), labels, k, item_count=len(done.item_ids))
     metrics = {**measured.means, "users": measured.users, "fit_seconds": round(done.fit_seconds, 2)}

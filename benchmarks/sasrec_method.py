@@ -67,7 +67,7 @@ class SasrecConfig(BaseModel):
         }
 
 
-class Sasrec(RetrievalMethod):
+class SasrecMethod(RetrievalMethod):
     """A transformer over what the user liked so far."""
 
     name: ClassVar[str] = "sasrec"

@@ -18,7 +18,7 @@ import polars as pl
 from benchmarks.datasets import Split
 from benchmarks.interaction_matrix import labels_of
 from benchmarks.method_registry import Params, build, method
-from benchmarks.profiling import Job, fit
+from benchmarks.profiling import FitJob, fit
 from contracts import columns as c
 from contracts.errors import PeerFailed
 from evaluation import MethodMetrics, RankedLists
@@ -134,7 +134,7 @@ def _trial(trial: optuna.Trial, *, name: str, fixed: Params, search: Search) -> 
 def validated(name: str, params: Params, search: Search) -> tuple[MethodMetrics, float]:
     """The method fitted on `validation_train` and measured on `validation`, and how many seconds the fit took."""
     split, user_ids = search.split, search.split.validation[c.USER_ID].unique().sort()
-    done = fit(Job(name, params, split.validation_train, user_ids, split.k, search.seed, search.threads))
+    done = fit(FitJob(name, params, split.validation_train, user_ids, split.k, search.seed, search.threads))
     labels = labels_of(split.validation, user_ids, done.item_ids)
     measured = full_ranking(name, RankedLists(done.top.rows), labels, split.k, item_count=len(done.item_ids))
     return measured, done.fit_seconds

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import polars as pl
 
-from benchmarks.experiment_context import FINAL, NIGHT, RETRIEVAL, ExperimentContext, Job, open_lake
+from benchmarks.experiment_context import FINAL, NIGHT, RETRIEVAL, ExperimentContext, ExperimentJob, open_lake
 from benchmarks.profiling import Fit, peak_rss_mb
 from contracts import columns as c
 from evaluation.top_k import TopK
@@ -35,7 +35,7 @@ Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
-class Stage:
+class StageLists:
     """Retrieval alone, or with a re-ranker behind it: its lists, costs and settings."""
 
     fit: Fit
@@ -43,7 +43,7 @@ class Stage:
     config: dict[str, Any]
 
 
-def two_stages(lake: Path, job: Job) -> dict[str, Stage]:
+def two_stages(lake: Path, job: ExperimentJob) -> dict[str, StageLists]:
     """Compute the tables and the two-towers, train re-rankers, and list for the users of the test."""
     start_rss_mb = peak_rss_mb()
     context = ExperimentContext(job, open_lake(lake, job))
@@ -56,7 +56,7 @@ def two_stages(lake: Path, job: Job) -> dict[str, Stage]:
         fits = listed(context, pairs, selections, (tables_s + pairs_s, towers_s))
     peak = peak_rss_mb()
     return {
-        name: Stage(
+        name: StageLists(
             replace(fit, peak_rss_mb=peak, start_rss_mb=start_rss_mb), validation[name], config_of(context, name)
         )
         for name, fit in fits.items()

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from models.two_tower import RunWith, TrainedTwoTower
 
 
-class TwoTower(RetrievalMethod):
+class TwoTowerMethod(RetrievalMethod):
     """The two-tower of the night, here with nothing but ids. It selects its encoder inside its fit, so it has no other
     tuning; validation is each user's last interaction where rows have an order, else a random tenth."""
 

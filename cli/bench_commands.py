@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from benchmarks.comparison import Plan
+    from benchmarks.comparison import ComparisonPlan
     from contracts import Settings
     from pipeline.stage_progress import StageProgress
 
@@ -82,14 +82,14 @@ def _alone(train: Path, test: Path, k: int, settings: list[str], out: Path, *, o
         typer.echo(f"{name:<16} {value:,.4f}" if isinstance(value, float) else f"{name:<16} {value:,}")
 
 
-def _plan(data: Path, dataset: str, methods: str, trials: int, settings: list[str], out: Path) -> "Plan":
-    from benchmarks.comparison import Plan
+def _plan(data: Path, dataset: str, methods: str, trials: int, settings: list[str], out: Path) -> "ComparisonPlan":
+    from benchmarks.comparison import ComparisonPlan
     from benchmarks.method_registry import METHODS, parsed
 
     chosen = methods.split(",") if methods else list(METHODS)
     options = {"--data": _shown(data), "--dataset": dataset, "--methods": ",".join(chosen), "--trials": trials}
     command = _command("retrieval", options, settings, out)
-    return Plan(data, dataset, chosen, trials, parsed(settings), out, command)
+    return ComparisonPlan(data, dataset, chosen, trials, parsed(settings), out, command)
 
 
 def _command(
@@ -103,7 +103,7 @@ def _shown(path: Path) -> str:
     return path.name if path.is_absolute() else str(path)  # reports do not disclose the folders of this machine
 
 
-def _compare(plan: "Plan") -> None:
+def _compare(plan: "ComparisonPlan") -> None:
     from benchmarks.comparison import compare
     from benchmarks.summary_text import quality_table
     from contracts import Settings
@@ -127,7 +127,7 @@ def ranking(
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for metrics.json and the raw outputs.")],
 ) -> None:
     """The night's two stages on a global split in time, beside retrieval alone and tuned peers."""
-    from benchmarks.ranking_benchmark import PEERS, Plan, parsed_parts, rank
+    from benchmarks.ranking_benchmark import PEERS, RankingPlan, parsed_parts, rank
     from benchmarks.ranking_report import ranking_table
     from contracts import Settings
     from evaluation import rich_table
@@ -137,7 +137,7 @@ def ranking(
     ours, fixed = parsed_parts(settings)
     options = {"--data": _shown(data), "--dataset": dataset, "--peers": ",".join(chosen), "--trials": trials}
     command = _command("ranking", options, settings, out)
-    result = rank(Plan(data, dataset, chosen, trials, ours, fixed, out, command), Settings())
+    result = rank(RankingPlan(data, dataset, chosen, trials, ours, fixed, out, command), Settings())
     console.print(rich_table(ranking_table(result), title=f"{dataset}, {result['methods']['final']['users']:,} users"))
 
 

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 
 from benchmarks.interaction_matrix import dated
-from benchmarks.two_tower_method import TwoTower, after, catalogue_of, examples_for
+from benchmarks.two_tower_method import TwoTowerMethod, after, catalogue_of, examples_for
 from contracts.schemas import ITEMS
 from models.two_tower import TwoTowerConfig, trained
 from pipeline.stages import two_tower as stage
@@ -109,7 +109,7 @@ def test_the_benchmark_trains_through_the_function_that_the_stage_calls(monkeypa
         return stage.train(*args, **kwargs)
 
     monkeypatch.setattr(trained, "train", recorded)
-    fitted = TwoTower(SMALL, seed=7, threads=1).fit(rows())
+    fitted = TwoTowerMethod(SMALL, seed=7, threads=1).fit(rows())
     assert len(called) == 1
     assert isinstance(fitted.tower, trained.TrainedTwoTower)
 
@@ -118,7 +118,7 @@ def test_the_benchmark_trains_through_the_function_that_the_stage_calls(monkeypa
 def test_the_benchmark_s_lists_are_those_of_the_index_of_a_release(encoder: str, tmp_path: Path) -> None:
     """Item and user vectors of one fit, written and read as a release: its index gives the same lists and scores."""
     config = SMALL.model_copy(update={"encoder": encoder})
-    fitted = TwoTower(config, seed=7, threads=1).fit(rows())
+    fitted = TwoTowerMethod(config, seed=7, threads=1).fit(rows())
     user_ids = rows()["user_id"].unique().sort()
     top = fitted.top_k(user_ids, 3)
     write_release(released(fitted, user_ids, tmp_path), tmp_path / "release")

@@ -4,6 +4,6 @@
 Must never import `models.two_tower`, the pipeline or Spark.
 """
 
-from models.baselines.baseline_registry import SCORERS, Baseline, Recommender, Scorer, night_baselines
+from models.baselines.baseline_registry import SCORERS, Baseline, BaselineScorer, Recommender, night_baselines
 
-__all__ = ["SCORERS", "Baseline", "Recommender", "Scorer", "night_baselines"]
+__all__ = ["SCORERS", "Baseline", "BaselineScorer", "Recommender", "night_baselines"]

@@ -42,7 +42,7 @@ class Baseline(Protocol):
 
 
 @dataclass(frozen=True)
-class Scorer:
+class BaselineScorer:
     """A baseline that scores every item for a user of a matrix [U, I]."""
 
     config: type[BaseModel]
@@ -50,12 +50,12 @@ class Scorer:
     """Takes the matrix, a `config`, `seed` and `threads` (0: every core)."""
 
 
-SCORERS: Mapping[str, Scorer] = {
-    "most_popular": Scorer(MostPopularConfig, popularity_scores),
-    "item_knn": Scorer(ItemKnnConfig, item_knn_scores),
-    "ials": Scorer(IalsConfig, ials_scores),
-    "bpr": Scorer(BprConfig, bpr_scores),
-    "ease": Scorer(EaseConfig, ease_scores),
+SCORERS: Mapping[str, BaselineScorer] = {
+    "most_popular": BaselineScorer(MostPopularConfig, popularity_scores),
+    "item_knn": BaselineScorer(ItemKnnConfig, item_knn_scores),
+    "ials": BaselineScorer(IalsConfig, ials_scores),
+    "bpr": BaselineScorer(BprConfig, bpr_scores),
+    "ease": BaselineScorer(EaseConfig, ease_scores),
 }
 
 FALLBACK = MostPopular(days=28)

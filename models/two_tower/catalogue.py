@@ -33,7 +33,7 @@ def hours_of(instant: datetime) -> float:
 
 
 @dataclass(frozen=True)
-class Catalogue:
+class ItemCatalogue:
     """One row an item; codes are those of `Vocabularies`, 0 is unknown."""
 
     ids: pl.Series  # [I]
@@ -57,14 +57,14 @@ class Catalogue:
         """`[N]` rows of the items with these ids; -1 where the catalogue lacks one."""
         return Vocabulary(tuple(self.ids)).codes(ids) - 1
 
-    def to(self, device: torch.device) -> "Catalogue":
+    def to(self, device: torch.device) -> "ItemCatalogue":
         """The same on another device."""
-        return Catalogue(self.ids, *(getattr(self, name).to(device) for name in list(vars(self))[1:]))
+        return ItemCatalogue(self.ids, *(getattr(self, name).to(device) for name in list(vars(self))[1:]))
 
 
-def encode_catalogue(items: pl.DataFrame, words: Vocabularies, text: TextEmbedder) -> Catalogue:
+def encode_catalogue(items: pl.DataFrame, words: Vocabularies, text: TextEmbedder) -> ItemCatalogue:
     """Every item of the table, in its order; columns that it lacks are unknown."""
-    return Catalogue(
+    return ItemCatalogue(
         items[c.ITEM_ID].cast(pl.String),
         torch.from_numpy(words.items.codes(items[c.ITEM_ID])),
         _codes(items, c.CREATOR_ID, words.creators),

@@ -14,10 +14,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from contracts.errors import UntrainableInput
-from models.two_tower.catalogue import Catalogue
+from models.two_tower.catalogue import ItemCatalogue
 from models.two_tower.csr_interactions import SAVE, Interactions
 from models.two_tower.encoders import ContentEncoder
-from models.two_tower.examples import Batch, Events, batches, training_windows
+from models.two_tower.examples import EventTensors, TrainingBatch, batches, training_windows
 from models.two_tower.holdout import HeldOut
 from models.two_tower.text import TextEmbedder
 from models.two_tower.towers import TwoTower, age_scores
@@ -30,16 +30,16 @@ from models.two_tower.vocabulary import Vocabularies
 class TrainingData:
     """What a fit is trained on, on the device."""
 
-    catalogue: Catalogue
+    catalogue: ItemCatalogue
     interactions: Interactions
-    events: Events
+    events: EventTensors
     share_I: Tensor  # each item's share of all events
     has_ages: bool
 
     @classmethod
-    def of(cls, catalogue: Catalogue, interactions: Interactions, device: torch.device) -> "TrainingData":
+    def of(cls, catalogue: ItemCatalogue, interactions: Interactions, device: torch.device) -> "TrainingData":
         """Count the shares and move everything to the device."""
-        events = Events.of(interactions, device)
+        events = EventTensors.of(interactions, device)
         counts_I = torch.bincount(events.items_E, minlength=len(catalogue)).float()
         return cls(catalogue.to(device), interactions, events, counts_I / counts_I.sum(), catalogue.has_ages)
 
@@ -66,7 +66,7 @@ def fit(
     return run(model, losses, training, measure, run_with.on_epoch)
 
 
-def batch_loss(model: TwoTower, data: TrainingData, batch: Batch) -> Tensor:
+def batch_loss(model: TwoTower, data: TrainingData, batch: TrainingBatch) -> Tensor:
     """Sampled softmax over the batch's distinct items, each target as of its own instant."""
     config, events, candidates = model.config, data.events, len(batch.rows_N)
     item_ND = model.items(data.catalogue, batch.rows_N)
@@ -95,7 +95,7 @@ def ages(moment_P: Tensor, created_N: Tensor) -> Tensor:
     return (moment_P - base).float()[:, None] - (created_N - base).float()
 
 
-def log_q(data: TrainingData, batch: Batch, config: TwoTowerConfig) -> Tensor:
+def log_q(data: TrainingData, batch: TrainingBatch, config: TwoTowerConfig) -> Tensor:
     """`[N]` log chance of each candidate to be among the batch's items; 0 where all items are."""
     items = len(data.catalogue)
     if config.uniform_negatives >= items:
@@ -108,7 +108,7 @@ def log_q(data: TrainingData, batch: Batch, config: TwoTowerConfig) -> Tensor:
 class ContentTrainer:
     """Trains the content encoder, on a part of the interactions or on all of them."""
 
-    catalogue: Catalogue
+    catalogue: ItemCatalogue
     interactions: Interactions
     words: Vocabularies
     text: TextEmbedder

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import torch
 
 from models.two_tower.budget import Budget, training_minutes
-from models.two_tower.catalogue import Catalogue
+from models.two_tower.catalogue import ItemCatalogue
 from models.two_tower.collaborative.collaborative_config import BagConfig, CollaborativeConfig, SequenceConfig
 from models.two_tower.collaborative.fit import Fits
 from models.two_tower.collaborative.id_encoder import CollaborativeEncoder
@@ -76,7 +76,7 @@ class EncoderTrials:
     """Fits encoders to what is not held out, and measures them on the rest."""
 
     held_out: HeldOut
-    catalogue: Catalogue
+    catalogue: ItemCatalogue
     interactions: Interactions
     config: TwoTowerConfig
     seed: int

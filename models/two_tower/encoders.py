@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from models.two_tower.catalogue import Catalogue
+from models.two_tower.catalogue import ItemCatalogue
 from models.two_tower.csr_interactions import Floats, Interactions
-from models.two_tower.examples import Events, Windows, latest_windows
+from models.two_tower.examples import EventTensors, Windows, latest_windows
 from models.two_tower.holdout import Encoder
 from models.two_tower.towers import TwoTower
 
@@ -34,17 +34,17 @@ class ContentEncoder:
         return self.model.config.embedding_size + self.model.age_columns
 
     @torch.inference_mode()
-    def item_vectors(self, catalogue: Catalogue, hours: float) -> Floats:
+    def item_vectors(self, catalogue: ItemCatalogue, hours: float) -> Floats:
         """`[I, D + K]` at an instant; new items are placed by their content."""
         self.model.eval()
         return self.model.item_vectors(catalogue.to(self._device), hours).cpu().numpy()
 
     @torch.inference_mode()
-    def user_vectors(self, catalogue: Catalogue, interactions: Interactions, hours: float) -> Floats:
+    def user_vectors(self, catalogue: ItemCatalogue, interactions: Interactions, hours: float) -> Floats:
         """`[U, D + K]` at an instant, from what lies strictly before it."""
         self.model.eval()
         catalogue, moment = catalogue.to(self._device), interactions.before(hours).with_moment(hours)
-        events = Events.of(moment, self._device)
+        events = EventTensors.of(moment, self._device)
         windows = latest_windows(moment, self.model.config.history_length + 1)
         item_ID = self.model.items(catalogue, torch.arange(len(catalogue), device=self._device))
         item_ID = torch.cat([item_ID, item_ID.new_zeros(1, item_ID.shape[1])])  # the empty slot's row -1
@@ -58,7 +58,7 @@ class ContentEncoder:
     def _device(self) -> torch.device:
         return next(self.model.parameters()).device
 
-    def _latest_states(self, item_ID: Tensor, events: Events, windows: Windows, first: int) -> Tensor:
+    def _latest_states(self, item_ID: Tensor, events: EventTensors, windows: Windows, first: int) -> Tensor:
         some = slice(first, first + USERS_AT_ONCE)
         width = int(windows.lengths()[some].max())
         slots_BW = torch.from_numpy(windows.slots_NW[some, :width]).to(item_ID.device)
@@ -88,11 +88,11 @@ class Concatenation:
         """The sum of the parts'."""
         return sum(part.vector_size for part in self.parts)
 
-    def item_vectors(self, catalogue: Catalogue, hours: float) -> Floats:
+    def item_vectors(self, catalogue: ItemCatalogue, hours: float) -> Floats:
         """[I, V], side by side."""
         return np.concatenate([part.item_vectors(catalogue, hours) for part in self.parts], axis=1)
 
-    def user_vectors(self, catalogue: Catalogue, interactions: Interactions, hours: float) -> Floats:
+    def user_vectors(self, catalogue: ItemCatalogue, interactions: Interactions, hours: float) -> Floats:
         """[U, V], side by side, each part scaled by its weight over the standard deviation of its scores."""
         scaled = []
         for part, weight, covariance_VV in zip(self.parts, self.weights, self.covariances, strict=True):
@@ -103,7 +103,7 @@ class Concatenation:
 
 
 def concatenated(
-    parts: tuple[Encoder, ...], weights: tuple[float, ...], catalogue: Catalogue, hours: float
+    parts: tuple[Encoder, ...], weights: tuple[float, ...], catalogue: ItemCatalogue, hours: float
 ) -> Concatenation:
     """Encoders side by side, whose scores vary as they do over this catalogue."""
     return Concatenation(parts, weights, tuple(covariance(part.item_vectors(catalogue, hours)) for part in parts))

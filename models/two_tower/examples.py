@@ -19,14 +19,14 @@ from torch import Tensor
 from contracts import Action
 from contracts import columns as c
 from contracts.csr import offsets_of
-from models.two_tower.catalogue import Catalogue, column_of, hours_since_1970
+from models.two_tower.catalogue import ItemCatalogue, column_of, hours_since_1970
 from models.two_tower.csr_interactions import CLICK, SAVE, Hours, Interactions, Ints
 from models.two_tower.two_tower_config import TwoTowerConfig
 from models.two_tower.vocabulary import Vocabulary
 
 
 def encode_interactions(
-    examples: pl.DataFrame, catalogue: Catalogue, users: pl.DataFrame | None, regions: Vocabulary
+    examples: pl.DataFrame, catalogue: ItemCatalogue, users: pl.DataFrame | None, regions: Vocabulary
 ) -> Interactions:
     """Every user of the table in its order; events whose item the catalogue lacks are left out."""
     columns = ("item_ids", "actions", "timestamps")
@@ -115,7 +115,7 @@ def silence_hours(interactions: Interactions) -> Hours:
 
 
 @dataclass(frozen=True)
-class History:
+class HistoryTensors:
     """Windows as tensors; `past` and `silence` are of the moment just before each slot."""
 
     item_BWD: Tensor
@@ -127,7 +127,7 @@ class History:
 
 
 @dataclass(frozen=True)
-class Events:
+class EventTensors:
     """The flat interactions as tensors on the device."""
 
     items_E: Tensor
@@ -138,17 +138,17 @@ class Events:
     region_U: Tensor
 
     @classmethod
-    def of(cls, interactions: Interactions, device: torch.device) -> "Events":
+    def of(cls, interactions: Interactions, device: torch.device) -> "EventTensors":
         """What the towers read of `interactions`."""
         columns = interactions.items, interactions.actions, interactions.hours, silence_hours(interactions)
         items, actions, hours, silence = (torch.from_numpy(column).to(device) for column in columns)
         past = past_features(interactions).to(device)
         return cls(items, actions, hours, silence, past, torch.from_numpy(interactions.region).to(device))
 
-    def history(self, slots_BW: Tensor, user_B: Tensor, item_BWD: Tensor) -> History:
+    def history(self, slots_BW: Tensor, user_B: Tensor, item_BWD: Tensor) -> HistoryTensors:
         """The windows at these positions (-1 is empty); the caller has encoded their items, zero where empty."""
         filled_BW = slots_BW >= 0
-        return History(
+        return HistoryTensors(
             item_BWD,
             self.actions_E[slots_BW] * filled_BW,
             self.hours_E[slots_BW] * filled_BW,
@@ -159,7 +159,7 @@ class Events:
 
 
 @dataclass(frozen=True)
-class Batch:
+class TrainingBatch:
     """Some windows, and the distinct items that they and the uniform draw bring."""
 
     slots_BW: Tensor
@@ -174,8 +174,8 @@ class Batch:
 
 
 def batches(
-    windows: Windows, events: Events, items: int, config: TwoTowerConfig, generator: torch.Generator
-) -> Iterator[Batch]:
+    windows: Windows, events: EventTensors, items: int, config: TwoTowerConfig, generator: torch.Generator
+) -> Iterator[TrainingBatch]:
     """One epoch in random order; each batch has its windows' items and uniform ones, of `items` in all."""
     device, uniform = events.items_E.device, config.uniform_negatives
     slots_NW = torch.from_numpy(windows.slots_NW)
@@ -189,7 +189,7 @@ def batches(
         rows_N = torch.cat([events_BW[events_BW >= 0], drawn.to(device)]).unique()
         columns_BW = torch.searchsorted(rows_N, events_BW).where(events_BW >= 0, -1)
         is_target_BW = is_target_NW[chosen_B, :width].to(device)
-        yield Batch(slots_BW, user_N[chosen_B].to(device), is_target_BW, rows_N, columns_BW)
+        yield TrainingBatch(slots_BW, user_N[chosen_B].to(device), is_target_BW, rows_N, columns_BW)
 
 
 def _shuffled(lengths_N: Tensor, batch_size: int, generator: torch.Generator) -> list[Tensor]:

@@ -13,7 +13,7 @@ from evaluation import Labels, RankedLists, item_sets
 from evaluation.ranking_metrics import mean, ndcg_at_k, recall_at_k
 from evaluation.rankings import ItemSets, Rows
 from evaluation.top_k import Scores, best_unseen
-from models.two_tower.catalogue import Catalogue
+from models.two_tower.catalogue import ItemCatalogue
 from models.two_tower.csr_interactions import Floats, Hours, Interactions, Ints, Mask
 from models.two_tower.two_tower_config import TwoTowerConfig
 
@@ -35,11 +35,11 @@ class Encoder(Protocol):
         """V."""
         ...
 
-    def item_vectors(self, catalogue: Catalogue, hours: float) -> Floats:
+    def item_vectors(self, catalogue: ItemCatalogue, hours: float) -> Floats:
         """[I, V] of a catalogue's items at an instant, in hours since 1970."""
         ...
 
-    def user_vectors(self, catalogue: Catalogue, interactions: Interactions, hours: float) -> Floats:
+    def user_vectors(self, catalogue: ItemCatalogue, interactions: Interactions, hours: float) -> Floats:
         """[U, V] of interactions with the items of a catalogue, as of an instant."""
         ...
 
@@ -68,7 +68,7 @@ class HeldOut:
         past = self.past.take(self.users)
         return item_sets(past.users.astype(np.int32), past.items.astype(np.int32), len(self.users))
 
-    def measure(self, encoder: Encoder, catalogue: Catalogue, k: int) -> tuple[float, float]:
+    def measure(self, encoder: Encoder, catalogue: ItemCatalogue, k: int) -> tuple[float, float]:
         """Mean recall and NDCG at k over the evaluated users, binary gains, items of their past masked."""
         if not len(self.users):
             return float("nan"), float("nan")

@@ -16,8 +16,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from models.two_tower.catalogue import Catalogue
-from models.two_tower.examples import PAST_FEATURES, History
+from models.two_tower.catalogue import ItemCatalogue
+from models.two_tower.examples import PAST_FEATURES, HistoryTensors
 from models.two_tower.two_tower_config import TwoTowerConfig
 from models.two_tower.vocabulary import Vocabularies, Vocabulary
 
@@ -42,7 +42,7 @@ class ItemTower(nn.Module):
         self.refine = nn.Sequential(nn.Linear(size, size), nn.GELU(), nn.Linear(size, size))
         self.id_dropout = config.item_id_dropout
 
-    def forward(self, catalogue: Catalogue, rows_N: Tensor) -> Tensor:
+    def forward(self, catalogue: ItemCatalogue, rows_N: Tensor) -> Tensor:
         """`[N, D]` unit vectors of these rows of the catalogue."""
         id_ND = self.id(catalogue.id_I[rows_N])
         if self.training:
@@ -72,7 +72,7 @@ class HistoryEncoder(nn.Module):
         )
         self.norm = nn.LayerNorm(size)
 
-    def forward(self, history: History) -> Tensor:
+    def forward(self, history: HistoryTensors) -> Tensor:
         """`[B, W, D]` one state a slot."""
         size, width = self.start.shape[0], history.action_BW.shape[1]
         event_BWD = history.item_BWD * size**0.5 + self.action(history.action_BW)
@@ -103,7 +103,7 @@ class UserTower(nn.Module):
         nn.init.normal_(self.taste.weight, std=0.02)  # starts as the mean of the history, from where taste is learned
         self.age = nn.Linear(2 * size, age_columns) if age_columns else None
 
-    def forward(self, history: History, wanted_BW: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, history: HistoryTensors, wanted_BW: Tensor) -> tuple[Tensor, Tensor]:
         """`[P, D]` unit taste vectors and `[P, K]` age curves of the P wanted slots."""
         mean_PD = long_term_mean(history, self.action_weight.exp(), self.half_life_hours)[wanted_BW]
         recent_PD = self.encoder(history)[wanted_BW]
@@ -124,7 +124,7 @@ class TwoTower(nn.Module):
         self.items = ItemTower(config, words, text_size)
         self.users = UserTower(config, words, self.age_columns)
 
-    def item_vectors(self, catalogue: Catalogue, hours: float) -> Tensor:
+    def item_vectors(self, catalogue: ItemCatalogue, hours: float) -> Tensor:
         """`[I, D + K]` what an index holds: taste, and age at the instant."""
         taste_ID: Tensor = self.items(catalogue, torch.arange(len(catalogue), device=catalogue.id_I.device))
         if not self.age_columns:
@@ -132,13 +132,13 @@ class TwoTower(nn.Module):
         basis_IK = age_basis(hours - catalogue.created_hours_I, self.config.age_knots, self.config.age_max_days)
         return torch.cat([taste_ID, basis_IK], dim=1)
 
-    def user_vectors(self, history: History, wanted_BW: Tensor) -> Tensor:
+    def user_vectors(self, history: HistoryTensors, wanted_BW: Tensor) -> Tensor:
         """`[P, D + K]` the query vectors of an index; their inner product with an item vector is the logit."""
         taste_PD, curve_PK = self.users(history, wanted_BW)
         return torch.cat([taste_PD / self.config.temperature, curve_PK], dim=1)
 
 
-def long_term_mean(history: History, action_weight: Tensor, half_life_hours: float) -> Tensor:
+def long_term_mean(history: HistoryTensors, action_weight: Tensor, half_life_hours: float) -> Tensor:
     """`[B, W, D]` mean of the item vectors before each slot, decayed and weighted by action; zero where none is."""
     hours_BW = (history.hours_BW - history.hours_BW[:, :1]).float()
     last_BW = torch.cat([hours_BW[:, :1], hours_BW[:, :-1]], dim=1)  # decay from the last event seen: weights near 1

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from contracts import columns as c
 from contracts.errors import UntrainableInput
-from models.two_tower.catalogue import Catalogue, column_of, encode_catalogue, hours_of
+from models.two_tower.catalogue import ItemCatalogue, column_of, encode_catalogue, hours_of
 from models.two_tower.collaborative.collaborative_config import CollaborativeConfig
 from models.two_tower.collaborative.fit import Fits
 from models.two_tower.collaborative.id_encoder import CollaborativeEncoder, codes_of
@@ -73,7 +73,7 @@ class TrainedTwoTower:
         """`[I, T]` unit text vectors, zero where an item has no text."""
         return self.text.embed(items)
 
-    def _catalogue(self, items: pl.DataFrame) -> Catalogue:
+    def _catalogue(self, items: pl.DataFrame) -> ItemCatalogue:
         return encode_catalogue(items, self.words, self.text)
 
 
@@ -113,7 +113,7 @@ def train(
 
 
 def _trainable_interactions(
-    trainable: pl.DataFrame, catalogue: Catalogue, users: pl.DataFrame | None, words: Vocabularies
+    trainable: pl.DataFrame, catalogue: ItemCatalogue, users: pl.DataFrame | None, words: Vocabularies
 ) -> Interactions:
     interactions = encode_interactions(trainable, catalogue, users, words.regions)
     if not len(interactions.items):
@@ -134,7 +134,7 @@ def _selected(content: ContentTrainer) -> tuple[Encoder, Selection | None]:
     return (content.fitted(held_out) if applies else trials.unselected()), None
 
 
-def has_content(catalogue: Catalogue) -> bool:
+def has_content(catalogue: ItemCatalogue) -> bool:
     """Whether items have more than their ids: ages, creators, languages, categories or text."""
     codes = catalogue.creator_I, catalogue.language_I, catalogue.categories_IC, catalogue.text_IT
     return catalogue.has_ages or any(bool(each.any()) for each in codes)

@@ -8,7 +8,7 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
-from benchmarks.comparison import Plan, compare, popularity_groups, training_item_counts
+from benchmarks.comparison import ComparisonPlan, compare, popularity_groups, training_item_counts
 from benchmarks.datasets import load
 from benchmarks.interaction_matrix import labels_of
 from contracts import Settings
@@ -39,7 +39,10 @@ def written(folder: Path, user_count: int = 60) -> None:
 def bench(folder: Path, *, trials: int = 0, user_count: int = 60, out: str = "out", **fixed: dict[str, object]) -> Path:
     written(folder, user_count)
     methods = ["most_popular", "item_knn"] if not fixed else list(fixed)
-    compare(Plan(folder / "data", "ml-1m", methods, trials, fixed, folder / out, "tastefeed bench retrieval"), SETTINGS)
+    compare(
+        ComparisonPlan(folder / "data", "ml-1m", methods, trials, fixed, folder / out, "tastefeed bench retrieval"),
+        SETTINGS,
+    )
     return folder / out
 
 

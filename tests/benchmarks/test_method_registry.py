@@ -10,7 +10,7 @@ from scipy.sparse import csr_matrix
 from benchmarks.datasets import Split
 from benchmarks.interaction_matrix import dated
 from benchmarks.method_registry import METHODS, build, parsed
-from benchmarks.profiling import Job, fit
+from benchmarks.profiling import FitJob, fit
 from benchmarks.sasrec_method import top_of
 from contracts.errors import PeerFailed, UnknownMethod
 from models.baselines.item_similarity import ease_weights
@@ -116,13 +116,13 @@ def test_a_setting_that_the_method_lacks_is_named() -> None:
 
 def test_a_method_that_trains_in_epochs_has_a_curve() -> None:
     params = {"encoder": "sequence", "minutes": 0.05, "sequence": {"embedding_size": 8, "heads": 2, "epochs": 2}}
-    job = Job("two_tower", params, dated(blocks()), pl.Series(["u0"]), 3, seed=7, threads=1)
+    job = FitJob("two_tower", params, dated(blocks()), pl.Series(["u0"]), 3, seed=7, threads=1)
     done = fit(job)
     assert len(done.curves["loss"]) == len(done.curves["validation_ndcg"]) >= 1
     assert np.isfinite(done.curves["loss"]).all()
     assert done.chosen["encoder"] == "sequence"
     np.testing.assert_array_equal(fit(job).curves["loss"], done.curves["loss"])
-    assert fit(Job("item_knn", {}, blocks(), pl.Series(["u0"]), 3, seed=7, threads=1)).curves == {}
+    assert fit(FitJob("item_knn", {}, blocks(), pl.Series(["u0"]), 3, seed=7, threads=1)).curves == {}
 
 
 def test_a_setting_of_a_part_is_named_with_dots() -> None:

@@ -6,7 +6,7 @@ import polars as pl
 import pytest
 
 from models.two_tower import TextConfig, fit_text
-from models.two_tower.catalogue import Catalogue, encode_catalogue, hours_of, hours_since_1970
+from models.two_tower.catalogue import ItemCatalogue, encode_catalogue, hours_of, hours_since_1970
 from models.two_tower.vocabulary import Vocabularies, Vocabulary
 
 ITEMS = pl.DataFrame(
@@ -22,7 +22,7 @@ WORDS = Vocabularies(
 )
 
 
-def encoded(items: pl.DataFrame) -> Catalogue:
+def encoded(items: pl.DataFrame) -> ItemCatalogue:
     return encode_catalogue(items, WORDS, fit_text(items, TextConfig(), seed=1))
 
 

@@ -1,15 +1,15 @@
 import torch
 
 from models.two_tower import TwoTowerConfig
-from models.two_tower.towers import History, UserTower, long_term_mean
+from models.two_tower.towers import HistoryTensors, UserTower, long_term_mean
 from models.two_tower.vocabulary import Vocabularies
 
 DAY = 24.0
 
 
-def history_of(vectors: torch.Tensor, hours: list[float], actions: list[int]) -> History:
+def history_of(vectors: torch.Tensor, hours: list[float], actions: list[int]) -> HistoryTensors:
     width = len(hours)
-    return History(
+    return HistoryTensors(
         vectors[None],
         torch.tensor([actions]),
         torch.tensor([hours], dtype=torch.float64),

@@ -31,7 +31,7 @@ def train_bag(pairs: csr_matrix, start_ID: Floats, config: BagConfig, *, seed: i
     """[I, D] what an interaction with each item adds to a user, and [I, D] unit vectors to compare users with."""
     users_I = np.maximum(np.asarray(pairs.sum(axis=0)).ravel(), 1)
     weight_I1 = torch.from_numpy(users_I**-0.5).float()[:, None]
-    module = Items(torch.from_numpy(start_ID / start_ID.std() * SPREAD).float())
+    module = ItemVectors(torch.from_numpy(start_ID / start_ID.std() * SPREAD).float())
     parts = -(-pairs.shape[0] // config.batch_size)
     steps = max(config.epochs * parts, config.min_steps)
 
@@ -45,7 +45,7 @@ def train_bag(pairs: csr_matrix, start_ID: Floats, config: BagConfig, *, seed: i
     return (items_ID * weight_I1).numpy(), normalize(items_ID).numpy()
 
 
-class Items(nn.Module):
+class ItemVectors(nn.Module):
     """One vector an item."""
 
     def __init__(self, start_ID: Tensor) -> None:

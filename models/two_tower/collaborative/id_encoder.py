@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from models.two_tower.catalogue import Catalogue
+from models.two_tower.catalogue import ItemCatalogue
 from models.two_tower.collaborative.collaborative_config import CollaborativeConfig
 from models.two_tower.collaborative.sequence import Transformer
 from models.two_tower.collaborative.user_states import latest
@@ -22,7 +22,7 @@ from models.two_tower.csr_interactions import EMPTY, Floats, Interactions, Ints,
 USERS_AT_ONCE = 256
 
 
-class HistoryEncoder(Protocol):
+class HistoryReader(Protocol):
     """Makes a user vector of a history."""
 
     def __call__(self, interactions: Interactions) -> Floats:
@@ -72,7 +72,7 @@ class CollaborativeEncoder:
 
     config: CollaborativeConfig
     items_IV: Floats
-    history: HistoryEncoder
+    history: HistoryReader
 
     @property
     def name(self) -> str:
@@ -84,7 +84,7 @@ class CollaborativeEncoder:
         """V."""
         return int(self.items_IV.shape[1])
 
-    def item_vectors(self, catalogue: Catalogue, hours: float) -> Floats:
+    def item_vectors(self, catalogue: ItemCatalogue, hours: float) -> Floats:
         """[rows, V]; zero for an item that training did not have."""
         del hours
         codes = codes_of(catalogue)
@@ -92,7 +92,7 @@ class CollaborativeEncoder:
         vectors[(codes < 0) | (codes >= len(self.items_IV))] = 0
         return vectors
 
-    def user_vectors(self, catalogue: Catalogue, interactions: Interactions, hours: float) -> Floats:
+    def user_vectors(self, catalogue: ItemCatalogue, interactions: Interactions, hours: float) -> Floats:
         """[U, V] of what lies strictly before `hours`."""
         code_I = np.where(codes_of(catalogue) < len(self.items_IV), codes_of(catalogue), -1)
         return self.embed_users(interactions.before(hours).recoded(code_I, len(self.items_IV)))
@@ -107,7 +107,7 @@ class CollaborativeEncoder:
         return self.embed_users(interactions) @ self.items_IV.T
 
 
-def codes_of(catalogue: Catalogue) -> Ints:
+def codes_of(catalogue: ItemCatalogue) -> Ints:
     """[I] the row that an encoder of ids has for each item of a catalogue; negative where it has none."""
     codes: Ints = catalogue.id_I.cpu().numpy() - 1
     return codes

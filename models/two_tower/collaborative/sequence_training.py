@@ -50,7 +50,7 @@ def train_sequence(
 
 
 def windows_loss(
-    transformer: Transformer, part: "Windows", config: SequenceConfig, generator: torch.Generator
+    transformer: Transformer, part: "ItemWindows", config: SequenceConfig, generator: torch.Generator
 ) -> Tensor:
     """The loss over every position whose next item is known."""
     target_WT = part.next_WT != EMPTY
@@ -89,17 +89,17 @@ def sampled_items(transformer: Transformer, config: SequenceConfig, generator: t
 
 
 @dataclass(frozen=True)
-class Windows:
+class ItemWindows:
     """Item ids from left to right, `EMPTY` after the last one."""
 
     items_WT: Tensor
     next_WT: Tensor  # the next item, where it is a first interaction, else EMPTY
 
-    def to(self, device: torch.device) -> "Windows":
+    def to(self, device: torch.device) -> "ItemWindows":
         """The same on another device."""
-        return Windows(self.items_WT.to(device), self.next_WT.to(device))
+        return ItemWindows(self.items_WT.to(device), self.next_WT.to(device))
 
-    def batches(self, size: int, generator: torch.Generator) -> Iterator["Windows"]:
+    def batches(self, size: int, generator: torch.Generator) -> Iterator["ItemWindows"]:
         """All windows once in random order, about `size` interactions at a time, similar lengths together."""
         lengths_W = (self.items_WT != EMPTY).sum(dim=1)
         order_W = torch.argsort(lengths_W + 8 * torch.rand(len(lengths_W), generator=generator), descending=True)
@@ -108,10 +108,10 @@ class Windows:
         for at in torch.randperm(len(parts), generator=generator).tolist():
             if len(parts[at]):
                 seen = slice(0, int(lengths_W[parts[at]].max()))
-                yield Windows(self.items_WT[parts[at], seen], self.next_WT[parts[at], seen])
+                yield ItemWindows(self.items_WT[parts[at], seen], self.next_WT[parts[at], seen])
 
 
-def windows_of(interactions: Interactions, length: int, random: np.random.Generator) -> Windows:
+def windows_of(interactions: Interactions, length: int, random: np.random.Generator) -> ItemWindows:
     """Every interaction but each user's last, in windows with random starts; those without a target are left out."""
     counts_U, users_E, places_E = interactions.counts, interactions.users, interactions.places
     inputs = np.flatnonzero(places_E < counts_U[users_E] - 1)
@@ -125,4 +125,4 @@ def windows_of(interactions: Interactions, length: int, random: np.random.Genera
     items_WT[window, slot] = interactions.items[inputs]
     next_WT[window, slot] = np.where(new, interactions.items[inputs + 1], EMPTY)
     useful_W = (next_WT != EMPTY).any(axis=1)
-    return Windows(torch.from_numpy(items_WT[useful_W]), torch.from_numpy(next_WT[useful_W]))
+    return ItemWindows(torch.from_numpy(items_WT[useful_W]), torch.from_numpy(next_WT[useful_W]))
