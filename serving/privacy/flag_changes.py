@@ -8,8 +8,8 @@ from sqlalchemy import Connection, delete
 
 from contracts.opt_out_flags import Flag, OptOut, SubjectType
 from serving.privacy import opt_out_tables as tables
+from serving.privacy.admin_tables import AuditRow, add_entry
 from serving.privacy.opt_out_tables import OPT_OUTS, StoreIdentity
-from serving.privacy.switch_tables import AuditRow, add_entry
 
 
 @dataclass(frozen=True)

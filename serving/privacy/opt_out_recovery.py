@@ -25,6 +25,7 @@ from contracts.atomic_files import read_regular, replace_file
 from contracts.errors import OptOutStoreUnavailable
 from contracts.opt_out_flags import OptOut
 from contracts.switches import Switches
+from serving.privacy.admin_tables import METADATA
 from serving.privacy.opt_out_tables import (
     IDENTITY,
     OPT_OUTS,
@@ -36,7 +37,6 @@ from serving.privacy.opt_out_tables import (
     insert_records,
     read_identity,
 )
-from serving.privacy.switch_tables import METADATA
 from serving.sql_store import DATABASE_ERRORS, cause, create_tables, open_engine, without_password
 
 LOG = logging.getLogger("tastefeed.opt_out_recovery")

@@ -40,7 +40,7 @@ from contracts.instants import CLOCK_SKEW
 from contracts.opt_out_flags import Flag, SubjectType, checked
 from contracts.switches import NO_SWITCHES, Switches
 from serving.point_reads import PointConnection, PointRead
-from serving.privacy.switch_tables import METADATA, read_switches
+from serving.privacy.admin_tables import METADATA, read_switches
 from serving.sql_instants import Instant
 from serving.sql_store import upsert
 

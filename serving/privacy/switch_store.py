@@ -9,8 +9,8 @@ from sqlalchemy import delete, insert, inspect, select
 
 from contracts.switches import Switches, SwitchName, checked_name, checked_switch
 from serving.privacy import opt_out_tables as tables
+from serving.privacy.admin_tables import SWITCHES, AuditRow, add_entry
 from serving.privacy.opt_out_store import OptOutStore
-from serving.privacy.switch_tables import SWITCHES, AuditRow, add_entry
 
 
 @dataclass(frozen=True)

@@ -22,8 +22,8 @@ from serving.bulk_feed import BulkFeed, FeedBatch
 from serving.event_validation import Event, Receipt, store_valid_events
 from serving.feed import Feed, HomeFeed
 from serving.privacy.admin_audit import AdminAudit
+from serving.privacy.admin_tables import AuditRow
 from serving.privacy.opt_out_service import OptOutService
-from serving.privacy.switch_tables import AuditRow
 from serving.releases.manifest import ReducedTo
 from serving.releases.release_loader import ReloadingRelease
 from serving.request_metrics import RequestMetrics

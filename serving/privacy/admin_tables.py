@@ -1,4 +1,4 @@
-"""The tables of the kill switches and of the audit, in the database of the opt-outs."""
+"""The tables of administrators, in the database of the opt-outs: the kill switches and the audit."""
 
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
