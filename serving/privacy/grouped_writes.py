@@ -10,6 +10,8 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
+from contracts.errors import TastefeedError
+
 Change = TypeVar("Change")
 Result = TypeVar("Result")
 
@@ -47,7 +49,7 @@ class GroupedWrites(Generic[Change, Result]):
         group = [each for each in tuple(self._waiting) if not each.outcome.done()]
         try:
             results = self._write([each.change for each in group])
-        except Exception as error:
+        except (TastefeedError, OSError) as error:
             for each in group:
                 each.outcome.set_exception(error)
             return
