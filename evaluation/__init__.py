@@ -13,7 +13,7 @@ from evaluation.paired_comparison import Comparison, Difference, compared
 from evaluation.rankings import ItemSets, Labels, RankedLists, item_sets
 from evaluation.results import MethodMetrics, WeekMetrics, macro_average, measure
 from evaluation.segment_metrics import activity_segments, item_groups, item_table, segment_table
-from evaluation.splits import Catalogue, Events, Holdout, catalogue_from, events_from, hold_out, weekly_cutoffs
+from evaluation.splits import Catalogue, Events, Holdout, catalogue_from, events_from, hold_out
 
 __all__ = [
     "Catalogue",
@@ -51,5 +51,4 @@ __all__ = [
     "rich_table",
     "segment_table",
     "verdicts_table",
-    "weekly_cutoffs",
 ]

@@ -89,13 +89,6 @@ def instant(moment: datetime) -> np.datetime64:
     return np.datetime64(moment.astimezone(UTC).replace(tzinfo=None), "us")
 
 
-def weekly_cutoffs(end: datetime, weeks: int) -> tuple[datetime, ...]:
-    """The starts of the last `weeks` weeks before `end`, oldest first."""
-    if weeks < 1:
-        raise BadEvaluationInput(f"{weeks} weeks were asked for; use at least 1")
-    return tuple(end - timedelta(days=7 * week) for week in range(weeks, 0, -1))
-
-
 def hold_out(events: Events, catalogue: Catalogue, cutoff: datetime, *, days: int = 7) -> Holdout:
     """Split at `cutoff`. A label is an item that a user with a history clicks or saves in the next `days`. The item is
     new to the user and existed at `cutoff`; the gain is that of the strongest action.

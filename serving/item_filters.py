@@ -1,6 +1,6 @@
 """Which items are left out of a feed and why, from the same masks and rows that the feed is made with."""
 
-from typing import Literal, get_args
+from typing import Literal
 
 import numpy as np
 
@@ -10,7 +10,6 @@ from serving.posted_interactions import left_out, unhidden_items
 from serving.privacy.consent import opted_out_items
 
 FilterName = Literal["opted_out", "removed", "language", "history", "recent", "fatigue", "shown"]
-FILTERS: tuple[FilterName, ...] = get_args(FilterName)
 """Opted out; removed from the catalogue; in another language, of a non-personalized list; in the user's history;
 clicked, saved or hidden since; shown too often; shown on an earlier page."""
 

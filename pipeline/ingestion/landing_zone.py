@@ -32,7 +32,6 @@ from pipeline.lake import Lake, replace_in
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
-INGESTED = ("events", "items", "users")
 USER_COLUMN = {"events": c.USER_ID, "items": c.CREATOR_ID, "users": c.USER_ID}
 """The column of each table that names a user."""
 NAME_LENGTH = 16

@@ -5,16 +5,9 @@ import polars as pl
 import pytest
 
 from contracts.errors import BadEvaluationInput
-from evaluation import catalogue_from, events_from, hold_out, weekly_cutoffs
+from evaluation import catalogue_from, events_from, hold_out
 from evaluation.splits import instant, leave_one_out, random_out
 from tests.evaluation.builders import CUTOFF, catalogue, events
-
-
-def test_weekly_cutoffs_are_the_starts_of_the_last_weeks_oldest_first():
-    cutoffs = weekly_cutoffs(datetime(2017, 2, 28, tzinfo=UTC), 2)
-    assert cutoffs == (datetime(2017, 2, 14, tzinfo=UTC), datetime(2017, 2, 21, tzinfo=UTC))
-    with pytest.raises(BadEvaluationInput, match="0 weeks were asked for; use at least 1"):
-        weekly_cutoffs(CUTOFF, 0)
 
 
 def test_an_instant_needs_a_time_zone():
