@@ -2,14 +2,15 @@
 
 import numpy as np
 
+from contracts.columns import CREATED_AT
 from serving.releases import item_display
-from serving.releases.item_display import COLUMNS, ItemDisplays
+from serving.releases.item_display import TEXTS, ItemDisplays
 from tests.serving.tiny import catalogue
 
 
 def test_items_are_those_of_the_catalogue_whatever_is_kept(monkeypatch):
     table, random = catalogue(), np.random.default_rng(0)
-    rows = table.select(COLUMNS).to_pylist()
+    rows = table.select([*TEXTS, CREATED_AT]).to_pylist()
     monkeypatch.setattr(item_display, "MOST_KEPT", 7)
     displays = ItemDisplays(table)
     for _ in range(20):
