@@ -9,7 +9,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from contracts.csr import Longs
+from contracts.csr import Longs, distinct
 from ranking.candidates import BITS
 from ranking.feature_arrays import Candidates, Floats, Items, Rows, Users
 from ranking.feature_names import FEATURE_NAMES
@@ -58,7 +58,7 @@ def reasons(
     moved = reranker.signal_contributions(features)
     strongest, strengths = moved.argmax(axis=1), moved.max(axis=1, initial=0)
     signals = np.array(SIGNALS, dtype=str)[strongest]
-    asked, owners = np.unique(candidates.user_rows, return_inverse=True)
+    asked, owners = distinct(candidates.user_rows)
     history = history_of(users, items, asked).recent(RECENT)
     nearest = nearest_to(items, history, owners, candidates.item_rows)
     near = (nearest.items >= 0) & (nearest.similarities >= min_similarity)

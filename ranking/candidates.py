@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from contracts.csr import Longs
+from contracts.csr import Longs, offsets_of
 from contracts.schemas import WINDOWS_DAYS
 from ranking.feature_arrays import SOURCES, Candidates, Floats, Items, Rows, Users
 from ranking.feature_names import ITEM_FEATURE_NAMES
@@ -174,16 +174,15 @@ def unseen_neighbours(
 ) -> Rows:
     """[B, N] the `count` nearest items of each user outside their history, best first; -1 where there are fewer. An
     item of the history that is `unhidden`, [I] or [B, I], counts as outside."""
-    owners, positions = users.history.where(user_rows)  # of these users alone: a release has millions of others
-    most = int(np.bincount(owners).max(initial=0))
+    from ranking.candidate_kernel import keep_unseen  # noqa: PLC0415  Numba takes a moment to import
+
+    most = int((users.history_offsets[user_rows + 1] - users.history_offsets[user_rows]).max(initial=0))
     nearest = index.search(users.vectors[user_rows], count + most).rows
-    width = int(max(nearest.max(initial=-1), users.history_items[positions].max(initial=-1))) + 1
-    for some in _parts(len(user_rows), width):
-        seen_BI = np.zeros((len(user_rows[some]), width), bool)
-        seen_BI[_history_cells(users, user_rows[some], _part(unhidden, some))] = True
-        nearest[some][np.take_along_axis(seen_BI, nearest[some], axis=1)] = -1
-    order = np.argsort(nearest < 0, axis=1, kind="stable")[:, :count]
-    return np.take_along_axis(nearest, order, axis=1)
+    owners, seen = _history_cells(users, user_rows, unhidden)
+    is_seen = np.zeros(int(max(nearest.max(initial=-1), seen.max(initial=-1))) + 1, bool)
+    unseen = np.full((len(nearest), min(count, nearest.shape[1])), -1, np.int32)
+    keep_unseen(nearest, offsets_of(np.bincount(owners, minlength=len(nearest))), seen, is_seen, unseen)
+    return unseen
 
 
 def retrieval_scores(users: Users, items: Items, user_rows: Rows, item_rows: Rows) -> Floats:
@@ -192,7 +191,9 @@ def retrieval_scores(users: Users, items: Items, user_rows: Rows, item_rows: Row
     step = max(1, CHUNK_CELLS // max(1, users.vectors.shape[1]))
     for start in range(0, len(scores), step):
         some = slice(start, start + step)
-        user_PD, item_PD = users.vectors[user_rows[some]], items.vectors[item_rows[some]]
+        owners, item_PD = user_rows[some], items.vectors[item_rows[some]]
+        alone = owners[0] == owners[-1]  # then the user's vector is read once
+        user_PD = np.broadcast_to(users.vectors[owners[0]], item_PD.shape) if alone else users.vectors[owners]
         scores[some] = np.einsum("pd,pd->p", user_PD, item_PD, dtype=np.float32)
     return scores
 

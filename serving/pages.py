@@ -51,7 +51,7 @@ def _not_shown_yet(
     if not cursor.complete:
         return _allowed_places(rows, excluded, cursor.offset, limit + 1)
     enough = _allowed_places(rows, excluded, 0, 2 * (limit + len(cursor.hashes)))  # whatever was shown
-    return enough[~np.isin(release.item_hashes[rows[enough]], cursor.hashes)]
+    return enough[~np.isin(release.item_hashes[rows[enough]], cursor.hashes)] if cursor.rank else enough
 
 
 def _allowed_places(rows: Rows, excluded: NDArray[np.bool_], start: int, count: int) -> NDArray[np.int64]:

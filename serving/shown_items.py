@@ -16,6 +16,8 @@ from ranking.feature_arrays import Rows
 from serving.recent_interactions import RecentInteraction
 from serving.releases.loaded_release import Release
 
+NOTHING_SHOWN = UserShown(np.zeros(0, np.int32), np.zeros(0, np.int64), np.zeros(0, bool))
+
 
 def fatigue_config(settings: Settings) -> FatigueConfig:
     """The fatigue that the settings describe."""
@@ -82,5 +84,7 @@ def _shown(release: Release, user_row: int, posted: Iterable[RecentInteraction],
         counts[row] += each.count
         if _is_recent(each, moments_ago):
             recent.add(row)
+    if not counts:
+        return NOTHING_SHOWN
     items = np.array(list(counts), np.int32)
     return UserShown(items, np.array(list(counts.values()), np.int64), np.isin(items, list(recent)))

@@ -52,6 +52,7 @@ class ItemDisplays:
     def _read(self, rows: Iterable[int]) -> Iterator[ItemDisplay]:
         read = self._table.take(pa.array(list(rows), pa.int64()))
         # Arrow takes ten times as long to make instants
-        for *texts, micros in zip(*(column.to_pylist() for column in read.columns), strict=True):
+        columns = (column.to_pylist() for column in read.columns)
+        for item_id, title, creator_id, url, image_url, micros in zip(*columns, strict=True):
             created_at = None if micros is None else EPOCH + timedelta(microseconds=micros)
-            yield ItemDisplay(*texts, created_at)
+            yield ItemDisplay(item_id, title, creator_id, url, image_url, created_at)
