@@ -47,13 +47,13 @@ class PreparedUser:
 
 def prepared(release: Release, user_rows: Rows) -> Sequence[PreparedUser]:
     """The candidates and features of each user."""
-    snapshot, cooccurrence = release.ranking_snapshot, release.reranker.uses_cooccurrence
+    snapshot = release.ranking_snapshot
     found = []
     for row in user_rows:
         one = np.array([row], np.int32)
         candidates = snapshot.candidates(one)
         neighbours = snapshot.config.candidates.neighbours + int(snapshot.users.history.counts[row])
-        features = snapshot.features(candidates, cooccurrence=cooccurrence)
+        features = snapshot.features_of(release.reranker, candidates, one)
         found.append(PreparedUser(snapshot.users.vectors[one], neighbours, candidates, features))
     return found
 

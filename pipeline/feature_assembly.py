@@ -139,7 +139,7 @@ def _items(
         language=_codes(frame[c.LANGUAGE], catalog.languages),
         category_offsets=_offsets(categories.list.len()),
         category_codes=_codes(categories.explode().drop_nulls(), catalog.categories),
-        created_hours=_hours(frame[c.CREATED_AT]),
+        created_hours=hours_of(frame[c.CREATED_AT]),
         vectors=tower.embed_items(frame, cutoff) if tower else none,
         text_vectors=tower.embed_text(frame) if tower else none,
         features=_matrix(features, ITEM_FEATURE_NAMES),
@@ -164,7 +164,7 @@ def _users(night: RunContext, catalog: CatalogSnapshot, item_ids: Ids, cutoff: d
         history_items=history["item"].to_numpy(),
         history_saves=history["save_strength"].cast(pl.Float32).to_numpy(),
         history_clicks=history["click_strength"].cast(pl.Float32).to_numpy(),
-        history_hours=_hours(history["last_at"]),
+        history_hours=hours_of(history["last_at"]),
     )
 
 
@@ -191,7 +191,8 @@ def _offsets(lengths: pl.Series) -> NDArray[np.int64]:
     return np.concatenate([[0], np.cumsum(lengths.fill_null(0).to_numpy())]).astype(np.int64)
 
 
-def _hours(instants: pl.Series) -> Hours:
+def hours_of(instants: pl.Series) -> Hours:
+    """Instants in hours since 1970, NaN where unknown."""
     return (instants.dt.epoch("s").cast(pl.Float64) / SECONDS_AN_HOUR).fill_null(np.nan).to_numpy()
 
 

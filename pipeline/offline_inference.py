@@ -1,6 +1,6 @@
 """The data that the methods of a run are measured on, and their lists, from what was available at the cutoff."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 import numpy as np
@@ -29,6 +29,7 @@ from pipeline.cooccurrence import trainable_users, transitions_at
 from pipeline.feature_assembly import CatalogSnapshot, FeatureSnapshot, read_snapshot, rows_of
 from pipeline.run_context import RunContext
 from pipeline.stages.candidates import ranking_snapshot
+from pipeline.user_impressions import known_impressions
 from ranking.candidates import BITS, CandidateConfig, taken
 from ranking.exposure import with_exposure
 from ranking.feature_arrays import Candidates, Floats, Ids, Rows, ids_of
@@ -144,6 +145,9 @@ def ranking_inputs(
 ) -> RankingSnapshot:
     """The inputs of `rank_users` as of a cutoff, with what is measured on the users who did not opt out of training."""
     inputs = ranking_snapshot(view, config, index, transitions_at(night, view, reranker))
+    if reranker.uses_impressions:
+        impressions = known_impressions(night, view.users.ids, view.items.ids, view.cutoff)
+        inputs = replace(inputs, impressions=impressions)
     return with_exposure(inputs, reranker, trainable_users(night, view))
 
 

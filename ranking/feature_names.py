@@ -76,3 +76,9 @@ COOCCURRENCE_NAMES = (
 )
 """The columns of `cooccurrence_features`, in order; a re-ranker reads them where its validation found a gain."""
 ALL_FEATURE_NAMES = (*FEATURE_NAMES, *COOCCURRENCE_NAMES)
+
+IMPRESSION_NAMES = ("times_shown", "hours_since_shown", "item_click_rate")
+"""The columns of `impression_features`, in order; a re-ranker reads them where its validation found a gain."""
+EVERY_FEATURE_NAME = (*ALL_FEATURE_NAMES, *IMPRESSION_NAMES)
+FEATURE_SETS = (FEATURE_NAMES, ALL_FEATURE_NAMES, (*FEATURE_NAMES, *IMPRESSION_NAMES), EVERY_FEATURE_NAME)
+"""The features that a re-ranker may read, the first ones without optional groups."""

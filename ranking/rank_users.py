@@ -26,8 +26,9 @@ from ranking.candidates import (
     unseen_neighbours,
 )
 from ranking.cooccurrence_features import Transitions, cooccurrence_features
-from ranking.fatigue import PairFatigue, ShownItems
+from ranking.fatigue import PairFatigue, ShownItems, UserImpressions
 from ranking.feature_arrays import SOURCES, Candidates, Floats, Items, Rows, Users
+from ranking.impression_features import impression_features
 from ranking.pair_features import pair_features
 from ranking.reason_calibration import ReasonConfig
 from ranking.reranker import RerankerConfig
@@ -51,6 +52,11 @@ class Scorer(Protocol):
     @property
     def uses_cooccurrence(self) -> bool:
         """Whether it reads the co-occurrence features too."""
+        ...
+
+    @property
+    def uses_impressions(self) -> bool:
+        """Whether it reads the features of impressions too."""
         ...
 
     def score(self, features: Floats, item_rows: Rows | None = None) -> Floats:
@@ -81,6 +87,8 @@ class RankingSnapshot:
     """Needed by a re-ranker that reads co-occurrence features."""
     exposure: Floats | None = None
     """[I] share of users with each item among their first ones (`exposure.py`); without it, no item is common."""
+    impressions: UserImpressions | None = None
+    """Needed by a re-ranker that reads features of impressions."""
 
     @cached_property
     def fresh(self) -> Rows:
@@ -117,6 +125,19 @@ class RankingSnapshot:
             raise ReleaseCorrupt("the re-ranker reads co-occurrence features, but there are no tables; publish again")
         tables = self.transitions if cooccurrence else None
         return candidate_features(self.users, self.items, candidates, self.as_of_hours, tables)
+
+    def features_of(
+        self, reranker: Scorer, candidates: Candidates, user_rows: Rows, shown: ShownItems | None = None
+    ) -> Floats:
+        """[P, F] the features that a re-ranker reads. `shown` is what the users were shown, if more than the snapshot
+        has. Raises `ReleaseCorrupt` where tables are missing."""
+        features = self.features(candidates, cooccurrence=reranker.uses_cooccurrence)
+        if not reranker.uses_impressions:
+            return features
+        if self.impressions is None:
+            raise ReleaseCorrupt("the re-ranker reads impressions, but there are none; publish again")
+        seen = impression_features(self.impressions, candidates, user_rows, self.as_of_hours, shown)
+        return np.concatenate([features, seen], axis=1)
 
 
 @dataclass(frozen=True)
@@ -158,7 +179,7 @@ def rank_users(
             kept = fatigue.remaining > 0
             candidates, fatigue = taken(candidates, kept), fatigue.taken(kept)
     with stage("features"):
-        features = snapshot.features(candidates, cooccurrence=reranker.uses_cooccurrence)
+        features = snapshot.features_of(reranker, candidates, user_rows, shown)
     with stage("scores"):
         scores = reranker.score(features, candidates.item_rows)
     with stage("slate"):

@@ -16,11 +16,11 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from contracts.errors import ReleaseCorrupt, UntrainableInput
 from ranking.feature_arrays import Floats, Rows
-from ranking.feature_names import ALL_FEATURE_NAMES, FEATURE_NAMES
+from ranking.feature_names import COOCCURRENCE_NAMES, FEATURE_NAMES, FEATURE_SETS, IMPRESSION_NAMES
 from ranking.position_bias import NOT_SHOWN
 from ranking.retrieval_score import RETRIEVAL_SCORE, RetrievalPart
 from ranking.side_by_side import EndIfStopped, side_by_side
-from ranking.signals import SIGNAL_PLACES, SIGNALS, by_signal
+from ranking.signals import SIGNALS, by_signal, signal_places
 from ranking.training_pairs import LabelledPairs, with_inverse_propensities, with_places
 from ranking.tree_ensemble import TreeEnsemble
 from ranking.tree_shap import TreeContributions
@@ -28,6 +28,7 @@ from ranking.tree_shap import TreeContributions
 if TYPE_CHECKING:
     import lightgbm as lgb
 
+RETRIEVAL_SIGNAL = signal_places(FEATURE_NAMES)[RETRIEVAL_SCORE]
 A_MODEL = re.compile(r"^(?=tree$)", re.MULTILINE)
 """Where a model of LightGBM's text begins."""
 
@@ -65,6 +66,9 @@ class RerankerConfig(BaseModel):
     position: Literal["off", "bias", "ipw"] = Field(
         "ipw", description="places of impressions: ignored, an addend in training, or inverse-propensity weights"
     )
+    impression_features: Literal["auto", "never", "always"] = Field(
+        "auto", description="features of impressions, where a lake has them: where they help, or so"
+    )
     weight_limit: float = Field(10.0, ge=1, description="largest inverse-propensity weight of a pair")
 
 
@@ -74,8 +78,8 @@ class Reranker:
     def __init__(
         self, boosters: Sequence["lgb.Booster"], retrieval: RetrievalPart, names: Sequence[str] = FEATURE_NAMES
     ) -> None:
-        """`names` are the features that the caller computes: `FEATURE_NAMES` or `ALL_FEATURE_NAMES`. Raises
-        `ReleaseCorrupt` where a booster has other features."""
+        """`names` are the features that the caller computes, one of `FEATURE_SETS`. Raises `ReleaseCorrupt` where a
+        booster has other features."""
         for booster in boosters:
             _same_features(booster.feature_name(), names)
         self._boosters, self._retrieval, self._names = tuple(boosters), retrieval, tuple(names)
@@ -97,9 +101,9 @@ class Reranker:
     def signal_contributions(self, features: Floats) -> Floats:
         """[P, S] what each of `SIGNALS` added: the sum over its features, from tables that are smaller."""
         if self._signal_shap is None or not len(features):
-            return by_signal(self.contributions(features))
+            return by_signal(self.contributions(features), self._names)
         added = self._mean_of_trees(self._signal_shap, features)[:, : len(SIGNALS)]
-        added[:, SIGNAL_PLACES[RETRIEVAL_SCORE]] += self._retrieval.above_mean(features)
+        added[:, RETRIEVAL_SIGNAL] += self._retrieval.above_mean(features)
         return added
 
     @property
@@ -110,7 +114,12 @@ class Reranker:
     @property
     def uses_cooccurrence(self) -> bool:
         """Whether it reads the co-occurrence features after those of `pair_features`."""
-        return self._names == ALL_FEATURE_NAMES
+        return set(COOCCURRENCE_NAMES) <= set(self._names)
+
+    @property
+    def uses_impressions(self) -> bool:
+        """Whether it reads the features of impressions last."""
+        return set(IMPRESSION_NAMES) <= set(self._names)
 
     @property
     def rounds(self) -> int:
@@ -137,7 +146,7 @@ class Reranker:
             head, *texts = re.split(A_MODEL, path.read_text())
             boosters = [lgb.Booster(model_str=text) for text in texts or [""]]
             stored = tuple(boosters[0].feature_name())
-            names = ALL_FEATURE_NAMES if stored == ALL_FEATURE_NAMES else FEATURE_NAMES
+            names = stored if stored in FEATURE_SETS else FEATURE_NAMES
             return cls(boosters, RetrievalPart.model_validate_json(head), names)
         except (lgb.basic.LightGBMError, ValueError):
             raise ReleaseCorrupt(f"{path}: LightGBM cannot read it; publish again or roll back") from None
@@ -157,7 +166,7 @@ class Reranker:
 
     @cached_property
     def _signal_shap(self) -> TreeContributions | None:
-        return TreeContributions.of(self._ensemble, SIGNAL_PLACES[: len(self._names)])
+        return TreeContributions.of(self._ensemble, signal_places(self._names))
 
     @cached_property
     def _ensemble(self) -> TreeEnsemble:

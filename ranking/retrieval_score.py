@@ -17,7 +17,7 @@ class RetrievalScorer:
     """Retrieval's own score, in place of a re-ranker that did not pass its gates."""
 
     names = FEATURE_NAMES
-    uses_cooccurrence = False
+    uses_cooccurrence = uses_impressions = False
 
     def score(self, features: Floats, item_rows: Rows | None = None) -> Floats:  # noqa: ARG002  as every scorer
         """[P] the dot of each pair's vectors."""
@@ -31,7 +31,7 @@ class RetrievalScorer:
 
     def signal_contributions(self, features: Floats) -> Floats:
         """[P, S] all of the score, as a contribution of the feature's signal."""
-        return by_signal(self.contributions(features))
+        return by_signal(self.contributions(features), self.names)
 
 
 class RetrievalPart(BaseModel):

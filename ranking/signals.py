@@ -3,12 +3,13 @@
 Shapes: P pairs, F features, S signals.
 """
 
+from collections.abc import Sequence
 from enum import StrEnum
 
 import numpy as np
 
-from ranking.feature_arrays import Floats
-from ranking.feature_names import ALL_FEATURE_NAMES, COOCCURRENCE_NAMES
+from ranking.feature_arrays import Floats, Rows
+from ranking.feature_names import COOCCURRENCE_NAMES
 
 
 class Signal(StrEnum):
@@ -72,13 +73,12 @@ def _place(signal: Signal | None) -> int:
     return len(SIGNALS) if signal is None else SIGNALS.index(signal)
 
 
-SIGNAL_PLACES = np.array([_place(signal_of(feature)) for feature in ALL_FEATURE_NAMES], np.int32)
-"""[F] the position in `SIGNALS` of each feature's signal, after the last one where it has none. A re-ranker may read
-the first features only."""
+def signal_places(names: Sequence[str]) -> Rows:
+    """[F] the position in `SIGNALS` of each feature's signal, after the last one where it has none."""
+    return np.array([_place(signal_of(feature)) for feature in names], np.int32)
 
 
-def by_signal(contributions: Floats) -> Floats:
+def by_signal(contributions: Floats, names: Sequence[str]) -> Floats:
     """[P, S] the contributions [P, F] of each signal's features, added up."""
-    places = SIGNAL_PLACES[: contributions.shape[1]]
-    added: Floats = contributions @ (places[:, None] == np.arange(len(SIGNALS))).astype(np.float32)
+    added: Floats = contributions @ (signal_places(names)[:, None] == np.arange(len(SIGNALS))).astype(np.float32)
     return added

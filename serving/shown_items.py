@@ -16,7 +16,8 @@ from ranking.feature_arrays import Rows
 from serving.recent_interactions import RecentInteraction
 from serving.releases.loaded_release import Release
 
-NOTHING_SHOWN = UserShown(np.zeros(0, np.int32), np.zeros(0, np.int64), np.zeros(0, bool))
+SECONDS_AN_HOUR = 3600
+NOTHING_SHOWN = UserShown(np.zeros(0, np.int32), np.zeros(0, np.int64), np.zeros(0, bool), np.zeros(0))
 
 
 def fatigue_config(settings: Settings) -> FatigueConfig:
@@ -75,16 +76,20 @@ def _is_recent(event: RecentInteraction, moments_ago: datetime) -> bool:
 
 
 def _shown(release: Release, user_row: int, posted: Iterable[RecentInteraction], moments_ago: datetime) -> UserShown:
-    counts = Counter(release.impressions.of(user_row) if release.impressions else {})
+    before = release.impressions
+    counts = Counter(before.of(user_row) if before else {})
+    hours = before.last_hours(user_row) if before else {}
     recent = set()
     for each in posted:
         row = release.item_row.get(each.item_id) if each.action == Action.IMPRESSION else None
         if row is None:
             continue
         counts[row] += each.count
+        hours[row] = np.fmax(hours.get(row, np.nan), each.timestamp.timestamp() / SECONDS_AN_HOUR)
         if _is_recent(each, moments_ago):
             recent.add(row)
     if not counts:
         return NOTHING_SHOWN
     items = np.array(list(counts), np.int32)
-    return UserShown(items, np.array(list(counts.values()), np.int64), np.isin(items, list(recent)))
+    impressions, last = np.array(list(counts.values()), np.int64), np.array([hours[row] for row in counts], np.float64)
+    return UserShown(items, impressions, np.isin(items, list(recent)), last)

@@ -22,7 +22,7 @@ from pipeline.stages.candidates import MIN_SIMILARITY
 from pipeline.stages.gates import JUDGED
 from pipeline.stages.reranker import file_name
 from pipeline.stages.two_tower import folder_name, load_tower
-from pipeline.user_impressions import user_impressions
+from pipeline.user_impressions import known_impressions
 from ranking.candidates import fresh_rows, popular_rows
 from ranking.feature_arrays import Items, Rows, Users, ids_of, marked
 from ranking.feature_names import USER_FEATURE_NAMES
@@ -164,12 +164,13 @@ def contents_of(night: RunContext, towers: Path, ranker: Path | None) -> Release
     snapshot = read_snapshot(night, catalog, night.splits.end, model)
     items, ranking, users = snapshot.items, night.config.ranking, still_readable(night, snapshot.users)
     inputs = ranking_inputs(night, snapshot, Reranker.load(ranker), ranking, index) if ranker else None
+    impressions = known_impressions(night, users.ids, items.ids, night.splits.end)
     return ReleaseContents(
         as_of=night.splits.end,
         tower=fingerprint(towers / folder_name(night.splits.end)),
         items=items,
         users=users,
-        impressions=user_impressions(night, users.ids, items.ids),
+        impressions=impressions if len(impressions.items) or (inputs and inputs.impressions) else None,
         catalogue=catalog.items[snapshot.catalogue_rows].to_arrow(),
         popular=popular_rows(items, len(items.ids), POPULAR_DAYS),
         fresh=fresh_rows(items, len(items.ids)),

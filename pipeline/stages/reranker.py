@@ -18,7 +18,9 @@ from pipeline.run_context import RunContext, Summary
 from pipeline.shown_pairs import with_shown
 from pipeline.stages.candidates import read_candidates
 from pipeline.stages.two_tower import has_tower, load_tower
-from ranking.feature_arrays import Candidates
+from pipeline.user_impressions import known_impressions
+from ranking.feature_arrays import Candidates, Floats
+from ranking.impression_features import impression_features
 from ranking.rank_users import candidate_features
 from ranking.reranker import Reranker, RerankerConfig, TrainedReranker, train
 from ranking.training_pairs import LabelledPairs
@@ -84,7 +86,22 @@ def labelled_pairs(night: RunContext, catalog: CatalogSnapshot, towers: Path, cu
     pairs = training.candidates
     transitions = None if night.config.ranking.reranker.cooccurrence == "never" else night_transitions(night, view)
     features = candidate_features(view.users, view.items, pairs, view.hours, transitions)
+    if learns_from_impressions(night):
+        features = np.concatenate([features, seen_features(night, view, pairs)], axis=1)
     return LabelledPairs(features, labels_of(night, view, pairs), pairs.user_rows, training.shown)
+
+
+def learns_from_impressions(night: RunContext) -> bool:
+    """Whether features of impressions are tried: any label week has impressions."""
+    config = night.config.ranking.reranker
+    wanted = config.impressions and config.impression_features != "never"
+    return wanted and night.count("ranking_impressions") > 0
+
+
+def seen_features(night: RunContext, view: FeatureSnapshot, pairs: Candidates) -> Floats:
+    """[P, number of names] the features of impressions before the cutoff."""
+    known = known_impressions(night, view.users.ids, view.items.ids, view.cutoff)
+    return impression_features(known, pairs, np.unique(pairs.user_rows), view.hours)
 
 
 def labels_of(night: RunContext, view: FeatureSnapshot, pairs: Candidates) -> np.ndarray:

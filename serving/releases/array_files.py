@@ -91,7 +91,8 @@ def read_exposure(folder: Path, *, tower: str, items: int, mapped: bool = False)
 
 def write_impressions(impressions: UserImpressions, folder: Path, *, tower: str) -> None:
     """Write `impressions.safetensors`."""
-    arrays = {field.name: np.ascontiguousarray(getattr(impressions, field.name)) for field in fields(impressions)}
+    given = {field.name: getattr(impressions, field.name) for field in fields(impressions)}
+    arrays = {name: np.ascontiguousarray(array) for name, array in given.items() if array is not None}
     save_file(arrays, folder / IMPRESSIONS, metadata={TOWER: tower})
 
 

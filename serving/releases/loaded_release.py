@@ -199,6 +199,7 @@ class Release:
             self.as_of_hours,
             self._models().transitions,
             self._models().exposure,
+            self.impressions,
         )
 
     def snapshot_with(self, changes: RankingChanges) -> RankingSnapshot:

@@ -38,7 +38,7 @@ from contracts.schemas import ITEMS
 from ranking.cooccurrence_features import Transitions
 from ranking.fatigue import UserImpressions
 from ranking.feature_arrays import Floats, Ids, Items, Rows, Users
-from ranking.rank_users import RankingConfig
+from ranking.rank_users import RankingConfig, Scorer
 from ranking.reranker import Reranker
 from ranking.retrieval_score import RetrievalScorer
 from serving.ann_index import FaissIndex, IndexConfig, build, comparable, load
@@ -61,7 +61,7 @@ from serving.releases.shared_copies import SharedCopies, SharedCopy
 CATALOGUE = pa.schema([field for field in ITEMS if field.name != c.EMBEDDING])
 ITEM_ROW = "item_row"
 RANKER = "ranker.txt"
-OF_TRAINING = {"reranker": {"impressions", "position", "weight_limit"}}
+OF_TRAINING = {"reranker": {"impressions", "position", "impression_features", "weight_limit"}}
 """Settings that scores do not depend on. Without them, older servers read the release."""
 USERS, CATALOGUE_FILE = "users.parquet", "catalogue.parquet"
 COPY_FORMAT = 1
@@ -247,8 +247,18 @@ def _check_consistency(folder: Path, release: Release) -> None:
         raise ReleaseCorrupt(f"{folder}: catalogue.parquet and items.parquet name different items; publish again")
     if release.models is not None:
         _check_vectors(folder, release.models.index, items)
+        _check_impressions(folder, release, release.models.reranker)
     if items.vectors.shape[1] != release.users.vectors.shape[1]:
         raise ReleaseCorrupt(f"{folder}: user and item vectors differ in size; publish again")
+
+
+def _check_impressions(folder: Path, release: Release, reranker: Scorer) -> None:
+    impressions = release.impressions
+    if impressions is None and reranker.uses_impressions:
+        raise ReleaseCorrupt(f"{folder}: the re-ranker reads impressions, but there is no such file; publish again")
+    rates = None if impressions is None else impressions.click_rates
+    if rates is not None and len(rates) != len(release.items.ids):
+        raise ReleaseCorrupt(f"{folder}: impressions.safetensors is of {len(rates)} items; publish again")
 
 
 def _check_vectors(folder: Path, index: FaissIndex, items: Items) -> None:

@@ -11,7 +11,13 @@ import pytest
 from pipeline.cooccurrence import FeatureSelection, candidate_ndcg, night_transitions, select_features
 from pipeline.feature_assembly import read_catalog, read_snapshot
 from ranking import cooccurrence_features
-from ranking.feature_names import ALL_FEATURE_NAMES, COOCCURRENCE_NAMES, FEATURE_NAMES
+from ranking.feature_names import (
+    ALL_FEATURE_NAMES,
+    COOCCURRENCE_NAMES,
+    EVERY_FEATURE_NAME,
+    FEATURE_NAMES,
+    IMPRESSION_NAMES,
+)
 from ranking.reranker import RerankerConfig, train
 from ranking.training_pairs import LabelledPairs
 from tests.pipeline.handmade_lake import CUTOFF, Tower, handmade
@@ -67,6 +73,25 @@ def test_the_labels_of_the_last_window_decide_and_train_nothing() -> None:
     pairs = weeks(informative=True)
     pairs[CUTOFFS[-1]] = week(9, informative=False)
     assert not select_features(pairs, CUTOFFS, CONFIG).uses_cooccurrence
+
+
+@pytest.mark.parametrize("kind", ["informative", "noise"])
+def test_features_of_impressions_are_selected_where_they_decide(kind: str) -> None:
+    informative = kind == "informative"
+    pairs = weeks(informative=False)
+    for cutoff, pairs_of in pairs.items():
+        seen = np.random.default_rng(cutoff.day).random((len(pairs_of.labels), len(IMPRESSION_NAMES)), np.float32)
+        seen[:, 2] += 3 * pairs_of.labels * informative
+        pairs[cutoff] = replace(pairs_of, features=np.concatenate([pairs_of.features, seen], axis=1))
+    selection = select_features(pairs, CUTOFFS, CONFIG)
+    assert selection.names == ((*FEATURE_NAMES, *IMPRESSION_NAMES) if informative else FEATURE_NAMES)
+    assert selection.uses_impressions == selection.summary["impression_features"] == informative
+    restricted = selection.restrict(pairs[FIRST]).features
+    assert restricted.shape[1] == len(selection.names)
+    if informative:
+        assert restricted[:, -1].tolist() == pairs[FIRST].features[:, -1].tolist()
+        forced = CONFIG.model_copy(update={"impression_features": "always", "cooccurrence": "always"})
+        assert select_features(pairs, CUTOFFS, forced).names == EVERY_FEATURE_NAME
 
 
 def test_a_setting_forces_the_choice_without_a_validation() -> None:

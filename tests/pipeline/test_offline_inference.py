@@ -39,7 +39,7 @@ RETRIEVAL_SCORE = -len(PAIR_FEATURE_NAMES) + PAIR_FEATURE_NAMES.index("retrieval
 class LowestFirst:
     """A re-ranker that turns the order of retrieval around."""
 
-    uses_cooccurrence = False
+    uses_cooccurrence = uses_impressions = False
 
     def score(self, features: np.ndarray, item_rows: np.ndarray | None = None) -> np.ndarray:
         return -features[:, RETRIEVAL_SCORE]

@@ -10,11 +10,11 @@ from tests.ranking.test_rank_users import ByRetrieval, listed, snapshot
 from tests.ranking.worlds import ANN, HIDER, NEWCOMER
 
 FATIGUE = FatigueConfig(discount=0.6, limit=2)
-NOTHING = UserShown(np.zeros(0, np.int32), np.zeros(0, np.int64), np.zeros(0, bool))
+NOTHING = UserShown(np.zeros(0, np.int32), np.zeros(0, np.int64), np.zeros(0, bool), np.zeros(0))
 
 
 def shown(item: int, impressions: int = 1, *, recent: bool = False) -> UserShown:
-    return UserShown(np.array([item], np.int32), np.array([impressions]), np.array([recent]))
+    return UserShown(np.array([item], np.int32), np.array([impressions]), np.array([recent]), np.array([np.nan]))
 
 
 def ranked(*of_users: UserShown, rows: tuple[int, ...] = (ANN,), config: FatigueConfig = FATIGUE):
@@ -53,12 +53,12 @@ def test_what_one_user_was_shown_changes_no_other_list() -> None:
 
 
 def test_a_user_who_was_shown_everything_has_no_list() -> None:
-    everything = UserShown(np.arange(5, dtype=np.int32), np.full(5, 2), np.zeros(5, bool))
+    everything = UserShown(np.arange(5, dtype=np.int32), np.full(5, 2), np.zeros(5, bool), np.zeros(5))
     assert listed(ranked(everything), ANN) == []
 
 
 def test_everything_shown_moments_ago_is_repeated_in_its_order() -> None:
-    everything = UserShown(np.arange(5, dtype=np.int32), np.ones(5, np.int64), np.ones(5, bool))
+    everything = UserShown(np.arange(5, dtype=np.int32), np.ones(5, np.int64), np.ones(5, bool), np.zeros(5))
     assert listed(ranked(everything, config=FatigueConfig(discount=0)), ANN) == [3, 4, 1]
 
 

@@ -33,7 +33,7 @@ class ExactItems:
 class ByRetrieval:
     """A re-ranker that keeps retrieval's order."""
 
-    uses_cooccurrence = False
+    uses_cooccurrence = uses_impressions = False
 
     def score(self, features: np.ndarray, item_rows: np.ndarray | None = None) -> np.ndarray:
         return features[:, FEATURE_NAMES.index("retrieval_score")]

@@ -6,9 +6,10 @@ import pytest
 
 from contracts.errors import ReleaseCorrupt, UntrainableInput
 from ranking import reranker
-from ranking.feature_names import FEATURE_NAMES
+from ranking.feature_names import FEATURE_NAMES, IMPRESSION_NAMES
 from ranking.position_bias import NOT_SHOWN, ShownPairs
 from ranking.reranker import Reranker, RerankerConfig, train
+from ranking.signals import by_signal
 from ranking.training_pairs import LabelledPairs
 
 LABEL_FEATURE = FEATURE_NAMES.index("creator_share")
@@ -208,3 +209,14 @@ def test_without_impressions_no_setting_of_positions_changes_the_model(tmp_path)
         for position in ("off", "bias", "ipw")
     }
     assert len(texts) == 1
+
+
+def test_a_re_ranker_that_reads_impressions_is_loaded_as_one(tmp_path):
+    names = (*FEATURE_NAMES, *IMPRESSION_NAMES)
+    weeks = [label_week(seed) for seed in (1, 2)]
+    wider = [replace(week, features=np.pad(week.features, ((0, 0), (0, len(IMPRESSION_NAMES))))) for week in weeks]
+    train(wider, CONFIG, names).reranker.save(tmp_path / "ranker.txt")
+    loaded = Reranker.load(tmp_path / "ranker.txt")
+    assert (loaded.uses_impressions, loaded.uses_cooccurrence, loaded.names) == (True, False, names)
+    signals = loaded.signal_contributions(wider[0].features[:5])
+    np.testing.assert_allclose(signals, by_signal(loaded.contributions(wider[0].features[:5]), names), atol=1e-5)

@@ -68,7 +68,7 @@ def test_a_reranker_with_small_or_large_trees_explains_all_the_same(leaves, monk
     config = RerankerConfig(rounds=20, models=2, leaves=leaves, min_leaf_pairs=5, negative_share=1)
     model = train([week], config).reranker
     added, shown = model.contributions(features), features[:50]
-    np.testing.assert_allclose(by_signal(added), model.signal_contributions(features), atol=1e-6)
+    np.testing.assert_allclose(by_signal(added, model.names), model.signal_contributions(features), atol=1e-6)
     # without the tables, it is LightGBM's own
     ours = _least_seconds(lambda: model.contributions(shown))
     monkeypatch.setattr(TreeContributions, "of", lambda *_: None)
@@ -76,7 +76,7 @@ def test_a_reranker_with_small_or_large_trees_explains_all_the_same(leaves, monk
     np.testing.assert_allclose(added, model.contributions(features), atol=1e-6)
     if leaves == 7:
         assert ours < _least_seconds(lambda: model.contributions(shown)) / 3
-    np.testing.assert_allclose(by_signal(added), model.signal_contributions(features), atol=1e-6)
+    np.testing.assert_allclose(by_signal(added, model.names), model.signal_contributions(features), atol=1e-6)
 
 
 def _least_seconds(work):

@@ -57,11 +57,15 @@ def test_the_others_keep_all_they_had(root, tmp_path):
 
 def test_the_impressions_of_others_stay_theirs(tmp_path):
     offsets = np.array([0, 1, 2, 4, 4, 5])
-    shown = UserImpressions(offsets, np.array([30, 31, 32, 33, 34], np.int32), np.array([1, 2, 3, 4, 5], np.int32))
+    items, counts = np.array([30, 31, 32, 33, 34], np.int32), np.array([1, 2, 3, 4, 5], np.int32)
+    rates = np.full(N_ITEMS, 0.5, np.float32)
+    shown = UserImpressions(offsets, items, counts, np.arange(5.0), rates)
     publish_tiny(tmp_path / "releases", tmp_path / "builds", impressions=shown)
     erase_users(tmp_path / "releases", ["user-2"])
     impressions = p.load(tmp_path / "releases").impressions
     assert [impressions.of(row) for row in range(N_USERS - 1)] == [{30: 1}, {31: 2}, {}, {34: 5}]
+    assert [impressions.last_hours(row) for row in range(N_USERS - 1)] == [{30: 0}, {31: 1}, {}, {34: 4}]
+    assert impressions.click_rates.tolist() == rates.tolist()
 
 
 def test_a_user_who_is_a_creator_is_no_longer_named(root):
