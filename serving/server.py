@@ -27,9 +27,12 @@ def serve(settings: Settings, *, host: str = "127.0.0.1", port: int = 8000, work
     os.environ.update(environment(settings))
     block_unused_imports()
     with folder_of_workers(workers) as shared_folder:
-        from serving.worker_processes import run  # noqa: PLC0415  the metrics' folder must be set before
+        from serving.early_copy import EarlyCopy  # noqa: PLC0415  not before the block
 
-        run(settings, host=host, port=port, workers=workers, shared_folder=shared_folder)
+        with EarlyCopy(settings) as copying:
+            from serving.worker_processes import run  # noqa: PLC0415  the metrics' folder must be set before
+
+            run(settings, host=host, port=port, workers=workers, shared_folder=shared_folder, copying=copying)
 
 
 def require_port(host: str, port: int) -> None:

@@ -17,13 +17,14 @@ from uvicorn.supervisors.multiprocess import SIGNALS
 
 from contracts import Settings
 from contracts.stop_signals import leave_signals
+from ranking.compiled_code import load_compiled_code
 from serving.auth import check_binding
 from serving.cursor import signing_keys
+from serving.early_copy import EarlyCopy
 from serving.middleware import origins_of
 from serving.privacy.pseudonyms import pseudonym_key
 from serving.protocol import LimitedProtocol
 from serving.rate_limits import COUNTS_FILE, RateLimits
-from serving.releases.shared_copies import shared_copies
 from serving.server_logging import logging_config
 
 WORKER_TIMEOUT_S = 30
@@ -32,15 +33,12 @@ busy machine were killed while they started, again and again."""
 IMPORTED_FIRST = (
     "lightgbm",
     "pyarrow.dataset",
-    "ranking.slate_kernel",
-    "ranking.tree_kernel",
-    "ranking.tree_shap_kernel",
     "serving.app",
 )
 """All that a worker needs. None of them starts a thread that must live on after a fork."""
 
 
-def run(settings: Settings, *, host: str, port: int, workers: int, shared_folder: Path) -> None:
+def run(settings: Settings, *, host: str, port: int, workers: int, shared_folder: Path, copying: EarlyCopy) -> None:
     """Serve until stopped. Raises `UnsafeBinding` and `BadSetting` before the release is loaded."""
     check_binding(settings, host)
     origins_of(settings)
@@ -50,32 +48,30 @@ def run(settings: Settings, *, host: str, port: int, workers: int, shared_folder
     os.environ["TASTEFEED_PSEUDONYM_KEY"] = pseudonym_key(settings)
     if workers > 1:
         os.environ[COUNTS_FILE] = str(shared_folder / "rate_counts")  # each worker opens it, this process never
-        fork_workers()
-    try:
-        uvicorn.run(
-            "serving.server:application",
-            factory=True,
-            host=host,
-            port=port,
-            workers=workers,
-            access_log=False,  # its lines contain paths, and paths contain user ids
-            log_config=logging_config(settings.log_format),
-            ssl_certfile=settings.tls_cert,
-            ssl_keyfile=settings.tls_key,
-            http=LimitedProtocol,
-            ws="none",  # the server has no WebSockets, and their protocol would bypass the limits
-            server_header=False,
-            timeout_worker_healthcheck=WORKER_TIMEOUT_S,
-        )
-    finally:
-        if copies := shared_copies(settings):
-            copies.remove_unused()  # those of workers that were killed
+        fork_workers(copying)
+    uvicorn.run(
+        "serving.server:application",
+        factory=True,
+        host=host,
+        port=port,
+        workers=workers,
+        access_log=False,  # its lines contain paths, and paths contain user ids
+        log_config=logging_config(settings.log_format),
+        ssl_certfile=settings.tls_cert,
+        ssl_keyfile=settings.tls_key,
+        http=LimitedProtocol,
+        ws="none",  # the server has no WebSockets, and their protocol would bypass the limits
+        server_header=False,
+        timeout_worker_healthcheck=WORKER_TIMEOUT_S,
+    )
 
 
-def fork_workers() -> None:
-    """Import the application, and let uvicorn fork its workers."""
+def fork_workers(copying: EarlyCopy) -> None:
+    """Import the application and load its machine code, and let uvicorn fork its workers."""
     for name in IMPORTED_FIRST:
         import_module(name)
+    load_compiled_code()
+    copying.wait()
     _subprocess.spawn = multiprocessing.get_context("fork")  # type: ignore[assignment]  # has the same `Process`
     os.register_at_fork(after_in_child=_default_signals)
     gc.collect()

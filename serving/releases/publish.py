@@ -24,7 +24,7 @@ from contracts.errors import PublishRunning, ReleaseCorrupt, ReleaseMissing
 from serving.releases.loaded_release import Release
 from serving.releases.manifest import Manifest, ReducedTo, read_manifest, verify_folder
 from serving.releases.precedence import STRENGTH, why_kept, why_replaced
-from serving.releases.serialization import load_release
+from serving.releases.serialization import load_release, shared_copy
 from serving.releases.shared_copies import SharedCopies
 
 POINTER = "current"
@@ -224,6 +224,13 @@ def load(root: Path, version: str | None = None, copies: SharedCopies | None = N
     release = load_release(root / version, copies)
     _check_folder_name(root / version, release.version)
     return release
+
+
+def prepare_copy(root: Path, copies: SharedCopies) -> None:
+    """Make the shared copy of the current release, for processes that load it in a moment. Raises `ReleaseMissing`,
+    `ReleaseCorrupt`."""
+    if copy := shared_copy(root / current(root), copies):
+        copy.leave()
 
 
 def _check_folder_name(folder: Path, version: str) -> None:

@@ -166,11 +166,8 @@ def _write_models(contents: ReleaseContents, folder: Path) -> None:
 def load_release(folder: Path, copies: SharedCopies | None = None) -> Release:
     """Verify a folder and read it; with `copies`, map a copy of it that processes share. Raises `ReleaseMissing`,
     `ReleaseCorrupt`."""
-    try:
-        if copies is not None and (copy := _shared(folder, copies)) is not None:
-            return _mapped(copy)
-    except UNREADABLE as error:
-        raise _corrupt(folder, error) from error
+    if copies is not None and (copy := shared_copy(folder, copies)) is not None:
+        return _mapped(folder, copy)
     manifest = verify_folder(folder)
     try:
         return _read(folder, manifest)
@@ -183,11 +180,16 @@ def _corrupt(folder: Path, error: BaseException) -> ReleaseCorrupt:
     return ReleaseCorrupt(f"{folder}: cannot be read ({type(error).__name__}); publish again or roll back")
 
 
-def _shared(folder: Path, copies: SharedCopies) -> SharedCopy | None:
+def shared_copy(folder: Path, copies: SharedCopies) -> SharedCopy | None:
+    """The copy of a folder, verified when it is made. None where processes cannot share one. Raises `ReleaseMissing`,
+    `ReleaseCorrupt`."""
     manifest = read_manifest(folder)
     name = f"{folder.name}-{sha256_of(manifest.model_dump_json().encode())[:16]}-{COPY_FORMAT}"
     size = sum(file.size for file in manifest.files.values())
-    return copies.take(name, size + size // 4, lambda copy: _fill(copy, folder))
+    try:
+        return copies.take(name, size + size // 4, lambda copy: _fill(copy, folder))
+    except UNREADABLE as error:
+        raise _corrupt(folder, error) from error
 
 
 def _fill(copy: Path, folder: Path) -> None:
@@ -196,11 +198,13 @@ def _fill(copy: Path, folder: Path) -> None:
     write_table(pq.read_table(copy / CATALOGUE_FILE), copy / MAPPED_CATALOGUE)
 
 
-def _mapped(copy: SharedCopy) -> Release:
+def _mapped(folder: Path, copy: SharedCopy) -> Release:
     try:
         release = _read(copy.folder, read_manifest(copy.folder), copy)
-    except BaseException:
+    except BaseException as error:
         copy.release()
+        if isinstance(error, UNREADABLE):
+            raise _corrupt(folder, error) from error
         raise
     weakref.finalize(release, copy.release)
     return release

@@ -46,6 +46,11 @@ class SharedCopy:
             except OSError as error:
                 LOG.warning("a copy of a release is left behind: %s", error.strerror)
 
+    def leave(self) -> None:
+        """Stop using the copy, which stays for the next process."""
+        while self._lock:
+            os.close(self._lock.pop())
+
 
 class SharedCopies:
     """The copies of this user on this machine."""
