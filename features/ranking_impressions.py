@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime
 
+import pyarrow as pa
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
@@ -15,6 +16,10 @@ from features.spark_session import conform
 
 PAIR = (c.CUT, c.USER_ID, c.ITEM_ID)
 PAGE_ITEM = (c.REQUEST_ID, c.ITEM_ID)
+LOGGED = pa.schema(
+    [EXPOSURES.field(name) for name in ("served_at", c.REQUEST_ID, "user", c.ITEM_ID, "rank", c.PROPENSITY)]
+)
+"""The columns of the exposure log that are read; files of other versions may lack the others."""
 
 
 def ranking_impressions(
@@ -89,7 +94,7 @@ def looked_at(events: DataFrame, exposures: DataFrame) -> DataFrame:
 
 def _pages(exposures: DataFrame) -> DataFrame:
     """One row for each request and item of the log."""
-    logged = conform(exposures, EXPOSURES).where(F.col(c.REQUEST_ID).isNotNull())
+    logged = conform(exposures, LOGGED).where(F.col(c.REQUEST_ID).isNotNull())
     one_user = logged.groupBy(c.REQUEST_ID).agg(F.count_distinct("user").alias("_users")).where(F.col("_users") == 1)
     return (
         logged.join(one_user, c.REQUEST_ID, "left_semi")

@@ -1,7 +1,8 @@
 import pytest
 
-from contracts.schemas import EXPOSURES, RANKING_IMPRESSIONS
+from contracts.schemas import RANKING_IMPRESSIONS
 from features import ranking_impressions
+from features.ranking_impressions import LOGGED
 
 WEEK = 7 * 24
 CATALOGUE = {"x": {}, "y": {}, "z": {}, "late": {"created": 1}, "hidden": {}}
@@ -62,7 +63,7 @@ def log(table, hours):
             for page, user, shown, at in pages
             for rank, item in enumerate(shown, start=1)
         ]
-        return table(EXPOSURES, rows)
+        return table(LOGGED, rows)
 
     return build
 

@@ -16,7 +16,7 @@ from pipeline.lake import Lake
 from pipeline.night_lock import locked
 from tests import tiny
 
-IN_SPARK, BETWEEN, IN_TRAINING = "forget", "events", "ranking_examples"
+IN_SPARK, BETWEEN, IN_TRAINING = "forget", "events", "ranking_impressions"
 """The stage after whose line the signal is sent: Spark works, Airflow begins the next task, the two-tower trains."""
 PAUSE_S = {IN_SPARK: 0.5, BETWEEN: 0, IN_TRAINING: 3}
 CASES = [(signal.SIGTERM, IN_SPARK)]
