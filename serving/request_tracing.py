@@ -7,6 +7,7 @@ from the times that were measured, and exported in the background.
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from contracts import Settings
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 ENDPOINT = "OTEL_EXPORTER_OTLP_ENDPOINT"
 """The variable that OpenTelemetry defines."""
+PACKAGES = ("opentelemetry.sdk.trace", "opentelemetry.exporter.otlp.proto.http")
 NANOSECONDS = 1_000_000_000
 TRACE_HEADERS = ("traceparent", "tracestate")
 SERVER_ERROR = 500
@@ -77,21 +79,34 @@ class RequestTracer:
         self._provider.shutdown()
 
 
-def tracer_of(settings: Settings) -> RequestTracer | None:
-    """The tracer of the endpoint in `TASTEFEED_OTLP_ENDPOINT` or `OTEL_EXPORTER_OTLP_ENDPOINT`; none without one.
+def tracing_endpoint(settings: Settings) -> str:
+    """The URL in `TASTEFEED_OTLP_ENDPOINT` or `OTEL_EXPORTER_OTLP_ENDPOINT`, or empty text.
 
     Raises `BadSetting` where the packages are missing.
     """
     endpoint = settings.otlp_endpoint or os.environ.get(ENDPOINT, "")
+    if endpoint and not all(map(_is_installed, PACKAGES)):
+        raise BadSetting(f"traces to {endpoint} need the extra: pip install 'tastefeed[tracing]'")
+    return endpoint
+
+
+def _is_installed(package: str) -> bool:
+    try:
+        return find_spec(package) is not None
+    except ModuleNotFoundError:  # its parent is missing
+        return False
+
+
+def tracer_of(settings: Settings) -> RequestTracer | None:
+    """The tracer of the endpoint; none without one. Raises `BadSetting`."""
+    endpoint = tracing_endpoint(settings)
     if not endpoint:
         return None
-    try:
-        from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter  # noqa: PLC0415
-        from opentelemetry.sdk.resources import SERVICE_NAME, Resource  # noqa: PLC0415
-        from opentelemetry.sdk.trace import TracerProvider  # noqa: PLC0415
-        from opentelemetry.sdk.trace.export import BatchSpanProcessor  # noqa: PLC0415
-    except ImportError:
-        raise BadSetting(f"traces to {endpoint} need the extra: pip install 'tastefeed[tracing]'") from None
+    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter  # noqa: PLC0415
+    from opentelemetry.sdk.resources import SERVICE_NAME, Resource  # noqa: PLC0415
+    from opentelemetry.sdk.trace import TracerProvider  # noqa: PLC0415
+    from opentelemetry.sdk.trace.export import BatchSpanProcessor  # noqa: PLC0415
+
     provider = TracerProvider(resource=Resource.create({SERVICE_NAME: "tastefeed"}))
     provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(f"{endpoint.rstrip('/')}/v1/traces")))
     return RequestTracer(provider)

@@ -18,6 +18,7 @@ from uvicorn.supervisors.multiprocess import SIGNALS
 from contracts import Settings
 from contracts.stop_signals import leave_signals
 from ranking.compiled_code import load_compiled_code
+from serving.ab_experiment import read_experiment
 from serving.auth import check_binding
 from serving.cursor import signing_keys
 from serving.early_copy import EarlyCopy
@@ -25,6 +26,7 @@ from serving.middleware import origins_of
 from serving.privacy.pseudonyms import pseudonym_key
 from serving.protocol import LimitedProtocol
 from serving.rate_limits import COUNTS_FILE, RateLimits
+from serving.request_tracing import tracing_endpoint
 from serving.server_logging import logging_config
 
 WORKER_TIMEOUT_S = 30
@@ -43,6 +45,8 @@ def run(settings: Settings, *, host: str, port: int, workers: int, shared_folder
     check_binding(settings, host)
     origins_of(settings)
     RateLimits(settings)
+    read_experiment(settings.experiment)
+    tracing_endpoint(settings)
     leave_signals()  # uvicorn ends the requests in progress first
     os.environ["TASTEFEED_CURSOR_KEYS"] = signing_keys(settings)  # the same in all workers
     os.environ["TASTEFEED_PSEUDONYM_KEY"] = pseudonym_key(settings)

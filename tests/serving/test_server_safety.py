@@ -16,8 +16,10 @@ import pytest
 import trustme
 
 from contracts.errors import BadSetting
+from serving.early_copy import EarlyCopy
 from serving.privacy.opt_out_service import OptOutService
 from serving.server import require_certificate
+from serving.worker_processes import run
 from tests.serving.test_server import free_port
 
 OLD, NEW = {"Authorization": "Bearer old"}, {"Authorization": "Bearer new"}
@@ -146,6 +148,22 @@ def test_tls_rotated_keys_and_a_json_log(lake, certificate, authority, tmp_path)
     assert renewals[0] == renewals[-1] == "the certificate was read again"
     assert "the certificate that was read before stays in use" in renewals[1]
     assert not [part for part in ("user-1", "user-2", "Bearer", '"old"', '"new"') if part in log.read_text()]
+
+
+@pytest.mark.parametrize(("setting", "problem"), [
+    ({"experiment": Path("missing.json")}, "TASTEFEED_EXPERIMENT: missing.json: No such file"),
+    ({"rate_limit": "many"}, "TASTEFEED_RATE_LIMIT: 'many' is no limit"),
+    ({"otlp_endpoint": "http://127.0.0.1:4318"}, r"pip install 'tastefeed\[tracing\]'"),
+    ({"keys_file": Path("missing")}, "TASTEFEED_KEYS_FILE: cannot read missing"),
+])  # fmt: skip
+def test_a_wrong_setting_is_refused_before_workers_fail_with_it_again_and_again(
+    lake, tmp_path, monkeypatch, setting, problem
+):
+    monkeypatch.setattr("serving.request_tracing.PACKAGES", ("opentelemetry_of_no_release.sdk",))
+    settings = lake.settings(**setting)
+    place = {"host": "127.0.0.1", "port": free_port()}
+    with pytest.raises(BadSetting, match=problem):
+        run(settings, **place, workers=2, shared_folder=tmp_path, copying=EarlyCopy(settings))
 
 
 def test_a_certificate_that_cannot_be_used_is_refused_before_the_start(lake, certificate, tmp_path):
