@@ -15,6 +15,7 @@ import numpy as np
 
 from serving.bulk_feed import BulkFeed
 from serving.feed import HomeFeed
+from serving.feed_request import FeedRequest
 from serving.list_shards import ShardWriter
 from serving.privacy.opt_out_service import OptOutService
 from serving.releases.loaded_release import Release
@@ -45,7 +46,7 @@ def list_costs(
     """Measure all parts for at most `MOST_USERS` of these users; the lists are written to `out`."""
     some, many = list(users[:MOST_USERS]), list(users[:MANY])
     batch_s, rows = _batch(release, stores, some, out / LISTS, k)
-    singles = [_cpu_seconds(partial(home.served, user, limit=k)) for user in users[:SINGLE]]
+    singles = [_cpu_seconds(partial(home.served, FeedRequest(user, k))) for user in users[:SINGLE]]
     many_s = min(_cpu_seconds(lambda: bulk.served(many, limit=k)) for _ in range(RUNS))
     p50, p95 = (1000 * float(np.percentile(singles or [0.0], share)) for share in (50, 95))
     return ListCosts(

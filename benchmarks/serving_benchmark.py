@@ -31,6 +31,7 @@ from ranking.feature_arrays import Rows
 from serving.bulk_feed import BulkFeed
 from serving.cursor import CursorSigner
 from serving.feed import HomeFeed
+from serving.feed_request import FeedParts
 from serving.light_imports import import_lightgbm
 from serving.privacy.consent import ConsentGate
 from serving.privacy.opt_out_service import OptOutService
@@ -108,8 +109,8 @@ def measured_in_process(settings: Settings, out: Path) -> InProcess:
     loader, stores = ReloadingRelease(settings.release_root), OptOutService.of(settings)
     loader.load_first()
     release, gate = loader.get(), ConsentGate(stores.opt_outs, stores.events)
-    home = HomeFeed(loader, gate, CursorSigner.temporary())
-    bulk = BulkFeed(loader, gate, CursorSigner.temporary())
+    parts = FeedParts(loader, gate, CursorSigner.temporary())
+    home, bulk = HomeFeed(parts), BulkFeed(parts)
     rows = profiled_rows(release, stores)
     users = release.users.ids[rows].tolist()
     with threadpool_limits(1):

@@ -8,6 +8,7 @@ import numpy as np
 from pydantic import TypeAdapter
 
 from serving.feed import Feed, HomeFeed
+from serving.feed_request import FeedRequest
 
 JSON, REST = "JSON", "page and cursor"
 FEED = TypeAdapter(Feed)
@@ -17,7 +18,7 @@ WARM_UP = 20
 def stage_times(home: HomeFeed, users: Sequence[str], limit: int) -> dict[str, float]:
     """The median milliseconds of each stage, in the order of a request."""
     for user in users[:WARM_UP]:
-        home.served(user, limit=limit)
+        home.served(FeedRequest(user, limit))
     times_ms: dict[str, list[float]] = defaultdict(list)
     for user in users:
         for name, milliseconds in _staged(home, user, limit).items():
@@ -27,7 +28,7 @@ def stage_times(home: HomeFeed, users: Sequence[str], limit: int) -> dict[str, f
 
 def _staged(home: HomeFeed, user: str, limit: int) -> dict[str, float]:
     started = time.perf_counter()
-    served = home.served(user, limit=limit)
+    served = home.served(FeedRequest(user, limit))
     whole_ms = 1000 * (time.perf_counter() - started)
     stages: dict[str, float] = {each.name: 1000 * each.seconds for each in served.stages}
     started = time.perf_counter()

@@ -16,6 +16,7 @@ from pipeline.run_context import RunContext, Summary
 from pipeline.stages import STAGE_NAMES
 from serving.cursor import CursorSigner
 from serving.feed import Feed, HomeFeed
+from serving.feed_request import FeedParts, FeedRequest
 from serving.privacy.consent import ConsentGate
 from serving.releases import publish
 from serving.releases.loaded_release import Release
@@ -128,7 +129,7 @@ def show_feeds(night: RunContext) -> None:
     """Print the first items of five users' feeds, from long to short histories, with the reason of each item."""
     release, feeds = publish.load(night.releases), home_feed(night)
     for number, user in enumerate(sample_users(release), start=1):
-        show_feed(feeds.served(user, limit=ITEMS_SHOWN).feed, f"feed {number}")
+        show_feed(feeds.served(FeedRequest(user, ITEMS_SHOWN)).feed, f"feed {number}")
 
 
 def show_feed(feed: Feed, title: str) -> None:
@@ -146,14 +147,15 @@ def show_feed(feed: Feed, title: str) -> None:
 
 def fallback_feed(night: RunContext) -> Feed:
     """The first items of the non-personalised list."""
-    return home_feed(night).served(None, limit=ITEMS_SHOWN).feed
+    return home_feed(night).served(FeedRequest(None, ITEMS_SHOWN)).feed
 
 
 def home_feed(night: RunContext) -> HomeFeed:
     """The feed of the serving release."""
     release = ReloadingRelease(night.releases)
     release.load_first()
-    return HomeFeed(release, ConsentGate(night.opt_outs, night.pending_events), CursorSigner.temporary())
+    gate = ConsentGate(night.opt_outs, night.pending_events)
+    return HomeFeed(FeedParts(release, gate, CursorSigner.temporary()))
 
 
 def sample_users(release: Release) -> list[str]:

@@ -21,6 +21,7 @@ from serving.cursor import CursorSigner, signing_keys
 from serving.error_handlers import Problem, add_error_handlers
 from serving.exposure_log import ExposureLog
 from serving.feed import HomeFeed
+from serving.feed_request import FeedParts
 from serving.impression_recorder import ImpressionRecorder
 from serving.load_shedding import LoadSheddingMiddleware
 from serving.middleware import AdmissionMiddleware, CompressionMiddleware, RequestMiddleware, add_cors, origins_of
@@ -105,8 +106,8 @@ def _add_feeds(app: FastAPI, settings: Settings) -> None:
     cursors, fatigue = CursorSigner(signing_keys(settings)), fatigue_config(settings)
     exploration = exploration_config(settings)
     app.state.extra_releases = extra
-    app.state.home_feed = HomeFeed(loader, gate, cursors, fatigue, exploration, running)
-    app.state.bulk_feed = BulkFeed(loader, gate, cursors, fatigue, exploration, running)
+    parts = FeedParts(loader, gate, cursors, fatigue, exploration, running)
+    app.state.home_feed, app.state.bulk_feed = HomeFeed(parts), BulkFeed(parts)
     app.state.recorder = ImpressionRecorder(service, metrics.count_recorded, enabled=settings.record_served)
     name = experiment.name if experiment else ""
     app.state.exposure_log = ExposureLog(settings, service.opt_outs, metrics.count_exposures, experiment=name)

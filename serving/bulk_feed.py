@@ -8,19 +8,19 @@ from datetime import UTC, datetime
 import numpy as np
 
 from contracts.switches import SwitchName
-from ranking.exploration import NO_EXPLORATION, ExplorationConfig
-from ranking.fatigue import DEFAULT_FATIGUE, FatigueConfig
+from ranking.exploration import ExplorationConfig
+from ranking.fatigue import FatigueConfig
 from ranking.rank_users import rank_users
-from serving.cursor import Cursor, CursorSigner
+from serving.cursor import Cursor
 from serving.feed import Feed, FeedItem, fallback_page, feed_items, in_other_languages
+from serving.feed_request import FeedParts
 from serving.pages import Page, personalized_page
 from serving.posted_interactions import left_out, unhidden_items
 from serving.privacy.active_opt_outs import ActiveOptOuts
-from serving.privacy.consent import ConsentGate, UserContext, excluded_items
-from serving.release_choice import Choice, ReleaseChooser, RunningExperiment
+from serving.privacy.consent import UserContext, excluded_items
+from serving.release_choice import Choice
 from serving.releases.loaded_release import Release
 from serving.releases.ranking_changes import RankingChanges
-from serving.releases.release_loader import ReloadingRelease
 from serving.shown_items import shown_before, shown_last
 from serving.sql_store import batched
 
@@ -50,18 +50,9 @@ class ServedBatch:
 class BulkFeed:
     """First pages from the current release. They equal those of `HomeFeed`, without explanations."""
 
-    def __init__(
-        self,
-        loader: ReloadingRelease,
-        gate: ConsentGate,
-        cursors: CursorSigner,
-        fatigue: FatigueConfig = DEFAULT_FATIGUE,
-        exploration: ExplorationConfig = NO_EXPLORATION,
-        experiment: RunningExperiment | None = None,
-    ) -> None:
-        """The release and the stores are read anew at each request."""
-        self._chooser = ReleaseChooser(loader, gate, experiment)
-        self._cursors, self._fatigue, self._exploration = cursors, fatigue, exploration
+    def __init__(self, parts: FeedParts) -> None:
+        """Reads nothing yet."""
+        self._parts = parts
 
     def served(
         self,
@@ -74,14 +65,14 @@ class BulkFeed:
     ) -> ServedBatch:
         """A page of at most `limit` items for each user. Raises `ReleaseMissing`."""
         now = datetime.now(UTC)
-        chosen = self._chooser.choose_many(user_ids, gpc=gpc, shown_by=now)
+        chosen = self._parts.chooser.choose_many(user_ids, gpc=gpc, shown_by=now)
         pages: dict[str, Page] = {}
         items: dict[str, list[FeedItem]] = {}
         for alike in _alike(chosen.of_users):
             some = self._pages(alike, languages, limit, now)
             pages |= some
             items |= _items_of(alike.release, some)
-        following = {user: self._cursors.encoded(page.cursor) for user, page in pages.items() if page.cursor}
+        following = {user: self._parts.cursors.encoded(page.cursor) for user, page in pages.items() if page.cursor}
         feeds = [
             Feed(
                 user_id=user,
@@ -102,7 +93,7 @@ class BulkFeed:
             return dict.fromkeys(alike.contexts, _fallback(alike.release, alike.opt_outs, languages, limit, now))
         is_off = SwitchName.EXPLORATION in alike.opt_outs.switches.off
         pages = _PageMaker(
-            alike.release, alike.changes, limit, now, self._fatigue, self._exploration.unless(off=is_off)
+            alike.release, alike.changes, limit, now, self._parts.fatigue, self._parts.exploration.unless(off=is_off)
         )
         return pages.of(alike.contexts)
 

@@ -10,19 +10,19 @@ from numpy.typing import NDArray
 
 from contracts.request_stages import MeasuredStage, measured_stages, stage
 from contracts.switches import SwitchName
-from ranking.exploration import NO_EXPLORATION, ExplorationConfig
-from ranking.fatigue import DEFAULT_FATIGUE, FatigueConfig
+from ranking.exploration import ExplorationConfig
+from ranking.fatigue import FatigueConfig
 from ranking.rank_users import RankedUsers, rank_users
-from serving.cursor import Cursor, CursorExpired, CursorSigner
+from serving.cursor import Cursor, CursorExpired
 from serving.explanation_text import Explanation, explain_fallback, explain_personalized
+from serving.feed_request import FeedParts, FeedRequest
 from serving.pages import Page, page_places, personalized_page, rows_of_last
 from serving.posted_interactions import left_out, unhidden_items
-from serving.privacy.consent import ConsentGate, NotPersonalized, UserContext, excluded_items
+from serving.privacy.consent import NotPersonalized, UserContext, excluded_items
 from serving.recent_interactions import RecentInteraction
-from serving.release_choice import Choice, ReleaseChooser, RunningExperiment
+from serving.release_choice import Choice
 from serving.releases.loaded_release import Release
 from serving.releases.manifest import ReducedTo
-from serving.releases.release_loader import ReloadingRelease
 from serving.shown_items import shown_before, shown_last
 
 Source = Literal["two_tower", "fresh", "popular"]
@@ -66,66 +66,59 @@ class Feed:
 class HomeFeed:
     """Feeds from the current release."""
 
-    def __init__(
-        self,
-        loader: ReloadingRelease,
-        gate: ConsentGate,
-        cursors: CursorSigner,
-        fatigue: FatigueConfig = DEFAULT_FATIGUE,
-        exploration: ExplorationConfig = NO_EXPLORATION,
-        experiment: RunningExperiment | None = None,
-    ) -> None:
-        """The release and the stores are read anew at each request."""
-        self._chooser = ReleaseChooser(loader, gate, experiment)
-        self._cursors, self._fatigue, self._exploration = cursors, fatigue, exploration
+    def __init__(self, parts: FeedParts) -> None:
+        """Reads nothing yet."""
+        self._parts = parts
 
-    def served(
-        self,
-        user_id: str | None,
-        *,
-        limit: int = 50,
-        cursor: str | None = None,
-        languages: frozenset[str] | None = None,
-        gpc: bool = False,
-        request_id: str = "",
-        release: Release | None = None,
-        explore: bool = True,
-    ) -> "ServedFeed":
+    def served(self, request: FeedRequest) -> "ServedFeed":
         """A page of at most `limit` items. Raises `ReleaseMissing`, `BadCursor`, `CursorExpired`.
 
-        `languages` restricts the non-personalized list. With a cursor of another release, the list continues without
-        the items that it has shown. A personalized list that may no longer be personalized starts anew, as the
-        non-personalized list. With a `release`, that one answers, whatever is pinned, and no experiment.
-        Without `explore`, no place of the page goes to an item that was drawn.
+        With a cursor of another release, the list continues without the items that it has shown. A personalized list
+        that may no longer be personalized starts anew, as the non-personalized list.
         """
-        given, now = self._cursors.decoded(cursor) if cursor else None, datetime.now(UTC)
+        given = self._parts.cursors.decoded(request.cursor) if request.cursor else None
+        now = datetime.now(UTC)
         with measured_stages() as stages:
             with stage("consent"):
                 shown_by = given.since if given else now
-                choice = self._chooser.choose(user_id, gpc=gpc, shown_by=shown_by, fixed=release)
-            release, context = choice.release, choice.context
-            position = _position(given, release, context, now)
-            excluded = excluded_items(release, context.opt_outs, now)
-            ranked, exploration = None, self._exploration.unless(off=not explore)
-            if context.user_row is None:
-                unsuitable = excluded if languages is None else excluded | in_other_languages(release, languages)
-                sources_off = context.opt_outs.switches.sources_off
-                page, explanations = fallback_page(release, unsuitable, position, limit, sources_off=sources_off)
-            else:
-                page, explanations, ranked = _personalized_page(
-                    choice, excluded, position, limit, self._fatigue, exploration
+                choice = self._parts.chooser.choose(
+                    request.user_id, gpc=request.gpc, shown_by=shown_by, fixed=request.release
                 )
-        feed = Feed(
-            user_id=user_id,
-            request_id=request_id,
+            position = _position(given, choice.release, choice.context, now)
+            excluded = excluded_items(choice.release, choice.context.opt_outs, now)
+            made = self._made(request, choice, excluded, position)
+        feed = self._feed(request, choice, position, made)
+        return ServedFeed(feed, choice, excluded, request.languages, position, made.page, made.ranked, stages)
+
+    def _made(self, request: FeedRequest, choice: Choice, excluded: NDArray[np.bool_], position: Cursor) -> "_MadePage":
+        if choice.context.user_row is not None:
+            exploration = self._parts.exploration.unless(off=not request.explore)
+            return _personalized_page(choice, excluded, position, request.limit, self._parts.fatigue, exploration)
+        release, off = choice.release, choice.context.opt_outs.switches.sources_off
+        others = None if request.languages is None else in_other_languages(release, request.languages)
+        unsuitable = excluded if others is None else excluded | others
+        return _MadePage(*fallback_page(release, unsuitable, position, request.limit, sources_off=off))
+
+    def _feed(self, request: FeedRequest, choice: Choice, position: Cursor, made: "_MadePage") -> Feed:
+        release, reason = choice.release, choice.context.reason
+        return Feed(
+            user_id=request.user_id,
+            request_id=request.request_id,
             release=release.version,
             reduced_to=release.reduced_to,
-            personalized=context.reason is None,
-            reason=context.reason,
-            items=feed_items(release, page, explanations, position.rank),
-            cursor=self._cursors.encoded(page.cursor) if page.cursor else None,
+            personalized=reason is None,
+            reason=reason,
+            items=feed_items(release, made.page, made.explanations, position.rank),
+            cursor=self._parts.cursors.encoded(made.page.cursor) if made.page.cursor else None,
         )
-        return ServedFeed(feed, choice, excluded, languages, position, page, ranked, stages)
+
+
+@dataclass(frozen=True)
+class _MadePage:
+    page: Page
+    explanations: list[Explanation]
+    ranked: RankedUsers | None = None
+    """Of a personalized feed."""
 
 
 @dataclass(frozen=True)
@@ -177,7 +170,7 @@ def _personalized_page(
     limit: int,
     fatigue: FatigueConfig,
     exploration: ExplorationConfig,
-) -> tuple[Page, list[Explanation], RankedUsers]:
+) -> _MadePage:
     """The user's list as of `position.since`. Items of later interactions are only left out of it, so that a click
     between two pages neither repeats nor skips an item."""
     release, context = choice.release, choice.context
@@ -204,7 +197,7 @@ def _personalized_page(
     page_pairs, page = personalized_page(release, ranked, ranked.slates.pairs, gone, position, limit, explored)
     with stage("explanations"):
         explanations = explain_personalized(release, ranked, page_pairs, excluded)
-    return page, explanations, ranked
+    return _MadePage(page, explanations, ranked)
 
 
 def _item_mask(release: Release, interactions: Iterable[RecentInteraction]) -> NDArray[np.bool_]:

@@ -10,6 +10,7 @@ from ranking.feature_arrays import SOURCES
 from ranking.rank_users import RankedUsers
 from serving.explanation_text import Explanation
 from serving.feed import HomeFeed, ServedFeed
+from serving.feed_request import FeedRequest
 from serving.item_filters import FilterName, filters_of
 from serving.privacy.consent import NotPersonalized
 
@@ -69,7 +70,7 @@ class FeedTrace:
 
 def trace_item(home: HomeFeed, user_id: str, item_id: str) -> FeedTrace:
     """Make the user's whole list and look the item up in it. Raises `ReleaseMissing`."""
-    served = home.served(user_id, limit=WHOLE_LIST, explore=False)
+    served = home.served(FeedRequest(user_id, limit=WHOLE_LIST, explore=False))
     feed, row = served.feed, served.release.item_row.get(item_id)
     trace = FeedTrace(user_id, item_id, feed.release, feed.personalized, feed.reason, "not_traced")
     if feed.reason is NotPersonalized.OPTED_OUT:

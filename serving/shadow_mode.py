@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from contracts.errors import TastefeedError
 from serving.background_queue import BackgroundQueue
 from serving.feed import HomeFeed, ServedFeed
+from serving.feed_request import FeedRequest
 from serving.releases.extra_releases import ExtraReleases
 
 LOG = logging.getLogger("tastefeed.shadow_mode")
@@ -59,7 +60,8 @@ class ShadowMode:
             try:
                 if release is None:
                     raise TastefeedError(f"the release {self._version} of TASTEFEED_SHADOW_RELEASE is not loaded")
-                shadow = self._home.served(page.user_id, limit=max(1, len(page.item_ids)), release=release)
+                limit = max(1, len(page.item_ids))
+                shadow = self._home.served(FeedRequest(page.user_id, limit=limit, release=release))
             except TastefeedError as error:
                 LOG.error("a page has no comparison: %s", error)
                 self._on_result("failed", None)

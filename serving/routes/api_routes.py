@@ -21,6 +21,7 @@ from serving.auth import ADMIN_KEY, FEED_KEY, caller
 from serving.bulk_feed import BulkFeed, FeedBatch
 from serving.event_validation import Event, Receipt, store_valid_events
 from serving.feed import Feed, HomeFeed
+from serving.feed_request import FeedRequest
 from serving.privacy.admin_audit import AdminAudit
 from serving.privacy.admin_tables import AuditRow
 from serving.privacy.opt_out_service import OptOutService
@@ -69,15 +70,8 @@ def home_feed(
     list."""
     home: HomeFeed = request.app.state.home_feed
     languages = accepted_languages(",".join(accept_language or [])) if language else None
-    served = home.served(
-        user_id,
-        limit=limit,
-        cursor=cursor,
-        languages=languages,
-        gpc=refuses_profiles(sec_gpc),
-        request_id=request.state.request_id,
-    )
-    return _as_json(FEED, record_feed(request, served))
+    wanted = FeedRequest(user_id, limit, cursor, languages, refuses_profiles(sec_gpc), request.state.request_id)
+    return _as_json(FEED, record_feed(request, home.served(wanted)))
 
 
 class FeedsRequest(BaseModel):

@@ -19,6 +19,7 @@ from serving.api_keys import Role
 from serving.auth import NotAuthenticated, allows, caller, check_same_origin, may_administer, require
 from serving.cursor import BadCursor, CursorExpired
 from serving.feed import HomeFeed
+from serving.feed_request import FeedRequest
 from serving.privacy.admin_audit import AdminAudit
 from serving.privacy.opt_out_service import OptOutService
 from serving.routes.after_feed import record_feed
@@ -42,7 +43,7 @@ def home(request: Request, user_id: QueryId = "", cursor: CursorText = None, sec
         return render("refused.html", {"message": str(error)}, status=401, headers=challenge)
     feeds: HomeFeed = request.app.state.home_feed
     try:
-        served = feeds.served(user_id or None, limit=PAGE_ITEMS, cursor=cursor, gpc=refuses_profiles(sec_gpc))
+        served = feeds.served(FeedRequest(user_id or None, PAGE_ITEMS, cursor, gpc=refuses_profiles(sec_gpc)))
     except (BadCursor, CursorExpired):
         return _page_of(user_id)
     switchable = allows(request, Role.ADMIN)

@@ -15,6 +15,7 @@ from contracts.errors import ReleaseCorrupt
 from ranking.fatigue import UserImpressions
 from serving.app import create_app
 from serving.batch_inference import recommend
+from serving.feed_request import FeedRequest
 from serving.releases.publish import load
 from tests.serving.test_feed import feed, ids, post
 from tests.serving.tiny import N_ITEMS, N_USERS, publish_tiny
@@ -176,7 +177,7 @@ class TestRecordedFeeds:
         feed(one)
         feed(one, user="user-2", headers={"Sec-GPC": "1"})
         feed(one, user="stranger")
-        of_another = one.app.state.home_feed.served("user-3").feed
+        of_another = one.app.state.home_feed.served(FeedRequest("user-3")).feed
         for served in (of_another, replace(of_another, user_id="user-1")):  # the second one opted out meanwhile
             one.app.state.recorder.record(served)
         feed(other, user="user-4", limit=1)

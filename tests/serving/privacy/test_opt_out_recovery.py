@@ -26,6 +26,7 @@ import lightgbm  # reading a release imports it
 from contracts import Settings
 from serving.privacy.consent import ConsentGate
 from serving.cursor import CursorSigner
+from serving.feed_request import FeedParts, FeedRequest
 from serving.feed import HomeFeed
 from serving.releases.release_loader import ReloadingRelease
 from serving.privacy.opt_out_service import OptOutService
@@ -34,8 +35,8 @@ def feeds_of(lake):
     settings = Settings(lake=lake)
     stores, loader = OptOutService.of(settings), ReloadingRelease(settings.release_root)
     loader.load_first()
-    feeds = HomeFeed(loader, ConsentGate(stores.opt_outs, stores.events), CursorSigner.temporary())
-    feeds_of_users = [feeds.served(user, limit=200).feed for user in ("user-1", "user-2", "stranger")]
+    feeds = HomeFeed(FeedParts(loader, ConsentGate(stores.opt_outs, stores.events), CursorSigner.temporary()))
+    feeds_of_users = [feeds.served(FeedRequest(user, limit=200)).feed for user in ("user-1", "user-2", "stranger")]
     return [[feed.reason, [item.item_id for item in feed.items]] for feed in feeds_of_users]
 
 for line in sys.stdin:
