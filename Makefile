@@ -90,11 +90,12 @@ bench-full: $(READY)  ## run all benchmarks on public data (hours); writes docs/
 	@test ! -d $(DATA) || $(BIN)/tastefeed bench report $$(ls -d bench-out/gowalla* bench-out/ml-1m* bench-out/ranking-* 2>/dev/null) --out docs
 
 test: $(READY)  ## run the whole test suite
-	@# databases and releases sync at every commit: temporary files in memory make the suite faster, if there is enough
+	@# databases and releases sync at every commit: temporary files in memory make the suite faster, if there is enough;
+	@# without compiled modules each of hundreds of processes would compile ours again
 	@free=$$(df -Pk /dev/shm 2>/dev/null | awk 'NR == 2 {print $$4}'); \
 	if [ -z "$$TMPDIR" ] && [ "$${free:-0}" -gt 8000000 ]; then \
 	  TMPDIR=$$(mktemp -d /dev/shm/tastefeed.XXXXXX); export TMPDIR; trap 'rm -rf "$$TMPDIR"' EXIT; fi; \
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder $(PYTEST)
+	PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder $(PYTEST)
 
 coverage: PYTEST = --cov --cov-report=term:skip-covered --cov-fail-under=85
 coverage: test  ## run the whole test suite, and require that it covers 85 % of the lines (a third slower)

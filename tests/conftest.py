@@ -1,9 +1,8 @@
 """Fixtures that several packages use."""
 
-import atexit
 import os
+import tempfile
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import pytest
@@ -16,21 +15,29 @@ from tests import tiny
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-# Airflow reads its environment when it is imported: one home per process of tests, for all lakes whose nights it runs
-AIRFLOW_HOME = TemporaryDirectory(prefix="airflow-")
-atexit.register(AIRFLOW_HOME.cleanup)
-os.environ |= {
-    "AIRFLOW_HOME": AIRFLOW_HOME.name,
-    "AIRFLOW__CORE__DAGS_FOLDER": str(Path(__file__).parents[1] / "dags"),
-    "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
-    "AIRFLOW__CORE__UNIT_TEST_MODE": "False",
-    "AIRFLOW__LOGGING__LOGGING_LEVEL": "CRITICAL",
-}
-
 # a busy machine can hold up any example, and a night beside it does; the same examples at each run, so that what passes
 # once passes again: `make fuzz` looks for new ones
 settings.register_profile("repeatable", deadline=None, derandomize=True)
 settings.load_profile("repeatable")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """All temporary files of a run lie in one folder, which goes with the run: also those of killed processes."""
+    if not hasattr(config, "workerinput"):  # the processes of a parallel run share the folder of the one that starts them
+        os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", tempfile.gettempdir())  # what failed tests leave is kept there
+        folder = tempfile.TemporaryDirectory(prefix="run-", ignore_cleanup_errors=True)
+        config.add_cleanup(folder.cleanup)
+        os.environ["TMPDIR"] = tempfile.tempdir = folder.name
+        if not os.statvfs(folder.name).f_flag & os.ST_NOEXEC:  # Java loads libraries from there
+            os.environ["SPARK_SUBMIT_OPTS"] = f"-Djava.io.tmpdir={folder.name}"
+    # Airflow reads its environment when it is imported: one home per process of tests, for all lakes whose nights it runs
+    os.environ |= {
+        "AIRFLOW_HOME": tempfile.mkdtemp(prefix="airflow-"),
+        "AIRFLOW__CORE__DAGS_FOLDER": str(Path(__file__).parents[1] / "dags"),
+        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+        "AIRFLOW__CORE__UNIT_TEST_MODE": "False",
+        "AIRFLOW__LOGGING__LOGGING_LEVEL": "CRITICAL",
+    }
 
 
 LONGEST_FIRST = (

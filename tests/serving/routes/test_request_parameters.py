@@ -5,12 +5,15 @@ from urllib.parse import quote
 
 import numpy as np
 import pytest
+from fastapi.testclient import TestClient
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from markupsafe import escape
 
 from contracts.ids import MAX_ID_LENGTH, is_id, read_id
+from serving.app import create_app
 from serving.routes.request_parameters import accepted_languages
+from tests.serving.conftest import copied
 from tests.serving.tiny import N_USERS, item_table, user_table
 
 IDS = [
@@ -63,6 +66,15 @@ def flag_path(part: str, subject: str = "user", flag: str = "personalization") -
 
 @pytest.mark.parametrize("id_", IDS)
 class TestAnyId:
+    """One server for all ids: what a test changes, it takes back."""
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def client(cls, published, tmp_path_factory):
+        lake = copied(published, tmp_path_factory.mktemp("any-id"))
+        with TestClient(create_app(lake.settings()), base_url="http://127.0.0.1:8000") as client:
+            yield client
+
     def test_reads_a_feed(self, client, id_):
         answer = client.get(feed_path(encoded(id_)))
         assert (answer.status_code, answer.json()["user_id"]) == (200, id_)
@@ -81,6 +93,8 @@ class TestAnyId:
             assert client.put(flag_path(encoded(id_), subject, "recommendation")).json()["opted_out"]
         active = client.app.state.opt_out_service.opt_outs.active(None)
         assert (active.items, active.creators) == ({id_}, {id_})
+        for subject in ("item", "creator"):
+            client.delete(flag_path(encoded(id_), subject, "recommendation"))
 
     def test_asks_for_a_page_and_uses_its_switch(self, client, id_):
         page = client.get("/", params={"user_id": id_})
@@ -89,6 +103,7 @@ class TestAnyId:
         assert switched.status_code == 200
         assert "You opted out" in switched.text
         assert client.get(flag_path(encoded(id_))).json()["opted_out"]
+        client.delete(flag_path(encoded(id_)))
 
 
 def test_a_proxy_may_have_decoded_the_slash(client):
@@ -99,8 +114,6 @@ def test_a_proxy_may_have_decoded_the_slash(client):
 
 def test_a_server_that_sends_no_raw_path(app):
     """`raw_path` is optional in ASGI."""
-    from fastapi.testclient import TestClient
-
     async def without_raw_path(scope, receive, send):
         scope.pop("raw_path", None)
         await app(scope, receive, send)
