@@ -23,14 +23,14 @@ settings.load_profile("repeatable")
 
 def pytest_configure(config: pytest.Config) -> None:
     """All temporary files of a run lie in one folder, which goes with the run: also those of killed processes."""
-    if not hasattr(config, "workerinput"):  # the processes of a parallel run share the folder of the one that starts them
+    if not hasattr(config, "workerinput"):  # the processes of a parallel run use the folder of their parent
         os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", tempfile.gettempdir())  # what failed tests leave is kept there
         folder = tempfile.TemporaryDirectory(prefix="run-", ignore_cleanup_errors=True)
         config.add_cleanup(folder.cleanup)
         os.environ["TMPDIR"] = tempfile.tempdir = folder.name
         if not os.statvfs(folder.name).f_flag & os.ST_NOEXEC:  # Java loads libraries from there
             os.environ["SPARK_SUBMIT_OPTS"] = f"-Djava.io.tmpdir={folder.name}"
-    # Airflow reads its environment when it is imported: one home per process of tests, for all lakes whose nights it runs
+    # Airflow reads its environment when it is imported: one home per process of tests, for the nights of all lakes
     os.environ |= {
         "AIRFLOW_HOME": tempfile.mkdtemp(prefix="airflow-"),
         "AIRFLOW__CORE__DAGS_FOLDER": str(Path(__file__).parents[1] / "dags"),

@@ -93,7 +93,7 @@ def ranker(folder: Path) -> Path:
     labels = np.digitize(rows[:, FEATURE_NAMES.index("retrieval_score")], [0, 1])
     pairs = LabelledPairs(rows, labels.astype(np.int32), np.repeat(np.arange(20, dtype=np.int32), 20))
     trained = train(
-        [pairs], RerankerConfig(rounds=20, feature_share=1, pair_share=1, negative_share=1, min_leaf_pairs=10)
+        [pairs], RerankerConfig(models=2, rounds=20, feature_share=1, pair_share=1, negative_share=1, min_leaf_pairs=10)
     )
     trained.reranker.save(folder / "model.txt")
     return folder / "model.txt"

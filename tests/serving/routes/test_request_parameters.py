@@ -114,6 +114,7 @@ def test_a_proxy_may_have_decoded_the_slash(client):
 
 def test_a_server_that_sends_no_raw_path(app):
     """`raw_path` is optional in ASGI."""
+
     async def without_raw_path(scope, receive, send):
         scope.pop("raw_path", None)
         await app(scope, receive, send)
