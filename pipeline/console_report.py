@@ -48,16 +48,21 @@ def show_night(night: RunContext) -> None:
     if serving["version"] != published["version"]:
         show_kept(night, published)
         return
-    if publish.load(night.releases).profiled:
-        show_feeds(night)
-    else:
-        show_feed(fallback_feed(night), "feed of all users")
+    show_served(night)
     if refusal:
         show_refusal(night, refusal)
     else:
         show_next(night)
     what = f", with only {KIND[ReducedTo(refusal['reduced_to'])]}" if refusal else ""
     console.print(f"release [bold]{serving['version']}[/] serves {night.home.url}/releases{what}: {serving['why']}")
+
+
+def show_served(night: RunContext) -> None:
+    """Print feeds of the release that serves."""
+    if publish.load(night.releases).profiled:
+        show_feeds(night)
+    else:
+        show_feed(fallback_feed(night), "feed of all users")
 
 
 def show_next(night: RunContext) -> None:

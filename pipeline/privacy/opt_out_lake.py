@@ -1,9 +1,8 @@
 """The opt-outs of a lake, for commands, imports and nights: only these may create the opt-out store."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -13,89 +12,14 @@ from contracts import Flag, OptOut, Settings, SubjectType
 from contracts import columns as c
 from contracts.errors import LakeMissing, OptOutStoreUnavailable
 from contracts.ids import spellings
-from contracts.schemas import OPT_OUTS
 from pipeline.ingestion import ingested_files
 from pipeline.lake import Lake
+from pipeline.privacy.opt_out_backups import Backup, backups, keep_backup, last_backup
 from serving.event_store import user_hash
 from serving.privacy.opt_out_recovery import identity_behind, replace_store
 from serving.privacy.opt_out_service import OptOutService
-from serving.privacy.opt_out_store import OptOutStore
-from serving.privacy.opt_out_tables import Marker
 from serving.privacy.switch_store import SwitchStore
 from serving.releases import publish
-from serving.sql_store import PRIVATE
-
-FOLDER = "opt_out_backups"
-KEPT = 7
-"""The number of backups that are kept."""
-MARKER = b"opt_out_store"
-"""The key of the parquet metadata that holds the store's marker."""
-NAMED = "%Y%m%dT%H%M%S%fZ"
-
-
-@dataclass(frozen=True)
-class Backup:
-    """A state of the store."""
-
-    taken_at: datetime
-    marker: Marker
-    words: tuple[OptOut, ...]
-
-
-def backups(home: Lake) -> list[str]:
-    """The paths of all backups, oldest first."""
-    return sorted(home.fs.glob(f"{home.root}/{FOLDER}/*.parquet"))
-
-
-def keep_backup(home: Lake, store: OptOutStore) -> str:
-    """Write a snapshot of the store, and drop the oldest backups."""
-    snapshot = store.snapshot()
-    if snapshot.marker is None:
-        raise OptOutStoreUnavailable("the opt-out store has no identity yet; run `tastefeed init`")
-    schema = OPT_OUTS.with_metadata({MARKER: snapshot.marker.model_dump_json()})
-    content = pa.BufferOutputStream()
-    pq.write_table(pa.Table.from_pylist([_row(word) for word in snapshot.records], schema), content, compression="zstd")
-    path = f"{home.root}/{FOLDER}/{datetime.now(UTC):{NAMED}}.parquet"
-    home.fs.makedirs(f"{home.root}/{FOLDER}", exist_ok=True)
-    home.replace_file(path, content.getvalue().to_pybytes())
-    if not home.remote:
-        Path(path).chmod(PRIVATE)
-    whole = backups(home)
-    for old in set(home.fs.ls(f"{home.root}/{FOLDER}", detail=False)) - set(whole[-KEPT:]):
-        home.fs.rm(old)  # and what a killed writer left
-    return path
-
-
-def last_backup(home: Lake) -> Backup | None:
-    """The newest backup."""
-    paths = backups(home)
-    return read_backup(home, paths) if paths else None
-
-
-def read_backup(home: Lake, paths: Sequence[str]) -> Backup:
-    """The newest of some backups."""
-    table = pq.read_table(pa.BufferReader(home.fs.cat_file(paths[-1])))
-    taken_at = datetime.strptime(paths[-1].rsplit("/", 1)[-1].removesuffix(".parquet"), NAMED).replace(tzinfo=UTC)
-    marker = Marker.model_validate_json(table.schema.metadata[MARKER])
-    return Backup(taken_at, marker, tuple(_word(row) for row in table.to_pylist()))
-
-
-def _row(word: OptOut) -> dict[str, object]:
-    return {
-        c.SUBJECT_TYPE: word.subject_type.value,
-        c.SUBJECT_ID: word.subject_id,
-        c.FLAG: word.flag.value,
-        c.OPTED_OUT: word.opted_out,
-        c.EFFECTIVE_AT: word.effective_at,
-    }
-
-
-def _word(row: dict[str, object]) -> OptOut:
-    at = row[c.EFFECTIVE_AT]
-    if not isinstance(at, datetime):
-        raise OptOutStoreUnavailable("a backup of the opt-out store holds a word without an instant; name another one")
-    kind, flag = SubjectType(str(row[c.SUBJECT_TYPE])), Flag(str(row[c.FLAG]))
-    return OptOut(kind, str(row[c.SUBJECT_ID]), flag, bool(row[c.OPTED_OUT]), at.astimezone(UTC))
 
 
 @dataclass(frozen=True)
@@ -136,7 +60,7 @@ class OptOutLake:
         keep_backup(self.home, self.opt_out_service.opt_outs)
 
     def load(self, opt_outs: Iterable[OptOut]) -> int:
-        """Keep many words at once, all or none; for an import, which may be the lake's first."""
+        """Keep many records at once, all or none; for an import, which may be the lake's first."""
         self.create()
         return self.opt_out_service.load(opt_outs)
 
@@ -165,7 +89,7 @@ class OptOutLake:
                 f"{self.home.url}: there is no backup of the opt-out store; with --force an empty one takes its place"
             )
         lost, tombstones = _lost(self.opt_out_service, backup), self.opt_out_service.events.tombstones()
-        marker = replace_store(self.settings.opt_out_dsn, backup.words if backup else ())
+        marker = replace_store(self.settings.opt_out_dsn, backup.records if backup else ())
         switches = self.opt_out_service.opt_outs.last_known().switches
         withheld = self.opt_out_service.opt_outs.adopt(marker)
         SwitchStore(self.opt_out_service.opt_outs).set_again(switches, by="opt-out restore")
@@ -227,26 +151,26 @@ class Restored:
         if self.backup is None:
             return ["the opt-out store is empty now: there was no backup"]
         taken = f"{self.backup.taken_at:%Y-%m-%d %H:%M:%S} UTC"
-        lines = [f"restored {len(self.backup.words):,} opt-outs of the backup of {taken}"]
+        return [f"restored {len(self.backup.records):,} opt-outs of the backup of {taken}", self._loss()]
+
+    def _loss(self) -> str:
         if self.lost is None:
-            lines.append("how many were recorded since is not known")
-        elif self.lost:
-            lines.append(
-                f"{self.lost:,} opt-outs were recorded since, and {self.recovered:,} of them were found elsewhere "
-                "(erasures by their tombstones, items and creators beside the releases); the others are lost: "
-                "set them again"
-            )
-        else:
-            lines.append("nothing was recorded since: nothing is lost")
-        return lines
+            return "how many were recorded since is not known"
+        if not self.lost:
+            return "nothing was recorded since: nothing is lost"
+        return (
+            f"{self.lost:,} opt-outs were recorded since, and {self.recovered:,} of them were found elsewhere "
+            "(erasures by their tombstones, items and creators beside the releases); the others are lost: "
+            "set them again"
+        )
 
 
 def _lost(opt_out_service: OptOutService, backup: Backup | None) -> int | None:
     marker = opt_out_service.opt_outs.marker_or_none()
     if backup is None or marker is None or marker.identity != backup.marker.identity:
         return None
-    words: int = marker.changes - backup.marker.changes
-    return words
+    records: int = marker.changes - backup.marker.changes
+    return records
 
 
 def _withheld_since(opt_out_service: OptOutService, before: dict[SubjectType, frozenset[str]]) -> list[OptOut]:

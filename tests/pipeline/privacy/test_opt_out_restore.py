@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from contracts import Flag, SubjectType
-from pipeline.privacy.opt_out_lake import KEPT, OptOutLake, backups, last_backup
+from pipeline.privacy.opt_out_backups import KEPT, backups, last_backup
+from pipeline.privacy.opt_out_lake import OptOutLake
 from tests import tiny
 
 USER = SubjectType.USER
@@ -164,4 +165,4 @@ def test_the_last_few_backups_are_kept_whole(lake: Path) -> None:
     assert newest is not None
     assert datetime.now(UTC) - newest.taken_at < timedelta(minutes=1)
     assert newest.marker.changes == json.loads((lake / ".opt_out_store.json").read_text())["words"]
-    assert [word.subject_id for word in newest.words] == [tiny.name(1)]
+    assert [record.subject_id for record in newest.records] == [tiny.name(1)]
