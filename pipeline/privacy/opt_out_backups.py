@@ -45,10 +45,8 @@ def keep_backup(home: Lake, store: OptOutStore) -> str:
     if snapshot.marker is None:
         raise OptOutStoreUnavailable("the opt-out store has no identity yet; run `tastefeed init`")
     schema = OPT_OUTS.with_metadata({MARKER: snapshot.marker.model_dump_json()})
-    table, content = (
-        pa.Table.from_pylist([_row(record) for record in snapshot.records], schema),
-        pa.BufferOutputStream(),
-    )
+    table = pa.Table.from_pylist([_row(record) for record in snapshot.records], schema)
+    content = pa.BufferOutputStream()
     pq.write_table(table, content, compression="zstd")
     path = f"{home.root}/{FOLDER}/{datetime.now(UTC):{NAMED}}.parquet"
     home.fs.makedirs(f"{home.root}/{FOLDER}", exist_ok=True)
