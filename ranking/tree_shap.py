@@ -78,12 +78,12 @@ class TreeContributions:
         """[P, C] what each column adds to the sum of all trees, for `features` [P, F]."""
         from ranking.tree_shap_kernel import add_contributions  # noqa: PLC0415  Numba takes a moment to import
 
-        added, trees = np.zeros((len(features), self.width)), self.ensemble
+        added, trees = np.zeros((self.width, len(features))), self.ensemble
         if len(features) and len(self.columns):
             nodes = (trees.columns, trees.nan_values, trees.trees, trees.nodes, trees.thresholds)
             tables = (self.columns, self.column_offsets, self.table_offsets, self.tables)
             add_contributions(np.ascontiguousarray(features.T), *nodes, *tables, added)
-        return added
+        return added.T
 
 
 def _tree(ensemble: TreeEnsemble, tree: int, column_of: Rows) -> Tree:

@@ -102,15 +102,22 @@ def add_contributions(
     tables: Array,
     added: Array,
 ) -> None:
-    """Add to `added` [P, C] what each column adds to the sum of all trees. `features` is [F, P]."""
+    """Add to `added` [C, P] what each column adds to the sum of all trees. `features` is [F, P].
+
+    All pairs of a block are added to one column after the other, also places without a pair, which are never read.
+    """
     block, sides = np.zeros((len(columns), BLOCK), np.float32), np.empty(BLOCK, np.int32)
-    for first in range(0, len(added), BLOCK):
-        count = min(BLOCK, len(added) - first)
+    rows = np.empty(BLOCK, np.int64)
+    for first in range(0, added.shape[1], BLOCK):
+        count, sums = min(BLOCK, added.shape[1] - first), np.zeros((len(added), BLOCK))
         _load(features, first, count, columns, nan_values, block)
         for tree in range(len(trees) - 1):
             _read_sides(block, nodes, thresholds, trees[tree], trees[tree + 1] - trees[tree], sides)
             start, width = column_offsets[tree], column_offsets[tree + 1] - column_offsets[tree]
-            for place in range(count):
-                row = table_offsets[tree] + sides[place] * width
-                for column in range(width):
-                    added[first + place, tree_columns[start + column]] += tables[row + column]
+            for place in range(BLOCK):
+                rows[place] = table_offsets[tree] + sides[place] * width
+            for column in range(width):
+                own = sums[tree_columns[start + column]]
+                for place in range(BLOCK):
+                    own[place] += tables[rows[place] + column]
+        added[:, first : first + count] += sums[:, :count]

@@ -4,6 +4,7 @@ machine are allowed."""
 import base64
 import binascii
 import ipaddress
+from functools import lru_cache
 
 from fastapi import Depends, Request, Security
 from fastapi.security import HTTPBearer
@@ -98,8 +99,9 @@ def hostname(header: str) -> str:
     return header[1:].split("]")[0] if header.startswith("[") else header.split(":")[0]
 
 
+@lru_cache(maxsize=256)
 def is_loopback(host: str) -> bool:
-    """Whether a host is this machine."""
+    """Whether a host is this machine; each request asks it twice."""
     return host == "localhost" or (_is_address(host) and ipaddress.ip_address(host).is_loopback)
 
 

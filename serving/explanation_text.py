@@ -55,8 +55,9 @@ def explain_personalized(
     why = reasons(release.users, release.items, candidates, features, release.reranker, min_similarity=least)
     named = (why.evidence >= 0) & ~hidden[why.evidence]
     shown, items = (release.displays.of(rows) for rows in (np.where(named, why.evidence, 0), candidates.item_rows))
-    saved = np.isin(why.evidence, _saved_items(release, candidates.user_rows[:1]))
-    facts = zip(why.signals.tolist(), items, named, shown, saved, why.similarities.tolist(), strict=True)
+    saved = _saved_items(release, candidates.user_rows[:1])
+    are_saved = (row in saved for row in why.evidence.tolist())
+    facts = zip(why.signals.tolist(), items, named.tolist(), shown, are_saved, why.similarities.tolist(), strict=True)
     return [
         _with_evidence(signal, evidence, Action.SAVE if was_saved else Action.CLICK, similarity)
         if has_evidence
@@ -77,9 +78,7 @@ def _with_evidence(signal: str, item: ItemDisplay, action: Action, similarity: f
     return Explanation(Signal(signal), text, item.item_id, item.title, action, round(similarity, 3))
 
 
-def _saved_items(release: Release, user_rows: Rows) -> Rows:
+def _saved_items(release: Release, user_rows: Rows) -> set[int]:
     users = release.users
-    histories = [slice(users.history_offsets[row], users.history_offsets[row + 1]) for row in user_rows]
-    return np.concatenate(
-        [users.history_items[own][users.history_saves[own] > 0] for own in histories] or [np.zeros(0, int)]
-    )
+    _, positions = users.history.where(user_rows)
+    return set(users.history_items[positions][users.history_saves[positions] > 0].tolist())
