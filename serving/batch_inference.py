@@ -74,7 +74,7 @@ class Refusals:
 
 
 @dataclass(frozen=True)
-class Alike:
+class UserGroup:
     """Users whose lists are made by the same release in the same way: those of an arm, or those without one."""
 
     release: Release
@@ -99,54 +99,56 @@ def recommend(
     running experiment. Raises `OptOutStoreUnavailable`, because no list may be computed without the opt-outs.
     """
     users, refusals = requested_users(release, user_ids), Refusals.of(opt_outs)
-    parts = alike(release, users, refusals, running)
-    return lists_of(parts, users, k, refusals, events, fatigue)
+    groups = user_groups(release, users, refusals, running)
+    return lists_of(groups, users, k, refusals, events, fatigue)
 
 
-def alike(release: Release, users: Sequence[str], refusals: Refusals, running: RunningExperiment | None) -> list[Alike]:
+def user_groups(
+    release: Release, users: Sequence[str], refusals: Refusals, running: RunningExperiment | None
+) -> list[UserGroup]:
     """These users by arm; first those without one."""
     with_rows = [user for user in users if _row(release, user, refusals) >= 0] if running else []
     answers = running.answers(with_rows, release, refusals.switches) if running else ()
     sources_off = refusals.switches.sources_off
     arms = [
-        Alike(other, RankingChanges.of(sources_off, arm.slate, arm.candidates), some, arm.name)
+        UserGroup(other, RankingChanges.of(sources_off, arm.slate, arm.candidates), some, arm.name)
         for arm, other, some in answers
     ]
-    with_arm = {user for part in arms for user in part.user_ids}
+    with_arm = {user for group in arms for user in group.user_ids}
     others = [user for user in users if user not in with_arm]
-    return [Alike(release, RankingChanges(sources_off), others), *arms]
+    return [UserGroup(release, RankingChanges(sources_off), others), *arms]
 
 
 def lists_of(
-    parts: Sequence[Alike],
+    groups: Sequence[UserGroup],
     users: Sequence[str],
     k: int,
     refusals: Refusals,
     events: EventStore | None,
     fatigue: FatigueConfig,
 ) -> pa.Table:
-    """The lists of all parts, in the order of `users`."""
-    tables = pa.concat_tables([_lists_of_part(part, k, refusals, events, fatigue) for part in parts])
-    if len(parts) == 1:
+    """The lists of all groups, in the order of `users`."""
+    tables = pa.concat_tables([_lists_of_group(group, k, refusals, events, fatigue) for group in groups])
+    if len(groups) == 1:
         return tables
     places = pc.index_in(tables[c.USER_ID], pa.array(users, pa.string())).to_numpy()
     return tables.take(np.argsort(places, kind="stable"))
 
 
-def _lists_of_part(
-    part: Alike, k: int, refusals: Refusals, events: EventStore | None, fatigue: FatigueConfig
+def _lists_of_group(
+    group: UserGroup, k: int, refusals: Refusals, events: EventStore | None, fatigue: FatigueConfig
 ) -> pa.Table:
-    release, excluded = part.release, refusals.items(part.release)
-    rows = np.array([_row(release, user, refusals) for user in part.user_ids], np.int32)
+    release, excluded = group.release, refusals.items(group.release)
+    rows = np.array([_row(release, user, refusals) for user in group.user_ids], np.int32)
     profiled = np.unique(rows[rows >= 0])  # two spellings of an id are one user
-    personalized = [_personalized(part, some, k, excluded, events, fatigue) for some in _chunks(release, profiled)]
-    fallback = fallback_lists(release, k, excluded, sources_off=part.changes.sources_off)
+    personalized = [_personalized(group, some, k, excluded, events, fatigue) for some in _chunks(release, profiled)]
+    fallback = fallback_lists(release, k, excluded, sources_off=group.changes.sources_off)
     lists = _joined([*personalized, fallback])
     starts = np.searchsorted(lists.users, np.append(profiled, NO_USER))
     owners, at = CsrRows(np.append(starts, len(lists.users))).where(
         np.where(rows < 0, len(profiled), np.searchsorted(profiled, rows))
     )
-    return _table(release, pa.array(part.user_ids, pa.string()).take(pa.array(owners)), lists.taken(at))
+    return _table(release, pa.array(group.user_ids, pa.string()).take(pa.array(owners)), lists.taken(at))
 
 
 def requested_users(release: Release, user_ids: Iterable[str] | None) -> list[str]:
@@ -179,20 +181,20 @@ def fallback_lists(
 
 
 def _personalized(
-    part: Alike,
+    group: UserGroup,
     user_rows: Rows,
     k: int,
     excluded: NDArray[np.bool_],
     events: EventStore | None,
     fatigue: FatigueConfig,
 ) -> Lists:
-    release = part.release
+    release = group.release
     users = release.users.ids[user_rows].tolist()
     now = datetime.now(UTC)
     recent = events.recent_interactions(users, impressions_by=now) if events else {}
     of_users = [recent.get(user, []) for user in users]
     ranked = rank_users(
-        release.snapshot_with(part.changes),
+        release.snapshot_with(group.changes),
         release.reranker,
         user_rows,
         k,

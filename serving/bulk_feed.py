@@ -68,10 +68,10 @@ class BulkFeed:
         chosen = self._parts.chooser.choose_many(user_ids, gpc=gpc, shown_by=now)
         pages: dict[str, Page] = {}
         items: dict[str, list[FeedItem]] = {}
-        for alike in _alike(chosen.of_users):
-            some = self._pages(alike, languages, limit, now)
+        for group in _feed_groups(chosen.of_users):
+            some = self._pages(group, languages, limit, now)
             pages |= some
-            items |= _items_of(alike.release, some)
+            items |= _items_of(group.release, some)
         following = {user: self._parts.cursors.encoded(page.cursor) for user, page in pages.items() if page.cursor}
         feeds = [
             Feed(
@@ -88,18 +88,20 @@ class BulkFeed:
         ]
         return ServedBatch(FeedBatch(request_id, chosen.release.version, feeds), chosen.of_users, pages)
 
-    def _pages(self, alike: "_Alike", languages: frozenset[str] | None, limit: int, now: datetime) -> dict[str, Page]:
-        if not alike.personalized:
-            return dict.fromkeys(alike.contexts, _fallback(alike.release, alike.opt_outs, languages, limit, now))
-        is_off = SwitchName.EXPLORATION in alike.opt_outs.switches.off
+    def _pages(
+        self, group: "_FeedGroup", languages: frozenset[str] | None, limit: int, now: datetime
+    ) -> dict[str, Page]:
+        if not group.personalized:
+            return dict.fromkeys(group.contexts, _fallback(group.release, group.opt_outs, languages, limit, now))
+        is_off = SwitchName.EXPLORATION in group.opt_outs.switches.off
         pages = _PageMaker(
-            alike.release, alike.changes, limit, now, self._parts.fatigue, self._parts.exploration.unless(off=is_off)
+            group.release, group.changes, limit, now, self._parts.fatigue, self._parts.exploration.unless(off=is_off)
         )
-        return pages.of(alike.contexts)
+        return pages.of(group.contexts)
 
 
 @dataclass(frozen=True)
-class _Alike:
+class _FeedGroup:
     """Users whose feeds are made by the same release in the same way."""
 
     release: Release
@@ -117,12 +119,12 @@ class _Alike:
         return next(iter(self.contexts.values())).user_row is not None
 
 
-def _alike(choices: Mapping[str, Choice]) -> list[_Alike]:
-    found: dict[tuple[str, RankingChanges, bool], _Alike] = {}
+def _feed_groups(choices: Mapping[str, Choice]) -> list[_FeedGroup]:
+    found: dict[tuple[str, RankingChanges, bool], _FeedGroup] = {}
     for user, choice in choices.items():
         key = choice.release.version, choice.changes, choice.context.user_row is not None
-        alike = found.setdefault(key, _Alike(choice.release, choice.changes, {}))
-        alike.contexts[user] = choice.context
+        group = found.setdefault(key, _FeedGroup(choice.release, choice.changes, {}))
+        group.contexts[user] = choice.context
     return list(found.values())
 
 

@@ -17,7 +17,7 @@ from contracts.atomic_files import remove_leftover, replace_file, replacing, sha
 from contracts.errors import TastefeedError
 from ranking.fatigue import DEFAULT_FATIGUE, FatigueConfig
 from serving.ab_experiment import AbExperiment
-from serving.batch_inference import LISTS, Refusals, alike, lists_of, recommend, requested_users
+from serving.batch_inference import LISTS, Refusals, lists_of, recommend, requested_users, user_groups
 from serving.event_store import EventStore
 from serving.release_choice import RunningExperiment
 from serving.releases.loaded_release import Release
@@ -171,12 +171,12 @@ class ShardWriter:
 
     def _shard(self, number: int, users: Sequence[str], k: int) -> Shard:
         refusals = Refusals.of(self._opt_outs)
-        parts = alike(self._release, users, refusals, self._running)
-        lists = lists_of(parts, users, k, refusals, self._events, self._fatigue)
+        groups = user_groups(self._release, users, refusals, self._running)
+        lists = lists_of(groups, users, k, refusals, self._events, self._fatigue)
         path = self._folder / SHARD.format(f"{number:05}")
         with replacing(path) as fresh:
             pq.write_table(lists, fresh, compression="zstd")
-        arms = {part.arm: len(part.user_ids) for part in parts if part.arm}
+        arms = {group.arm: len(group.user_ids) for group in groups if group.arm}
         return Shard(file=path.name, sha256=sha256_of_files(path), users=len(users), rows=lists.num_rows, arms=arms)
 
     def _holds(self, shard: Shard, users: Sequence[str], k: int) -> bool:
@@ -185,9 +185,9 @@ class ShardWriter:
         if not path.is_file() or sha256_of_files(path) != shard.sha256:
             return False
         lists, refusals = pq.read_table(path), Refusals.of(self._opt_outs)
-        for part in alike(self._release, users, refusals, self._running):
-            withheld = pa.array(part.release.items.ids[refusals.items(part.release)], pa.string())
-            if pc.any(pc.is_in(_of_users(lists, part.user_ids)[c.ITEM_ID], withheld)).as_py():
+        for group in user_groups(self._release, users, refusals, self._running):
+            withheld = pa.array(group.release.items.ids[refusals.items(group.release)], pa.string())
+            if pc.any(pc.is_in(_of_users(lists, group.user_ids)[c.ITEM_ID], withheld)).as_py():
                 return False
         refused = [user for user in users if refusals.forbids_profile(user)]
         have = _of_users(lists, refused)
