@@ -9,14 +9,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from fastapi.testclient import TestClient
 
 from contracts.errors import ReleaseCorrupt
+from serving.app import create_app
 from serving.privacy.release_erasure import erase_users
 from serving.releases import publish as p
 from serving.releases.release_loader import ReloadingRelease
 from serving.releases.shared_copies import SharedCopies
 from tests.serving.releases.test_release_loader import until
 
+DAY_AND_HASH = len("2017-03-01-001ad89118f7")
 USES_UNTIL_KILLED = """
 import sys, time
 from pathlib import Path
@@ -156,3 +159,20 @@ def test_a_swap_and_an_erasure_leave_only_the_copy_of_what_serves(lake, copies):
     assert b"user-2" not in everything
     assert b"user-1" in everything
     assert in_progress.users.vectors[2].tobytes() == vector  # a request that began before ends as it began
+
+
+def test_an_idle_server_leaves_a_replaced_release_too(lake, tmp_path, monkeypatch):
+    monkeypatch.setattr("serving.app.POINTER_PERIOD_S", 0.05)
+    copies = SharedCopies(tmp_path)
+    with TestClient(create_app(lake.settings(shared_folder=tmp_path))):
+        assert [name[:DAY_AND_HASH] for name in names(copies)] == [p.current(lake.releases)]
+        new = lake.publish(seed=1)
+        assert until(lambda: [name[:DAY_AND_HASH] for name in names(copies)] == [new])
+    assert not list(copies.folder.iterdir())
+
+
+def test_a_setting_turns_copies_off(lake, tmp_path):
+    app = create_app(lake.settings(shared_folder=tmp_path, share_releases=False))
+    with TestClient(app, base_url="http://127.0.0.1:8000") as client:
+        assert client.get("/v1/users/user-1/home-feed").json()["personalized"]
+    assert not SharedCopies(tmp_path).folder.exists()
