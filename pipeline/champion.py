@@ -69,11 +69,7 @@ def read_champion(night: RunContext, cutoff: datetime) -> Champion:
     Raises `ChampionAbsent` with the reason.
     """
     try:
-        manifest = show(night.releases)
-        if manifest.reduced_to:
-            raise ChampionAbsent(f"the release that serves has only {KIND[manifest.reduced_to]}")
-        if manifest.as_of >= night.splits.end:  # so that the second run of a day changes nothing
-            raise ChampionAbsent("the release that serves is of this night, or of a later one")
+        manifest = _earlier_release(night)
         with night.home.open_folder(TABLE, manifest.as_of.date()) as folder:
             return _read(folder, manifest, cutoff)
     except ReleaseMissing:
@@ -83,6 +79,15 @@ def read_champion(night: RunContext, cutoff: datetime) -> Champion:
     except (ReleaseCorrupt, ValidationError, OSError) as error:
         reason = str(error).splitlines()[0]
         raise ChampionAbsent(f"this code cannot read the serving release's models ({reason})") from None
+
+
+def _earlier_release(night: RunContext) -> Manifest:
+    manifest = show(night.releases)
+    if manifest.reduced_to:
+        raise ChampionAbsent(f"the release that serves has only {KIND[manifest.reduced_to]}")
+    if manifest.as_of >= night.splits.end:  # so that the second run of a day changes nothing
+        raise ChampionAbsent("the release that serves is of this night, or of a later one")
+    return manifest
 
 
 def _read(folder: Path, manifest: Manifest, cutoff: datetime) -> Champion:

@@ -14,6 +14,7 @@ from evaluation.ranking_metrics import mean, ndcg_at_k
 from evaluation.results import FIRST_SHARE, NEWEST_FIRST, OVERLAP, personalization
 from pipeline.feature_assembly import FeatureSnapshot, read_catalog, read_snapshot
 from pipeline.offline_inference import (
+    EvaluationData,
     K,
     baseline_lists,
     holdout_at,
@@ -114,22 +115,24 @@ def _variant(base: SlateConfig, family: str, changes: dict[str, float]) -> Varia
 
 def weeks_of(night: RunContext) -> list[Week]:
     """What the lists of a backtest's weeks are made of."""
-    catalog, splits, config = read_catalog(night), night.splits, night.config
+    catalog, splits = read_catalog(night), night.splits
     with night.lake.open_folder("two_tower", splits.as_of) as towers:
         newest = load_tower(towers, splits.eval_cutoffs[-1])
         data = read_evaluation_data(night, catalog, newest.embed_text(catalog.items))
-        weeks = []
-        for cutoff in splits.eval_cutoffs:
-            holdout, reranker = holdout_at(night, data, cutoff), reranker_at(night, cutoff)
-            view = read_snapshot(night, catalog, cutoff, load_tower(towers, cutoff))
-            inputs = ranking_inputs(night, view, reranker, config.ranking, config.index)
-            user_rows = snapshot_user_rows(view, data, holdout)
-            ranked = rank_users(inputs, reranker, user_rows[user_rows >= 0], K)
-            newest_first = baseline_lists(night, data, holdout)[NEWEST_FIRST]
-            none = np.zeros(len(view.items.ids), np.float32)
-            exposure = none if inputs.exposure is None else inputs.exposure
-            weeks.append(Week(view, holdout, user_rows, ranked, exposure, newest_first))
-    return weeks
+        return [
+            _week(night, data, read_snapshot(night, catalog, cutoff, load_tower(towers, cutoff)))
+            for cutoff in splits.eval_cutoffs
+        ]
+
+
+def _week(night: RunContext, data: EvaluationData, view: FeatureSnapshot) -> Week:
+    holdout, reranker = holdout_at(night, data, view.cutoff), reranker_at(night, view.cutoff)
+    inputs = ranking_inputs(night, view, reranker, night.config.ranking, night.config.index)
+    user_rows = snapshot_user_rows(view, data, holdout)
+    ranked = rank_users(inputs, reranker, user_rows[user_rows >= 0], K)
+    newest_first = baseline_lists(night, data, holdout)[NEWEST_FIRST]
+    exposure = np.zeros(len(view.items.ids), np.float32) if inputs.exposure is None else inputs.exposure
+    return Week(view, holdout, user_rows, ranked, exposure, newest_first)
 
 
 def held_out_reasons(weeks: Sequence[Week]) -> ReasonCurve:

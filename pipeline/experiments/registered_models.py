@@ -92,11 +92,7 @@ def register(
 
 
 def _create_version(mlflow: MlflowLogger, run: str, model: str, model_id: str, description: str) -> str:
-    try:
-        mlflow.client.create_registered_model(model)
-    except MlflowException as error:
-        if error.error_code != "RESOURCE_ALREADY_EXISTS":
-            raise
+    _ensure_registered(mlflow, model)
     with _use_tracking_uri(mlflow.client.tracking_uri):  # the registry looks up the model in the store of the process
         version = mlflow.client.create_model_version(
             model,
@@ -107,6 +103,14 @@ def _create_version(mlflow: MlflowLogger, run: str, model: str, model_id: str, d
             await_creation_for=0,
         )
     return str(version.version)
+
+
+def _ensure_registered(mlflow: MlflowLogger, model: str) -> None:
+    try:
+        mlflow.client.create_registered_model(model)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
 
 
 def log_model_metrics(mlflow: MlflowLogger, run: str, registered: "Summary", metrics: Mapping[str, float]) -> None:
