@@ -26,6 +26,7 @@ class SharedCounts(Storage):
         """Creates the file, or opens that of another worker. A process can open a file once."""
         super().__init__(wrap_exceptions=True)
         self._file = lmdb.open(str(path), subdir=False, map_size=MAP_BYTES, sync=False)
+        self._file.reader_check()  # a worker that was killed while it read would keep old pages in use
 
     @property
     def base_exceptions(self) -> type[Exception]:

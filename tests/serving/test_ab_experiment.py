@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from hashlib import sha256
 
 import pyarrow.parquet as pq
 import pytest
@@ -48,6 +49,8 @@ def test_assignment_is_stable_follows_the_weights_and_differs_between_experiment
     both = Counter(zip(arms, others, strict=True))
     assert both["a", "a"] / Counter(arms)["a"] == pytest.approx(0.5, abs=0.04)  # independent of the other experiment
     assert EVEN.arm_of("42").name == EVEN.arm_of("42.0").name
+    share = int.from_bytes(sha256(b"weighted:user-7").digest()[:8]) / 2**64  # as docs/serving.md describes it
+    assert weighted.arm_of("user-7").name == ("a" if share < 3 / 4 else "b")
 
 
 @pytest.mark.parametrize(("content", "words"), [

@@ -1,5 +1,7 @@
 """Limits on the requests of each key."""
 
+import os
+import signal
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
@@ -82,6 +84,26 @@ def test_counts_are_those_of_the_period_and_outlive_a_full_file(lake, tmp_path, 
     limits.count("f2")
     with pytest.raises(HTTPException, match="this key may send 2 per 1 day"):  # the worker counts on its own
         limits.count("f2")
+
+
+def test_a_worker_that_was_killed_while_it_read_is_no_reader_any_more(tmp_path):
+    def reading_worker() -> int:
+        """A process that reads the counts until it is killed."""
+        reads, writes = os.pipe()
+        if (worker := os.fork()) == 0:
+            _reading = SharedCounts(tmp_path / "counts")._file.begin()
+            os.write(writes, b"!")
+            signal.pause()
+        os.read(reads, 1)
+        return worker
+
+    alive, killed = reading_worker(), reading_worker()
+    os.kill(killed, signal.SIGKILL)
+    os.waitpid(killed, 0)
+    readers = SharedCounts(tmp_path / "counts")._file.readers().split()
+    os.kill(alive, signal.SIGKILL)
+    os.waitpid(alive, 0)
+    assert (str(alive) in readers, str(killed) in readers) == (True, False)
 
 
 @pytest.mark.parametrize("setting", ["many", "0/second", "5/second;", "-1/second", "10/fortnight"])
