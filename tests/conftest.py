@@ -21,6 +21,10 @@ settings.register_profile("repeatable", deadline=None, derandomize=True)
 settings.load_profile("repeatable")
 
 
+UNVERIFIED = "-XX:+UnlockDiagnosticVMOptions -XX:-BytecodeVerificationRemote"
+"""Java does not verify the classes of Spark, which takes a sixth of the processor time of a short session."""
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """All temporary files of a run lie in one folder, which goes with the run: also those of killed processes."""
     if not hasattr(config, "workerinput"):  # the processes of a parallel run use the folder of their parent
@@ -28,8 +32,9 @@ def pytest_configure(config: pytest.Config) -> None:
         folder = tempfile.TemporaryDirectory(prefix="run-", ignore_cleanup_errors=True)
         config.add_cleanup(folder.cleanup)
         os.environ["TMPDIR"] = tempfile.tempdir = folder.name
+        os.environ["SPARK_SUBMIT_OPTS"] = UNVERIFIED
         if not os.statvfs(folder.name).f_flag & os.ST_NOEXEC:  # Java loads libraries from there
-            os.environ["SPARK_SUBMIT_OPTS"] = f"-Djava.io.tmpdir={folder.name}"
+            os.environ["SPARK_SUBMIT_OPTS"] += f" -Djava.io.tmpdir={folder.name}"
     # Airflow reads its environment when it is imported: one home per process of tests, for the nights of all lakes
     os.environ |= {
         "AIRFLOW_HOME": tempfile.mkdtemp(prefix="airflow-"),

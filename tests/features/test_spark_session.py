@@ -1,5 +1,7 @@
+import os
 from datetime import UTC, datetime
 from pathlib import Path
+from tempfile import gettempdir
 
 import polars as pl
 import pyarrow as pa
@@ -17,6 +19,15 @@ from features.spark_session import java_home, java_version, session_options, usu
 def test_one_session_a_process(spark: SparkSession):
     assert start(Settings(spark_master="local[1]")) is spark
     assert spark.conf.get("spark.sql.session.timeZone") == "UTC"
+
+
+def test_java_leaves_nothing_behind_that_does_not_go_with_the_run(spark: SparkSession):
+    folder = Path(gettempdir())
+    assert folder.name.startswith("run-")
+    assert Path(os.environ["AIRFLOW_HOME"]).parent == folder
+    if not os.statvfs(folder).f_flag & os.ST_NOEXEC:
+        assert spark._jvm.java.lang.System.getProperty("java.io.tmpdir") == str(folder)
+        assert list(folder.glob("blockmgr-*"))
 
 
 def test_settings_reach_spark():
