@@ -57,22 +57,28 @@ def reasons(
     """
     moved = reranker.signal_contributions(features)
     strongest, strengths = moved.argmax(axis=1), moved.max(axis=1, initial=0)
-    signals = np.array(SIGNALS, dtype=str)[strongest]
     asked, owners = distinct(candidates.user_rows)
     history = history_of(users, items, asked).recent(RECENT)
     nearest = nearest_to(items, history, owners, candidates.item_rows)
     near = (nearest.items >= 0) & (nearest.similarities >= min_similarity)
-    holds = (strengths > 0) & np.where(signals == Signal.SIMILAR, near, _holds(signals, features))
-    signals = np.where(holds, signals, _by_source(candidates.sources, moved))
-    rests = holds & (signals == Signal.SIMILAR)
-    return Reasons(signals, strengths, np.where(rests, nearest.items, -1), np.where(rests, nearest.similarities, 0))
+    holds = (strengths > 0) & np.where(strongest == SIMILAR, near, _holds(strongest, features))
+    places = np.where(holds, strongest, _by_source(candidates.sources, moved))
+    rests = holds & (places == SIMILAR)
+    return Reasons(
+        NAMES[places], strengths, np.where(rests, nearest.items, -1), np.where(rests, nearest.similarities, 0)
+    )
 
 
-def _holds(signals: NDArray[np.str_], features: Floats) -> NDArray[np.bool_]:
+SIMILAR, FRESH, TRENDING = (SIGNALS.index(signal) for signal in (Signal.SIMILAR, Signal.FRESH, Signal.TRENDING))
+NAMES = np.array(SIGNALS, dtype=str)
+SHARE_COLUMNS = [(SIGNALS.index(signal), FEATURE_NAMES.index(feature)) for signal, feature in SHARES.items()]
+
+
+def _holds(strongest: Longs, features: Floats) -> NDArray[np.bool_]:
     """[P] false where a signal is about something that the user has never liked; its absence can raise a score too."""
-    holds = np.ones(len(signals), bool)
-    for signal, feature in SHARES.items():
-        holds &= (signals != signal) | (features[:, FEATURE_NAMES.index(feature)] > 0)
+    holds = np.ones(len(strongest), bool)
+    for place, column in SHARE_COLUMNS:
+        holds &= (strongest != place) | (features[:, column] > 0)
     return holds
 
 
@@ -96,9 +102,9 @@ def _titles_and_vectors(items: Items, rows: Rows) -> Floats:
     return np.concatenate([items.text_vectors[rows], vectors], axis=1) * np.float32(0.5**0.5)
 
 
-def _by_source(sources: NDArray[np.uint8], moved: Floats) -> NDArray[np.str_]:
-    """Fresh or popular; of both, what moved the score more."""
+def _by_source(sources: NDArray[np.uint8], moved: Floats) -> Longs:
+    """[P] places in `SIGNALS`: fresh or popular; of both, what moved the score more."""
     fresh, popular = (sources & BITS["fresh"]) > 0, (sources & BITS["popular"]) > 0
-    fresher = moved[:, SIGNALS.index(Signal.FRESH)] >= moved[:, SIGNALS.index(Signal.TRENDING)]
+    fresher = moved[:, FRESH] >= moved[:, TRENDING]
     fresh &= fresher | ~popular
-    return np.where(fresh, Signal.FRESH, np.where(popular, Signal.TRENDING, Signal.SIMILAR)).astype(str)
+    return np.where(fresh, FRESH, np.where(popular, TRENDING, SIMILAR))
