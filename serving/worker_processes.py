@@ -13,7 +13,7 @@ from pathlib import Path
 
 import uvicorn
 from uvicorn import _subprocess
-from uvicorn.supervisors.multiprocess import SIGNALS
+from uvicorn.supervisors import multiprocess
 
 from contracts import Settings
 from contracts.stop_signals import leave_signals
@@ -70,12 +70,26 @@ def run(settings: Settings, *, host: str, port: int, workers: int, shared_folder
     )
 
 
+class ForkedWorker(multiprocess.Process):
+    """A worker whose end the supervisor notices at once.
+
+    uvicorn keeps the worker's end of their pipe open. It waits `WORKER_TIMEOUT_S` for a worker that was killed while it
+    was asked for a sign of life, and replaces no other worker meanwhile.
+    """
+
+    def start(self) -> None:
+        """Fork, and leave the worker's end of the pipe to the worker."""
+        super().start()
+        self.child_conn.close()
+
+
 def fork_workers(copying: EarlyCopy) -> None:
     """Import the application and load its machine code, and let uvicorn fork its workers."""
     for name in IMPORTED_FIRST:
         import_module(name)
     load_compiled_code()
     copying.wait()
+    multiprocess.Process = ForkedWorker  # type: ignore[misc]
     _subprocess.spawn = multiprocessing.get_context("fork")  # type: ignore[assignment]  # has the same `Process`
     os.register_at_fork(after_in_child=_default_signals)
     gc.collect()
@@ -84,6 +98,6 @@ def fork_workers(copying: EarlyCopy) -> None:
 
 def _default_signals() -> None:
     """The supervisor collects signals in a queue that a worker would never read."""
-    for number in SIGNALS:
+    for number in multiprocess.SIGNALS:
         signal.signal(number, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.default_int_handler)
