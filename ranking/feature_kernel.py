@@ -5,7 +5,6 @@ A feed has a few hundred pairs of one user, where each call of NumPy takes longe
 
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from ranking.tree_kernel import compiled
@@ -14,30 +13,26 @@ Array = NDArray[Any]
 
 
 @compiled
-def write_ranks(table: Array, values: Array, ranks: Array) -> None:
-    """Write to `ranks` [P] the number of larger `values` [P] in the same row of `table` [B, N], a `csr.table_of`. NaN
-    comes last, and equals negative infinity."""
-    keys = np.empty(table.shape[1], np.float64)
+def write_ranks(table: Array, keys: Array, order: Array, ranks: Array) -> None:
+    """Write to `ranks` [P] the number of smaller `keys` [B, N] in the same row of `table`, a `csr.table_of` [B, N].
+    `order` [B, N] sorts the keys of each row, and has the places without a pair at the end."""
     for row in range(len(table)):
-        count = 0
-        while count < table.shape[1] and table[row, count] >= 0:
-            value = values[table[row, count]]
-            keys[count] = np.inf if np.isnan(value) else -value
-            count += 1
-        order, rank = np.argsort(keys[:count]), 0
-        for place in range(count):
-            if keys[order[place]] != keys[order[place - 1]]:
+        rank = 0
+        for place in range(table.shape[1]):
+            column = order[row, place]
+            if table[row, column] < 0:
+                break
+            if place and keys[row, column] != keys[row, order[row, place - 1]]:
                 rank = place
-            ranks[table[row, order[place]]] = rank
+            ranks[table[row, column]] = rank
 
 
 @compiled
-def add_sums(have: Array, weights: Array, want: Array, sums: Array) -> None:
-    """Add to `sums` [W, P] those of `weights` [W, H] over the keys `have` [H] that equal each key of `want` [P]."""
-    order = np.argsort(have, kind="mergesort")  # equal keys stay in their order: a sum of floats depends on it
-    keys = have[order]
+def add_sums(keys: Array, order: Array, weights: Array, want: Array, starts: Array, sums: Array) -> None:
+    """Add to `sums` [W, P] those of `weights` [W, H] over the sorted `keys` [H] that equal each key of `want` [P].
+    `order` [H] has the positions of the keys in `weights`, and `starts` [P] where the wanted keys begin."""
     for pair in range(len(want)):
-        place = np.searchsorted(keys, want[pair])
+        place = starts[pair]
         while place < len(keys) and keys[place] == want[pair]:
             for column in range(len(weights)):
                 sums[column, pair] += weights[column, order[place]]
