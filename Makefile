@@ -101,7 +101,7 @@ coverage: PYTEST = --cov --cov-report=term:skip-covered --cov-fail-under=85
 coverage: test  ## run the whole test suite, and require that it covers 85 % of the lines (a third slower)
 
 contract: $(READY)  ## send 5,000 requests that are generated from the OpenAPI document: no 5xx, no undocumented answer
-	@CONTRACT_EXAMPLES=5000 $(BIN)/python -m pytest tests/serving/test_contract.py --no-cov -q -s --timeout 3600
+	@CONTRACT_EXAMPLES=5000 $(BIN)/python -m pytest tests/serving/http/test_contract.py --no-cov -q -s --timeout 3600
 
 audit: $(READY)  ## compare the locked packages with known vulnerabilities; needs the internet
 	@rm -rf .venv-audit && $(PYTHON) -m venv .venv-audit && .venv-audit/bin/pip install --quiet pip-audit

@@ -32,7 +32,7 @@ from serving.bulk_feed import BulkFeed
 from serving.cursor import CursorSigner
 from serving.feed import HomeFeed
 from serving.feed_request import FeedParts
-from serving.light_imports import import_lightgbm
+from serving.http.light_imports import import_lightgbm
 from serving.privacy.consent import ConsentGate
 from serving.privacy.opt_out_service import OptOutService
 from serving.releases.loaded_release import Release

@@ -39,8 +39,8 @@ def demo(
 ) -> None:
     """Import the bundled data, run its night, serve the feed and open the page. A lake with a release is served."""
     from contracts import Settings
+    from serving.http.server import require_port, serve
     from serving.releases import publish
-    from serving.server import require_port, serve
 
     settings = Settings(lake=lake)
     require_port(HOST, port)  # before a night of minutes, not after it

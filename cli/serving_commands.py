@@ -62,7 +62,7 @@ def recommend(
 
 def _inputs_of_lists(settings: "Settings", users: Path | None) -> tuple["Release", "OptOutService", list[str] | None]:
     """The current release, the stores, and the requested users: those of a file, or all."""
-    from serving.light_imports import import_lightgbm
+    from serving.http.light_imports import import_lightgbm
     from serving.privacy.opt_out_service import OptOutService
     from serving.releases import publish
 
@@ -144,7 +144,7 @@ def serve(
     settings.require_lake_folder()
     # requests already run in parallel: threads of FAISS and BLAS that wait for each other double the processor time
     use_threads(settings.model_copy(update={"threads": settings.threads or 1}))
-    from serving.server import serve as run_server
+    from serving.http.server import serve as run_server
 
     run_server(settings, host=host, port=port, workers=workers)
 

@@ -17,7 +17,7 @@ from contracts import columns as c
 from contracts.errors import OutlierDay, UnreadableInput
 from pipeline.ingestion.landing_zone import usable_events
 from pipeline.lake import Lake
-from serving.event_store import EventStore
+from serving.stores.event_store import EventStore
 
 TYPICAL_DAYS = 28
 """A typical day has the median count of the last so many days with an event before the held-out ones."""

@@ -23,9 +23,9 @@ from pipeline.stage_progress import StageProgress
 from pipeline.time_splits import TimeSplits, night_splits
 from ranking.rank_users import RankingConfig
 from serving.ann_index import IndexConfig
-from serving.event_store import EventStore
 from serving.privacy.opt_out_service import OptOutService
 from serving.privacy.opt_out_store import OptOutStore
+from serving.stores.event_store import EventStore
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession

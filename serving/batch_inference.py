@@ -17,7 +17,6 @@ from contracts.switches import Switches, SwitchName
 from ranking.fatigue import DEFAULT_FATIGUE, FatigueConfig
 from ranking.feature_arrays import Rows
 from ranking.rank_users import rank_users
-from serving.event_store import EventStore
 from serving.posted_interactions import left_out, unhidden_items
 from serving.privacy.active_opt_outs import ActiveOptOuts
 from serving.privacy.consent import excluded_items
@@ -26,6 +25,7 @@ from serving.release_choice import RunningExperiment
 from serving.releases.loaded_release import RankedList, Release
 from serving.releases.ranking_changes import RankingChanges
 from serving.shown_items import shown_before
+from serving.stores.event_store import EventStore
 
 RANK, SCORE, SOURCE = "rank", "score", "source"
 LISTS = pa.schema(

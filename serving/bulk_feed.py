@@ -22,7 +22,7 @@ from serving.release_choice import Choice
 from serving.releases.loaded_release import Release
 from serving.releases.ranking_changes import RankingChanges
 from serving.shown_items import shown_before, shown_last
-from serving.sql_store import batched
+from serving.stores.sql_store import batched
 
 USERS_AT_ONCE = 128
 """Users ranked together; a hundred take some tens of megabytes."""

@@ -18,8 +18,8 @@ from contracts import columns as c
 from contracts.errors import BadId
 from contracts.ids import BLANKS, is_id, read_id
 from contracts.instants import CLOCK_SKEW, EARLIEST, NUMBER, read_instant
-from serving.event_store import EventStore
 from serving.privacy.opt_out_store import OptOutStore
+from serving.stores.event_store import EventStore
 
 ERASED, BAD_ROW = "erased", "bad_row"
 ROW_REASONS = (

@@ -18,9 +18,9 @@ from contracts.errors import TastefeedError
 from ranking.fatigue import DEFAULT_FATIGUE, FatigueConfig
 from serving.ab_experiment import AbExperiment
 from serving.batch_inference import LISTS, Refusals, lists_of, recommend, requested_users, user_groups
-from serving.event_store import EventStore
 from serving.release_choice import RunningExperiment
 from serving.releases.loaded_release import Release
+from serving.stores.event_store import EventStore
 
 MANIFEST, LOCK, SHARD = "_manifest.json", ".lock", "part-{}.parquet"
 FORMAT = 1

@@ -12,9 +12,9 @@ from sqlalchemy import ColumnElement, Connection, Select, bindparam, func, liter
 
 from contracts import Action
 from contracts import columns as c
-from serving.event_tables import PENDING
-from serving.point_reads import PointConnection, PointRead
-from serving.sql_instants import Instant
+from serving.stores.event_tables import PENDING
+from serving.stores.point_reads import PointConnection, PointRead
+from serving.stores.sql_instants import Instant
 
 INTERACTIONS = (Action.CLICK, Action.SAVE, Action.HIDE, Action.UNHIDE)
 """The actions of a user on an item; an impression is none."""

@@ -34,7 +34,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_wheel_holds_the_bundled_data_the_pages_and_the_dag(installed: Path) -> None:
     for name in (
         "data/deskdrop/events.parquet",
-        "serving/templates/home.html",
+        "serving/http/templates/home.html",
         "features/log4j2.properties",
         "dags/nightly.py",
     ):

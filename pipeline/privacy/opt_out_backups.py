@@ -15,7 +15,7 @@ from contracts.schemas import OPT_OUTS
 from pipeline.lake import Lake
 from serving.privacy.opt_out_store import OptOutStore
 from serving.privacy.opt_out_tables import Marker
-from serving.sql_store import PRIVATE
+from serving.stores.sql_store import PRIVATE
 
 FOLDER = "opt_out_backups"
 KEPT = 7

@@ -15,11 +15,11 @@ from contracts.ids import spellings
 from pipeline.ingestion import ingested_files
 from pipeline.lake import Lake
 from pipeline.privacy.opt_out_backups import Backup, backups, keep_backup, last_backup
-from serving.event_store import user_hash
 from serving.privacy.opt_out_recovery import identity_behind, replace_store
 from serving.privacy.opt_out_service import OptOutService
 from serving.privacy.switch_store import SwitchStore
 from serving.releases import publish
+from serving.stores.event_store import user_hash
 
 
 @dataclass(frozen=True)

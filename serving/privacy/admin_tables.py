@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from sqlalchemy import Column, Connection, Integer, MetaData, String, Table, insert, inspect, select
 
 from contracts.switches import NO_SWITCHES, Switches
-from serving.sql_instants import Instant
+from serving.stores.sql_instants import Instant
 
 METADATA = MetaData()
 """Of all tables of the opt-out store."""

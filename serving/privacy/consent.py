@@ -13,11 +13,11 @@ from contracts.errors import EventStoreUnavailable, OptOutStoreUnavailable
 from contracts.ids import spellings
 from contracts.opt_out_flags import UNREADABLE, SubjectType
 from contracts.switches import SwitchName
-from serving.event_store import EventStore
 from serving.privacy.active_opt_outs import ActiveOptOuts
 from serving.privacy.opt_out_store import OptOutStore
 from serving.recent_interactions import RecentInteraction
 from serving.releases.loaded_release import SECONDS_AN_HOUR, Release
+from serving.stores.event_store import EventStore
 
 
 class NotPersonalized(StrEnum):

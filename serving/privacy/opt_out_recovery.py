@@ -37,7 +37,7 @@ from serving.privacy.opt_out_tables import (
     insert_records,
     read_identity,
 )
-from serving.sql_store import DATABASE_ERRORS, cause, create_tables, open_engine, without_password
+from serving.stores.sql_store import DATABASE_ERRORS, cause, create_tables, open_engine, without_password
 
 LOG = logging.getLogger("tastefeed.opt_out_recovery")
 MARKER_FILE = ".opt_out_store.json"

@@ -22,7 +22,6 @@ from contracts import Settings
 from contracts.errors import OptOutStoreUnavailable
 from contracts.opt_out_flags import Flag, OptOut, SubjectType, checked
 from contracts.switches import Switches
-from serving.point_reads import PointConnection, has_table
 from serving.privacy import opt_out_tables as tables
 from serving.privacy.active_opt_outs import ActiveOptOuts
 from serving.privacy.admin_tables import METADATA, AuditRow
@@ -30,8 +29,9 @@ from serving.privacy.flag_changes import FlagChange, apply_changes
 from serving.privacy.grouped_writes import GroupedWrites
 from serving.privacy.opt_out_recovery import LOCK_TIMEOUT_S, LastKnownExclusions, MarkerFiles, Snapshot
 from serving.privacy.opt_out_tables import OPT_OUTS, CachedExclusions, Key, Marker, StoreIdentity
-from serving.sql_instants import as_utc
-from serving.sql_store import SqlStore, batched, create_tables, open_engine
+from serving.stores.point_reads import PointConnection, has_table
+from serving.stores.sql_instants import as_utc
+from serving.stores.sql_store import SqlStore, batched, create_tables, open_engine
 
 LOG = logging.getLogger("tastefeed.opt_outs")
 C = TypeVar("C", bound=PointConnection)

@@ -39,10 +39,10 @@ from contracts.ids import read_id, spellings
 from contracts.instants import CLOCK_SKEW
 from contracts.opt_out_flags import Flag, SubjectType, checked
 from contracts.switches import NO_SWITCHES, Switches
-from serving.point_reads import PointConnection, PointRead
 from serving.privacy.admin_tables import METADATA, read_switches
-from serving.sql_instants import Instant
-from serving.sql_store import upsert
+from serving.stores.point_reads import PointConnection, PointRead
+from serving.stores.sql_instants import Instant
+from serving.stores.sql_store import upsert
 
 OPT_OUTS = Table(
     "opt_outs",

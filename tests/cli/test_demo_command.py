@@ -14,7 +14,7 @@ from pipeline.ingestion import ImportRequest, import_files
 from pipeline.ingestion.landing_zone import user_ids_of_events
 from pipeline.lake import Lake
 from tests import tiny
-from tests.serving.test_server import free_port, wait_for
+from tests.serving.http.test_server import free_port, wait_for
 from tests.serving.tiny import publish_tiny
 
 

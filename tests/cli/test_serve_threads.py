@@ -14,6 +14,6 @@ def test_a_server_uses_one_thread_of_each_library_unless_more_are_set(monkeypatc
     inherited = {name: value for name, value in os.environ.items() if name not in POOLS} | given
     monkeypatch.setattr(os, "environ", inherited)
     seen: dict[str, str] = {}
-    monkeypatch.setattr("serving.server.serve", lambda *_, **__: seen.update(os.environ))
+    monkeypatch.setattr("serving.http.server.serve", lambda *_, **__: seen.update(os.environ))
     assert CliRunner().invoke(app, ["serve", "--lake", str(tmp_path)]).exit_code == 0
     assert seen[POOLS[0]] == used

@@ -13,8 +13,8 @@ import httpx2 as httpx
 import pytest
 from fastapi.testclient import TestClient
 
-from serving.app import create_app
-from serving.routes import openapi_examples
+from serving.http.app import create_app
+from serving.http.routes import openapi_examples
 from tastefeed_client import (
     AsyncTastefeedClient,
     CurrentRelease,

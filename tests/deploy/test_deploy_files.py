@@ -21,7 +21,7 @@ from cli.command_line import app as command_line
 from contracts import Settings, __version__
 from contracts.setting_variables import names
 from pipeline.run_context import NightConfig
-from serving.app import create_app
+from serving.http.app import create_app
 from tests.serving.conftest import Lake, published  # noqa: F401  a fixture
 
 ROOT = Path(__file__).parents[2]

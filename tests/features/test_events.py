@@ -9,7 +9,7 @@ from contracts.ids import is_id, read_id
 from contracts.schemas import EVENTS, INGESTED_EVENTS, QUARANTINE
 from features import accept, bad_share, quarantine_counts, validate
 from pipeline.ingestion.readers import conform
-from serving.event_store import EventStore
+from serving.stores.event_store import EventStore
 
 
 @pytest.fixture(scope="module")

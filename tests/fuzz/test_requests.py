@@ -10,10 +10,10 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from serving.event_store import EventStore
+from serving.stores.event_store import EventStore
 from tests.fuzz.examples import many
 from tests.serving.conftest import Lake
-from tests.serving.test_server import served
+from tests.serving.http.test_server import served
 from tests.strategies import as_json, ids, rows
 
 NUMBERS = count()

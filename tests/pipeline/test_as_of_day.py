@@ -12,7 +12,7 @@ from contracts.errors import OutlierDay, UnreadableInput
 from pipeline.as_of_day import choose_as_of, outlier_of, require_day_with_data
 from pipeline.ingestion import ImportRequest, import_files
 from pipeline.lake import Lake
-from serving.event_store import EventStore
+from serving.stores.event_store import EventStore
 from tests import tiny
 
 # Spark warns about its own dependencies when it is imported

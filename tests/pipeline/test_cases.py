@@ -13,7 +13,7 @@ import polars as pl
 import pytest
 
 from tests import tiny
-from tests.serving.test_server import free_port, wait_for
+from tests.serving.http.test_server import free_port, wait_for
 
 CASES = Path(__file__).parents[1] / "cases"
 # MLflow and Airflow warn about their own dependencies when they are imported

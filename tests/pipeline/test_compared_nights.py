@@ -11,7 +11,7 @@ import pytest
 from mlflow import MlflowClient
 
 from tests import tiny
-from tests.serving.test_server import served
+from tests.serving.http.test_server import served
 
 # MLflow and Airflow warn about their own dependencies when they are imported
 pytestmark = pytest.mark.filterwarnings("ignore")

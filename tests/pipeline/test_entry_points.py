@@ -20,7 +20,7 @@ from features import with_reason
 from features.spark_session import spark_schema
 from pipeline.ingestion import ImportRequest, convert
 from pipeline.ingestion.readers import conform, to_arrow
-from serving.app import create_app
+from serving.http.app import create_app
 from serving.privacy.opt_out_store import OptOutStore
 from tests.strategies import Reading, Row, as_csv, as_json, reading, rows
 

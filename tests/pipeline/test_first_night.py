@@ -25,7 +25,7 @@ from pipeline.stage_runner import run_stage
 from pipeline.stages import STAGE_NAMES
 from pipeline.stages.gates import judged_release_serves
 from pipeline.time_splits import backtest_splits
-from serving.app import create_app
+from serving.http.app import create_app
 from serving.privacy.release_erasure import erase_users
 from serving.releases import publish
 from serving.releases.manifest import Manifest, ReducedTo

@@ -16,7 +16,7 @@ from contracts.errors import ChampionAbsent
 from pipeline.airflow_tasks import run_task
 from pipeline.champion import read_champion
 from pipeline.run_context import open_run_context
-from serving.app import create_app
+from serving.http.app import create_app
 from serving.privacy.release_erasure import erase_users
 from serving.releases import publish
 from tests import tiny

@@ -8,7 +8,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from contracts import Settings
-from serving.app import create_app
+from serving.http.app import create_app
 from serving.privacy.opt_out_store import OptOutStore
 from tests.serving.tiny import publish_tiny
 

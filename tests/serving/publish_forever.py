@@ -4,7 +4,7 @@ import sys
 from itertools import cycle
 from pathlib import Path
 
-from serving.light_imports import without_unused_imports
+from serving.http.light_imports import without_unused_imports
 
 with without_unused_imports():
     from serving.releases.publish import publish

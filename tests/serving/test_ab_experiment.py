@@ -10,8 +10,8 @@ from fastapi.testclient import TestClient
 
 from contracts.errors import BadSetting
 from serving.ab_experiment import AbExperiment, read_experiment
-from serving.app import create_app
 from serving.batch_inference import LISTS, recommend
+from serving.http.app import create_app
 from serving.list_shards import EXPERIMENT, ShardWriter, read_manifest
 from serving.privacy.opt_out_store import OptOutStore
 from serving.privacy.pseudonyms import pseudonyms

@@ -5,9 +5,9 @@ from contracts.errors import OptOutStoreUnavailable
 from ranking.rank_users import RankingConfig
 from ranking.slate import SlateConfig
 from serving.batch_inference import LISTS, recommend
-from serving.event_store import EventStore
 from serving.privacy.opt_out_store import OptOutStore
 from serving.releases.publish import load
+from serving.stores.event_store import EventStore
 from tests.serving.tiny import N_ITEMS, N_USERS, publish_tiny
 
 

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from tests.serving.conftest import Lake
-from tests.serving.test_server import served
+from tests.serving.http.test_server import served
 from tests.serving.tiny import item_table, user_table
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")

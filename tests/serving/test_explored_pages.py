@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import pytest
 from fastapi.testclient import TestClient
 
-from serving.app import create_app
+from serving.http.app import create_app
 from tests.serving.test_feed import feed, ids, post, walked
 from tests.serving.test_shown_items import impressions, stored
 

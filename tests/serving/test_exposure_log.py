@@ -11,8 +11,8 @@ from contracts.schemas import EXPOSURES
 from pipeline.lake import Lake
 from pipeline.privacy.exposure_erasure import erase_exposures
 from serving import exposure_log
-from serving.app import create_app
 from serving.background_queue import BackgroundQueue
+from serving.http.app import create_app
 from serving.privacy.pseudonyms import pseudonyms
 from tests.serving.conftest import read_values
 

@@ -15,7 +15,7 @@ import pytest
 
 from serving.releases import publish
 from serving.releases.manifest import MANIFEST
-from tests.serving.test_server import HTTP, served, until
+from tests.serving.http.test_server import HTTP, served, until
 
 CALLERS = 50
 WAITS_S = 3.0

@@ -10,7 +10,7 @@ from fastapi.testclient import TestClient
 
 from contracts.schemas import ITEMS
 from ranking.feature_arrays import ids_of
-from serving.app import create_app
+from serving.http.app import create_app
 from serving.privacy.release_erasure import erase_users
 from serving.releases.array_files import without_users
 from tests.serving.tiny import N_ITEMS, catalogue, item_table, user_table

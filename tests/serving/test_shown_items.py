@@ -13,9 +13,9 @@ from fastapi.testclient import TestClient
 
 from contracts.errors import ReleaseCorrupt
 from ranking.fatigue import UserImpressions
-from serving.app import create_app
 from serving.batch_inference import recommend
 from serving.feed_request import FeedRequest
+from serving.http.app import create_app
 from serving.releases.publish import load
 from tests.serving.test_feed import feed, ids, post
 from tests.serving.tiny import N_ITEMS, N_USERS, publish_tiny

@@ -10,10 +10,10 @@ import pytest
 from fastapi.testclient import TestClient
 
 from contracts import Flag, OptOut, SubjectType
-from serving.app import create_app
-from serving.event_store import EventStore
+from serving.http.app import create_app
 from serving.privacy.opt_out_service import OptOutService
 from serving.privacy.opt_out_store import OptOutStore
+from serving.stores.event_store import EventStore
 
 USERS = [f"racer-{number}" for number in range(40)]
 NOON = datetime(2017, 3, 1, 12, tzinfo=UTC)

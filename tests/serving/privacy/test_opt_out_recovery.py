@@ -15,10 +15,10 @@ from fastapi.testclient import TestClient
 
 from contracts import Flag, SubjectType
 from contracts.errors import OptOutStoreUnavailable
-from serving.app import create_app
+from serving.http.app import create_app
 from serving.privacy.opt_out_recovery import EXCLUSIONS_FILE, MARKER_FILE
 from serving.privacy.opt_out_store import OptOutStore
-from tests.serving.test_server import HTTP, answers, served, workers_that_answered
+from tests.serving.http.test_server import HTTP, answers, served, workers_that_answered
 
 FEEDS = """
 import json, os, sys

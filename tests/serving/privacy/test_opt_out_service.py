@@ -7,8 +7,8 @@ import pytest
 
 from contracts import Flag, OptOut, SubjectType
 from contracts.errors import EventStoreUnavailable
-from serving.event_store import user_hash
 from serving.privacy.opt_out_service import OptOutService
+from serving.stores.event_store import user_hash
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ from serving.privacy.opt_out_tables import (
     stored_id,
     subject_type_of,
 )
-from serving.sql_store import create_tables, open_engine
+from serving.stores.sql_store import create_tables, open_engine
 
 AT = datetime(2017, 3, 1, 12, tzinfo=UTC)
 WHOLE = StoreIdentity("a", changes=5, exclusion_changes=2, expected_rows=3, at=AT, rows=3)

@@ -5,8 +5,8 @@ from fastapi.testclient import TestClient
 from typer.testing import CliRunner
 
 from cli.command_line import app as command_line
-from serving.app import create_app
 from serving.batch_inference import recommend
+from serving.http.app import create_app
 from serving.privacy.release_erasure import erase_users
 from serving.releases import publish
 from tests.serving.conftest import ADMIN, FEED, is_problem

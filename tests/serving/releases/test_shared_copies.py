@@ -12,7 +12,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from contracts.errors import ReleaseCorrupt
-from serving.app import create_app
+from serving.http.app import create_app
 from serving.privacy.release_erasure import erase_users
 from serving.releases import publish as p
 from serving.releases.release_loader import ReloadingRelease
@@ -162,7 +162,7 @@ def test_a_swap_and_an_erasure_leave_only_the_copy_of_what_serves(lake, copies):
 
 
 def test_an_idle_server_leaves_a_replaced_release_too(lake, tmp_path, monkeypatch):
-    monkeypatch.setattr("serving.app.POINTER_PERIOD_S", 0.05)
+    monkeypatch.setattr("serving.http.app.POINTER_PERIOD_S", 0.05)
     copies = SharedCopies(tmp_path)
     with TestClient(create_app(lake.settings(shared_folder=tmp_path))):
         assert [name[:DAY_AND_HASH] for name in names(copies)] == [p.current(lake.releases)]

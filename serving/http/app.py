@@ -1,0 +1,200 @@
+"""The HTTP application: `create_app` builds it, its lifespan loads the release, `openapi_document` describes it."""
+
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from functools import partial
+from typing import Any
+
+import anyio
+import anyio.to_thread
+import faiss
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+
+from contracts import Settings, __version__
+from contracts.errors import ReleaseMissing
+from serving.ab_experiment import read_experiment, versions_beside
+from serving.bulk_feed import BulkFeed
+from serving.cursor import CursorSigner, signing_keys
+from serving.exposure_log import ExposureLog
+from serving.feed import HomeFeed
+from serving.feed_request import FeedParts
+from serving.http.api_keys import ApiKeys
+from serving.http.error_handlers import Problem, add_error_handlers
+from serving.http.load_shedding import LoadSheddingMiddleware
+from serving.http.middleware import AdmissionMiddleware, CompressionMiddleware, RequestMiddleware, add_cors, origins_of
+from serving.http.rate_limits import RateLimits
+from serving.http.request_metrics import METRICS, RequestMetrics
+from serving.http.request_tracing import tracer_of
+from serving.http.routes import admin_routes, api_routes, page_routes
+from serving.http.routes.openapi_errors import errors_of
+from serving.http.routes.openapi_examples import ANSWERS
+from serving.http.security_headers import SecurityHeaders
+from serving.impression_recorder import ImpressionRecorder
+from serving.privacy.admin_audit import AdminAudit
+from serving.privacy.consent import ConsentGate
+from serving.privacy.opt_out_service import OptOutService
+from serving.privacy.pseudonyms import pseudonyms
+from serving.privacy.switch_store import SwitchStore
+from serving.release_choice import RunningExperiment
+from serving.releases.extra_releases import ExtraReleases
+from serving.releases.release_loader import ReloadingRelease
+from serving.releases.shared_copies import shared_copies
+from serving.shadow_mode import ShadowMode
+from serving.shown_items import exploration_config, fatigue_config
+
+HEALTH_THREADS = 2
+"""Threads for health checks and metrics alone: requests that wait for a store may occupy all others."""
+POINTER_PERIOD_S = 5.0
+SCHEMAS = "#/components/schemas/"
+INLINED = "#/$defs/"
+UNUSED_SCHEMAS = ("HTTPValidationError", "ValidationError")
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """The application over one lake. Before it starts, it reads the cursors' key only. Without a release, it starts and
+    is not ready."""
+    app = FastAPI(
+        title="tastefeed",
+        version=__version__,
+        lifespan=_lifespan,
+        docs_url=None,  # FastAPI's pages load scripts from other hosts; `page_routes` has one that does not
+        redoc_url=None,
+        generate_unique_id_function=lambda route: route.name,
+        redirect_slashes=False,  # a redirect would lose the percent-encoding of an id
+    )
+    service = OptOutService.of(settings, wait_s=settings.store_timeout_s)
+    app.state.api_keys = ApiKeys(settings)
+    app.state.metrics, app.state.tracer = RequestMetrics(), tracer_of(settings)
+    app.state.opt_out_service, app.state.event_store = service, service.events
+    app.state.settings, app.state.switches = settings, SwitchStore(service.opt_outs)
+    app.state.audit = AdminAudit(service.opt_outs, pseudonyms(settings))
+    app.state.shared_copies = shared_copies(settings)
+    app.state.release_loader = ReloadingRelease(settings.release_root, app.state.shared_copies)
+    app.state.health_threads = anyio.CapacityLimiter(HEALTH_THREADS)
+    _connect(app.state.metrics, service, app.state.release_loader)
+    _add_feeds(app, settings)
+    app.add_middleware(CompressionMiddleware)
+    app.add_middleware(LoadSheddingMiddleware, max_requests=settings.max_concurrent_requests)
+    app.add_middleware(
+        AdmissionMiddleware,
+        keys=app.state.api_keys,
+        rates=RateLimits(settings),
+        max_body_bytes=settings.max_body_bytes,
+        body_timeout_s=settings.body_timeout_s,
+    )
+    add_cors(app, origins_of(settings))
+    headers = SecurityHeaders(tls=settings.tls_cert is not None)
+    # the last one added is called first
+    app.add_middleware(RequestMiddleware, metrics=app.state.metrics, security_headers=headers)
+    add_error_handlers(app)
+    for router in (api_routes.router, admin_routes.router, api_routes.server_router, page_routes.router):
+        app.include_router(router)
+    app.openapi = partial(openapi_document, app)  # type: ignore[method-assign]  # as FastAPI documents it
+    return app
+
+
+def _add_feeds(app: FastAPI, settings: Settings) -> None:
+    """What makes feeds, and what follows them in the background."""
+    service, metrics = app.state.opt_out_service, app.state.metrics
+    loader, gate = app.state.release_loader, ConsentGate(service.opt_outs, service.events)
+    experiment = read_experiment(settings.experiment)
+    beside = versions_beside(settings.shadow_release, experiment)
+    extra = ExtraReleases(settings.release_root, beside, app.state.shared_copies)
+    running = RunningExperiment(experiment, extra) if experiment else None
+    cursors, fatigue = CursorSigner(signing_keys(settings)), fatigue_config(settings)
+    exploration = exploration_config(settings)
+    app.state.extra_releases = extra
+    parts = FeedParts(loader, gate, cursors, fatigue, exploration, running)
+    app.state.home_feed, app.state.bulk_feed = HomeFeed(parts), BulkFeed(parts)
+    app.state.recorder = ImpressionRecorder(service, metrics.count_recorded, enabled=settings.record_served)
+    name = experiment.name if experiment else ""
+    app.state.exposure_log = ExposureLog(settings, service.opt_outs, metrics.count_exposures, experiment=name)
+    app.state.shadow = ShadowMode(app.state.home_feed, extra, settings.shadow_release, metrics.count_shadow)
+
+
+def _connect(metrics: RequestMetrics, service: OptOutService, loader: ReloadingRelease) -> None:
+    """Count the transactions of both stores and the swaps of the release."""
+    service.opt_outs.on_call = service.events.on_call = metrics.stores.observe
+    loader.on_swap = lambda result: metrics.swaps.labels(result).inc()
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[dict[str, object]]:
+    logging.getLogger("uvicorn.access").disabled = True  # it would log every path, and with it user ids
+    faiss.omp_set_num_threads(1)  # requests already run in parallel
+    await anyio.to_thread.run_sync(app.state.release_loader.load_first)
+    await anyio.to_thread.run_sync(app.state.extra_releases.load)
+    background = (app.state.recorder, app.state.exposure_log, app.state.shadow)
+    for each in background:
+        each.start()
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(_follow_pointer, app)
+        yield {METRICS: app.state.metrics}
+        tasks.cancel_scope.cancel()
+    for each in background:
+        await anyio.to_thread.run_sync(each.close)
+    if app.state.tracer is not None:
+        await anyio.to_thread.run_sync(app.state.tracer.close)
+    app.state.opt_out_service.close()
+    if app.state.shared_copies is not None:
+        app.state.shared_copies.close()
+
+
+async def _follow_pointer(app: FastAPI) -> None:
+    """Switch to a new release without a request too: erased users must not stay in the memory of an idle worker."""
+    while True:
+        await anyio.sleep(POINTER_PERIOD_S)
+        with suppress(ReleaseMissing):
+            await anyio.to_thread.run_sync(app.state.release_loader.get, limiter=app.state.health_threads)
+
+
+def openapi_document(app: FastAPI) -> dict[str, Any]:
+    """FastAPI's document with our errors, where every reference resolves; built once."""
+    if app.openapi_schema is None:
+        document = get_openapi(title=app.title, version=app.version, routes=app.routes)
+        schemas = document.setdefault("components", {}).setdefault("schemas", {})
+        for name in UNUSED_SCHEMAS:
+            schemas.pop(name, None)
+        schemas["Problem"] = Problem.model_json_schema(ref_template=f"{SCHEMAS}{{model}}")
+        for path, methods in document["paths"].items():
+            for call in methods.values():
+                errors = errors_of(path, call, keys=app.state.api_keys.any)
+                call["responses"] = {**_successes(call["responses"]), **errors}
+                if example := ANSWERS.get(call["operationId"]):  # added here, because FastAPI drops what is null
+                    call["responses"]["200"]["content"]["application/json"]["example"] = example
+                if not app.state.api_keys.any:
+                    call.pop("security", None)
+        app.openapi_schema = with_shared_schemas(document)
+    return app.openapi_schema
+
+
+def with_shared_schemas(document: dict[str, Any]) -> dict[str, Any]:
+    """The document with inlined schemas (`Model.model_json_schema()`) moved to its components. Their references are
+    relative to themselves and do not resolve where they are inlined."""
+    shared: dict[str, Any] = {}
+    rewritten: dict[str, Any] = _shared(document, shared)
+    rewritten["components"]["schemas"] = {**shared, **rewritten["components"]["schemas"]}
+    return rewritten
+
+
+def _shared(node: Any, shared: dict[str, Any]) -> Any:
+    if isinstance(node, list):
+        return [_shared(part, shared) for part in node]
+    if not isinstance(node, dict):
+        return node
+    if str(node.get("$ref", "")).startswith(INLINED):
+        return {**node, "$ref": SCHEMAS + node["$ref"].removeprefix(INLINED)}
+    rewritten = {name: _shared(part, shared) for name, part in node.items() if name != "$defs"}
+    if "$defs" not in node:
+        return rewritten
+    shared.update({name: _shared(part, shared) for name, part in node["$defs"].items()})
+    if "title" not in node:
+        return rewritten
+    shared[node["title"]] = rewritten
+    return {"$ref": SCHEMAS + node["title"]}
+
+
+def _successes(responses: dict[str, Any]) -> dict[str, Any]:
+    return {status: response for status, response in responses.items() if status < "4"}
