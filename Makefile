@@ -97,8 +97,8 @@ test: $(READY)  ## run the whole test suite
 	  TMPDIR=$$(mktemp -d /dev/shm/tastefeed.XXXXXX); export TMPDIR; trap 'rm -rf "$$TMPDIR"' EXIT; fi; \
 	PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder $(PYTEST)
 
-coverage: PYTEST = --cov --cov-report=term:skip-covered --cov-fail-under=85
-coverage: test  ## run the whole test suite, and require that it covers 85 % of the lines (a third slower)
+coverage: PYTEST = --cov --cov-report=term:skip-covered --cov-fail-under=95
+coverage: test  ## run the whole test suite, and require that it covers 95 % of the lines (a third slower)
 
 contract: $(READY)  ## send 5,000 requests that are generated from the OpenAPI document: no 5xx, no undocumented answer
 	@CONTRACT_EXAMPLES=5000 $(BIN)/python -m pytest tests/serving/http/test_contract.py --no-cov -q -s --timeout 3600

@@ -1,5 +1,6 @@
 """Fixtures that several packages use."""
 
+import logging
 import os
 import tempfile
 from pathlib import Path
@@ -66,6 +67,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The longest files first, the others in their order."""
     places = {Path(__file__).parent / name: place for place, name in enumerate(LONGEST_FIRST)}
     items.sort(key=lambda item: places.get(item.path, len(places)))
+
+
+@pytest.fixture(autouse=True)
+def _python_s_level_of_logs() -> None:
+    """A night in the same process leaves Airflow's level, which hides warnings from `caplog`."""
+    logging.getLogger().setLevel(logging.WARNING)
 
 
 @pytest.fixture(scope="session")

@@ -31,7 +31,7 @@ MAX_PARAMS, MAX_METRICS = 100, 1000
 """The limits of one MLflow batch."""
 NO_TIME = 0
 """MLflow requires a timestamp; with a constant one, two runs of the same night have equal records."""
-PLACES = ("lake", "uri", "url", "home", "python", "keys", "key", "cert", "file", "endpoint", "experiment")
+PLACES = ("lake", "uri", "url", "home", "python", "keys", "key", "cert", "file", "folder", "endpoint", "experiment")
 """The last word of each setting that is a place or a secret."""
 COLOUR = "#c8553d"
 
