@@ -64,7 +64,8 @@ class SizeCosts:
 def measure(out: Path, command: str, sizes: Sequence[EventsSize], settings: Settings) -> Path:
     """Run the stages on each size, and write `metrics.json` and the page under `out`."""
     out.mkdir(parents=True, exist_ok=True)
-    costs = [measure_size(out / "lake", size, settings) for size in sorted(sizes, key=lambda each: each.events)]
+    in_order = sorted(sizes, key=lambda each: each.events)
+    costs = [measure_size(out / f"lake-{size.events}", size, settings) for size in in_order]
     document = {
         "kind": "features",
         "command": command,

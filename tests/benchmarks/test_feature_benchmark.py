@@ -16,18 +16,19 @@ SIZE = EventsSize(events=20_000, users=1_000, items=200, days=70)
 
 
 def test_every_stage_that_computes_features_is_measured(tmp_path: Path):
-    flags = "bench features --events 3000 --users 100 --items 50 --days 70 --out"
+    flags = "bench features --events 3000 --events 1000 --users 100 --items 50 --days 70 --out"
     done = CliRunner().invoke(app, [*flags.split(), str(tmp_path / "out")])
     assert done.exit_code == 0, done.output
     written = json.loads((tmp_path / "out/metrics.json").read_text())
-    stages = {stage["stage"]: stage for stage in written["sizes"][0]["stages"]}
+    assert [size["events"] for size in written["sizes"]] == [1000, 3000]
+    stages = {stage["stage"]: stage for stage in written["sizes"][1]["stages"]}
     assert tuple(stages) == STAGES
     assert stages["events"]["rows"] == stages["sessions"]["rows"] == 3000
     assert all(stage["rows"] > 0 and stage["cpu_seconds"] > 0 for stage in stages.values())
     page = (tmp_path / "out" / PAGE).read_text()
     assert "3,000 events, 100 users, 50 items, 70 days" in page
     assert str(tmp_path) not in page
-    assert not (tmp_path / "out/lake").exists()
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [PAGE, "metrics.json"]
 
 
 def test_the_events_are_those_of_the_seed_and_have_the_size_s_users_items_and_days():
