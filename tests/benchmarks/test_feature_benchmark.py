@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import polars as pl
+import pytest
 from typer.testing import CliRunner
 
 from benchmarks.feature_benchmark import PAGE, STAGES
@@ -15,6 +16,7 @@ from contracts.schemas import EVENTS, ITEMS
 SIZE = EventsSize(events=20_000, users=1_000, items=200, days=70)
 
 
+@pytest.mark.filterwarnings("ignore:The ``noload``")  # MLflow's own
 def test_every_stage_that_computes_features_is_measured(tmp_path: Path):
     flags = "bench features --events 3000 --events 1000 --users 100 --items 50 --days 70 --out"
     done = CliRunner().invoke(app, [*flags.split(), str(tmp_path / "out")])
