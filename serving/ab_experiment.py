@@ -16,7 +16,7 @@ from contracts.atomic_files import read_regular
 from contracts.errors import BadSetting
 from ranking.candidates import CandidateConfig
 from ranking.slate import SlateConfig
-from serving.privacy.opt_out_tables import canonical
+from serving.privacy.subject_ids import canonical
 
 MAX_FILE_BYTES = 1 << 20
 HASH_BYTES = 8

@@ -14,7 +14,7 @@ from contracts.errors import OptOutStoreUnavailable
 from contracts.schemas import OPT_OUTS
 from pipeline.lake import Lake
 from serving.privacy.opt_out_store import OptOutStore
-from serving.privacy.opt_out_tables import Marker
+from serving.privacy.store_identity import Marker
 from serving.stores.sql_store import PRIVATE
 
 FOLDER = "opt_out_backups"

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from contracts.opt_out_flags import UNREADABLE, Flag
 from contracts.switches import NO_SWITCHES, Switches
-from serving.privacy.opt_out_tables import Exclusions
+from serving.privacy.exclusions import Exclusions
 
 
 @dataclass(frozen=True)

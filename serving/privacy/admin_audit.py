@@ -7,10 +7,11 @@ from sqlalchemy import inspect, select
 
 from contracts.opt_out_flags import SubjectType, checked
 from contracts.switches import Switches
-from serving.privacy.admin_tables import AUDIT, AuditRow, add_entry
+from serving.privacy.audit_rows import AuditRow, add_entry
 from serving.privacy.opt_out_store import OptOutStore
-from serving.privacy.opt_out_tables import stored_id
+from serving.privacy.opt_out_tables import AUDIT
 from serving.privacy.pseudonyms import Pseudonym
+from serving.privacy.subject_ids import stored_id
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from datetime import datetime
 from contracts import Settings
 from contracts.ids import spellings
 from contracts.opt_out_flags import Flag, OptOut, SubjectType
-from serving.privacy.admin_tables import AuditRow
+from serving.privacy.audit_rows import AuditRow
 from serving.privacy.opt_out_store import OptOutStore
 from serving.stores.event_store import EventStore, user_hash
 

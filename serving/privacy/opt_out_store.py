@@ -1,42 +1,59 @@
 """Opt-outs in SQL: durable before a write returns, and read anew for each request.
 
-The table keeps a record for each change of a flag of a subject, with the instant from which it is active. The newest
-active record counts. An opt-out is active up to a day before its `effective_at`, because a client in another time zone
-may have meant now. `set` and `clear` replace all earlier records of the flag. `42` and `42.0` are one subject
-(`contracts.ids`).
+`set` and `clear` replace all earlier records of the flag. Which record counts is in `opt_out_records`.
 
 A store that existed before and is now missing, empty, older or another one is unavailable; it is never treated as empty
-(`opt_out_tables`, `opt_out_recovery`). Only `create` makes one.
+(`store_identity`, `marker_files`). Only `create` makes one.
 """
 
 import logging
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
 
-from sqlalchemy import Connection, and_, inspect, select
+from sqlalchemy import Connection, inspect
 
 from contracts import Settings
 from contracts.errors import OptOutStoreUnavailable
 from contracts.opt_out_flags import Flag, OptOut, SubjectType, checked
 from contracts.switches import Switches
-from serving.privacy import opt_out_tables as tables
 from serving.privacy.active_opt_outs import ActiveOptOuts
-from serving.privacy.admin_tables import METADATA, AuditRow
+from serving.privacy.audit_rows import AuditRow
+from serving.privacy.exclusions import CachedExclusions, read_exclusions
 from serving.privacy.flag_changes import FlagChange, apply_changes
 from serving.privacy.grouped_writes import GroupedWrites
-from serving.privacy.opt_out_recovery import LOCK_TIMEOUT_S, LastKnownExclusions, MarkerFiles, Snapshot
-from serving.privacy.opt_out_tables import OPT_OUTS, CachedExclusions, Key, Marker, StoreIdentity
+from serving.privacy.last_known_exclusions import LastKnownExclusions
+from serving.privacy.marker_files import LOCK_TIMEOUT_S, MarkerFiles
+from serving.privacy.opt_out_records import (
+    active_flags,
+    all_records,
+    checked_records,
+    concerns,
+    insert_records,
+    later_records,
+    newest_active,
+    opted_out_among,
+    opted_out_subjects,
+    prune,
+)
+from serving.privacy.opt_out_recovery import Snapshot
+from serving.privacy.opt_out_tables import IDENTITY, METADATA, OPT_OUTS
+from serving.privacy.store_identity import (
+    Marker,
+    StoreIdentity,
+    add_changes,
+    add_expected_rows,
+    count_records,
+    create_identity,
+    read_identity,
+)
+from serving.privacy.subject_ids import stored_id, subject_type_of
 from serving.stores.point_reads import PointConnection, has_table
-from serving.stores.sql_instants import as_utc
-from serving.stores.sql_store import SqlStore, batched, create_tables, open_engine
+from serving.stores.sql_store import SqlStore, create_tables, open_engine
 
 LOG = logging.getLogger("tastefeed.opt_outs")
 C = TypeVar("C", bound=PointConnection)
-IDS_PER_QUERY = 1000
-"""Databases limit the number of variables of a query."""
 
 
 class OptOutStore(SqlStore):
@@ -82,11 +99,11 @@ class OptOutStore(SqlStore):
                 engine = open_engine(self._url)
                 create_tables(engine, METADATA)
                 with engine.connect() as connection, connection.begin():
-                    tables.create_identity(connection)
+                    create_identity(connection)
                 engine.dispose()
         self._is_counted = False
         with self.checked_transaction(writes=True) as (connection, _):
-            tables.prune(connection)
+            prune(connection)
         self.record_outside()
         return is_new
 
@@ -127,43 +144,34 @@ class OptOutStore(SqlStore):
 
     def snapshot(self) -> Snapshot:
         """All records, of one instant."""
-        t = OPT_OUTS.c
-        everything = select(t.subject_type, t.subject_id, t.flag, t.opted_out, t.effective_at)
         with self.checked_transaction(writes=True) as (connection, store):  # no writer in between the two queries
             if store:
-                tables.add_changes(connection, 0, exclusions=0)
-            rows = connection.execute(everything.order_by(*OPT_OUTS.primary_key)).all()
-        records = tuple(OptOut(SubjectType(kind), id_, Flag(flag), out, at) for kind, id_, flag, out, at in rows)
-        return Snapshot(store.marker if store else None, records)
+                add_changes(connection, 0, exclusions=0)
+            return Snapshot(store.marker if store else None, all_records(connection))
 
     def flags(self, subject_type: SubjectType, subject_id: str) -> frozenset[Flag]:
         """The active flags of one subject."""
         with self.checked_transaction() as (connection, _):
-            return tables.active_flags(connection, subject_type, subject_id)
+            return active_flags(connection, subject_type, subject_id)
 
     def subjects(self, subject_type: SubjectType, flags: Iterable[Flag]) -> frozenset[str]:
         """Every subject of a type that has at least one of `flags` active, in both spellings of its id."""
-        condition = and_(OPT_OUTS.c.subject_type == subject_type, OPT_OUTS.c.flag.in_(list(flags)))
         with self.checked_transaction() as (connection, _):
-            return tables.all_spellings(subject for _, subject, _ in tables.opted_out_now(connection, condition))
+            return opted_out_subjects(connection, subject_type, flags)
 
     def among(self, subject_type: SubjectType, ids: Iterable[str], flags: Iterable[Flag]) -> frozenset[str]:
         """Those of `ids` that have at least one of `flags` active. The cost depends on `ids` alone."""
-        has_flag, candidates = OPT_OUTS.c.flag.in_(list(flags)), list(dict.fromkeys(ids))
-        opted_out: list[Key] = []
         with self.checked_transaction() as (connection, _):
-            for some in batched(candidates, IDS_PER_QUERY):
-                opted_out += tables.opted_out_now(connection, and_(tables.concerns(subject_type, some), has_flag))
-        return tables.all_spellings(subject for _, subject, _ in opted_out) & frozenset(candidates)
+            return opted_out_among(connection, subject_type, ids, flags)
 
     def active(self, user_id: str | None) -> ActiveOptOuts:
         """The opt-outs that a feed must respect; without a user, those that hold for all users."""
         with self._checked(self._point_transaction()) as (connection, store):
-            own = tables.active_flags(connection, SubjectType.USER, user_id) if user_id is not None else frozenset()
+            own = active_flags(connection, SubjectType.USER, user_id) if user_id is not None else frozenset()
         current = self._cache
         if current is None or not current.is_valid(store):
             with self.checked_transaction() as (whole, store):
-                current = tables.read_exclusions(whole, store)
+                current = read_exclusions(whole, store)
             self._save_if_writable(current)
         return ActiveOptOuts.of(own, current.exclusions)
 
@@ -190,39 +198,31 @@ class OptOutStore(SqlStore):
 
     def show(self, subject_type: str, subject_id: str) -> list[OptOut]:
         """The active records of one subject, at most one a flag. Raises `UnknownOptOut`."""
-        subject = tables.subject_type_of(subject_type)
-        id_ = tables.stored_id(subject, subject_id)
+        subject = subject_type_of(subject_type)
+        id_ = stored_id(subject, subject_id)
         with self.checked_transaction() as (connection, _):
-            records = tables.newest_active(connection, tables.concerns(subject, [id_]))
+            records = newest_active(connection, concerns(subject, [id_]))
         return [OptOut(subject, id_, Flag(key[2]), out, at) for key, (out, at) in sorted(records.items())]
 
     def coming(self, subject_type: str, subject_id: str) -> list[OptOut]:
         """The records of one subject that are not active yet, the next one first."""
-        subject, t = tables.subject_type_of(subject_type), OPT_OUTS.c
-        id_ = tables.stored_id(subject, subject_id)
-        later = select(t.flag, t.opted_out, t.effective_at).where(
-            tables.concerns(subject, [id_]), ~tables.is_active(datetime.now(UTC))
-        )
+        subject = subject_type_of(subject_type)
         with self.checked_transaction() as (connection, _):
-            rows = connection.execute(later.order_by(t.effective_at, t.flag)).all()
-        return [OptOut(subject, id_, Flag(flag), out, at) for flag, out, at in rows]
+            return later_records(connection, subject, stored_id(subject, subject_id))
 
     def load(self, opt_outs: Iterable[OptOut]) -> int:
         """Insert many records, all or none. Returns how many were given."""
-        records: dict[tuple[Key, datetime], bool] = {}
-        for record in (given := list(opt_outs)):
-            subject, flag = checked(record.subject_type, record.flag)
-            slot = ((subject, tables.stored_id(subject, record.subject_id), flag), as_utc(record.effective_at))
-            records[slot] = records.get(slot, False) or record.opted_out  # of a contradiction, the opt-out wins
+        given = list(opt_outs)
+        records = checked_records(given)
         exclusions = sum(key[2] == Flag.RECOMMENDATION for key, _ in records)
         with self.checked_transaction(writes=True) as (connection, store):
             if store:
-                tables.add_changes(connection, len(records), exclusions=exclusions)
-            before = tables.count_records(connection)
-            tables.insert_records(connection, records)
+                add_changes(connection, len(records), exclusions=exclusions)
+            before = count_records(connection)
+            insert_records(connection, records)
             if store:
-                tables.add_expected_rows(connection, tables.count_records(connection) - before)
-                tables.prune(connection)
+                add_expected_rows(connection, count_records(connection) - before)
+                prune(connection)
         self.record_outside()
         return len(given)
 
@@ -230,7 +230,7 @@ class OptOutStore(SqlStore):
         self, subject_type: str, subject_id: str, flag: str, entry: AuditRow | None, *, opted_out: bool
     ) -> OptOut:
         subject, name = checked(subject_type, flag)
-        change = FlagChange(subject, tables.stored_id(subject, subject_id), name, opted_out, entry)
+        change = FlagChange(subject, stored_id(subject, subject_id), name, opted_out, entry)
         if entry:
             self.add_missing_tables()
         return self._changes.write(change)
@@ -243,7 +243,7 @@ class OptOutStore(SqlStore):
 
     def _current_exclusions(self, connection: Connection, store: StoreIdentity | None) -> CachedExclusions:
         cached = self._cache
-        return cached if cached and cached.is_valid(store) else tables.read_exclusions(connection, store)
+        return cached if cached and cached.is_valid(store) else read_exclusions(connection, store)
 
     def record_outside(self) -> None:
         """Record outside the store what was just committed, before it is acknowledged."""
@@ -289,10 +289,10 @@ class OptOutStore(SqlStore):
         self._is_counted = True
 
     def _read_identity(self, connection: PointConnection) -> StoreIdentity | None:
-        if not self._has_identity and not has_table(connection, tables.IDENTITY.name):
+        if not self._has_identity and not has_table(connection, IDENTITY.name):
             return None
         self._has_identity = True
-        store = tables.read_identity(connection, counted=not self._is_counted)
+        store = read_identity(connection, counted=not self._is_counted)
         if store is None:
             raise self._cannot_be_used("was emptied")
         return store

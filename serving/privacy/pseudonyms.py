@@ -7,7 +7,7 @@ from collections.abc import Callable
 from hashlib import blake2b
 
 from contracts import Settings
-from serving.privacy.opt_out_tables import canonical
+from serving.privacy.subject_ids import canonical
 from serving.shared_keys import key_in_lake
 
 KEY_FILE = ".pseudonym_key"

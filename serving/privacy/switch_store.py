@@ -8,9 +8,10 @@ from datetime import UTC, datetime
 from sqlalchemy import delete, insert, inspect, select
 
 from contracts.switches import Switches, SwitchName, checked_name, checked_switch
-from serving.privacy import opt_out_tables as tables
-from serving.privacy.admin_tables import SWITCHES, AuditRow, add_entry
+from serving.privacy.audit_rows import AuditRow, add_entry
 from serving.privacy.opt_out_store import OptOutStore
+from serving.privacy.opt_out_tables import SWITCHES
+from serving.privacy.store_identity import add_changes
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,7 @@ class SwitchStore:
         self._opt_outs.add_missing_tables()
         with self._opt_outs.checked_transaction(writes=True) as (connection, store):
             if store:
-                tables.add_changes(connection, 1, exclusions=1)
+                add_changes(connection, 1, exclusions=1)
             connection.execute(delete(SWITCHES).where(SWITCHES.c.name == name))
             if value:
                 row = {"name": name.value, "value": value, "set_at": state.set_at, "set_by": by}

@@ -40,7 +40,7 @@ from serving.http.routes.request_parameters import (
 )
 from serving.http.server_state import ServerState
 from serving.privacy.admin_audit import AdminAudit
-from serving.privacy.admin_tables import AuditRow
+from serving.privacy.audit_rows import AuditRow
 from serving.privacy.opt_out_service import OptOutService
 from serving.releases.manifest import ReducedTo
 from serving.releases.release_loader import ReloadingRelease

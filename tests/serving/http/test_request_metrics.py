@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 from serving.http.request_metrics import RequestMetrics
 from serving.http.server_state import ServedRelease, ServerState
-from serving.privacy.opt_out_tables import Marker
+from serving.privacy.store_identity import Marker
 from tests.serving.conftest import read_values
 
 

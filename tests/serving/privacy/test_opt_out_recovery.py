@@ -16,7 +16,8 @@ from fastapi.testclient import TestClient
 from contracts import Flag, SubjectType
 from contracts.errors import OptOutStoreUnavailable
 from serving.http.app import create_app
-from serving.privacy.opt_out_recovery import EXCLUSIONS_FILE, MARKER_FILE
+from serving.privacy.last_known_exclusions import EXCLUSIONS_FILE
+from serving.privacy.marker_files import MARKER_FILE
 from serving.privacy.opt_out_store import OptOutStore
 from tests.serving.http.test_server import HTTP, answers, served, workers_that_answered
 

@@ -20,7 +20,8 @@ from contracts import Flag, OptOut, SubjectType
 from contracts.errors import EventStoreUnavailable, OptOutStoreUnavailable
 from contracts.switches import NO_SWITCHES
 from serving.privacy.admin_audit import AdminAudit
-from serving.privacy.opt_out_recovery import MarkerFiles, replace_store
+from serving.privacy.marker_files import MarkerFiles
+from serving.privacy.opt_out_recovery import replace_store
 from serving.privacy.opt_out_service import OptOutService
 from serving.privacy.opt_out_store import OptOutStore
 from serving.privacy.switch_store import SwitchStore
