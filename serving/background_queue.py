@@ -2,7 +2,8 @@
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from contextlib import suppress
 from queue import Empty, Full, Queue
 from typing import Generic, TypeVar
@@ -12,36 +13,37 @@ CLOSE_S = 5.0
 """How long a stopping server waits for the queue to be handled."""
 
 
-class BackgroundQueue(Generic[T]):
-    """A queue and its thread. A full queue drops what is added, and counts it."""
+class BackgroundQueue(ABC, Generic[T]):
+    """A queue and its thread. A full queue drops what is added; one that is not enabled does nothing."""
 
-    def __init__(
-        self,
-        name: str,
-        handle: Callable[[Sequence[T]], None],
-        on_drop: Callable[[int], object],
-        *,
-        size: int,
-        at_once: int | None = None,
-        gather_s: float = 0,
-    ) -> None:
-        """`handle` gets what came within `gather_s` seconds: at most `at_once` entries, or all. It may not raise an
-        error. One that tries again ends once `closing` is set."""
-        self._handle, self._on_drop, self._gather_s = handle, on_drop, gather_s
+    def __init__(self, name: str, *, enabled: bool, size: int, at_once: int | None = None, gather_s: float = 0) -> None:
+        """A batch is what came within `gather_s` seconds: at most `at_once` entries, or all."""
+        self.enabled, self._gather_s = enabled, gather_s
         self._queue: Queue[T | None] = Queue(size)
         self._at_once, self.closing = at_once or size, threading.Event()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
+    @abstractmethod
+    def handle(self, entries: Sequence[T]) -> None:
+        """Handle a batch. It may not raise an error. One that tries again ends once `closing` is set."""
+
+    @abstractmethod
+    def count_dropped(self, entries: int) -> None:
+        """Count entries that no batch handles."""
+
     def start(self) -> None:
         """Start the thread."""
-        self._thread.start()
+        if self.enabled:
+            self._thread.start()
 
     def add(self, entry: T) -> None:
         """Have an entry handled; never waits."""
+        if not self.enabled:
+            return
         try:
             self._queue.put_nowait(entry)
         except Full:
-            self._on_drop(1)
+            self.count_dropped(1)
 
     def close(self) -> None:
         """Handle what is in the queue, and end the thread."""
@@ -56,7 +58,7 @@ class BackgroundQueue(Generic[T]):
         while is_open:
             batch, is_open = self._gathered()
             if batch:
-                self._handle(batch)
+                self.handle(batch)
 
     def _gathered(self) -> tuple[list[T], bool]:
         """What came, and whether more may come."""

@@ -20,17 +20,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from contracts import Settings, SubjectType
+from contracts import Settings
 from contracts import columns as c
 from contracts.atomic_files import replace_file
 from contracts.errors import OptOutStoreUnavailable, one_line
-from contracts.opt_out_flags import UNREADABLE
 from contracts.schemas import EXPOSURES, STRINGS
 from ranking.candidates import BITS
 from ranking.feature_arrays import SOURCES, Floats
 from serving.background_queue import BackgroundQueue
 from serving.feed import Feed
 from serving.pages import Page
+from serving.privacy.consent import of_readable_users
 from serving.privacy.opt_out_store import OptOutStore
 from serving.privacy.pseudonyms import Pseudonym, pseudonyms
 from serving.release_choice import Choice
@@ -85,7 +85,7 @@ class Exposure:
         )
 
 
-class ExposureLog:
+class ExposureLog(BackgroundQueue[Exposure]):
     """The queue of one worker."""
 
     def __init__(
@@ -97,43 +97,30 @@ class ExposureLog:
         experiment: str = "",
     ) -> None:
         """`on_result` counts pages as `written` or `dropped`; `experiment` is the name of the running one."""
-        self._experiment = experiment
+        super().__init__("exposures", enabled=settings.exposure_log, size=MAX_WAITING_PAGES, gather_s=GATHER_S)
         self._lake, self._opt_outs, self._pseudonym = settings.lake, opt_outs, pseudonyms(settings)
-        self._on_result, self._is_on = on_result, settings.exposure_log
-        self._queue: BackgroundQueue[Exposure] = BackgroundQueue(
-            "exposures",
-            self._write,
-            lambda count: on_result("dropped", count),
-            size=MAX_WAITING_PAGES,
-            gather_s=GATHER_S,
-        )
-
-    def start(self) -> None:
-        """Start the thread, if the log is on."""
-        if self._is_on:
-            self._queue.start()
+        self._on_result, self._experiment = on_result, experiment
 
     def record(self, feed: Feed, choice: Choice, page: Page) -> None:
         """Have a page logged; never waits."""
-        if self._is_on and (exposure := Exposure.of(feed, choice, page)) is not None:
-            self._queue.add(exposure)
+        if self.enabled and (exposure := Exposure.of(feed, choice, page)) is not None:
+            self.add(exposure)
 
-    def close(self) -> None:
-        """Write what is in the queue."""
-        self._queue.close()
-
-    def _write(self, exposures: Sequence[Exposure]) -> None:
-        users = {exposure.user_id for exposure in exposures}
+    def handle(self, entries: Sequence[Exposure]) -> None:
+        """Write the pages of users who have not opted out since."""
         try:
-            refused = self._opt_outs.among(SubjectType.USER, users, UNREADABLE)
-            allowed = [exposure for exposure in exposures if exposure.user_id not in refused]
+            allowed = of_readable_users(self._opt_outs, entries)
             write_exposures(self._lake, allowed, self._pseudonym, self._experiment)
         except (OSError, OptOutStoreUnavailable) as error:
             problem = one_line(error) if isinstance(error, OSError) else str(error)
-            LOG.error("%d pages are not in the exposure log: %s", len(exposures), problem)
-            self._on_result("dropped", len(exposures))
+            LOG.error("%d pages are not in the exposure log: %s", len(entries), problem)
+            self.count_dropped(len(entries))
         else:
-            self._on_result("written", len(exposures))
+            self._on_result("written", len(entries))
+
+    def count_dropped(self, entries: int) -> None:
+        """Count pages that are not in the log."""
+        self._on_result("dropped", entries)
 
 
 def write_exposures(lake: str, exposures: Iterable[Exposure], pseudonym: Pseudonym, experiment: str) -> None:

@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from contracts import Action, SubjectType
+from contracts import Action
 from contracts import columns as c
 from contracts.errors import EventStoreUnavailable, OptOutStoreUnavailable
-from contracts.opt_out_flags import UNREADABLE
 from serving.background_queue import BackgroundQueue
 from serving.feed import Feed
+from serving.privacy.consent import of_readable_users
 from serving.privacy.opt_out_service import OptOutService
 
 MAX_WAITING_FEEDS = 2000
@@ -33,53 +33,44 @@ class QueuedFeed:
     feed: Feed
     served_at: datetime
 
+    @property
+    def user_id(self) -> str | None:
+        """The user that the feed was made for."""
+        return self.feed.user_id
 
-class ImpressionRecorder:
+
+class ImpressionRecorder(BackgroundQueue[QueuedFeed]):
     """A queue of served feeds, which are stored in the background."""
 
     def __init__(self, stores: OptOutService, on_result: Callable[[str, int], object], *, enabled: bool) -> None:
         """`on_result` counts feeds as `recorded` or `dropped`."""
-        self._stores, self._on_result, self._enabled = stores, on_result, enabled
-        self._queue: BackgroundQueue[QueuedFeed] = BackgroundQueue(
-            "impressions",
-            self._store,
-            lambda count: on_result("dropped", count),
-            size=MAX_WAITING_FEEDS,
-            at_once=FEEDS_AT_ONCE,
-            gather_s=GATHER_S,
+        super().__init__(
+            "impressions", enabled=enabled, size=MAX_WAITING_FEEDS, at_once=FEEDS_AT_ONCE, gather_s=GATHER_S
         )
-
-    def start(self) -> None:
-        """Start the thread, if feeds are recorded."""
-        if self._enabled:
-            self._queue.start()
+        self._stores, self._on_result = stores, on_result
 
     def record(self, feed: Feed) -> None:
         """Have a personalized feed stored; never waits."""
-        if self._enabled and feed.personalized and feed.items:
-            self._queue.add(QueuedFeed(feed, datetime.now(UTC)))
+        if feed.personalized and feed.items:
+            self.add(QueuedFeed(feed, datetime.now(UTC)))
 
-    def close(self) -> None:
-        """Store what is in the queue."""
-        self._queue.close()
-
-    def _store(self, served: Sequence[QueuedFeed]) -> None:
+    def handle(self, entries: Sequence[QueuedFeed]) -> None:
         """Store these feeds; retry while a store cannot be used, until the server stops."""
-        users = {each.feed.user_id for each in served if each.feed.user_id is not None}
         while True:
             try:
-                refused = self._stores.opt_outs.among(
-                    SubjectType.USER, users, UNREADABLE
-                )  # they may have just opted out
-                allowed = [each for each in served if each.feed.user_id not in refused]
+                allowed = of_readable_users(self._stores.opt_outs, entries)
                 self._stores.events.add([row for each in allowed for row in rows_of(each)])
             except (EventStoreUnavailable, OptOutStoreUnavailable):
-                if self._queue.closing.wait(RETRY_S):
-                    self._on_result("dropped", len(served))
+                if self.closing.wait(RETRY_S):
+                    self.count_dropped(len(entries))
                     return
             else:
-                self._on_result("recorded", len(served))
+                self._on_result("recorded", len(entries))
                 return
+
+    def count_dropped(self, entries: int) -> None:
+        """Count feeds that are not recorded."""
+        self._on_result("dropped", entries)
 
 
 def rows_of(served: QueuedFeed) -> list[dict[str, Any]]:

@@ -28,45 +28,42 @@ class AnsweredPage:
     item_ids: tuple[str, ...]
 
 
-class ShadowMode:
+class ShadowMode(BackgroundQueue[AnsweredPage]):
     """The queue of one worker; without a version, nothing is compared."""
 
     def __init__(self, home: HomeFeed, extra: ExtraReleases, version: str, on_result: ShadowResult) -> None:
         """`extra` holds the release of this version once the server has started."""
+        super().__init__("shadow", enabled=bool(version), size=MAX_WAITING_PAGES)
         self._home, self._extra, self._version, self._on_result = home, extra, version, on_result
-        self._queue: BackgroundQueue[AnsweredPage] = BackgroundQueue(
-            "shadow", self._compare, lambda _: on_result("dropped", None), size=MAX_WAITING_PAGES
-        )
-
-    def start(self) -> None:
-        """Start the thread, if there is a version."""
-        if self._version:
-            self._queue.start()
 
     def record(self, served: ServedFeed) -> None:
         """Have the first page of a personalized feed compared; never waits."""
         feed = served.feed
         is_first = served.position.rank == 0 and served.ranked is not None
-        if self._version and is_first and feed.user_id is not None and self._version != feed.release:
-            self._queue.add(AnsweredPage(feed.user_id, tuple(item.item_id for item in feed.items)))
+        if self.enabled and is_first and feed.user_id is not None and self._version != feed.release:
+            self.add(AnsweredPage(feed.user_id, tuple(item.item_id for item in feed.items)))
 
-    def close(self) -> None:
-        """Compare what is in the queue."""
-        self._queue.close()
-
-    def _compare(self, pages: Sequence[AnsweredPage]) -> None:
-        release = self._extra.get(self._version)
-        for page in pages:
+    def handle(self, entries: Sequence[AnsweredPage]) -> None:
+        """Compare pages. One that cannot be made is logged."""
+        for page in entries:
             try:
-                if release is None:
-                    raise TastefeedError(f"the release {self._version} of TASTEFEED_SHADOW_RELEASE is not loaded")
-                limit = max(1, len(page.item_ids))
-                shadow = self._home.served(FeedRequest(page.user_id, limit=limit, release=release))
+                self._compare(page)
             except TastefeedError as error:
                 LOG.error("a page has no comparison: %s", error)
                 self._on_result("failed", None)
-                continue
-            if shadow.ranked is not None:  # the user may have opted out just now
-                items = tuple(item.item_id for item in shadow.feed.items)
-                both = len(set(items) & set(page.item_ids)) / max(1, len(page.item_ids))
-                self._on_result("same" if items == page.item_ids else "different", both)
+
+    def count_dropped(self, entries: int) -> None:
+        """Count a page that is not compared."""
+        for _ in range(entries):
+            self._on_result("dropped", None)
+
+    def _compare(self, page: AnsweredPage) -> None:
+        """Raises `TastefeedError`."""
+        if (release := self._extra.get(self._version)) is None:
+            raise TastefeedError(f"the release {self._version} of TASTEFEED_SHADOW_RELEASE is not loaded")
+        limit = max(1, len(page.item_ids))
+        shadow = self._home.served(FeedRequest(page.user_id, limit=limit, release=release))
+        if shadow.ranked is not None:  # the user may have opted out just now
+            items = tuple(item.item_id for item in shadow.feed.items)
+            both = len(set(items) & set(page.item_ids)) / limit
+            self._on_result("same" if items == page.item_ids else "different", both)

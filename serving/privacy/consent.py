@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from functools import lru_cache
+from typing import Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,6 +42,25 @@ class UserContext:
     reason: NotPersonalized | None
     opt_outs: ActiveOptOuts
     recent_interactions: tuple[RecentInteraction, ...] = ()
+
+
+class OfUser(Protocol):
+    """Anything that was made for one user."""
+
+    @property
+    def user_id(self) -> str | None:
+        """The user; `None` for none."""
+        ...
+
+
+E = TypeVar("E", bound=OfUser)
+
+
+def of_readable_users(opt_outs: OptOutStore, entries: Iterable[E]) -> list[E]:
+    """Those whose user has not opted out while they waited. Raises `OptOutStoreUnavailable`."""
+    waiting = list(entries)
+    refused = opt_outs.among(SubjectType.USER, {each.user_id for each in waiting if each.user_id}, UNREADABLE)
+    return [each for each in waiting if each.user_id not in refused]
 
 
 class ConsentGate:

@@ -11,7 +11,6 @@ from contracts.schemas import EXPOSURES
 from pipeline.lake import Lake
 from pipeline.privacy.exposure_erasure import erase_exposures
 from serving import exposure_log
-from serving.background_queue import BackgroundQueue
 from serving.http.app import create_app
 from serving.privacy.pseudonyms import pseudonyms
 from tests.serving.conftest import read_values
@@ -67,7 +66,7 @@ def test_the_log_is_off_by_default(client, lake):
     assert not (lake.folder / "exposures").exists()
 
 
-def test_a_full_disk_and_a_full_queue_drop_pages_and_count_them(logged, lake, monkeypatch):
+def test_a_full_disk_drops_pages_and_counts_them(logged, lake, monkeypatch):
     def full(path: Path, content: bytes) -> None:
         raise OSError(errno.ENOSPC, "No space left on device", str(path))
 
@@ -76,13 +75,6 @@ def test_a_full_disk_and_a_full_queue_drop_pages_and_count_them(logged, lake, mo
         assert client.get("/v1/users/user-1/home-feed").status_code == 200
         client.app.state.exposure_log.close()
         assert read_values(client.get("/metrics").text)['tastefeed_exposures_total{result="dropped"}'] == 1
-    handled, dropped = [], []
-    queue = BackgroundQueue("test", handled.extend, dropped.append, size=2)
-    for entry in range(5):
-        queue.add(entry)  # the thread has not started
-    queue.start()
-    queue.close()
-    assert (handled, dropped) == ([0, 1], [1, 1, 1])
 
 
 def test_erasure_removes_a_user_from_the_log(logged, lake):
