@@ -1,6 +1,6 @@
 """Peers are tuned alike: the same number of seeded trials, on validation, every trial written down.
 
-The first trial is the method's defaults, so that tuning cannot make anyone worse than untuned on validation. Ours
+The first trial is the method's defaults, so that on validation no tuned method is worse than untuned. Ours
 chooses inside its fit.
 """
 

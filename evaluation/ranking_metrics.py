@@ -68,13 +68,13 @@ def mrr_at_k(lists: RankedLists, labels: Labels, k: int) -> Floats:
 
 
 def catalogue_coverage_at_k(lists: RankedLists, rankable: Mask, k: int) -> float:
-    """Share of the rankable items [I] that someone is shown (Ge et al. 2010, doi:10.1145/1864708.1864761)."""
+    """Share of the rankable items [I] that at least one user is shown (Ge et al. 2010, doi:10.1145/1864708.1864761)."""
     shown = np.unique(lists.top(k).rows)
     return _of((shown != PADDING).sum(), rankable.sum())
 
 
 def creator_coverage_at_k(lists: RankedLists, creators: Rows, rankable: Mask, k: int) -> float:
-    """Share of creators with a rankable item whose work someone is shown. `creators` [I], -1 unknown."""
+    """Share of creators with a rankable item whose work at least one user is shown. `creators` [I], -1 unknown."""
     rows = lists.top(k).rows
     shown = np.unique(creators[rows[rows != PADDING]])
     there = np.unique(creators[rankable])

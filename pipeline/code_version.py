@@ -1,4 +1,4 @@
-"""The commit that runs; apart from MLflow, for that takes seconds to import in each fresh process of a benchmark."""
+"""The commit that runs. It is read without MLflow, which a fresh process of a benchmark would import in seconds."""
 
 import subprocess
 from pathlib import Path

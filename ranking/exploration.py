@@ -1,6 +1,6 @@
 """Exploration: some places of a page go to items that the ranker is uncertain about, drawn with known probabilities.
 
-The probabilities are logged as propensities, so that the clicks on these items measure what the ranker does not know.
+The probabilities are logged as propensities, so that the clicks on these items measure what the ranker cannot estimate.
 The loss is bounded: at most `slots` places of a page, and only items that the ranker puts right after the page.
 Shapes: P candidate pairs of one user, S places.
 """

@@ -1,7 +1,7 @@
 """From which similarity an item of the history may be named as the reason, by held-out clicks.
 
 The clicks of each label week are compared with the similarity of the clicked items to what the user had liked before.
-Titles and vectors are those of the week's start, so they know none of its clicks. `lift` is how many times as often
+Titles and vectors are those of the week's start, so they use none of its clicks. `lift` is how many times as often
 users clicked items of a similarity as they would by chance: a user's share of the week's clicks times an item's share.
 
 Shapes: C clicks, B users and N items of a week, P = B * N pairs, W bins of similarity.

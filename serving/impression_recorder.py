@@ -1,8 +1,8 @@
 """Records what personalized feeds show as impressions in the event store, in the background.
 
 The setting `TASTEFEED_RECORD_SERVED` turns it on. A request only adds its feed to a bounded queue. One thread of each
-worker stores what is in the queue, about every 50 ms. So all workers know on a refresh what a page has shown, and the
-night reads the same rows as posted impressions. A killed worker loses what is in its queue, and a full queue drops
+worker stores what is in the queue, about every 50 ms. So all workers can read on a refresh what a page has shown, and
+the night reads the same rows as posted impressions. A killed worker loses what is in its queue, and a full queue drops
 feeds: a lost impression costs a repeated item. Nothing is recorded of users who opted out.
 """
 

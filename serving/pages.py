@@ -119,7 +119,7 @@ def _pool(
     position: Cursor,
     config: ExplorationConfig,
 ) -> Longs:
-    """The candidates of the user that may be explored: few users know them, no page has shown them, and their creator
+    """The candidates of the user that may be explored: few users clicked them, no page showed them, and their creator
     is below its limit on this page."""
     candidates, items = ranked.candidates, release.items
     own = np.flatnonzero(candidates.user_rows == candidates.user_rows[pairs[0]])

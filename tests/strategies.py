@@ -68,7 +68,7 @@ class Row:
 
 
 rows = st.builds(Row, ids, ids, actions, timestamps)
-"""One event as somebody else wrote it."""
+"""One event as another program wrote it."""
 
 
 @dataclass(frozen=True)

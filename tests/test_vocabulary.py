@@ -17,7 +17,16 @@ def misspellings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
 
 
 @pytest.mark.parametrize(
-    "text", ["a reciever", "every_readout = 1", "class ReadoutConfig:", "READOUT_SIZE = 3", "the readout's size"]
+    "text",
+    [
+        "a reciever",
+        "every_readout = 1",
+        "untouched = 1",
+        "the feed of everybody",
+        "class ReadoutConfig:",
+        "READOUT_SIZE = 3",
+        "the readout's size",
+    ],
 )
 def test_avoided_words_are_found_in_text_and_inside_identifiers(misspellings, text: str) -> None:
     assert misspellings(text) != 0

@@ -1,4 +1,4 @@
-"""The last known exclusions, in a file beside the releases: for the time in which the opt-out store cannot be read."""
+"""The last known exclusions, in a file beside the releases. They are used while the opt-out store cannot be read."""
 
 import logging
 from functools import cached_property

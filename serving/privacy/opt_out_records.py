@@ -28,7 +28,7 @@ IDS_PER_QUERY = 1000
 
 
 def concerns(subject_type: SubjectType, ids: Iterable[str]) -> ColumnElement[bool]:
-    """The records of these subjects, in whichever spelling."""
+    """The records of these subjects, in every spelling of their ids."""
     return and_(OPT_OUTS.c.subject_type == subject_type, OPT_OUTS.c.subject_id.in_(sorted(all_spellings(ids))))
 
 

@@ -114,9 +114,9 @@ def test_a_folder_of_the_first_format_is_cleaned_though_it_is_not_loaded(trained
 @pytest.mark.parametrize("content", [b"{", b"[]", b'{"items": []}'])
 def test_words_that_cannot_be_read_are_emptied_and_stay_refused(folder, content):
     (folder / "words.json").write_bytes(content)
-    write(folder, forgotten(folder, ["somebody"]))
+    write(folder, forgotten(folder, ["some-user"]))
     assert (folder / "words.json").read_bytes() == b"{}"
-    assert forgotten(folder, ["somebody"]) == {}
+    assert forgotten(folder, ["some-user"]) == {}
     with pytest.raises(ReleaseCorrupt):
         load(folder)
 

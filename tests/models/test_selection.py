@@ -126,7 +126,7 @@ def test_a_concatenation_is_exported_and_goes_on_with_every_part(as_of, tmp_path
 
 
 def test_items_without_interactions_are_left_to_content(examples, items, as_of, tiny) -> None:
-    """Everybody's latest items are new: encoders of ids are not tried, however fast they are."""
+    """The latest items of all users are new: encoders of ids are not tried, however fast they are."""
     new = pl.concat([items, items.with_columns(item_id=pl.col("item_id") + "-new")])
     grown = examples.with_columns(
         item_ids=pl.concat_list("item_ids", pl.col("item_ids").list.first() + "-new"),

@@ -108,10 +108,10 @@ def test_items_that_do_not_exist_yet_are_no_negatives(examples, items, tiny, as_
     )
     config = tiny.model_copy(update={"validation_days": 0.0, "epochs": 1, "item_id_dropout": 0.0, "weight_decay": 0.0})
     trained = train(examples, pl.concat([items, unborn]), config=config, seed=0)
-    untouched = train(
+    untrained = train(
         examples, pl.concat([items, unborn]), config=config.model_copy(update={"learning_rate": 1e-12}), seed=0
     )
-    assert torch.equal(weights(trained)["items.creator.weight"][1:3], weights(untouched)["items.creator.weight"][1:3])
+    assert torch.equal(weights(trained)["items.creator.weight"][1:3], weights(untrained)["items.creator.weight"][1:3])
 
 
 def test_validation_stops_early_and_then_everything_is_learned(examples, items, tiny):

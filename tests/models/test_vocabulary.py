@@ -44,7 +44,7 @@ def test_a_forgotten_creator_is_not_found_by_hashing_the_name():
     assert after.codes(pl.Series(["ann", "bob", "", "cid"])).tolist() == [1, 0, 0, 3]
     assert len(set(hidden.words) - set(after.words)) == 1
     assert after.without(["ann"]).codes(pl.Series(["ann", "cid"])).tolist() == [0, 3]
-    assert after.extended(pl.Series(["bob"])).codes(pl.Series(["bob"])).tolist() == [4], "somebody new"
+    assert after.extended(pl.Series(["bob"])).codes(pl.Series(["bob"])).tolist() == [4], "a new user"
 
 
 def test_two_catalogues_hide_one_creator_differently():

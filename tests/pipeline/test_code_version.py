@@ -25,7 +25,7 @@ def test_a_checkout_reports_its_commit_and_whether_files_differ(tmp_path: Path) 
     assert git_commit(tmp_path) == f"{commit}+changes"
 
 
-def test_a_package_inside_somebodys_repository_is_not_theirs(tmp_path: Path) -> None:
+def test_a_package_inside_another_repository_is_not_theirs(tmp_path: Path) -> None:
     git(tmp_path, "init", "--quiet")
     (tmp_path / "site-packages").mkdir()
     assert git_commit(tmp_path / "site-packages") == "unknown"

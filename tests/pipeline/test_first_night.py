@@ -157,9 +157,9 @@ def test_recommend_writes_the_list_for_all_ingested_users(lake: Path, tmp_path: 
     assert len(set(lists["user_id"].to_pylist())) == tiny.USERS
     assert len(lists) == 3 * tiny.USERS
     user_file = tmp_path / "users.csv"
-    user_file.write_text("user_id\nsomebody\n")
+    user_file.write_text("user_id\nsome-user\n")
     assert tiny.tastefeed_here("recommend", "--lake", lake, "--users", user_file, "--out", out).returncode == 0
-    assert set(pq.read_table(out)["user_id"].to_pylist()) == {"somebody"}
+    assert set(pq.read_table(out)["user_id"].to_pylist()) == {"some-user"}
 
 
 def test_it_is_no_champion_and_was_not_judged(refused: Path) -> None:

@@ -65,7 +65,7 @@ def imported(lake: Path, *rows: str) -> str:
     file.write_text("subject_type,subject_id,flag,opted_out,effective_at\n" + "\n".join(rows) + "\n")
     done = tiny.tastefeed_here("import", "--opt-outs", file, "--lake", lake)
     assert done.returncode == 0, done.stderr
-    assert "somebody" not in done.stdout
+    assert "some-user" not in done.stdout
     return done.stdout
 
 
@@ -74,24 +74,24 @@ def test_a_local_instant_holds_at_once_and_a_later_one_is_listed(tmp_path: Path)
     later = now + timedelta(days=400)
     out = imported(
         lake,
-        f"user,somebody,personalization,true,{(now + timedelta(hours=9)).isoformat()}",
-        f"user,somebody-else,personalization,true,{later.isoformat()}",
-        f"item,somebodys-item,recommendation,false,{(now + timedelta(hours=9)).isoformat()}",
+        f"user,some-user,personalization,true,{(now + timedelta(hours=9)).isoformat()}",
+        f"user,some-user-else,personalization,true,{later.isoformat()}",
+        f"item,some-users-item,recommendation,false,{(now + timedelta(hours=9)).isoformat()}",
     )
     assert "opt_outs: 3 kept in the opt-out store" in out
     assert "opt_outs: 1 of them lay ahead, by less than a day, and hold at once" in out
     assert f"opt_outs: 1 user will be opted out of personalization from {later} UTC" in out
     assert f"opt_outs: 1 item will be opted in to recommendation from {now + timedelta(hours=9)} UTC" in out
-    shown = tiny.tastefeed_here("opt-out", "show", "user", "somebody", "--lake", lake).stdout
+    shown = tiny.tastefeed_here("opt-out", "show", "user", "some-user", "--lake", lake).stdout
     assert shown == (
         f"personalization  opted out      since {now + timedelta(hours=9)} UTC (it lies ahead, and holds already)\n"
     )
-    shown = tiny.tastefeed_here("opt-out", "show", "user", "somebody-else", "--lake", lake).stdout
+    shown = tiny.tastefeed_here("opt-out", "show", "user", "some-user-else", "--lake", lake).stdout
     assert shown == f"personalization  will be opted out from {later} UTC\n"
 
 
 def test_an_import_of_the_past_prints_no_notice(tmp_path: Path) -> None:
-    out = imported(tmp_path / "lake", "user,somebody,personalization,true,2017-01-01")
+    out = imported(tmp_path / "lake", "user,some-user,personalization,true,2017-01-01")
     assert "ahead" not in out
     assert "will be" not in out
 
@@ -115,15 +115,15 @@ def test_every_way_of_erasing_drops_what_was_posted(tmp_path: Path) -> None:
     tiny.tastefeed_here("init", "--lake", lake)
     pending = OptOutService.of(Settings(lake=str(lake))).events
     at = datetime(2017, 3, 1, tzinfo=UTC)
-    posted = [{"user_id": user, "item_id": "i", "action": "save", "timestamp": at} for user in ("somebody", "42")]
+    posted = [{"user_id": user, "item_id": "i", "action": "save", "timestamp": at} for user in ("some-user", "42")]
     pending.add(posted)
     tiny.tastefeed_here("opt-out", "set", "user", "42.0", "erasure", "--lake", lake)
-    assert pending.rows()["user_id"].to_pylist() == ["somebody"]
-    imported(lake, "user,somebody,erasure,true,2017-01-01")
+    assert pending.rows()["user_id"].to_pylist() == ["some-user"]
+    imported(lake, "user,some-user,erasure,true,2017-01-01")
     assert pending.rows().num_rows == 0
-    assert pending.add(posted).erased == {"somebody", "42"}
+    assert pending.add(posted).erased == {"some-user", "42"}
     tiny.tastefeed_here("opt-out", "clear", "user", "42", "erasure", "--lake", lake)
-    assert pending.add(posted).erased == {"somebody"}
+    assert pending.add(posted).erased == {"some-user"}
 
 
 def test_who_is_asked_for_is_read_by_the_id_rule(tmp_path: Path) -> None:

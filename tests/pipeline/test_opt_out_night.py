@@ -224,9 +224,9 @@ def test_their_vectors_are_gone(crossed: Path, forgotten: Path, user: str) -> No
 
 
 def test_the_search_finds_who_is_there(forgotten: Path) -> None:
-    somebody = tiny.name(5)
+    one_user = tiny.name(5)
     tables = {
-        path.relative_to(forgotten).parts[0] for path in files(forgotten, *GONE_TABLES) if names_someone(path, somebody)
+        path.relative_to(forgotten).parts[0] for path in files(forgotten, *GONE_TABLES) if names_someone(path, one_user)
     }
     assert {"events", "sessions", "interactions", "user_features", "retrieval_examples", "releases"} <= tables
 

@@ -113,7 +113,7 @@ class CountedReads(np.ndarray):
 
 
 def test_one_list_reads_no_array_of_all_users():
-    """A release has a million users: 14 of 30 ms were reads of everybody's history."""
+    """A release has a million users: 14 of 30 ms were reads of every user's history."""
     everyone, things = random_world(3, user_count=5000)
     counted = {
         name: getattr(everyone, name).view(CountedReads)

@@ -29,7 +29,7 @@ KEYS = {"TASTEFEED_FEED_KEYS": "f1", "TASTEFEED_ADMIN_KEYS": "a1"}
 
 @dataclass
 class OtherSite:
-    """A server of somebody else, on a port of its own; its only page is `html`."""
+    """A server of another site, on a port of its own; its only page is `html`."""
 
     html: str = ""
     headers: dict[str, str] = field(default_factory=dict)

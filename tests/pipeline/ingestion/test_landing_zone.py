@@ -156,7 +156,7 @@ def test_erased_users_leave_every_byte(tmp_path: Path) -> None:
     assert erase_rows(tmp_path, ["secret-ann"]) == {"events": 0, "users": 0}
 
 
-def test_importing_again_does_not_bring_anybody_back(tmp_path: Path) -> None:
+def test_importing_again_does_not_restore_an_erased_user(tmp_path: Path) -> None:
     store_batch("events", events("secret-ann"), tmp_path, MONDAY)
     erase_rows(tmp_path, ["secret-ann"])
     assert store_batch("events", events("secret-ann"), tmp_path, TUESDAY).is_new is False

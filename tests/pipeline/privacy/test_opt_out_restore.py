@@ -55,7 +55,7 @@ def test_init_makes_a_lake_once(tmp_path: Path) -> None:
 
 def test_nothing_makes_a_lost_store_anew(lake: Path) -> None:
     events = lake.parent / "more.csv"
-    events.write_text("user_id,item_id,action,timestamp\nsomebody,item-01,click,2017-03-01\n")
+    events.write_text("user_id,item_id,action,timestamp\nsome-user,item-01,click,2017-03-01\n")
     opt_outs = lake.parent / "opt_outs.csv"
     opt_outs.write_text("subject_type,subject_id,flag,opted_out,effective_at\nuser,x,training,true,2017-01-01\n")
     lose(lake)

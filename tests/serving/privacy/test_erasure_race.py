@@ -69,7 +69,7 @@ def test_threads(opt_out_service: OptOutService) -> None:
 
 def _post(folder: Path, started) -> None:
     pending = EventStore(f"sqlite:///{folder}/pending_events.db")
-    pending.add([event("somebody", 0)])
+    pending.add([event("some-user", 0)])
     started.wait()
     post(pending)
 
@@ -87,7 +87,7 @@ def test_processes(opt_out_service: OptOutService, tmp_path: Path) -> None:
     for process in processes:
         process.join()
     assert [process.exitcode for process in processes] == [0, 0]
-    assert set(opt_out_service.events.rows()["user_id"].to_pylist()) == {"somebody"}
+    assert set(opt_out_service.events.rows()["user_id"].to_pylist()) == {"some-user"}
 
 
 def test_over_http_the_rows_are_named(lake) -> None:

@@ -70,7 +70,7 @@ def test_subjects_with_any_of_some_flags(store):
     store.set("user", "ann", "erasure")
     store.set("user", "bob", "personalization")
     store.set("user", "cid", "training")
-    store.set("item", "ann", "recommendation")  # an item of the same name is somebody else
+    store.set("item", "ann", "recommendation")  # an item of the same name is another subject
     assert store.subjects(SubjectType.USER, [Flag.ERASURE, Flag.PERSONALIZATION]) == {"ann", "bob"}
     assert store.subjects(SubjectType.ITEM, [Flag.RECOMMENDATION]) == {"ann"}
 

@@ -84,7 +84,7 @@ class TestAnyId:
         assert client.put(path).json()["subject_id"] == id_
         assert client.get(path).json()["opted_out"]
         assert client.get(feed_path(encoded(id_))).json()["reason"] == "opted_out"
-        assert client.get(feed_path("somebody-else")).json()["reason"] == "unknown_user"
+        assert client.get(feed_path("some-user-else")).json()["reason"] == "unknown_user"
         assert not client.delete(path).json()["opted_out"]
         assert client.get(feed_path(encoded(id_))).json()["reason"] == "unknown_user"
 
