@@ -17,7 +17,9 @@ from cli.import_commands import import_, init
 from cli.json_output import Json, print_json
 from cli.nightly_commands import backtest, compare, nightly
 from cli.privacy_commands import opt_outs
-from cli.serving_commands import recommend, releases, serve
+from cli.recommend_command import recommend
+from cli.release_commands import releases
+from cli.serve_command import serve
 from cli.switch_commands import audit, switches
 from contracts import Settings, __version__
 from contracts.errors import TastefeedError, one_line

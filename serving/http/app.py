@@ -1,16 +1,14 @@
-"""The HTTP application: `create_app` builds it, its lifespan loads the release, `openapi_document` describes it."""
+"""The HTTP application: `create_app` builds it, its lifespan loads the release."""
 
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from functools import partial
-from typing import Any
 
 import anyio
 import anyio.to_thread
 import faiss
 from fastapi import FastAPI
-from fastapi.openapi.utils import get_openapi
 
 from contracts import Settings, __version__
 from contracts.errors import ReleaseMissing
@@ -21,15 +19,14 @@ from serving.exposure_log import ExposureLog
 from serving.feed import HomeFeed
 from serving.feed_request import FeedParts
 from serving.http.api_keys import ApiKeys
-from serving.http.error_handlers import Problem, add_error_handlers
+from serving.http.error_handlers import add_error_handlers
 from serving.http.load_shedding import LoadSheddingMiddleware
 from serving.http.middleware import AdmissionMiddleware, CompressionMiddleware, RequestMiddleware, add_cors, origins_of
+from serving.http.openapi_document import openapi_document
 from serving.http.rate_limits import RateLimits
 from serving.http.request_metrics import METRICS, RequestMetrics
 from serving.http.request_tracing import tracer_of
 from serving.http.routes import admin_routes, api_routes, page_routes
-from serving.http.routes.openapi_errors import errors_of
-from serving.http.routes.openapi_examples import ANSWERS
 from serving.http.security_headers import SecurityHeaders
 from serving.impression_recorder import ImpressionRecorder
 from serving.privacy.admin_audit import AdminAudit
@@ -47,9 +44,6 @@ from serving.shown_items import exploration_config, fatigue_config
 HEALTH_THREADS = 2
 """Threads for health checks and metrics alone: requests that wait for a store may occupy all others."""
 POINTER_PERIOD_S = 5.0
-SCHEMAS = "#/components/schemas/"
-INLINED = "#/$defs/"
-UNUSED_SCHEMAS = ("HTTPValidationError", "ValidationError")
 
 
 def create_app(settings: Settings) -> FastAPI:
@@ -64,6 +58,18 @@ def create_app(settings: Settings) -> FastAPI:
         generate_unique_id_function=lambda route: route.name,
         redirect_slashes=False,  # a redirect would lose the percent-encoding of an id
     )
+    _add_services(app, settings)
+    _add_feeds(app, settings)
+    _add_middleware(app, settings)
+    add_error_handlers(app)
+    for router in (api_routes.router, admin_routes.router, api_routes.server_router, page_routes.router):
+        app.include_router(router)
+    app.openapi = partial(openapi_document, app)  # type: ignore[method-assign]  # as FastAPI documents it
+    return app
+
+
+def _add_services(app: FastAPI, settings: Settings) -> None:
+    """The stores, the release and what measures them."""
     service = OptOutService.of(settings, wait_s=settings.store_timeout_s)
     app.state.api_keys = ApiKeys(settings)
     app.state.metrics, app.state.tracer = RequestMetrics(), tracer_of(settings)
@@ -74,7 +80,10 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.release_loader = ReloadingRelease(settings.release_root, app.state.shared_copies)
     app.state.health_threads = anyio.CapacityLimiter(HEALTH_THREADS)
     _connect(app.state.metrics, service, app.state.release_loader)
-    _add_feeds(app, settings)
+
+
+def _add_middleware(app: FastAPI, settings: Settings) -> None:
+    """The last one added is called first."""
     app.add_middleware(CompressionMiddleware)
     app.add_middleware(LoadSheddingMiddleware, max_requests=settings.max_concurrent_requests)
     app.add_middleware(
@@ -86,13 +95,7 @@ def create_app(settings: Settings) -> FastAPI:
     )
     add_cors(app, origins_of(settings))
     headers = SecurityHeaders(tls=settings.tls_cert is not None)
-    # the last one added is called first
     app.add_middleware(RequestMiddleware, metrics=app.state.metrics, security_headers=headers)
-    add_error_handlers(app)
-    for router in (api_routes.router, admin_routes.router, api_routes.server_router, page_routes.router):
-        app.include_router(router)
-    app.openapi = partial(openapi_document, app)  # type: ignore[method-assign]  # as FastAPI documents it
-    return app
 
 
 def _add_feeds(app: FastAPI, settings: Settings) -> None:
@@ -148,53 +151,3 @@ async def _follow_pointer(app: FastAPI) -> None:
         await anyio.sleep(POINTER_PERIOD_S)
         with suppress(ReleaseMissing):
             await anyio.to_thread.run_sync(app.state.release_loader.get, limiter=app.state.health_threads)
-
-
-def openapi_document(app: FastAPI) -> dict[str, Any]:
-    """FastAPI's document with our errors, where every reference resolves; built once."""
-    if app.openapi_schema is None:
-        document = get_openapi(title=app.title, version=app.version, routes=app.routes)
-        schemas = document.setdefault("components", {}).setdefault("schemas", {})
-        for name in UNUSED_SCHEMAS:
-            schemas.pop(name, None)
-        schemas["Problem"] = Problem.model_json_schema(ref_template=f"{SCHEMAS}{{model}}")
-        for path, methods in document["paths"].items():
-            for call in methods.values():
-                errors = errors_of(path, call, keys=app.state.api_keys.any)
-                call["responses"] = {**_successes(call["responses"]), **errors}
-                if example := ANSWERS.get(call["operationId"]):  # added here, because FastAPI drops what is null
-                    call["responses"]["200"]["content"]["application/json"]["example"] = example
-                if not app.state.api_keys.any:
-                    call.pop("security", None)
-        app.openapi_schema = with_shared_schemas(document)
-    return app.openapi_schema
-
-
-def with_shared_schemas(document: dict[str, Any]) -> dict[str, Any]:
-    """The document with inlined schemas (`Model.model_json_schema()`) moved to its components. Their references are
-    relative to themselves and do not resolve where they are inlined."""
-    shared: dict[str, Any] = {}
-    rewritten: dict[str, Any] = _shared(document, shared)
-    rewritten["components"]["schemas"] = {**shared, **rewritten["components"]["schemas"]}
-    return rewritten
-
-
-def _shared(node: Any, shared: dict[str, Any]) -> Any:
-    if isinstance(node, list):
-        return [_shared(part, shared) for part in node]
-    if not isinstance(node, dict):
-        return node
-    if str(node.get("$ref", "")).startswith(INLINED):
-        return {**node, "$ref": SCHEMAS + node["$ref"].removeprefix(INLINED)}
-    rewritten = {name: _shared(part, shared) for name, part in node.items() if name != "$defs"}
-    if "$defs" not in node:
-        return rewritten
-    shared.update({name: _shared(part, shared) for name, part in node["$defs"].items()})
-    if "title" not in node:
-        return rewritten
-    shared[node["title"]] = rewritten
-    return {"$ref": SCHEMAS + node["title"]}
-
-
-def _successes(responses: dict[str, Any]) -> dict[str, Any]:
-    return {status: response for status, response in responses.items() if status < "4"}

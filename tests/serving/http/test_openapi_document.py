@@ -8,7 +8,8 @@ from openapi_spec_validator import validate
 from contracts import Action, Flag
 from ranking.feature_arrays import SOURCES
 from ranking.signals import Signal
-from serving.http.app import create_app, with_shared_schemas
+from serving.http.app import create_app
+from serving.http.openapi_document import with_shared_schemas
 from serving.privacy.consent import NotPersonalized
 
 
