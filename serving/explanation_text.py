@@ -1,7 +1,8 @@
 """Explanations: why an item is shown, as data and as one sentence."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +11,7 @@ from contracts import Action
 from ranking.attribution import reasons
 from ranking.candidates import taken
 from ranking.feature_arrays import Rows
+from ranking.feature_names import ITEM_FEATURE_NAMES
 from ranking.rank_users import RankedUsers
 from ranking.signals import Signal
 from serving.releases.item_display import ItemDisplay
@@ -17,12 +19,19 @@ from serving.releases.loaded_release import FRESH, Release
 
 SENTENCES = {
     Signal.SIMILAR: "Suggested by what you read and save",
-    Signal.CREATOR: "You often read this creator",
-    Signal.CATEGORY: "From a category you often read",
-    Signal.LANGUAGE: "In a language you often read",
-    Signal.TRENDING: "Many people are reading this now",
-    Signal.POPULAR: "People who come across this tend to like it",
+    Signal.CREATOR: "By a creator that you have read",
+    Signal.CATEGORY: "In a category that you have read",
+    Signal.LANGUAGE: "In a language that you have read",
 }
+"""Sentences that are true of a single item in the history too."""
+PERIODS = {"users_7d": " in the last week", "users_28d": " in the last four weeks", "users": ""}
+"""How long the users of each feature have been counted, in words; the shortest one comes first."""
+MIN_READERS = 5
+"""A smaller count is no reason to read, and could be about one user."""
+READER_COLUMNS = [ITEM_FEATURE_NAMES.index(name) for name in PERIODS]
+OTHERS = "Suggested by what others read"
+NEW_DAYS = 28
+"""Days after which an item is no longer called new."""
 BECAUSE = {Action.SAVE: "Because you saved", Action.CLICK: "Because you read"}
 
 
@@ -42,8 +51,7 @@ class Explanation:
 def explain_fallback(release: Release, rows: Rows, sources: NDArray[np.str_]) -> list[Explanation]:
     """Explanations of items in the non-personalized list; they use data of the item alone."""
     signals = [Signal.FRESH if source == FRESH else Signal.TRENDING for source in sources.tolist()]
-    items = release.displays.of(rows)
-    return [Explanation(signal, sentence(signal, item.created_at)) for signal, item in zip(signals, items, strict=True)]
+    return [Explanation(signal, text) for signal, text in zip(signals, sentences(release, rows, signals), strict=True)]
 
 
 def explain_personalized(
@@ -54,23 +62,42 @@ def explain_personalized(
     features, least = ranked.features[pairs], release.ranking.reasons.threshold
     why = reasons(release.users, release.items, candidates, features, release.reranker, min_similarity=least)
     named = (why.evidence >= 0) & ~hidden[why.evidence]
-    shown, items = (release.displays.of(rows) for rows in (np.where(named, why.evidence, 0), candidates.item_rows))
+    shown = release.displays.of(np.where(named, why.evidence, 0))
+    texts = sentences(release, candidates.item_rows, [Signal(signal) for signal in why.signals.tolist()])
     saved = _saved_items(release, candidates.user_rows[:1])
     are_saved = (row in saved for row in why.evidence.tolist())
-    facts = zip(why.signals.tolist(), items, named.tolist(), shown, are_saved, why.similarities.tolist(), strict=True)
+    facts = zip(why.signals.tolist(), texts, named.tolist(), shown, are_saved, why.similarities.tolist(), strict=True)
     return [
         _with_evidence(signal, evidence, Action.SAVE if was_saved else Action.CLICK, similarity)
         if has_evidence
-        else Explanation(Signal(signal), sentence(signal, item.created_at))
-        for signal, item, has_evidence, evidence, was_saved, similarity in facts
+        else Explanation(Signal(signal), text)
+        for signal, text, has_evidence, evidence, was_saved, similarity in facts
     ]
 
 
-def sentence(signal: str, created_at: datetime | None) -> str:
-    """The text of a signal that rests on no item of the user's history."""
-    if signal == Signal.FRESH:
-        return f"New, from {created_at.day} {created_at:%B %Y}" if created_at else "New"
-    return SENTENCES[Signal(signal)]
+def sentences(release: Release, rows: Rows, signals: Sequence[Signal]) -> list[str]:
+    """The texts of signals that rest on no item of the user's history. Each holds for its item."""
+    items = release.displays.of(rows)
+    counts = np.nan_to_num(release.items.features[rows][:, READER_COLUMNS]).tolist()
+    as_of = release.manifest.as_of
+    return [
+        SENTENCES.get(signal) or (newness(item.created_at, as_of) if signal is Signal.FRESH else readership(readers))
+        for signal, item, readers in zip(signals, items, counts, strict=True)
+    ]
+
+
+def newness(created_at: datetime | None, as_of: datetime) -> str:
+    """When an item appeared; it is new for four weeks."""
+    if created_at is None:
+        return "New"
+    day = f"{created_at.day} {created_at:%B %Y}"
+    return f"New, from {day}" if as_of - created_at <= timedelta(days=NEW_DAYS) else f"From {day}"
+
+
+def readership(readers: Sequence[float]) -> str:
+    """How many users read an item, in the shortest of `PERIODS` in which there were enough."""
+    periods = zip(PERIODS.values(), readers, strict=True)
+    return next((f"Read by {int(count):,} people{period}" for period, count in periods if count >= MIN_READERS), OTHERS)
 
 
 def _with_evidence(signal: str, item: ItemDisplay, action: Action, similarity: float) -> Explanation:

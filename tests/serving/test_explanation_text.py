@@ -1,6 +1,6 @@
 """The sentences of explanations; which signal an item gets is tested with the ranking."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pytest
@@ -9,19 +9,48 @@ from ranking.candidates import BITS
 from ranking.rank_users import RankingConfig, rank_users
 from ranking.reason_calibration import ReasonConfig
 from ranking.signals import Signal
-from serving.explanation_text import SENTENCES, explain_fallback, explain_personalized, sentence
+from serving.explanation_text import explain_fallback, explain_personalized, newness, readership, sentences
 from serving.releases import publish
 from tests.serving.tiny import publish_tiny
 
 
-@pytest.mark.parametrize("signal", [signal for signal in Signal if signal is not Signal.FRESH])
-def test_every_signal_has_a_sentence(signal):
-    assert sentence(signal, None) == SENTENCES[signal]
+AS_OF = datetime(2017, 3, 1, tzinfo=UTC)
 
 
-def test_a_fresh_item_shows_its_day():
-    assert sentence(Signal.FRESH, datetime(2017, 3, 1, tzinfo=UTC)) == "New, from 1 March 2017"
-    assert sentence(Signal.FRESH, None) == "New"
+@pytest.mark.parametrize("signal", list(Signal))
+def test_every_signal_has_a_sentence(published, signal):
+    assert sentences(publish.load(published), np.array([0], np.int32), [signal])[0]
+
+
+def test_a_fresh_item_shows_its_day_and_is_new_for_four_weeks():
+    assert newness(AS_OF, AS_OF) == "New, from 1 March 2017"
+    assert newness(AS_OF - timedelta(days=28), AS_OF) == "New, from 1 February 2017"
+    assert newness(AS_OF - timedelta(days=58), AS_OF) == "From 2 January 2017"
+    assert newness(None, AS_OF) == "New"
+
+
+@pytest.mark.parametrize(
+    ("of_week", "of_month", "of_all", "text"),
+    [
+        (21, 30, 1267, "Read by 21 people in the last week"),
+        (0, 30, 1267, "Read by 30 people in the last four weeks"),
+        (0, 1, 1267, "Read by 1,267 people"),
+        (4, 4, 4, "Suggested by what others read"),  # a count so small could be about one user
+    ],
+)
+def test_a_popular_item_shows_how_many_users_read_it_and_when(of_week, of_month, of_all, text):
+    assert readership([of_week, of_month, of_all]) == text
+
+
+def test_the_readers_are_those_of_the_item(published):
+    # item `i<row>` had `row` users in the last week
+    rows = np.array([39, 4, 5], np.int32)
+    texts = sentences(publish.load(published), rows, [Signal.TRENDING, Signal.POPULAR, Signal.POPULAR])
+    assert texts == [
+        "Read by 39 people in the last week",
+        "Suggested by what others read",
+        "Read by 5 people in the last week",
+    ]
 
 
 @pytest.mark.parametrize(("least", "named"), [(0.3, True), (1.0, False)])

@@ -298,7 +298,7 @@ class TestNotProfiled:
         explanations = [item["explanation"] for item in feed(client, user="stranger", limit=2)["items"]]
         assert [(e["kind"], e["text"]) for e in explanations] == [
             ("fresh", "New, from 1 March 2017"),
-            ("trending", "Many people are reading this now"),
+            ("trending", "Read by 39 people in the last week"),
         ]
         assert {e["item_id"] for e in explanations} == {None}
 
