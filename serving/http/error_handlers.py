@@ -74,6 +74,13 @@ def problem_of(error: Exception) -> JSONResponse:
     return _answer(status, str(error), kind=slug_of(error), headers=HEADERS.get(status))
 
 
+def problem_of_request(error: RequestValidationError) -> JSONResponse:
+    """The answer to a request with invalid parts. The invalid values stay out, because they may be ids."""
+    parts = [{"where": _where(part["loc"]), "why": part["msg"]} for part in error.errors()[:MAX_PARTS]]
+    detail = "; ".join(f"{part['where']}: {part['why']}" for part in parts[:3])
+    return _answer(HTTPStatus.UNPROCESSABLE_ENTITY, detail, kind="invalid-request", parts=parts)
+
+
 def problem_of_http(error: HTTPException) -> JSONResponse:
     """The answer to an error that carries its own status."""
     kind = slug_of(error) if isinstance(error, Overloaded) else None
@@ -91,11 +98,7 @@ async def _domain(request: Request, error: Exception) -> JSONResponse:
 
 
 async def _invalid(_: Request, error: Exception) -> JSONResponse:
-    invalid = error.errors() if isinstance(error, RequestValidationError) else []
-    # the invalid value stays out, because it may be an id
-    parts = [{"where": _where(part["loc"]), "why": part["msg"]} for part in invalid[:MAX_PARTS]]
-    detail = "; ".join(f"{part['where']}: {part['why']}" for part in parts[:3])
-    return _answer(HTTPStatus.UNPROCESSABLE_ENTITY, detail, kind="invalid-request", parts=parts)
+    return problem_of_request(error if isinstance(error, RequestValidationError) else RequestValidationError([]))
 
 
 def _where(steps: Sequence[Any]) -> str:

@@ -287,12 +287,16 @@ class TestNotProfiled:
         page = feed(client, limit=6)
         assert (page["personalized"], page["reason"]) == (False, "opt_out_store_unavailable")
         assert ids(page) == FALLBACK
+        assert "because the opt-outs cannot be read" in client.get("/?user_id=user-1").text
 
     def test_the_event_store_is_lost(self, client, lake):
         post(client, {"item_id": "i3"})
         for path in lake.folder.glob("pending_events.db*"):
             path.write_bytes(b"garbage" * 1000)
         assert feed(client)["reason"] == "event_store_unavailable"
+        page = client.get("/?user_id=user-1").text
+        assert "what was read today cannot be looked up" in page
+        assert "opt-outs" not in page
 
     def test_explains_by_the_item_alone(self, client):
         explanations = [item["explanation"] for item in feed(client, user="stranger", limit=2)["items"]]

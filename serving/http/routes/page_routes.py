@@ -1,17 +1,12 @@
 """`GET /`: the feed as a page, and `GET /docs`: the API as a page. Neither needs a script or another host."""
 
-import base64
 from collections.abc import Mapping
-from hashlib import sha256
-from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import parse_qsl, urlencode
 
 from fastapi import APIRouter, Depends, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup, escape
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
 from contracts.opt_out_flags import Flag, SubjectType
@@ -20,16 +15,15 @@ from serving.feed import HomeFeed
 from serving.feed_request import FeedRequest
 from serving.http.api_keys import Role
 from serving.http.auth import NotAuthenticated, allows, caller, check_same_origin, may_administer, require
+from serving.http.html_pages import PageRoute, render
 from serving.http.routes.after_feed import record_feed
 from serving.http.routes.request_parameters import CursorText, QueryId, SecGpc, id_of_request, refuses_profiles
-from serving.http.security_headers import PAGE_POLICY
 from serving.privacy.admin_audit import AdminAudit
 from serving.privacy.opt_out_service import OptOutService
 
-router = APIRouter(include_in_schema=False)
+router = APIRouter(include_in_schema=False, route_class=PageRoute)
 PAGE_ITEMS = 30
 FORM_FIELDS = 10
-TEMPLATES = Path(__file__).parents[1] / "templates"
 
 
 @router.head("/")
@@ -99,41 +93,6 @@ def _page_of(user_id: str) -> RedirectResponse:
 def docs(request: Request) -> HTMLResponse:
     """All calls, from the OpenAPI document."""
     return render("docs.html", api_overview(request.app.openapi()))
-
-
-def web_link(url: str | None) -> str | None:
-    """The address if it is a web address: a catalogue could contain `javascript:`."""
-    return url if url and url.lower().startswith(("https://", "http://")) else None
-
-
-def coded(text: str) -> Markup:
-    """Text as HTML, with the parts between backticks as code."""
-    parts = [
-        f"<code>{escape(part)}</code>" if place % 2 else escape(part) for place, part in enumerate(text.split("`"))
-    ]
-    return Markup("").join(Markup(part) for part in parts)  # noqa: S704  each part was escaped
-
-
-_TEMPLATES = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined)
-_TEMPLATES.filters.update(web_link=web_link, coded=coded)
-
-
-def page_policy() -> str:
-    """The Content-Security-Policy of pages, with the hash of their one style sheet. No other style is applied."""
-    sheet = (TEMPLATES / "base.html").read_text("utf-8").split("<style>")[1].split("</style>")[0]
-    digest = base64.b64encode(sha256(sheet.encode()).digest()).decode()
-    return PAGE_POLICY.format(styles=f"'sha256-{digest}'")
-
-
-_POLICY = {"Content-Security-Policy": page_policy()}
-
-
-def render(
-    template: str, facts: Mapping[str, Any], *, status: int = 200, headers: Mapping[str, str] | None = None
-) -> HTMLResponse:
-    """A page from a template."""
-    page = _TEMPLATES.get_template(template).render(facts)
-    return HTMLResponse(page, status_code=status, headers={**_POLICY, **(headers or {})})
 
 
 def api_overview(openapi: Mapping[str, Any]) -> dict[str, Any]:

@@ -72,6 +72,29 @@ class TestPage:
             assert "You opted out" in page
             assert "Because you" not in page
 
+    def test_a_switched_off_personalization_is_not_blamed_on_opt_outs(self, client):
+        client.put("/v1/admin/switches/personalization")
+        page = client.get("/", params={"user_id": "user-1"}).text
+        assert "Personal lists are switched off for everyone" in page
+        assert "cannot be read" not in page
+
+    def test_an_empty_list_of_everyone_does_not_claim_that_it_was_read(self, client):
+        for source in ("fresh", "popular"):
+            client.put(f"/v1/admin/switches/{source}")
+        page = client.get("/").text
+        assert "There is nothing to show yet." in page
+
+    @pytest.mark.parametrize(
+        ("query", "words"), [("user_id=%00", "control character"), ("user_id=" + "x" * 513, "513")]
+    )
+    def test_an_error_is_a_page_for_a_browser_alone(self, client, query, words):
+        answer = client.get(f"/?{query}", headers={"Accept": "text/html,*/*;q=0.8"})
+        assert answer.status_code == 422
+        assert f"<h1>Unprocessable {'Content' if 'Content' in answer.text else 'Entity'}</h1>" in answer.text
+        assert words in answer.text
+        assert "style-src 'sha256-" in answer.headers["content-security-policy"]
+        is_problem(client.get(f"/?{query}"), 422)
+
     def test_markup_in_ids_is_text(self, client):
         page = client.get("/", params={"user_id": "<script>alert(1)</script>"}).text
         assert "<script>" not in page
