@@ -13,7 +13,6 @@ from serving.explanation_text import explain_fallback, explain_personalized, new
 from serving.releases import publish
 from tests.serving.tiny import publish_tiny
 
-
 AS_OF = datetime(2017, 3, 1, tzinfo=UTC)
 
 
