@@ -1,26 +1,20 @@
 """`tastefeed bench impressions`: what fatigue, position awareness and exploration cost and gain."""
 
-import json
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import polars as pl
 
-from benchmarks.bandit_policies import policy_estimates
+from benchmarks.bandit_policies import PolicyEstimate, policy_estimates
 from benchmarks.impression_simulation import NO_FATIGUE, Arm, Assumptions, Outcome, World
 from benchmarks.open_bandit import Estimate, estimates
 from benchmarks.position_pages import EXAMINATIONS as EXAMINATIONS_OF_LAKE
-from benchmarks.position_pages import lake_section, policy_section
-from benchmarks.position_simulation import PositionAssumptions, label_weeks, outcomes
-from contracts.atomic_files import replace_file
-from evaluation import markdown
+from benchmarks.position_simulation import PositionAssumptions, PositionOutcome, label_weeks, outcomes
 from evaluation.bootstrap import Interval, paired_interval
 from ranking.exploration import ExplorationConfig
 from ranking.fatigue import DEFAULT_FATIGUE, FatigueConfig
 
-PAGE, METRICS = "benchmarks-impressions.md", "metrics.json"
 NOTHING = Arm("without", NO_FATIGUE)
 CURVES = {
     f"{discount:.0%}, {'no limit' if not limit else f'limit {limit}'}": FatigueConfig(discount=discount, limit=limit)
@@ -29,33 +23,7 @@ CURVES = {
 REPEAT_APPEALS = (1.0, 0.9, 0.8, 0.5)
 EXAMINATIONS = (0.5, 1.0)
 SLOTS = (0, 1, 2)
-INTRODUCTION = """# Benchmark of impressions
-
-`tastefeed bench impressions` makes this page. It measures what three uses of impressions cost and gain: fatigue, the
-position of an impression, and exploration. The shipped code makes the pages of the simulation. Users and clicks are
-simulated, because no public data set of this size has repeated impressions of one user. Changes are in the clicks of
-a user, relative to the first row or to no slots, with 95 % bootstrap intervals over users. They hold for these
-assumptions only: measure your own feed before you change a setting.
-"""
-FATIGUE = """## Fatigue
-
-An earlier impression leaves `repeat_appeal` of an item's appeal; 1 is no fatigue at all. A row takes a share of the
-relevance for each impression, and leaves an item out at the limit. The shipped setting is in bold. It loses where users
-never tire, because it shows less relevant items, and gains where they do."""
-POSITIONS = """## Positions
-
-Each night, the ranker corrects the score of an item by its clicks over the expected ones. Without positions, an
-impression far down counts as much as one on top. With positions, it counts by the attention of its place. The
-correlation is that of the last correction with the ranker's true error, over items."""
-EXPLORATION = """## Exploration
-
-Here, `repeat_appeal` and `examination` are as assumed above. The ranker has no estimate of the quality of a fifth of
-the items, and corrects it each night, with positions. Some places of each page of ten are explored. Fatigue
-explores too: it leads to items that were not shown."""
-LOGS = """## Open Bandit logs
-
-Clicks per thousand impressions, with 95 % intervals, in the logs of two campaigns. The estimates by inverse propensity
-use the logged propensities and are normalized by their mean weight. With some fifty clicks, the intervals are wide."""
+LEARNS = ("nothing", "clicks", "positions")
 
 
 @dataclass(frozen=True)
@@ -109,9 +77,6 @@ def position_rows(assumptions: Assumptions) -> list[dict[str, object]]:
     return list(rows.values())
 
 
-LEARNS = ("nothing", "clicks", "positions")
-
-
 def exploration_rows(assumptions: Assumptions) -> list[dict[str, object]]:
     """Slots against none: in all sessions, the first half and the last one, and the clicks of explored places."""
     world, rows = World(assumptions), []
@@ -141,75 +106,30 @@ def _exploration_row(slots: int, outcome: Outcome, without: Outcome) -> dict[str
     }
 
 
-def measure(out: Path, command: str, *, data: Path | None, lake: str | None = None, assumptions: Assumptions) -> Path:
-    """Run everything, and write `metrics.json` and the page under `out`. Raises `UnreadableInput`, and the errors of
-    `label_weeks`."""
-    logged = estimates(data) if data else []
-    policies = policy_estimates(data) if data else []
+@dataclass(frozen=True)
+class ImpressionResults:
+    """Everything that one run measured; without logs or a lake, those parts are empty."""
+
+    assumptions: Assumptions
+    fatigue: Sequence[Change]
+    positions: Sequence[Mapping[str, object]]
+    exploration: Sequence[Mapping[str, object]]
+    logged: Sequence[Estimate]
+    policies: Sequence[PolicyEstimate]
+    of_lake: PositionAssumptions
+    reranked: Sequence[PositionOutcome]
+
+
+def measured(*, data: Path | None, lake: str | None = None, assumptions: Assumptions) -> ImpressionResults:
+    """Run everything. Raises `UnreadableInput`, and the errors of `label_weeks`."""
     of_lake = PositionAssumptions(seed=assumptions.seed)
-    reranked = outcomes(label_weeks(lake), EXAMINATIONS_OF_LAKE, of_lake) if lake else []
-    fatigue, positions = fatigue_changes(assumptions), position_rows(assumptions)
-    exploration = exploration_rows(assumptions)
-    out.mkdir(parents=True, exist_ok=True)
-    document = {
-        "kind": "impressions",
-        "command": command,
-        "assumptions": assumptions.model_dump(),
-        "fatigue": [asdict(each) for each in fatigue],
-        "positions": positions,
-        "exploration": exploration,
-        "open_bandit": [asdict(each) for each in logged],
-        "reranker_positions": [asdict(each) for each in reranked],
-        "policies": [asdict(each) for each in policies],
-    }
-    replace_file(out / METRICS, (json.dumps(document, indent=1) + "\n").encode())
-    parts = [
-        INTRODUCTION + "\n" + assumed(assumptions) + f"\n\n```\n{command}\n```",
-        f"{FATIGUE}\n\n{markdown(changes_table(fatigue, 'discount and limit'), marked=False)}",
-        f"{POSITIONS}\n\n{markdown(pl.DataFrame(positions), marked=False)}",
-        *([lake_section(reranked, of_lake)] if reranked else []),
-        f"{EXPLORATION}\n\n{markdown(pl.DataFrame(exploration), marked=False)}",
-        *([f"{LOGS}\n\n{markdown(logged_table(logged), marked=False)}", policy_section(policies)] if logged else []),
-    ]
-    replace_file(out / PAGE, ("\n\n".join(part.rstrip("\n") for part in parts) + "\n").encode())
-    return out / PAGE
-
-
-def assumed(assumptions: Assumptions) -> str:
-    """The assumptions as a list."""
-    fields = "\n".join(f"- `{name}` {getattr(assumptions, name):g}: {field.description}" for name, field in FIELDS)
-    return f"{FORMULA}\n\n{fields}"
-
-
-FORMULA = """A user clicks an item at place `p`, from 0, after `n` earlier impressions with probability
-`appeal * (1 + p) ** -examination * repeat_appeal ** n`. A clicked item is not shown again."""
-FIELDS = tuple(Assumptions.model_fields.items())
-
-
-def changes_table(changes: Sequence[Change], first: str) -> pl.DataFrame:
-    """A row for each arm, a column for each scenario; the shipped fatigue in bold."""
-    rows: dict[str, dict[str, str]] = {}
-    for each in changes:
-        shown = f"{each.clicks:.1f} clicks" if each.change.low == each.change.high == 0 else each.relative
-        rows.setdefault(each.arm, {first: _bold(each.arm)})[each.scenario] = shown
-    return pl.DataFrame(list(rows.values()))
-
-
-def _bold(arm: str) -> str:
-    return f"**{arm}**" if CURVES.get(arm) == FatigueConfig(discount=DEFAULT_FATIGUE.discount, limit=10) else arm
-
-
-def logged_table(logged: Sequence[Estimate]) -> pl.DataFrame:
-    """One row for each estimate."""
-    return pl.DataFrame(
-        [
-            {
-                "campaign": each.campaign,
-                "estimate": each.name,
-                "impressions": f"{each.impressions:,}",
-                "clicks": each.clicks,
-                "clicks per 1,000": f"{each.rate.mean:.2f} [{each.rate.low:.2f}, {each.rate.high:.2f}]",
-            }
-            for each in logged
-        ]
+    return ImpressionResults(
+        assumptions=assumptions,
+        logged=estimates(data) if data else [],
+        policies=policy_estimates(data) if data else [],
+        of_lake=of_lake,
+        reranked=outcomes(label_weeks(lake), EXAMINATIONS_OF_LAKE, of_lake) if lake else [],
+        fatigue=fatigue_changes(assumptions),
+        positions=position_rows(assumptions),
+        exploration=exploration_rows(assumptions),
     )

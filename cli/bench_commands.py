@@ -241,14 +241,16 @@ def impressions(
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for metrics.json and the page.")],
 ) -> None:
     """What fatigue, the position of an impression and exploration cost and gain, in a simulation and in logs."""
-    from benchmarks.impression_benchmark import measure
+    from benchmarks.impression_benchmark import measured
+    from benchmarks.impression_report import write_report
     from benchmarks.impression_simulation import Assumptions
     from contracts import Settings
 
     given = {"--data": _shown(data)} if data else {}
     command = _command("impressions", given | ({"--lake": _shown(Path(lake))} if lake else {}), [], out)
     assumptions = Assumptions(seed=Settings().seed)
-    typer.echo(f"wrote {measure(out, command, data=data, lake=lake, assumptions=assumptions)}")
+    results = measured(data=data, lake=lake, assumptions=assumptions)
+    typer.echo(f"wrote {write_report(results, out, command)}")
 
 
 @bench.command()

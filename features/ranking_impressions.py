@@ -64,21 +64,23 @@ def looked_at(events: DataFrame, exposures: DataFrame) -> DataFrame:
     the same page (Joachims 2002). A request id that names pages of several users is not used.
     """
     pages = _pages(exposures)
-    found = events.join(pages, [*PAGE_ITEM], "left").withColumns(
-        {
-            c.POSITION: F.coalesce(F.col(c.POSITION), F.col("_rank") - 1),
-            c.PROPENSITY: F.coalesce(F.col(c.PROPENSITY), F.col("_propensity")),
-        }
-    )
-    lowest = (
-        events.join(pages, [*PAGE_ITEM])
-        .groupBy(c.REQUEST_ID)
-        .agg(F.min(c.USER_ID).alias(c.USER_ID), F.max(c.USER_ID).alias("_other"), F.max("_rank").alias("_lowest"))
-        .where(F.col(c.USER_ID) == F.col("_other"))
-    )
+    return _with_places(events, pages).unionByName(_unposted(events, pages))
+
+
+def _with_places(events: DataFrame, pages: DataFrame) -> DataFrame:
+    """The events; those on a logged item get its position and propensity, unless they have their own."""
+    logged = {
+        c.POSITION: F.coalesce(F.col(c.POSITION), F.col("_rank") - 1),
+        c.PROPENSITY: F.coalesce(F.col(c.PROPENSITY), F.col("_propensity")),
+    }
+    return events.join(pages, [*PAGE_ITEM], "left").withColumns(logged).select(*EVENTS.names)
+
+
+def _unposted(events: DataFrame, pages: DataFrame) -> DataFrame:
+    """The logged items that a user looked at and of which no impression was posted, as impressions."""
     posted = events.where(is_action(Action.IMPRESSION)).select(*PAGE_ITEM)
-    above = pages.join(lowest, c.REQUEST_ID).where(F.col("_rank") <= F.col("_lowest"))
-    added = above.join(posted, [*PAGE_ITEM], "left_anti").select(
+    above = pages.join(_lowest_event(events, pages), c.REQUEST_ID).where(F.col("_rank") <= F.col("_lowest"))
+    return above.join(posted, [*PAGE_ITEM], "left_anti").select(
         F.concat_ws("/", F.lit("exposure"), *PAGE_ITEM).alias(c.EVENT_ID),
         c.USER_ID,
         c.ITEM_ID,
@@ -89,7 +91,16 @@ def looked_at(events: DataFrame, exposures: DataFrame) -> DataFrame:
         (F.col("_rank") - 1).alias(c.POSITION),
         F.col("_propensity").alias(c.PROPENSITY),
     )
-    return found.select(*EVENTS.names).unionByName(added)
+
+
+def _lowest_event(events: DataFrame, pages: DataFrame) -> DataFrame:
+    """One row for each request of one user: the user, and the rank of the lowest item that has an event."""
+    return (
+        events.join(pages, [*PAGE_ITEM])
+        .groupBy(c.REQUEST_ID)
+        .agg(F.min(c.USER_ID).alias(c.USER_ID), F.max(c.USER_ID).alias("_other"), F.max("_rank").alias("_lowest"))
+        .where(F.col(c.USER_ID) == F.col("_other"))
+    )
 
 
 def _pages(exposures: DataFrame) -> DataFrame:

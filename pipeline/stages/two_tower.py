@@ -61,30 +61,43 @@ def selection_summary(tower: TrainedTwoTower) -> Summary:
 
 def walk_forward(night: RunContext, catalog: CatalogSnapshot) -> Iterator[tuple[datetime, TrainedTwoTower]]:
     """A model for each cutoff that has examples, oldest first."""
-    tower, before, config = None, None, night.config.two_tower
-    deadline = Deadline(60 * config.minutes)
-    first = config.model_copy(update={"minutes": config.minutes * FIRST_SHARE})
-    cutoffs = night.splits.cutoffs
-    for done, cutoff in enumerate(cutoffs):
+    tower, before = None, None
+    deadline = Deadline(60 * night.config.two_tower.minutes)
+    for done, cutoff in enumerate(night.splits.cutoffs):
         start: TrainedTwoTower | None = tower if tower is not None and tower.selection is not None else None
+        run_with = RunWith(on_epoch=partial(report_epoch, night, done), deadline=deadline)
         try:
-            tower = train(
-                at_cutoff(night, "retrieval_examples", cutoff).sort(c.USER_ID).collect(),
-                existing(catalog.items, cutoff),
-                catalog.users,
-                config=first if start is None else night.config.continued,
-                seed=night.settings.seed,
-                device=night.settings.device,
-                start=start,
-                since=before,
-                run_with=RunWith(on_epoch=partial(report_epoch, night, done), deadline=deadline),
-            )
+            tower = train_at(night, catalog, cutoff, start, before, run_with)
         except UntrainableInput:
             if tower is None and cutoff == night.splits.cutoffs[-1]:
                 raise
         if tower is not None:
             before = cutoff
             yield cutoff, tower
+
+
+def train_at(
+    night: RunContext,
+    catalog: CatalogSnapshot,
+    cutoff: datetime,
+    start: TrainedTwoTower | None,
+    since: datetime | None,
+    run_with: RunWith,
+) -> TrainedTwoTower:
+    """Train on the examples of a cutoff; a model to start from is continued on what came `since`."""
+    minutes = night.config.two_tower.minutes * FIRST_SHARE
+    first = night.config.two_tower.model_copy(update={"minutes": minutes})
+    return train(
+        at_cutoff(night, "retrieval_examples", cutoff).sort(c.USER_ID).collect(),
+        existing(catalog.items, cutoff),
+        catalog.users,
+        config=first if start is None else night.config.continued,
+        seed=night.settings.seed,
+        device=night.settings.device,
+        start=start,
+        since=since,
+        run_with=run_with,
+    )
 
 
 def report_epoch(night: RunContext, cutoffs_done: int, epoch: EpochResult) -> None:

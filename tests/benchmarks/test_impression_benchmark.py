@@ -8,7 +8,8 @@ import polars as pl
 import pytest
 
 from benchmarks.bandit_policies import UNIFORM, policy_estimates
-from benchmarks.impression_benchmark import change, measure
+from benchmarks.impression_benchmark import change, measured
+from benchmarks.impression_report import write_report
 from benchmarks.impression_simulation import NO_FATIGUE, Arm, Assumptions, World
 from benchmarks.open_bandit import estimates
 from contracts.errors import UnreadableInput
@@ -77,7 +78,8 @@ def test_a_change_is_relative_to_the_other_arm() -> None:
 
 
 def test_the_page_and_the_figures_are_written(tmp_path: Path, logs: Path) -> None:
-    page = measure(tmp_path / "out", "tastefeed bench impressions", data=logs, assumptions=SMALL).read_text()
+    results = measured(data=logs, assumptions=SMALL)
+    page = write_report(results, tmp_path / "out", "tastefeed bench impressions").read_text()
     assert "**10%, limit 10**" in page
     assert [line for line in page.splitlines() if line.startswith("## ")] == [
         "## Fatigue", "## Positions", "## Exploration", "## Open Bandit logs",
