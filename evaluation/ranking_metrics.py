@@ -40,7 +40,7 @@ def _share(part: ArrayLike, whole: ArrayLike) -> Floats:
 
 
 def ndcg_at_k(lists: RankedLists, labels: Labels, k: int, *, graded: bool = False) -> Floats:
-    """[U] normalised discounted cumulative gain (Järvelin & Kekäläinen 2002, doi:10.1145/582415.582418).
+    """[U] normalized discounted cumulative gain (Järvelin & Kekäläinen 2002, doi:10.1145/582415.582418).
 
     A label is worth 1, or its gain where `graded`; place i counts 1 / log2(i + 2); 1 is the best list of `k`.
     """

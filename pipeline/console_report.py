@@ -151,7 +151,7 @@ def show_feed(feed: Feed, title: str) -> None:
 
 
 def fallback_feed(night: RunContext) -> Feed:
-    """The first items of the non-personalised list."""
+    """The first items of the non-profiled list."""
     return home_feed(night).served(FeedRequest(None, ITEMS_SHOWN)).feed
 
 

@@ -69,7 +69,7 @@ class Refusals:
         return excluded_items(release, self.active, datetime.now(UTC))
 
     def forbids_profile(self, user_id: str) -> bool:
-        """Whether the user gets the non-personalized list."""
+        """Whether the user gets the non-profiled list."""
         return SwitchName.PERSONALIZATION in self.switches.off or user_id in self.users
 
 
@@ -95,7 +95,7 @@ def recommend(
 ) -> pa.Table:
     """The first `k` items of each user's list, in the order of `user_ids`, by default for all users of the release.
 
-    Users who must not be profiled and unknown users get the non-personalized list; other users have the arms of a
+    Users who must not be profiled and unknown users get the non-profiled list; other users have the arms of a
     running experiment. Raises `OptOutStoreUnavailable`, because no list may be computed without the opt-outs.
     """
     users, refusals = requested_users(release, user_ids), Refusals.of(opt_outs)
@@ -160,7 +160,7 @@ def requested_users(release: Release, user_ids: Iterable[str] | None) -> list[st
 class Lists:
     """The lists of some users side by side, each best first."""
 
-    users: Rows  # [L] `NO_USER` for the non-personalized list
+    users: Rows  # [L] `NO_USER` for the non-profiled list
     places: Rows  # [L] 0 for the first of a list
     items: RankedList  # [L]
 
@@ -173,7 +173,7 @@ class Lists:
 def fallback_lists(
     release: Release, k: int, excluded: NDArray[np.bool_], *, sources_off: frozenset[str] = frozenset()
 ) -> Lists:
-    """The non-personalized list."""
+    """The non-profiled list."""
     ranked = release.fallback_without(sources_off)
     best = np.flatnonzero(~excluded[ranked.rows])[:k]
     items = RankedList(ranked.rows[best], ranked.scores[best], ranked.sources[best])

@@ -49,7 +49,7 @@ class Explanation:
 
 
 def explain_fallback(release: Release, rows: Rows, sources: NDArray[np.str_]) -> list[Explanation]:
-    """Explanations of items in the non-personalized list; they use data of the item alone."""
+    """Explanations of items in the non-profiled list; they use data of the item alone."""
     signals = [Signal.FRESH if source == FRESH else Signal.TRENDING for source in sources.tolist()]
     return [Explanation(signal, text) for signal, text in zip(signals, sentences(release, rows, signals), strict=True)]
 

@@ -74,7 +74,7 @@ class HomeFeed:
         """A page of at most `limit` items. Raises `ReleaseMissing`, `BadCursor`, `CursorExpired`.
 
         With a cursor of another release, the list continues without the items that it has shown. A personalized list
-        that may no longer be personalized starts anew, as the non-personalized list.
+        that may no longer be personalized starts anew, as the non-profiled list.
         """
         given = self._parts.cursors.decoded(request.cursor) if request.cursor else None
         now = datetime.now(UTC)
@@ -155,7 +155,7 @@ def fallback_page(
     *,
     sources_off: frozenset[str] = frozenset(),
 ) -> tuple[Page, list[Explanation]]:
-    """A page of the non-personalized list."""
+    """A page of the non-profiled list."""
     ranked = release.fallback_without(sources_off)
     places, cursor = page_places(release, ranked.rows, excluded, position, limit, personalized=False)
     page = Page(ranked.rows[places], ranked.scores[places], ranked.sources[places], cursor)

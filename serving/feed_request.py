@@ -20,7 +20,7 @@ class FeedRequest:
     limit: int = 50
     cursor: str | None = None
     languages: frozenset[str] | None = None
-    """Those of the non-personalized list; `None` for all."""
+    """Those of the non-profiled list; `None` for all."""
     gpc: bool = False
     request_id: str = ""
     release: Release | None = None

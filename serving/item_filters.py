@@ -10,7 +10,7 @@ from serving.posted_interactions import left_out, unhidden_items
 from serving.privacy.consent import opted_out_items
 
 FilterName = Literal["opted_out", "removed", "language", "history", "recent", "fatigue", "shown"]
-"""Opted out; removed from the catalogue; in another language, of a non-personalized list; in the user's history;
+"""Opted out; removed from the catalogue; in another language, of a non-profiled list; in the user's history;
 clicked, saved or hidden since; shown too often; shown on an earlier page."""
 
 

@@ -22,7 +22,7 @@ class Page(RankedList):
     propensities: NDArray[np.float64] | None = None
     """[L] the probability of each explored item at its place, NaN for the others; `None` without exploration."""
     source_bits: NDArray[np.uint8] | None = None
-    """[L] every source that proposed each item, a bit for each; `None` for the non-personalized list."""
+    """[L] every source that proposed each item, a bit for each; `None` for the non-profiled list."""
 
     @property
     def chances(self) -> list[float | None]:

@@ -20,7 +20,7 @@ MAX_USERS, MAX_ITEMS, MAX_EVENTS = 500, 25_000, 1000
 
 @dataclass(frozen=True)
 class FeedOptions:
-    """How a feed is requested. `languages` limits the non-personalized list, as in `pt, en;q=0.5`; `gpc` sends
+    """How a feed is requested. `languages` limits the non-profiled list, as in `pt, en;q=0.5`; `gpc` sends
     Global Privacy Control, so that no profile is read."""
 
     limit: int = 50

@@ -35,7 +35,7 @@ from serving.releases.publish import Publication, publish
 from serving.releases.serialization import ReleaseContents, write_release
 
 POPULAR_DAYS = 7
-"""The window of popularity for the non-personalised list."""
+"""The window of popularity for the non-profiled list."""
 WIDER_DAYS = tuple(days for days in WINDOWS_DAYS if days > POPULAR_DAYS)
 NO_TOWER = "none"
 MODEL_STAGES = ("two_tower", "reranker")

@@ -1,4 +1,4 @@
-"""A release in memory, with the lookups that a request needs, and the non-personalized list."""
+"""A release in memory, with the lookups that a request needs, and the non-profiled list."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -85,7 +85,7 @@ class Release:
 
     @property
     def profiled(self) -> bool:
-        """Whether the release ranks for single users; otherwise it holds only the non-personalized list."""
+        """Whether the release ranks for single users; otherwise it holds only the non-profiled list."""
         return self.models is not None
 
     @property
@@ -185,7 +185,7 @@ class Release:
 
     @cached_property
     def fallback(self) -> RankedList:
-        """The non-personalized list, before opt-outs."""
+        """The non-profiled list, before opt-outs."""
         return fallback_list(self.fresh, self.popular)
 
     @cached_property
@@ -216,7 +216,7 @@ class Release:
         return {}
 
     def fallback_without(self, sources: frozenset[str]) -> RankedList:
-        """The non-personalized list with these sources off."""
+        """The non-profiled list with these sources off."""
         if not sources & {FRESH, POPULAR}:
             return self.fallback
         fresh, popular = self.fresh, self.popular
@@ -248,7 +248,7 @@ class Release:
 
 
 def fallback_list(fresh: Rows, popular: Rows) -> RankedList:
-    """The non-personalized list: fresh and popular items in alternation, each item once, at its first place."""
+    """The non-profiled list: fresh and popular items in alternation, each item once, at its first place."""
     rows = np.concatenate([fresh, popular]).astype(np.int32)
     turns = np.concatenate([2 * np.arange(len(fresh)), 2 * np.arange(len(popular)) + 1])
     sources = np.array([FRESH] * len(fresh) + [POPULAR] * len(popular), dtype=np.str_)

@@ -66,7 +66,7 @@ class Manifest(BaseModel):
     users: int = Field(description="users with a vector")
     items: int = Field(description="items in the catalogue")
     encoder: str = Field("", description="the encoder that the night selected; empty without a model")
-    profiled: bool = Field(True, description="false: no model, only the non-personalized list")
+    profiled: bool = Field(True, description="false: no model, only the non-profiled list")
     reduced_to: ReducedTo | None = Field(None, description="all that is served of the night; null: everything")
     unmeasured: bool = Field(False, description="true: no gate compared its lists, for lack of users")
     files: dict[str, File] = Field(default={}, description="every other file of the folder")

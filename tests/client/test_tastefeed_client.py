@@ -67,7 +67,7 @@ class TestCalls:
         assert [feed.user_id for feed in feeds] == users
         assert {feed.reason for feed in feeds} == {None, "unknown_user"}
 
-    def test_an_opted_out_user_has_the_non_personalized_feed(self, client):
+    def test_an_opted_out_user_has_the_non_profiled_feed(self, client):
         before = client.opt_out_state("user", "acct/42", "personalization")
         assert (before.opted_out, before.effective_at) == (False, None)
         assert client.opt_out("user", "user-1", "personalization").opted_out

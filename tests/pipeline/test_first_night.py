@@ -1,4 +1,4 @@
-"""A night without models, on a lake too poor for the gates: the non-personalised list is published, with the reason."""
+"""A night without models, on a lake too poor for the gates: the non-profiled list is published, with the reason."""
 
 import json
 import shutil

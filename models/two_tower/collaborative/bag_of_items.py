@@ -1,4 +1,4 @@
-"""A learned bag of items: a user is the normalised sum of item vectors, trained with a softmax over all items.
+"""A learned bag of items: a user is the normalized sum of item vectors, trained with a softmax over all items.
 
 One vector an item, compared by cosine with a temperature (Wu et al. 2022, "On the effectiveness of sampled softmax
 loss"). A step scores its users against all items, once for each user and not for each pair.

@@ -25,7 +25,7 @@ MeasureEncoder = Callable[[CollaborativeEncoder], tuple[float, float]]
 FAINT = 1e-6
 """Weight of popularity beside the truncated SVD: it decides only for empty histories."""
 RANDOM_SCALE = 0.02
-"""Deviation of the entries of item vectors where the SVD has too few dimensions to initialise them."""
+"""Deviation of the entries of item vectors where the SVD has too few dimensions to initialize them."""
 
 
 @dataclass

@@ -1,8 +1,8 @@
 """A causal transformer over item ids: every position of a history is a training example.
 
 SASRec (Kang & McAuley 2018) with a softmax over all items (Klenitskiy & Vasilev 2023) and two changes: positions
-are a learned bias of each head for each distance (T5, Raffel et al. 2020), initialised as ALiBi's slopes (Press et al.
-2022), and item vectors are initialised by the truncated SVD, which saves most of the epochs.
+are a learned bias of each head for each distance (T5, Raffel et al. 2020), initialized as ALiBi's slopes (Press et al.
+2022), and item vectors are initialized by the truncated SVD, which saves most of the epochs.
 """
 
 # W windows, T slots of a window, D embedding size, H heads, P positions, I items, N sampled items
@@ -52,7 +52,7 @@ class Transformer(nn.Module):
     """`forward` embeds histories at each position; their inner product with `items_ID`, plus `bias_I`, is the logit."""
 
     def __init__(self, start_ID: Tensor, counts_I: Tensor, config: SequenceConfig) -> None:
-        """Item vectors are initialised by `start_ID`, biases by the log of the item counts."""
+        """Item vectors are initialized by `start_ID`, biases by the log of the item counts."""
         super().__init__()
         size = start_ID.shape[1]
         self.items_ID = nn.Parameter(start_ID / start_ID.std() / math.sqrt(size))
@@ -84,10 +84,10 @@ class Transformer(nn.Module):
 
 
 class Block(nn.Module):
-    """Causal self-attention, then a feed-forward layer; both pre-normalised and residual."""
+    """Causal self-attention, then a feed-forward layer; both pre-normalized and residual."""
 
     def __init__(self, size: int, config: SequenceConfig) -> None:
-        """Initialised close to the identity."""
+        """Initialized close to the identity."""
         super().__init__()
         self.heads = config.heads
         self.norm, self.wide_norm = nn.LayerNorm(size), nn.LayerNorm(size)

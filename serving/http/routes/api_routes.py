@@ -66,7 +66,7 @@ def home_feed(
     accept_language: AcceptLanguage = None,
     sec_gpc: SecGpc = None,
 ) -> Response:
-    """The home feed of a user, with the reason where it is not personalized. An unknown user gets the non-personalized
+    """The home feed of a user, with the reason where it is not personalized. An unknown user gets the non-profiled
     list."""
     home: HomeFeed = request.app.state.home_feed
     languages = accepted_languages(",".join(accept_language or [])) if language else None

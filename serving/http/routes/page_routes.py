@@ -29,7 +29,7 @@ FORM_FIELDS = 10
 @router.head("/")
 @router.get("/", response_class=HTMLResponse)
 def home(request: Request, user_id: QueryId = "", cursor: CursorText = None, sec_gpc: SecGpc = None) -> Response:
-    """The feed of a user, or the non-personalized list."""
+    """The feed of a user, or the non-profiled list."""
     try:
         require(request.app.state.api_keys, request, Role.FEED)
     except NotAuthenticated as error:  # the browser asks its user for a password, which is the key

@@ -74,7 +74,7 @@ Limit = Annotated[int, Query(ge=1, le=200, description="items at most; a list th
 CursorText = Annotated[str | None, Query(max_length=MAX_CURSOR_LENGTH, description="`cursor` of the page before")]
 Language = Annotated[
     Literal["auto"] | None,
-    Query(description="`auto`: the non-personalized list in the languages of `Accept-Language`"),
+    Query(description="`auto`: the non-profiled list in the languages of `Accept-Language`"),
 ]
 SecGpc = Annotated[
     list[str] | None, Header(alias="Sec-GPC", description="`1`: Global Privacy Control, no profile is read")
