@@ -35,16 +35,17 @@ class TextEmbedder:
     components: Floats
 
     def embed(self, items: pl.DataFrame) -> Floats:
-        """`[I, T]` unit rows; zero where an item has neither title nor embedding."""
+        """`[I, T]` unit rows of the kind of text that the embedder was fitted to, zero where an item has none: an
+        embedder of titles ignores embeddings that items got later. Raises `SchemaMismatch`."""
+        if len(self.idf) and items.height:
+            return _unit(np.asarray(_weighted(_titles(items), self.config, self.idf) @ self.components.T, np.float32))
         given = _given(items)
-        if given is not None:
-            return _sized(given, self.size)
-        titles = _titles(items)
-        if self.size == 0 or not len(titles):
-            return np.zeros((len(titles), self.size), np.float32)
-        if self.config.kind == "sentence-transformers":
-            return _sized(_sentence_vectors(titles, self.config.model), self.size)
-        return _unit(np.asarray(_weighted(titles, self.config, self.idf) @ self.components.T, np.float32))
+        fits = given is not None and given.shape[1] == self.size
+        if self.config.kind == "sentence-transformers" and self.size and items.height and not fits:
+            return _sized(_sentence_vectors(_titles(items), self.config.model), self.size)
+        if given is None or not self.size:
+            return np.zeros((items.height, self.size), np.float32)
+        return _sized(given, self.size)
 
 
 def fit_text(items: pl.DataFrame, config: TextConfig, seed: int) -> TextEmbedder:

@@ -14,7 +14,7 @@ import numpy as np
 import polars as pl
 
 from contracts import columns as c
-from contracts.errors import ChampionAbsent
+from contracts.errors import ChampionAbsent, SchemaMismatch
 from evaluation import (
     Catalogue,
     Holdout,
@@ -127,7 +127,7 @@ class CutoffMetrics:
 def metrics(night: RunContext) -> Summary:
     """Measure every method at every evaluation cutoff, and the agreement of the ANN index with exact search."""
     catalog, splits = read_catalog(night), night.splits
-    champion = champion_of(night)
+    champion = champion_of(night, catalog)
     with night.lake.open_folder("two_tower", splits.as_of) as towers:
         newest = load_tower(towers, splits.eval_cutoffs[-1])
         data = read_evaluation_data(night, catalog, newest.embed_text(catalog.items))
@@ -169,14 +169,18 @@ def log_metrics(
             log_model_metrics(night.mlflow, night.mlflow_run, registered, known)
 
 
-def champion_of(night: RunContext) -> Champion | str:
+def champion_of(night: RunContext, catalog: CatalogSnapshot) -> Champion | str:
     """The serving release as of the first evaluation cutoff, or the reason why it cannot be measured."""
     if not night.splits.publishes:
         return "nothing is published, so nothing is compared with a champion"
     try:
-        return read_champion(night, night.splits.eval_cutoffs[0])
+        champion = read_champion(night, night.splits.eval_cutoffs[0])
+        champion.models.tower.embed_text(catalog.items)
     except ChampionAbsent as absent:
         return str(absent)
+    except SchemaMismatch:
+        return "the serving release was trained on embeddings of another length"
+    return champion
 
 
 def champion_summary(champion: Champion | str) -> dict[str, str]:

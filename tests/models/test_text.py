@@ -36,3 +36,17 @@ def test_embeddings_of_another_size_are_refused():
         embedder.embed(pl.DataFrame({"embedding": [[1.0, 2.0, 3.0]]}))
     with pytest.raises(SchemaMismatch, match=r"rows of \[1, 2\] numbers"):
         embedder.embed(pl.DataFrame({"embedding": [[1.0, 2.0], [3.0]]}))
+
+
+def test_embeddings_that_only_later_items_have_are_ignored():
+    titles = pl.DataFrame({"title": TITLES[:4]})
+    embedder = fit_text(titles, TextConfig(size=2), seed=0)
+    later = titles.with_columns(embedding=pl.Series([None, None, None, [1.0, 2.0, 3.0]]))
+    np.testing.assert_array_equal(embedder.embed(later), embedder.embed(titles))
+    untitled = fit_text(titles.select(item_id="title"), TextConfig(), seed=0)
+    assert untitled.embed(later).shape == (4, 0)
+
+
+def test_items_that_lost_their_embeddings_have_no_text():
+    embedder = fit_text(pl.DataFrame({"title": ["a"], "embedding": [[3.0, 4.0]]}), TextConfig(), seed=0)
+    np.testing.assert_array_equal(embedder.embed(pl.DataFrame({"title": ["a", "b"]})), np.zeros((2, 2)))

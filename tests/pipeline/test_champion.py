@@ -2,17 +2,22 @@
 
 import json
 import shutil
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pytest
 
 from contracts.errors import ChampionAbsent
+from models.two_tower import export
 from pipeline.champion import DESCRIPTION, TABLE, read_champion
 from pipeline.feature_assembly import read_catalog, read_snapshot
 from pipeline.lake import Lake
 from pipeline.run_context import RunContext, open_run_context
+from pipeline.stages.metrics import champion_of
+from pipeline.stages.two_tower import folder_name
 from pipeline.time_splits import midnight
 from serving.releases import publish
 from tests import tiny
@@ -21,6 +26,7 @@ from tests import tiny
 pytestmark = pytest.mark.filterwarnings("ignore")
 END = midnight(tiny.LAST_DAY)
 WEEK = timedelta(days=7)
+OTHER_LENGTH = "the serving release was trained on embeddings of another length"
 
 
 @pytest.fixture
@@ -80,6 +86,18 @@ def test_models_that_this_code_cannot_read_are_named(lake: Path) -> None:
         path.write_text("{}")
     with pytest.raises(ChampionAbsent, match="this code cannot read the serving release's models"):
         read_champion(tomorrow(lake), END)
+
+
+def test_embeddings_of_another_length_than_the_champions_end_no_night(lake: Path) -> None:
+    champion = read_champion(tomorrow(lake), END - WEEK)
+    tower = champion.models.tower
+    of_embeddings = replace(tower.text, idf=np.zeros(0, np.float32), components=np.zeros((0, 0), np.float32))
+    export(replace(tower, text=of_embeddings), kept(lake) / folder_name(champion.cutoff))
+    catalog = read_catalog(tomorrow(lake))
+    assert champion_of(tomorrow(lake), catalog) != OTHER_LENGTH
+    longer = pl.Series([[1.0] * (tower.text.size + 1)] * len(catalog.items), dtype=pl.List(pl.Float32))
+    changed = replace(catalog, items=catalog.items.with_columns(embedding=longer))
+    assert champion_of(tomorrow(lake), changed) == OTHER_LENGTH
 
 
 def test_no_release_and_a_release_without_models(lake: Path) -> None:

@@ -51,9 +51,9 @@ def week(*names: str) -> EvaluatedWeek:
 
 
 def test_without_a_release_or_in_a_backtest_there_is_no_champion(night: RunContext) -> None:
-    assert champion_of(night) == "no release serves yet"
+    assert champion_of(night, read_catalog(night)) == "no release serves yet"
     backtest = replace(night, splits=backtest_splits(DAY, weeks=1, holdout_days=7, label_weeks=1))
-    assert champion_of(backtest) == "nothing is published, so nothing is compared with a champion"
+    assert champion_of(backtest, read_catalog(night)) == "nothing is published, so nothing is compared with a champion"
 
 
 def test_a_champion_is_shown_with_its_cutoff_an_absent_one_with_the_reason() -> None:
