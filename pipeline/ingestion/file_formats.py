@@ -140,7 +140,7 @@ def _read_csv(plain: Path, path: Path, known: Collection[str]) -> pl.DataFrame:
             "a cut end, open quotes and lines with more fields than the header"
         )
         raise UnreadableInput(f"{path}: {fault}") from error
-    return _with_names(rows, dialect.names)
+    return _with_names(rows.filter(pl.any_horizontal(pl.all().is_not_null())), dialect.names)  # a blank line is no row
 
 
 def _with_names(rows: pl.DataFrame, names: tuple[str, ...]) -> pl.DataFrame:

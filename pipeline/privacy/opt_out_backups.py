@@ -1,7 +1,7 @@
 """Backups of the opt-out store: one parquet file for each state, with the marker of the store in its metadata."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -23,6 +23,8 @@ KEPT = 7
 MARKER = b"opt_out_store"
 """The key of the parquet metadata that holds the store's marker."""
 NAMED = "%Y%m%dT%H%M%S%fZ"
+OURS = re.compile(r"\.?\d{8}T\d{12}Z\.parquet")
+"""How the name of a backup begins, also of one that a killed writer left. Other files in the folder stay."""
 
 
 @dataclass(frozen=True)
@@ -32,11 +34,14 @@ class Backup:
     taken_at: datetime
     marker: Marker
     records: tuple[OptOut, ...]
+    damaged: tuple[str, ...] = ()
+    """The paths of newer backups, which cannot be read."""
 
 
 def backups(home: Lake) -> list[str]:
     """The paths of all backups, oldest first."""
-    return sorted(home.fs.glob(f"{home.root}/{FOLDER}/*.parquet"))
+    paths = home.fs.glob(f"{home.root}/{FOLDER}/*.parquet")
+    return sorted(path for path in paths if OURS.fullmatch(_name(path)))
 
 
 def keep_backup(home: Lake, store: OptOutStore) -> str:
@@ -60,21 +65,30 @@ def keep_backup(home: Lake, store: OptOutStore) -> str:
 def _drop_oldest(home: Lake) -> None:
     """Keep the last whole backups; what a killed writer left goes too."""
     for old in set(home.fs.ls(f"{home.root}/{FOLDER}", detail=False)) - set(backups(home)[-KEPT:]):
-        home.fs.rm(old)
+        if OURS.match(_name(old)):
+            home.fs.rm(old)
 
 
 def last_backup(home: Lake) -> Backup | None:
-    """The newest backup."""
-    paths = backups(home)
-    return read_backup(home, paths) if paths else None
+    """The newest backup that can be read."""
+    damaged: list[str] = []
+    for path in reversed(backups(home)):
+        try:
+            return replace(_read_backup(home, path), damaged=tuple(damaged))
+        except (OSError, ValueError, KeyError, OptOutStoreUnavailable):  # Arrow's errors are of the first three
+            damaged.append(path)
+    return None
 
 
-def read_backup(home: Lake, paths: Sequence[str]) -> Backup:
-    """The newest of some backups."""
-    table = pq.read_table(pa.BufferReader(home.fs.cat_file(paths[-1])))
-    taken_at = datetime.strptime(paths[-1].rsplit("/", 1)[-1].removesuffix(".parquet"), NAMED).replace(tzinfo=UTC)
-    marker = Marker.model_validate_json(table.schema.metadata[MARKER])
+def _read_backup(home: Lake, path: str) -> Backup:
+    table = pq.read_table(pa.BufferReader(home.fs.cat_file(path)))
+    taken_at = datetime.strptime(_name(path).removesuffix(".parquet"), NAMED).replace(tzinfo=UTC)
+    marker = Marker.model_validate_json((table.schema.metadata or {})[MARKER])
     return Backup(taken_at, marker, tuple(_record(row) for row in table.to_pylist()))
+
+
+def _name(path: str) -> str:
+    return path.rsplit("/", 1)[-1]
 
 
 def _row(record: OptOut) -> dict[str, object]:

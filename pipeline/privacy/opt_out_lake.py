@@ -85,8 +85,10 @@ class OptOutLake:
             self._refuse_to_overwrite()
         backup = last_backup(self.home)
         if backup is None and not force:
+            damaged = f"that can be read (damaged: {len(backups(self.home))}) " if backups(self.home) else ""
             raise OptOutStoreUnavailable(
-                f"{self.home.url}: there is no backup of the opt-out store; with --force an empty one takes its place"
+                f"{self.home.url}: there is no backup {damaged}of the opt-out store; with --force an empty one takes "
+                "its place"
             )
         lost, tombstones = _lost(self.opt_out_service, backup), self.opt_out_service.events.tombstones()
         marker = replace_store(self.settings.opt_out_dsn, backup.records if backup else ())
@@ -149,9 +151,10 @@ class Restored:
     def lines(self) -> list[str]:
         """The report as lines; it contains no id."""
         if self.backup is None:
-            return ["the opt-out store is empty now: there was no backup"]
+            return ["the opt-out store is empty now: there was no backup that can be read"]
         taken = f"{self.backup.taken_at:%Y-%m-%d %H:%M:%S} UTC"
-        return [f"restored {len(self.backup.records):,} opt-outs of the backup of {taken}", self._loss()]
+        skipped = [f"left out, because it cannot be read: {path}" for path in self.backup.damaged]
+        return [f"restored {len(self.backup.records):,} opt-outs of the backup of {taken}", *skipped, self._loss()]
 
     def _loss(self) -> str:
         if self.lost is None:

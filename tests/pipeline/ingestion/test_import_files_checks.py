@@ -58,6 +58,15 @@ def test_an_id_that_only_looks_odd_is_an_id(tmp_path: Path, value: str) -> None:
     assert import_events(tmp_path, value, "u").warnings == ()
 
 
+def test_ids_that_look_like_others_are_counted_in_a_warning(tmp_path: Path) -> None:
+    composed, decomposed, family = "Zo\u00eb", "Zoe\u0308", "\U0001f468\u200d\U0001f467"
+    warnings = import_events(tmp_path, composed, decomposed, "\ufeffann", family, "u1").warnings
+    assert [line.removeprefix(f"{tmp_path}/e.csv: user_id: 1 values ") for line in warnings] == [
+        "are not in Unicode's form NFC, and are other ids than the same letters in NFC; export one form everywhere",
+        "hold an invisible character, such as a byte-order mark, and are other ids than without it; remove it",
+    ]
+
+
 def test_too_many_events_of_one_placeholder_stop_the_import(tmp_path: Path) -> None:
     with pytest.raises(UnreadableInput) as error:
         import_events(tmp_path, "null", "null", *(f"u{row}" for row in range(37)))

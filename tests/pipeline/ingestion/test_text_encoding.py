@@ -69,6 +69,12 @@ def test_one_column_needs_no_delimiter(tmp_path: Path) -> None:
     assert read(tmp_path / "items.csv", b"item_id\na\nb\n") == [("a",), ("b",)]
 
 
+def test_blank_lines_are_no_rows(tmp_path: Path) -> None:
+    spaced = b"item_id,title,url\n\ni1,One,x\n,,\n\n\ni2,,\n\n"
+    assert read(tmp_path / "items.csv", spaced) == [("i1", "One", "x"), ("i2", None, None)]
+    assert read(tmp_path / "one.csv", b"item_id\na\n\nb\n\n") == [("a",), ("b",)]
+
+
 def test_known_columns_count_more_than_many_columns(tmp_path: Path) -> None:
     header, row = '"item_id";"title";"a,b,c,d,e"\n', "i1;One;x\n"
     assert read(tmp_path / "items.csv", (header + row).encode()) == [("i1", "One", "x")]

@@ -166,3 +166,23 @@ def test_the_last_few_backups_are_kept_whole(lake: Path) -> None:
     assert datetime.now(UTC) - newest.taken_at < timedelta(minutes=1)
     assert newest.marker.changes == json.loads((lake / ".opt_out_store.json").read_text())["words"]
     assert [record.subject_id for record in newest.records] == [tiny.name(1)]
+
+
+def test_a_damaged_backup_is_left_out_and_named(lake: Path) -> None:
+    folder = lake / "opt_out_backups"
+    damaged = [folder / f"2099010{day}T000000000000Z.parquet" for day in (1, 2)]
+    for path, content in zip(damaged, (b"", b"PAR1 no more"), strict=True):
+        path.write_bytes(content)
+    (folder / "own").mkdir()
+    (folder / "zz copy.parquet").write_bytes(b"of a site")
+    lose(lake)
+    output = command("opt-out", "restore", "--lake", lake)
+    assert output.startswith("restored 1 opt-outs of the backup of 20")
+    assert all(f"left out, because it cannot be read: {path}" in output for path in damaged)
+    for _ in range(KEPT):
+        OptOutLake.of(str(lake)).back_up()
+    assert {"own", "zz copy.parquet"} <= {path.name for path in folder.iterdir()}
+    for path in folder.glob("2*.parquet"):
+        path.write_bytes(b"PAR1")
+    lose(lake)
+    assert "no backup that can be read (damaged: 7)" in refused("opt-out", "restore", "--lake", lake)
