@@ -11,11 +11,22 @@ from typing import Any, Literal
 from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from contracts.errors import LakeMissing
+from contracts.errors import BadSetting, LakeMissing
 from contracts.setting_variables import NESTED, PREFIX, given_variables, names, refuse_unknown
 
 NIGHT_ONLY = ("two_tower", "epochs_a_cut", "ranking", "index", "gates")
 """The fields of `NightConfig`, which checks their variables itself. The server does not import it."""
+
+
+NOT_IN_PATHS = "*?[]{}%\\"
+"""Spark and fsspec match patterns with these characters of a path, or SQLAlchemy reads them as parts of a URL."""
+
+
+def require_plain_path(lake: str) -> str:
+    """The path of a lake. Raises `BadSetting` where tables or opt-outs of such a path would not be found."""
+    if found := sorted(set(NOT_IN_PATHS) & set(lake)):
+        raise BadSetting(f"{lake}: the path of a lake must not contain {' '.join(found)}; rename the folder")
+    return lake
 
 
 def how_to_make_lake(lake: str) -> str:
@@ -143,9 +154,11 @@ class Settings(DataConfig):
 
     @property
     def lake_folder(self) -> Path:
-        """The lake's local folder; for a remote lake, the folder `lake` in the working directory."""
+        """The lake's local folder; for a remote lake, the folder `lake` in the working directory.
+
+        Raises `BadSetting`."""
         local = self.lake.removeprefix("file://")
-        return Path("lake" if "://" in local else local).absolute()
+        return Path(require_plain_path(str(Path("lake" if "://" in local else local).absolute())))
 
     @property
     def release_root(self) -> Path:

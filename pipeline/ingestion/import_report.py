@@ -112,7 +112,7 @@ WORD = r"^\pL[\pL_ .:/-]{0,30}$"
 """The form of an action; a value with digits may be an id in the wrong column."""
 TEXTS_THAT_MAY_BE_JSON = (c.TITLE, c.LANGUAGE, c.REGION, c.URL, c.IMAGE_URL)
 INVISIBLE = "[\u00ad\u200b\u200e\u200f\u202a-\u202e\u2060\u2066-\u2069\ufeff]"
-"""A soft hyphen, a zero-width space, marks of direction, a byte-order mark. Joiners are part of words and of emoji."""
+"""A soft hyphen, a zero-width space, signs of direction, a byte-order mark. Joiners are part of words and of emoji."""
 DECOMPOSED = "are not in Unicode's form NFC, and are other ids than the same letters in NFC; export one form everywhere"
 HIDDEN = "hold an invisible character, such as a byte-order mark, and are other ids than without it; remove it"
 SEPARATORS = (", ", ";", " > ", "/", ",")
@@ -144,7 +144,7 @@ def warnings_of(raw: pl.DataFrame, frame: pl.DataFrame, table: str, lost: dict[s
         *(f"{column}: {_unreadable(column, values)}" for column, values in lost.items() if len(values)),
         *_unusable(frame, table),
         *_placeholders(frame),
-        *_look_alikes(frame),
+        *_confusable_ids(frame),
         *_unknown_actions(frame),
         *_other_formats(frame),
     ]
@@ -212,7 +212,7 @@ def _placeholders(frame: pl.DataFrame) -> list[str]:
     return lines
 
 
-def _look_alikes(frame: pl.DataFrame) -> list[str]:
+def _confusable_ids(frame: pl.DataFrame) -> list[str]:
     """Ids that look like another id: an opt-out of the other one would not apply to them."""
     lines = []
     for column in set(ID_COLUMNS) & set(frame.columns):

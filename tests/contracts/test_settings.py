@@ -1,10 +1,11 @@
+import re
 from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
 
 from contracts import Settings
-from contracts.errors import LakeMissing
+from contracts.errors import BadSetting, LakeMissing
 
 
 def test_paths_and_urls_lie_in_the_folder_of_the_lake(tmp_path: Path) -> None:
@@ -39,6 +40,14 @@ def test_a_file_is_not_a_lake(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(LakeMissing, match="is a file, not a lake"):
         Settings(lake=str(tmp_path / "file")).require_lake_folder()
+
+
+def test_a_path_that_would_be_read_as_another_is_refused(tmp_path: Path) -> None:
+    for name, found in (("a[1]", "[ ]"), ("a{b,c}", "{ }"), ("what?", "?"), ("50%20", "%"), ("all*", "*")):
+        message = f"{tmp_path}/{name}/lake: the path of a lake must not contain {found}; rename the folder"
+        with pytest.raises(BadSetting, match=re.escape(message)):
+            _ = Settings(lake=str(tmp_path / name / "lake")).opt_out_dsn
+    assert Settings(lake=str(tmp_path / "é 'x' #+&=:")).lake_folder == tmp_path / "é 'x' #+&=:"
 
 
 def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from contracts.errors import MissingPartition
+from contracts.errors import BadSetting, MissingPartition
 from pipeline.lake import CURRENT, Lake
 
 DAY = date(2017, 3, 1)
@@ -88,3 +88,8 @@ def test_scratch_of_the_killed_is_swept_and_of_the_living_kept(tmp_path):
         assert used.partitions("numbers") == [DAY]
         assert not list((tmp_path / "_scratch").glob("left*"))
     assert not list((tmp_path / "_scratch").iterdir())
+
+
+def test_a_path_in_which_no_table_would_be_found_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(BadSetting, match=r"a\[1\]: the path of a lake must not contain \[ \]; rename the folder"):
+        Lake(tmp_path / "a[1]")
