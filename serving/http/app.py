@@ -26,7 +26,14 @@ from serving.http.openapi_document import openapi_document
 from serving.http.rate_limits import RateLimits
 from serving.http.request_metrics import METRICS, RequestMetrics
 from serving.http.request_tracing import tracer_of
-from serving.http.routes import admin_routes, api_routes, page_routes
+from serving.http.routes import (
+    admin_routes,
+    event_routes,
+    feed_routes,
+    opt_out_routes,
+    page_routes,
+    server_routes,
+)
 from serving.http.security_headers import SecurityHeaders
 from serving.impression_recorder import ImpressionRecorder
 from serving.privacy.admin_audit import AdminAudit
@@ -62,8 +69,8 @@ def create_app(settings: Settings) -> FastAPI:
     _add_feeds(app, settings)
     _add_middleware(app, settings)
     add_error_handlers(app)
-    for router in (api_routes.router, admin_routes.router, api_routes.server_router, page_routes.router):
-        app.include_router(router)
+    for routes in (feed_routes, opt_out_routes, event_routes, admin_routes, server_routes, page_routes):
+        app.include_router(routes.router)
     app.openapi = partial(openapi_document, app)  # type: ignore[method-assign]  # as FastAPI documents it
     return app
 
