@@ -19,8 +19,9 @@ from evaluation import RankedLists
 from evaluation.results import full_ranking
 from evaluation.top_k import TopK
 from models.two_tower import TrainedTwoTower
-from pipeline.cooccurrence import FeatureSelection, night_transitions, select_features
 from pipeline.feature_assembly import CatalogSnapshot, FeatureSnapshot, read_catalog, read_snapshot, rows_of
+from pipeline.feature_selection import FeatureSelection, select_features
+from pipeline.item_transitions import night_transitions
 from pipeline.lake import Lake
 from pipeline.run_context import NightConfig, RunContext
 from pipeline.stages.candidates import ranking_snapshot, training_users

@@ -9,7 +9,7 @@ import numpy as np
 from benchmarks.bandit_policies import PolicyEstimate, policy_estimates
 from benchmarks.impression_simulation import NO_FATIGUE, Arm, Assumptions, Outcome, World
 from benchmarks.open_bandit import Estimate, estimates
-from benchmarks.position_pages import EXAMINATIONS as EXAMINATIONS_OF_LAKE
+from benchmarks.position_report import EXAMINATIONS as EXAMINATIONS_OF_LAKE
 from benchmarks.position_simulation import PositionAssumptions, PositionOutcome, label_weeks, outcomes
 from evaluation.bootstrap import Interval, paired_interval
 from ranking.exploration import ExplorationConfig

@@ -11,7 +11,7 @@ import polars as pl
 from benchmarks.impression_benchmark import CURVES, Change, ImpressionResults
 from benchmarks.impression_simulation import Assumptions
 from benchmarks.open_bandit import Estimate
-from benchmarks.position_pages import lake_section, policy_section
+from benchmarks.position_report import lake_section, policy_section
 from contracts.atomic_files import replace_file
 from evaluation import markdown
 from ranking.fatigue import DEFAULT_FATIGUE, FatigueConfig

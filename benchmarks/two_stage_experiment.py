@@ -14,8 +14,8 @@ from benchmarks.experiment_context import FINAL, NIGHT, RETRIEVAL, ExperimentCon
 from benchmarks.profiling import Fit, peak_rss_mb
 from contracts import columns as c
 from evaluation.top_k import TopK
-from pipeline.cooccurrence import FeatureSelection
 from pipeline.feature_assembly import FeatureSnapshot
+from pipeline.feature_selection import FeatureSelection
 from pipeline.stage_runner import run_stage
 from pipeline.stages.candidates import training_users
 from ranking.feature_names import FEATURE_NAMES

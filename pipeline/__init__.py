@@ -1,4 +1,4 @@
-"""The lake, one short stage function a step of the night (read, call, write, track), and the command line."""
+"""The night: the lake, and one short stage function a step (read, call, write, log)."""
 
 import os
 

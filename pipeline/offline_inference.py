@@ -25,8 +25,8 @@ from evaluation.ranking_metrics import mean, recall_at_k
 from evaluation.results import FINAL, RERANKED, RETRIEVAL
 from models.baselines import night_baselines
 from models.two_tower import TrainedTwoTower
-from pipeline.cooccurrence import trainable_users, transitions_at
 from pipeline.feature_assembly import CatalogSnapshot, FeatureSnapshot, read_snapshot, rows_of
+from pipeline.item_transitions import trainable_users, transitions_at
 from pipeline.run_context import RunContext
 from pipeline.stages.candidates import ranking_snapshot
 from pipeline.user_impressions import known_impressions

@@ -11,9 +11,10 @@ import polars as pl
 
 from contracts import columns as c
 from contracts.errors import UntrainableInput
-from pipeline.cooccurrence import FeatureSelection, night_transitions, select_features
 from pipeline.experiments.registered_models import RANKER, RERANKER, register, reranker_interface
 from pipeline.feature_assembly import CatalogSnapshot, FeatureSnapshot, at_cutoff, read_catalog, read_snapshot, rows_of
+from pipeline.feature_selection import FeatureSelection, select_features
+from pipeline.item_transitions import night_transitions
 from pipeline.run_context import RunContext, Summary
 from pipeline.shown_pairs import with_shown
 from pipeline.stages.candidates import read_candidates

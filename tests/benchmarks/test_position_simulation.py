@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from benchmarks.position_pages import lake_section
+from benchmarks.position_report import lake_section
 from benchmarks.position_simulation import (
     LEARNS_FROM,
     POPULARITY,

@@ -56,6 +56,17 @@ def test_an_opt_out_comes_before_global_privacy_control(gate, service, release, 
     assert gate.user_context(release, "user-1", gpc=True).reason is NotPersonalized.OPTED_OUT
 
 
+@pytest.mark.parametrize("flag", ["personalization", "erasure"])
+def test_an_opt_out_among_many_users_concerns_one(gate, service, release, flag):
+    service.opt_out("user", "user-1", flag)
+    contexts = gate.user_contexts(release, ["user-1", "user-2", "stranger"], gpc=False)
+    assert {user: (context.user_row, context.reason) for user, context in contexts.items()} == {
+        "user-1": (None, NotPersonalized.OPTED_OUT),
+        "user-2": (2, None),
+        "stranger": (None, NotPersonalized.UNKNOWN_USER),
+    }
+
+
 def test_an_opt_out_of_training_is_no_opt_out_of_the_feed(gate, service, release):
     service.opt_out("user", "user-1", "training")
     assert gate.user_context(release, "user-1", gpc=False).reason is None

@@ -6,20 +6,11 @@ import pytest
 
 from contracts import Flag, SubjectType
 from serving.privacy.opt_out_records import active_flags, insert_records, newest_active
-from serving.privacy.opt_out_tables import METADATA, OPT_OUTS
+from serving.privacy.opt_out_tables import OPT_OUTS
 from serving.privacy.store_identity import count_records
-from serving.stores.sql_store import create_tables, open_engine
 
 AT = datetime(2017, 3, 1, 12, tzinfo=UTC)
 TRAINING = ("user", "ann", "training")
-
-
-@pytest.fixture
-def connection(tmp_path):
-    engine = open_engine(f"sqlite:///{tmp_path}/opt_outs.db")
-    create_tables(engine, METADATA)
-    with engine.connect() as connection:
-        yield connection
 
 
 @pytest.mark.parametrize(("hours", "opted_out", "is_active"), [

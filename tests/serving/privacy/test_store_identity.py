@@ -15,6 +15,8 @@ WHOLE = StoreIdentity("a", changes=5, exclusion_changes=2, expected_rows=3, at=A
     (Marker(identity="a", changes=5, at=AT), True, None),
     (Marker(identity="a", changes=4, at=AT), True, None),  # a kill left the marker behind
     (Marker(identity="b", changes=5, at=AT), True, "is another store than the one this lake had"),
+    (Marker(identity="a", changes=6, at=AT), True, "is older than what was written to it (it has 5 changes, 6 were "
+     "written until 2017-03-01 12:00:00 UTC)"),
     (Marker(identity="a", changes=7, at=AT), True, "is older than what was written to it (it has 5 changes, 7 were "
      "written until 2017-03-01 12:00:00 UTC)"),
 ])  # fmt: skip

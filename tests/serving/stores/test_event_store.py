@@ -117,6 +117,13 @@ def test_a_drain_is_bounded_and_misses_nothing(pending):
     assert sorted(seen) == [f"e{number:03}" for number in range(25)]
 
 
+def test_rows_of_an_erased_user_are_refused_and_not_stored(pending):
+    pending.erase(["ann"])
+    added = pending.add([event("e1", "i1"), event("e2", "i2", who="bob")])
+    assert (added.new, added.erased) == (1, {"ann"})
+    assert pending.rows()["user_id"].to_pylist() == ["bob"]
+
+
 def test_rows_erased_between_sealing_and_landing_are_not_drained_again(pending):
     pending.add([event("e1", "i1"), event("e2", "i2", who="bob")])
     pending.drain()  # and the night is killed

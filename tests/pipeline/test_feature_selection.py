@@ -8,8 +8,9 @@ import numpy as np
 import polars as pl
 import pytest
 
-from pipeline.cooccurrence import FeatureSelection, candidate_ndcg, night_transitions, select_features
 from pipeline.feature_assembly import read_catalog, read_snapshot
+from pipeline.feature_selection import FeatureSelection, candidate_ndcg, select_features
+from pipeline.item_transitions import night_transitions
 from ranking import cooccurrence_features
 from ranking.feature_names import (
     ALL_FEATURE_NAMES,

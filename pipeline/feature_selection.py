@@ -1,4 +1,4 @@
-"""Whether a night's re-rankers read the optional groups of features, and the tables of the co-occurrence features.
+"""Whether a night's re-rankers read the optional groups of features: item transitions, and impressions.
 
 The choice is made once for a run, on the last label window that ends before anything is measured.
 """
@@ -8,20 +8,15 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 import numpy as np
-import polars as pl
 from numpy.typing import NDArray
 
-from contracts import columns as c
-from contracts.csr import Rows
 from contracts.errors import UntrainableInput
 from evaluation import Interval, Labels, RankedLists, paired_interval
 from evaluation.ranking_metrics import ndcg_at_k
 from evaluation.rankings import Floats
-from pipeline.feature_assembly import FeatureSnapshot, at_cutoff, rows_of
-from pipeline.run_context import RunContext, Summary
-from ranking.cooccurrence_features import Transitions, transition_tables
+from pipeline.run_context import Summary
 from ranking.feature_names import ALL_FEATURE_NAMES, COOCCURRENCE_NAMES, FEATURE_NAMES, FEATURE_SETS, IMPRESSION_NAMES
-from ranking.reranker import Reranker, RerankerConfig, TrainedReranker, train
+from ranking.reranker import RerankerConfig, TrainedReranker, train
 from ranking.training_pairs import LabelledPairs
 
 K = 20
@@ -118,24 +113,6 @@ def validated(
     gain = paired_interval(ndcg[more], ndcg[fewer], seed=config.seed)
     selected = more if gain.low > 0 else fewer
     return FeatureSelection(selected, gain, trained_on=tuple(earlier), trained=trained[selected])
-
-
-def transitions_at(night: RunContext, view: FeatureSnapshot, reranker: Reranker) -> Transitions | None:
-    """The tables as of a cutoff where the re-ranker reads them."""
-    return night_transitions(night, view) if reranker.uses_cooccurrence else None
-
-
-def night_transitions(night: RunContext, view: FeatureSnapshot) -> Transitions:
-    """The tables as of a cutoff, from the histories of the users who did not opt out of training."""
-    return transition_tables(view.users, len(view.items.ids), trainable_users(night, view))
-
-
-def trainable_users(night: RunContext, view: FeatureSnapshot) -> Rows:
-    """The rows of the view's users who did not opt out of training, ascending."""
-    examples = (
-        at_cutoff(night, "retrieval_examples", view.cutoff).filter(pl.col("trainable")).select(c.USER_ID).collect()
-    )
-    return np.sort(rows_of(examples[c.USER_ID], view.users.ids).drop_nulls().to_numpy())
 
 
 def candidate_ndcg(pairs: LabelledPairs, scores: NDArray[np.floating]) -> Floats:
