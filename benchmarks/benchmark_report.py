@@ -78,7 +78,8 @@ def write_retrieval(runs: Sequence[Run], out: Path) -> Path:
         by_dataset.setdefault(run["dataset"], []).append(run)
     for name, same in by_dataset.items():
         same.sort(key=lambda run: -len(run["methods"]))  # of equals, the first that was given
-        plot(same[0], out / PLOTS / f"{name}.svg")
+        if is_plotted(same[0]):
+            plot(same[0], out / PLOTS / f"{name}.svg")
     page = out / PAGE
     page.write_text("\n".join([INTRODUCTION, *(section(run, others) for run, *others in by_dataset.values())]))
     return page
@@ -137,7 +138,7 @@ def section(run: Run, variants: Sequence[Run] = ()) -> str:
         f"## {run['dataset']}",
         f"{counts}. Protocol: {run['protocol']}.",
         markdown(quality_table(run)),
-        f"![Quality and cost on {run['dataset']}]({PLOTS}/{run['dataset']}.svg)",
+        f"![Quality and cost on {run['dataset']}]({PLOTS}/{run['dataset']}.svg)" if is_plotted(run) else "",
         "\n".join(f"- {sentence}" for sentence in sentences(run)),
         markdown(cost_table(run)),
         markdown(search_table(run)),
@@ -163,6 +164,11 @@ FIXED: dict[Any, Any] = {"svg.hashsalt": "tastefeed", "svg.fonttype": "none"}
 """The same numbers make the same file."""
 
 
+def is_plotted(run: Mapping[str, Any]) -> bool:
+    """Whether there is anything to compare; a single bar shows less than its row in the table."""
+    return len(run["methods"]) > 1
+
+
 def plot(run: Mapping[str, Any], path: Path) -> None:
     """Bars of the tuned metric, best on top, and beside each the seconds of the fit, as one SVG."""
     figures = {name: method["figures"] for name, method in run["methods"].items()}
@@ -184,7 +190,8 @@ def plot(run: Mapping[str, Any], path: Path) -> None:
 def _seconds(axes: Axes, of: Mapping[str, float], colours: Sequence[str]) -> None:
     axes.scatter(list(of.values()), list(of), color=colours)
     for name, seconds in of.items():
-        axes.annotate(f"{seconds:,.1f}", (seconds, name), xytext=(8, 0), textcoords="offset points", va="center")
+        text = f"{seconds:,.1f}" if seconds >= 1 else f"{seconds:.2g}"
+        axes.annotate(text, (seconds, name), xytext=(8, 0), textcoords="offset points", va="center")
     axes.set_xscale("log")
     axes.grid(axis="x", alpha=0.3)
     axes.tick_params(left=False)

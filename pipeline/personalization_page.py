@@ -18,6 +18,8 @@ from pipeline.run_context import RunContext
 from ranking.reason_calibration import ReasonCurve
 
 FRONTIER_PLOT, REASONS_PLOT = "frontier.svg", "reasons.svg"
+MIN_EXPECTED = 5
+"""Clicks by chance below which the lift of a bin does not stretch the axis."""
 FIXED: dict[Any, Any] = {"svg.hashsalt": "tastefeed", "svg.fonttype": "none"}
 """The same numbers make the same file."""
 
@@ -101,7 +103,7 @@ def plot_frontier(rows: Sequence[Outcome]) -> Figure:
     for family in dict.fromkeys(row.family for row in rows if row.family != NEWEST_FIRST):
         own = [row for row in rows if row.family == family]
         axes.plot([row.overlap for row in own], [row.ndcg for row in own], marker="o", label=family)
-    axes.axvline(LARGEST_OVERLAP, color="grey", linestyle=":")
+    axes.axvline(LARGEST_OVERLAP, color="grey", linestyle=":", label="the aim: above and to the left")
     axes.axhline(rows[0].ndcg * (1 - LARGEST_LOSS), color="grey", linestyle=":")
     _label(axes, "Mean share of the first 10 items that two users have in common", f"NDCG@{K}")
     page.legend(frameon=False, loc="outside right upper")
@@ -109,13 +111,19 @@ def plot_frontier(rows: Sequence[Outcome]) -> Figure:
 
 
 def plot_reasons(curve: ReasonCurve, min_lift: float) -> Figure:
-    """Lift against similarity: as counted, and as the nearest curve that never falls."""
+    """Lift against similarity: as counted, larger points for more clicks, and as the nearest curve that never falls."""
     page = Figure(figsize=(8, 4), layout="constrained")
     axes = page.subplots()
     counted = np.divide(curve.clicks, curve.expected, out=np.full(len(curve.clicks), np.nan), where=curve.expected > 0)
-    axes.plot(curve.similarities, counted, "o", color="grey", label="as counted")
-    axes.step(curve.similarities, curve.lift, where="mid", label="never falling")
-    axes.axhline(min_lift, color="grey", linestyle=":")
+    sizes = np.clip(8 * np.sqrt(curve.expected), 8, 200)
+    axes.scatter(
+        curve.similarities, counted, sizes, color="grey", label="as counted, larger where more clicks are expected"
+    )
+    axes.step(curve.similarities, curve.lift, where="mid", label="fitted curve that never falls")
+    axes.axhline(
+        min_lift, color="grey", linestyle=":", label=f"lift of {min_lift:g}, from which a reason names an item"
+    )
+    axes.set_ylim(0, 1.5 * max(min_lift, *curve.lift[curve.expected >= MIN_EXPECTED], 1))
     _label(axes, "Similarity of an item to the nearest liked one", "Clicks over clicks by chance")
     axes.legend(frameon=False)
     return page

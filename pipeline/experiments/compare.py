@@ -22,6 +22,7 @@ from pipeline.lake import Lake
 
 MIN_PREFIX, SHORT = 4, 8
 ABSENT = "–"
+MOST_LISTED = 30
 NEWEST = ["attributes.start_time DESC"]
 COMPARABLE = f"tags.`{FINGERPRINT}` LIKE '%'"
 
@@ -64,7 +65,7 @@ def find_run(name: str, clients: Sequence[MlflowClient]) -> LoggedRun:
     return final
 
 
-def comparable_runs(clients: Sequence[MlflowClient], most: int = 30) -> pl.DataFrame:
+def comparable_runs(clients: Sequence[MlflowClient], most: int = MOST_LISTED) -> pl.DataFrame:
     """The newest runs that can be compared: `run, name, label, differs, dataset, question, metric, mean, started`.
 
     Only runs with the same question, the fingerprint of their evaluation data, can be compared with each other.
@@ -217,6 +218,7 @@ def document(runs: Compared) -> dict[str, Any]:
         "differences": differences_frame(runs.differences).to_dicts(),
         "figures": [dict(zip(("figure", "a", "b"), figure, strict=True)) for figure in runs.figures],
         "metric": runs.differences.metric,
+        "minimum_detectable_effect": runs.differences.main.minimum_detectable_effect,
         "verdict": runs.differences.verdict,
     }
 

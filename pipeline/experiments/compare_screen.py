@@ -11,7 +11,7 @@ from evaluation import Comparison, Difference, rich_table
 from evaluation.anonymized_metrics import ITEMS, USERS
 from evaluation.metrics_tables import heading
 from pipeline.code_version import short
-from pipeline.experiments.compare import SHORT, Compared, group_of, started
+from pipeline.experiments.compare import MOST_LISTED, SHORT, Compared, group_of, started
 from pipeline.experiments.mlflow_logger import COMMIT
 from pipeline.experiments.run_log import LoggedRun
 
@@ -25,6 +25,9 @@ def runs_table(runs: pl.DataFrame) -> RenderableType:
     table = rich_table(runs.drop(empty), "Runs that can be compared where the question is the same")
     for column in table.columns:
         column.overflow = "fold"  # whole names and values, on several lines
+        column.no_wrap = column.header in ("Run", "Name", "Question")  # what the user copies
+    if len(runs) == MOST_LISTED:
+        table.caption = f"The newest {MOST_LISTED} runs; name an older one by its id."
     return table
 
 

@@ -29,6 +29,14 @@ LABEL = "tastefeed.label"
 MAX_PARAM_LENGTH = 500
 MAX_PARAMS, MAX_METRICS = 100, 1000
 """The limits of one MLflow batch."""
+SOURCE = {"mlflow.source.name": "tastefeed", "mlflow.source.type": "LOCAL"}
+"""MLflow's own tags: its page of a run shows the commit only beside the name of a source."""
+ABOUT_EXPERIMENT = {
+    "mlflow.experimentKind": "custom_model_development",
+    "mlflow.note.content": "A parent run is a night, a backtest, a benchmark or an A/B test; its children are methods. "
+    "`tastefeed compare` compares two runs user by user (docs/experiments.md).",
+}
+"""MLflow's own tags: without a kind, its page shows the views for language models."""
 NO_TIME = 0
 """MLflow requires a timestamp; with a constant one, two runs of the same night have equal records."""
 PLACES = ("lake", "uri", "url", "home", "python", "keys", "key", "cert", "file", "folder", "endpoint", "experiment")
@@ -61,13 +69,15 @@ class MlflowLogger:
         if self._home:
             lake_artifacts.make_portable(self._home / lake_artifacts.DATABASE)
         existing = self.client.get_experiment_by_name(self._experiment)
-        if existing:
-            return str(existing.experiment_id)
-        return str(self.client.create_experiment(self._experiment, lake_artifacts.LOCATION if self._home else None))
+        location = lake_artifacts.LOCATION if self._home else None
+        experiment = existing.experiment_id if existing else self.client.create_experiment(self._experiment, location)
+        for name in ABOUT_EXPERIMENT.keys() - (existing.tags if existing else {}):
+            self.client.set_experiment_tag(experiment, name, ABOUT_EXPERIMENT[name])
+        return str(experiment)
 
     def start(self, name: str, parent: str | None = None) -> str:
         """Open a run and return its id."""
-        tags = {"mlflow.runName": name} | ({PARENT: parent} if parent else {})
+        tags = {"mlflow.runName": name, **SOURCE} | ({PARENT: parent} if parent else {})
         return str(self.client.create_run(self.experiment_id, tags=tags).info.run_id)
 
     def end(self, run: str, status: str = "FINISHED") -> None:
@@ -120,12 +130,13 @@ def is_place(name: str) -> bool:
 
 
 def plot_curves(panels: Mapping[str, Sequence[float]], step: str) -> Figure:
-    """One panel a curve, one below the other; `step` labels the common axis."""
+    """One panel a curve that changes, one below the other; `step` labels the common axis."""
+    panels = {name: values for name, values in panels.items() if len(set(values)) > 1} or panels
     page = Figure(figsize=(8, 2.4 * len(panels)), layout="constrained")
     rows = page.subplots(len(panels), 1, sharex=True, squeeze=False)[:, 0]
     for axes, (name, values) in zip(rows, panels.items(), strict=True):
         axes.plot(range(1, len(values) + 1), values, color=COLOUR, marker="." if len(values) < 100 else "")
-        axes.set_ylabel(name.replace("_", " "))
+        axes.set_ylabel(name.replace("_at_", "@").replace("_", " "))
         axes.spines[["top", "right"]].set_visible(False)
     rows[-1].set_xlabel(step)
     return page

@@ -21,6 +21,7 @@ from evaluation.results import FINAL
 from pipeline.code_version import git_commit
 from pipeline.experiments.mlflow_logger import COMMIT, LABEL, flattened, is_place
 from pipeline.experiments.open_runs import note_run
+from pipeline.experiments.run_log import bounds_of
 from pipeline.ingestion.landing_zone import digest_of_batches
 from pipeline.metrics_store import MetricsTables
 from pipeline.run_context import NightConfig
@@ -146,12 +147,7 @@ def main_metrics(tables: MetricsTables) -> dict[str, float]:
     """`final/…`: every metric of the final list, and the bounds of its intervals; `ndcg_at_20/…`: of every method."""
     means = {row["method"]: row for row in tables.means.to_dicts()}
     ours = {f"{FINAL}/{name}": means[FINAL][name] for name in tables.means.columns[2:]}
-    bounds = {
-        f"{FINAL}/{row['metric']}_{bound}": row[bound]
-        for row in tables.intervals.to_dicts()
-        for bound in ("low", "high")
-        if row["method"] == FINAL
-    }
+    bounds = {f"{FINAL}/{name}": value for name, value in bounds_of(tables.intervals, FINAL).items()}
     methods = {f"{MAIN_METRIC}/{method}": row[MAIN_METRIC] for method, row in means.items()}
     return _known({**ours, **bounds, **methods})
 

@@ -5,9 +5,10 @@ what `mlflow.pyfunc.load_model("models:/two_tower@champion")` returns embeds ite
 scores rows of features. An input example is invented, never taken from the data.
 """
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from platform import python_version
 from typing import TYPE_CHECKING, Any
@@ -15,12 +16,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 import polars as pl
-from mlflow.entities import Metric
+from mlflow.entities import LoggedModelOutput, Metric
 from mlflow.exceptions import MlflowException
 from mlflow.models import Model, ModelSignature
 from mlflow.models.utils import _save_example
 from mlflow.tracking._tracking_service.utils import _use_tracking_uri
 from mlflow.types import ColSpec, ParamSchema, ParamSpec, Schema, TensorSpec
+from mlflow.utils.mlflow_tags import MLFLOW_MODEL_VERSIONS
 from numpy.typing import NDArray
 
 from contracts import columns as c
@@ -33,6 +35,11 @@ if TYPE_CHECKING:
 
 TWO_TOWER, RERANKER = "two_tower", "reranker"
 RANKER = "ranker.txt"
+ABOUT = {
+    TWO_TOWER: "Retrieval: embeds users and items. A version a night; `champion` is in the release that serves.",
+    RERANKER: "Scores candidates by features. A version a night; `champion` is in the release that serves.",
+}
+"""The description of each registered model."""
 CHALLENGER, CHAMPION = "challenger", "champion"
 AS_OF = "as_of"
 EXAMPLE_DAY = datetime(2017, 3, 1, tzinfo=UTC)
@@ -82,6 +89,7 @@ def register(
     described.add_flavor("python_function", loader_module=__name__, python_version=python_version())
     _save_example(described, interface.example, str(folder))
     logged = mlflow.client.create_logged_model(mlflow.experiment_id, model, source_run_id=run)
+    mlflow.client.log_outputs(run, [LoggedModelOutput(logged.model_id, step=0)])
     described.model_id = logged.model_id
     described.save(str(folder / "MLmodel"))
     mlflow.client.log_model_artifacts(logged.model_id, str(folder))
@@ -102,12 +110,14 @@ def _create_version(mlflow: MlflowLogger, run: str, model: str, model_id: str, d
             model_id=model_id,
             await_creation_for=0,
         )
+    versions = [{"name": model, "version": str(version.version)}]
+    mlflow.client.set_logged_model_tags(model_id, {MLFLOW_MODEL_VERSIONS: json.dumps(versions)})
     return str(version.version)
 
 
 def _ensure_registered(mlflow: MlflowLogger, model: str) -> None:
     try:
-        mlflow.client.create_registered_model(model)
+        mlflow.client.create_registered_model(model, description=ABOUT[model])
     except MlflowException as error:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
@@ -122,6 +132,16 @@ def log_model_metrics(mlflow: MlflowLogger, run: str, registered: "Summary", met
     mlflow.client.log_batch(run, metrics=logged)
     for name, value in metrics.items():
         mlflow.client.set_model_version_tag(registered["model"], registered["version"], name, f"{value:.4f}")
+
+
+def name_of_night(day: date, label: str) -> str:
+    """A night in the description of a model: `night 2017-03-01 (diverse)`."""
+    return f"night {day} ({label})" if label else f"night {day}"
+
+
+def tag_release(mlflow: MlflowLogger, registered: "Summary", release: str) -> None:
+    """Name the release that contains a registered model."""
+    mlflow.client.set_model_version_tag(registered["model"], registered["version"], "release", release)
 
 
 def promote(mlflow: MlflowLogger, registered: "Summary") -> None:

@@ -50,6 +50,8 @@ class MethodRecord:
     metric: str
     """The metric that a comparison decides by."""
     curves: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    bounds: Mapping[str, float] = field(default_factory=dict)
+    """Bounds of intervals that were measured already; those of other metrics are added."""
 
 
 @dataclass(frozen=True)
@@ -116,7 +118,7 @@ def log_method(mlflow: MlflowLogger, run: str, record: MethodRecord, *, seed: in
     fingerprint = record.fingerprint
     mlflow.params(run, {f"{FINGERPRINT_PARAMS}{name}": value for name, value in fingerprint.parts.items()})
     mlflow.tags(run, {FINGERPRINT: fingerprint.digest, METRIC: record.metric, COMMIT: git_commit()})
-    mlflow.metrics(run, interval_bounds(record.per_user, seed))
+    mlflow.metrics(run, interval_bounds(record.per_user, seed) | dict(record.bounds))
     if record.curves:
         mlflow.curves(run, record.curves, "epoch or trial")
     segments = segment_means(record.per_user)
@@ -166,10 +168,16 @@ def segment_metrics(segments: pl.DataFrame, metric: str) -> dict[str, float]:
 
 
 def log_methods(
-    night: "RunContext", data: "EvaluationData", evaluated: "Sequence[tuple[EvaluatedWeek, Holdout]]", *, k: int
+    night: "RunContext",
+    data: "EvaluationData",
+    evaluated: "Sequence[tuple[EvaluatedWeek, Holdout]]",
+    intervals: pl.DataFrame,
+    *,
+    k: int,
 ) -> EvaluationFingerprint:
     """One child run a method, with its per-user metrics of every evaluated week; the parent run has the settings.
 
+    `intervals` are those that the night prints: a second bootstrap of the same metric would have slightly other bounds.
     Returns the fingerprint that all of them share.
     """
     weeks = [week for week, _ in evaluated]
@@ -181,10 +189,16 @@ def log_methods(
         night.mlflow.tags(run, {LABEL: night.label} if night.label else {})
         night.mlflow.metrics(run, macro_average(methods).means)
         per_user = m.anonymized([method_week(data, *each) for each in zip(weeks, methods, strict=True)])
-        record = MethodRecord(fingerprint, per_user, f"ndcg_at_{k}")
+        record = MethodRecord(fingerprint, per_user, f"ndcg_at_{k}", bounds=bounds_of(intervals, name))
         log_method(night.mlflow, run, record, seed=night.settings.seed)
         night.mlflow.end(run)
     return fingerprint
+
+
+def bounds_of(intervals: pl.DataFrame, method: str) -> dict[str, float]:
+    """`ndcg_at_20_low` and the like of one method, from a table `method, metric, low, high`."""
+    rows = intervals.filter(method=method).to_dicts()
+    return {f"{row['metric']}_{bound}": row[bound] for row in rows for bound in ("low", "high")}
 
 
 def night_fingerprint(

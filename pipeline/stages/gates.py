@@ -9,6 +9,7 @@ from evaluation import MethodMetrics, Verdicts, judge, judge_alone, macro_averag
 from evaluation.rankings import Rows
 from evaluation.results import CHAMPION, FINAL
 from evaluation.segment_metrics import GroupLabels
+from pipeline.experiments.night_run import MAX_TAG_LENGTH
 from pipeline.metrics_store import VALIDATION, EvaluatedWeek, read_weeks
 from pipeline.model_refusals import ALONE, controlled_by
 from pipeline.run_context import RunContext, Summary
@@ -64,8 +65,9 @@ def verdicts_summary(night: RunContext, verdicts: Verdicts) -> Summary:
 
 
 def log_verdicts(night: RunContext, verdicts: Verdicts) -> None:
-    """Log the thresholds and the verdicts to the night's run."""
-    night.mlflow.tags(night.mlflow_run, {"gates": night.config.gates.model_dump()})
+    """Log the verdicts to the night's run; `wanted` in the table is the threshold of each."""
+    failed = "; ".join(verdict.sentence for verdict in verdicts.failed)
+    night.mlflow.tags(night.mlflow_run, {"gates": f"refused: {failed}"[:MAX_TAG_LENGTH] if failed else "passed"})
     night.mlflow.metrics(
         night.mlflow_run, {f"gate/{verdict.gate}": float(verdict.passed) for verdict in verdicts.verdicts}
     )

@@ -160,7 +160,7 @@ def log_metrics(
     night: RunContext, data: EvaluationData, cutoffs: Sequence[CutoffMetrics], tables: MetricsTables, summary: Summary
 ) -> None:
     """Log the night's metrics, those of its models, and each method with its metrics of each user."""
-    fingerprint = log_methods(night, data, [(cutoff.week, cutoff.holdout) for cutoff in cutoffs], k=K)
+    fingerprint = log_methods(night, data, [(cutoff.week, cutoff.holdout) for cutoff in cutoffs], tables.intervals, k=K)
     log_results(night, tables, summary, fingerprint.test)
     means = {row["method"]: row for row in summary["table"]}
     for stage, method in REGISTERED.items():

@@ -12,7 +12,7 @@ from contracts.errors import NightFailed
 from contracts.opt_out_flags import UNREADABLE, opted_out
 from contracts.schemas import WINDOWS_DAYS
 from pipeline.champion import store_models
-from pipeline.experiments.registered_models import promote
+from pipeline.experiments.registered_models import promote, tag_release
 from pipeline.feature_assembly import read_catalog, read_items, read_snapshot
 from pipeline.model_refusals import SUMMARY as REDUCED
 from pipeline.model_refusals import serving_release_stays
@@ -91,9 +91,12 @@ def ended(night: RunContext, publication: Publication, models: tuple[str, ...], 
     Returns the summary of the stage.
     """
     manifest = publication.manifest
-    if publication.serves:
-        for registered in filter(None, (night.summary(stage).get("registered") for stage in models)):
+    for registered in filter(None, (night.summary(stage).get("registered") for stage in models)):
+        tag_release(night.mlflow, registered, manifest.version)
+        if publication.serves:
             promote(night.mlflow, registered)
+    night.mlflow.tags(night.mlflow_run, {"release": manifest.version, "release_serves": str(publication.serves)})
+    if publication.serves:
         night.pending_events.delete_before(night.splits.end)
     night.mlflow.end(night.mlflow_run, status)
     summary = {"version": manifest.version, "users": manifest.users, "items": manifest.items}

@@ -11,7 +11,7 @@ import polars as pl
 
 from contracts import columns as c
 from contracts.errors import UntrainableInput
-from pipeline.experiments.registered_models import RANKER, RERANKER, register, reranker_interface
+from pipeline.experiments.registered_models import RANKER, RERANKER, name_of_night, register, reranker_interface
 from pipeline.feature_assembly import CatalogSnapshot, FeatureSnapshot, at_cutoff, read_catalog, read_snapshot, rows_of
 from pipeline.feature_selection import FeatureSelection, select_features
 from pipeline.item_transitions import night_transitions
@@ -140,7 +140,8 @@ def track(night: RunContext, trained: TrainedReranker, selection: FeatureSelecti
 
 def register_reranker(night: RunContext, run: str, model: Reranker) -> Summary:
     """Register a model as challenger."""
-    described = f"Re-ranker of the night {night.splits.as_of}: {model.rounds} trees over {len(model.names)} features."
+    name = name_of_night(night.splits.as_of, night.label)
+    described = f"Re-ranker of the {name}: {model.rounds} trees over {len(model.names)} features."
     with TemporaryDirectory() as folder:
         model.save(Path(folder) / RANKER)
         return register(night.mlflow, run, RERANKER, Path(folder), reranker_interface(model.names), described)

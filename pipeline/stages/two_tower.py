@@ -19,7 +19,7 @@ from contracts import columns as c
 from contracts.errors import UntrainableInput
 from models.two_tower import Deadline, EpochResult, RunWith, TrainedTwoTower, train
 from models.two_tower.exported import export, load
-from pipeline.experiments.registered_models import TWO_TOWER, item_tower_interface, register
+from pipeline.experiments.registered_models import TWO_TOWER, item_tower_interface, name_of_night, register
 from pipeline.feature_assembly import CatalogSnapshot, at_cutoff, read_catalog
 from pipeline.run_context import RunContext, Summary
 
@@ -140,9 +140,8 @@ def log_training(night: RunContext, epochs: list[EpochResult], published: Traine
 
 def register_tower(night: RunContext, run: str, tower: TrainedTwoTower) -> Summary:
     """Register a model as challenger."""
-    described = (
-        f"Retrieval of the night {night.splits.as_of}: encoder {tower.encoder_name}, {tower.vector_size} dimensions."
-    )
+    name = name_of_night(night.splits.as_of, night.label)
+    described = f"Retrieval of the {name}: encoder {tower.encoder_name}, {tower.vector_size} dimensions."
     with TemporaryDirectory() as folder:
         model = Path(folder) / TWO_TOWER
         export(tower, model)

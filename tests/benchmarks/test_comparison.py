@@ -105,6 +105,9 @@ def test_a_further_run_of_a_data_set_is_a_row_of_its_variants(run: Path) -> None
     kept = [run / "docs" / "benchmarks" / name for name in ("other.json", "out.json")]  # as a shell may sort them
     assert write_report(kept, run / "again").read_text() == page, "the page can be made of what was kept"
     assert str(run) not in kept[0].read_text()
+    alone = write_report([kept[0]], run / "alone")
+    assert "![" not in alone.read_text(), "a single bar compares nothing"
+    assert not list(alone.parent.rglob("*.svg"))
 
 
 def test_an_absent_folder_is_one_line(tmp_path: Path) -> None:

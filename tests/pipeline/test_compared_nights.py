@@ -53,6 +53,7 @@ def test_two_nights_are_compared_by_their_labels(lake: Path) -> None:
     assert (result["a"]["label"], result["b"]["label"]) == ("first night", "diverse")
     assert result["settings"] == [{"setting": "ranking.slate.diversity", "a": "0.0", "b": "0.5"}]
     assert "A and B do not differ" in result["verdict"] or "B is" in result["verdict"]
+    assert result["minimum_detectable_effect"] >= 0
     assert {"metric", "a", "b", "low", "high"} <= set(result["differences"][0])
 
 

@@ -9,7 +9,7 @@ from evaluation import RankedLists
 from evaluation.rankings import Labels
 from pipeline.feature_assembly import FeatureSnapshot
 from pipeline.personalization import Outcome, Week, outcomes
-from pipeline.personalization_page import write_page
+from pipeline.personalization_page import plot_reasons, write_page
 from ranking.exposure import with_exposure
 from ranking.rank_users import rank_users
 from ranking.reason_calibration import BINS, ReasonCurve
@@ -72,3 +72,12 @@ def test_the_page_has_every_variant_and_the_similarity_of_reasons(rows: list[Out
     assert "The similarity with that lift is 0.75." in page
     for name in ("frontier.svg", "reasons.svg"):
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
+
+
+def test_a_lift_of_a_few_clicks_does_not_stretch_the_axis() -> None:
+    clicks, expected = np.full(BINS, 100), np.full(BINS, 80.0)
+    clicks[-1], expected[-1] = 9, 0.3  # a lift of 30, of nine clicks
+    (axes,) = plot_reasons(ReasonCurve(clicks, expected), 1.5).axes
+    assert axes.get_ylim() == (0, pytest.approx(2.25))
+    labels = [text.get_text() for text in axes.get_legend().get_texts()]
+    assert "lift of 1.5, from which a reason names an item" in labels

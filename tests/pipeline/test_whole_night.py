@@ -57,6 +57,7 @@ def test_mlflow_holds_a_parent_with_its_children_and_their_figures(mlflow: Mlflo
     assert {run.info.status for run in (parent, *children.values())} == {"FINISHED"}
     for method in BASELINES | OURS:
         assert parent.data.metrics[f"ndcg_at_20/{method}"] == children[method].data.metrics["ndcg_at_20"]
+    assert parent.data.metrics["final/ndcg_at_20_low"] == children["final"].data.metrics["ndcg_at_20_low"]
     assert parent.data.metrics["data/ingested"] == parent.data.metrics["data/kept"] > 1000
     groups = {name.split("/")[0] for name in parent.data.metrics}
     assert groups == {"final", "ndcg_at_20", "retrieval", "two_tower", "reranker", "data", "gate"}
@@ -72,6 +73,9 @@ def parent_of(mlflow: MlflowClient) -> Run:
 def test_the_run_records_its_code_its_data_and_intervals(mlflow: MlflowClient) -> None:
     parent = parent_of(mlflow)
     assert parent.data.tags["mlflow.source.git.commit"] == git_commit() != UNKNOWN
+    assert parent.data.tags["gates"] == "passed"
+    assert parent.data.tags["release"].startswith(str(tiny.day()))
+    assert parent.data.tags["release_serves"] == "True"
     figures = parent.data.metrics
     assert figures["final/ndcg_at_20_low"] < figures["final/ndcg_at_20"] < figures["final/ndcg_at_20_high"]
     inputs = {each.dataset.name: each for each in parent.inputs.dataset_inputs}
@@ -105,7 +109,12 @@ def test_registered_models_explain_themselves_and_run(crossed: Path, tmp_path: P
             version = mlflow.get_model_version_by_alias(name, "champion")
             assert f"of the night {tiny.day()}" in version.description
             assert 0 <= float(version.tags["ndcg_at_20"]) <= 1
+            assert version.tags["release"].startswith(str(tiny.day()))
+            assert mlflow.get_registered_model(name).description
             logged = mlflow.get_logged_model(version.source.removeprefix("models:/"))
+            assert json.loads(logged.tags["mlflow.modelVersions"]) == [{"name": name, "version": version.version}]
+            outputs = mlflow.get_run(version.run_id).outputs.model_outputs
+            assert [output.model_id for output in outputs] == [logged.model_id]
             assert f"{name}/ndcg_at_20" in {metric.key for metric in logged.metrics}
             model = load_model(f"models:/{name}@champion")
             assert model.metadata.signature.inputs.input_names()

@@ -1,17 +1,28 @@
 """The methods of a night can be compared as well, and what they keep for it names no user."""
 
+from io import StringIO
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 import pytest
+from rich.console import Console
 
 from contracts import Settings
 from contracts.errors import NotComparable, UnknownRun
 from evaluation import Comparison
 from evaluation.anonymized_metrics import anonymized, week_metrics
 from evaluation.fingerprint import EvaluationFingerprint
-from pipeline.experiments.compare import Compared, comparable_runs, differing_settings, find_run, started, stores
+from pipeline.experiments.compare import (
+    MOST_LISTED,
+    Compared,
+    comparable_runs,
+    differing_settings,
+    find_run,
+    started,
+    stores,
+)
+from pipeline.experiments.compare_screen import runs_table
 from pipeline.experiments.mlflow_logger import LABEL, MlflowLogger
 from pipeline.experiments.run_log import LoggedRun, MethodRecord, log_method
 from pipeline.lake import Lake
@@ -160,6 +171,17 @@ def test_comparable_runs_are_listed_newest_first_and_others_left_out(mlflow: Mlf
     assert set(ours["mean"]) == {0.5}
     assert table["started"].is_sorted(descending=True)
     assert len(comparable_runs([mlflow.client], most=1)) == 1
+
+
+def test_the_list_shows_whole_names_and_that_older_runs_are_left_out() -> None:
+    row = {"run": "0123abcd", "name": "nightly/most_popular_ever", "label": "", "differs": "a=" + "1" * 90}
+    console = Console(width=80, record=True, file=StringIO())
+    console.print(runs_table(pl.DataFrame([row] * MOST_LISTED)))
+    text = console.export_text()
+    assert text.count("nightly/most_popular_ever") == MOST_LISTED
+    assert f"The newest {MOST_LISTED} runs" in text
+    console.print(runs_table(pl.DataFrame([row])))
+    assert "newest" not in console.export_text()
 
 
 def test_the_time_of_a_run_is_utc_to_the_minute(mlflow: MlflowLogger) -> None:

@@ -34,6 +34,15 @@ def test_artifacts_lie_in_the_lake_unless_a_server_stores_them(mlflow: MlflowLog
     assert MlflowLogger(server, Lake(store)).artifact_folder is None
 
 
+def test_the_page_of_mlflow_shows_training_runs_their_source_and_what_the_experiment_is(mlflow: MlflowLogger) -> None:
+    mlflow.client.delete_experiment_tag(mlflow.experiment_id, "mlflow.experimentKind")  # as an earlier version left it
+    vars(mlflow).pop("experiment_id")
+    tags = mlflow.client.get_experiment(mlflow.experiment_id).tags
+    assert tags["mlflow.experimentKind"] == "custom_model_development"
+    assert "tastefeed compare" in tags["mlflow.note.content"]
+    assert mlflow.client.get_run(mlflow.start("night")).data.tags["mlflow.source.name"] == "tastefeed"
+
+
 def test_a_child_names_its_parent_and_ends(mlflow: MlflowLogger) -> None:
     parent = mlflow.start("night 2017-03-01")
     child = mlflow.start("retrieval", parent)
@@ -102,3 +111,9 @@ def test_a_plot_has_a_panel_each_curve_with_steps_from_one() -> None:
     assert [axes.get_ylabel() for axes in figure.axes] == ["loss", "validation ndcg"]
     assert figure.axes[0].lines[0].get_xdata().tolist() == [1, 2]
     assert figure.axes[1].get_xlabel() == "epochs"
+
+
+def test_a_curve_that_never_changes_is_not_plotted_beside_one_that_does() -> None:
+    figure = plot_curves({"ndcg_at_20": [0.1, 0.2], "learning_rate": [0.1, 0.1]}, "trees")
+    assert [axes.get_ylabel() for axes in figure.axes] == ["ndcg@20"]
+    assert len(plot_curves({"loss": [1.0]}, "epochs").axes) == 1

@@ -118,9 +118,12 @@ def test_every_method_of_a_night_is_a_child_run_with_the_same_fingerprint(mlflow
     methods = [MethodMetrics(name, 2, {f"ndcg_at_{K}": np.array([1.0, 0.5])}, {f"ndcg_at_{K}": 0.75}) for name in "ab"]
     regions = {"region": np.array(["SP", "SP"], object)}
     week = EvaluatedWeek(holdout.user_rows, methods, datetime(2017, 3, 1, tzinfo=UTC), 1.0, regions)
-    log_methods(night, data, [(week, holdout)], k=K)
+    printed = {"method": ["a"], "metric": [f"ndcg_at_{K}"], "low": [0.4], "high": [0.9]}
+    log_methods(night, data, [(week, holdout)], pl.DataFrame(printed), k=K)
     runs = mlflow.client.search_runs([mlflow.experiment_id], f"tags.mlflow.parentRunId = '{night.mlflow_run}'")
     assert {run.info.run_name for run in runs} == {"a", "b"}
+    bounds = next(run for run in runs if run.info.run_name == "a").data.metrics
+    assert (bounds[f"ndcg_at_{K}_low"], bounds[f"ndcg_at_{K}_high"]) == (0.4, 0.9), "as the night prints them"
     logged = [LoggedRun(mlflow.client, run) for run in runs]
     fingerprint = night_fingerprint(night, data, [holdout], K)
     assert [each.fingerprint for each in logged] == [fingerprint] * 2
