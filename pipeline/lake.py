@@ -95,6 +95,16 @@ class Lake:
             if Path(path).name not in kept:
                 self.fs.rm(path, recursive=True)
 
+    def sweep_unfinished(self, table: str) -> None:
+        """Remove the generations that killed writers left in any partition of a table: no later night writes there."""
+        for path in self.fs.glob(f"{self.root}/{table}/as_of=*/generation=*"):
+            partition, name = path.rsplit("/", 1)
+            if (
+                not self.fs.exists(f"{partition}/{CURRENT}")
+                or self.fs.cat_file(f"{partition}/{CURRENT}") != name.encode()
+            ):
+                self.fs.rm(path, recursive=True)
+
     def overwrite(self, table: str, as_of: date, rows: "DataFrame | pl.DataFrame") -> None:
         """Replace a partition by `rows`."""
         with self.generation(table, as_of) as path:

@@ -79,6 +79,7 @@ def remove_everywhere(
 
 def remove_users(night: RunContext, table: str, users: Iterable[str]) -> int:
     """Remove users from every partition of a derived table, and return the number of removed rows."""
+    night.lake.sweep_unfinished(table)
     # earlier versions kept blanks around ids
     removed = pc.utf8_trim_whitespace(pc.field(c.USER_ID)).isin(pa.array(sorted(users), pa.string()))
     rows = 0

@@ -1,8 +1,10 @@
-"""The release that the home feed serves: written to a temporary folder, verified, then published in one step."""
+"""The release that the home feed serves: written to a temporary folder, verified, then published in one step.
+
+The folder is in the lake. If a night is killed, the next one removes the ids and histories in it.
+"""
 
 from dataclasses import replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import numpy as np
 
@@ -56,24 +58,24 @@ def release(night: RunContext) -> Summary:
         raise NightFailed(f"the release is refused, the old one keeps serving: {refusal['message']}; {kept}")
     alone = reduced_to is ReducedTo.TWO_TOWER
     contents = contents_alone(night, refusal) if alone else contents_without_models(night, refusal)
-    with TemporaryDirectory() as folder:
-        write_release(contents, Path(folder) / "release")
-        publication = published(night, Path(folder))
+    with night.home.scratch() as scratch:
+        write_release(contents, scratch.folder / "release")
+        publication = published(night, scratch.folder)
     return ended(night, publication, MODEL_STAGES[:1] if alone else (), "FAILED")  # not all models of this night serve
 
 
 def release_of_models(night: RunContext) -> Summary:
     """Publish both stages of models, and keep them for the comparisons of later nights."""
     with (
-        TemporaryDirectory() as folder,
+        night.home.scratch() as scratch,
         night.lake.open_folder("two_tower", night.splits.as_of) as towers,
         night.lake.open_folder("reranker", night.splits.as_of) as rerankers,
     ):
         ranker = rerankers / file_name(night.splits.end)
         contents = contents_of(night, towers, ranker)
-        write_release(contents, Path(folder) / "release")
+        write_release(contents, scratch.folder / "release")
         store_models(night, towers, rerankers, contents.tower)  # first, so that every serving release can be measured
-        publication = published(night, Path(folder))
+        publication = published(night, scratch.folder)
     return ended(night, publication, MODEL_STAGES)
 
 

@@ -48,6 +48,16 @@ def test_a_table_without_the_user_is_not_rewritten(night: RunContext) -> None:
     assert night.lake.current("events", DAY) == before
 
 
+def test_what_a_killed_night_left_of_a_table_goes_too(night: RunContext) -> None:
+    for day in (DAY, DAY - timedelta(days=1)):  # the second day has no finished partition
+        killed = Path(night.lake.partition("events", day)) / "generation=killed"
+        killed.mkdir(parents=True)
+        pq.write_table(pa.table({"user_id": ["u1"]}), killed / "part-0.parquet")
+    current = night.lake.current("events", DAY)
+    remove_users(night, "events", ["unknown"])
+    assert [str(path) for path in Path(night.home.root).glob("events/*/generation=*")] == [current]
+
+
 def test_ids_that_an_earlier_version_kept_with_blanks_are_found(night: RunContext) -> None:
     rows = night.lake.scan("user_features", DAY).collect()
     night.overwrite("user_features", rows.with_columns(pl.lit(" u1 ").alias("user_id")))

@@ -1,5 +1,6 @@
 """What a release holds: with models, and where a night made none."""
 
+import tempfile
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -44,7 +45,10 @@ def night(tmp_path: Path) -> RunContext:
     return night
 
 
-def test_a_night_without_models_publishes_items_and_no_user(night: RunContext) -> None:
+def test_a_night_without_models_publishes_items_and_no_user(
+    night: RunContext, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "absent"))  # no night would clean it after a kill
     mlflow = recording(night)
     summary = release(night)
     version = summary["version"]
@@ -56,6 +60,7 @@ def test_a_night_without_models_publishes_items_and_no_user(night: RunContext) -
     assert (served.manifest.reduced_to, served.manifest.unmeasured) == ("non_profiled", True)
     assert mlflow.promoted == ()
     assert served.items.ids.tolist() == ["a", "b", "c", "d", "later"]
+    assert not list(night.home.folder.glob("_scratch/*"))
     assert mlflow.ended == ["FAILED"], "the night's run in MLflow is that of its models"
 
 
