@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from serving.releases.loaded_release import Release
 
 LINE_EVERY_S = 30.0
+OTHER_FORMATS = (".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".txt", ".gz", ".pq")
+"""Endings of a name that is meant as a file: it would become a folder."""
 
 
 def recommend(
@@ -38,6 +40,8 @@ def recommend(
     from serving.list_shards import ShardWriter, write_one_file
     from serving.shown_items import fatigue_config
 
+    if out.suffix.lower() in OTHER_FORMATS and not out.is_dir():
+        raise typer.BadParameter(f"lists are parquet; name F.parquet or a folder instead of {out.name}")
     settings = Settings(lake=lake)
     release, stores, user_ids = _inputs_of_lists(settings, users)
     fatigue, running = fatigue_config(settings), _running_experiment(settings)

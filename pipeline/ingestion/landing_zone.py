@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 USER_COLUMN = {"events": c.USER_ID, "items": c.CREATOR_ID, "users": c.USER_ID}
 """The column of each table that names a user."""
 NAME_LENGTH = 16
+PARQUET_END = b"PAR1"
 LEFTOVER_AGE_S = 3600
 """A temporary file that is older than this belongs to a killed writer."""
 
@@ -112,9 +113,13 @@ def read_ingested_events(spark: "SparkSession", home: Lake) -> "DataFrame":
 
 def usable_events(home: Lake) -> pl.LazyFrame:
     """The events that are valid on their own, as `features.events` checks it: ids stripped, an action of the contract,
-    and a time neither before 1990 nor in the future. Raises `UnreadableInput` on an empty landing zone.
+    and a time neither before 1990 nor in the future. Raises `UnreadableInput` on an empty landing zone, and for a
+    damaged file.
     """
-    events = pl.scan_parquet([home.address(file) for file in event_files(home)])
+    files = event_files(home)
+    for file in files:
+        _require_whole(home.fs, file)
+    events = pl.scan_parquet([home.address(file) for file in files])
     valid = events.with_columns(
         valid_id(c.USER_ID), valid_id(c.ITEM_ID), pl.col(c.ACTION).str.strip_chars(BLANKS)
     ).drop_nulls([c.USER_ID, c.ITEM_ID])
@@ -220,7 +225,16 @@ def _content_name(frame: pl.DataFrame) -> str:
 
 
 def _read(fs: AbstractFileSystem, path: str, columns: list[str] | None = None) -> pa.Table:
+    _require_whole(fs, path)
     return pq.read_table(io.BytesIO(fs.cat_file(path)), columns=columns)
+
+
+def _require_whole(fs: AbstractFileSystem, path: str) -> None:
+    """Raise `UnreadableInput` for a file without the last bytes of parquet."""
+    if fs.tail(path, len(PARQUET_END)) != PARQUET_END:
+        raise UnreadableInput(
+            f"{path}: is no whole parquet file; copy the lake again, or remove this file and import its rows again"
+        )
 
 
 def _write_whole(fs: AbstractFileSystem, path: str, rows: pa.Table) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from contracts import Settings
+from contracts.errors import EventStoreUnavailable
 from contracts.ids import spellings
 from contracts.opt_out_flags import Flag, OptOut, SubjectType
 from serving.privacy.audit_rows import AuditRow
@@ -29,10 +30,16 @@ class OptOutService:
 
     def opt_out(self, subject_type: str, subject_id: str, flag: str, entry: AuditRow | None = None) -> OptOut:
         """Opt out, with an entry of the audit. The flag is written first, then the tombstone; from then on no event of
-        an erased user is stored. After a failure in between, a repeated call completes the erasure."""
+        an erased user is stored. After a failure in between, a repeated call completes the erasure: it raises
+        `EventStoreUnavailable`."""
         record = self.opt_outs.set(subject_type, subject_id, flag, entry)
         if record.flag is Flag.ERASURE:
-            self.events.erase([record.subject_id])
+            try:
+                self.events.erase([record.subject_id])
+            except EventStoreUnavailable as error:
+                raise EventStoreUnavailable(
+                    f"the opt-out holds, but posted events remain: {error}, and set it again"
+                ) from None
         return record
 
     def opt_in(self, subject_type: str, subject_id: str, flag: str, entry: AuditRow | None = None) -> OptOut:

@@ -46,9 +46,16 @@ def test_every_command_has_help(command: tuple[str, ...]) -> None:
     assert "Traceback" not in done.stderr
 
 
-@pytest.mark.parametrize(
-    "command", [("no-such-command",), ("releases", "no-such"), ("nightly", "--no-such-option"), ("opt-out", "set")]
-)
+WRONG = [
+    ("no-such-command",),
+    ("releases", "no-such"),
+    ("nightly", "--no-such-option"),
+    ("opt-out", "set"),
+    ("recommend", "--out", "lists.csv"),
+]
+
+
+@pytest.mark.parametrize("command", WRONG)
 def test_wrong_usage_is_status_2_and_names_the_way_to_the_help(command: tuple[str, ...]) -> None:
     done = tiny.tastefeed_here(*command)
     assert done.returncode == 2

@@ -11,6 +11,7 @@ import polars as pl
 import pyarrow.parquet as pq
 import pytest
 
+from contracts.errors import UnreadableInput
 from pipeline.ingestion import (
     erase_rows,
     ingested_files,
@@ -20,8 +21,9 @@ from pipeline.ingestion import (
     remove_creator_names,
     store_batch,
 )
-from pipeline.ingestion.landing_zone import landing_schema
+from pipeline.ingestion.landing_zone import landing_schema, usable_events
 from pipeline.ingestion.readers import conform
+from pipeline.lake import Lake
 
 MONDAY = datetime(2016, 3, 14, tzinfo=UTC)
 TUESDAY = MONDAY + timedelta(days=1)
@@ -81,6 +83,19 @@ def test_in_one_batch_the_last_row_counts_and_rows_without_id_do_not(tmp_path: P
     assert read_items(tmp_path)["title"].to_list() == ["second"]
 
 
+@pytest.mark.parametrize("content", [b"", b"PAR1 and no more"])
+def test_a_file_of_an_interrupted_copy_is_named(tmp_path: Path, content: bytes) -> None:
+    batches = store_batch("events", events("u"), tmp_path, MONDAY), store_batch("items", items(i="I"), tmp_path, MONDAY)
+    for batch in batches:
+        Path(batch.path).write_bytes(content)
+    for read, path in (
+        (lambda: usable_events(Lake(tmp_path)), batches[0].path),
+        (lambda: read_items(tmp_path), batches[1].path),
+    ):
+        with pytest.raises(UnreadableInput, match=f"{path}: is no whole parquet file; copy the lake again"):
+            read()
+
+
 def test_users_and_an_empty_lake(tmp_path: Path) -> None:
     assert read_users(tmp_path).is_empty()
     assert read_items(tmp_path).columns == landing_schema("items").names[:-1]
@@ -116,6 +131,7 @@ from datetime import datetime, UTC
 import polars as pl
 from pipeline.ingestion import store_batch
 from pipeline.ingestion.readers import conform
+from pipeline.lake import Lake
 frame = conform(pl.DataFrame({"item_id": [str(n) for n in range(20_000)]}), "items", "F").frame
 while True:
     store_batch("items", frame, sys.argv[1], datetime.now(UTC))
