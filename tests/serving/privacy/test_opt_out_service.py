@@ -86,7 +86,7 @@ def test_a_repeated_call_completes_an_erasure(service, monkeypatch):
 
     with monkeypatch.context() as patch:
         patch.setattr(type(service.events), "erase", lambda _self, users: unavailable(users))
-        with pytest.raises(EventStoreUnavailable, match="the opt-out holds, but posted events remain: .*set it again"):
+        with pytest.raises(EventStoreUnavailable, match=r"the opt-out holds, but posted events remain: .*set it again"):
             service.opt_out("user", "ann", "erasure")
     assert service.erased() == {"ann"}  # the flag is set first
     service.opt_out("user", "ann", "erasure")
