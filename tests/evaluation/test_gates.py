@@ -174,6 +174,15 @@ def test_an_index_that_finds_too_little_is_refused(recall):
         require(verdicts)
 
 
+def test_an_index_that_finds_just_enough_passes():
+    assert judge(BETTER, OTHERS, index_recall=0.95).passed
+
+
+def test_just_enough_users_are_judged():
+    assert judge(BETTER, OTHERS, config=GateConfig(min_users=USERS)).judged
+    assert not judge(BETTER, OTHERS, config=GateConfig(min_users=USERS + 1)).judged
+
+
 def test_the_champion_may_be_missed_by_a_share_and_no_more():
     # 0.35 against 0.38 is 8 % less, against 0.40 it is 12.5 %
     assert judge(BETTER, OTHERS, champion=measured("champion", WEAK + 0.08)).passed

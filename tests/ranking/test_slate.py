@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ranking import slate
+from ranking.fatigue import PairFatigue
 from ranking.feature_arrays import Candidates
 from ranking.slate import PrecedingItems, SlateConfig, slates
 from tests.ranking.worlds import items, pairs, random_world
@@ -35,18 +36,18 @@ def test_one_of_a_creator_in_two_neighbouring_places():
 
 
 @pytest.mark.parametrize(
-    ("before", "expected"),
+    ("window", "before", "expected"),
     [
-        ([], [1, 3, 4]),  # creators 0, -1, 1
-        ([0], [3, 1, 4]),  # `old` has the creator of `both`
-        ([2], [1, 3, 4]),
-        ([2, 0], [3, 1, 4]),  # the last one counts, and leaves the window after one place
-        ([0, 2], [3, 1, 4]),  # in a window of three, both count
-        ([0, 2, 3], [1, 3, 4]),
+        (2, [], [1, 3, 4]),  # creators 0, -1, 1
+        (2, [0], [3, 1, 4]),  # `old` has the creator of `both`
+        (2, [2], [1, 3, 4]),
+        (2, [2, 0], [3, 1, 4]),  # the last one counts, and leaves the window after one place
+        (2, [0, 2, 3], [1, 3, 4]),
+        (3, [0, 2], [3, 1, 4]),  # in a window of three, both count
+        (3, [0, 2, 3], [1, 3, 4]),  # and `old` counts no more
     ],
 )
-def test_what_stood_right_before_a_list_counts_in_its_first_windows(before, expected):
-    window = 2 if before != [0, 2] else 3
+def test_what_stood_right_before_a_list_counts_in_its_first_windows(window, before, expected):
     candidates = pairs((0, 1), (0, 3), (0, 4), (1, 1), (1, 3), (1, 4))
     above = PrecedingItems(np.array([1, 0], np.int32), [np.zeros(0, np.int32), np.array(before, np.int32)])
     scores, config = np.array([5, 4, 3] * 2, np.float32), SlateConfig(window=window, per_creator=1)
@@ -188,6 +189,7 @@ def test_where_lists_must_be_alike_no_item_is_common() -> None:
     exposure = np.array([0.9, 0.5, 0.3, 0.2, 0.1], np.float32)
     slates_ = slates(items(), candidates, np.array([5, 4, 3, 2, 1], np.float32), config, k=5, exposure=exposure)
     assert candidates.item_rows[slates_.pairs].tolist() == [0, 1, 2, 3, 4]
+    assert not slates_.relaxed.any(), "no limit had to give way"
 
 
 def test_the_limit_of_common_items_gives_way_before_that_of_creators(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -199,6 +201,14 @@ def test_the_limit_of_common_items_gives_way_before_that_of_creators(monkeypatch
     slates_ = slates(items(), candidates, np.array([5, 4, 3, 2, 1], np.float32), config, k=5, exposure=exposure)
     assert candidates.item_rows[slates_.pairs].tolist() == [0, 2, 3, 1, 4]
     assert slates_.relaxed.tolist() == [False, True, True, True, True]
+
+
+def test_an_item_of_moments_ago_comes_last_and_relaxes_no_limit() -> None:
+    candidates, recent = pairs(*((0, row) for row in range(5))), np.array([True, False, False, False, False])
+    fatigue = PairFatigue(np.ones(5, np.float32), recent)
+    slates_ = slates(items(), candidates, np.array([5, 4, 3, 2, 1], np.float32), FREE, k=5, fatigue=fatigue)
+    assert candidates.item_rows[slates_.pairs].tolist() == [1, 2, 3, 4, 0]
+    assert not slates_.relaxed.any()
 
 
 def test_what_many_would_have_is_worth_less() -> None:

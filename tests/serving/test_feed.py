@@ -243,6 +243,13 @@ class TestPagesAcrossReleases:
         assert (answer.status_code, answer.headers["content-type"]) == (410, "application/problem+json")
         assert answer.json()["detail"].endswith("too far down to go on; leave it out to start anew")
 
+    def test_such_a_list_does_not_go_on_as_another_one_while_the_events_are_lost(self, client, lake, monkeypatch):
+        monkeypatch.setattr("serving.cursor.MAX_SHOWN", 10)
+        cursor = walked(client, lambda _: None)[2]["cursor"]
+        for path in lake.folder.glob("pending_events.db*"):
+            path.write_bytes(b"garbage" * 1000)
+        assert client.get("/v1/users/user-1/home-feed", params={"cursor": cursor}).status_code == 410
+
 
 class TestNotProfiled:
     @pytest.mark.parametrize(("user", "headers", "reason"), [

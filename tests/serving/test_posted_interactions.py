@@ -40,6 +40,15 @@ def test_an_unhide_undoes_a_posted_hide(client):
     assert all(first not in shown for shown in every_list(client))
 
 
+def test_an_unhide_at_the_instant_of_the_hide_undoes_it(client, lake):
+    first = ids(feed(client))[0]
+    post(client, {"item_id": first, "action": "unhide"}, {"item_id": first, "action": "hide"})
+    assert all(first in shown for shown in every_list(client))
+    serve_with_hide(client, lake)  # the hide was an hour before the release
+    post(client, {"item_id": HIDDEN, "action": "unhide", "timestamp": "2017-02-28T23:00:00Z"})
+    assert all(HIDDEN in shown for shown in every_list(client))
+
+
 def test_an_unhide_undoes_a_hide_of_the_night_and_no_click_or_save(client, lake):
     serve_with_hide(client, lake)
     assert all(HIDDEN not in shown for shown in every_list(client))

@@ -41,6 +41,11 @@ class TestRefused:
         (folder / "index.faiss").unlink()
         self.refused(folder, "index.faiss: is missing, the manifest lists it; publish again or roll back")
 
+    def test_a_folder_in_place_of_a_file(self, folder):
+        (folder / "index.faiss").unlink()
+        (folder / "index.faiss").mkdir()
+        self.refused(folder, "index.faiss: is no regular file; the manifest lists it")
+
     def test_a_file_too_many(self, folder):
         (folder / "users.parquet.old").write_text("")
         self.refused(folder, "users.parquet.old: is not in the manifest")
