@@ -53,7 +53,7 @@ LONGEST_FIRST = (
     "benchmarks/test_soak.py",
     "benchmarks/test_ranking_benchmark.py",
     "pipeline/test_compared_nights.py",
-    "pipeline/test_command_line.py",
+    "cli/test_system_errors.py",
     "notebooks/test_compare_experiments.py",
     "pipeline/test_model_refusals.py",
     "pipeline/test_opt_out_night.py",

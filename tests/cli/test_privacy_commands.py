@@ -1,3 +1,5 @@
+"""`tastefeed opt-out` sets, shows and clears flags; every way to erase a user drops what was posted."""
+
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 

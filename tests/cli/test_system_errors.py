@@ -1,4 +1,4 @@
-"""What the operating system refuses becomes one line and status 1, and asking for a lake makes none."""
+"""What the operating system refuses becomes one line and status 1; a command that reads a missing lake makes none."""
 
 import errno
 import os
