@@ -19,7 +19,7 @@ from evaluation import RankedLists
 from evaluation.results import full_ranking
 from evaluation.top_k import TopK
 from models.two_tower import TrainedTwoTower
-from pipeline.feature_assembly import CatalogSnapshot, FeatureSnapshot, read_catalog, read_snapshot, rows_of
+from pipeline.feature_assembly import FeatureSnapshot, IngestedTables, read_ingested_tables, read_snapshot, rows_of
 from pipeline.feature_selection import FeatureSelection, select_features
 from pipeline.item_transitions import night_transitions
 from pipeline.lake import Lake
@@ -60,19 +60,19 @@ class ExperimentContext:
     night: RunContext
 
     @cached_property
-    def catalog(self) -> CatalogSnapshot:
+    def ingested(self) -> IngestedTables:
         """Items and users."""
-        return read_catalog(self.night)
+        return read_ingested_tables(self.night)
 
     @cached_property
     def towers(self) -> dict[datetime, TrainedTwoTower]:
         """The night's two-tower as of each cutoff, trained as the night's stage trains it."""
         use_threads(self.night)
-        return dict(walk_forward(self.night, self.catalog))
+        return dict(walk_forward(self.night, self.ingested))
 
     def view(self, cutoff: datetime) -> FeatureSnapshot:
         """Features and the night's retrieval as of a cutoff."""
-        return read_snapshot(self.night, self.catalog, cutoff, self.towers[cutoff])
+        return read_snapshot(self.night, self.ingested, cutoff, self.towers[cutoff])
 
     def snapshot(self, view: FeatureSnapshot) -> RankingSnapshot:
         """The inputs of `rank_users` as of the view's cutoff."""

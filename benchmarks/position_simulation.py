@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from contracts.csr import Doubles
 from contracts.errors import UntrainableInput
 from evaluation.bootstrap import Interval, paired_interval
-from pipeline.feature_assembly import read_catalog
+from pipeline.feature_assembly import read_ingested_tables
 from pipeline.lake import Lake
 from pipeline.run_context import open_run_context
 from pipeline.stages.reranker import labelled_pairs
@@ -71,9 +71,9 @@ def label_weeks(lake: str) -> list[LabelledPairs]:
     if not days:
         raise UntrainableInput(f"{lake}: no night has trained a re-ranker; run `tastefeed nightly` first")
     night = open_run_context(lake, days[-1])
-    catalog = read_catalog(night)
+    ingested = read_ingested_tables(night)
     with night.lake.open_folder("two_tower", days[-1]) as towers:
-        weeks = [labelled_pairs(night, catalog, towers, cutoff) for cutoff in night.splits.label_cutoffs]
+        weeks = [labelled_pairs(night, ingested, towers, cutoff) for cutoff in night.splits.label_cutoffs]
     useful = [week for week in weeks if week.clicked.any()]
     if len(useful) < LEAST_WEEKS:
         raise UntrainableInput(f"{lake}: {len(useful)} label weeks have clicks, {LEAST_WEEKS} are asked for")

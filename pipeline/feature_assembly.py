@@ -59,7 +59,7 @@ class FeatureSnapshot:
 
 
 @dataclass(frozen=True)
-class CatalogSnapshot:
+class IngestedTables:
     """The ingested items, ordered by id, the ingested users, and the vocabularies that codes refer to."""
 
     items: pl.DataFrame
@@ -71,11 +71,11 @@ class CatalogSnapshot:
     regions: list[str]
 
 
-def read_catalog(night: RunContext) -> CatalogSnapshot:
+def read_ingested_tables(night: RunContext) -> IngestedTables:
     """The ingested items and users of a lake."""
     named, users = known_items(night.home, night.opt_outs), read_users(night.home.url)
     items = without_opted_out_creators(named, night.opt_outs)
-    return CatalogSnapshot(
+    return IngestedTables(
         items,
         users,
         _excluded(night, named),
@@ -86,23 +86,23 @@ def read_catalog(night: RunContext) -> CatalogSnapshot:
     )
 
 
-def read_snapshot(night: RunContext, catalog: CatalogSnapshot, cutoff: datetime, tower: Tower) -> FeatureSnapshot:
+def read_snapshot(night: RunContext, ingested: IngestedTables, cutoff: datetime, tower: Tower) -> FeatureSnapshot:
     """Features, vectors and histories as of `cutoff`."""
-    items, rows = read_items(night, catalog, cutoff, tower)
-    return FeatureSnapshot(cutoff, items, _users(night, catalog, items.ids, cutoff, tower), rows)
+    items, rows = read_items(night, ingested, cutoff, tower)
+    return FeatureSnapshot(cutoff, items, _users(night, ingested, items.ids, cutoff, tower), rows)
 
 
 def read_items(
-    night: RunContext, catalog: CatalogSnapshot, cutoff: datetime, tower: Tower | None
+    night: RunContext, ingested: IngestedTables, cutoff: datetime, tower: Tower | None
 ) -> tuple[Items, Rows]:
     """The items that may be recommended as of `cutoff`, and their rows [I] of the ingested catalogue.
 
     Without a tower the vectors have no columns.
     """
     features = at_cutoff(night, "item_features", cutoff).collect()
-    exists = catalog.items[c.ITEM_ID].is_in(features[c.ITEM_ID].implode()).to_numpy()
-    rows = np.flatnonzero(exists & ~catalog.excluded).astype(np.int32)
-    return _items(catalog, catalog.items[rows], features, cutoff, tower), rows
+    exists = ingested.items[c.ITEM_ID].is_in(features[c.ITEM_ID].implode()).to_numpy()
+    rows = np.flatnonzero(exists & ~ingested.excluded).astype(np.int32)
+    return _items(ingested, ingested.items[rows], features, cutoff, tower), rows
 
 
 def _excluded(night: RunContext, named: pl.DataFrame) -> NDArray[np.bool_]:
@@ -128,17 +128,17 @@ def rows_of(ids: pl.Series, row_ids: Ids) -> pl.Series:
 
 
 def _items(
-    catalog: CatalogSnapshot, frame: pl.DataFrame, features: pl.DataFrame, cutoff: datetime, tower: Tower | None
+    ingested: IngestedTables, frame: pl.DataFrame, features: pl.DataFrame, cutoff: datetime, tower: Tower | None
 ) -> Items:
     none = np.zeros((len(frame), 0), np.float32)
     features = frame.select(c.ITEM_ID).join(features, on=c.ITEM_ID, how="left", maintain_order="left")
     categories = frame[c.CATEGORIES].list.drop_nulls()
     return Items(
         ids=ids_of(frame[c.ITEM_ID]),
-        creator=_codes(frame[c.CREATOR_ID], catalog.creators),
-        language=_codes(frame[c.LANGUAGE], catalog.languages),
+        creator=_codes(frame[c.CREATOR_ID], ingested.creators),
+        language=_codes(frame[c.LANGUAGE], ingested.languages),
         category_offsets=_offsets(categories.list.len()),
-        category_codes=_codes(categories.explode().drop_nulls(), catalog.categories),
+        category_codes=_codes(categories.explode().drop_nulls(), ingested.categories),
         created_hours=hours_of(frame[c.CREATED_AT]),
         vectors=tower.embed_items(frame, cutoff) if tower else none,
         text_vectors=tower.embed_text(frame) if tower else none,
@@ -146,19 +146,19 @@ def _items(
     )
 
 
-def _users(night: RunContext, catalog: CatalogSnapshot, item_ids: Ids, cutoff: datetime, tower: Tower) -> Users:
+def _users(night: RunContext, ingested: IngestedTables, item_ids: Ids, cutoff: datetime, tower: Tower) -> Users:
     examples = at_cutoff(night, "retrieval_examples", cutoff).sort(c.USER_ID).collect()
     ids = examples.select(c.USER_ID)
     features = ids.join(
         at_cutoff(night, "user_features", cutoff).collect(), on=c.USER_ID, how="left", maintain_order="left"
     )
-    regions = ids.join(catalog.users, on=c.USER_ID, how="left", maintain_order="left")[c.REGION]
+    regions = ids.join(ingested.users, on=c.USER_ID, how="left", maintain_order="left")[c.REGION]
     user_ids = ids_of(ids[c.USER_ID])
     history = _history(night, cutoff, user_ids, item_ids)
     return Users(
         ids=user_ids,
-        region=_codes(regions, catalog.regions),
-        vectors=tower.embed_users(examples, catalog.items, cutoff, catalog.users),
+        region=_codes(regions, ingested.regions),
+        vectors=tower.embed_users(examples, ingested.items, cutoff, ingested.users),
         features=_matrix(features, USER_FEATURE_NAMES),
         history_offsets=np.searchsorted(history["user"].to_numpy(), np.arange(len(user_ids) + 1)),
         history_items=history["item"].to_numpy(),

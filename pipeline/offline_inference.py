@@ -25,7 +25,7 @@ from evaluation.ranking_metrics import mean, recall_at_k
 from evaluation.results import FINAL, RERANKED, RETRIEVAL
 from models.baselines import night_baselines
 from models.two_tower import TrainedTwoTower
-from pipeline.feature_assembly import CatalogSnapshot, FeatureSnapshot, read_snapshot, rows_of
+from pipeline.feature_assembly import FeatureSnapshot, IngestedTables, read_snapshot, rows_of
 from pipeline.item_transitions import trainable_users, transitions_at
 from pipeline.run_context import RunContext
 from pipeline.stages.candidates import ranking_snapshot
@@ -55,16 +55,16 @@ class EvaluationData:
 
 
 def read_evaluation_data(
-    night: RunContext, catalog: CatalogSnapshot, text_vectors: NDArray[np.float32]
+    night: RunContext, ingested: IngestedTables, text_vectors: NDArray[np.float32]
 ) -> EvaluationData:
     """The events of all users who allow training."""
     excluded = list(opted_out(night.opt_outs, SubjectType.USER, (Flag.TRAINING,)))
     columns = [c.USER_ID, c.ITEM_ID, c.ACTION, c.TIMESTAMP]
     scan = night.lake.scan("events", night.splits.as_of).select(columns)
     events = scan.filter(~pl.col(c.USER_ID).is_in(excluded)).collect()
-    user_ids, item_ids = ids_of(events[c.USER_ID].unique().sort()), ids_of(catalog.items[c.ITEM_ID])
+    user_ids, item_ids = ids_of(events[c.USER_ID].unique().sort()), ids_of(ingested.items[c.ITEM_ID])
     return EvaluationData(
-        events_from(events, user_ids, item_ids), catalogue_from(catalog.items), user_ids, item_ids, text_vectors
+        events_from(events, user_ids, item_ids), catalogue_from(ingested.items), user_ids, item_ids, text_vectors
     )
 
 
@@ -121,10 +121,10 @@ class Predictions:
 
 
 def predict(
-    night: RunContext, catalog: CatalogSnapshot, data: EvaluationData, holdout: Holdout, models: ModelBundle
+    night: RunContext, ingested: IngestedTables, data: EvaluationData, holdout: Holdout, models: ModelBundle
 ) -> Predictions:
     """The lists of a bundle: retrieval alone, re-ranked, and as served."""
-    snapshot = read_snapshot(night, catalog, holdout.cutoff, models.tower)
+    snapshot = read_snapshot(night, ingested, holdout.cutoff, models.tower)
     user_rows = snapshot_user_rows(snapshot, data, holdout)
     inputs = ranking_inputs(night, snapshot, models.reranker, models.ranking, models.index)
     served = rank_users(inputs, models.reranker, user_rows[user_rows >= 0], RETRIEVAL_K)

@@ -12,7 +12,7 @@ import numpy as np
 from evaluation import Holdout, Interval, RankedLists, interval_over_weeks
 from evaluation.ranking_metrics import mean, ndcg_at_k
 from evaluation.results import FIRST_SHARE, NEWEST_FIRST, OVERLAP, personalization
-from pipeline.feature_assembly import FeatureSnapshot, read_catalog, read_snapshot
+from pipeline.feature_assembly import FeatureSnapshot, read_ingested_tables, read_snapshot
 from pipeline.offline_inference import (
     EvaluationData,
     K,
@@ -115,12 +115,12 @@ def _variant(base: SlateConfig, family: str, changes: dict[str, float]) -> Varia
 
 def weeks_of(night: RunContext) -> list[Week]:
     """What the lists of a backtest's weeks are made of."""
-    catalog, splits = read_catalog(night), night.splits
+    ingested, splits = read_ingested_tables(night), night.splits
     with night.lake.open_folder("two_tower", splits.as_of) as towers:
         newest = load_tower(towers, splits.eval_cutoffs[-1])
-        data = read_evaluation_data(night, catalog, newest.embed_text(catalog.items))
+        data = read_evaluation_data(night, ingested, newest.embed_text(ingested.items))
         return [
-            _week(night, data, read_snapshot(night, catalog, cutoff, load_tower(towers, cutoff)))
+            _week(night, data, read_snapshot(night, ingested, cutoff, load_tower(towers, cutoff)))
             for cutoff in splits.eval_cutoffs
         ]
 

@@ -5,7 +5,7 @@ import polars as pl
 
 from contracts import columns as c
 from contracts.schemas import CANDIDATES
-from pipeline.feature_assembly import FeatureSnapshot, at_cutoff, read_catalog, read_snapshot, rows_of
+from pipeline.feature_assembly import FeatureSnapshot, at_cutoff, read_ingested_tables, read_snapshot, rows_of
 from pipeline.run_context import RunContext, Summary
 from pipeline.stages.two_tower import has_tower, load_tower
 from ranking.cooccurrence_features import Transitions
@@ -20,13 +20,13 @@ MIN_SIMILARITY = "min_similarity"
 
 def candidates(night: RunContext) -> Summary:
     """One row a label cutoff, user and candidate. A cutoff without a trained model has none."""
-    catalog, frames = read_catalog(night), [pl.DataFrame(schema=pl.Schema(CANDIDATES))]
+    ingested, frames = read_ingested_tables(night), [pl.DataFrame(schema=pl.Schema(CANDIDATES))]
     weeks: list[ReasonCurve] = []
     ranking, index = night.config.ranking, night.config.index
     with night.lake.open_folder("two_tower", night.splits.as_of) as folder:
         for cutoff in night.progress.each(night.splits.label_cutoffs, "label weeks"):
             if has_tower(folder, cutoff):
-                view = read_snapshot(night, catalog, cutoff, load_tower(folder, cutoff))
+                view = read_snapshot(night, ingested, cutoff, load_tower(folder, cutoff))
                 pairs = ranking_snapshot(view, ranking, index).candidates(training_users(night, view))
                 frames.append(as_table(view, pairs))
                 weeks.append(label_week(night, view))

@@ -32,7 +32,7 @@ from pipeline.champion import Champion, read_champion
 from pipeline.experiments.night_run import log_results
 from pipeline.experiments.registered_models import log_model_metrics
 from pipeline.experiments.run_log import log_methods
-from pipeline.feature_assembly import CatalogSnapshot, FeatureSnapshot, read_catalog, read_snapshot
+from pipeline.feature_assembly import FeatureSnapshot, IngestedTables, read_ingested_tables, read_snapshot
 from pipeline.metrics_store import VALIDATION, EvaluatedWeek, MetricsTables, intervals_table, write_weeks
 from pipeline.offline_inference import (
     RETRIEVAL_K,
@@ -54,11 +54,11 @@ from serving.ann_index import ExactIndex, build, recall_against_exact
 METRICS = (f"ndcg_at_{K}", f"recall_at_{K}", f"hit_rate_at_{K}", f"mrr_at_{K}")
 
 
-def user_segments(catalog: CatalogSnapshot, data: EvaluationData, holdout: Holdout) -> dict[str, GroupLabels]:
+def user_segments(ingested: IngestedTables, data: EvaluationData, holdout: Holdout) -> dict[str, GroupLabels]:
     """The segment [U] of each user of the holdout, by the name of the segmentation; small segments are merged."""
     ids = pl.DataFrame({c.USER_ID: pl.Series(data.user_ids[holdout.user_rows], dtype=pl.String)})
-    users = ids.join(catalog.users, on=c.USER_ID, how="left", maintain_order="left")
-    stated, read = _primary(users[c.LANGUAGE]), languages_read(catalog, holdout)
+    users = ids.join(ingested.users, on=c.USER_ID, how="left", maintain_order="left")
+    stated, read = _primary(users[c.LANGUAGE]), languages_read(ingested, holdout)
     segments = {
         **activity_segments(holdout),
         "language": pl.select(pl.coalesce(stated, read)).to_series().to_numpy(),
@@ -67,10 +67,10 @@ def user_segments(catalog: CatalogSnapshot, data: EvaluationData, holdout: Holdo
     return {name: fold_small_groups(words, MIN_SEGMENT_USERS) for name, words in segments.items()}
 
 
-def languages_read(catalog: CatalogSnapshot, holdout: Holdout) -> pl.Series:
+def languages_read(ingested: IngestedTables, holdout: Holdout) -> pl.Series:
     """[U] the language of most items that each user clicked or saved before the cutoff; of equals the first by name."""
     liked = holdout.history.where(holdout.history.gains > 0)
-    languages = _primary(catalog.items[c.LANGUAGE]).gather(liked.item_rows)
+    languages = _primary(ingested.items[c.LANGUAGE]).gather(liked.item_rows)
     most = (
         pl.DataFrame({"user": liked.user_rows, "language": languages})
         .drop_nulls()
@@ -126,18 +126,18 @@ class CutoffMetrics:
 
 def metrics(night: RunContext) -> Summary:
     """Measure every method at every evaluation cutoff, and the agreement of the ANN index with exact search."""
-    catalog, splits = read_catalog(night), night.splits
-    champion = champion_of(night, catalog)
+    ingested, splits = read_ingested_tables(night), night.splits
+    champion = champion_of(night, ingested)
     with night.lake.open_folder("two_tower", splits.as_of) as towers:
         newest = load_tower(towers, splits.eval_cutoffs[-1])
-        data = read_evaluation_data(night, catalog, newest.embed_text(catalog.items))
+        data = read_evaluation_data(night, ingested, newest.embed_text(ingested.items))
         cutoffs = [
-            measure_cutoff(night, catalog, data, towers, each, champion)
+            measure_cutoff(night, ingested, data, towers, each, champion)
             for each in night.progress.each(splits.eval_cutoffs, "held-out weeks")
         ]
-        agreement = index_agreement(night, read_snapshot(night, catalog, splits.eval_cutoffs[-1], newest))
+        agreement = index_agreement(night, read_snapshot(night, ingested, splits.eval_cutoffs[-1], newest))
         validation = [
-            measure_cutoff(night, catalog, data, towers, each, NO_CHAMPION).week
+            measure_cutoff(night, ingested, data, towers, each, NO_CHAMPION).week
             for each in night.progress.each(trained_validation_cutoffs(night, towers), "weeks before")
         ]
     weeks = [cutoff.week for cutoff in cutoffs]
@@ -169,13 +169,13 @@ def log_metrics(
             log_model_metrics(night.mlflow, night.mlflow_run, registered, known)
 
 
-def champion_of(night: RunContext, catalog: CatalogSnapshot) -> Champion | str:
+def champion_of(night: RunContext, ingested: IngestedTables) -> Champion | str:
     """The serving release as of the first evaluation cutoff, or the reason why it cannot be measured."""
     if not night.splits.publishes:
         return "nothing is published, so nothing is compared with a champion"
     try:
         champion = read_champion(night, night.splits.eval_cutoffs[0])
-        champion.models.tower.embed_text(catalog.items)
+        champion.models.tower.embed_text(ingested.items)
     except ChampionAbsent as absent:
         return str(absent)
     except SchemaMismatch:
@@ -192,7 +192,7 @@ def champion_summary(champion: Champion | str) -> dict[str, str]:
 
 def measure_cutoff(
     night: RunContext,
-    catalog: CatalogSnapshot,
+    ingested: IngestedTables,
     data: EvaluationData,
     towers: Path,
     cutoff: datetime,
@@ -201,13 +201,13 @@ def measure_cutoff(
     """Every method on the label window of one cutoff."""
     holdout, config = holdout_at(night, data, cutoff), night.config
     models = ModelBundle(load_tower(towers, cutoff), reranker_at(night, cutoff), config.ranking, config.index)
-    ours = predict(night, catalog, data, holdout, models)
+    ours = predict(night, ingested, data, holdout, models)
     lists = baseline_lists(night, data, holdout)
     if isinstance(champion, Champion):
-        lists[CHAMPION] = predict(night, catalog, data, holdout, champion.models).lists[FINAL]
+        lists[CHAMPION] = predict(night, ingested, data, holdout, champion.models).lists[FINAL]
     lists |= ours.lists
     methods = [measure_method(name, ranked, data, holdout) for name, ranked in lists.items()]
-    segments = user_segments(catalog, data, holdout)
+    segments = user_segments(ingested, data, holdout)
     week = EvaluatedWeek(holdout.user_rows, methods, cutoff, ours.candidate_recall, segments)
     return CutoffMetrics(holdout, week, item_segments_table(lists, holdout, data.catalogue))
 

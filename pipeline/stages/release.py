@@ -15,7 +15,7 @@ from contracts.opt_out_flags import UNREADABLE, opted_out
 from contracts.schemas import WINDOWS_DAYS
 from pipeline.champion import store_models
 from pipeline.experiments.registered_models import promote, tag_release
-from pipeline.feature_assembly import read_catalog, read_items, read_snapshot
+from pipeline.feature_assembly import read_ingested_tables, read_items, read_snapshot
 from pipeline.model_refusals import SUMMARY as REDUCED
 from pipeline.model_refusals import serving_release_stays
 from pipeline.offline_inference import ranking_inputs, retrieval_alone
@@ -109,14 +109,14 @@ def ended(night: RunContext, publication: Publication, models: tuple[str, ...], 
 
 def contents_without_models(night: RunContext, refusal: Summary) -> ReleaseContents:
     """Fresh and popular items, the same for all users, with the reason why there are no models."""
-    catalog = read_catalog(night)
-    items, rows = read_items(night, catalog, night.splits.end, None)
+    ingested = read_ingested_tables(night)
+    items, rows = read_items(night, ingested, night.splits.end, None)
     return ReleaseContents(
         as_of=night.splits.end,
         tower=NO_TOWER,
         items=items,
         users=no_users(),
-        catalogue=catalog.items[rows].to_arrow(),
+        catalogue=ingested.items[rows].to_arrow(),
         popular=popular_in_any_window(items),
         fresh=fresh_rows(items, len(items.ids)),
         ranker=None,
@@ -165,8 +165,8 @@ def no_users() -> Users:
 def contents_of(night: RunContext, towers: Path, ranker: Path | None) -> ReleaseContents:
     """The release in memory, without a re-ranker where its file is None."""
     model, index = load_tower(towers, night.splits.end), night.config.index
-    catalog = read_catalog(night)
-    snapshot = read_snapshot(night, catalog, night.splits.end, model)
+    ingested = read_ingested_tables(night)
+    snapshot = read_snapshot(night, ingested, night.splits.end, model)
     items, ranking, users = snapshot.items, night.config.ranking, still_readable(night, snapshot.users)
     inputs = ranking_inputs(night, snapshot, Reranker.load(ranker), ranking, index) if ranker else None
     impressions = known_impressions(night, users.ids, items.ids, night.splits.end)
@@ -176,7 +176,7 @@ def contents_of(night: RunContext, towers: Path, ranker: Path | None) -> Release
         items=items,
         users=users,
         impressions=impressions if len(impressions.items) or (inputs and inputs.impressions) else None,
-        catalogue=catalog.items[snapshot.catalogue_rows].to_arrow(),
+        catalogue=ingested.items[snapshot.catalogue_rows].to_arrow(),
         popular=popular_rows(items, len(items.ids), POPULAR_DAYS),
         fresh=fresh_rows(items, len(items.ids)),
         ranker=ranker,

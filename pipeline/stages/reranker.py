@@ -12,7 +12,14 @@ import polars as pl
 from contracts import columns as c
 from contracts.errors import UntrainableInput
 from pipeline.experiments.registered_models import RANKER, RERANKER, name_of_night, register, reranker_interface
-from pipeline.feature_assembly import CatalogSnapshot, FeatureSnapshot, at_cutoff, read_catalog, read_snapshot, rows_of
+from pipeline.feature_assembly import (
+    FeatureSnapshot,
+    IngestedTables,
+    at_cutoff,
+    read_ingested_tables,
+    read_snapshot,
+    rows_of,
+)
 from pipeline.feature_selection import FeatureSelection, select_features
 from pipeline.item_transitions import night_transitions
 from pipeline.run_context import RunContext, Summary
@@ -31,12 +38,12 @@ LABEL = "label"
 
 def reranker(night: RunContext) -> Summary:
     """Train and keep the re-rankers: of each measured cutoff, and the one that is published."""
-    catalog = read_catalog(night)
+    ingested = read_ingested_tables(night)
     config = night.config.ranking.reranker.model_copy(update={"threads": night.settings.threads})
     pairs = {}
     with night.lake.open_folder("two_tower", night.splits.as_of) as towers:
         for cutoff in night.progress.each(night.splits.label_cutoffs, "label weeks"):
-            pairs[cutoff] = labelled_pairs(night, catalog, towers, cutoff)
+            pairs[cutoff] = labelled_pairs(night, ingested, towers, cutoff)
     night.progress.report("selection of features")
     selection = select_features(pairs, night.splits.training_cutoffs(night.splits.eval_cutoffs[0]), config)
     pairs = {cutoff: selection.restrict(labelled) for cutoff, labelled in pairs.items()}
@@ -78,11 +85,11 @@ def rehearse(
     return True
 
 
-def labelled_pairs(night: RunContext, catalog: CatalogSnapshot, towers: Path, cutoff: datetime) -> LabelledPairs:
+def labelled_pairs(night: RunContext, ingested: IngestedTables, towers: Path, cutoff: datetime) -> LabelledPairs:
     """Features as of a cutoff, and the labels of the window after it; no pair where nothing could be retrieved yet."""
     if not has_tower(towers, cutoff):
         return NOTHING
-    view = read_snapshot(night, catalog, cutoff, load_tower(towers, cutoff))
+    view = read_snapshot(night, ingested, cutoff, load_tower(towers, cutoff))
     training = with_shown(night, view, read_candidates(night, view))
     pairs = training.candidates
     transitions = None if night.config.ranking.reranker.cooccurrence == "never" else night_transitions(night, view)

@@ -20,7 +20,7 @@ from contracts.errors import UntrainableInput
 from models.two_tower import Deadline, EpochResult, RunWith, TrainedTwoTower, train
 from models.two_tower.exported import export, load
 from pipeline.experiments.registered_models import TWO_TOWER, item_tower_interface, name_of_night, register
-from pipeline.feature_assembly import CatalogSnapshot, at_cutoff, read_catalog
+from pipeline.feature_assembly import IngestedTables, at_cutoff, read_ingested_tables
 from pipeline.run_context import RunContext, Summary
 
 FIRST_SHARE = 0.6
@@ -31,10 +31,10 @@ CURVE = ("loss", "learning_rate", "validation_recall", "validation_ndcg")
 def two_tower(night: RunContext) -> Summary:
     """Train and store a two-tower for every cutoff. Raises `UntrainableInput` where the last one has no examples."""
     use_threads(night)
-    catalog, trained = read_catalog(night), 0
+    ingested, trained = read_ingested_tables(night), 0
     epochs: list[EpochResult] = []
     with night.lake.new_folder("two_tower", night.splits.as_of) as folder:
-        for cutoff, tower in walk_forward(night, catalog):
+        for cutoff, tower in walk_forward(night, ingested):
             export(tower, folder / folder_name(cutoff))
             epochs += tower.epochs
             trained += 1
@@ -59,7 +59,7 @@ def selection_summary(tower: TrainedTwoTower) -> Summary:
     return {"encoder": tower.encoder_name} | ({"beaten_by": beaten_by} if beaten_by else {})
 
 
-def walk_forward(night: RunContext, catalog: CatalogSnapshot) -> Iterator[tuple[datetime, TrainedTwoTower]]:
+def walk_forward(night: RunContext, ingested: IngestedTables) -> Iterator[tuple[datetime, TrainedTwoTower]]:
     """A model for each cutoff that has examples, oldest first."""
     tower, before = None, None
     deadline = Deadline(60 * night.config.two_tower.minutes)
@@ -67,7 +67,7 @@ def walk_forward(night: RunContext, catalog: CatalogSnapshot) -> Iterator[tuple[
         start: TrainedTwoTower | None = tower if tower is not None and tower.selection is not None else None
         run_with = RunWith(on_epoch=partial(report_epoch, night, done), deadline=deadline)
         try:
-            tower = train_at(night, catalog, cutoff, start, before, run_with)
+            tower = train_at(night, ingested, cutoff, start, before, run_with)
         except UntrainableInput:
             if tower is None and cutoff == night.splits.cutoffs[-1]:
                 raise
@@ -78,7 +78,7 @@ def walk_forward(night: RunContext, catalog: CatalogSnapshot) -> Iterator[tuple[
 
 def train_at(
     night: RunContext,
-    catalog: CatalogSnapshot,
+    ingested: IngestedTables,
     cutoff: datetime,
     start: TrainedTwoTower | None,
     since: datetime | None,
@@ -89,8 +89,8 @@ def train_at(
     first = night.config.two_tower.model_copy(update={"minutes": minutes})
     return train(
         at_cutoff(night, "retrieval_examples", cutoff).sort(c.USER_ID).collect(),
-        existing(catalog.items, cutoff),
-        catalog.users,
+        existing(ingested.items, cutoff),
+        ingested.users,
         config=first if start is None else night.config.continued,
         seed=night.settings.seed,
         device=night.settings.device,

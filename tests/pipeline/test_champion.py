@@ -13,7 +13,7 @@ import pytest
 from contracts.errors import ChampionAbsent
 from models.two_tower import export
 from pipeline.champion import DESCRIPTION, TABLE, read_champion
-from pipeline.feature_assembly import read_catalog, read_snapshot
+from pipeline.feature_assembly import read_ingested_tables, read_snapshot
 from pipeline.lake import Lake
 from pipeline.run_context import RunContext, open_run_context
 from pipeline.stages.metrics import champion_of
@@ -63,7 +63,7 @@ def test_a_night_that_runs_again_is_not_compared_with_itself(crossed: Path) -> N
 def test_a_week_later_the_release_itself_answers(crossed: Path) -> None:
     champion, release = read_champion(tomorrow(crossed), END), publish.load(crossed / "releases")
     assert champion.cutoff == END
-    view = read_snapshot(night(crossed), read_catalog(night(crossed)), END, champion.models.tower)
+    view = read_snapshot(night(crossed), read_ingested_tables(night(crossed)), END, champion.models.tower)
     np.testing.assert_allclose(view.items.vectors, release.items.vectors, atol=1e-6)
     uncalibrated = {"reasons": champion.models.ranking.reasons}
     assert champion.models.ranking == release.ranking.model_copy(update=uncalibrated), "reasons decide no list"
@@ -93,10 +93,10 @@ def test_embeddings_of_another_length_than_the_champions_end_no_night(lake: Path
     tower = champion.models.tower
     of_embeddings = replace(tower.text, idf=np.zeros(0, np.float32), components=np.zeros((0, 0), np.float32))
     export(replace(tower, text=of_embeddings), kept(lake) / folder_name(champion.cutoff))
-    catalog = read_catalog(tomorrow(lake))
-    assert champion_of(tomorrow(lake), catalog) != OTHER_LENGTH
-    longer = pl.Series([[1.0] * (tower.text.size + 1)] * len(catalog.items), dtype=pl.List(pl.Float32))
-    changed = replace(catalog, items=catalog.items.with_columns(embedding=longer))
+    ingested = read_ingested_tables(tomorrow(lake))
+    assert champion_of(tomorrow(lake), ingested) != OTHER_LENGTH
+    longer = pl.Series([[1.0] * (tower.text.size + 1)] * len(ingested.items), dtype=pl.List(pl.Float32))
+    changed = replace(ingested, items=ingested.items.with_columns(embedding=longer))
     assert champion_of(tomorrow(lake), changed) == OTHER_LENGTH
 
 

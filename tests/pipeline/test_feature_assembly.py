@@ -6,7 +6,14 @@ import numpy as np
 import polars as pl
 import pytest
 
-from pipeline.feature_assembly import FeatureSnapshot, at_cutoff, read_catalog, read_items, read_snapshot, rows_of
+from pipeline.feature_assembly import (
+    FeatureSnapshot,
+    at_cutoff,
+    read_ingested_tables,
+    read_items,
+    read_snapshot,
+    rows_of,
+)
 from pipeline.run_context import RunContext
 from ranking.feature_arrays import ids_of
 from ranking.feature_names import ITEM_FEATURE_NAMES, USER_FEATURE_NAMES
@@ -19,15 +26,15 @@ def night(tmp_path: Path) -> RunContext:
 
 
 def snapshot(night: RunContext) -> FeatureSnapshot:
-    return read_snapshot(night, read_catalog(night), CUTOFF, Tower())
+    return read_snapshot(night, read_ingested_tables(night), CUTOFF, Tower())
 
 
 def test_the_catalogue_is_ordered_and_lists_every_word_once(night: RunContext) -> None:
-    catalog = read_catalog(night)
-    assert catalog.items["item_id"].to_list() == ["a", "b", "c", "d", "later"]
-    assert (catalog.creators, catalog.languages, catalog.categories) == (["ann", "bob"], ["en", "pt"], ["x", "y"])
-    assert catalog.regions == ["SP", "TX"]
-    assert not catalog.excluded.any()
+    ingested = read_ingested_tables(night)
+    assert ingested.items["item_id"].to_list() == ["a", "b", "c", "d", "later"]
+    assert (ingested.creators, ingested.languages, ingested.categories) == (["ann", "bob"], ["en", "pt"], ["x", "y"])
+    assert ingested.regions == ["SP", "TX"]
+    assert not ingested.excluded.any()
 
 
 def test_a_snapshot_holds_the_items_that_exist_by_its_cutoff(night: RunContext) -> None:
@@ -56,7 +63,7 @@ def test_items_carry_the_vectors_of_the_tower(night: RunContext) -> None:
 
 
 def test_without_a_tower_the_vectors_have_no_columns(night: RunContext) -> None:
-    items, rows = read_items(night, read_catalog(night), CUTOFF, None)
+    items, rows = read_items(night, read_ingested_tables(night), CUTOFF, None)
     assert (items.vectors.shape, items.text_vectors.shape, rows.tolist()) == ((4, 0), (4, 0), [0, 1, 2, 3])
 
 
@@ -87,17 +94,17 @@ def test_excluded_items_are_in_no_snapshot(
     night.opt_outs.set(subject_type, subject_id, "recommendation")
     arrays = snapshot(night)
     assert arrays.items.ids.tolist() == left
-    catalog = read_catalog(night)
-    assert [catalog.items["item_id"][int(row)] for row in arrays.catalogue_rows] == left
+    ingested = read_ingested_tables(night)
+    assert [ingested.items["item_id"][int(row)] for row in arrays.catalogue_rows] == left
     kept = set(arrays.users.history_items.tolist())
     assert kept <= set(range(len(left))), "a history refers to rows of the snapshot"
 
 
 def test_a_creator_that_opted_out_as_a_user_is_no_longer_named_but_still_excludes(night: RunContext) -> None:
     night.opt_outs.set("user", "ann", "erasure")
-    catalog = read_catalog(night)
-    assert catalog.creators == ["bob"]
-    assert catalog.items["creator_id"].to_list() == [None, "bob", None, None, "bob"]
+    ingested = read_ingested_tables(night)
+    assert ingested.creators == ["bob"]
+    assert ingested.items["creator_id"].to_list() == [None, "bob", None, None, "bob"]
     night.opt_outs.set("creator", "ann", "recommendation")
     assert snapshot(night).items.ids.tolist() == ["b", "c"]
 

@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from pipeline.feature_assembly import read_catalog, read_snapshot
+from pipeline.feature_assembly import read_ingested_tables, read_snapshot
 from pipeline.feature_selection import FeatureSelection, candidate_ndcg, select_features
 from pipeline.item_transitions import night_transitions
 from ranking import cooccurrence_features
@@ -135,7 +135,7 @@ def test_users_who_opted_out_of_training_are_in_no_table(tmp_path: Path, monkeyp
     """`u1` clicked `a`, then saved `b`; this is in the tables while `u1` trains shared models."""
     monkeypatch.setattr(cooccurrence_features, "MIN_USERS", 1)
     night = handmade(tmp_path)
-    snapshot = read_snapshot(night, read_catalog(night), CUTOFF, Tower())
+    snapshot = read_snapshot(night, read_ingested_tables(night), CUTOFF, Tower())
     assert night_transitions(night, snapshot).after.nnz == 1
     examples = night.lake.scan("retrieval_examples", night.splits.as_of).collect()
     silent = examples.with_columns(trainable=pl.col("trainable") & (pl.col("user_id") != "u1"))

@@ -9,7 +9,7 @@ import pytest
 
 from evaluation import RankedLists
 from evaluation.results import FINAL, RERANKED, RETRIEVAL
-from pipeline.feature_assembly import read_catalog, read_snapshot
+from pipeline.feature_assembly import read_ingested_tables, read_snapshot
 from pipeline.offline_inference import (
     RETRIEVAL_K,
     EvaluationData,
@@ -51,9 +51,9 @@ def night(tmp_path: Path) -> RunContext:
 
 
 def inputs(night: RunContext):
-    catalog = read_catalog(night)
-    data = read_evaluation_data(night, catalog, Tower().embed_text(catalog.items))
-    return night, catalog, data, holdout_at(night, data, CUTOFF)
+    ingested = read_ingested_tables(night)
+    data = read_evaluation_data(night, ingested, Tower().embed_text(ingested.items))
+    return night, ingested, data, holdout_at(night, data, CUTOFF)
 
 
 def bundle(slate: SlateConfig | None = None) -> ModelBundle:
@@ -64,7 +64,7 @@ def bundle(slate: SlateConfig | None = None) -> ModelBundle:
 def test_exposure_is_measured_on_users_who_allow_training(night: RunContext, monkeypatch: pytest.MonkeyPatch) -> None:
     """c and d are new to both users; each is on the first places of those who are asked."""
     monkeypatch.setattr(exposure, "FEWEST_USERS", 1)
-    view = read_snapshot(night, read_catalog(night), CUTOFF, Tower())
+    view = read_snapshot(night, read_ingested_tables(night), CUTOFF, Tower())
     given = LowestFirst(), RankingConfig(slate=SlateConfig(per_creator=0)), IndexConfig()
     assert ranking_inputs(night, view, *given).exposure.tolist() == [0, 0, 1, 1]
     examples = night.lake.scan("retrieval_examples", night.splits.as_of).collect()
@@ -114,8 +114,8 @@ def test_the_baselines_list_items_that_exist_and_are_new_to_the_user(night: RunC
 
 
 def data_of(night: RunContext) -> EvaluationData:
-    catalog = read_catalog(night)
-    return read_evaluation_data(night, catalog, Tower().embed_text(catalog.items))
+    ingested = read_ingested_tables(night)
+    return read_evaluation_data(night, ingested, Tower().embed_text(ingested.items))
 
 
 def test_labels_are_new_items_of_users_with_a_history(night: RunContext) -> None:
@@ -136,7 +136,7 @@ def test_users_that_opted_out_of_training_are_not_measured(night: RunContext) ->
 def test_a_user_without_a_vector_has_no_row_in_the_snapshot(night: RunContext) -> None:
     data = data_of(night)
     holdout = holdout_at(night, data, CUTOFF)
-    snapshot = read_snapshot(night, read_catalog(night), CUTOFF, Tower())
+    snapshot = read_snapshot(night, read_ingested_tables(night), CUTOFF, Tower())
     assert snapshot_user_rows(snapshot, data, holdout).tolist() == [0, 1]
     without = type(snapshot)(CUTOFF, snapshot.items, only(snapshot.users, 1), snapshot.catalogue_rows)
     assert snapshot_user_rows(without, data, holdout).tolist() == [-1, 0]
@@ -149,7 +149,7 @@ def only(users, row: int):
 
 def test_lists_are_translated_to_rows_of_the_whole_catalogue(night: RunContext) -> None:
     night.opt_outs.set("item", "b", "recommendation")
-    snapshot = read_snapshot(night, read_catalog(night), CUTOFF, Tower())  # a, c, d
+    snapshot = read_snapshot(night, read_ingested_tables(night), CUTOFF, Tower())  # a, c, d
     lists = catalogue_lists(snapshot, np.array([[2, 0, -1], [1, -1, -1]]))
     assert lists.rows.tolist() == [[3, 0, -1], [2, -1, -1]]
 

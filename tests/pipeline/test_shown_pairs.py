@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from contracts.schemas import DERIVED
-from pipeline.feature_assembly import read_catalog, read_snapshot
+from pipeline.feature_assembly import read_ingested_tables, read_snapshot
 from pipeline.run_context import RunContext
 from pipeline.shown_pairs import TrainingPairs, with_shown
 from ranking.position_bias import NOT_SHOWN, UNKNOWN
@@ -23,7 +23,7 @@ def joined(night: RunContext, *shown: tuple[str, str, int | None, float]) -> Tra
         for user, item, place, chance in shown
     ]
     night.overwrite("ranking_impressions", whole(table, DERIVED["ranking_impressions"]))
-    view = read_snapshot(night, read_catalog(night), CUTOFF, Tower())
+    view = read_snapshot(night, read_ingested_tables(night), CUTOFF, Tower())
     return with_shown(night, view, pairs((0, C), (0, D), (1, D)))
 
 

@@ -22,7 +22,7 @@ from pipeline.experiments.run_log import (
     segment_means,
     segment_metrics,
 )
-from pipeline.feature_assembly import read_catalog
+from pipeline.feature_assembly import read_ingested_tables
 from pipeline.metrics_store import EvaluatedWeek
 from pipeline.offline_inference import K, holdout_at, read_evaluation_data
 from tests.pipeline.handmade_lake import CUTOFF, handmade
@@ -112,8 +112,8 @@ def test_every_method_of_a_night_is_a_child_run_with_the_same_fingerprint(mlflow
     vars(night)["mlflow"] = mlflow
     night.write_summary("forget", {"mlflow_run": mlflow.start("night")})
     night.write_summary("events", {"fingerprint": "abc"})
-    catalog = read_catalog(night)
-    data = read_evaluation_data(night, catalog, np.zeros((len(catalog.items), 1), np.float32))
+    ingested = read_ingested_tables(night)
+    data = read_evaluation_data(night, ingested, np.zeros((len(ingested.items), 1), np.float32))
     holdout = holdout_at(night, data, CUTOFF)
     methods = [MethodMetrics(name, 2, {f"ndcg_at_{K}": np.array([1.0, 0.5])}, {f"ndcg_at_{K}": 0.75}) for name in "ab"]
     regions = {"region": np.array(["SP", "SP"], object)}
@@ -138,8 +138,8 @@ def test_other_labels_or_users_give_another_fingerprint(tmp_path: Path) -> None:
     night.write_summary("events", {"fingerprint": "abc"})
 
     def fingerprint() -> EvaluationFingerprint:
-        catalog = read_catalog(night)
-        data = read_evaluation_data(night, catalog, np.zeros((len(catalog.items), 1), np.float32))
+        ingested = read_ingested_tables(night)
+        data = read_evaluation_data(night, ingested, np.zeros((len(ingested.items), 1), np.float32))
         return night_fingerprint(night, data, [holdout_at(night, data, CUTOFF)], K)
 
     before = fingerprint()

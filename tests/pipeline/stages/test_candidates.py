@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from contracts.schemas import DERIVED
-from pipeline.feature_assembly import FeatureSnapshot, read_catalog, read_snapshot
+from pipeline.feature_assembly import FeatureSnapshot, read_ingested_tables, read_snapshot
 from pipeline.run_context import RunContext
 from pipeline.stages.candidates import as_table, ranking_snapshot, read_candidates, training_users
 from tests.pipeline.handmade_lake import CUTOFF, Tower, handmade, whole
@@ -24,7 +24,7 @@ def night(tmp_path: Path) -> RunContext:
 
 
 def snapshot(night: RunContext) -> FeatureSnapshot:
-    return read_snapshot(night, read_catalog(night), CUTOFF, Tower())
+    return read_snapshot(night, read_ingested_tables(night), CUTOFF, Tower())
 
 
 def test_users_with_a_label_and_a_vector_get_candidates(night: RunContext) -> None:

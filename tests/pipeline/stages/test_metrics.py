@@ -12,7 +12,7 @@ import pytest
 from contracts.schemas import ITEMS, USERS
 from evaluation import MethodMetrics, RankedLists, catalogue_from, events_from, hold_out
 from pipeline.champion import Champion
-from pipeline.feature_assembly import CatalogSnapshot, read_catalog, read_snapshot
+from pipeline.feature_assembly import IngestedTables, read_ingested_tables, read_snapshot
 from pipeline.metrics_store import VALIDATION, EvaluatedWeek, read_weeks
 from pipeline.offline_inference import EvaluationData
 from pipeline.run_context import RunContext
@@ -51,9 +51,12 @@ def week(*names: str) -> EvaluatedWeek:
 
 
 def test_without_a_release_or_in_a_backtest_there_is_no_champion(night: RunContext) -> None:
-    assert champion_of(night, read_catalog(night)) == "no release serves yet"
+    assert champion_of(night, read_ingested_tables(night)) == "no release serves yet"
     backtest = replace(night, splits=backtest_splits(DAY, weeks=1, holdout_days=7, label_weeks=1))
-    assert champion_of(backtest, read_catalog(night)) == "nothing is published, so nothing is compared with a champion"
+    assert (
+        champion_of(backtest, read_ingested_tables(night))
+        == "nothing is published, so nothing is compared with a champion"
+    )
 
 
 def test_a_champion_is_shown_with_its_cutoff_an_absent_one_with_the_reason() -> None:
@@ -106,13 +109,13 @@ def test_a_summary_holds_the_served_lists_alone() -> None:
 
 
 def test_a_small_index_agrees_with_exact_search(night: RunContext) -> None:
-    assert index_agreement(night, read_snapshot(night, read_catalog(night), CUTOFF, Tower())) == 1.0
+    assert index_agreement(night, read_snapshot(night, read_ingested_tables(night), CUTOFF, Tower())) == 1.0
 
 
 USERS_EACH = 6
 
 
-def catalog(stated: dict[str, str] | None = None) -> CatalogSnapshot:
+def ingested(stated: dict[str, str] | None = None) -> IngestedTables:
     """Two English items (one of them American), two Portuguese ones and one of unknown language."""
     items = pl.DataFrame(
         {
@@ -130,7 +133,7 @@ def catalog(stated: dict[str, str] | None = None) -> CatalogSnapshot:
     items, users = (
         pl.concat([none, some], how="diagonal_relaxed") for none, some in zip(empty, (items, users), strict=True)
     )
-    return CatalogSnapshot(items, users, np.zeros(5, bool), [], [], [], [])
+    return IngestedTables(items, users, np.zeros(5, bool), [], [], [], [])
 
 
 def whole(rows: pl.DataFrame, schema: pa.Schema) -> pl.DataFrame:
@@ -150,13 +153,13 @@ def events(*extra: tuple[str, str, str, float]) -> pl.DataFrame:
     return pl.DataFrame(rows, schema=["user_id", "item_id", "action", "timestamp"], orient="row")
 
 
-def data_of(frame: pl.DataFrame, snapshot: CatalogSnapshot) -> EvaluationData:
+def data_of(frame: pl.DataFrame, snapshot: IngestedTables) -> EvaluationData:
     ids, item_ids = ids_of(user_ids()), ids_of(snapshot.items["item_id"])
     vectors = np.zeros((len(item_ids), 1), np.float32)
     return EvaluationData(events_from(frame, ids, item_ids), catalogue_from(snapshot.items), ids, item_ids, vectors)
 
 
-def segments(frame: pl.DataFrame, snapshot: CatalogSnapshot) -> dict[str, list[str]]:
+def segments(frame: pl.DataFrame, snapshot: IngestedTables) -> dict[str, list[str]]:
     data = data_of(frame, snapshot)
     holdout = hold_out(data.events, data.catalogue, CUTOFF)
     assert holdout.user_rows.tolist() == list(range(2 * USERS_EACH))
@@ -164,7 +167,7 @@ def segments(frame: pl.DataFrame, snapshot: CatalogSnapshot) -> dict[str, list[s
 
 
 def test_a_user_reads_the_language_of_most_clicks_before_the_cutoff() -> None:
-    by_segment = segments(events(), catalog())
+    by_segment = segments(events(), ingested())
     assert set(by_segment) == {"tenure", "history", "language", "region"}
     assert by_segment["language"] == ["en"] * USERS_EACH + ["pt"] * USERS_EACH
     assert by_segment["region"] == ["TX", "SP"] * USERS_EACH
@@ -172,12 +175,12 @@ def test_a_user_reads_the_language_of_most_clicks_before_the_cutoff() -> None:
 
 def test_a_stated_language_counts_before_the_one_that_was_read() -> None:
     stated = dict.fromkeys(user_ids()[:USERS_EACH], "pt-PT")
-    assert segments(events(), catalog(stated))["language"] == ["pt"] * 2 * USERS_EACH
+    assert segments(events(), ingested(stated))["language"] == ["pt"] * 2 * USERS_EACH
 
 
 def test_equal_languages_give_the_first_by_name_and_unknown_ones_none() -> None:
     frame = events(("u00", "p2", "click", -4.0), ("u11", "n1", "save", -4.0))
-    snapshot = catalog()
+    snapshot = ingested()
     data = data_of(frame, snapshot)
     read = languages_read(snapshot, hold_out(data.events, data.catalogue, CUTOFF))
     assert (read[0], read[11]) == ("en", "pt")
@@ -185,19 +188,19 @@ def test_equal_languages_give_the_first_by_name_and_unknown_ones_none() -> None:
 
 def test_a_hidden_item_is_not_read() -> None:
     frame = events(("u00", "p2", "hide", -4.0), ("u00", "p2", "hide", -3.0))
-    assert segments(frame, catalog())["language"][0] == "en"
+    assert segments(frame, ingested())["language"][0] == "en"
 
 
 def test_small_segments_are_merged() -> None:
     stated = {"u00": "de", "u01": "fr"}
-    labels = segments(events(), catalog(stated))["language"]
+    labels = segments(events(), ingested(stated))["language"]
     assert labels[0] == labels[1] == "other"
     assert "de" not in labels
     assert labels.count("other") >= 5, "a segment of two users would identify them"
 
 
 def test_the_tables_have_a_row_for_each_method_and_segment() -> None:
-    snapshot = catalog()
+    snapshot = ingested()
     data = data_of(events(), snapshot)
     holdout = hold_out(data.events, data.catalogue, CUTOFF)
     labels = user_segments(snapshot, data, holdout)

@@ -4,17 +4,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from tests.pipeline.test_cooccurrence import week
 
 from contracts import Settings
 from contracts.schemas import DERIVED
-from pipeline.feature_assembly import read_catalog, read_snapshot
+from pipeline.feature_assembly import read_ingested_tables, read_snapshot
 from pipeline.run_context import open_run_context
 from pipeline.stages import reranker as stage
 from pipeline.stages.reranker import file_name, labelled_pairs, labels_of
 from ranking.feature_names import ALL_FEATURE_NAMES, FEATURE_NAMES
 from ranking.reranker import Reranker
 from tests.pipeline.handmade_lake import CUTOFF, DAY, Tower, handmade, whole
-from tests.pipeline.test_cooccurrence import week
 from tests.ranking.worlds import pairs
 
 EXAMPLES = [("u1", "d", 2), ("u2", "c", 1), ("u2", "later", 1), ("gone", "a", 2)]
@@ -24,7 +24,7 @@ def test_a_save_is_two_a_click_one_and_the_rest_zero(tmp_path: Path) -> None:
     night = handmade(tmp_path)
     rows = [{"cut": CUTOFF, "user_id": user, "item_id": item, "label": label} for user, item, label in EXAMPLES]
     night.overwrite("ranking_examples", whole(rows, DERIVED["ranking_examples"]))
-    snapshot = read_snapshot(night, read_catalog(night), CUTOFF, Tower())
+    snapshot = read_snapshot(night, read_ingested_tables(night), CUTOFF, Tower())
     candidates = pairs((0, 2), (0, 3), (1, 2), (1, 3))  # u1 and u2 with c and d
     assert labels_of(night, snapshot, candidates).tolist() == [0, 2, 1, 0]
 
@@ -32,7 +32,7 @@ def test_a_save_is_two_a_click_one_and_the_rest_zero(tmp_path: Path) -> None:
 def test_a_cutoff_without_a_tower_has_no_pairs(tmp_path: Path) -> None:
     night = handmade(tmp_path / "lake")
     (tmp_path / "towers").mkdir()
-    assert len(labelled_pairs(night, read_catalog(night), tmp_path / "towers", CUTOFF).labels) == 0
+    assert len(labelled_pairs(night, read_ingested_tables(night), tmp_path / "towers", CUTOFF).labels) == 0
 
 
 def test_the_file_of_a_re_ranker_is_named_after_its_cutoff() -> None:
@@ -52,9 +52,9 @@ def test_every_re_ranker_reads_the_transitions_where_these_decide(
     with night.lake.new_folder("two_tower", DAY):
         pass
     logged: dict[str, object] = {}
-    monkeypatch.setattr(stage, "read_catalog", lambda night: None)
+    monkeypatch.setattr(stage, "read_ingested_tables", lambda night: None)
     monkeypatch.setattr(
-        stage, "labelled_pairs", lambda night, catalog, towers, cutoff: week(cutoff.day, informative=informative)
+        stage, "labelled_pairs", lambda night, ingested, towers, cutoff: week(cutoff.day, informative=informative)
     )
     monkeypatch.setattr(stage, "track", lambda night, trained, selection: logged.update(selection.summary))
     summary = stage.reranker(night)
