@@ -158,3 +158,4 @@ async def _follow_pointer(app: FastAPI) -> None:
         await anyio.sleep(POINTER_PERIOD_S)
         with suppress(ReleaseMissing):
             await anyio.to_thread.run_sync(app.state.release_loader.get, limiter=app.state.health_threads)
+        await anyio.to_thread.run_sync(app.state.extra_releases.drop_replaced, limiter=app.state.health_threads)

@@ -28,6 +28,12 @@ class ExtraReleases:
             except (TastefeedError, OSError) as error:
                 LOG.error("a release of an experiment or of shadow mode cannot be loaded: %s", error)
 
+    def drop_replaced(self) -> None:
+        """Drop each version that is no longer published. Its revision lacks the users that an erasure removed."""
+        for version in [each for each in self._loaded if not (self._root / each).is_dir()]:
+            self._loaded.pop(version, None)
+            LOG.error("release %s is no longer published: an erasure gives it another name; name that one", version)
+
     def get(self, version: str) -> Release | None:
         """The release, if it could be loaded."""
         return self._loaded.get(version)

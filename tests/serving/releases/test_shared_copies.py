@@ -171,6 +171,16 @@ def test_an_idle_server_leaves_a_replaced_release_too(lake, tmp_path, monkeypatc
     assert not list(copies.folder.iterdir())
 
 
+def test_an_idle_server_leaves_what_an_erasure_replaced_in_shadow_mode(lake, tmp_path, monkeypatch):
+    monkeypatch.setattr("serving.http.app.POINTER_PERIOD_S", 0.05)
+    old, new = p.current(lake.releases), lake.publish(seed=1)
+    copies = SharedCopies(tmp_path)
+    with TestClient(create_app(lake.settings(shared_folder=tmp_path, shadow_release=old))):
+        assert {name[:DAY_AND_HASH] for name in names(copies)} == {old, new}
+        revised = erase_users(lake.releases, ["user-1"])
+        assert until(lambda: [name[:DAY_AND_HASH] for name in names(copies)] == [revised[new]])
+
+
 def test_a_setting_turns_copies_off(lake, tmp_path):
     app = create_app(lake.settings(shared_folder=tmp_path, share_releases=False))
     with TestClient(app, base_url="http://127.0.0.1:8000") as client:
