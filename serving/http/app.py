@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from functools import partial
 
 import anyio
@@ -11,7 +11,6 @@ import faiss
 from fastapi import FastAPI
 
 from contracts import Settings, __version__
-from contracts.errors import ReleaseMissing
 from serving.ab_experiment import read_experiment, versions_beside
 from serving.bulk_feed import BulkFeed
 from serving.cursor import CursorSigner, signing_keys
@@ -156,6 +155,5 @@ async def _follow_pointer(app: FastAPI) -> None:
     """Switch to a new release without a request too: erased users must not stay in the memory of an idle worker."""
     while True:
         await anyio.sleep(POINTER_PERIOD_S)
-        with suppress(ReleaseMissing):
-            await anyio.to_thread.run_sync(app.state.release_loader.get, limiter=app.state.health_threads)
+        await anyio.to_thread.run_sync(app.state.release_loader.follow, limiter=app.state.health_threads)
         await anyio.to_thread.run_sync(app.state.extra_releases.drop_replaced, limiter=app.state.health_threads)

@@ -31,7 +31,7 @@ class ExtraReleases:
     def drop_replaced(self) -> None:
         """Drop each version that is no longer published. Its revision lacks the users that an erasure removed."""
         for version in [each for each in self._loaded if not (self._root / each).is_dir()]:
-            self._loaded.pop(version, None)
+            self._loaded.pop(version).replaced()
             LOG.error("release %s is no longer published: an erasure gives it another name; name that one", version)
 
     def get(self, version: str) -> Release | None:

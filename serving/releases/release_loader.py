@@ -9,6 +9,7 @@ import math
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
@@ -52,6 +53,14 @@ class ReloadingRelease:
         """The release to answer from, under the pin that was last given. Raises `ReleaseMissing` until the first one is
         loaded."""
         return self.under_pin(self._pin)
+
+    def follow(self) -> None:
+        """Drop releases that an erasure replaced, also without a request and while another one is pinned."""
+        if (pinned := self._pinned) is not None and not (self._root / pinned.version).is_dir():
+            self._pinned = None
+            pinned.replaced()
+        with suppress(ReleaseMissing):
+            self._current()
 
     def under_pin(self, version: str | None) -> Release:
         """The pinned release, or without a pin the current one. The first request after a release was pinned waits

@@ -171,11 +171,14 @@ def test_an_idle_server_leaves_a_replaced_release_too(lake, tmp_path, monkeypatc
     assert not list(copies.folder.iterdir())
 
 
-def test_an_idle_server_leaves_what_an_erasure_replaced_in_shadow_mode(lake, tmp_path, monkeypatch):
+@pytest.mark.parametrize("pinned", [True, False], ids=["pinned", "shadow"])
+def test_an_idle_server_leaves_each_release_that_an_erasure_replaced(lake, tmp_path, monkeypatch, pinned):
     monkeypatch.setattr("serving.http.app.POINTER_PERIOD_S", 0.05)
     old, new = p.current(lake.releases), lake.publish(seed=1)
-    copies = SharedCopies(tmp_path)
-    with TestClient(create_app(lake.settings(shared_folder=tmp_path, shadow_release=old))):
+    copies, shadow = SharedCopies(tmp_path), "" if pinned else old
+    with TestClient(create_app(lake.settings(shared_folder=tmp_path, shadow_release=shadow))) as client:
+        if pinned:
+            client.app.state.release_loader.under_pin(old)
         assert {name[:DAY_AND_HASH] for name in names(copies)} == {old, new}
         revised = erase_users(lake.releases, ["user-1"])
         assert until(lambda: [name[:DAY_AND_HASH] for name in names(copies)] == [revised[new]])
