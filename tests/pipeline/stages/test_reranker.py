@@ -4,7 +4,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from tests.pipeline.test_cooccurrence import week
 
 from contracts import Settings
 from contracts.schemas import DERIVED
@@ -15,6 +14,7 @@ from pipeline.stages.reranker import file_name, labelled_pairs, labels_of
 from ranking.feature_names import ALL_FEATURE_NAMES, FEATURE_NAMES
 from ranking.reranker import Reranker
 from tests.pipeline.handmade_lake import CUTOFF, DAY, Tower, handmade, whole
+from tests.pipeline.test_feature_selection import week
 from tests.ranking.worlds import pairs
 
 EXAMPLES = [("u1", "d", 2), ("u2", "c", 1), ("u2", "later", 1), ("gone", "a", 2)]
