@@ -6,7 +6,17 @@ than contracts.
 """
 
 from features.event_filters import without_users
-from features.events import Validated, accept, bad_share, fingerprint, quarantine_counts, split, validate, with_reason
+from features.events import (
+    Validated,
+    accept,
+    bad_share,
+    fingerprint,
+    quarantine_counts,
+    repeated_rows,
+    split,
+    validate,
+    with_reason,
+)
 from features.interactions import interactions
 from features.item_features import item_features
 from features.ranking_examples import ranking_examples
@@ -29,6 +39,7 @@ __all__ = [
     "quarantine_counts",
     "ranking_examples",
     "ranking_impressions",
+    "repeated_rows",
     "retrieval_examples",
     "sessions",
     "spark",

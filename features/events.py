@@ -128,6 +128,15 @@ def quarantine_counts(quarantine: DataFrame) -> dict[Reason, int]:
     return {reason: counts[reason] for reason in Reason if reason in counts}
 
 
+def repeated_rows(checked: DataFrame) -> int:
+    """Duplicates of events that an earlier import has with the same content: exports may overlap. Runs a Spark job."""
+    content = [c.EVENT_ID, c.USER_ID, c.ITEM_ID, c.ACTION, c.TIMESTAMP]
+    is_duplicate = F.coalesce(F.col(c.REASON) == Reason.DUPLICATE_EVENT_ID.value, F.lit(False))
+    later = checked.where(is_duplicate).select(*content, F.col(c.LANDED_AT).alias("_later"))
+    first = checked.where(~is_duplicate).select(*content, F.col(c.LANDED_AT).alias("_first"))
+    return later.join(first, content).where(F.col("_first") < F.col("_later")).count()
+
+
 def fingerprint(events: DataFrame) -> str:
     """A digest of valid events in twelve letters, the same in every order of rows. Runs a Spark job."""
     # xxhash64 skips nulls, so each column comes with whether it is one
@@ -137,16 +146,17 @@ def fingerprint(events: DataFrame) -> str:
     return hashlib.sha256(" ".join(map(str, totals)).encode()).hexdigest()[:FINGERPRINT_LENGTH]
 
 
-def bad_share(counts: Mapping[Reason, int], total: int) -> float:
-    """The share of broken rows among `total` ingested ones; rows with a harmless reason are not counted at all."""
-    harmless = sum(counts.get(reason, 0) for reason in HARMLESS)
+def bad_share(counts: Mapping[Reason, int], total: int, *, repeated: int = 0) -> float:
+    """The share of broken rows among `total` ingested ones; rows with a harmless reason and `repeated_rows` are not
+    counted at all."""
+    harmless = sum(counts.get(reason, 0) for reason in HARMLESS) + repeated
     considered = total - harmless
     return (sum(counts.values()) - harmless) / considered if considered else 0.0
 
 
-def accept(counts: Mapping[Reason, int], total: int, *, max_bad_share: float) -> float:
+def accept(counts: Mapping[Reason, int], total: int, *, max_bad_share: float, repeated: int = 0) -> float:
     """The bad share. Raises `TooManyBadRows` where it is above `max_bad_share`."""
-    share = bad_share(counts, total)
+    share = bad_share(counts, total, repeated=repeated)
     if share > max_bad_share:
         reasons = ", ".join(f"{reason} {count}" for reason, count in counts.items() if reason not in HARMLESS)
         raise TooManyBadRows(

@@ -112,7 +112,11 @@ def report_refusals(home: Lake, landed_at: datetime, new: Sequence[str]) -> None
 
     checked = checked_events(open_run_context(home.url, day_to_check(home)))
     console.print(checked.text())
-    if (share := features.bad_share(checked.counts, checked.total)) > (limit := Settings().max_bad_share):
+    share, limit = (
+        features.bad_share(checked.counts, checked.total, repeated=checked.repeated),
+        Settings().max_bad_share,
+    )
+    if share > limit:
         console.print(
             f"warning: {share:.0%} of the events are broken, and the next night stops above {limit:.0%} "
             "(TASTEFEED_MAX_BAD_SHARE); correct them"

@@ -79,7 +79,8 @@ class ImportSummary:
     def _line(self, table: str) -> str:
         batches = [batch for batch in self.batches if batch.table == table]
         again = sum(not batch.is_new for batch in batches)
-        repeated = f"; {again} of {len(batches)} files had been ingested before" if again else ""
+        newest = "" if table == "events" else "; each of its rows is the newest again"
+        repeated = f"; {again} of {len(batches)} files had been ingested before{newest}" if again else ""
         return f"{self.rows_read[table]:,} rows read, {self.rows_ingested[table]:,} ingested{repeated}"
 
 

@@ -34,6 +34,8 @@ class Checked:
     quarantine: "DataFrame"
     total: int
     counts: dict[Reason, int]
+    repeated: int
+    """Duplicates that repeat an event of an earlier import, which are not broken."""
 
     def text(self) -> str:
         """The counts as one line of text."""
@@ -60,7 +62,9 @@ def events(night: RunContext) -> Summary:
         raise shortage
     checked = checked_events(night)
     night.overwrite("quarantine", checked.quarantine)
-    share = features.accept(checked.counts, checked.total, max_bad_share=night.settings.max_bad_share)
+    share = features.accept(
+        checked.counts, checked.total, max_bad_share=night.settings.max_bad_share, repeated=checked.repeated
+    )
     night.overwrite("events", checked.events)
     kept = checked.total - sum(checked.counts.values())
     summary: Summary = {
@@ -97,4 +101,5 @@ def checked_events(night: RunContext) -> Checked:
     ).cache()
     split = features.split(checked)
     counts = features.quarantine_counts(split.quarantine)
-    return Checked(checked, split.events, split.quarantine, checked.count(), counts)
+    repeated = features.repeated_rows(checked) if Reason.DUPLICATE_EVENT_ID in counts else 0
+    return Checked(checked, split.events, split.quarantine, checked.count(), counts, repeated)

@@ -7,7 +7,7 @@ from contracts import Reason
 from contracts.errors import TooManyBadRows
 from contracts.ids import is_id, read_id
 from contracts.schemas import EVENTS, INGESTED_EVENTS, QUARANTINE
-from features import accept, bad_share, quarantine_counts, validate
+from features import accept, bad_share, quarantine_counts, repeated_rows, validate, with_reason
 from pipeline.ingestion.readers import conform
 from serving.stores.event_store import EventStore
 
@@ -197,6 +197,19 @@ def test_counts_by_reason_in_the_order_of_the_contract(table):
     reasons = ["unknown_item", "null_id", "unknown_item"]
     counts = quarantine_counts(table(QUARANTINE, [{"reason": reason} for reason in reasons]))
     assert list(counts.items()) == [(Reason.NULL_ID, 1), (Reason.UNKNOWN_ITEM, 2)]
+
+
+def test_events_that_a_later_import_repeats_are_not_broken(raw_events, items, users, cutoff, hours):
+    given = raw_events(
+        {"event_id": "1"},
+        {"event_id": "1", "landed_at": hours(2)},
+        {"event_id": "1", "landed_at": hours(2), "action": "save"},  # another event of the same id
+        {"event_id": "2"},
+        {"event_id": "2"},  # twice in one import
+    )
+    checked = with_reason(given, items(x={}), as_of=cutoff, opted_out_users=users())
+    assert repeated_rows(checked) == 1
+    assert bad_share({Reason.DUPLICATE_EVENT_ID: 3}, 5, repeated=1) == 2 / 4
 
 
 def test_harmless_rows_count_on_neither_side():

@@ -74,6 +74,7 @@ def test_rows_ingested_before_are_no_failure(tmp_path: Path) -> None:
     status, output, _ = imported(tmp_path / "lake", events=events(tmp_path / "b.csv", *reversed(rows)))
     assert status == 0
     assert "2 duplicate_event_id" in output
+    assert "next night stops" not in output
 
 
 def test_the_words_for_an_item_do_not_depend_on_how_pandas_wrote_it(tmp_path: Path) -> None:

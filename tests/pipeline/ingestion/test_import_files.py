@@ -61,6 +61,8 @@ def test_a_second_import_of_the_same_files_ingests_nothing_and_reports_it(files:
     summary = imported(files)
     assert summary.rows_ingested == {"items": 0, "users": 0, "events": 0}
     assert "events: 3 rows read, 0 ingested; 2 of 2 files had been ingested before" in summary.lines()
+    before = "1 of 1 files had been ingested before; each of its rows is the newest again"
+    assert f"items: 2 rows read, 0 ingested; {before}" in summary.lines()
 
 
 def test_a_refused_file_leaves_the_lake_as_it_was(files: Path) -> None:
