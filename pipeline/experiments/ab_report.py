@@ -17,7 +17,7 @@ from scipy.stats import t as student
 from contracts import POSITIVE, Settings
 from contracts import columns as c
 from contracts.errors import BadSetting, DataMissing
-from pipeline.experiments.mlflow_logger import MlflowLogger
+from pipeline.experiments.mlflow_logger import DESCRIPTION, MlflowLogger
 from pipeline.ingestion.landing_zone import usable_events
 from pipeline.lake import Lake
 from serving.ab_experiment import AbExperiment
@@ -55,7 +55,8 @@ class ArmComparison:
 
     def lines(self) -> list[str]:
         """As lines for a terminal."""
-        means = f"{self.mean:.3f} of {self.users:,} users, control {self.control_mean:.3f} of {self.control_users:,}"
+        control = f"control {self.control_mean:.3f} over {self.control_users:,}"
+        means = f"mean {self.mean:.3f} over {self.users:,} users, {control}"
         interval = f"{self.difference:+.3f}, 95 % interval {self.low:+.3f} to {self.high:+.3f}, p {self.p_value:.4f}"
         warning = f"    the numbers of users do not fit the weights (p {self.ratio_p_value:.2g}): no result"
         return [
@@ -192,6 +193,7 @@ def log_report(report: AbReport, settings: Settings, home: Lake, days_before: in
     """Log a report as a run of MLflow; returns the run's id."""
     mlflow = MlflowLogger(settings, home, experiment=MLFLOW_EXPERIMENT)
     run = mlflow.start(report.experiment)
+    mlflow.tags(run, {DESCRIPTION: "\n\n".join(line.strip() for line in report.lines())})
     mlflow.params(run, {"experiment": report.experiment, "days_before": days_before})
     for arm in report.arms:
         values = {name: value for name, value in asdict(arm).items() if name != ARM}

@@ -31,9 +31,11 @@ MAX_PARAMS, MAX_METRICS = 100, 1000
 """The limits of one MLflow batch."""
 SOURCE = {"mlflow.source.name": "tastefeed", "mlflow.source.type": "LOCAL"}
 """MLflow's own tags: its page of a run shows the commit only beside the name of a source."""
+DESCRIPTION = "mlflow.note.content"
+"""MLflow's own tag: the text above a run or an experiment."""
 ABOUT_EXPERIMENT = {
     "mlflow.experimentKind": "custom_model_development",
-    "mlflow.note.content": "A parent run is a night, a backtest, a benchmark or an A/B test; its children are methods. "
+    DESCRIPTION: "A parent run is a night, a backtest, a benchmark or an A/B test; its children are methods. "
     "`tastefeed compare` compares two runs user by user (docs/experiments.md).",
 }
 """MLflow's own tags: without a kind, its page shows the views for language models."""

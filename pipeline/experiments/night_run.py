@@ -19,7 +19,7 @@ from evaluation import markdown
 from evaluation.metrics_tables import heading
 from evaluation.results import FINAL
 from pipeline.code_version import git_commit
-from pipeline.experiments.mlflow_logger import COMMIT, LABEL, flattened, is_place
+from pipeline.experiments.mlflow_logger import COMMIT, DESCRIPTION, LABEL, flattened, is_place
 from pipeline.experiments.open_runs import note_run
 from pipeline.experiments.run_log import bounds_of
 from pipeline.ingestion.landing_zone import digest_of_batches
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from pipeline.run_context import RunContext, Summary
 
 CHANGED = "tastefeed.changed_settings"
-DESCRIPTION, CONTEXT = "mlflow.note.content", "mlflow.data.context"
-"""MLflow's own tags: the description of a run, and the use of a data set."""
+CONTEXT = "mlflow.data.context"
+"""MLflow's own tag: the use of a data set."""
 MAX_LABEL_LENGTH, MAX_TAG_LENGTH, DIGEST_LENGTH = 64, 5000, 36
 MAIN_METRIC = "ndcg_at_20"
 """The metric that the parent run has of every method."""

@@ -160,6 +160,9 @@ class RecordingMlflow:
     def set_registered_model_alias(self, model: str, alias: str, version: str) -> None:
         self.promoted += (model,)
 
+    def set_model_version_tag(self, model: str, version: str, name: str, value: str) -> None:
+        self.logged |= {f"{model}/{name}": value}
+
 
 def recording(night: RunContext) -> RecordingMlflow:
     """Let a night log to a recorder, under the parent run `night`."""

@@ -105,6 +105,8 @@ def test_the_command_prints_the_report_and_logs_it_to_mlflow(lake, tmp_path):
     printed = json.loads(run.stdout)
     client = MlflowClient(tracking_uri(Settings(lake=lake.root), lake))
     metrics = client.get_run(printed["mlflow_run"]).data.metrics
+    described = client.get_run(printed["mlflow_run"]).data.tags["mlflow.note.content"]
+    assert described.startswith("more: clicks and saves a user, 2 arms\n\nnew: mean ")
     assert metrics["new.difference"] == pytest.approx(printed["arms"][0]["difference"])
 
 
