@@ -36,7 +36,7 @@ def lake(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "lake"
 
 
-def test_releases(lake: Path) -> None:
+def test_releases_are_printed_as_their_manifests(lake: Path) -> None:
     (release,) = answer("releases", "list", "-l", lake, "-j")
     assert release["current"]
     assert answer("releases", "verify", "--lake", lake, "--json") == release
@@ -44,7 +44,7 @@ def test_releases(lake: Path) -> None:
     assert answer("releases", "rollback", release["version"], "--lake", lake, "--json") == release
 
 
-def test_recommend(lake: Path, tmp_path: Path) -> None:
+def test_recommend_prints_where_the_lists_are_and_how_many(lake: Path, tmp_path: Path) -> None:
     out = tmp_path / "lists.parquet"
     done = answer("recommend", "-l", lake, "-k", 3, "-o", out, "-j")
     assert done["out"] == str(out)
@@ -62,7 +62,7 @@ def test_an_opt_out_of_an_id_that_may_begin_with_a_dash(lake: Path, user: str) -
     assert not cleared["flags"][0]["opted_out"]
 
 
-def test_import(tmp_path: Path) -> None:
+def test_import_prints_the_rows_and_the_warnings(tmp_path: Path) -> None:
     users = tmp_path / "users.csv"
     users.write_text("user_id,age\nu1,30\nu2,40\n")
     done = answer("import", "-u", users, "-l", tmp_path / "lake", "-j")

@@ -206,7 +206,7 @@ def test_the_image_holds_every_package_of_the_wheel():
 
 
 @pytest.mark.skipif(shutil.which("kubectl") is None, reason="no kubectl here")
-def test_kustomize_builds():
+def test_kustomize_builds_the_manifests():
     command = ["kubectl", "kustomize", str(DEPLOY / "kubernetes")]
     run = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
     assert run.returncode == 0, run.stderr

@@ -27,7 +27,7 @@ def test_methods_agree_on_symmetric_differences(method):
     assert (interval.low, interval.high) == pytest.approx((0.402, 0.598), abs=0.03)
 
 
-def test_pairing_matters():
+def test_an_equal_gain_of_every_user_has_no_spread():
     # the metric varies a lot between users and not at all within a pair: the gain is certain
     theirs = np.random.default_rng(0).random(50)
     interval = paired_interval(theirs + 0.01, theirs)

@@ -55,5 +55,5 @@ def test_the_future_changes_nothing(examples):
     assert examples(*PAST, *future) == examples(*PAST)
 
 
-def test_no_events(examples):
+def test_without_events_there_are_no_examples(examples):
     assert examples() == []

@@ -56,5 +56,5 @@ def test_later_events_rename_no_session(events, rows):
     assert [row for row in after if row["event_id"] in ("e0", "e1")] == before
 
 
-def test_no_events(events, rows):
+def test_without_events_there_are_no_sessions(events, rows):
     assert rows(sessions(events(), gap_minutes=30)) == []

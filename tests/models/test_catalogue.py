@@ -47,7 +47,7 @@ def test_an_absent_or_foreign_value_is_unknown() -> None:
     assert catalogue.creator_I.tolist() == [0, 0, 0], "the table has no creators"
 
 
-def test_ages() -> None:
+def test_items_have_ages_only_where_the_catalogue_has_creation_times() -> None:
     catalogue = encoded(ITEMS)
     assert catalogue.created_hours_I[[0, 2]].tolist() == [24, 0.5]
     assert bool(catalogue.created_hours_I[1].isnan())

@@ -222,7 +222,7 @@ def test_columns_and_actions_of_other_names(tmp_path):
     assert sorted(events["action"]) == ["click", "click", "save", "save"]
 
 
-def test_movielens_10m(tmp_path):
+def test_the_folder_of_movielens_10m_is_ingested(tmp_path):
     run("import", "--from", "movielens", "--events", CASES / "ml-10m", "--lake", tmp_path / "lake")
     assert "Léon: The Professional (1994)" in ingested(tmp_path / "lake", "items")["title"].to_list()
     events = ingested(tmp_path / "lake", "events")

@@ -67,7 +67,7 @@ def test_a_tree_without_a_split_is_one_leaf():
     np.testing.assert_array_equal(scores[1], boosters(1)[0].predict(features))
 
 
-def test_no_pairs(models):
+def test_no_pairs_have_no_scores(models):
     assert TreeEnsemble.of(models).scores(np.zeros((0, 5), np.float32), np.zeros(0, np.int64)).shape == (2, 0)
 
 

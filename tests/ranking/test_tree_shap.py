@@ -55,7 +55,7 @@ def test_a_tree_without_a_split_adds_nothing():
     np.testing.assert_array_equal(both, of_tables(boosters(1), features))
 
 
-def test_no_pairs():
+def test_no_pairs_have_no_contributions():
     assert of_tables(boosters(1), np.zeros((0, 5), np.float32)).shape == (0, 5)
 
 

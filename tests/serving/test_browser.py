@@ -109,7 +109,7 @@ def prize(url: str, user: str = "user-1") -> str:
 
 
 @pytest.mark.parametrize("user", ["user-1", SLASHED])
-def test_both_buttons(site, tab, user):
+def test_the_buttons_stop_and_resume_personalization(site, tab, user):
     tab.goto(site)
     tab.get_by_label("User").fill(user)
     tab.get_by_role("button", name="Show feed").click()

@@ -70,7 +70,7 @@ class TestOneBadRow:
 
 
 class TestReadAsTheImportReads:
-    def test_ids(self, client):
+    def test_ids_are_read_as_the_import_reads_them(self, client):
         post(client, ROW | {"user_id": " 42.0 ", "item_id": 7.0, "action": " click"})
         row = stored(client)[0]
         assert (row["user_id"], row["item_id"], row["action"]) == ("42", "7", "click")
@@ -78,7 +78,7 @@ class TestReadAsTheImportReads:
     @pytest.mark.parametrize("timestamp", [
         "20170302", 20170302, "2017-03-02", 1488412800, "1488412800000", "1.4884128E9", "2017-03-02T09:00+09:00",
     ])  # fmt: skip
-    def test_instants(self, client, timestamp):
+    def test_instants_are_read_as_the_import_reads_them(self, client, timestamp):
         post(client, ROW | {"timestamp": timestamp})
         assert stored(client)[0]["timestamp"] == datetime(2017, 3, 2, tzinfo=UTC)
 

@@ -86,7 +86,7 @@ def test_text_takes_integers_and_refuses_floats() -> None:
     assert cast(to_text, True) is None
 
 
-def test_numbers() -> None:
+def test_numbers_are_read_from_text_and_fractions_are_no_integers() -> None:
     assert cast(to_integer, "3", "x", "1.5", "99999999999") == [3, None, None, None]
     assert cast(to_integer, 3.0, 1.5) == [3, None]
     assert cast(to_number, "0.25", "inf", "") == [0.25, None, None]
@@ -94,14 +94,14 @@ def test_numbers() -> None:
     assert cast(to_integer, [1]) is None
 
 
-def test_flags() -> None:
+def test_flags_are_read_from_words_and_digits() -> None:
     assert cast(to_flag, "True", " false", "1", "0", "maybe") == [True, False, True, False, None]
     assert cast(to_flag, 1, 0, 2) == [True, False, None]
     assert cast(to_flag, True) == [True]
     assert cast(to_flag, 1.0) is None
 
 
-def test_categories() -> None:
+def test_categories_are_read_from_lists_and_separated_text() -> None:
     assert cast(to_texts, "Drama|War | ", "", None) == [["Drama", "War"], None, None]
     assert cast(to_texts, ["Drama", None], []) == [["Drama"], None]
     assert cast(to_texts, [1, 2]) == [["1", "2"]]
@@ -109,7 +109,7 @@ def test_categories() -> None:
     assert cast(to_texts, 1) is None
 
 
-def test_vectors() -> None:
+def test_vectors_are_read_from_lists_and_text_and_need_every_number() -> None:
     assert cast(to_vector, "[1, 2.5]", "[]", "[1, x]", None) == [[1.0, 2.5], None, None, None]
     assert cast(to_vector, [1, 2], [3, None]) == [[1.0, 2.0], None]
     assert cast(to_vector, [0.5, float("nan")]) == [None]

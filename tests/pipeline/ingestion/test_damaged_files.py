@@ -56,7 +56,7 @@ def damaged(content: bytes, damage: list[tuple[float, int, bytes]]) -> bytes:
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(damage=DAMAGE)
 @example(damage=[(0.5, 10**9, b"")])
-def test_any_damage(tmp_path: Path, name: str, damage: list[tuple[float, int, bytes]]) -> None:
+def test_any_damage_is_reported_in_lines(tmp_path: Path, name: str, damage: list[tuple[float, int, bytes]]) -> None:
     path = tmp_path / name
     path.write_bytes(damaged(FILES[name], damage))
     assert not any("\n" in line for line in outcome(path, "items" if name.startswith("items") else "events"))

@@ -45,7 +45,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_events(folder: Path) -> None:
+def test_events_have_the_contracts_actions_without_own_items_and_duplicates(folder: Path) -> None:
     incoming = convert(ImportRequest("deskdrop", events=[folder]))
     events = incoming.frames("events")[0]
     assert events["action"].to_list() == ["click", "save", "save", "save", "save", "click", "SHRUG"]
@@ -59,7 +59,7 @@ def test_an_article_of_an_unknown_author_is_no_user_s_own(folder: Path) -> None:
     assert events.filter(pl.col("item_id") == "20").height == 2
 
 
-def test_items(folder: Path) -> None:
+def test_items_have_categories_and_the_beginning_of_their_removal(folder: Path) -> None:
     known, unknown = convert(ImportRequest("deskdrop", events=[folder])).frames("items")[0].iter_rows(named=True)
     assert (known["creator_id"], known["categories"], known["created_at"]) == ("1", ["blog.example.com"], at(90))
     assert known["removed_at"] == at(200)  # the beginning of the interval

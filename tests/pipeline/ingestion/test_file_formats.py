@@ -30,7 +30,7 @@ def test_json_lines_keep_their_types(tmp_path: Path, name: str) -> None:
     assert read_file(tmp_path / name).rows() == [("007", 1), ("u", None)]
 
 
-def test_parquet(tmp_path: Path) -> None:
+def test_parquet_is_read(tmp_path: Path) -> None:
     pl.DataFrame({"user_id": [7]}).write_parquet(tmp_path / "e.parquet")
     assert read_file(tmp_path / "e.parquet").rows() == [(7,)]
 

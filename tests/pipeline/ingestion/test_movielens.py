@@ -33,7 +33,7 @@ def folder_1m(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_100k(folder_100k: Path) -> None:
+def test_the_folder_of_100k_is_read(folder_100k: Path) -> None:
     incoming = convert(ImportRequest("movielens", events=[folder_100k]))
     events, items, users = (incoming.frames(table)[0] for table in ("events", "items", "users"))
     assert events.select("user_id", "item_id", "action", "timestamp").rows() == [
@@ -138,7 +138,7 @@ def test_synthetic_timestamps_are_strictly_increasing_for_the_longest_history(tm
     assert START < times[0] < times[-1] < START + SPAN
 
 
-def test_no_layout(tmp_path: Path) -> None:
+def test_a_folder_of_no_known_layout_is_refused(tmp_path: Path) -> None:
     with pytest.raises(
         UnreadableInput,
         match=r"neither a folder with one of u\.data, ratings\.dat, ratings\.csv, interactions\.parquet",

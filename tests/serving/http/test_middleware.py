@@ -33,7 +33,7 @@ class TestCors:
         assert "Origin" in answer.headers["vary"]
 
     @pytest.mark.parametrize("origin", ["https://evil.example", "http://app.example:8443", "null"])
-    def test_no_other(self, called, origin):
+    def test_no_other_site_may_read_an_answer(self, called, origin):
         assert "access-control-allow-origin" not in self.preflight(called, origin).headers
         answer = called.get("/v1/users/user-1/home-feed", headers={**FEED, "Origin": origin})
         assert "access-control-allow-origin" not in answer.headers

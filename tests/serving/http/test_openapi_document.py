@@ -32,7 +32,7 @@ def calls(document):
     ]
 
 
-def test_is_openapi(document):
+def test_the_document_is_valid_openapi(document):
     validate(document)
 
 

@@ -133,7 +133,7 @@ def test_a_client_that_sends_on_still_reads_the_answer(address):
 
 
 @pytest.mark.parametrize("key", ["f1", None])
-def test_8000_headers(address, key):
+def test_a_head_of_8000_headers_is_refused_in_little_time(address, key):
     request = head("GET", "/v1/users/user-1/home-feed", *[f"X-{number}: 1" for number in range(8000)], key=key)
     seconds = []
     for _ in range(3):  # a busy machine can hold up any one
@@ -306,7 +306,7 @@ class TestKeepAlive:
             connection.sendall(b"abcd")
             assert self.ask(connection, head("GET", "/healthz")) == 200
 
-    def test_pipelined_requests(self, address):
+    def test_pipelined_requests_are_all_answered(self, address):
         with connected(address) as connection:
             connection.sendall(head("GET", "/healthz") * 3 + head("GET", "/v1/users/user-1/home-feed"))
             assert [self.read(connection)[9:12] for _ in range(4)] == [b"200"] * 4

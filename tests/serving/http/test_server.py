@@ -130,7 +130,7 @@ def test_a_read_only_lake_has_personal_feeds(lake, log):
     assert {path: path.stat().st_mtime_ns for path in lake.folder.rglob("*")} == before
 
 
-def test_two_workers(lake, log, tmp_path):
+def test_two_workers_share_opt_outs_metrics_and_the_release(lake, log, tmp_path):
     (tmp_path / "sitecustomize.py").write_text(SLOW_START)
     paths = os.pathsep.join([str(tmp_path), str(Path(__file__).parents[2])])
     memory = tmp_path / "memory"
@@ -235,7 +235,7 @@ def test_a_swap_under_load_drops_no_request(lake, log):
     assert "Traceback" not in log.read_text()
 
 
-def test_starts_light(lake):
+def test_a_worker_imports_little_and_compiles_nothing(lake):
     """What a worker imports: no training, no tables, no Spark; little time and memory. It compiles nothing itself: the
     code that is loaded before workers are forked is all that a release needs."""
     load_compiled_code()  # from here on, it is on the disk

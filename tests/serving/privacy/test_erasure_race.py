@@ -63,7 +63,7 @@ def stores(folder: Path) -> OptOutService:
     return OptOutService(opt_outs, EventStore(f"sqlite:///{folder}/pending_events.db"))
 
 
-def test_threads(opt_out_service: OptOutService) -> None:
+def test_no_row_outlives_an_erasure_while_threads_post(opt_out_service: OptOutService) -> None:
     race(opt_out_service)
 
 
@@ -74,7 +74,7 @@ def _post(folder: Path, started) -> None:
     post(pending)
 
 
-def test_processes(opt_out_service: OptOutService, tmp_path: Path) -> None:
+def test_no_row_outlives_an_erasure_while_processes_post(opt_out_service: OptOutService, tmp_path: Path) -> None:
     spawn = multiprocessing.get_context("spawn")
     started = spawn.Event()
     processes = [spawn.Process(target=_post, args=(tmp_path, started)) for _ in range(2)]

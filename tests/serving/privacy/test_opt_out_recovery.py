@@ -205,7 +205,7 @@ def test_a_running_server_notices_at_the_next_request(lake, filled: Path, loss: 
 
 
 @pytest.mark.parametrize("loss", [deleted, an_older_copy])
-def test_two_workers(lake, filled: Path, loss: Callable[[Path], None], tmp_path: Path) -> None:
+def test_two_workers_refuse_a_lost_store(lake, filled: Path, loss: Callable[[Path], None], tmp_path: Path) -> None:
     with served(lake, tmp_path / "server.log", workers=2) as url:
         assert {answer["reason"] for answer in answers(url, 20)} == {"opted_out"}
         loss(filled)

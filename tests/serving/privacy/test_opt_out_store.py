@@ -226,7 +226,7 @@ class TestAnInstantThatLiesAhead:
 
 class TestSpellings:
     @pytest.mark.parametrize(("stored", "queried"), [("42", "42.0"), ("42.0", "42"), ("42", "42"), (" 42 ", "42")])
-    def test_one_subject(self, store, stored, queried):
+    def test_both_spellings_are_one_subject(self, store, stored, queried):
         store.set("user", stored, "personalization")
         assert store.flags(SubjectType.USER, queried) == {Flag.PERSONALIZATION}
         assert store.active(queried).forbids_profile

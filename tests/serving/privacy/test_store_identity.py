@@ -27,7 +27,7 @@ def test_a_store_is_compared_with_its_marker(marker, counted, problem):
 @pytest.mark.parametrize(("rows", "counted", "is_whole"), [
     (3, True, True), (4, True, True), (2, True, False), (1, False, True), (0, False, False),
 ])  # fmt: skip
-def test_missing_rows(rows, counted, is_whole):
+def test_a_store_that_lacks_rows_is_named(rows, counted, is_whole):
     store = StoreIdentity("a", changes=5, exclusion_changes=2, expected_rows=3, at=AT, rows=rows)
     assert store.problem(None, counted=counted) == (None if is_whole else "lacks rows (it had 3)")
 

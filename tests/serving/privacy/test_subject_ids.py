@@ -15,7 +15,7 @@ def test_spellings_of_an_id():
         stored_id(SubjectType.CREATOR, "")
 
 
-def test_subject_types():
+def test_an_unknown_subject_type_is_refused():
     assert subject_type_of("creator") is SubjectType.CREATOR
     with pytest.raises(UnknownOptOut, match="unknown subject type 'robot'"):
         subject_type_of("robot")

@@ -56,7 +56,7 @@ class TestRefused:
             file.write(b"\xff")
         self.refused(folder, "users.safetensors: sha256 is")
 
-    def test_no_manifest(self, folder):
+    def test_a_folder_without_manifest(self, folder):
         (folder / MANIFEST).unlink()
         self.refused(folder, "has no manifest.json")
 
@@ -64,7 +64,7 @@ class TestRefused:
         (folder / MANIFEST).write_text((folder / MANIFEST).read_text()[:50])
         self.refused(folder, "manifest.json: the document: Invalid JSON")
 
-    def test_another_format(self, folder):
+    def test_a_manifest_of_another_format(self, folder):
         manifest = json.loads((folder / MANIFEST).read_text())
         (folder / MANIFEST).write_text(json.dumps({**manifest, "format": 99}))
         self.refused(folder, "format is 99, this code reads 3")

@@ -51,7 +51,7 @@ def test_only_the_newest_are_kept(root, shop):
     assert [manifest.version for manifest in p.list_releases(root)] == versions[2:]
 
 
-def test_rollback(root, shop):
+def test_a_rollback_serves_the_release_before_or_the_named_one(root, shop):
     versions = [publish_tiny(root, shop, seed=seed).version for seed in range(3)]
     assert p.rollback(root).version == versions[1] == p.current(root)
     assert p.rollback(root).version == versions[0]
@@ -71,7 +71,7 @@ def test_rollback_refuses_a_broken_release(root, shop):
     assert p.current(root) == new
 
 
-def test_nothing_published(root):
+def test_without_a_release_the_message_names_the_night(root):
     with pytest.raises(ReleaseMissing, match=r"nothing is published yet; run `tastefeed nightly --lake \S+`"):
         p.load(root)
     assert p.list_releases(root) == []

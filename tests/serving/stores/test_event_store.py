@@ -7,7 +7,6 @@ import pytest
 from contracts.errors import EventStoreUnavailable
 from contracts.schemas import INGESTED_EVENTS
 from serving.stores.event_store import EventStore
-from serving.stores.sql_store import batched
 
 NOON = datetime(2017, 3, 1, 12, tzinfo=UTC)
 
@@ -98,10 +97,6 @@ def test_a_store_that_is_away(tmp_path):
         EventStoreUnavailable, match=r"the store of posted events .* cannot be used .*TASTEFEED_EVENTS_URL"
     ):
         EventStore(f"sqlite:///{tmp_path}/file/pending.db").rows()
-
-
-def test_batched():
-    assert [list(some) for some in batched([1, 2, 3, 4, 5], 2)] == [[1, 2], [3, 4], [5]]
 
 
 def test_a_drain_is_bounded_and_misses_nothing(pending):

@@ -67,7 +67,7 @@ def opened(url, tmp_path_factory):
         store.close()
 
 
-def test_opt_outs(opened):
+def test_postgresql_stores_opt_outs(opened):
     store, now = opened[0], datetime.now(UTC)
     store.set("user", "ann", "personalization")
     store.set("user", "ann", "personalization")
@@ -81,7 +81,7 @@ def test_opt_outs(opened):
     assert store.subjects(SubjectType.USER, [Flag.ERASURE]) == {"bob"}
 
 
-def test_pending_events(opened):
+def test_postgresql_stores_pending_events(opened):
     pending = opened[1]
     row = {"user_id": "ann", "item_id": "i1", "action": "save", "timestamp": datetime(2017, 3, 1, tzinfo=UTC)}
     assert pending.add([row, {**row, "item_id": "i2"}]).new == 2

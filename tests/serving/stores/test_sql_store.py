@@ -66,7 +66,7 @@ def test_instants_before_1970_are_stored_too(store):
     assert store.instants() == [datetime(1969, 12, 31, tzinfo=UTC)]
 
 
-def test_batches():
+def test_values_come_in_runs_of_a_size():
     assert [list(some) for some in batched([1, 2, 3, 4, 5], 2)] == [[1, 2], [3, 4], [5]]
     assert list(batched([], 2)) == []
 

@@ -54,7 +54,7 @@ class TestPage:
     def test_a_form_that_is_not_whole(self, client, form):
         is_problem(client.post("/personalization", content=form), 422)
 
-    def test_next_page(self, client):
+    def test_the_page_links_to_the_next_one_where_there_is_one(self, client):
         first = client.get("/", params={"user_id": "stranger"}).text
         assert "Next page" not in first  # the fallback list has 28 items
         assert "Next page" in client.get("/", params={"user_id": "user-1"}).text

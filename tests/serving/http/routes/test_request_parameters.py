@@ -212,5 +212,5 @@ def test_the_rule_is_that_of_every_other_entry_point(client, text):
     ("pt_BR", {"pt"}),
     ("PT_br;q=0.5, zh_Hant-TW", {"pt", "zh"}),
 ])  # fmt: skip
-def test_accepted_languages(header, languages):
+def test_languages_are_accepted_unless_their_weight_is_zero(header, languages):
     assert accepted_languages(header) == languages

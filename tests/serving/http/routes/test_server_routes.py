@@ -22,13 +22,13 @@ class TestServer:
             assert client.head("/readyz").status_code == 503
             assert client.head("/healthz").status_code == 200
 
-    def test_current_release(self, client, lake):
+    def test_the_current_release_has_its_manifest_and_metrics(self, client, lake):
         release = client.get("/v1/releases/current").json()
         assert release.keys() == {*("version", "built_at", "as_of", "profiled", "reduced_to", "unmeasured", "metrics")}
         assert (release["profiled"], release["reduced_to"], release["unmeasured"]) == (True, None, False)
         assert (release["as_of"], release["metrics"]) == ("2017-03-01T00:00:00Z", {"ndcg_at_20": 0.4})
 
-    def test_ready(self, client):
+    def test_a_server_with_a_release_is_ready(self, client):
         assert client.get("/readyz").json()["status"] == "ready"
 
     def test_metrics_count_routes_and_no_users(self, client):
