@@ -112,7 +112,7 @@ def test_registered_models_explain_themselves_and_run(crossed: Path, tmp_path: P
             assert version.tags["release"].startswith(str(tiny.day()))
             assert mlflow.get_registered_model(name).description
             logged = mlflow.get_logged_model(version.source.removeprefix("models:/"))
-            assert json.loads(logged.tags["mlflow.modelVersions"]) == [{"name": name, "version": version.version}]
+            assert json.loads(logged.tags["mlflow.modelVersions"]) == [{"name": name, "version": str(version.version)}]
             outputs = mlflow.get_run(version.run_id).outputs.model_outputs
             assert [output.model_id for output in outputs] == [logged.model_id]
             assert f"{name}/ndcg_at_20" in {metric.key for metric in logged.metrics}
