@@ -23,7 +23,7 @@ from ranking.similarity import Nearest, nearest_liked, unit
 class Reasons:
     """One row a pair. `evidence` is the liked item that is nearest, in the same embedding that moved the score."""
 
-    signals: NDArray[np.str_]  # [P] a `Signal`
+    signals: NDArray[np.object_]  # [P] a `Signal`
     strengths: Floats  # [P] what the signal added to the score, never negative
     evidence: Rows  # [P] row of Items, -1 where the user liked nothing or the signal is another
     similarities: Floats  # [P] cosine with the evidence, 0 without
@@ -65,12 +65,12 @@ def reasons(
     places = np.where(holds, strongest, _by_source(candidates.sources, moved))
     rests = holds & (places == SIMILAR)
     return Reasons(
-        NAMES[places], strengths, np.where(rests, nearest.items, -1), np.where(rests, nearest.similarities, 0)
+        ALL_SIGNALS[places], strengths, np.where(rests, nearest.items, -1), np.where(rests, nearest.similarities, 0)
     )
 
 
 SIMILAR, FRESH, TRENDING = (SIGNALS.index(signal) for signal in (Signal.SIMILAR, Signal.FRESH, Signal.TRENDING))
-NAMES = np.array(SIGNALS, dtype=str)
+ALL_SIGNALS = np.array(SIGNALS, dtype=object)
 SHARE_COLUMNS = [(SIGNALS.index(signal), FEATURE_NAMES.index(feature)) for signal, feature in SHARES.items()]
 
 

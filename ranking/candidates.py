@@ -107,6 +107,8 @@ def union_candidates(
 
 def distinct_items(item_rows: Rows, item_count: int) -> tuple[Rows, Rows]:
     """[J] the items, each once and in order, and [P] the position of each of these rows among them."""
+    if (item_rows[1:] > item_rows[:-1]).all():  # the candidates of one user
+        return item_rows, np.arange(len(item_rows), dtype=np.int32)
     if MASK_CELLS * len(item_rows) < item_count:
         few, places = np.unique(item_rows, return_inverse=True)
         return few, places.astype(np.int32)

@@ -81,8 +81,8 @@ def cooccurrence_features(users: Users, transitions: Transitions, candidates: Ca
         name: _at_pairs(user_states(users, asked, table.shape[0], half_life), table, owners, candidates.item_rows)
         for name, (half_life, table) in values.items()
     }
-    table = table_of(owners, len(asked))
-    columns |= {f"{name}_rank": ranks_within(table, columns[name]) for name in ("after_recent", "together_all")}
+    ranks = ranks_within(table_of(owners, len(asked)), [columns["after_recent"], columns["together_all"]])
+    columns |= dict(zip(("after_recent_rank", "together_all_rank"), ranks, strict=True))
     return np.stack([columns[name].astype(np.float32) for name in COOCCURRENCE_NAMES], axis=1)
 
 

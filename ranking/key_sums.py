@@ -1,24 +1,25 @@
 """Ranks within the pairs of a user, and sums over equal keys."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike
 
 from contracts.csr import Doubles, Longs
 
 
-def ranks_within(table: Longs, values: NDArray[np.floating[Any]]) -> Doubles:
-    """[P] 0 for the largest value in each row of a `table_of`, 1 for the next; equal values share the better rank. NaN
-    has the last one."""
+def ranks_within(table: Longs, values: ArrayLike) -> Doubles:
+    """[V, P] for each of some values [V, P]: 0 for the largest one in each row of a `table_of`, 1 for the next; equal
+    values share the better rank. NaN has the last one."""
     from ranking.feature_kernel import write_ranks  # noqa: PLC0415  Numba takes a moment to import
 
-    ranks = np.zeros(len(values))
-    if table.size:
-        descending = 0 - np.nan_to_num(values.astype(np.float64), nan=-np.inf, posinf=np.inf, neginf=-np.inf)
-        keys = np.where(table < 0, np.inf, descending[table])
-        write_ranks(table, keys, np.argsort(keys, axis=1, kind="stable"), ranks)
+    descending = 0 - np.asarray(values, np.float64)
+    ranks = np.zeros(descending.shape)
+    after = np.full((len(descending), 1), np.inf)  # what a place without a pair, -1, reads
+    all_keys = np.concatenate([np.where(np.isnan(descending), np.inf, descending), after], axis=1)
+    for own, out in zip(all_keys, ranks, strict=True):
+        keys = own[table]
+        write_ranks(table, keys, np.argsort(keys, axis=1, kind="stable"), out)
     return ranks
 
 

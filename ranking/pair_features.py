@@ -174,4 +174,4 @@ def _ranks(columns: Columns, night_FJ: Floats, places: Rows, pairs_BN: Longs) ->
         "text_rank": columns["text_profile"],
         "retrieval_rank": columns["retrieval_score"],
     }
-    return {name: ranks_within(pairs_BN, each) for name, each in values.items()}
+    return dict(zip(values, ranks_within(pairs_BN, list(values.values())), strict=True))

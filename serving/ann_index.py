@@ -56,9 +56,14 @@ class IndexConfig(BaseModel):
 class Neighbors:
     """The best items of each query, best first."""
 
-    ids: Ids  # [Q, K]
+    index_ids: Ids  # [N] those of the index
     rows: Rows  # [Q, K]
     scores: Floats  # [Q, K]
+
+    @property
+    def ids(self) -> Ids:
+        """[Q, K] the ids of the rows."""
+        return np.asarray(self.index_ids[self.rows])
 
 
 class Index(Protocol):
@@ -83,7 +88,7 @@ class ExactIndex:
         """See `Index.search`; equal scores in the order of the rows."""
         scores = comparable(queries, self.metric) @ self._vectors.T
         rows = np.argsort(-scores, axis=1, kind="stable")[:, :k].astype(np.int32)
-        return Neighbors(self._ids[rows], rows, np.take_along_axis(scores, rows, axis=1))
+        return Neighbors(self._ids, rows, np.take_along_axis(scores, rows, axis=1))
 
 
 class FaissIndex:
@@ -105,7 +110,7 @@ class FaissIndex:
         if short.any():
             exact = self._exact().search(queries[short], k)
             rows[short], scores[short] = exact.rows, exact.scores
-        return Neighbors(self._ids[rows], rows, scores)
+        return Neighbors(self._ids, rows, scores)
 
     @property
     def kind(self) -> IndexKind:
@@ -190,5 +195,4 @@ def _empty(kind: IndexKind, vectors: Floats, config: IndexConfig) -> Any:
 
 
 def _no_neighbors(queries: int, ids: Ids) -> Neighbors:
-    return Neighbors(ids[:0].repeat(queries).reshape(queries, 0), np.empty((queries, 0), np.int32),
-                     np.empty((queries, 0), np.float32))  # fmt: skip
+    return Neighbors(ids, np.empty((queries, 0), np.int32), np.empty((queries, 0), np.float32))

@@ -62,15 +62,16 @@ def explain_personalized(
     features, least = ranked.features[pairs], release.ranking.reasons.threshold
     why = reasons(release.users, release.items, candidates, features, release.reranker, min_similarity=least)
     named = (why.evidence >= 0) & ~hidden[why.evidence]
-    shown = release.displays.of(np.where(named, why.evidence, 0))
-    texts = sentences(release, candidates.item_rows, [Signal(signal) for signal in why.signals.tolist()])
+    rows = np.concatenate([np.where(named, why.evidence, 0), candidates.item_rows])  # read together
+    shown = release.displays.of(rows)[: len(pairs)]
+    texts = sentences(release, candidates.item_rows, why.signals.tolist())
     saved = _saved_items(release, candidates.user_rows[:1])
     are_saved = (row in saved for row in why.evidence.tolist())
     facts = zip(why.signals.tolist(), texts, named.tolist(), shown, are_saved, why.similarities.tolist(), strict=True)
     return [
         _with_evidence(signal, evidence, Action.SAVE if was_saved else Action.CLICK, similarity)
         if has_evidence
-        else Explanation(Signal(signal), text)
+        else Explanation(signal, text)
         for signal, text, has_evidence, evidence, was_saved, similarity in facts
     ]
 
@@ -100,9 +101,9 @@ def readership(readers: Sequence[float]) -> str:
     return next((f"Read by {int(count):,} people{period}" for period, count in periods if count >= MIN_READERS), OTHERS)
 
 
-def _with_evidence(signal: str, item: ItemDisplay, action: Action, similarity: float) -> Explanation:
+def _with_evidence(signal: Signal, item: ItemDisplay, action: Action, similarity: float) -> Explanation:
     text = f"{BECAUSE[action]} “{item.title or item.item_id}”"
-    return Explanation(Signal(signal), text, item.item_id, item.title, action, round(similarity, 3))
+    return Explanation(signal, text, item.item_id, item.title, action, round(similarity, 3))
 
 
 def _saved_items(release: Release, user_rows: Rows) -> set[int]:

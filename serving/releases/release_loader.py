@@ -6,6 +6,7 @@ older one. That release is a *substitute*: it is marked, and the current one is 
 
 import logging
 import math
+import os
 import threading
 import time
 from collections.abc import Callable
@@ -30,7 +31,7 @@ class ReloadingRelease:
 
     def __init__(self, root: Path, copies: SharedCopies | None = None) -> None:
         """`root` is the folder of releases; nothing is read yet. With `copies`, processes share what they load."""
-        self._root, self._copies = root, copies
+        self._root, self._copies, self._pointer = root, copies, str(root / POINTER)
         self._release: Release | None = None
         self._last_stamp: Stamp | None = None
         self._retry_at, self._retry_s = math.inf, FIRST_RETRY_S
@@ -156,7 +157,7 @@ class ReloadingRelease:
 
     def _stamp(self) -> Stamp | None:
         try:
-            status = (self._root / POINTER).stat()
+            status = os.stat(self._pointer)
         except FileNotFoundError:
             return None
         except OSError as error:

@@ -13,19 +13,19 @@ from ranking.key_sums import lookup_sums, ranks_within
 @pytest.mark.parametrize("kind", [np.float32, np.float64])
 def test_ranks_share_the_better_place_and_put_unknown_last(kind):
     values = np.array([5, np.nan, 7, 5, -np.inf, -1.0], kind)
-    ranks = ranks_within(table_of(np.array([0, 0, 0, 0, 0, 1]), 2), values)
-    assert ranks.tolist() == [1, 3, 0, 1, 3, 0]
+    ranks = ranks_within(table_of(np.array([0, 0, 0, 0, 0, 1]), 2), [values, 0 - values])
+    assert ranks.tolist() == [[1, 3, 0, 1, 3, 0], [1, 4, 3, 1, 0, 0]]
 
 
 @given(arrays(np.int64, 20, elements=st.integers(0, 3)), arrays(np.float64, 20, elements=st.integers(0, 4)))
 def test_ranks_count_the_larger_values_of_the_same_owner(owners, values):
     want = [np.sum((owners == owner) & (values > value)) for owner, value in zip(owners, values, strict=True)]
-    assert ranks_within(table_of(owners, 4), values).tolist() == want
-    assert ranks_within(table_of(owners, 4), values.astype(np.float32)).tolist() == want
+    assert ranks_within(table_of(owners, 4), [values]).tolist() == [want]
+    assert ranks_within(table_of(owners, 4), [values.astype(np.float32)]).tolist() == [want]
 
 
 def test_no_pairs_have_no_ranks():
-    assert ranks_within(table_of(np.zeros(0, np.int64), 0), np.zeros(0)).tolist() == []
+    assert ranks_within(table_of(np.zeros(0, np.int64), 0), np.zeros((2, 0))).tolist() == [[], []]
 
 
 def test_sums_are_looked_up_by_key():
