@@ -129,11 +129,11 @@ def _limits(items: Items, rows: Rows, config: SlateConfig, exposure: Floats) -> 
     """The codes that are limited [P, C], -1 where unknown; the limit that each column belongs to [C]; and the limits.
 
     The first limit is the last one to give way."""
-    common = _common(exposure, config)
+    common = exposure[rows] >= _common_share(exposure, config)
     every = (
         (lambda: items.creator[rows][:, None], config.per_creator),
         (lambda: _categories(items, rows), config.per_category),
-        (lambda: np.where(common[rows], 0, -1)[:, None], config.per_common if common.any() else 0),
+        (lambda: np.where(common, 0, -1)[:, None], config.per_common if common.any() else 0),
     )
     limits = [(codes().astype(np.int64), most) for codes, most in every if most]
     columns = [np.zeros((len(rows), 0), np.int64), *(codes for codes, _ in limits)]
@@ -160,10 +160,10 @@ def _relevance(scores: NDArray[np.float64], starts: Longs) -> NDArray[np.float64
     return relevance
 
 
-def _common(exposure: Floats, config: SlateConfig) -> NDArray[np.bool_]:
-    """[I] the items that a share of the users would have, and several times as many as would have any item by chance:
-    lists of twenty out of fifty items are alike by necessity, and a limit would fill them with what suits no user."""
-    return np.asarray(exposure >= max(config.common_share, TIMES_CHANCE * float(exposure.mean())))
+def _common_share(exposure: Floats, config: SlateConfig) -> float:
+    """From which share of the users an item is common: also several times as many as would have any item by chance.
+    Lists of twenty out of fifty items are alike by necessity, and a limit would fill them with what suits no user."""
+    return max(config.common_share, TIMES_CHANCE * float(exposure.mean()))
 
 
 def _categories(items: Items, rows: Rows) -> Longs:

@@ -2,6 +2,7 @@
 item, so each has a few values."""
 
 from collections.abc import Iterable
+from typing import get_args
 
 import numpy as np
 from prometheus_client import CollectorRegistry, Counter, Histogram
@@ -11,7 +12,7 @@ from ranking.candidates import BITS
 from ranking.feature_arrays import SOURCES, Floats, Rows
 from ranking.similarity import unit
 from serving.feed import Feed, ServedFeed
-from serving.item_filters import filtered_counts
+from serving.item_filters import FilterName, filtered_counts
 from serving.releases.loaded_release import Release
 
 STAGE_BUCKETS_S = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1)
@@ -33,7 +34,8 @@ class FeedMetrics:
         self._stages = {name: stages.labels(name) for name in STAGE_NAMES}
         candidates = Counter("tastefeed_candidates", "candidates of personalized feeds", ["source"], registry=registry)
         self._candidates = {source: candidates.labels(source) for source in SOURCES}
-        self._filtered = Counter("tastefeed_filtered_items", "items left out of feeds", ["reason"], registry=registry)
+        filtered = Counter("tastefeed_filtered_items", "items left out of feeds", ["reason"], registry=registry)
+        self._filtered = {reason: filtered.labels(reason) for reason in get_args(FilterName)}
         self._diversity = Histogram(
             "tastefeed_page_diversity", "mean distance of a page's items", registry=registry, buckets=DISTANCES
         )
@@ -45,7 +47,7 @@ class FeedMetrics:
         """Count one page."""
         self.observe_many([served.feed], served.stages)
         for reason, count in filtered_counts(served).items():
-            self._filtered.labels(reason).inc(count)
+            self._filtered[reason].inc(count)
         if served.ranked is not None:
             sources = served.ranked.candidates.sources
             for source, counter in self._candidates.items():
@@ -77,5 +79,5 @@ def diversity(vectors: Floats) -> float:
 def creators_per_item(release: Release, rows: Rows) -> float:
     """Distinct creators over items; an item of an unknown creator counts as one of its own."""
     creators = release.items.creator[rows]
-    unknown = int(np.count_nonzero(creators < 0))
-    return (len(np.unique(creators[creators >= 0])) + unknown) / len(rows)
+    known = creators[creators >= 0].tolist()
+    return (len(set(known)) + len(rows) - len(known)) / len(rows)

@@ -1,5 +1,6 @@
 """The HTTP application: `create_app` builds it, its lifespan loads the release."""
 
+import gc
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -135,6 +136,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[dict[str, object]]:
     faiss.omp_set_num_threads(1)  # requests already run in parallel
     await anyio.to_thread.run_sync(app.state.release_loader.load_first)
     await anyio.to_thread.run_sync(app.state.extra_releases.load)
+    gc.freeze()  # a full collection would visit every object of the release: a request waits 0.1 s for it
     background = (app.state.recorder, app.state.exposure_log, app.state.shadow)
     for each in background:
         each.start()
