@@ -17,6 +17,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from benchmarks.bare_computation import BareComputation, bare_computation, prepared
+from benchmarks.fixed_reference import DEFAULT_SIZE, FixedReference, ReferenceSize, fixed_reference
 from benchmarks.list_costs import ListCosts, list_costs
 from benchmarks.load_generator import LoadPlan, LoadResult, find_tool, load
 from benchmarks.profiling import machine, versions
@@ -58,6 +59,7 @@ class ServingPlan:
     workers: int = 0
     """Server processes; 0: one for each core."""
     price_per_core_hour: float = 0.05
+    reference: ReferenceSize = DEFAULT_SIZE
 
     @property
     def server_workers(self) -> int:
@@ -74,6 +76,7 @@ class InProcess:
     users: list[str]
     """A sample of users who may be profiled."""
     bare: BareComputation
+    reference: FixedReference
     stages: dict[str, float]
     lists: ListCosts
 
@@ -83,7 +86,7 @@ def measure(settings: Settings, plan: ServingPlan, progress: StageProgress) -> d
     find_tool()
     load_before = round(os.getloadavg()[0], 1)
     progress.report("without a server")
-    inside = measured_in_process(settings, plan.out)
+    inside = measured_in_process(settings, plan.out, plan.reference)
     with served(settings, workers=plan.server_workers, log=plan.out / LOG) as server:
         load(
             server, inside.users, LoadPlan(max(CLIENTS), min(3, plan.seconds), PAGE_SIZE)
@@ -102,11 +105,12 @@ def _load_plans(plan: ServingPlan) -> list[LoadPlan]:
     return [*closed, *(LoadPlan.at_rate(rate, plan.seconds, PAGE_SIZE) for rate in plan.rates)]
 
 
-def measured_in_process(settings: Settings, out: Path) -> InProcess:
+def measured_in_process(settings: Settings, out: Path, size: ReferenceSize) -> InProcess:
     """Everything that needs no server, on one thread."""
     import_lightgbm()
     faiss.omp_set_num_threads(1)
-    loader, stores = ReloadingRelease(settings.release_root), OptOutService.of(settings)
+    loader = ReloadingRelease(settings.release_root)
+    stores = OptOutService.of(settings, wait_s=settings.store_timeout_s)  # keeps its connections, as in a server
     loader.load_first()
     release, gate = loader.get(), ConsentGate(stores.opt_outs, stores.events)
     parts = FeedParts(loader, gate, CursorSigner.temporary())
@@ -116,10 +120,11 @@ def measured_in_process(settings: Settings, out: Path) -> InProcess:
     with threadpool_limits(1):
         bare = bare_computation(release, prepared(release, rows[:BARE_USERS]), PAGE_SIZE)
         stages = stage_times(home, users[:STAGE_USERS], PAGE_SIZE)
+        reference = fixed_reference(size)
         lists = list_costs(release, stores, home, bulk, users, out, PAGE_SIZE)
     stores.close()
     counts = {"items": len(release.items.ids), "users": len(release.users.ids)}
-    return InProcess(release.version, counts, users, bare, stages, lists)
+    return InProcess(release.version, counts, users, bare, reference, stages, lists)
 
 
 def profiled_rows(release: Release, stores: OptOutService) -> Rows:
@@ -148,12 +153,14 @@ def summary(
         "workers": plan.server_workers,
         "loads": [asdict(each) for each in loads],
         "bare": asdict(inside.bare),
+        "reference": asdict(inside.reference),
         "stages_ms": inside.stages,
         "lists": asdict(inside.lists),
         **{name: round(value, 2) for name, value in figures.items()},
         "cpu_ms": single.cpu_ms,
         "throughput": best.throughput,
         "p50_over_bare": round(single.p50_ms / inside.bare.p50_ms, 2),
+        "p50_over_reference": round(single.p50_ms / inside.reference.p50_ms, 2),
         "cpu_over_bare": round(single.cpu_ms / inside.bare.cpu_ms, 2),
         "throughput_over_bare": round(best.throughput * inside.bare.cpu_ms / 1000 / cores, 2),
         "price_per_core_hour": plan.price_per_core_hour,

@@ -15,6 +15,7 @@ import pytest
 
 from benchmarks import server_process
 from benchmarks.benchmark_report import write_report
+from benchmarks.fixed_reference import ReferenceSize
 from benchmarks.load_generator import TOOL, LoadPlan, find_tool, load
 from benchmarks.server_process import HOST, ServerProcess, process_group
 from benchmarks.serving_benchmark import ServingPlan, measure, profiled_rows
@@ -36,14 +37,17 @@ def test_it_measures_a_real_server_and_writes_the_page(lake, tmp_path):  # noqa:
     stores.opt_out("user", "user-0", "personalization")
     out = tmp_path / "tiny"
     out.mkdir()
-    result = measure(
-        settings, ServingPlan(out, "tastefeed bench serving", seconds=1, rates=(4.0,), workers=1), StageProgress()
+    plan = ServingPlan(
+        out, "tastefeed bench serving", seconds=1, rates=(4.0,), workers=1, reference=ReferenceSize(300, trees=3)
     )
+    result = measure(settings, plan, StageProgress())
     assert [(each["clients"], each["rate"]) for each in result["loads"]] == [(1, None), (2, None), (8, None), (4, 4.0)]
     assert all(0 < each["p50_ms"] <= each["p95_ms"] <= each["max_ms"] for each in result["loads"])
     assert all(each["cpu_ms"] > 0 and each["busiest_share"] == 1 for each in result["loads"])  # of one worker
     assert result["loads"][3]["throughput"] < 10
     assert result["p50_over_bare"] > 0
+    assert result["reference"]["p50_ms"] >= result["reference"]["score_ms"] > 0
+    assert result["p50_over_reference"] > 0
     assert result["ready_s"] > 0
     assert result["worker_private_mb"] > 20
     assert set(result["stages_ms"]) >= {"consent", "candidates", "features", "scores", "slate", "explanations", "JSON"}
@@ -52,6 +56,7 @@ def test_it_measures_a_real_server_and_writes_the_page(lake, tmp_path):  # noqa:
     assert json.loads((out / "metrics.json").read_text())["release"] == result["release"]
     page = write_report([out], tmp_path / "docs").read_text()
     assert "| closed, 8 at once |" in page
+    assert "| P50 at one client, over the fixed reference | " in page
     assert page.endswith("Run it again: `tastefeed bench serving`\n")
     assert "user-" not in page + (out / "metrics.json").read_text() + (out / "server.log").read_text()
     assert (tmp_path / "docs" / "benchmarks" / "serving.svg").stat().st_size > 1000
