@@ -136,7 +136,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[dict[str, object]]:
     faiss.omp_set_num_threads(1)  # requests already run in parallel
     await anyio.to_thread.run_sync(app.state.release_loader.load_first)
     await anyio.to_thread.run_sync(app.state.extra_releases.load)
-    gc.freeze()  # a full collection would visit every object of the release: a request waits 0.1 s for it
+    gc.freeze()  # a full collection would visit every object of the release, while a request waits for 0.1 s
     background = (app.state.recorder, app.state.exposure_log, app.state.shadow)
     for each in background:
         each.start()
@@ -144,6 +144,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[dict[str, object]]:
         tasks.start_soon(_follow_pointer, app)
         yield {METRICS: app.state.metrics}
         tasks.cancel_scope.cancel()
+    gc.unfreeze()
     for each in background:
         await anyio.to_thread.run_sync(each.close)
     if app.state.tracer is not None:
