@@ -46,6 +46,7 @@ def home(request: Request, user_id: QueryId = "", cursor: CursorText = None, sec
         "user_id": user_id,
         "first": cursor is None,
         "switchable": switchable,
+        "erased": Flag.ERASURE in served.context.opt_outs.flags,
     }
     return render("home.html", facts)
 

@@ -71,6 +71,7 @@ class TestPage:
             page = client.get("/", params={"user_id": "user-1", **query}).text
             assert "You opted out" in page
             assert "Because you" not in page
+            assert ("Personalize again" in page) is (flag == "personalization")  # it cannot take an erasure back
 
     def test_a_switched_off_personalization_is_not_blamed_on_opt_outs(self, client):
         client.put("/v1/admin/switches/personalization")
