@@ -49,6 +49,9 @@ DATABASE_ERRORS = (SQLAlchemyError, sqlite3.Error, OSError)
 """SQLAlchemy does not wrap the errors of a raw connection, which sets the mode of an SQLite file."""
 NO_POOL: dict[str, Any] = {"poolclass": NullPool}
 POOL: dict[str, Any] = {"pool_size": KEPT, "max_overflow": -1, "pool_use_lifo": True}
+PASSING = ("is locked", "disk I/O error", "is full")
+"""Errors of SQLite that leave the file whole: nothing may be restored for them."""
+AFTER_PASSING = "wait for the program that uses it, or free space on its disk, and try again"
 WRITES = "tastefeed_writes"
 """The execution option of a connection that will write."""
 
@@ -219,7 +222,11 @@ class SqlStore:
             raise self._cannot_be_used(f"cannot be used ({cause(error)})") from None
 
     def _cannot_be_used(self, problem: str) -> TastefeedError:
-        return self.unavailable(f"{self.name} {without_password(self._url)} {problem}; {self.remedy}")
+        passing = any(words in problem for words in PASSING)
+        remedy = (
+            "wait for the program that uses it, or free space on its disk, and try again" if passing else self.remedy
+        )
+        return self.unavailable(f"{self.name} {without_password(self._url)} {problem}; {remedy}")
 
     def _opened(self) -> Engine:
         if self._engine is not None:
