@@ -2,10 +2,10 @@
 
 No model that is measured here was trained on them: features, retrieval and re-ranker are those of the cutoff. The flow:
 `offline_inference` reads what methods are measured on and gives each method's lists; here they are measured, also by
-segment of users and items; `metrics_store` keeps the metrics, which `experiments` logs to MLflow.
+segment (`evaluation_segments`); `metrics_store` keeps the metrics, which `experiments` logs to MLflow.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -13,22 +13,11 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from contracts import columns as c
 from contracts.errors import ChampionAbsent, SchemaMismatch
-from evaluation import (
-    Catalogue,
-    Holdout,
-    RankedLists,
-    activity_segments,
-    item_groups,
-    item_table,
-    macro_average,
-    metrics_table,
-    segment_table,
-)
+from evaluation import Holdout, macro_average, metrics_table
 from evaluation.results import CHAMPION, FINAL, RERANKED, RETRIEVAL
-from evaluation.segment_metrics import MIN_SEGMENT_USERS, GroupLabels, fold_small_groups
 from pipeline.champion import Champion, read_champion
+from pipeline.evaluation_segments import item_segments_table, user_segments, user_segments_table
 from pipeline.experiments.night_run import log_results
 from pipeline.experiments.registered_models import log_model_metrics
 from pipeline.experiments.run_log import log_methods
@@ -50,62 +39,6 @@ from pipeline.stages.reranker import file_name
 from pipeline.stages.two_tower import has_tower, load_tower
 from ranking.reranker import Reranker
 from serving.ann_index import ExactIndex, build, recall_against_exact
-
-METRICS = (f"ndcg_at_{K}", f"recall_at_{K}", f"hit_rate_at_{K}", f"mrr_at_{K}")
-
-
-def user_segments(ingested: IngestedTables, data: EvaluationData, holdout: Holdout) -> dict[str, GroupLabels]:
-    """The segment [U] of each user of the holdout, by the name of the segmentation; small segments are merged."""
-    ids = pl.DataFrame({c.USER_ID: pl.Series(data.user_ids[holdout.user_rows], dtype=pl.String)})
-    users = ids.join(ingested.users, on=c.USER_ID, how="left", maintain_order="left")
-    stated, read = _primary(users[c.LANGUAGE]), languages_read(ingested, holdout)
-    segments = {
-        **activity_segments(holdout),
-        "language": pl.select(pl.coalesce(stated, read)).to_series().to_numpy(),
-        "region": users[c.REGION].to_numpy(),
-    }
-    return {name: fold_small_groups(words, MIN_SEGMENT_USERS) for name, words in segments.items()}
-
-
-def languages_read(ingested: IngestedTables, holdout: Holdout) -> pl.Series:
-    """[U] the language of most items that each user clicked or saved before the cutoff; of equals the first by name."""
-    liked = holdout.history.where(holdout.history.gains > 0)
-    languages = _primary(ingested.items[c.LANGUAGE]).gather(liked.item_rows)
-    most = (
-        pl.DataFrame({"user": liked.user_rows, "language": languages})
-        .drop_nulls()
-        .group_by("user", "language")
-        .len()
-        .sort("len", "language", descending=[True, False])
-        .unique("user", keep="first", maintain_order=True)
-    )
-    users = pl.DataFrame({"user": holdout.user_rows.astype(np.int32)})
-    return users.join(most, on="user", how="left", maintain_order="left")["language"]
-
-
-def _primary(languages: pl.Series) -> pl.Series:
-    """`pt` of `pt-BR`."""
-    return languages.cast(pl.String).str.split("-").list.first().str.to_lowercase()
-
-
-def user_segments_table(week: EvaluatedWeek) -> pl.DataFrame:
-    """One row a method, segmentation and segment: `method, slice, group, users` and the metrics."""
-    return pl.concat(
-        segment_table({metric: method.per_user[metric] for metric in METRICS}, week.segments).select(
-            pl.lit(method.name).alias("method"), pl.all()
-        )
-        for method in week.methods
-    )
-
-
-def item_segments_table(lists: Mapping[str, RankedLists], holdout: Holdout, catalogue: Catalogue) -> pl.DataFrame:
-    """One row a method and segment of items: new, older, popular, tail."""
-    groups = item_groups(holdout, catalogue)
-    return pl.concat(
-        item_table(ranked, holdout.labels, groups, K).select(pl.lit(name).alias("method"), pl.all())
-        for name, ranked in lists.items()
-    )
-
 
 INTERVAL_METRICS = (f"ndcg_at_{K}", f"recall_at_{K}", f"recall_at_{RETRIEVAL_K}")
 REGISTERED = {"two_tower": RETRIEVAL, "reranker": RERANKED}
@@ -143,17 +76,20 @@ def metrics(night: RunContext) -> Summary:
     weeks = [cutoff.week for cutoff in cutoffs]
     store(night, weeks, validation)
     tables = tables_of(night, weeks, cutoffs[-1].items)
-    summary = {
-        **headline(night, weeks, tables),
-        "index_recall_at_100": round(agreement, 4),
-        "champion": champion_summary(champion),
+    measured = {"index_recall_at_100": round(agreement, 4), "champion": champion_summary(champion)}
+    summary = {**headline(night, weeks, tables), **measured, **served_tables(tables)}
+    log_metrics(night, data, cutoffs, tables, summary)
+    return summary
+
+
+def served_tables(tables: MetricsTables) -> Summary:
+    """The tables in a summary: all methods, and the segments of the final list and the champion's."""
+    return {
         "table": tables.means.to_dicts(),
         "intervals": tables.intervals.to_dicts(),
         "people": served_lists(tables.people),
         "items": served_lists(tables.items),
     }
-    log_metrics(night, data, cutoffs, tables, summary)
-    return summary
 
 
 def log_metrics(
