@@ -79,7 +79,7 @@ def explain_personalized(
 def sentences(release: Release, rows: Rows, signals: Sequence[Signal]) -> list[str]:
     """The texts of signals that rest on no item of the user's history. Each holds for its item."""
     items = release.displays.of(rows)
-    counts = np.nan_to_num(release.items.features[rows][:, READER_COLUMNS]).tolist()
+    counts = release.items.features[rows[:, None], READER_COLUMNS].tolist()  # NaN is below every minimum
     as_of = release.manifest.as_of
     return [
         SENTENCES.get(signal) or (newness(item.created_at, as_of) if signal is Signal.FRESH else readership(readers))

@@ -34,6 +34,7 @@ def test_a_fresh_item_shows_its_day_and_is_new_for_four_weeks():
         (21, 30, 1267, "Read by 21 people in the last week"),
         (0, 30, 1267, "Read by 30 people in the last four weeks"),
         (0, 1, 1267, "Read by 1,267 people"),
+        (np.nan, np.nan, np.nan, "Suggested by what others read"),
         (4, 4, 4, "Suggested by what others read"),  # a count so small could be about one user
     ],
 )
