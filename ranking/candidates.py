@@ -45,8 +45,7 @@ class CandidateConfig(BaseModel):
 def fresh_rows(items: Items, count: int) -> Rows:
     """The newest `count` items, newest first; items of unknown age are never fresh."""
     dated = np.flatnonzero(~np.isnan(items.created_hours))
-    order = np.argsort(-items.created_hours[dated], kind="stable")
-    return dated[order][:count].astype(np.int32)
+    return dated[largest(items.created_hours[dated], count)].astype(np.int32)
 
 
 def popular_rows(items: Items, count: int, days: int | None) -> Rows:
@@ -55,8 +54,16 @@ def popular_rows(items: Items, count: int, days: int | None) -> Rows:
     if days not in (*WINDOWS_DAYS, None):
         raise ValueError(f"no popularity over {days} days is kept; use one of {', '.join(map(str, WINDOWS_DAYS))}")
     users = np.nan_to_num(items.features[:, ITEM_FEATURE_NAMES.index(f"users_{days}d" if days else "users")])
-    order = np.argsort(-users, kind="stable")[:count]
-    return order[users[order] > 0].astype(np.int32)
+    with_users = np.flatnonzero(users > 0)
+    return with_users[largest(users[with_users], count)].astype(np.int32)
+
+
+def largest(values: NDArray[np.floating[Any]], count: int) -> Longs:
+    """The places of the `count` largest values, the largest first and equal ones in order. Only those are sorted."""
+    places = np.arange(len(values))
+    if 0 < count < len(values):
+        places = np.flatnonzero(values >= np.partition(values, -count)[-count])
+    return places[np.argsort(-values[places], kind="stable")][:count]
 
 
 def popular_of(items: Items, config: CandidateConfig) -> Rows:

@@ -22,7 +22,8 @@ from serving.privacy.active_opt_outs import ActiveOptOuts
 from serving.privacy.consent import excluded_items
 from serving.recent_interactions import RecentInteraction
 from serving.release_choice import RunningExperiment
-from serving.releases.loaded_release import RankedList, Release
+from serving.releases.loaded_release import Release
+from serving.releases.ranked_list import RankedList
 from serving.releases.ranking_changes import RankingChanges
 from serving.shown_items import shown_before
 from serving.stores.event_store import EventStore

@@ -104,5 +104,10 @@ def signing_keys(settings: Settings) -> str:
 
 def item_hashes(item_ids: Iterable[str]) -> NDArray[np.uint32]:
     """[I] a hash of each id, the same in every release and process."""
-    digests = b"".join(blake2b(str(item).encode(), digest_size=HASH.itemsize).digest() for item in item_ids)
-    return np.frombuffer(digests, HASH)
+    digests = [blake2b(str(item).encode(), digest_size=HASH.itemsize).digest() for item in item_ids]
+    return np.frombuffer(b"".join(digests), HASH)
+
+
+def item_hash(item_id: bytes) -> int:
+    """The hash of one id, which is given in UTF-8."""
+    return int.from_bytes(blake2b(item_id, digest_size=HASH.itemsize).digest(), "little")

@@ -15,7 +15,8 @@ from ranking.feature_names import ITEM_FEATURE_NAMES
 from ranking.rank_users import RankedUsers
 from ranking.signals import Signal
 from serving.releases.item_display import ItemDisplay
-from serving.releases.loaded_release import FRESH, Release
+from serving.releases.loaded_release import Release
+from serving.releases.ranked_list import FRESH
 
 SENTENCES = {
     Signal.SIMILAR: "Suggested by what you read and save",

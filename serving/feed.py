@@ -228,8 +228,8 @@ def _position(given: Cursor | None, release: Release, context: UserContext, now:
 def in_other_languages(release: Release, languages: frozenset[str] | None) -> NDArray[np.bool_]:
     """[I] items in languages that were not requested; an item of unknown language may be in any."""
     if languages is None:
-        return np.zeros(len(release.languages), bool)
-    return ~np.isin(release.languages, ["", *sorted(languages)])
+        return np.zeros(len(release.items.ids), bool)
+    return ~release.in_languages({"", *languages})
 
 
 def feed_items(release: Release, page: Page, explanations: Sequence[Explanation | None], rank: int) -> list[FeedItem]:

@@ -11,7 +11,8 @@ from ranking.feature_arrays import Rows
 from ranking.feature_names import ITEM_FEATURE_NAMES
 from ranking.rank_users import RankedUsers
 from serving.cursor import Cursor
-from serving.releases.loaded_release import RankedList, Release
+from serving.releases.loaded_release import Release
+from serving.releases.ranked_list import RankedList
 
 
 @dataclass(frozen=True)

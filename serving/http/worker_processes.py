@@ -4,10 +4,13 @@ Forked workers share the memory of what was imported, and start at once. uvicorn
 option to fork them is proposed there (Kludex/uvicorn, pull request 3031) and will replace `fork_workers`.
 """
 
+import ctypes
 import gc
 import multiprocessing
 import os
 import signal
+import sys
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 
@@ -32,6 +35,8 @@ from serving.releases.early_copy import EarlyCopy
 WORKER_TIMEOUT_S = 30
 """How long a worker may give no sign of life, from the start of its process. With uvicorn's five seconds, workers on a
 busy machine were killed while they started, again and again."""
+PR_SET_PDEATHSIG = 1
+"""The number of `prctl`'s option in Linux, which Python lacks."""
 IMPORTED_FIRST = (
     "lightgbm",
     "pyarrow.dataset",
@@ -92,6 +97,7 @@ def fork_workers(copying: EarlyCopy) -> None:
     multiprocess.Process = ForkedWorker  # type: ignore[misc]
     _subprocess.spawn = multiprocessing.get_context("fork")  # type: ignore[assignment]  # has the same `Process`
     os.register_at_fork(after_in_child=_default_signals)
+    os.register_at_fork(after_in_child=partial(_end_with, os.getpid()))
     gc.collect()
     gc.freeze()  # a collection writes to the objects that it visits, and would copy their memory to each worker
 
@@ -101,3 +107,12 @@ def _default_signals() -> None:
     for number in multiprocess.SIGNALS:
         signal.signal(number, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def _end_with(supervisor: int) -> None:
+    """Ask the kernel for a SIGTERM when the supervisor ends. The workers of a killed one would serve on, and keep the
+    port and the copy of the release."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+        if os.getppid() != supervisor:  # it ended a moment ago
+            signal.raise_signal(signal.SIGTERM)

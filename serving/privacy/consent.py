@@ -1,10 +1,9 @@
 """The consent check of each request: what a feed may read of a user, and which items it must leave out."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from functools import lru_cache
 from typing import Protocol, TypeVar
 
 import numpy as np
@@ -141,40 +140,39 @@ def excluded_items(release: Release, active: ActiveOptOuts, now: datetime) -> ND
     """[I] items that no feed shows: opted out, by an opted-out creator, or removed from the catalogue. Read-only: it is
     computed once for each change of the opt-outs and each removal."""
     removed = int(np.searchsorted(release.removals, now.timestamp() / SECONDS_AN_HOUR, side="right"))
-    return _excluded_items(_Same(release), active.items, active.creators, removed)
+    last = release.removals[removed - 1] if removed else -np.inf
+    return _kept(
+        release,
+        "excluded",
+        (active.items, active.creators, removed),
+        lambda: (release.removed_hours <= last) | opted_out_items(release, active),
+    )
 
 
 def opted_out_items(release: Release, active: ActiveOptOuts) -> NDArray[np.bool_]:
-    """[I] items that opted out, or whose creator did."""
-    return _opted_out_items(_Same(release), active.items, active.creators)
+    """[I] items that opted out, themselves or through their creator. Read-only: it is computed once for each change of
+    the opt-outs."""
+    return _kept(
+        release,
+        "opted_out",
+        (active.items, active.creators),
+        lambda: _opted_out_items(release, active.items, active.creators),
+    )
 
 
-@dataclass(frozen=True)
-class _Same:
-    """A release as the key of a cache: equal only to the same object."""
-
-    release: Release
-
-    def __hash__(self) -> int:
-        return id(self.release)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Same) and other.release is self.release
-
-
-@lru_cache(maxsize=1)  # one entry, so that the cache keeps only the served release in memory
-def _excluded_items(same: _Same, items: frozenset[str], creators: frozenset[str], removed: int) -> NDArray[np.bool_]:
-    """[I] items that opted out, and those of the first `removed` removals."""
-    last = same.release.removals[removed - 1] if removed else -np.inf
-    excluded: NDArray[np.bool_] = (same.release.removed_hours <= last) | _opted_out_items(same, items, creators)
-    excluded.setflags(write=False)
-    return excluded
+def _kept(
+    release: Release, name: str, key: tuple[Hashable, ...], compute: Callable[[], NDArray[np.bool_]]
+) -> NDArray[np.bool_]:
+    """The mask of this name that was computed last, if its key is the same. The release has it, and goes with it."""
+    known, mask = release.masks.get(name, (None, None))
+    if mask is None or known != key:
+        mask = compute()
+        mask.setflags(write=False)
+        release.masks[name] = key, mask
+    return mask
 
 
-@lru_cache(maxsize=1)
-def _opted_out_items(same: _Same, items: frozenset[str], creators: frozenset[str]) -> NDArray[np.bool_]:
-    """[I] items that opted out, themselves or through their creator; computed once for each change of the opt-outs."""
-    release = same.release
+def _opted_out_items(release: Release, items: frozenset[str], creators: frozenset[str]) -> NDArray[np.bool_]:
     excluded = np.zeros(len(release.removed_hours), bool)
     excluded[rows_of(release, items)] = True
     for creator in creators & release.creator_rows.keys():

@@ -124,7 +124,12 @@ def tensors_of(path: Path, tower: str, *, mapped: bool = False) -> dict[str, Any
 
 def read_ids(path: Path, column: str) -> Ids:
     """The ids of a table, in the order of its rows."""
-    return ids_of(pq.read_table(path, columns=[column])[column].to_pylist())
+    return ids_of(read_id_column(path, column).to_pylist())
+
+
+def read_id_column(path: Path, column: str) -> pa.ChunkedArray:
+    """The same as Arrow has them in memory."""
+    return pq.read_table(path, columns=[column])[column]
 
 
 def without_users(users: Users, excluded: NDArray[np.bool_]) -> Users:

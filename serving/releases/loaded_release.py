@@ -1,51 +1,30 @@
 """A release in memory, with the lookups that a request needs, and the non-profiled list."""
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from contracts import columns as c
 from contracts.errors import ReleaseNotProfiled
-from contracts.ids import spellings
-from ranking.candidates import taken
 from ranking.cooccurrence_features import Transitions
 from ranking.fatigue import UserImpressions
-from ranking.feature_arrays import Candidates, Floats, Ids, Items, Rows, Users
-from ranking.rank_users import ExplainedScorer, RankedUsers, RankingConfig, RankingSnapshot, first_sources
+from ranking.feature_arrays import Candidates, Floats, Items, Rows, Users
+from ranking.rank_users import ExplainedScorer, RankingConfig, RankingSnapshot
 from ranking.slate import slates
 from serving.ann_index import FaissIndex
-from serving.cursor import item_hashes
-from serving.releases.id_column import IdColumn, RowOfId
+from serving.releases.id_column import RowOfId, by_hash, by_order
 from serving.releases.item_display import ItemDisplays
+from serving.releases.lookups import CreatorRows, Lookups
 from serving.releases.manifest import Manifest, ReducedTo
+from serving.releases.ranked_list import FRESH, POPULAR, RankedList, fallback_list
 from serving.releases.ranking_changes import NO_CHANGES, RankingChanges
 from serving.releases.shared_copies import SharedCopy
 
 SECONDS_AN_HOUR = 3600
-MAX_TAG_LENGTH = 35
-"""Characters of a language tag that software must support (RFC 5646, section 4.4.1)."""
-FRESH, POPULAR = "fresh", "popular"
-
-
-@dataclass(frozen=True)
-class RankedList:
-    """One list, best first."""
-
-    rows: Rows  # [L] rows of the release's items
-    scores: Floats  # [L] comparable within the list only
-    sources: NDArray[np.str_]  # [L] the candidate source of each item
-
-    @classmethod
-    def of(cls, ranked: RankedUsers, pairs: NDArray[np.int64]) -> "RankedList":
-        """Some pairs of `rank_users`, of one user or of several."""
-        candidates = taken(ranked.candidates, pairs)
-        return RankedList(candidates.item_rows, ranked.scores[pairs], first_sources(candidates.sources))
 
 
 @dataclass(frozen=True)
@@ -70,8 +49,7 @@ class Release:
     users: Users
     models: RankingModels | None
     catalogue: pa.Table
-    popular: Rows
-    fresh: Rows
+    lookups: Lookups
     metrics: dict[str, Any]
     impressions: UserImpressions | None = None
     """What users were shown before the release and left alone; `None` where it counts no impressions."""
@@ -121,29 +99,24 @@ class Release:
     @cached_property
     def user_row(self) -> Mapping[str, int]:
         """Row of each user who has a vector, by either spelling of the id."""
-        return RowOfId(self.users.ids) if isinstance(self.users.ids, IdColumn) else _row_of(self.users.ids)
+        ids = self.lookups.user_ids
+        return RowOfId(ids, by_order(ids, self.lookups.users_by_id))
 
     @cached_property
-    def item_row(self) -> dict[str, int]:
+    def item_row(self) -> Mapping[str, int]:
         """Row of each item, by either spelling of the id."""
-        return _row_of(self.items.ids)
+        ids = self.lookups.item_ids
+        return RowOfId(ids, by_hash(ids, self.lookups.sorted_hashes, self.lookups.items_by_hash))
 
     @cached_property
-    def creator_rows(self) -> dict[str, Rows]:
+    def creator_rows(self) -> Mapping[str, Rows]:
         """Rows of each creator's items."""
-        creators = self.catalogue[c.CREATOR_ID].combine_chunks().dictionary_encode()
-        codes = creators.indices.fill_null(-1).to_numpy(zero_copy_only=False)
-        order = np.argsort(codes, kind="stable").astype(np.int32)
-        starts = np.searchsorted(codes[order], np.arange(len(creators.dictionary) + 1))
-        names = creators.dictionary.to_pylist()
-        return {name: order[starts[code] : starts[code + 1]] for code, name in enumerate(names)}
+        return CreatorRows(self.lookups)
 
     @cached_property
     def removed_hours(self) -> NDArray[np.float64]:
         """[I] hours since 1970 when an item was or will be removed; infinite where no removal is known."""
-        micros = self.catalogue[c.REMOVED_AT].cast(pa.int64()).cast(pa.float64())
-        hours: NDArray[np.float64] = pc.fill_null(micros, np.inf).to_numpy() / (SECONDS_AN_HOUR * 1e6)
-        return hours
+        return self.lookups.removed_hours
 
     @cached_property
     def removals(self) -> NDArray[np.float64]:
@@ -151,42 +124,29 @@ class Release:
         hours: NDArray[np.float64] = np.sort(self.removed_hours[np.isfinite(self.removed_hours)])
         return hours
 
-    @cached_property
-    def languages(self) -> NDArray[np.str_]:
-        """[I] primary language of each item, as in `pt`; empty where it is unknown.
-
-        A text longer than a language tag counts as unknown: one long text would make the whole array as wide.
-        """
-        tags = [primary_language(language) for language in pc.fill_null(self.catalogue[c.LANGUAGE], "").to_pylist()]
-        return np.array([tag if len(tag) <= MAX_TAG_LENGTH else "" for tag in tags], dtype=np.str_)
+    def in_languages(self, languages: Iterable[str]) -> NDArray[np.bool_]:
+        """[I] items whose primary language is one of these; that of an item of unknown language is empty."""
+        wanted = np.isin(self.lookups.languages, list(languages))
+        return wanted[self.lookups.language_codes]
 
     @cached_property
     def displays(self) -> ItemDisplays:
         """What a client shows of each item."""
         return ItemDisplays(self.catalogue)
 
-    @cached_property
+    @property
     def item_hashes(self) -> NDArray[np.uint32]:
         """[I] the hash that stands for each item in a cursor."""
-        return item_hashes(self.items.ids)
-
-    @cached_property
-    def _hash_order(self) -> Rows:
-        return np.argsort(self.item_hashes, kind="stable").astype(np.int32)
+        return self.lookups.hashes
 
     def rows_of_hashes(self, hashes: NDArray[np.uint32]) -> Rows:
         """The rows of the items that these hashes stand for, as far as the release has them."""
-        if not len(self.item_hashes):
-            return self._hash_order
-        places = np.searchsorted(self.item_hashes, hashes, sorter=self._hash_order)
-        rows: Rows = self._hash_order[np.minimum(places, len(self._hash_order) - 1)]
-        found: Rows = rows[self.item_hashes[rows] == hashes]
+        known, rows = self.lookups.sorted_hashes, self.lookups.items_by_hash
+        if not len(known):
+            return rows
+        places = np.minimum(np.searchsorted(known, hashes), len(known) - 1)
+        found: Rows = rows[places[known[places] == hashes]]
         return found
-
-    @cached_property
-    def fallback(self) -> RankedList:
-        """The non-profiled list, before opt-outs."""
-        return fallback_list(self.fresh, self.popular)
 
     @cached_property
     def ranking_snapshot(self) -> RankingSnapshot:
@@ -215,11 +175,16 @@ class Release:
     def _changed_snapshots(self) -> dict[RankingChanges, RankingSnapshot]:
         return {}
 
+    @cached_property
+    def masks(self) -> dict[str, tuple[tuple[Hashable, ...], NDArray[np.bool_]]]:
+        """[I] the masks of items that were computed last, by name, each with what it depends on."""
+        return {}
+
     def fallback_without(self, sources: frozenset[str]) -> RankedList:
         """The non-profiled list with these sources off."""
         if not sources & {FRESH, POPULAR}:
-            return self.fallback
-        fresh, popular = self.fresh, self.popular
+            return self.lookups.fallback
+        fresh, popular = self.lookups.fresh, self.lookups.popular
         return fallback_list(fresh[:0] if FRESH in sources else fresh, popular[:0] if POPULAR in sources else popular)
 
     def replaced(self) -> None:
@@ -229,8 +194,7 @@ class Release:
 
     def warmed(self) -> "Release":
         """The release itself, with every lookup computed before the first request."""
-        _ = (self.user_row, self.item_row, self.creator_rows, self.removals, self.languages, self.item_hashes)
-        _ = (self.fallback, self.displays)
+        _ = (self.user_row, self.item_row, self.creator_rows, self.removals, self.displays)
         if self.profiled:
             _ = (self.ranking_snapshot.fresh, self.ranking_snapshot.popular)
             self._load_compiled_code()
@@ -245,27 +209,3 @@ class Release:
             if len(self.users.ids):
                 self.ranking_snapshot.features(pair, cooccurrence=self.reranker.uses_cooccurrence)
             slates(self.items, pair, scores, self.ranking.slate, k=1, exposure=self.ranking_snapshot.exposure)
-
-
-def fallback_list(fresh: Rows, popular: Rows) -> RankedList:
-    """The non-profiled list: fresh and popular items in alternation, each item once, at its first place."""
-    rows = np.concatenate([fresh, popular]).astype(np.int32)
-    turns = np.concatenate([2 * np.arange(len(fresh)), 2 * np.arange(len(popular)) + 1])
-    sources = np.array([FRESH] * len(fresh) + [POPULAR] * len(popular), dtype=np.str_)
-    order = np.argsort(turns, kind="stable")
-    _, first = np.unique(rows[order], return_index=True)
-    order = order[np.sort(first)]
-    return RankedList(rows[order], (1 / np.arange(1, len(order) + 1)).astype(np.float32), sources[order])
-
-
-def primary_language(tag: str) -> str:
-    """The primary language of a tag: `pt` of `pt-BR`, `pt_BR` and `PT`; empty where it names none (`und`)."""
-    language = tag.strip().lower().replace("_", "-").split("-")[0]
-    return "" if language == "und" else language
-
-
-def _row_of(ids: Ids) -> dict[str, int]:
-    rows: dict[str, int] = dict(zip(ids.tolist(), range(len(ids)), strict=True))
-    for id_ in [id_ for id_ in ids.tolist() if id_.endswith(".0")]:
-        rows.setdefault(spellings(id_)[-1], rows[id_])  # an id in a request is read to the spelling without it
-    return rows

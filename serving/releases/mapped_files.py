@@ -32,6 +32,16 @@ def _array(block: Any, dtype: str, shape: list[int], data_offsets: list[int]) ->
     return part.view(TYPES[dtype]).reshape(shape)
 
 
+def write_array(array: Any, path: Path) -> None:
+    """Write one array in NumPy's format, which has text too."""
+    np.save(path, array, allow_pickle=False)
+
+
+def mapped_array(path: Path) -> Any:
+    """The array of a file that `write_array` wrote; writing to it changes it in this process only."""
+    return np.asarray(np.load(path, mmap_mode="c", allow_pickle=False))
+
+
 def write_table(table: pa.Table, path: Path) -> None:
     """Write a table in the format in which it is in memory."""
     with pa.OSFile(str(path), "wb") as file, pa.ipc.new_file(file, table.schema) as writer:

@@ -45,6 +45,7 @@ from serving.ann_index import FaissIndex, IndexConfig, build, comparable, load
 from serving.releases.array_files import (
     read_arrays,
     read_exposure,
+    read_id_column,
     read_impressions,
     read_transitions,
     write_arrays,
@@ -52,8 +53,9 @@ from serving.releases.array_files import (
     write_impressions,
     write_transitions,
 )
-from serving.releases.id_column import IdColumn, id_table
+from serving.releases.id_column import IdColumn
 from serving.releases.loaded_release import RankingModels, Release
+from serving.releases.lookups import Lookups
 from serving.releases.manifest import Manifest, ReducedTo, Versions, read_manifest, verify_folder, write_manifest
 from serving.releases.mapped_files import mapped_table, write_table
 from serving.releases.shared_copies import SharedCopies, SharedCopy
@@ -63,10 +65,10 @@ ITEM_ROW = "item_row"
 RANKER = "ranker.txt"
 OF_TRAINING = {"reranker": {"impressions", "position", "impression_features", "weight_limit"}}
 """Settings that scores do not depend on. Without them, older servers read the release."""
-USERS, CATALOGUE_FILE = "users.parquet", "catalogue.parquet"
-COPY_FORMAT = 1
+CATALOGUE_FILE = "catalogue.parquet"
+COPY_FORMAT = 2
 """Raised when the files that a shared copy has beside those of the release change their meaning."""
-USER_IDS, MAPPED_CATALOGUE = "user_ids.arrow", "catalogue.arrow"
+MAPPED_CATALOGUE = "catalogue.arrow"
 MAX_CONFIG_BYTES, MAX_METRICS_BYTES = 1 << 20, 1 << 24
 UNREADABLE = (
     ArithmeticError,
@@ -194,8 +196,19 @@ def shared_copy(folder: Path, copies: SharedCopies) -> SharedCopy | None:
 
 def _fill(copy: Path, folder: Path) -> None:
     verify_folder(folder, into=copy)
-    write_table(id_table(copy / USERS, c.USER_ID), copy / USER_IDS)
-    write_table(pq.read_table(copy / CATALOGUE_FILE), copy / MAPPED_CATALOGUE)
+    catalogue = pq.read_table(copy / CATALOGUE_FILE)
+    write_table(catalogue, copy / MAPPED_CATALOGUE)
+    _computed_lookups(copy, catalogue).write(copy)
+    del catalogue
+    pa.default_memory_pool().release_unused()  # otherwise the process that filled the copy keeps as much for itself
+
+
+def _computed_lookups(folder: Path, catalogue: pa.Table) -> Lookups:
+    if not catalogue[c.ITEM_ID].equals(read_id_column(folder / "items.parquet", c.ITEM_ID)):
+        raise ReleaseCorrupt(f"{folder}: catalogue.parquet and items.parquet name different items; publish again")
+    user_ids = IdColumn(read_id_column(folder / "users.parquet", c.USER_ID))
+    popular, fresh = (_read_rows(folder / f"{name}.parquet") for name in ("popular", "fresh"))
+    return Lookups.of(user_ids, catalogue, popular, fresh)
 
 
 def _mapped(folder: Path, copy: SharedCopy) -> Release:
@@ -212,17 +225,18 @@ def _mapped(folder: Path, copy: SharedCopy) -> Release:
 
 def _read(folder: Path, manifest: Manifest, copy: SharedCopy | None = None) -> Release:
     tower, mapped = manifest.versions.tower, copy is not None
-    items: Items = read_arrays(Items, folder, "items", tower=tower, mapped=mapped)
-    ids = IdColumn(mapped_table(folder / USER_IDS) if mapped else id_table(folder / USERS, c.USER_ID))
+    catalogue = mapped_table(folder / MAPPED_CATALOGUE) if mapped else pq.read_table(folder / CATALOGUE_FILE)
+    lookups = Lookups.mapped(folder, catalogue) if mapped else _computed_lookups(folder, catalogue)
+    # a column answers what is asked of an array of ids
+    item_ids, user_ids = cast(Ids, lookups.item_ids), cast(Ids, lookups.user_ids)
+    items: Items = read_arrays(Items, folder, "items", tower=tower, ids=item_ids, mapped=mapped)
     release = Release(
         manifest=manifest,
         items=items,
-        # the column answers what is asked of an array of ids
-        users=read_arrays(Users, folder, "users", tower=tower, ids=cast(Ids, ids), mapped=mapped),
+        users=read_arrays(Users, folder, "users", tower=tower, ids=user_ids, mapped=mapped),
         models=_read_models(folder, manifest, items, mapped=mapped) if manifest.profiled else None,
-        catalogue=mapped_table(folder / MAPPED_CATALOGUE) if mapped else pq.read_table(folder / CATALOGUE_FILE),
-        popular=_read_rows(folder / "popular.parquet"),
-        fresh=_read_rows(folder / "fresh.parquet"),
+        catalogue=catalogue,
+        lookups=lookups,
         metrics=json.loads(read_regular(folder / "metrics.json", max_bytes=MAX_METRICS_BYTES)),
         impressions=read_impressions(folder, tower=tower, users=manifest.users, mapped=mapped),
         copy=copy,
@@ -247,8 +261,6 @@ def _read_models(folder: Path, manifest: Manifest, items: Items, *, mapped: bool
 def _check_consistency(folder: Path, release: Release) -> None:
     """The hashes verify each file; this verifies that the files are of one build."""
     items = release.items
-    if release.catalogue[c.ITEM_ID].to_pylist() != items.ids.tolist():
-        raise ReleaseCorrupt(f"{folder}: catalogue.parquet and items.parquet name different items; publish again")
     if release.models is not None:
         _check_vectors(folder, release.models.index, items)
         _check_impressions(folder, release, release.models.reranker)

@@ -103,7 +103,7 @@ def test_the_release_holds_no_model_and_no_user(refused: Path) -> None:
     assert {"index.faiss", "ranker.txt", "ranking.json"}.isdisjoint(manifest.files)
     release = publish.load(root)
     assert len(release.users.ids) == 0
-    assert len(release.fallback.rows) == tiny.ITEMS
+    assert len(release.lookups.fallback.rows) == tiny.ITEMS
     assert release.metrics["reduced"]["stage"] == "gates"
     assert (manifest.reduced_to, manifest.unmeasured) == ("non_profiled", True)
     with pytest.raises(ReleaseNotProfiled, match="holds no models; run a night that passes its gates"):
@@ -246,7 +246,7 @@ def test_a_lake_with_too_little_to_train_on_gets_the_list(
     for skipped in ("user_features", "retrieval_examples", "two_tower", "metrics"):
         assert night.summary(skipped)["skipped"] == "events refused"
     release = publish.load(night.releases)
-    assert (release.profiled, len(release.fallback.rows)) == (False, items)
+    assert (release.profiled, len(release.lookups.fallback.rows)) == (False, items)
     assert (release.manifest.reduced_to, release.manifest.unmeasured) == ("non_profiled", True)
     assert not any(user.encode() in json.dumps(refusal).encode() for user, *_ in rows)
 

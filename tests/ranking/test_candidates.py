@@ -6,6 +6,7 @@ from ranking.candidates import (
     CandidateConfig,
     distinct_items,
     fresh_rows,
+    largest,
     popular_of,
     popular_rows,
     taken,
@@ -97,6 +98,12 @@ def test_popular_of_all_windows_is_each_item_once():
     assert popular_of(items(), CandidateConfig(popular=1, popular_days=(1, 7), popular_ever=0)).tolist() == [2]
     assert popular_of(items(), CandidateConfig(popular=1, popular_days=(1, 7), popular_ever=2)).tolist() == [0, 2]
     assert popular_of(items(), CandidateConfig(popular_days=(), popular_ever=0)).tolist() == []
+
+
+@pytest.mark.parametrize("count", [0, 1, 7, 20, 99])
+def test_the_largest_are_those_of_a_stable_sort(count):
+    values = np.random.default_rng(7).integers(0, 6, 20).astype(np.float32)
+    assert largest(values, count).tolist() == np.argsort(-values, kind="stable")[:count].tolist()
 
 
 def test_an_unknown_window_names_the_known_ones():

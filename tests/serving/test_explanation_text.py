@@ -71,7 +71,7 @@ def test_below_the_similarity_of_the_release_the_reason_is_the_source(least, nam
 
 def test_the_fallback_list_explains_each_item_by_its_source(published):
     release = publish.load(published)
-    listed = release.fallback  # fresh and popular items in alternation
+    listed = release.lookups.fallback  # fresh and popular items in alternation
     explanations = explain_fallback(release, listed.rows[:4], listed.sources[:4])
     assert [explanation.kind for explanation in explanations] == ["fresh", "trending", "fresh", "trending"]
     assert {explanation.item_id for explanation in explanations} == {None}

@@ -18,7 +18,7 @@ from contracts.atomic_files import sha256_of
 from contracts.errors import BadId
 from contracts.ids import BLANKS, MAX_ID_LENGTH, read_id
 from serving.cursor import MAX_CURSOR_LENGTH
-from serving.releases.loaded_release import primary_language
+from serving.releases.lookups import primary_language
 
 
 class IdConvertor(Convertor[str]):

@@ -183,7 +183,9 @@ def test_two_workers_share_opt_outs_metrics_and_the_release(lake, log, tmp_path)
         assert float(counted[1]) == 1  # whichever worker is asked
         assert [folder.name[: len(new)] for folder in memory.glob("*/*/")] == [new]
         assert max(map(private_mb, workers)) < 120
-    assert not list(memory.glob("*/*")), "the last worker removes the copy"
+        workers[0].parent().kill()
+        assert until(lambda: not any(worker.is_running() for worker in workers)), "workers end with their supervisor"
+        assert not list(memory.glob("*/*")), "the last worker removes the copy"
     assert len(workers_that_answered(log)) == 2
     assert "died" not in log.read_text()  # the slow start of the workers was waited for
     assert "user-1" not in log.read_text()

@@ -1,7 +1,9 @@
 """The consent check, with the tiny release: `user-1` clicked and saved, `stranger` is unknown."""
 
+import gc
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
+from weakref import ref
 
 import numpy as np
 import pytest
@@ -107,6 +109,15 @@ def test_an_item_is_excluded_from_the_instant_of_its_removal(lake):
     assert excluded_items(release, NONE, AS_OF + timedelta(hours=1)) is excluded
     with pytest.raises(ValueError, match="read-only"):
         excluded[0] = True
+
+
+def test_a_release_that_answered_leaves_memory_when_it_is_replaced(lake):
+    release = publish.load(lake.releases)
+    excluded_items(release, ActiveOptOuts(frozenset(), frozenset({"i1"}), frozenset()), AS_OF)
+    replaced = ref(release)
+    del release
+    gc.collect()
+    assert replaced() is None, "an idle process would keep two copies, and users who were erased"
 
 
 def test_rows_of_skips_unknown_items(release):

@@ -5,7 +5,8 @@ import pyarrow as pa
 import pytest
 
 from serving.releases import publish as p
-from serving.releases.loaded_release import fallback_list, primary_language
+from serving.releases.lookups import primary_language
+from serving.releases.ranked_list import fallback_list
 from tests.serving.tiny import contents, publish_tiny
 
 
@@ -33,7 +34,7 @@ def test_lookups(root, shop):
     release = p.load(root)
     assert release.user_row["user-2"] == 2
     assert release.creator_rows["c3"].tolist() == [3, 8, 13, 18, 23, 28, 33, 38]
-    assert release.languages[:2].tolist() == ["en", "pt"]
+    assert [release.in_languages([tag])[:2].tolist() for tag in ("en", "pt")] == [[True, False], [False, True]]
     assert np.isinf(release.removed_hours).all()
 
 
@@ -56,5 +57,5 @@ def test_memory_of_a_release_does_not_grow_with_its_longest_texts(root, shop):
     release, long = loaded(catalogue=pa.Table.from_pylist(texts, schema=made.catalogue.schema))
     # the text itself is there a few times; 40 items as wide as it would be 16 MB
     assert long - short < 10 * len(longest)
-    assert release.languages[0] == ""
+    assert release.in_languages([""])[0]
     assert longest in release.creator_rows

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from fastapi.testclient import TestClient
 
@@ -18,6 +19,7 @@ from serving.releases import publish as p
 from serving.releases.release_loader import ReloadingRelease
 from serving.releases.shared_copies import SharedCopies
 from tests.serving.releases.test_release_loader import until
+from tests.serving.tiny import N_ITEMS
 
 DAY_AND_HASH = len("2017-03-01-001ad89118f7")
 USES_UNTIL_KILLED = """
@@ -56,6 +58,33 @@ def test_processes_share_one_copy_until_the_last_one_ends(lake, copies, tmp_path
         assert release.displays.of(np.array([3])) == private.displays.of(np.array([3]))
         found, want = (each.index.search(each.users.vectors, 5) for each in (release, private))
         np.testing.assert_array_equal(found.rows, want.rows)
+
+
+def is_mapped(array: object) -> bool:
+    """Whether an array lies in a file."""
+    while isinstance(array, np.ndarray):
+        if isinstance(array, np.memmap):
+            return True
+        array = array.base
+    return False
+
+
+def test_a_process_has_nothing_for_itself_that_grows_with_users_or_items(lake, copies):
+    private = p.load(lake.releases)
+    before = pa.total_allocated_bytes()
+    release = p.load(lake.releases, None, copies)
+    assert pa.total_allocated_bytes() == before
+    for name_of_table in ("lookups", "items", "users"):
+        table = getattr(release, name_of_table)
+        arrays = {name: array for name, array in vars(table).items() if isinstance(array, np.ndarray)}
+        assert not [name for name, array in arrays.items() if not is_mapped(array)]
+        for name, array in arrays.items():
+            np.testing.assert_array_equal(array, getattr(getattr(private, name_of_table), name))
+    known = [*private.items.ids, "i1.0", "unknown", ""]
+    assert [release.item_row.get(item) for item in known] == [private.item_row.get(item) for item in known]
+    assert {name: rows.tolist() for name, rows in release.creator_rows.items()} == {
+        f"c{number}": list(range(number, N_ITEMS, 5)) for number in range(5)
+    }
 
 
 def test_a_file_of_the_lake_may_be_truncated_while_its_copy_is_served(lake, copies):
