@@ -1,6 +1,7 @@
 """The one training loop: device and precision, learning-rate schedule, deadline, and the choice of the best epoch."""
 
 import copy
+import logging
 import math
 import os
 import time
@@ -13,6 +14,11 @@ from torch import Tensor, nn
 WARM_UP = 0.1
 """Share of the training in which the learning rate still rises."""
 UNMEASURED = math.nan, math.nan
+CUT_SHORT = (
+    "training stopped at its time limit, after %s of at most %s epochs; the model may be worse. Run the night "
+    "on a quieter machine, or raise TASTEFEED_TWO_TOWER__MINUTES"
+)
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -106,7 +112,10 @@ def run(
         best = best_epoch(curve)
         if best == epoch + 1:
             best_state = copy.deepcopy(module.state_dict())
-        if training.deadline.passed or (training.patience is not None and epoch + 1 - best >= training.patience):
+        if training.patience is not None and epoch + 1 - best >= training.patience:
+            break
+        if training.deadline.passed and epoch + 1 < training.epochs:
+            logger.warning(CUT_SHORT, epoch + 1, training.epochs)
             break
     module.load_state_dict(best_state)
     return tuple(curve)

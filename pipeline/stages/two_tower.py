@@ -6,6 +6,7 @@ event after its own cutoff. `TASTEFEED_TWO_TOWER__MINUTES` bounds the training o
 over, later cutoffs keep the weights.
 """
 
+import logging
 from collections.abc import Iterator
 from datetime import datetime
 from functools import partial
@@ -23,8 +24,13 @@ from pipeline.experiments.registered_models import TWO_TOWER, item_tower_interfa
 from pipeline.feature_assembly import IngestedTables, at_cutoff, read_ingested_tables
 from pipeline.run_context import RunContext, Summary
 
+logger = logging.getLogger(__name__)
 FIRST_SHARE = 0.6
 """The share of the minutes for the first cutoff; the rest is for the cutoffs that continue its model."""
+OVER_TIME = (
+    "the %g minutes for training were over before the last cutoff; the latest models kept earlier weights. Run the "
+    "night on a quieter machine, or raise TASTEFEED_TWO_TOWER__MINUTES"
+)
 CURVE = ("loss", "learning_rate", "validation_recall", "validation_ndcg")
 
 
@@ -74,6 +80,8 @@ def walk_forward(night: RunContext, ingested: IngestedTables) -> Iterator[tuple[
         if tower is not None:
             before = cutoff
             yield cutoff, tower
+    if deadline.passed:
+        logger.warning(OVER_TIME, night.config.two_tower.minutes)
 
 
 def train_at(
