@@ -53,7 +53,7 @@ def test_patience_ends_a_training_that_no_longer_improves() -> None:
     assert value == 1
 
 
-def test_a_deadline_ends_it_after_the_epoch_and_says_so(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_deadline_ends_it_after_the_epoch_with_a_warning(caplog: pytest.LogCaptureFixture) -> None:
     _, curve, _ = trained([0.1, 0.2, 0.3], deadline=Deadline(0.0))
     assert len(curve) == 1
     assert "after 1 of at most 3 epochs" in caplog.text
