@@ -45,7 +45,8 @@ def checked(subject_type: str, flag: str) -> tuple[SubjectType, Flag]:
         raise UnknownOptOut(f"unknown subject type {subject_type!r}; use one of {', '.join(SubjectType)}")
     subject = SubjectType(subject_type)
     if flag not in FLAGS[subject]:
-        raise UnknownOptOut(f"a {subject} has no flag {flag!r}; use one of {', '.join(FLAGS[subject])}")
+        article = "an" if subject == SubjectType.ITEM else "a"
+        raise UnknownOptOut(f"{article} {subject} has no flag {flag!r}; use one of {', '.join(FLAGS[subject])}")
     return subject, Flag(flag)
 
 

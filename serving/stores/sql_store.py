@@ -223,9 +223,7 @@ class SqlStore:
 
     def _cannot_be_used(self, problem: str) -> TastefeedError:
         passing = any(words in problem for words in PASSING)
-        remedy = (
-            "wait for the program that uses it, or free space on its disk, and try again" if passing else self.remedy
-        )
+        remedy = AFTER_PASSING if passing else self.remedy
         return self.unavailable(f"{self.name} {without_password(self._url)} {problem}; {remedy}")
 
     def _opened(self) -> Engine:

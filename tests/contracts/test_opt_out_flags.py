@@ -16,5 +16,5 @@ def test_an_unknown_subject_is_named_with_the_known_ones():
 
 
 def test_a_flag_belongs_to_its_subject():
-    with pytest.raises(UnknownOptOut, match="a item has no flag 'erasure'; use one of recommendation"):
+    with pytest.raises(UnknownOptOut, match="an item has no flag 'erasure'; use one of recommendation"):
         checked("item", "erasure")

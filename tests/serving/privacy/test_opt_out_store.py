@@ -132,7 +132,7 @@ def test_unknown_words_are_named(store):
         store.set("robot", "r2", "training")
     with pytest.raises(UnknownOptOut, match="unknown subject type 'robot'"):
         store.show("robot", "r2")
-    with pytest.raises(UnknownOptOut, match="a item has no flag 'erasure'; use one of recommendation"):
+    with pytest.raises(UnknownOptOut, match="an item has no flag 'erasure'; use one of recommendation"):
         store.clear("item", "i1", "erasure")
 
 
