@@ -198,6 +198,8 @@ def _of_reference(run: Run) -> Iterator[tuple[str, str]]:
         yield "fixed reference, P50 in ms", f"{run['reference']['p50_ms']:.2f}"
         yield "fixed reference, processor time in ms", f"{run['reference']['cpu_ms']:.2f}"
         yield "P50 at one client, over the fixed reference", f"{run['p50_over_reference']:.2f}"
+        possible = 1000 * run["machine"]["cores"] / run["reference"]["cpu_ms"]
+        yield "throughput, over that of the fixed reference on all cores", f"{run['throughput'] / possible:.2f}"
 
 
 def _conditions(run: Run) -> str:

@@ -16,8 +16,6 @@ from ranking.fatigue import PairFatigue
 from ranking.feature_arrays import Candidates, Floats, Items, Rows
 from ranking.similarity import unit
 
-SHOWN_MOMENTS_AGO = 3.0
-"""Taken from the relevance of what was shown moments ago: more than any relevance and discount."""
 TIMES_CHANCE = 3
 """The exposure of a common item, over the mean one."""
 
@@ -91,7 +89,7 @@ def slates(
     rows, exposure = candidates.item_rows, np.zeros(len(items.ids), np.float32) if exposure is None else exposure
     relevance, recent = _relevance(scores.astype(float), starts), np.zeros(len(rows), bool)
     if fatigue is not None:
-        relevance, recent = relevance * fatigue.remaining - SHOWN_MOMENTS_AGO * fatigue.recent, fatigue.recent
+        relevance, recent = relevance * fatigue.remaining, fatigue.recent
     relevance = relevance - config.common_discount * exposure[rows]
     order = np.arange(len(rows)) if config.diversity else _by_relevance(relevance, starts)
     vectors = unit(items.vectors[rows]) if config.diversity else np.zeros((1, 0), np.float32)

@@ -1,6 +1,9 @@
 """Remove users from the exposure log of the lake, which names them by pseudonyms."""
 
+import time
 from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -10,6 +13,18 @@ from contracts.ids import spellings
 from pipeline.lake import Lake
 from serving.exposure_log import FOLDER
 from serving.privacy.pseudonyms import Pseudonym
+
+UNFINISHED_AFTER_S = 3600.0
+"""Age from which a file that is still being written was left by a killed writer: writing takes less than a second."""
+
+
+def remove_unfinished(home: Lake) -> None:
+    """Remove the files that killed writers left, which no reader sees. A remote lake has none: objects appear whole."""
+    oldest = time.time() - UNFINISHED_AFTER_S
+    for path in () if home.remote else Path(home.root, FOLDER).glob("date=*/.*"):
+        with suppress(FileNotFoundError):  # its writer finished in this moment
+            if path.stat().st_mtime < oldest:
+                path.unlink()
 
 
 def erase_exposures(home: Lake, user_ids: Iterable[str], pseudonym: Pseudonym) -> int:

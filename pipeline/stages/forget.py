@@ -19,7 +19,7 @@ from contracts.schemas import DERIVED
 from pipeline.experiments.night_run import open_parent_run
 from pipeline.experiments.open_runs import end_abandoned
 from pipeline.ingestion import erase_rows, items_by_creator, remove_creator_names
-from pipeline.privacy.exposure_erasure import erase_exposures
+from pipeline.privacy.exposure_erasure import erase_exposures, remove_unfinished
 from pipeline.privacy.lake_erasure import forget_creators
 from pipeline.privacy.opt_out_lake import OptOutLake
 from pipeline.run_context import RunContext, Summary
@@ -38,6 +38,7 @@ def forget(night: RunContext) -> Summary:
     read_experiment(night.settings.experiment)  # a wrong file ends the night before its work, not when it publishes
     night.clear_summaries()
     night.home.sweep_scratch()
+    remove_unfinished(night.home)
     end_abandoned(night)
     opt_outs = OptOutLake(night.home, night.settings, night.opt_out_service)
     opt_outs.create()

@@ -1,5 +1,6 @@
 """Opted-out users leave every partition of every table that holds user ids, and no other row does."""
 
+import os
 from datetime import timedelta
 from pathlib import Path
 
@@ -77,5 +78,9 @@ def test_the_exposure_log_loses_the_rows_of_users_who_opted_out(night: RunContex
     folder.mkdir(parents=True)
     rows = [{"user": pseudonym(user)} for user in ("u1", "u2", "u1")]
     pq.write_table(pa.Table.from_pylist(rows, EXPOSURES), folder / "a.parquet")
+    (killed := folder / ".b.parquet.0123").write_bytes(b"pseudonyms")
+    (in_use := folder / ".c.parquet.4567").write_bytes(b"pseudonyms")
+    os.utime(killed, (0, 0))
     assert forget(night)["exposure_rows"] == 2
+    assert sorted(folder.iterdir()) == [in_use, folder / "a.parquet"], "a file that a killed writer left goes as well"
     assert pq.read_table(folder / "a.parquet")["user"].to_pylist() == [pseudonym("u2")]
