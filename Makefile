@@ -29,7 +29,7 @@ PHRASES := grep -rnIiE --include='*.py' --include='*.md' --include='*.ipynb' --i
 
 export TASTEFEED_LAKE = $(LAKE)
 
-.PHONY: help demo nightly serve test coverage check words chaos walkthrough fuzz contract audit backtest bench bench-full bench-serving airflow mlflow notebooks lock clean clean-lake
+.PHONY: help demo nightly serve test coverage check chaos walkthrough fuzz contract audit backtest bench bench-full bench-serving airflow mlflow notebooks lock clean clean-lake
 
 help:  ## list the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /\1\t/' | expand -t 12
@@ -87,7 +87,7 @@ bench-full: $(READY)  ## run all benchmarks on public data (hours); writes docs/
 	@for set in gowalla ml-1m; do test ! -d $(DATA)/$$set || TASTEFEED_SEED=8 $(ALONE) --dataset $$set --out bench-out/$$set-seed-8 || exit 1; done
 	@for set in ml-100k ml-1m; do test ! -d $(DATA)/$$set || \
 	  $(BIN)/tastefeed bench ranking --data $(DATA) --dataset $$set --trials $(TRIALS) --out bench-out/ranking-$$set || exit 1; done
-	@test ! -d $(DATA) || $(BIN)/tastefeed bench report $$(ls -d bench-out/gowalla* bench-out/ml-1m* bench-out/ranking-* 2>/dev/null) --out docs
+	@test ! -d $(DATA) || $(BIN)/tastefeed bench report $$(ls -d bench-out/gowalla* bench-out/ml-1m* bench-out/citeulike-t* bench-out/amazon-beauty* bench-out/ranking-* 2>/dev/null) --out docs
 
 test: $(READY)  ## run the whole test suite
 	@# databases and releases sync at every commit: temporary files in memory make the suite faster, if there is enough;

@@ -49,6 +49,8 @@ FIXED: dict[Any, Any] = {"svg.hashsalt": "tastefeed", "svg.fonttype": "none"}
 COLOURS = ("#7a8b99", "#c8553d", "#e0a458")
 QUANTILES = ("p50_ms", "p95_ms", "p99_ms")
 OUTSIDE = "HTTP and threads"
+COUNTS = {"feeds": "profiled feeds", "feeds_without_a_profile": "non-profiled feeds"}
+"""Rows of a soak that have another name than the count."""
 SHORT = {"feeds_per_s": "feeds per second, reached", "changes_per_s": "changes of opt-outs per second, reached"}
 RATE, SUSTAINED = 100.0, 0.95
 
@@ -213,7 +215,7 @@ def _conditions(run: Run) -> str:
 
 
 def _soak_section(run: Run) -> str:
-    rows = [(name.replace("_", " "), f"{value:,}") for name, value in run["counts"].items()]
+    rows = [(COUNTS.get(name, name.replace("_", " ")), f"{value:,}") for name, value in run["counts"].items()]
     rows += [(SHORT[name], f"{run[name]:,.1f}") for name in SHORT if name in run]
     rows += [(f"latency of a feed, P{share}, ms", f"{run[f'p{share}_ms']:,.1f}") for share in (50, 95, 99)]
     table = pl.DataFrame(rows, schema=["what", "count"], orient="row")

@@ -142,7 +142,10 @@ class Settings(DataConfig):
     pseudonym_key: SecretStr = Field(
         SecretStr(""), description="key of the pseudonyms in audit and exposure log; empty: .pseudonym_key in the lake"
     )
-    admin_keys: SecretStr = Field(SecretStr(""), description="comma-separated keys that also set opt-outs, releases")
+    admin_keys: SecretStr = Field(
+        SecretStr(""),
+        description="comma-separated keys that also set opt-outs and kill switches, and read traces and the audit",
+    )
 
     @model_validator(mode="before")
     @classmethod

@@ -30,9 +30,9 @@ from pipeline.item_transitions import trainable_users, transitions_at
 from pipeline.run_context import RunContext
 from pipeline.stages.candidates import ranking_snapshot
 from pipeline.user_impressions import known_impressions
-from ranking.candidates import BITS, CandidateConfig, taken
+from ranking.candidates import BITS, taken
 from ranking.exposure import with_exposure
-from ranking.feature_arrays import Candidates, Floats, Ids, Rows, ids_of
+from ranking.feature_arrays import SOURCES, Candidates, Floats, Ids, Rows, ids_of
 from ranking.rank_users import RankingConfig, RankingSnapshot, rank_users
 from ranking.reranker import Reranker
 from ranking.slate import SlateConfig, Slates, slates
@@ -40,7 +40,7 @@ from serving.ann_index import IndexConfig
 
 K = 20
 RETRIEVAL_K = 200
-"""The depth at which retrieval is measured: the re-ranker receives that many items."""
+"""The depth at which long lists are measured."""
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ BY_SCORE = SlateConfig(per_creator=0, per_category=0, per_common=0, diversity=0)
 
 def retrieval_alone(ranking: RankingConfig) -> RankingConfig:
     """The configuration with which `rank_users` makes the lists that are measured as `two_tower`."""
-    nearest = CandidateConfig(neighbours=ranking.candidates.neighbours, fresh=0, popular=0, popular_ever=0)
+    nearest = ranking.candidates.without(frozenset(SOURCES) - {"two_tower"})
     return ranking.model_copy(update={"candidates": nearest, "slate": BY_SCORE})
 
 

@@ -1,8 +1,8 @@
 """The stages of the night in order, each a short function: read, call, write, track.
 
-A stage, its task and its table share one name. `STAGES` is the only list of the stages and their dependencies: the DAG,
-the stage runner, the backtest and the console report read it. This module must import neither torch, pyspark nor
-pandas, so each entry imports its stage when it is loaded.
+A stage and its task share one name, and so does the table that most stages write. `STAGES` is the only list of the
+stages and their dependencies: the DAG, the stage runner, the backtest and the console report read it. This module must
+import neither torch, pyspark nor pandas, so each entry imports its stage when it is loaded.
 """
 
 from collections.abc import Callable

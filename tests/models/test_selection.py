@@ -3,6 +3,7 @@
 import json
 from datetime import timedelta
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import polars as pl
@@ -14,10 +15,12 @@ from models.two_tower.collaborative.collaborative_config import BagConfig, Seque
 from models.two_tower.collaborative.id_encoder import CollaborativeEncoder
 from models.two_tower.csr_interactions import Interactions
 from models.two_tower.encoders import Concatenation, ContentEncoder, concatenated
+from models.two_tower.two_tower_config import EncoderName
 from tests.models.tiny_interactions import blocks, wanderers
 
 SMALL = {
     "minutes": 0.2,
+    "epochs": 2,
     "validation_k": 2,
     "bag": BagConfig(embedding_size=6, min_steps=20),
     "sequence": SequenceConfig(
@@ -81,7 +84,7 @@ def test_every_encoder_that_was_tried_is_reported_with_its_baselines(as_of) -> N
     assert tower.selection.users > 20
 
 
-@pytest.mark.parametrize("encoder", ["svd", "ease", "ials", "ridge", "bag", "sequence"])
+@pytest.mark.parametrize("encoder", get_args(EncoderName))
 def test_an_encoder_can_be_forced_and_its_export_gives_the_same_vectors(encoder: str, as_of, tmp_path: Path) -> None:
     interactions = wanderers()
     tower = trained(interactions, as_of, encoder=encoder, validation="last_interactions")

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from contracts.switches import CANDIDATE_SOURCES
 from ranking import candidates
 from ranking.candidates import (
     CandidateConfig,
@@ -13,6 +14,8 @@ from ranking.candidates import (
     union_candidates,
 )
 from ranking.feature_arrays import SOURCES
+from ranking.feature_names import PAIR_FEATURE_NAMES
+from ranking.signals import signal_of
 from tests.ranking.worlds import ANN, HIDER, NEWCOMER, items, users
 
 NONE = np.zeros(0, np.int32)
@@ -35,6 +38,17 @@ def test_a_pair_of_many_sources_is_one_candidate_with_all_its_sources():
     assert candidates_.item_rows.tolist() == [1, 3, 4]
     assert candidates_.sources.tolist() == [0b111, 0b010, 0b001]
     assert SOURCES == ("two_tower", "fresh", "popular")
+
+
+def test_each_source_has_a_kill_switch_and_a_feature_with_a_signal():
+    assert set(SOURCES) == CANDIDATE_SOURCES
+    assert {f"from_{source}" for source in SOURCES} <= set(PAIR_FEATURE_NAMES)
+    assert all(signal_of(f"from_{source}") for source in SOURCES)
+
+
+def test_without_all_sources_no_size_is_left():
+    sizes = CandidateConfig().without(frozenset(SOURCES)).model_dump(exclude={"popular_days"})
+    assert set(sizes.values()) == {0}
 
 
 def test_history_is_left_out_whatever_source_brings_it():
