@@ -54,11 +54,11 @@ class PolicyEstimate:
     snips: Interval
     doubly_robust: Interval
     gain: Interval
-    """Of the doubly robust estimate, over the policy that learns from clicks."""
+    """Gain of the doubly robust estimate over the policy that learns from clicks."""
 
 
 def policy_estimates(folder: Path) -> list[PolicyEstimate]:
-    """Of each campaign and each way to learn. Raises `UnreadableInput`."""
+    """Estimates of each campaign and each way to learn. Raises `UnreadableInput`."""
     return [estimate for campaign in CAMPAIGNS for estimate in _of_campaign(campaign, read_log(folder, campaign))]
 
 

@@ -27,7 +27,7 @@ class BareComputation:
 
     requests: int
     candidates: float
-    """Of a user, on average."""
+    """Candidates of a user, on average."""
     p50_ms: float
     cpu_ms: float
     search_ms: float

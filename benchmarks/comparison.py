@@ -47,7 +47,7 @@ class ComparisonPlan:
     out: Path
     command: str
     versions: Mapping[str, str] = field(default_factory=versions)
-    """Of the code that began: a run can take hours, and the checkout may change meanwhile."""
+    """Versions of the code that began: a run can take hours, and the checkout may change meanwhile."""
 
 
 @dataclass(frozen=True)

@@ -53,11 +53,11 @@ class SizeCosts:
     size: EventsSize
     stages: tuple[StageCost, ...]
     peak_rss_mb: float
-    """Of Python and Java together, over all sizes so far."""
+    """Peak memory of Python and Java together, over all sizes so far."""
 
     @property
     def seconds(self) -> float:
-        """Of all stages."""
+        """Seconds of all stages."""
         return sum(each.seconds for each in self.stages)
 
 

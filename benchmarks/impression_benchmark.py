@@ -44,7 +44,7 @@ class Change:
 
 
 def change(scenario: str, arm: str, ours: np.ndarray, theirs: np.ndarray) -> Change:
-    """Of clicks per user, [U, sessions]."""
+    """The change of clicks per user, from tables [U, sessions]."""
     mine, other = ours.sum(axis=1), theirs.sum(axis=1)
     return Change(scenario, arm, float(mine.mean()), paired_interval(mine, other, resamples=1000))
 

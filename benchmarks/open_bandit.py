@@ -29,7 +29,7 @@ class Estimate:
 
 
 def estimates(folder: Path) -> list[Estimate]:
-    """Of each campaign: the click rate by position, and that of the random policy, seen and estimated."""
+    """The click rate of each campaign by position, and that of the random policy, seen and estimated."""
     return [estimate for campaign in CAMPAIGNS for estimate in _of_campaign(folder, campaign)]
 
 

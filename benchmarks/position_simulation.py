@@ -91,7 +91,7 @@ def true_scores(weeks: Sequence[LabelledPairs], config: RerankerConfig) -> list[
 def outcomes(
     weeks: Sequence[LabelledPairs], examinations: Sequence[float], a: PositionAssumptions
 ) -> list[PositionOutcome]:
-    """Of every way to learn, under every decline. `weeks` have the features of `FEATURE_NAMES`."""
+    """Results of every way to learn, under every decline. `weeks` have the features of `FEATURE_NAMES`."""
     config = RerankerConfig(models=a.models)
     appeals = [1 / (1 + np.exp(-(a.mean_log_odds + a.appeal_weight * each))) for each in true_scores(weeks, config)]
     found = []

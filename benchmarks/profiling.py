@@ -51,7 +51,7 @@ class Fit:
     fit_seconds: float
     recommend_seconds: float
     peak_rss_mb: float
-    """Of the whole process."""
+    """Peak memory of the whole process."""
     start_rss_mb: float
     """The peak before the fit: Python, the method's library and the rows."""
     curves: Mapping[str, Sequence[float]] = field(default_factory=dict)

@@ -53,7 +53,7 @@ class ServingPlan:
     out: Path
     command: str
     seconds: float = 10
-    """Of each load."""
+    """Duration of each load."""
     rates: tuple[float, ...] = (10, 50, 100)
     """Requests a second of the open loops."""
     workers: int = 0

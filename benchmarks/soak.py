@@ -40,14 +40,14 @@ class SoakPlan:
     command: str
     seconds: float = 600
     share: float = 0.7
-    """Of the throughput that the server reaches beside the changes of opt-outs."""
+    """Share of the measured throughput at which feeds are requested. It is measured beside the changes of opt-outs."""
     rate: float | None = None
     """Feeds a second, instead of a share."""
     swap_every_s: float = 20
     rollback_every_s: float = 60
     kill_every_s: float = 60
     changes_per_s: float = 20
-    """Of opt-outs."""
+    """Changes of opt-outs."""
     workers: int = 2
 
     @property

@@ -20,7 +20,7 @@ ITEMS_A_CREATOR, CATEGORIES = 20, 50
 SHARES = {Action.IMPRESSION: 0.55, Action.CLICK: 0.38, Action.SAVE: 0.05, Action.HIDE: 0.02}
 """How often each action occurs."""
 SKEW = 3.0
-"""Of n users or items, the fraction x with the most events has a share x ** (1 / SKEW) of them."""
+"""The fraction x of users or items with the most events has a share x ** (1 / SKEW) of all events."""
 
 
 @dataclass(frozen=True)

@@ -118,7 +118,7 @@ class _MadePage:
     page: Page
     explanations: list[Explanation]
     ranked: RankedUsers | None = None
-    """Of a personalized feed."""
+    """The ranking of a personalized feed."""
 
 
 @dataclass(frozen=True)
@@ -133,7 +133,7 @@ class ServedFeed:
     position: Cursor
     page: Page
     ranked: RankedUsers | None
-    """Of a personalized feed."""
+    """The ranking of a personalized feed."""
     stages: Sequence[MeasuredStage]
 
     @property

@@ -103,7 +103,7 @@ def _with_place(trace: FeedTrace, served: ServedFeed, row: int) -> FeedTrace:
 
 
 def _with_score(trace: FeedTrace, served: ServedFeed, row: int) -> FeedTrace:
-    """Of a personalized list, the sources, features and slate of a candidate."""
+    """The trace with the sources, features and slate of a candidate, where the list is personalized."""
     ranked = served.ranked
     pairs = np.flatnonzero(ranked.candidates.item_rows == row) if ranked else np.zeros(0, int)
     if ranked is None or not len(pairs):

@@ -14,8 +14,8 @@ from models.two_tower.csr_interactions import Interactions
 from models.two_tower.training_loop import CPU, half
 
 LEAST_SECONDS, SECONDS_A_MILLION, SECONDS_OF_EASE = 10.0, 30.0, 10.0
-"""Of the largest decomposition in a search: of few interactions, and what every further million adds; of the one that a
-search of EASE begins with."""
+"""Seconds of the largest SVD of a search: for few interactions, and for every further million. Last, those of the
+decomposition that starts a search of EASE."""
 LEAST_MINUTES, MINUTES_A_MILLION = 1.5, 9.5
 """Training minutes of a data set of few interactions, and what every further million adds."""
 SMALLEST = 64
@@ -31,9 +31,9 @@ A_SECOND = {
 }
 """Multiplications, with all that goes on beside them."""
 GPU_SPEED = 35.0
-"""Of the sequence encoder, as a multiple of two cores with bfloat16: measured on one H100."""
+"""Speed of an H100 in training `sequence`, as a multiple of two cores with bfloat16."""
 SECONDS_A_WEIGHT = 1e-8
-"""Of an optimizer's step, for each entry of the item vectors."""
+"""Seconds of an optimizer step for each entry of the item vectors."""
 
 
 @dataclass(frozen=True)
@@ -65,14 +65,14 @@ class Budget:
         return sizes.model_copy(update=change)
 
     def seconds_of_bag(self, sizes: BagConfig, size: int) -> float:
-        """Of all its steps: every user of a step is compared with every item."""
+        """Seconds of all steps of a bag: every user of a step is compared with every item."""
         users = len(self.past.counts)
         parts = -(-users // sizes.batch_size)
         passes = max(sizes.epochs, sizes.min_steps / max(parts, 1))
         return _seconds("bag", passes * users * self.past.item_count * size)
 
     def seconds_of_epoch(self, sizes: SequenceConfig) -> float:
-        """Of one pass: layers, the history that is attended to, the items that are compared, and the optimizer."""
+        """Seconds of one pass: layers, the history that is attended to, the compared items, and the optimizer."""
         size = sizes.embedding_size
         layers = sizes.layers * size * ((4 + 2 * sizes.feed_forward_factor) * size + 2 * sizes.history_length)
         compared, seen = min(self.past.item_count, sizes.negatives) * size, self.past.targets

@@ -37,8 +37,8 @@ and Deskdrop it was above the plain SVD in ten, by 4 % in the median; validation
 """
 BAG_WEIGHTS = (0.6, 0.75, 0.85, 1.0)
 SEARCH_SHARE = 1 / 3
-"""Of the minutes, for a bag that validation chooses the weight with. On Gowalla's, the same weight was the best one for
-256, 512 and 1,024 dimensions, and more dimensions were better with it."""
+"""Share of the minutes for the small bag with which validation selects the weight. On Gowalla's, the same weight was
+the best one for 256, 512 and 1,024 dimensions, and more dimensions were better with it."""
 MOST_LEFT_OUT = 0.02
 """Share of the interactions that a trained transformer may lack in the end; above it, it is trained again with all."""
 MOST_COLD = 0.5

@@ -25,7 +25,7 @@ class ContentEncoder:
 
     @property
     def name(self) -> str:
-        """Of its kind."""
+        """The name of its kind."""
         return "content"
 
     @property

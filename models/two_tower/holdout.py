@@ -19,7 +19,7 @@ from models.two_tower.two_tower_config import TwoTowerConfig
 
 USERS_AT_MOST = 3000
 RANDOM_SHARE = 0.1
-"""Of the interactions, where there is no order."""
+"""Share of the interactions that is held out where there is no order."""
 
 
 class Encoder(Protocol):

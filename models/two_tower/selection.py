@@ -16,7 +16,7 @@ from models.two_tower.encoders import concatenated
 from models.two_tower.holdout import Encoder, HeldOut
 
 OTHER_WEIGHTS = (0.15, 0.3, 0.5)
-"""Of the second encoder in a concatenation."""
+"""Weights of the second encoder that are tried in a concatenation."""
 WORTHWHILE = 1.01
 """What a concatenation must gain over the better of its parts, since it makes vectors longer."""
 LEAST_USERS = 20

@@ -174,7 +174,7 @@ def _extended(words: Vocabularies, items: pl.DataFrame, regions: pl.Series) -> V
 
 
 LEARNING_RATE = 0.25
-"""Of a transformer that goes on, as a share of that of its first training."""
+"""Learning rate of a continued transformer, as a share of its first one."""
 
 
 def continued(start: Encoder, data: ContentTrainer, since: datetime | None) -> Encoder:

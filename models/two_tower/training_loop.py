@@ -38,7 +38,7 @@ OnEpoch = Callable[[EpochResult], None]
 OnTrial = Callable[[str, float], None]
 """Called with the name and the validation NDCG of every encoder that was tried."""
 Losses = Callable[[int], Iterator[tuple[float, Tensor]]]
-"""Of an epoch, counted from 0: for each step, the share of the epoch before it, and its loss."""
+"""Yields the progress of an epoch (0 to 1) and the loss of each step; epochs count from 0."""
 Measure = Callable[[], tuple[float, float]]
 """Recall and NDCG on validation of the module as it is."""
 Schedule = Callable[[float], float]

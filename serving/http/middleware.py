@@ -37,9 +37,9 @@ ORIGIN = re.compile(r"https?://[^/?#@\s]+")
 CORS_MAX_AGE_S = 600
 MAX_HEADERS = 100
 MAX_HEADER_BYTES = 32 * 1024
-"""Of all names and values together."""
+"""Limit of all names and values together."""
 MAX_URL_BYTES = 16 * 1024
-"""Of path and query: an id of 512 characters needs up to 6 KiB, percent-encoded."""
+"""Limit of path and query: an id of 512 characters needs up to 6 KiB, percent-encoded."""
 MAX_QUERY_PARAMETERS = 100
 MIN_COMPRESSED_BYTES = 1000
 PATHS_WITH_KEYS = "/v1/"

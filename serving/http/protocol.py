@@ -23,7 +23,7 @@ from serving.http.request_metrics import METRICS
 
 LOG = logging.getLogger("tastefeed.requests")
 MAX_HEAD_BYTES = MAX_HEADER_BYTES + MAX_URL_BYTES
-"""Of an incomplete head; `middleware` checks a complete one, with an answer for each part."""
+"""Limit of an incomplete head; `middleware` checks a complete one, with an answer for each part."""
 LINGER_S = 2.0
 
 

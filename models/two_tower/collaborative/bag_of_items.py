@@ -102,6 +102,6 @@ class LogSumExp(torch.autograd.Function):
 
     @staticmethod
     def backward(context: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, None, None]:
-        """Of the users and the items."""
+        """The gradients of the users and the items."""
         of_users_BD, of_items_ID = context.saved_tensors
         return of_users_BD * gradients[0], of_items_ID * gradients[0], None, None

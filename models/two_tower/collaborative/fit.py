@@ -36,9 +36,9 @@ class Fits:
     seed: int
     run_with: RunWith = field(default_factory=RunWith)
     device: torch.device = CPU
-    """Of transformers; closed forms and bags are fitted on the CPU."""
+    """The device of transformers; closed forms and bags are fitted on the CPU."""
     curve: tuple[EpochResult, ...] = ()
-    """Of the last transformer that was trained."""
+    """The epochs of the last transformer that was trained."""
     _spaces: dict[tuple[float, float], ItemSpace] = field(default_factory=dict, init=False, repr=False)
     _ridges: dict[CollaborativeConfig, Ridge] = field(default_factory=dict, init=False, repr=False)
 

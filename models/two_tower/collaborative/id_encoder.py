@@ -76,7 +76,7 @@ class CollaborativeEncoder:
 
     @property
     def name(self) -> str:
-        """Of its kind: `svd`, `sequence` and so on."""
+        """The name of its kind: `svd`, `sequence` and so on."""
         return self.config.encoder
 
     @property

@@ -23,7 +23,7 @@ SLOPES = (0.5, 0.1, 0.02, 0.0)
 LOWEST = -(2**63)
 FACES = 256
 START_GAIN = 0.25
-"""Of the last norm: with 1, the first epoch is spent on scores that are far too large."""
+"""Weight that the last norm starts with: with 1, the first epoch is spent on scores that are far too large."""
 
 
 class Dropout(nn.Module):

@@ -31,7 +31,7 @@ class Times(torch.autograd.Function):
 
     @staticmethod
     def backward(context: Any, *gradients: Tensor) -> tuple[None, None, Tensor]:
-        """Of the dense one alone."""
+        """The gradient of the dense matrix alone."""
         return None, None, context.transposed @ gradients[0].contiguous()
 
 

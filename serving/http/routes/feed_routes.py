@@ -28,7 +28,7 @@ from serving.http.routes.request_parameters import (
 
 router = APIRouter(prefix="/v1", tags=["feed"], dependencies=FEED_KEY)
 MAX_USERS, MAX_ITEMS = 500, 25_000
-"""Of one request for many feeds."""
+"""Limits of one request for many feeds."""
 FEED, FEED_BATCH = TypeAdapter(Feed), TypeAdapter(FeedBatch)
 
 
