@@ -19,6 +19,7 @@ from serving.exposure_log import ExposureLog
 from serving.feed import HomeFeed
 from serving.feed_request import FeedParts
 from serving.http.api_keys import ApiKeys
+from serving.http.connection_balance import BALANCE
 from serving.http.error_handlers import add_error_handlers
 from serving.http.load_shedding import LoadSheddingMiddleware
 from serving.http.middleware import AdmissionMiddleware, CompressionMiddleware, RequestMiddleware, add_cors, origins_of
@@ -142,7 +143,9 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[dict[str, object]]:
         each.start()
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(_follow_pointer, app)
+        BALANCE.listen()
         yield {METRICS: app.state.metrics}
+        BALANCE.leave()
         tasks.cancel_scope.cancel()
     gc.unfreeze()
     for each in background:

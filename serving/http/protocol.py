@@ -17,6 +17,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from contracts import Settings
 from serving.http.certificate_files import CertificateFiles
+from serving.http.connection_balance import BALANCE
 from serving.http.error_handlers import MEDIA_TYPE, problem_text
 from serving.http.middleware import MAX_HEADER_BYTES, MAX_URL_BYTES
 from serving.http.request_metrics import METRICS
@@ -41,7 +42,7 @@ class LimitedProtocol(HttpToolsProtocol):
     def __init__(self, *arguments: Any, **options: Any) -> None:
         """As uvicorn creates it."""
         super().__init__(*arguments, **options)
-        self._state, self._head_bytes, self._leaving = State.IDLE, 0, False
+        self._state, self._head_bytes, self._leaving, self._ending = State.IDLE, 0, False, False
         self._timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -49,6 +50,7 @@ class LimitedProtocol(HttpToolsProtocol):
         if self.config.ssl is not None:
             _certificate_of(self.config).renew(self.config.ssl)
         super().connection_made(_Lingering(transport, self))  # type: ignore[arg-type]  # a transport in all but its class
+        BALANCE.opened()
         self._await_head()
 
     def data_received(self, data: bytes) -> None:
@@ -64,8 +66,10 @@ class LimitedProtocol(HttpToolsProtocol):
             self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, text)
 
     def on_headers_complete(self) -> None:
-        """From here on the application limits the body."""
+        """From here on the application limits the body. A worker with too many connections ends this one."""
         super().on_headers_complete()
+        if not self._ending and self.cycle.keep_alive and not self.pipeline and BALANCE.end_one():
+            self._ending, self.cycle.keep_alive = True, False
         self._state, self._head_bytes = State.BODY, 0
         self._cancel_timer()
 
@@ -93,6 +97,7 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Cancel the timer."""
+        BALANCE.closed(was_ending=self._ending)
         self._state = State.IDLE
         self._cancel_timer()
         super().connection_lost(exc)

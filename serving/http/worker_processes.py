@@ -24,6 +24,7 @@ from serving.ab_experiment import read_experiment
 from serving.cursor import signing_keys
 from serving.http.auth import check_binding
 from serving.http.compiled_code import load_compiled_code
+from serving.http.connection_balance import BALANCE
 from serving.http.middleware import origins_of
 from serving.http.protocol import LimitedProtocol
 from serving.http.rate_limits import COUNTS_FILE, RateLimits
@@ -84,6 +85,7 @@ class ForkedWorker(multiprocess.Process):
 
     def start(self) -> None:
         """Fork, and leave the worker's end of the pipe to the worker."""
+        BALANCE.assign(self.process)
         super().start()
         self.child_conn.close()
 
