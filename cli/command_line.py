@@ -11,11 +11,12 @@ from pydantic import ValidationError
 
 from cli.airflow_commands import airflow
 from cli.bench_commands import bench
+from cli.compare_command import compare
 from cli.demo_command import demo
 from cli.experiment_commands import experiment
 from cli.import_commands import import_, init
 from cli.json_output import Json, print_json
-from cli.nightly_commands import backtest, compare, nightly
+from cli.nightly_commands import backtest, nightly
 from cli.privacy_commands import opt_outs
 from cli.recommend_command import recommend
 from cli.release_commands import releases
