@@ -78,7 +78,7 @@ def measure(
     per_user = {f"{name}_at_{k}": ACCURACY[name](lists, labels, k) for name in ("ndcg", "recall", "hit_rate", "mrr")}
     per_user |= {f"recall_at_{deep}": ranking_metrics.recall_at_k(lists, labels, deep) for deep in recall_ks}
     of_all = {f"coverage_at_{k}": ranking_metrics.catalogue_coverage_at_k(lists, holdout.rankable, k)}
-    of_all |= personalization(lists)
+    of_all |= overlap_metrics(lists)
     if (creators >= 0).any():
         per_user[f"top_creator_share_at_{k}"] = ranking_metrics.top_creator_share_at_k(lists, creators, k)
         of_all[f"creator_coverage_at_{k}"] = ranking_metrics.creator_coverage_at_k(lists, creators, holdout.rankable, k)
@@ -88,7 +88,7 @@ def measure(
     return MethodMetrics(name, len(lists.rows), per_user, {**means, **of_all})
 
 
-def personalization(lists: RankedLists) -> dict[str, float]:
+def overlap_metrics(lists: RankedLists) -> dict[str, float]:
     """How much the lists of different users are alike; empty where fewer than two users have one."""
     overlap = ranking_metrics.inter_user_overlap_at_k(lists, OVERLAP_K)
     if np.isnan(overlap):

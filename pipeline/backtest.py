@@ -25,7 +25,7 @@ from pipeline.experiments.night_run import open_parent_run
 from pipeline.experiments.open_runs import ended_with_block
 from pipeline.lake import Lake
 from pipeline.metrics_store import EvaluatedWeek, read_weeks
-from pipeline.personalization_page import write_personalization
+from pipeline.overlap_page import write_overlap_page
 from pipeline.run_context import NightConfig, RunContext
 from pipeline.stage_runner import run_stage
 from pipeline.stages import STAGES
@@ -83,7 +83,7 @@ def run_backtest(
             backtest = computed(night)
             if frontier:
                 command = f"tastefeed backtest --weeks {weeks} --as-of {day} --frontier {frontier}"
-                write_personalization(night, Path(frontier), command)
+                write_overlap_page(night, Path(frontier), command)
     show(backtest, day)
     if out:
         write(backtest, day, Path(out))

@@ -7,7 +7,7 @@ import pytest
 from contracts.errors import BadEvaluationInput
 from evaluation import RankedLists, hold_out, item_sets, macro_average, measure
 from evaluation.rankings import Labels
-from evaluation.results import full_ranking, personalization
+from evaluation.results import full_ranking, overlap_metrics
 from tests.evaluation.builders import CUTOFF, catalogue, events, lists, measured
 
 ITEMS = catalogue([-9, -9, -9])
@@ -37,8 +37,8 @@ def test_measures_every_metric_on_one_holdout():
 
 
 def test_lists_of_several_users_are_compared_and_one_list_is_not():
-    assert personalization(lists([0, 1], [0, 2])) == {"inter_user_overlap_at_10": 0.5, "top4_first_share": 1}
-    assert personalization(lists([0, 1], [-1, -1])) == {}
+    assert overlap_metrics(lists([0, 1], [0, 2])) == {"inter_user_overlap_at_10": 0.5, "top4_first_share": 1}
+    assert overlap_metrics(lists([0, 1], [-1, -1])) == {}
 
 
 def test_a_week_of_one_user_lacks_the_overlap_and_does_not_break_the_mean():

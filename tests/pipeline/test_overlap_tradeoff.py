@@ -8,8 +8,8 @@ import pytest
 from evaluation import RankedLists
 from evaluation.rankings import Labels
 from pipeline.feature_assembly import FeatureSnapshot
-from pipeline.personalization import Outcome, Week, outcomes
-from pipeline.personalization_page import plot_reasons, write_page
+from pipeline.overlap_page import plot_reasons, write_page
+from pipeline.overlap_tradeoff import Outcome, Week, outcomes
 from ranking.exposure import with_exposure
 from ranking.rank_users import rank_users
 from ranking.reason_calibration import BINS, ReasonCurve

@@ -11,7 +11,7 @@ import numpy as np
 
 from evaluation import Holdout, Interval, RankedLists, interval_over_weeks
 from evaluation.ranking_metrics import mean, ndcg_at_k
-from evaluation.results import FIRST_SHARE, NEWEST_FIRST, OVERLAP, personalization
+from evaluation.results import FIRST_SHARE, NEWEST_FIRST, OVERLAP, overlap_metrics
 from pipeline.feature_assembly import FeatureSnapshot, read_ingested_tables, read_snapshot
 from pipeline.offline_inference import (
     EvaluationData,
@@ -182,7 +182,7 @@ def _outcome(
 ) -> Outcome:
     values, users = _ndcg(weeks, lists), [week.holdout.user_rows for week in weeks]
     ndcg, before = (float(np.mean([mean(week) for week in each])) for each in (values, unlimited))
-    differ = [personalization(ranked) for ranked in lists]
+    differ = [overlap_metrics(ranked) for ranked in lists]
     overlap, first = (float(np.mean([week[name] for week in differ if week])) for name in (OVERLAP, FIRST_SHARE))
     gain = None if values is unlimited else interval_over_weeks(values, list(unlimited), users)
     return Outcome(variant.family, variant.setting, ndcg, ndcg / before - 1, gain, overlap, first)

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from evaluation import markdown
 from evaluation.results import FIRST_SHARE, NEWEST_FIRST, OVERLAP
 from pipeline.offline_inference import K
-from pipeline.personalization import LARGEST_LOSS, LARGEST_OVERLAP, Outcome, held_out_reasons, outcomes, weeks_of
+from pipeline.overlap_tradeoff import LARGEST_LOSS, LARGEST_OVERLAP, Outcome, held_out_reasons, outcomes, weeks_of
 from pipeline.run_context import RunContext
 from ranking.reason_calibration import ReasonCurve
 
@@ -57,7 +57,7 @@ def reasons_table(curve: ReasonCurve) -> pl.DataFrame:
     )
 
 
-def write_personalization(night: RunContext, folder: Path, command: str) -> None:
+def write_overlap_page(night: RunContext, folder: Path, command: str) -> None:
     """Write `personalization.md` and its plots from the weeks of a backtest that has run."""
     weeks, ranking = weeks_of(night), night.config.ranking
     curve = held_out_reasons(weeks)
