@@ -191,8 +191,8 @@ def _personalized(
 ) -> Lists:
     release = group.release
     users = release.users.ids[user_rows].tolist()
-    now = datetime.now(UTC)
-    recent = events.recent_interactions(users, impressions_by=now) if events else {}
+    now, as_of = datetime.now(UTC), release.manifest.as_of
+    recent = events.recent_interactions(users, as_of=as_of, impressions_by=now) if events else {}
     of_users = [recent.get(user, []) for user in users]
     ranked = rank_users(
         release.snapshot_with(group.changes),

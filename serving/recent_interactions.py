@@ -40,8 +40,10 @@ def _recent_interactions(users: ColumnElement[bool]) -> Select[Any]:
 def _impressions(users: ColumnElement[bool]) -> Select[Any]:
     by_item, landed_at = (PENDING.c.user_id, PENDING.c.item_id), PENDING.c.landed_at
     impressions = (PENDING.c.action == str(Action.IMPRESSION), landed_at <= bindparam("by", type_=Instant))
+    # those before that are in no landing zone came too late for the release
+    not_in_release = (PENDING.c.timestamp >= bindparam("as_of", type_=Instant)) | ~PENDING.c.in_landing_zone
     counts = select(*by_item, func.max(PENDING.c.timestamp), func.count())
-    return counts.where(users, *impressions).group_by(*by_item)
+    return counts.where(users, *impressions, not_in_release).group_by(*by_item)
 
 
 OF_USERS = PENDING.c.user_id.in_(bindparam("users", expanding=True))
@@ -52,19 +54,22 @@ OfUser = tuple[str, RecentInteraction]
 """The spelling of the user's id in the event, and the interaction."""
 
 
-def of_one_user(connection: PointConnection, ids: Sequence[str], by: datetime | None) -> Iterator[OfUser]:
-    """Those of the user with this id, in one or two spellings. Impressions by `by`, if it is given."""
+def of_one_user(
+    connection: PointConnection, ids: Sequence[str], as_of: datetime, by: datetime | None
+) -> Iterator[OfUser]:
+    """Those of the user with this id, in one or two spellings. Impressions by `by`, if it is given, that the release of
+    `as_of` does not include."""
     user = {"user": ids[0], "other_spelling": ids[-1]}
     yield from _interactions(INTERACTIONS_OF_USER.rows(connection, user))
     if by is not None:
-        yield from _shown(IMPRESSIONS_OF_USER.rows(connection, {**user, "by": by}), by)
+        yield from _shown(IMPRESSIONS_OF_USER.rows(connection, {**user, "as_of": as_of, "by": by}), by)
 
 
-def of_users(connection: Connection, ids: Sequence[str], by: datetime | None) -> Iterator[OfUser]:
+def of_users(connection: Connection, ids: Sequence[str], as_of: datetime, by: datetime | None) -> Iterator[OfUser]:
     """The same of many users."""
     yield from _interactions(connection.execute(INTERACTIONS_OF_USERS, {"users": ids}))
     if by is not None:
-        yield from _shown(connection.execute(IMPRESSIONS_OF_USERS, {"users": ids, "by": by}), by)
+        yield from _shown(connection.execute(IMPRESSIONS_OF_USERS, {"users": ids, "as_of": as_of, "by": by}), by)
 
 
 def _interactions(rows: Iterable[Any]) -> Iterator[OfUser]:

@@ -4,11 +4,12 @@ The folder is in the lake. If a night is killed, the next one removes the ids an
 """
 
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
 
-from contracts import SubjectType
+from contracts import Action, SubjectType
 from contracts.atomic_files import sha256_of_files
 from contracts.errors import NightFailed
 from contracts.opt_out_flags import UNREADABLE, opted_out
@@ -31,10 +32,12 @@ from ranking.feature_names import USER_FEATURE_NAMES
 from ranking.rank_users import RankingConfig
 from ranking.reranker import Reranker
 from serving.ab_experiment import read_experiment, versions_beside
+from serving.recent_interactions import INTERACTIONS
 from serving.releases.array_files import without_users
-from serving.releases.manifest import ReducedTo
-from serving.releases.publish import Publication, publish
+from serving.releases.manifest import Manifest, ReducedTo
+from serving.releases.publish import Publication, list_releases, publish
 from serving.releases.serialization import ReleaseContents, write_release
+from serving.stores.event_store import EventStore
 
 POPULAR_DAYS = 7
 """The window of popularity for the non-profiled list."""
@@ -42,6 +45,10 @@ WIDER_DAYS = tuple(days for days in WINDOWS_DAYS if days > POPULAR_DAYS)
 NO_TOWER = "none"
 MODEL_STAGES = ("two_tower", "reranker")
 """The stages that register a model."""
+LONGEST_NIGHT = timedelta(days=1)
+"""What was posted longer ago when a release was built is in it, if it happened before its `as_of`."""
+KEPT_FOR_RELEASES = timedelta(days=90)
+"""How long before the current release a release may be, and still leave out all that its users did since."""
 
 
 def release(night: RunContext) -> Summary:
@@ -99,12 +106,23 @@ def ended(night: RunContext, publication: Publication, models: tuple[str, ...], 
             promote(night.mlflow, registered)
     night.mlflow.tags(night.mlflow_run, {"release": manifest.version, "release_serves": str(publication.serves)})
     if publication.serves:
-        night.pending_events.delete_before(night.splits.end)
+        delete_included(night.pending_events, night.releases, manifest)
     night.mlflow.end(night.mlflow_run, status)
     summary = {"version": manifest.version, "users": manifest.users, "items": manifest.items}
     reduced = {"reduced_to": manifest.reduced_to} if manifest.reduced_to else {}
     serving = {"version": publication.serving, "why": publication.why}
     return {**summary, **reduced, "serves": str(publication.serves), "serving": serving}
+
+
+def delete_included(events: EventStore, root: Path, serving: Manifest) -> None:
+    """Delete the posted events that every release includes, because an older one may answer again: by a rollback, a
+    pin, an arm of an experiment, or a worker that has not loaded the new one. Impressions only demote: those of the
+    serving release go at once."""
+    releases = list_releases(root)
+    as_of = max(min(each.as_of for each in releases), serving.as_of - KEPT_FOR_RELEASES)
+    built_at = max(min(each.built_at for each in releases), serving.built_at - KEPT_FOR_RELEASES)
+    events.delete_before(serving.as_of, actions=(Action.IMPRESSION,))
+    events.delete_before(as_of, actions=INTERACTIONS, posted_before=built_at - LONGEST_NIGHT)
 
 
 def contents_without_models(night: RunContext, refusal: Summary) -> ReleaseContents:

@@ -82,7 +82,7 @@ class ConsentGate:
         row = _user_row(release, user_id) if user_id is not None and reason is None else None
         if user_id is None or row is None:
             return UserContext(None, reason or _unknown(release), active)
-        return self._with_recent({user_id: row}, active, shown_by)[user_id]
+        return self._with_recent(release, {user_id: row}, active, shown_by)[user_id]
 
     def user_contexts(
         self, release: Release, user_ids: Iterable[str], *, gpc: bool, shown_by: datetime | None = None
@@ -98,15 +98,17 @@ class ConsentGate:
         refused = dict.fromkeys(users, for_all) if for_all else {}
         refused |= dict.fromkeys(opted_out, NotPersonalized.OPTED_OUT)
         rows = {user: _user_row(release, user) for user in users if user not in refused}
-        known = self._with_recent({user: row for user, row in rows.items() if row is not None}, active, shown_by)
+        profiled = {user: row for user, row in rows.items() if row is not None}
+        known = self._with_recent(release, profiled, active, shown_by)
         unknown = _unknown(release)
         return {user: known.get(user, UserContext(None, refused.get(user, unknown), active)) for user in users}
 
     def _with_recent(
-        self, user_rows: dict[str, int], active: ActiveOptOuts, shown_by: datetime | None
+        self, release: Release, user_rows: dict[str, int], active: ActiveOptOuts, shown_by: datetime | None
     ) -> dict[str, UserContext]:
+        as_of = release.manifest.as_of
         try:
-            recent = self._events.recent_interactions(user_rows, impressions_by=shown_by)
+            recent = self._events.recent_interactions(user_rows, as_of=as_of, impressions_by=shown_by)
         except EventStoreUnavailable:
             return dict.fromkeys(user_rows, UserContext(None, NotPersonalized.EVENT_STORE_UNAVAILABLE, active))
         return {user: UserContext(row, None, active, tuple(recent.get(user, ()))) for user, row in user_rows.items()}

@@ -1,4 +1,4 @@
-"""Posted events that no published release includes yet: durable before the answer, one row for each event id.
+"""Posted events that some release does not include yet: durable before the answer, one row for each event id.
 
 An erased user has a tombstone here. One transaction inserts it and deletes the user's rows; every insert of events is
 one transaction that leaves out users with a tombstone. The two kinds of transaction exclude each other, so no row
@@ -13,6 +13,10 @@ The night drains them into the landing zone, batch by batch:
         events.mark_ingested(batch.name)
     …
     events.delete_before(as_of)  # once a release that includes them is published
+
+An older release may answer again, by a rollback, a pin or an arm. So clicks, saves and hides stay until every release
+on disk includes them. Leaving an item out twice changes nothing. Impressions are counted, so the feed reads only those
+that its release does not include.
 """
 
 import hashlib
@@ -37,12 +41,14 @@ from sqlalchemy import (
     update,
 )
 
+from contracts import Action
 from contracts import columns as c
 from contracts.errors import EventStoreUnavailable
 from contracts.ids import spellings
 from contracts.schemas import EVENTS, INGESTED_EVENTS
 from serving.recent_interactions import RecentInteraction, of_one_user, of_users
 from serving.stores.event_tables import ERASED, METADATA, PENDING
+from serving.stores.sql_instants import EPOCH
 from serving.stores.sql_store import SqlStore, batched, upsert
 
 ROWS_PER_STATEMENT = 1000
@@ -100,18 +106,19 @@ class EventStore(SqlStore):
             return connection.scalar(query) or 0
 
     def recent_interactions(
-        self, user_ids: Collection[str], *, impressions_by: datetime | None = None
+        self, user_ids: Collection[str], *, as_of: datetime = EPOCH, impressions_by: datetime | None = None
     ) -> dict[str, list[RecentInteraction]]:
         """What each of these users clicked, saved, hid or unhid since the release; nothing for users who did not. And
-        what they were shown, in impressions posted no later than `impressions_by`, if that is given."""
+        what they were shown, in impressions posted no later than `impressions_by`, if that is given. The release of
+        `as_of` includes the impressions before, which are not among these."""
         user_of = {spelling: user for user in user_ids for spelling in spellings(user)}
         if len(user_ids) == 1:
             with self._point_transaction() as point:
-                found = list(of_one_user(point, list(user_of), impressions_by))
+                found = list(of_one_user(point, list(user_of), as_of, impressions_by))
         else:
             with self._transaction() as whole:
                 some = batched(list(user_of), ROWS_PER_STATEMENT)
-                found = [each for users in some for each in of_users(whole, users, impressions_by)]
+                found = [each for users in some for each in of_users(whole, users, as_of, impressions_by)]
         interactions: dict[str, list[RecentInteraction]] = {}
         for user_id, interaction in found:
             interactions.setdefault(user_of[user_id], []).append(interaction)
@@ -169,9 +176,15 @@ class EventStore(SqlStore):
         with self._transaction(writes=True) as connection:
             connection.execute(update(PENDING).where(in_batch).values(in_landing_zone=True))
 
-    def delete_before(self, as_of: datetime) -> int:
-        """Delete ingested events from before `as_of`; the release of that instant includes them."""
-        included = (PENDING.c.in_landing_zone) & (PENDING.c.timestamp < as_of)
+    def delete_before(
+        self, as_of: datetime, *, actions: Collection[Action] = tuple(Action), posted_before: datetime | None = None
+    ) -> int:
+        """Delete ingested events of some actions from before `as_of`, which the release of that instant includes. A
+        release does not include what was posted after its night began: keep that with `posted_before`."""
+        p = PENDING.c
+        included = p.in_landing_zone & (p.timestamp < as_of) & p.action.in_([str(action) for action in actions])
+        if posted_before is not None:
+            included &= p.landed_at < posted_before
         with self._transaction(writes=True) as connection:
             return connection.execute(delete(PENDING).where(included)).rowcount
 

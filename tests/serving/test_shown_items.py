@@ -18,6 +18,7 @@ from serving.feed_request import FeedRequest
 from serving.http.app import create_app
 from serving.releases.publish import load
 from tests.serving.test_feed import feed, ids, post
+from tests.serving.test_posted_interactions import every_list
 from tests.serving.tiny import N_ITEMS, N_USERS, publish_tiny
 
 CANDIDATES = N_ITEMS - 2
@@ -94,6 +95,19 @@ def test_the_impressions_of_the_night_count_too(client, lake):
     post(client, *impressions(before[0], 1))  # the tenth
     assert before[0] not in ids(feed(client, limit=200))
     assert before[0] in ids(feed(client, user="user-2", limit=200))
+
+
+def test_impressions_that_the_night_has_counted_are_not_counted_twice(client):
+    before, events = ids(feed(client, limit=200)), client.app.state.event_store
+    post(client, *impressions(before[0], 50, at="2017-02-28T00:00:{:02}Z"))  # they came after the night had begun
+    assert before[0] not in ids(feed(client, limit=200))
+    events.mark_ingested(events.drain().name)  # and a night that ends before it has deleted them
+    assert every_list(client) == [before, before]
+    state = client.app.state
+    lists = recommend(
+        state.release_loader.get(), ["user-1"], 200, state.opt_out_service.opt_outs, events=state.event_store
+    )
+    assert lists["item_id"].to_pylist() == before
 
 
 def test_impressions_of_other_users_are_no_part_of_a_release(tmp_path):
