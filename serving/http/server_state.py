@@ -14,6 +14,7 @@ from contracts.errors import EventStoreUnavailable, OptOutStoreUnavailable, Rele
 from contracts.switches import SwitchName
 from serving.privacy.opt_out_service import OptOutService
 from serving.releases.release_loader import ReloadingRelease
+from serving.stores.event_store import MAX_COUNTED
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class ServerState(Collector):
 
     release: ServedRelease | None = None
     waiting_events: int | None = None
-    """Events that no night has ingested; `None` while they cannot be read."""
+    """Events that no night has ingested, counted up to `MAX_COUNTED`; `None` while they cannot be read."""
     switches: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
@@ -45,7 +46,7 @@ class ServerState(Collector):
         if self.release is not None:
             yield from _gauges(self.release)
         if self.waiting_events is not None:
-            text = "posted events that no night has ingested"
+            text = f"posted events that no night has ingested, at most {MAX_COUNTED}"
             yield GaugeMetricFamily("tastefeed_pending_events", text, value=self.waiting_events)
         switches = GaugeMetricFamily("tastefeed_switch_set", "1 while the kill switch is set", labels=["name"])
         for name in SwitchName:

@@ -55,6 +55,8 @@ ROWS_PER_STATEMENT = 1000
 """Databases limit the number of variables of a statement (SQLite: 32,766)."""
 ROWS_PER_BATCH = 50_000
 """Some tens of megabytes, however many rows are waiting."""
+MAX_COUNTED = 100_000
+"""Waiting events are counted no further: a count of millions takes longer than a request may wait."""
 
 
 @dataclass(frozen=True)
@@ -100,10 +102,10 @@ class EventStore(SqlStore):
             )
 
     def waiting(self) -> int:
-        """How many events no night has ingested yet."""
-        query = select(func.count()).where(~PENDING.c.in_landing_zone).select_from(PENDING)
+        """How many events no night has ingested yet, counted up to `MAX_COUNTED`."""
+        waiting = select(PENDING.c.in_landing_zone).where(~PENDING.c.in_landing_zone).limit(MAX_COUNTED)
         with self._transaction() as connection:
-            return connection.scalar(query) or 0
+            return connection.scalar(select(func.count()).select_from(waiting.subquery())) or 0
 
     def recent_interactions(
         self, user_ids: Collection[str], *, as_of: datetime = EPOCH, impressions_by: datetime | None = None

@@ -40,6 +40,8 @@ BUSY_TIMEOUT_S = 10
 """How long a command waits for SQLite's locks; a server gives a shorter time."""
 CONNECT_TIMEOUT_S = 2
 """The least that PostgreSQL's client library accepts."""
+ANSWER_BOUNDS = 2
+"""For how many times the bound a caller waits for PostgreSQL: its own error comes first, and keeps the connection."""
 WRITERS_AHEAD = 8
 """For how many times the bound a writer waits for the writers of its own process."""
 PRIVATE = 0o600
@@ -82,6 +84,10 @@ def _server_engine(url: str, wait_s: float | None) -> Engine:
     timeout = {"connect_timeout": CONNECT_TIMEOUT_S}
     engine = create_engine(url, hide_parameters=True, pool_pre_ping=True, pool_timeout=wait_s, connect_args=timeout)
     event.listen(engine, "connect", partial(_limit_statements, milliseconds=round(1000 * wait_s)))
+    if engine.driver == "psycopg":
+        from serving.stores.bounded_answers import bound_answers  # noqa: PLC0415  psycopg is optional
+
+        bound_answers(engine, ANSWER_BOUNDS * wait_s)
     return engine
 
 
@@ -151,6 +157,7 @@ class SqlStore:
         self._opening = threading.Lock()  # requests come in threads, and a second engine would never be closed
         self._writing = threading.Lock()  # SQLite lets its writers try again in no order, so some would wait too long
         self._circuits = {writes: CircuitBreaker(wait_s) for writes in (False, True)}
+        self._point_circuit = CircuitBreaker(wait_s)  # a heavy query of others must not end the reads of feeds
         self.on_call: StoreCall = ignore_call
         """Called after each transaction, with its duration."""
 
@@ -179,7 +186,8 @@ class SqlStore:
                 f"{self.name} {without_password(self._url)} is read-only; let this user write to the file and its "
                 f"folder, or name another database with {self.setting}"
             )
-        with self._called(writes=writes), self._turn(writes=writes), self._opened().connect() as connection:
+        called = self._called(self._circuits[writes], writes=writes)
+        with called, self._turn(writes=writes), self._opened().connect() as connection:
             with connection.execution_options(**{WRITES: writes}).begin():
                 yield connection
             if writes and connection.dialect.name == "sqlite":
@@ -188,13 +196,14 @@ class SqlStore:
     @contextmanager
     def _point_transaction(self) -> Iterator[PointConnection]:
         """One transaction for `PointRead`s alone."""
-        with self._called(writes=False), point_transaction(self._opened()) as connection:
+        called = self._called(self._point_circuit, writes=False)
+        with called, point_transaction(self._opened()) as connection:
             yield connection
 
     @contextmanager
-    def _called(self, *, writes: bool) -> Iterator[None]:
+    def _called(self, circuit: CircuitBreaker, *, writes: bool) -> Iterator[None]:
         """Measure a call, give its errors their name, and let it fail at once where earlier ones waited in vain."""
-        with self._measured(writes=writes), self._named_errors(), self._circuits[writes].call(*DATABASE_ERRORS):
+        with self._measured(writes=writes), self._named_errors(), circuit.call(*DATABASE_ERRORS):
             yield
 
     @contextmanager

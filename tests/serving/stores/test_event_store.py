@@ -126,6 +126,13 @@ def test_rows_erased_between_sealing_and_landing_are_not_drained_again(pending):
     assert pending.drain().rows["user_id"].to_pylist() == ["bob"]
 
 
+def test_waiting_events_are_counted_up_to_a_bound(pending, monkeypatch):
+    pending.add([event(f"e{number}", "i1") for number in range(3)])
+    assert pending.waiting() == 3
+    monkeypatch.setattr("serving.stores.event_store.MAX_COUNTED", 2)
+    assert pending.waiting() == 2
+
+
 def test_a_feed_looks_up_a_user_s_few_actions_and_not_all_rows(pending, tmp_path):
     pending.add([event(f"e{number}", f"i{number}", action="impression") for number in range(3000)])
     pending.add([event("saved", "i7", action="save")])

@@ -7,13 +7,15 @@ import tempfile
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import uuid4
 
+import psutil
 import pytest
-from sqlalchemy import create_engine, text
+from sqlalchemy import create_engine, func, select, text
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.pool import NullPool
 
 from contracts import Flag, OptOut, SubjectType
@@ -209,3 +211,53 @@ def test_a_locked_table_is_waited_for_no_longer_than_a_request_may(url, opened):
         assert time.monotonic() - started < 5
         with pytest.raises(EventStoreUnavailable, match=r"canceling statement|lock timeout"):
             store.add([{"user_id": "zoe", "item_id": "i1", "action": "save", "timestamp": datetime.now(UTC)}])
+
+
+class SlowCounts(EventStore):
+    """Its count of waiting events takes longer than a request may wait, as with millions of rows."""
+
+    def waiting(self) -> int:
+        with self._transaction() as connection:
+            return connection.scalar(select(func.pg_sleep(5)))
+
+
+def test_a_slow_count_does_not_keep_feeds_from_the_store(url):
+    with closing(SlowCounts(url, wait_s=0.25)) as store:
+        with pytest.raises(EventStoreUnavailable, match="canceling statement due to statement timeout"):
+            store.waiting()
+        assert store.recent_interactions(["ann"]) is not None
+        with pytest.raises(EventStoreUnavailable, match="is asked again"):
+            store.waiting()
+
+
+@contextmanager
+def stopped(url: str) -> Iterator[None]:
+    """The server does not answer; its sockets accept what clients send, as those of an unreachable host."""
+    folder = Path(url.rpartition("=")[2])
+    server = psutil.Process(int((folder / "data" / "postmaster.pid").read_text().split()[0]))
+    processes = [server, *server.children()]
+    for process in processes:
+        process.suspend()
+    try:
+        yield
+    finally:
+        for process in processes:
+            process.resume()
+
+
+def test_a_silent_server_is_waited_for_twice_as_long_as_a_slow_one(url, opened):
+    with closing(EventStore(url, wait_s=0.25)) as store:
+        store.recent_interactions(["ann"])
+        started = time.monotonic()
+        with stopped(url):
+            with pytest.raises(EventStoreUnavailable, match=r"did not answer within 0.5 s"):
+                store.recent_interactions(["ann"])
+            with pytest.raises(EventStoreUnavailable, match="is asked again"):
+                store.recent_interactions(["ann"])
+        assert 0.5 <= time.monotonic() - started < 1.5
+        with store._opened().connect() as connection:
+            connection.execute(text("SELECT 1"))
+            with stopped(url), pytest.raises(OperationalError, match="did not answer within"):
+                connection.execute(text("SELECT 1"))
+        time.sleep(max(0, started + 1.6 - time.monotonic()))  # until the store is asked again
+        assert store.recent_interactions(["ann"]) is not None
