@@ -106,6 +106,7 @@ INTERACTIONS = pa.schema(
         pa.field(c.USER_ID, pa.string()),
         pa.field(c.ITEM_ID, pa.string()),
         pa.field("impressions", pa.int64()),
+        pa.field("impressions_28d", pa.int64()),
         pa.field("clicks", pa.int64()),
         pa.field("saves", pa.int64()),
         pa.field("hides", pa.int64()),
@@ -115,10 +116,11 @@ INTERACTIONS = pa.schema(
         pa.field("save_strength", pa.float64()),
         pa.field("first_at", INSTANT),
         pa.field("last_at", INSTANT),
+        pa.field("last_interaction_at", INSTANT),
     ]
 )
 """One row per user and item: counts of their events, and strengths that decay exponentially until `cut`. `hidden`: a
-hide was not undone by an unhide at the same instant or later."""
+hide was not undone by an unhide at the same instant or later. `last_interaction_at`: the last click, save or hide."""
 
 USER_FEATURES = pa.schema(
     [

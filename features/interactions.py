@@ -9,9 +9,9 @@ from pyspark.sql import functions as F
 from contracts import Action
 from contracts import columns as c
 from contracts.schemas import EVENTS, INTERACTIONS
-from features.event_filters import is_action
+from features.event_filters import is_action, is_positive
 from features.spark_session import conform
-from features.time_cutoffs import before_cutoffs, hours_between
+from features.time_cutoffs import before_cutoffs, hours_between, within
 
 _UNIT = 2**40
 """Strengths are summed in whole multiples of 1 / _UNIT (1e-12), because a sum of doubles depends on the order in which
@@ -32,11 +32,13 @@ def interactions(events: DataFrame, cutoffs: Sequence[datetime], *, half_life_da
         .groupBy(c.CUT, c.USER_ID, c.ITEM_ID)
         .agg(
             *(F.count_if(is_action(action)).alias(f"{action}s") for action in Action),
+            F.count_if(is_action(Action.IMPRESSION) & within(28)).alias("impressions_28d"),
             _is_hidden(),
             _strength(decayed, Action.CLICK),
             _strength(decayed, Action.SAVE),
             F.min(c.TIMESTAMP).alias("first_at"),
             F.max(c.TIMESTAMP).alias("last_at"),
+            F.max(F.when(is_positive() | is_action(Action.HIDE), F.col(c.TIMESTAMP))).alias("last_interaction_at"),
         ),
         INTERACTIONS,
     )

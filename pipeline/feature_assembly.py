@@ -6,7 +6,7 @@ rows are numbered within the snapshot; `catalogue_rows` maps them to rows of the
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Protocol
 
 import numpy as np
@@ -119,6 +119,20 @@ def at_cutoff(night: RunContext, table: str, cutoff: datetime) -> pl.LazyFrame:
     return night.lake.scan(table, night.splits.as_of).filter(pl.col(c.CUT) == cutoff)
 
 
+LACKING = {
+    "impressions_28d": pl.when(pl.col(c.CUT) - pl.col("last_at") <= timedelta(days=28)).then("impressions").otherwise(0),
+    "last_interaction_at": pl.col("last_at"),
+}
+"""Columns that tables of earlier versions lack, and what stands in for them."""
+
+
+def interactions_at(night: RunContext, cutoff: datetime) -> pl.LazyFrame:
+    """The interactions as of one cutoff, with every column."""
+    rows = at_cutoff(night, "interactions", cutoff)
+    have = rows.collect_schema().names()
+    return rows.with_columns(**{name: value for name, value in LACKING.items() if name not in have})
+
+
 def rows_of(ids: pl.Series, row_ids: Ids) -> pl.Series:
     """The row of each id in `row_ids`; null for an id that is not among them."""
     lookup = pl.DataFrame(
@@ -164,18 +178,18 @@ def _users(night: RunContext, ingested: IngestedTables, item_ids: Ids, cutoff: d
         history_items=history["item"].to_numpy(),
         history_saves=history["save_strength"].cast(pl.Float32).to_numpy(),
         history_clicks=history["click_strength"].cast(pl.Float32).to_numpy(),
-        history_hours=hours_of(history["last_at"]),
+        history_hours=hours_of(history["last_interaction_at"]),
     )
 
 
 def _history(night: RunContext, cutoff: datetime, user_ids: Ids, item_ids: Ids) -> pl.DataFrame:
     """Clicked, saved and hidden items of the users, by user row, oldest first."""
     is_history = (pl.sum_horizontal("clicks", "saves") > 0) | pl.col("hidden")
-    rows = at_cutoff(night, "interactions", cutoff).filter(is_history).collect()
+    rows = interactions_at(night, cutoff).filter(is_history).collect()
     return (
         rows.with_columns(user=rows_of(rows[c.USER_ID], user_ids), item=rows_of(rows[c.ITEM_ID], item_ids))
         .drop_nulls(["user", "item"])
-        .sort("user", "last_at", "item")
+        .sort("user", "last_interaction_at", "item")
     )
 
 

@@ -1,6 +1,6 @@
 """What each user was shown and left alone as of a cutoff: for fatigue, and for features of the re-ranker."""
 
-from datetime import datetime, timedelta
+from datetime import datetime
 
 import numpy as np
 import polars as pl
@@ -8,13 +8,11 @@ import polars as pl
 from contracts import Flag, SubjectType
 from contracts import columns as c
 from contracts.opt_out_flags import UNREADABLE, opted_out
-from pipeline.feature_assembly import at_cutoff, hours_of, rows_of
+from pipeline.feature_assembly import at_cutoff, hours_of, interactions_at, rows_of
 from pipeline.run_context import RunContext
 from ranking.fatigue import UserImpressions
 from ranking.feature_arrays import Floats, Ids
 
-REMEMBERED_DAYS = 28
-"""An item that a user was not shown for so long is as new to them."""
 MOST_ITEMS = 100
 """Items of one user in a release: those shown most often, and of these the last ones. A million users take 800 MB."""
 
@@ -30,22 +28,25 @@ def user_impressions(night: RunContext, user_ids: Ids, item_ids: Ids, cutoff: da
 
 
 def known_impressions(night: RunContext, user_ids: Ids, item_ids: Ids, cutoff: datetime) -> UserImpressions:
-    """The impressions without an interaction as of a cutoff, and the click rates of the items."""
-    was_shown = (pl.col("impressions") > 0) & (pl.col("last_at") >= cutoff - timedelta(days=REMEMBERED_DAYS))
+    """The impressions of 28 days without an interaction as of a cutoff, and the click rates of the items.
+
+    An item that a user was not shown for so long is as new to them.
+    """
+    was_shown = pl.col("impressions_28d") > 0
     was_left_alone = (pl.sum_horizontal("clicks", "saves") == 0) & pl.col("hidden").not_()
-    columns = (c.USER_ID, c.ITEM_ID, "impressions", "last_at")
-    pairs = at_cutoff(night, "interactions", cutoff).filter(was_shown & was_left_alone).select(columns).collect()
+    columns = (c.USER_ID, c.ITEM_ID, "impressions_28d", "last_at")
+    pairs = interactions_at(night, cutoff).filter(was_shown & was_left_alone).select(columns).collect()
     pairs = (
         pairs.with_columns(user=rows_of(pairs[c.USER_ID], user_ids), item=rows_of(pairs[c.ITEM_ID], item_ids))
         .drop_nulls(["user", "item"])
-        .sort("user", "impressions", "last_at", "item", descending=[False, True, True, False])
+        .sort("user", "impressions_28d", "last_at", "item", descending=[False, True, True, False])
         .group_by("user", maintain_order=True)
         .head(MOST_ITEMS)
     )
     return UserImpressions(
         offsets=np.searchsorted(pairs["user"].to_numpy(), np.arange(len(user_ids) + 1)),
         items=pairs["item"].to_numpy(),
-        counts=pairs["impressions"].clip(upper_bound=np.iinfo(np.int32).max).cast(pl.Int32).to_numpy(),
+        counts=pairs["impressions_28d"].clip(upper_bound=np.iinfo(np.int32).max).cast(pl.Int32).to_numpy(),
         hours=hours_of(pairs["last_at"]),
         click_rates=click_rates(night, item_ids, cutoff),
     )

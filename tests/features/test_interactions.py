@@ -27,6 +27,7 @@ def test_counts_strengths_and_span(events, rows, cutoff, hours):
         "user_id": "ana",
         "item_id": "x",
         "impressions": 1,
+        "impressions_28d": 0,
         "clicks": 2,
         "saves": 1,
         "hides": 0,
@@ -36,11 +37,22 @@ def test_counts_strengths_and_span(events, rows, cutoff, hours):
         "save_strength": pytest.approx(0.5**0.5, abs=1e-12),
         "first_at": hours(-30 * DAY),
         "last_at": hours(-7 * DAY),
+        "last_interaction_at": hours(-7 * DAY),
     }
     assert list(first) == INTERACTIONS.names
     assert (hidden["item_id"], hidden["hides"], hidden["click_strength"], hidden["save_strength"]) == ("y", 1, 0, 0)
     assert hidden["hidden"]
     assert (bobs["user_id"], bobs["save_strength"]) == ("bob", 0.5)
+
+
+def test_impressions_of_28_days_and_the_last_interaction_are_apart_from_all_impressions(events, rows, cutoff, hours):
+    given = [("ana", "impression", "x", days * DAY) for days in (*[-40] * 9, -1)]
+    given += [("ana", "click", "a", -5), ("ana", "hide", "b", -4), ("ana", "unhide", "b", -3), ("ana", "save", "c", -6)]
+    given += [("ana", "impression", item, -2) for item in "abc"]
+    of_items = {row["item_id"]: row for row in rows(interactions(events(*given), [cutoff], half_life_days=14))}
+    assert (of_items["x"]["impressions"], of_items["x"]["impressions_28d"]) == (10, 1)
+    last = {item: row["last_interaction_at"] for item, row in of_items.items()}
+    assert last == {"a": hours(-5), "b": hours(-4), "c": hours(-6), "x": None}
 
 
 def test_a_later_unhide_undoes_a_hide(events, rows, cutoff):

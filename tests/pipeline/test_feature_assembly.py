@@ -77,11 +77,18 @@ def test_users_with_examples_have_a_row_each_ordered_by_id(night: RunContext) ->
 
 
 def test_the_history_is_what_a_user_clicked_saved_or_hid_oldest_first(night: RunContext) -> None:
+    """`a` was shown again after the click; that is no part of its history."""
     users = snapshot(night).users
     assert users.history_offsets.tolist() == [0, 2, 4]
     assert users.history_items.tolist() == [0, 1, 1, 0]
     np.testing.assert_array_equal(users.history_clicks, np.array([0.5, 0.5, 0.5, np.nan], np.float32))
     assert users.history_hours.tolist() == [hours(at).timestamp() / 3600 for at in (-10, -5, -4, -3)]
+
+
+def test_a_history_of_an_earlier_version_is_ordered_by_the_last_event(night: RunContext) -> None:
+    table = night.lake.scan("interactions", night.splits.as_of).collect().with_columns(last_at="last_interaction_at")
+    night.overwrite("interactions", table.drop("impressions_28d", "last_interaction_at"))
+    assert snapshot(night).users.history_items.tolist() == [0, 1, 1, 0]
 
 
 @pytest.mark.parametrize(

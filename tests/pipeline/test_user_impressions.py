@@ -23,7 +23,14 @@ def night(tmp_path: Path) -> RunContext:
 def interactions(night: RunContext, *rows: tuple[str, str, int, float, dict[str, object]]) -> None:
     none = {"clicks": 0, "saves": 0, "hides": 0, "hidden": False}
     table = [
-        {"cut": END, "user_id": user, "item_id": item, "impressions": count, "last_at": END - timedelta(days=days)}
+        {
+            "cut": END,
+            "user_id": user,
+            "item_id": item,
+            "impressions": count,
+            "impressions_28d": count if days <= 28 else 0,
+            "last_at": END - timedelta(days=days),
+        }
         | none
         | more
         for user, item, count, days, more in rows
@@ -34,7 +41,7 @@ def interactions(night: RunContext, *rows: tuple[str, str, int, float, dict[str,
 def test_what_was_shown_lately_and_left_alone_is_counted(night: RunContext) -> None:
     interactions(
         night,
-        ("u2", "a", 3, 27, {}),
+        ("u2", "a", 9, 27, {"impressions_28d": 3}),
         ("u2", "b", 5, 1, {}),
         ("u2", "c", 9, 29, {}),  # too long ago
         ("u2", "d", 9, 1, {"clicks": 1}),
@@ -48,6 +55,13 @@ def test_what_was_shown_lately_and_left_alone_is_counted(night: RunContext) -> N
     impressions = user_impressions(night, USERS, ITEMS, END)
     assert impressions is not None
     assert [impressions.of(row) for row in range(2)] == [{2: 2**31 - 1}, {1: 5, 0: 3}]
+
+
+def test_a_table_of_an_earlier_version_counts_all_impressions_of_what_was_shown_lately(night: RunContext) -> None:
+    interactions(night, ("u1", "a", 3, 27, {}), ("u1", "b", 5, 29, {}))
+    table = night.lake.scan("interactions", night.splits.as_of).collect()
+    night.overwrite("interactions", table.drop("impressions_28d", "last_interaction_at"))
+    assert known_impressions(night, USERS, ITEMS, END).of(0) == {0: 3}
 
 
 def test_the_items_shown_most_often_and_last_are_kept(night: RunContext, monkeypatch: pytest.MonkeyPatch) -> None:
