@@ -119,8 +119,9 @@ def at_cutoff(night: RunContext, table: str, cutoff: datetime) -> pl.LazyFrame:
     return night.lake.scan(table, night.splits.as_of).filter(pl.col(c.CUT) == cutoff)
 
 
+_LATELY = pl.col(c.CUT) - pl.col("last_at") <= timedelta(days=28)
 LACKING = {
-    "impressions_28d": pl.when(pl.col(c.CUT) - pl.col("last_at") <= timedelta(days=28)).then("impressions").otherwise(0),
+    "impressions_28d": pl.when(_LATELY).then("impressions").otherwise(0),
     "last_interaction_at": pl.col("last_at"),
 }
 """Columns that tables of earlier versions lack, and what stands in for them."""

@@ -107,3 +107,16 @@ def test_a_logged_item_above_one_with_an_event_was_looked_at_and_the_log_adds_pl
         ("tim", "y", 1, 0, chance),
         ("tim", "z", 1, 1, chance),
     ]
+
+
+def test_an_event_after_the_label_window_of_a_page_decides_nothing(impressions, log):
+    """Else a click of the held-out week would train the re-ranker that is evaluated on that week."""
+    pages = log(("last hour", "tim's", ["y", "z"], WEEK - 1), ("in time", "ana's", ["y", "z"], WEEK - 2))
+    events = [
+        ("tim", "click", "z", WEEK, {"request_id": "last hour"}),
+        ("ana", "click", "z", WEEK - 1, {"request_id": "in time"}),
+        ("ana", "impression", "y", WEEK, {"request_id": "in time"}),  # in the next window, so this one lacks it
+    ]
+    chance = pytest.approx(0.1)
+    found = impressions(*PAST, *events, exposures=pages)
+    assert found == [("ana", "y", 1, 0, chance), ("ana", "z", 1, 1, chance)]
