@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from benchmarks.open_bandit import BTS, CAMPAIGNS, read_log
+from benchmarks.open_bandit import BTS, CAMPAIGNS, clicks_per_thousand, read_log
 from contracts.csr import Doubles, Rows
-from evaluation.bootstrap import Interval, paired_interval
+from evaluation.bootstrap import Interval
 from ranking.position_bias import ShownPairs, examination
 
 SMOOTHINGS, SHARPNESSES = (5.0, 20.0), (0.5, 1.0, 2.0)
@@ -77,10 +77,14 @@ def _of_campaign(campaign: str, log: pl.DataFrame) -> Iterator[PolicyEstimate]:
     baseline = doubly_robust(test, policies["clicks"], expected)
     for learns, policy in policies.items():
         weights = policy[test.items] / test.propensities
-        weighted = weights * test.clicks
         robust = doubly_robust(test, policy, expected)
         yield PolicyEstimate(
-            campaign, learns, _rate(weighted), _rate(weighted / weights.mean()), _rate(robust), _rate(robust, baseline)
+            campaign,
+            learns,
+            ips=clicks_per_thousand(weights * test.clicks),
+            snips=clicks_per_thousand(test.clicks, weights=weights),
+            doubly_robust=clicks_per_thousand(robust),
+            gain=clicks_per_thousand(robust, baseline),
         )
 
 
@@ -123,7 +127,3 @@ def doubly_robust(log: Logged, policy: Doubles, expected: Doubles) -> Doubles:
     """[N] the expected clicks of a policy, corrected by what was seen (Dudik et al. 2011)."""
     weights = policy[log.items] / log.propensities
     return np.asarray((policy * expected).sum() + weights * (log.clicks - expected[log.items]))
-
-
-def _rate(clicks: Doubles, other: Doubles | None = None) -> Interval:
-    return paired_interval(1000 * clicks, np.zeros(len(clicks)) if other is None else 1000 * other, resamples=1000)

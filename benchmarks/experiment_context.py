@@ -127,7 +127,7 @@ def open_lake(lake: Path, job: ExperimentJob) -> RunContext:
     """The run over a lake, with no store of opt-outs or posted events but the lake's own, in the benchmark's run in
     MLflow."""
     settings = job.settings.model_copy(update={"lake": str(lake), "opt_out_url": "", "events_url": ""})
-    config, home = NightConfig(ranking=job.ranking), Lake(lake)
+    config, home = NightConfig(ranking=job.ranking).seeded(settings.seed), Lake(lake)
     night = RunContext(home, home, job.plan, settings, config, tracked_in=Lake(job.out))
     night.opt_outs.create()  # this lake is new and holds no opt-out
     night.write_summary("forget", {"mlflow_run": job.mlflow_run})

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
+from contracts.csr import Doubles
 from contracts.errors import UnreadableInput
 from evaluation.bootstrap import Interval, paired_interval
 
@@ -57,8 +58,13 @@ def _of_campaign(folder: Path, campaign: str) -> list[Estimate]:
     ]
 
 
-def _estimate(campaign: str, name: str, log: pl.DataFrame, weights: np.ndarray | None = None) -> Estimate:
+def _estimate(campaign: str, name: str, log: pl.DataFrame, weights: Doubles | None = None) -> Estimate:
     clicks = log["click"].to_numpy().astype(float)
-    values = 1000 * clicks if weights is None else 1000 * clicks * weights / weights.mean()
-    rate = paired_interval(values, np.zeros(len(values)), resamples=1000)
-    return Estimate(campaign, name, len(log), int(clicks.sum()), rate)
+    return Estimate(campaign, name, len(log), int(clicks.sum()), clicks_per_thousand(clicks, weights=weights))
+
+
+def clicks_per_thousand(clicks: Doubles, other: Doubles | None = None, *, weights: Doubles | None = None) -> Interval:
+    """The mean of 1,000 impressions, or its difference to another mean of them. With weights it is normalized by the
+    mean weight of each resample, because that varies as the clicks do."""
+    against = np.zeros(len(clicks)) if other is None else 1000 * other
+    return paired_interval(1000 * clicks, against, weights=weights, resamples=1000)

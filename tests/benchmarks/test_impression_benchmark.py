@@ -11,8 +11,9 @@ from benchmarks.bandit_policies import UNIFORM, policy_estimates
 from benchmarks.impression_benchmark import change, measured
 from benchmarks.impression_report import write_report
 from benchmarks.impression_simulation import NO_FATIGUE, Arm, Assumptions, World
-from benchmarks.open_bandit import estimates
+from benchmarks.open_bandit import clicks_per_thousand, estimates
 from contracts.errors import UnreadableInput
+from evaluation.bootstrap import Interval
 from ranking.exploration import ExplorationConfig
 from ranking.fatigue import FatigueConfig
 
@@ -49,6 +50,13 @@ def test_a_policy_that_learned_which_item_is_clicked_has_more_clicks_than_a_unif
     assert found["clicks"].snips.mean > 505
     assert found["clicks"].gain.mean == 0
     assert found["positions"].learns == "positions"
+
+
+def test_a_normalized_rate_is_certain_where_every_impression_is_clicked() -> None:
+    """By inverse propensity it is not, because the mean weight varies."""
+    weights = np.array([0.25, 0.5, 2.0, 4.0])
+    assert clicks_per_thousand(np.ones(4), weights=weights) == Interval(1000, 1000, 1000)
+    assert clicks_per_thousand(weights / weights.mean()).low < 1000
 
 
 def test_a_missing_log_is_named(tmp_path: Path) -> None:
