@@ -38,7 +38,8 @@ def settings(*, json: Json = False) -> None:
     from contracts.setting_variables import variables
     from pipeline.run_context import NightConfig
 
-    found = [*variables(Settings()), *variables(NightConfig())]
+    given = Settings()
+    found = [*variables(given), *variables(NightConfig().seeded(given.seed))]
     if json:
         print_json([asdict(variable) for variable in found])
         return

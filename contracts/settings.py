@@ -53,7 +53,7 @@ class Settings(DataConfig):
     """Read from `TASTEFEED_*`; `tastefeed settings` prints each value and where it came from, secrets masked."""
 
     lake: str = Field("lake", description="folder or fsspec URL of the lake")
-    seed: int = Field(7, description="seed of everything random")
+    seed: int = Field(7, ge=0, description="seed of everything random")
     device: str = Field("auto", description="torch device: auto, cpu, cuda")
     threads: int = Field(0, ge=0, description="threads of torch, LightGBM, FAISS and polars; 0 is every core")
     wait_policy: Literal["passive", "active"] = Field(

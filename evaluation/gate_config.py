@@ -26,4 +26,4 @@ class GateConfig(BaseModel):
     min_users: int = Field(20, ge=2, description="measured users below which nothing is compared")
     max_overlap: float = Field(0.6, ge=0, le=1, description="share of their first ten items that two users may share")
     confidence: float = Field(0.95, gt=0, lt=1, description="confidence of intervals")
-    seed: int = Field(7, description="seed of the resampling")
+    seed: int = Field(7, description="seed of the resampling; unset: TASTEFEED_SEED")

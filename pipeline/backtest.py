@@ -77,7 +77,7 @@ def run_backtest(
         Path(written).mkdir(parents=True, exist_ok=True)  # a folder that cannot be written to fails before the work
     splits = backtest_splits(day, weeks=weeks, holdout_days=settings.holdout_days, label_weeks=settings.label_weeks)
     with home.scratch() as scratch:
-        night = RunContext(home, scratch, splits, settings, NightConfig())
+        night = RunContext(home, scratch, splits, settings, NightConfig().seeded(settings.seed))
         night.write_summary("forget", {"mlflow_run": open_parent_run(night, f"backtest {day}, {weeks} weeks")})
         with ended_with_block(night.mlflow, night.mlflow_run):
             backtest = computed(night)

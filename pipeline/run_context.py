@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import date
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import pyarrow as pa
 from pydantic import Field, model_validator
@@ -56,6 +56,16 @@ class NightConfig(BaseSettings):
         components = {name for name in names(cls) if NESTED not in name}
         refuse_unknown(names(cls), (name for name in given_variables() if name.split(NESTED)[0] in components))
         return values
+
+    def seeded(self, seed: int) -> Self:
+        """With the seed of a run for the re-ranker and the gates, unless their own variables are set."""
+        reranker, gates = (
+            config.model_copy(update={} if "seed" in config.model_fields_set or config.seed == seed else {"seed": seed})
+            for config in (self.ranking.reranker, self.gates)
+        )
+        return self.model_copy(
+            update={"ranking": self.ranking.model_copy(update={"reranker": reranker}), "gates": gates}
+        )
 
     @property
     def continued(self) -> TwoTowerConfig:
@@ -190,4 +200,4 @@ def open_run_context(
         label_weeks=settings.label_weeks,
         validation_weeks=settings.rehearsal_weeks,
     )
-    return RunContext(home, home, splits, settings, NightConfig(), label, publish)
+    return RunContext(home, home, splits, settings, NightConfig().seeded(settings.seed), label, publish)

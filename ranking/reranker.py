@@ -57,7 +57,9 @@ class RerankerConfig(BaseModel):
     pair_share: float = Field(0.7, gt=0, le=1, description="share of pairs that a tree sees")
     truncation: int = Field(30, ge=1, description="places of the list that lambdarank cares for")
     bins: int = Field(63, ge=2, le=255, description="histogram bins of a feature")
-    seed: int = Field(7, ge=0, description="seed of feature and pair sampling; each model adds one")
+    seed: int = Field(
+        7, ge=0, description="seed of feature and pair sampling, each model adds one; unset: TASTEFEED_SEED"
+    )
     threads: int = Field(1, ge=0, description="models that train at once; 0: one for each core")
     cooccurrence: Literal["auto", "never", "always"] = Field(
         "auto", description="item-transition features: where they help on the last label window of training, or so"

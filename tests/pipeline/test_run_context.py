@@ -35,6 +35,15 @@ def test_the_settings_of_the_environment_hold_where_none_are_given(
     assert (night.splits.label_days, night.config.two_tower.epochs) == (3, 5)
 
 
+def test_the_seed_reaches_the_re_ranker_and_the_gates_unless_they_have_their_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TASTEFEED_SEED", "11")
+    monkeypatch.setenv("TASTEFEED_GATES__SEED", "5")
+    config = open_run_context(str(tmp_path), DAY).config
+    assert (config.ranking.reranker.seed, config.gates.seed) == (11, 5)
+
+
 def test_opening_a_context_writes_nothing(night: RunContext, tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
