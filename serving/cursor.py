@@ -43,7 +43,7 @@ class Cursor(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     release: str = Field(max_length=64, description="the release that ranked every page; empty where several did")
-    personalized: bool = Field(description="whether the last page was personalized")
+    personalized: bool = Field(description="whether any page was personalized")
     since: datetime = Field(description="later interactions only remove items; they do not change the ranking")
     offset: int = Field(ge=0, le=10_000_000, description="places of that ranking that are behind")
     rank: int = Field(ge=0, le=10_000_000, description="items shown")
@@ -64,6 +64,7 @@ class Cursor(BaseModel):
         rank = self.rank + len(hashes)
         if (self.release, self.personalized) != (release, personalized):
             release = ""  # an offset in this ranking does not cover what the one before has shown
+        personalized = personalized or self.personalized
         shown = self.shown + hashes.astype(HASH).tobytes() if self.complete and rank <= MAX_SHOWN else b""
         place = {"release": release, "personalized": personalized, "offset": offset, "rank": rank, "shown": shown}
         return self.model_copy(update=place)

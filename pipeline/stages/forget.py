@@ -60,10 +60,9 @@ def remove_everywhere(
     opt_outs.withhold({creator: made[creator] for creator in named & erased})
     models = forget_creators(night.lake, night.mlflow, named, unreadable)
     creators = night.opt_outs.subjects(SubjectType.CREATOR, (Flag.RECOMMENDATION,))
-    revised = erase_users(night.releases, unreadable, creators)
+    revised = erase_users(night.releases, unreadable, creators, SwitchStore(night.opt_outs).follow)
     if revised and (copies := shared_copies(night.settings)):
         copies.remove_unused()  # those of servers that were killed
-    SwitchStore(night.opt_outs).follow(revised)
     exposures = erase_exposures(night.home, unreadable, pseudonyms(night.settings)) if unreadable else 0
     erased_rows = erase_rows(night.home.url, erased) if erased else {}
     # the names last: a night that is killed before this line finds them again

@@ -1,7 +1,7 @@
 """Erasure from releases: a revision of each release without the erased users replaces the original."""
 
 import shutil
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from uuid import uuid4
 
@@ -27,17 +27,25 @@ from serving.releases.publish import STAGING, current_or_none, discard, install,
 
 CATALOGUE_FILE = "catalogue.parquet"
 USER_FILES = ("users.safetensors", "users.parquet", IMPRESSIONS)
+OnRevision = Callable[[str, str], None]
+"""Called with the old and the new version, while both exist."""
 
 
-def erase_users(root: Path, user_ids: Iterable[str], excluded_creators: Iterable[str] = ()) -> dict[str, str]:
+def erase_users(
+    root: Path,
+    user_ids: Iterable[str],
+    excluded_creators: Iterable[str] = (),
+    on_revision: OnRevision = lambda _old, _new: None,
+) -> dict[str, str]:
     """Remove users from every release: id, vector, features and history, and their name where they created an item.
     Returns old version to new.
 
     An item loses its creator's name. Where that creator is among `excluded_creators`, the item counts as removed,
     because the creator's opt-out could no longer be matched to it.
 
-    Each revision is published like any release; the pointer follows if the original was current. After a kill in the
-    middle, the next call completes the erasure. Raises `PublishRunning`, `ReleaseCorrupt`.
+    Each revision is published like any release; the pointer follows if the original was current. `on_revision` moves
+    other references before the original is removed. After a kill in the middle, the next call completes the erasure.
+    Raises `PublishRunning`, `ReleaseCorrupt`.
     """
     erased = frozenset(user_ids)
     if not erased or not root.is_dir():
@@ -45,7 +53,18 @@ def erase_users(root: Path, user_ids: Iterable[str], excluded_creators: Iterable
     excluded = frozenset(excluded_creators)
     with publishing(root):
         affected = [manifest for manifest in _verified(root) if _contains(root / manifest.version, erased)]
-        return {manifest.version: _revise(root, manifest, erased, excluded) for manifest in affected}
+        return {
+            manifest.version: _replaced(root, manifest.version, _revise(root, manifest, erased, excluded), on_revision)
+            for manifest in affected
+        }
+
+
+def _replaced(root: Path, original: str, revision: str, on_revision: OnRevision) -> str:
+    if current_or_none(root) == original:
+        point(root, revision)
+    on_revision(original, revision)
+    discard(root, original)
+    return revision
 
 
 def _verified(root: Path) -> list[Manifest]:
@@ -83,10 +102,7 @@ def _revise(root: Path, manifest: Manifest, erased: frozenset[str], excluded: fr
     pq.write_table(anonymous, revision / CATALOGUE_FILE, compression="zstd")
     version = write_manifest(revision, manifest.model_copy(update={"users": len(kept.ids)})).version
     install(revision, root)
-    if current_or_none(root) == manifest.version:
-        point(root, version)
     remove(revision)
-    discard(root, manifest.version)
     return version
 
 

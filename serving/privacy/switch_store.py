@@ -1,7 +1,6 @@
 """The kill switches in the database of the opt-outs. A change counts as a change of the exclusions there: every process
 reads it with the next request, and a store that lost it is refused as older than its marker."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -57,11 +56,10 @@ class SwitchStore:
         """Clear a switch, for every request from now on. Durable on return."""
         return self._replace(checked_name(name), None, by)
 
-    def follow(self, revised: Mapping[str, str]) -> None:
-        """Pin the revision of the pinned release, where an erasure replaced it; `revised` is old version to new."""
-        pinned = self._opt_outs.switches().pinned_release
-        if pinned is not None and pinned in revised:
-            self.set(SwitchName.PINNED_RELEASE, revised[pinned], by="erasure")
+    def follow(self, original: str, revision: str) -> None:
+        """Pin the revision that an erasure made of a release, if the original is pinned."""
+        if self._opt_outs.switches().pinned_release == original:
+            self.set(SwitchName.PINNED_RELEASE, revision, by="erasure")
 
     def set_again(self, switches: Switches, *, by: str) -> None:
         """Set the switches that were last read from a store that another one replaced."""

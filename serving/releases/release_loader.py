@@ -56,8 +56,9 @@ class ReloadingRelease:
         return self.under_pin(self._pin)
 
     def follow(self) -> None:
-        """Drop releases that an erasure replaced, also without a request and while another one is pinned."""
-        if (pinned := self._pinned) is not None and not (self._root / pinned.version).is_dir():
+        """Drop releases that an erasure replaced, or that are no longer pinned, also without a request."""
+        pinned = self._pinned
+        if pinned is not None and (pinned.version != self._pin or not (self._root / pinned.version).is_dir()):
             self._pinned = None
             pinned.replaced()
         with suppress(ReleaseMissing):
@@ -123,9 +124,7 @@ class ReloadingRelease:
         try:
             version = current_or_none(self._root)
             if version is not None and (self._release is None or version != self._release.version):
-                replaced, self._release = self._release, load(self._root, version, self._copies)
-                if replaced is not None:
-                    replaced.replaced()
+                self._swap(load(self._root, version, self._copies))
                 self.on_swap("served")
                 LOG.info("serving release %s", version)
             self._retry_at, self._retry_s, self._last_error, self._substitute_for = math.inf, FIRST_RETRY_S, "", None
@@ -134,6 +133,16 @@ class ReloadingRelease:
         finally:
             self._last_stamp = stamp
             self._loading.release()
+
+    def _swap(self, fresh: Release) -> None:
+        """Serve a release. The one before stays in memory while it is pinned."""
+        replaced = self._release
+        is_pinned = replaced is not None and replaced.version == self._pin
+        if is_pinned:
+            self._pinned = replaced
+        self._release = fresh
+        if replaced is not None and not is_pinned:
+            replaced.replaced()
 
     def _refuse(self, version: str | None, error: str) -> None:
         if self._release is None:

@@ -143,6 +143,7 @@ class RecordingMlflow:
         self.promoted: tuple[str, ...] = ()
         self.inputs: dict[str, str] = {}
         self.client = self
+        self.artifact_folder = Path("absent")
 
     def start(self, name: str, parent: str | None = None) -> str:
         return name

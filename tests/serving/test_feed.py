@@ -211,6 +211,18 @@ class TestPagesAcrossReleases:
         client.app.state.release_loader.load_first()
         assert ids(feed(client, limit=6, cursor=cursor, headers={"Sec-GPC": "1"})) == FALLBACK
 
+    def test_pages_without_the_profile_do_not_hide_that_the_first_one_was_personalized(self, client, lake):
+        cursor = feed(client, limit=10)["cursor"]
+        for path in lake.folder.glob("pending_events.db*"):
+            path.write_bytes(b"garbage" * 1000)
+        for rank in (11, 15):
+            page = feed(client, limit=4, cursor=cursor)
+            assert (page["reason"], page["items"][0]["rank"]) == ("event_store_unavailable", rank)
+            cursor = page["cursor"]
+        assert ids(feed(client, limit=6, cursor=cursor, headers={"Sec-GPC": "1"})) == FALLBACK
+        client.put("/v1/opt-outs/user/user-1/personalization")
+        assert ids(feed(client, limit=6, cursor=cursor)) == FALLBACK
+
     def test_the_erasure_of_others_changes_nothing(self, client, lake):
         first = feed(client, limit=10)
         whole = ids(feed(client, limit=200))

@@ -10,10 +10,14 @@ import pyarrow.parquet as pq
 import pytest
 
 from contracts.schemas import DERIVED, EXPOSURES
+from pipeline.privacy.opt_out_lake import OptOutLake
 from pipeline.run_context import RunContext
-from pipeline.stages.forget import USER_TABLES, forget, remove_users
+from pipeline.stages.forget import USER_TABLES, forget, remove_everywhere, remove_users
 from serving.privacy.pseudonyms import pseudonyms
-from tests.pipeline.handmade_lake import DAY, handmade
+from serving.privacy.switch_store import SwitchStore
+from serving.releases.publish import discard
+from tests.pipeline.handmade_lake import DAY, handmade, recording
+from tests.serving.tiny import publish_tiny
 
 
 @pytest.fixture
@@ -84,3 +88,23 @@ def test_the_exposure_log_loses_the_rows_of_users_who_opted_out(night: RunContex
     assert forget(night)["exposure_rows"] == 2
     assert sorted(folder.iterdir()) == [in_use, folder / "a.parquet"], "a file that a killed writer left goes as well"
     assert pq.read_table(folder / "a.parquet")["user"].to_pylist() == [pseudonym("u2")]
+
+
+def test_the_pin_names_a_release_at_every_instant_of_an_erasure(
+    night: RunContext, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    night.opt_outs.create()
+    pinned, _ = (publish_tiny(night.releases, tmp_path / "builds", seed=seed).version for seed in range(2))
+    SwitchStore(night.opt_outs).set("pinned_release", pinned, by="test")
+    exists = []
+
+    def discarded(root: Path, version: str) -> None:
+        discard(root, version)
+        exists.append((root / str(night.opt_outs.switches().pinned_release)).is_dir())
+
+    monkeypatch.setattr("serving.privacy.release_erasure.discard", discarded)
+    recording(night)
+    opt_outs = OptOutLake(night.home, night.settings, night.opt_out_service)
+    assert remove_everywhere(night, opt_outs, frozenset({"user-2"}), frozenset())["revised_releases"] == 2
+    assert exists == [True, True]
+    assert night.opt_outs.switches().pinned_release != pinned

@@ -100,16 +100,32 @@ def test_a_pinned_release_serves_from_the_next_request_on_and_survives_the_next_
     assert feed(other)["release"] != old
 
 
+def test_the_next_night_leaves_a_pinned_release_in_memory(workers, lake):
+    """Its files are not needed again, and no request waits for them."""
+    one, other = workers
+    old = publish.current(lake.releases)
+    switch(one, "pinned_release", value=old)
+    assert feed(one)["release"] == feed(other)["release"] == old
+    lake.publish(seed=1)
+    (lake.releases / old / "ranker.txt").write_text("tree")
+    for worker in workers:  # the shared copy goes as well
+        worker.app.state.release_loader.load_first()
+        worker.app.state.release_loader.follow()
+    assert feed(other)["release"] == old
+    assert other.get("/readyz").json()["substitute_for"] is None
+    one.delete("/v1/admin/switches/pinned_release", headers=ADMIN)
+    assert feed(other)["release"] != old
+
+
 def test_a_pin_follows_the_revision_that_an_erasure_makes(workers, lake):
     one, other = workers
     old = publish.current(lake.releases)
     lake.publish(seed=1)
     switch(one, "pinned_release", value=old)
-    revised = erase_users(lake.releases, ["user-4"])
-    one.app.state.switches.follow(revised)
+    revised = erase_users(lake.releases, ["user-4"], on_revision=one.app.state.switches.follow)
     assert feed(other)["release"] == revised[old] != old
     assert one.get("/v1/admin/switches/pinned_release", headers=ADMIN).json()["set_by"] == "erasure"
-    one.app.state.switches.follow({"another": "one"})
+    one.app.state.switches.follow("another", "one")
     assert feed(other)["release"] == revised[old]
 
 
