@@ -1,7 +1,7 @@
 """A/B experiments: arms are settings of the slate or of the candidate sources, or releases.
 
 The arm of a user is a salted hash of the id, so it is the same in every worker, and independent of other experiments.
-Only users with a personalized feed have one.
+Only users with a personalized feed have one, and only those that no release of an arm lacks.
 """
 
 from collections import defaultdict

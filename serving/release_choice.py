@@ -1,7 +1,7 @@
 """Which release answers a request, and with what changes: the pin of an operator, then the arm of the user."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from contracts.switches import Switches
@@ -30,9 +30,12 @@ class RunningExperiment:
         self, user_ids: Iterable[str], current: Release, switches: Switches
     ) -> Iterator[tuple[Arm, Release, list[str]]]:
         """The arms of these users, each with the release that answers and its users. An arm that is left out is not
-        among them."""
-        for arm, users in self.experiment.users_of_arms(user_ids):
-            if release := self.release_of(arm, current, switches):
+        among them, nor is a user that the release of any arm lacks: the arms compare the same population."""
+        of_arms = {arm.name: self.release_of(arm, current, switches) for arm in self.experiment.arms}
+        answering = {release.version: release for release in of_arms.values() if release is not None}.values()
+        known = (user for user in user_ids if all(user in release.user_row for release in answering))
+        for arm, users in self.experiment.users_of_arms(known):
+            if release := of_arms[arm.name]:
                 yield arm, release, users
 
 
@@ -60,7 +63,8 @@ class ReleaseChooser:
     """Chooses for single feeds, and for the feeds of many users.
 
     Where a release was pinned since the last request, the users are looked up again there. Only a user with a
-    personalized feed has an arm. A pinned release, and a release that could not be loaded, leave its arm out.
+    personalized feed has an arm, and only one that no release of an arm lacks. A pinned release, and a release that
+    could not be loaded, leave its arm out.
     """
 
     loader: ReloadingRelease
@@ -77,13 +81,13 @@ class ReleaseChooser:
         plain = Choice(release, context, changes=RankingChanges(switches.sources_off))
         if fixed or self.running is None or user_id is None or context.user_row is None:
             return plain
-        arm = self.running.experiment.arm_of(user_id)
-        other = self.running.release_of(arm, release, switches)
-        if other is None:
+        answer = next(self.running.answers([user_id], release, switches), None)
+        if answer is None:
             return plain
+        arm, other, _ = answer
         if other is not release:
             context = self.gate.user_context(other, user_id, gpc=gpc, shown_by=shown_by)
-        return _choice_of(arm, other, context, switches)
+        return _with_arm(plain, arm, other, context)
 
     def choose_many(self, user_ids: Iterable[str], *, gpc: bool, shown_by: datetime) -> "ManyChoices":
         """`choose` for each of at least one user, with a few queries for all."""
@@ -99,9 +103,13 @@ class ReleaseChooser:
             own = contexts
             if other is not release:
                 own = self.gate.user_contexts(other, some, gpc=gpc, shown_by=shown_by)
-            choices |= {user: _choice_of(arm, other, own[user], switches) for user in some}
+            choices |= {user: _with_arm(choices[user], arm, other, own[user]) for user in some}
         return ManyChoices(release, choices)
 
 
-def _choice_of(arm: Arm, release: Release, context: UserContext, switches: Switches) -> Choice:
-    return Choice(release, context, arm, RankingChanges.of(switches.sources_off, arm.slate, arm.candidates))
+def _with_arm(plain: Choice, arm: Arm, release: Release, context: UserContext) -> Choice:
+    """The choice with the arm of a user; without it where the user may no longer be profiled by now."""
+    if context.user_row is None:
+        return replace(plain, context=context)
+    sources_off = context.opt_outs.switches.sources_off
+    return Choice(release, context, arm, RankingChanges.of(sources_off, arm.slate, arm.candidates))

@@ -4,13 +4,14 @@ import json
 from collections import Counter
 from hashlib import sha256
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from fastapi.testclient import TestClient
 
 from contracts.errors import BadSetting
 from serving.ab_experiment import AbExperiment, read_experiment
-from serving.batch_inference import LISTS, recommend
+from serving.batch_inference import LISTS, Refusals, recommend, user_groups
 from serving.http.app import create_app
 from serving.list_shards import EXPERIMENT, ShardWriter, read_manifest
 from serving.privacy.opt_out_store import OptOutStore
@@ -18,8 +19,10 @@ from serving.privacy.pseudonyms import pseudonyms
 from serving.privacy.switch_store import SwitchStore
 from serving.release_choice import RunningExperiment
 from serving.releases import publish
+from serving.releases.array_files import without_users
 from serving.releases.extra_releases import ExtraReleases
 from tests.serving.conftest import read_values
+from tests.serving.tiny import item_table, user_table
 from tests.tiny import tastefeed_here
 
 EVEN = AbExperiment(name="even", arms=({"name": "a"}, {"name": "b"}))
@@ -179,6 +182,29 @@ def test_lists_as_files_have_the_arms_of_feeds_and_name_the_experiment(lake, thr
     assert pq.read_table(tmp_path / "f.parquet").equals(lists)
     metadata = pq.read_schema(tmp_path / "f.parquet").metadata[EXPERIMENT.encode()]
     assert AbExperiment.model_validate_json(metadata) == manifest.experiment
+
+
+def test_a_user_that_the_release_of_an_arm_lacks_has_no_arm(lake):
+    arm_of = AbExperiment(name="population", arms=({"name": "control"}, {"name": "old"})).arm_of
+    newer = {next(user for user in USERS if arm_of(user).name == arm) for arm in ("control", "old")}
+    users = user_table(item_table())
+    old = lake.publish(users=without_users(users, np.isin(users.ids, sorted(newer))))
+    new = lake.publish(seed=1)
+    path = write(lake, {"name": "control"}, {"name": "old", "release": old}, name="population")
+    with server(lake, experiment=path, exposure_log=True) as client:
+        feeds = [client.get(f"/v1/users/{user}/home-feed").json() for user in USERS] + in_bulk(client)["feeds"][:-1]
+        for feed in feeds:
+            known = feed["user_id"] not in newer
+            assert feed["personalized"]
+            assert feed["release"] == (old if known and arm_of(feed["user_id"]).name == "old" else new)
+        opt_outs = client.app.state.opt_out_service.opt_outs
+        running = client.app.state.home_feed._parts.experiment
+        groups = user_groups(publish.load(lake.releases), USERS, Refusals.of(opt_outs), running)
+    assert [(group.arm, newer & {*group.user_ids}) for group in groups] == [
+        (None, newer), ("control", set()), ("old", set())
+    ]  # fmt: skip
+    of_newer = {pseudonyms(lake.settings())(user) for user in newer}
+    assert {row["arm"] for row in logged(lake) if row["user"] in of_newer} == {None}
 
 
 def test_a_continued_run_respects_opt_outs_and_switches_in_every_arm(lake, three_arms, tmp_path):
