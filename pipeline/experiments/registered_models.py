@@ -23,11 +23,12 @@ from mlflow.models.utils import _save_example
 from mlflow.tracking._tracking_service.utils import _use_tracking_uri
 from mlflow.types import ColSpec, ParamSchema, ParamSpec, Schema, TensorSpec
 from mlflow.utils.mlflow_tags import MLFLOW_MODEL_VERSIONS
+from mlflow.utils.time import get_current_time_millis
 from numpy.typing import NDArray
 
 from contracts import columns as c
 from models.two_tower.exported import load as load_tower
-from pipeline.experiments.mlflow_logger import NO_TIME, MlflowLogger
+from pipeline.experiments.mlflow_logger import MlflowLogger
 from ranking.reranker import Reranker
 
 if TYPE_CHECKING:
@@ -125,8 +126,9 @@ def _ensure_registered(mlflow: MlflowLogger, model: str) -> None:
 
 def log_model_metrics(mlflow: MlflowLogger, run: str, registered: "Summary", metrics: Mapping[str, float]) -> None:
     """Add metrics of the held-out days to a registered model and to the tags of its version."""
+    now = get_current_time_millis()  # a retry may measure other values: MLflow refuses a second one of the same time
     logged = [
-        Metric(f"{registered['model']}/{name}", value, NO_TIME, 0, model_id=registered["id"])
+        Metric(f"{registered['model']}/{name}", value, now, 0, model_id=registered["id"])
         for name, value in metrics.items()
     ]
     mlflow.client.log_batch(run, metrics=logged)

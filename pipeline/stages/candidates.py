@@ -74,13 +74,16 @@ def as_table(view: FeatureSnapshot, pairs: Candidates) -> pl.DataFrame:
 
 
 def read_candidates(night: RunContext, view: FeatureSnapshot) -> Candidates:
-    """The stored candidates of a cutoff, in rows of its view, users side by side."""
+    """The stored candidates of a cutoff, in rows of its view, users side by side.
+
+    A pair is left out where an opt-out since the stage `candidates` took its user or item from the view.
+    """
     table = at_cutoff(night, "candidates", view.cutoff).collect()
-    users, items = rows_of(table[c.USER_ID], view.users.ids), rows_of(table[c.ITEM_ID], view.items.ids)
-    order = np.lexsort((items.to_numpy(), users.to_numpy()))
-    return Candidates(
-        users.to_numpy()[order],
-        items.to_numpy()[order],
-        table["sources"].to_numpy()[order],
-        table["retrieval_score"].to_numpy()[order],
+    pairs = (
+        table.with_columns(
+            user=rows_of(table[c.USER_ID], view.users.ids), item=rows_of(table[c.ITEM_ID], view.items.ids)
+        )
+        .drop_nulls(["user", "item"])
+        .sort("user", "item")
     )
+    return Candidates(*(pairs[name].to_numpy() for name in ("user", "item", "sources", "retrieval_score")))

@@ -17,6 +17,7 @@ from pipeline.experiments.mlflow_logger import (
     plot_curves,
     tracking_uri,
 )
+from pipeline.experiments.registered_models import RERANKER, log_model_metrics, register, reranker_interface
 from pipeline.lake import Lake
 
 # MLflow warns about its own dependencies when it is imported
@@ -117,3 +118,12 @@ def test_a_curve_that_never_changes_is_not_plotted_beside_one_that_does() -> Non
     figure = plot_curves({"ndcg_at_20": [0.1, 0.2], "learning_rate": [0.1, 0.1]}, "trees")
     assert [axes.get_ylabel() for axes in figure.axes] == ["ndcg@20"]
     assert len(plot_curves({"loss": [1.0]}, "epochs").axes) == 1
+
+
+def test_a_retry_replaces_the_metrics_of_a_model_by_what_it_measures(mlflow: MlflowLogger, tmp_path: Path) -> None:
+    """An opt-out between two tries of the stage `metrics` changes what the second one measures."""
+    run = mlflow.start("night")
+    registered = register(mlflow, run, RERANKER, tmp_path, reranker_interface(("clicks",)), "a model")
+    for measured in (0.5, 0.25):
+        log_model_metrics(mlflow, run, registered, {"ndcg_at_20": measured})
+    assert mlflow.client.get_run(run).data.metrics == {"reranker/ndcg_at_20": 0.25}

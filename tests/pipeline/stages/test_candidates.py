@@ -10,6 +10,7 @@ from contracts.schemas import DERIVED
 from pipeline.feature_assembly import FeatureSnapshot, read_ingested_tables, read_snapshot
 from pipeline.run_context import RunContext
 from pipeline.stages.candidates import as_table, ranking_snapshot, read_candidates, training_users
+from ranking.rank_users import candidate_features
 from tests.pipeline.handmade_lake import CUTOFF, Tower, handmade, whole
 
 EXAMPLES = [("u1", "d", 2), ("u2", "d", 1), ("gone", "a", 1)]
@@ -59,3 +60,17 @@ def test_the_table_is_read_back_side_by_side_for_each_user(night: RunContext) ->
     assert again.item_rows.tolist() == pairs.item_rows[order].tolist()
     assert again.sources.tolist() == pairs.sources[order].tolist()
     assert again.retrieval_scores.tolist() == pairs.retrieval_scores[order].tolist()
+
+
+def test_pairs_of_an_item_that_opted_out_since_are_not_read(night: RunContext) -> None:
+    before = snapshot(night)
+    both = np.array([0, 1], np.int32)
+    pairs = ranking_snapshot(before, night.config.ranking, night.config.index).candidates(both)
+    night.overwrite("candidates", as_table(before, pairs))
+    night.opt_outs.set("item", "c", "recommendation")
+    after = snapshot(night)
+    read = read_candidates(night, after)
+    assert (read.user_rows.dtype, read.item_rows.dtype) == (np.int32, np.int32)
+    assert after.items.ids[read.item_rows].tolist() == ["d", "d"]
+    assert read.user_rows.tolist() == [0, 1]
+    assert candidate_features(after.users, after.items, read, after.hours, None).shape[0] == 2
