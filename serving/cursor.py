@@ -99,8 +99,9 @@ class CursorSigner:
 
 
 def signing_keys(settings: Settings) -> str:
-    """The keys of the setting, or else the random key in the lake's folder."""
-    return settings.cursor_keys.get_secret_value().strip(" ,") or key_in_lake(settings, KEY_FILE)
+    """The keys of the setting, or else the random key in the lake's folder. Raises `BadSetting`."""
+    own = settings.cursor_keys.get_secret_value().strip(" ,")
+    return own or key_in_lake(settings, KEY_FILE, setting="TASTEFEED_CURSOR_KEYS")
 
 
 def item_hashes(item_ids: Iterable[str]) -> NDArray[np.uint32]:

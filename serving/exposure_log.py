@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from itertools import chain
-from pathlib import Path
 from uuid import uuid4
 
 import numpy as np
@@ -22,12 +21,12 @@ from numpy.typing import NDArray
 
 from contracts import Settings
 from contracts import columns as c
-from contracts.atomic_files import replace_file
-from contracts.errors import OptOutStoreUnavailable, one_line
+from contracts.errors import BadSetting, OptOutStoreUnavailable, one_line
 from contracts.schemas import EXPOSURES, STRINGS
 from ranking.candidates import BITS
 from ranking.feature_arrays import SOURCES, Floats
 from serving.background_queue import BackgroundQueue
+from serving.exposure_files import FOLDER, record_key, write_file
 from serving.feed import Feed
 from serving.pages import Page
 from serving.privacy.consent import of_readable_users
@@ -36,7 +35,6 @@ from serving.privacy.pseudonyms import Pseudonym, pseudonyms
 from serving.release_choice import Choice
 
 LOG = logging.getLogger("tastefeed.exposure_log")
-FOLDER = "exposures"
 MAX_WAITING_PAGES = 5000
 GATHER_S = 30.0
 PAGES_AT_ONCE = 100
@@ -111,7 +109,7 @@ class ExposureLog(BackgroundQueue[Exposure]):
         try:
             allowed = of_readable_users(self._opt_outs, entries)
             write_exposures(self._lake, allowed, self._pseudonym, self._experiment)
-        except (OSError, OptOutStoreUnavailable) as error:
+        except (OSError, OptOutStoreUnavailable, BadSetting) as error:
             problem = one_line(error) if isinstance(error, OSError) else str(error)
             LOG.error("%d pages are not in the exposure log: %s", len(entries), problem)
             self.count_dropped(len(entries))
@@ -124,10 +122,12 @@ class ExposureLog(BackgroundQueue[Exposure]):
 
 
 def write_exposures(lake: str, exposures: Iterable[Exposure], pseudonym: Pseudonym, experiment: str) -> None:
-    """Write one file for each day. Raises `OSError`."""
+    """Write one file for each day. Raises `OSError`, and `BadSetting` where the log has another key."""
     of_days: dict[date, list[Exposure]] = defaultdict(list)
     for exposure in exposures:
         of_days[exposure.served_at.date()].append(exposure)
+    if of_days:
+        record_key(lake, pseudonym)
     for day, of_day in of_days.items():
         content = pa.BufferOutputStream()
         with pq.ParquetWriter(content, EXPOSURES, compression="zstd") as writer:
@@ -161,16 +161,3 @@ def table_of(exposures: Sequence[Exposure], pseudonym: Pseudonym, experiment: st
         c.PROPENSITY: list(chain.from_iterable(exposure.propensities for exposure in exposures)),
     }
     return pa.table([pa.array(columns[name], EXPOSURES.field(name).type) for name in EXPOSURES.names], EXPOSURES)
-
-
-def write_file(lake: str, path: str, content: bytes) -> None:
-    """Write a file of the lake as a whole."""
-    if "://" not in lake or lake.startswith("file://"):
-        local = Path(lake.removeprefix("file://")) / path
-        local.parent.mkdir(parents=True, exist_ok=True)
-        replace_file(local, content)
-        return
-    import fsspec  # noqa: PLC0415  only a remote lake needs it
-
-    fs, root = fsspec.core.url_to_fs(lake)
-    fs.pipe_file(f"{root}/{path}", content)  # object stores show a file once it is complete

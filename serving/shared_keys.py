@@ -1,39 +1,63 @@
 """Random keys in files of the lake's folder, which all servers and commands of a lake share."""
 
 import os
+from contextlib import suppress
 from pathlib import Path
 from secrets import token_urlsafe
 
 from contracts import Settings
 from contracts.atomic_files import read_regular, remove_leftover
+from contracts.errors import BadSetting, one_line
 
 KEY_BYTES, MAX_KEY_FILE_BYTES = 32, 1024
+PRIVATE, FOR_GROUP = 0o600, 0o640
 
 
-def shared_key(path: Path, fresh: str) -> str:
-    """The key in the file; a new file gets the key `fresh`. Raises `OSError` and `UnicodeDecodeError`."""
-    if not path.exists():
-        scratch = path.with_name(f"{path.name}.{fresh[:8]}")
-        try:
-            with open(scratch, "x", opener=_private) as file:
-                file.write(fresh)
-            os.link(scratch, path)  # of two servers, one makes it, whole
-        except FileExistsError:
-            pass
-        finally:
-            remove_leftover(scratch)
-    return read_regular(path, max_bytes=MAX_KEY_FILE_BYTES).decode().strip(" ,\n") or fresh
-
-
-def key_in_lake(settings: Settings, name: str) -> str:
+def key_in_lake(settings: Settings, name: str, *, setting: str) -> str:
     """The key in a file of the lake's folder, made by the first process that needs it; where it cannot be written, a
-    new one, which ends with the servers that share it."""
-    fresh = token_urlsafe(KEY_BYTES)
+    new one, which ends with the servers that share it. Raises `BadSetting` for a file that cannot be read: a process
+    with a key of its own would not find what others wrote. `setting` has the key instead, if it is set."""
+    path, fresh = settings.lake_folder / name, token_urlsafe(KEY_BYTES)
+    with suppress(OSError):
+        _make(path, fresh)
     try:
-        return shared_key(settings.lake_folder / name, fresh)
-    except (OSError, UnicodeDecodeError):
+        key = read_regular(path, max_bytes=MAX_KEY_FILE_BYTES).decode().strip(" ,\n")
+    except (FileNotFoundError, NotADirectoryError):
         return fresh
+    except (OSError, UnicodeDecodeError) as error:
+        cause = one_line(error) if isinstance(error, OSError) else "it is not UTF-8"
+        raise BadSetting(_unusable(path, setting, f"cannot be read ({cause})")) from None
+    if not key:
+        raise BadSetting(_unusable(path, setting, "is empty"))
+    return key
+
+
+def _make(path: Path, key: str) -> None:
+    if path.exists():
+        return
+    scratch = path.with_name(f"{path.name}.{key[:8]}")
+    try:
+        with open(scratch, "x", opener=_private) as file:
+            file.write(key)
+            _share_with_group(file.fileno(), path.parent)
+        os.link(scratch, path)  # of two servers, one makes it, whole
+    finally:
+        remove_leftover(scratch)
 
 
 def _private(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)
+    return os.open(path, flags, PRIVATE)
+
+
+def _share_with_group(handle: int, folder: Path) -> None:
+    """Let the group of the lake read the file, as far as this user may: server and night may be different users."""
+    with suppress(PermissionError):
+        os.fchown(handle, -1, folder.stat().st_gid)
+        os.fchmod(handle, FOR_GROUP)
+
+
+def _unusable(path: Path, setting: str, problem: str) -> str:
+    return (
+        f"{path}: the key {problem}; let servers and nights of the lake read it (mode 640, a group of all of them), "
+        f"or set {setting} to one key for all"
+    )

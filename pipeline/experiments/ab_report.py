@@ -21,7 +21,7 @@ from pipeline.experiments.mlflow_logger import DESCRIPTION, MlflowLogger
 from pipeline.ingestion.landing_zone import usable_events
 from pipeline.lake import Lake
 from serving.ab_experiment import AbExperiment
-from serving.exposure_log import FOLDER
+from serving.exposure_files import FOLDER, require_key
 from serving.privacy.pseudonyms import Pseudonym, pseudonyms
 
 ALPHA = 0.05
@@ -88,11 +88,13 @@ class AbReport:
 
 def report_of(home: Lake, settings: Settings, experiment: AbExperiment, *, days_before: int = 28) -> AbReport:
     """The report on the lake's exposure log and events. Raises `DataMissing` without a logged page of the control and
-    of another arm."""
+    of another arm, and `BadSetting` where the log has another key."""
+    pseudonym = pseudonyms(settings)
+    require_key(home.url, pseudonym)
     first = first_pages(home, experiment.name)
     several = first.filter(pl.col("arms") > 1).height
     first = first.filter(pl.col("arms") == 1).drop("arms")
-    users = outcomes(first, positives(home, pseudonyms(settings)), days_before)
+    users = outcomes(first, positives(home, pseudonym), days_before)
     control, *others = [arm for arm in experiment.arms if arm.name in set(users[ARM])] or [experiment.arms[0]]
     if control.name != experiment.arms[0].name or not others:
         raise DataMissing(

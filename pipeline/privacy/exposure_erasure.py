@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 
 from contracts.ids import spellings
 from pipeline.lake import Lake
-from serving.exposure_log import FOLDER
+from serving.exposure_files import FOLDER, require_key
 from serving.privacy.pseudonyms import Pseudonym
 
 UNFINISHED_AFTER_S = 3600.0
@@ -28,7 +28,9 @@ def remove_unfinished(home: Lake) -> None:
 
 
 def erase_exposures(home: Lake, user_ids: Iterable[str], pseudonym: Pseudonym) -> int:
-    """Rewrite the files that have rows of these users, each as a whole. Returns the number of removed rows."""
+    """Rewrite the files that have rows of these users, each as a whole. Returns the number of removed rows. Raises
+    `BadSetting` where the log was written with another key, under which none of the users would be found."""
+    require_key(home.url, pseudonym)
     users = pa.array(sorted({pseudonym(spelling) for user in user_ids for spelling in spellings(user)}), pa.string())
     return sum(_erase_rows(home, path, users) for path in home.fs.glob(f"{home.root}/{FOLDER}/*/*.parquet"))
 

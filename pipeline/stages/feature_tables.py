@@ -11,7 +11,7 @@ from contracts import columns as c
 from contracts.schemas import RANKING_IMPRESSIONS
 from pipeline.ingestion.item_catalogue import read_catalogue
 from pipeline.run_context import RunContext, Summary
-from serving.exposure_log import FOLDER
+from serving.exposure_files import FOLDER
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame

@@ -63,13 +63,14 @@ def remove_everywhere(
     revised = erase_users(night.releases, unreadable, creators, SwitchStore(night.opt_outs).follow)
     if revised and (copies := shared_copies(night.settings)):
         copies.remove_unused()  # those of servers that were killed
-    exposures = erase_exposures(night.home, unreadable, pseudonyms(night.settings)) if unreadable else 0
     erased_rows = erase_rows(night.home.url, erased) if erased else {}
+    derived_rows = sum(remove_users(night, table, unreadable) for table in USER_TABLES)
+    exposures = erase_exposures(night.home, unreadable, pseudonyms(night.settings)) if unreadable else 0
     # the names last: a night that is killed before this line finds them again
     unnamed = remove_creator_names(night.home.url, named & erased)
     return {
         "erased_rows": sum(erased_rows.values()),
-        "derived_rows": sum(remove_users(night, table, unreadable) for table in USER_TABLES),
+        "derived_rows": derived_rows,
         "exposure_rows": exposures,
         "revised_releases": len(revised),
         "revised_models": models,

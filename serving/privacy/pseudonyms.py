@@ -32,5 +32,6 @@ def pseudonyms_of(key: str) -> Pseudonym:
 
 
 def pseudonym_key(settings: Settings) -> str:
-    """The key of the setting, or else the random key in the lake's folder."""
-    return settings.pseudonym_key.get_secret_value().strip() or key_in_lake(settings, KEY_FILE)
+    """The key of the setting, or else the random key in the lake's folder. Raises `BadSetting`."""
+    own = settings.pseudonym_key.get_secret_value().strip()
+    return own or key_in_lake(settings, KEY_FILE, setting="TASTEFEED_PSEUDONYM_KEY")

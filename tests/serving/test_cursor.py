@@ -71,12 +71,12 @@ def test_keys_can_be_replaced_without_ending_cursors():
         new.decoded(old.encoded(TOP))
 
 
-def test_servers_of_a_lake_share_a_private_key(tmp_path):
+def test_servers_of_a_lake_share_a_key(tmp_path):
     settings = Settings(lake=str(tmp_path))
     with ThreadPoolExecutor(8) as servers:
         keys = set(servers.map(lambda _: signing_keys(settings), range(8)))
     assert len(keys) == 1
     assert [path.name for path in tmp_path.iterdir()] == [KEY_FILE]
-    assert stat.S_IMODE((tmp_path / KEY_FILE).stat().st_mode) == 0o600
+    assert stat.S_IMODE((tmp_path / KEY_FILE).stat().st_mode) == 0o640
     assert signing_keys(Settings(lake=str(tmp_path), cursor_keys="k1")) == "k1"
     assert signing_keys(Settings(lake=str(tmp_path / "none"))) not in keys

@@ -7,10 +7,11 @@ import pyarrow.parquet as pq
 import pytest
 from fastapi.testclient import TestClient
 
+from contracts.errors import BadSetting
 from contracts.schemas import EXPOSURES
 from pipeline.lake import Lake
 from pipeline.privacy.exposure_erasure import erase_exposures
-from serving import exposure_log
+from serving import exposure_files
 from serving.http.app import create_app
 from serving.privacy.pseudonyms import pseudonyms
 from tests.serving.conftest import read_values
@@ -70,7 +71,7 @@ def test_a_full_disk_drops_pages_and_counts_them(logged, lake, monkeypatch):
     def full(path: Path, content: bytes) -> None:
         raise OSError(errno.ENOSPC, "No space left on device", str(path))
 
-    monkeypatch.setattr(exposure_log, "replace_file", full)
+    monkeypatch.setattr(exposure_files, "replace_file", full)
     with logged as client:
         assert client.get("/v1/users/user-1/home-feed").status_code == 200
         client.app.state.exposure_log.close()
@@ -85,3 +86,19 @@ def test_erasure_removes_a_user_from_the_log(logged, lake):
     assert erase_exposures(Lake(lake.folder), ["user-1"], pseudonym) == 4
     assert {row["user"] for row in rows(lake)} == {pseudonym("user-2")}
     assert erase_exposures(Lake(lake.folder), ["user-1"], pseudonym) == 0
+
+
+def test_a_log_has_one_key(logged, lake, caplog):
+    with logged as client:
+        client.get("/v1/users/user-1/home-feed?limit=4")
+    kept = rows(lake)
+    elsewhere = pseudonyms(lake.settings(pseudonym_key="another"))
+    with pytest.raises(BadSetting, match=r"exposures was written with another key; set TASTEFEED_PSEUDONYM_KEY to one"):
+        erase_exposures(Lake(lake.folder), ["user-1"], elsewhere)
+    other = create_app(lake.settings(exposure_log=True, pseudonym_key="another"))
+    with TestClient(other, base_url="http://127.0.0.1:8000") as other:
+        assert other.get("/v1/users/user-1/home-feed").status_code == 200
+        other.app.state.exposure_log.close()
+        assert read_values(other.get("/metrics").text)['tastefeed_exposures_total{result="dropped"}'] == 1
+    assert rows(lake) == kept
+    assert "1 pages are not in the exposure log" in caplog.text

@@ -9,11 +9,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from contracts.errors import BadSetting
 from contracts.schemas import DERIVED, EXPOSURES
 from pipeline.privacy.opt_out_lake import OptOutLake
 from pipeline.run_context import RunContext
 from pipeline.stages.forget import USER_TABLES, forget, remove_everywhere, remove_users
-from serving.privacy.pseudonyms import pseudonyms
+from serving.exposure_files import record_key
+from serving.privacy.pseudonyms import pseudonyms, pseudonyms_of
 from serving.privacy.switch_store import SwitchStore
 from serving.releases.publish import discard
 from tests.pipeline.handmade_lake import DAY, handmade, recording
@@ -88,6 +90,11 @@ def test_the_exposure_log_loses_the_rows_of_users_who_opted_out(night: RunContex
     assert forget(night)["exposure_rows"] == 2
     assert sorted(folder.iterdir()) == [in_use, folder / "a.parquet"], "a file that a killed writer left goes as well"
     assert pq.read_table(folder / "a.parquet")["user"].to_pylist() == [pseudonym("u2")]
+    record_key(night.home.url, pseudonyms_of("that of the servers"))
+    night.opt_out_service.opt_out("user", "u2", "personalization")
+    with pytest.raises(BadSetting, match="exposures was written with another key"):
+        forget(night)  # the user's rows could not be found in the log
+    assert users(night, "events") == {"u3"}, "the user has left all other tables"
 
 
 def test_the_pin_names_a_release_at_every_instant_of_an_erasure(
