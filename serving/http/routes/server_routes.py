@@ -74,9 +74,12 @@ class Health(BaseModel):
 
 
 class Readiness(Health):
-    """The state of a server that is ready."""
+    """The state of a server that answers feeds: `ready`, or `not_personalized` while it cannot read the opt-outs."""
 
     substitute_for: str | None = None
+    detail: Annotated[str | None, Field(description="only while the opt-outs cannot be read: why, and the remedy")] = (
+        None
+    )
 
 
 @router.head("/healthz", include_in_schema=False)
@@ -87,17 +90,23 @@ async def healthz() -> Health:
 
 
 @router.head("/readyz", include_in_schema=False)
-@router.get("/readyz")
+@router.get("/readyz", response_model_exclude_unset=True)
 async def readyz(request: Request) -> Readiness:
-    """The server has a release and can read the opt-outs, so that it can personalize feeds; otherwise 503."""
+    """The server has a release, so that it answers feeds; otherwise 503. While it cannot read the opt-outs it stays
+    ready, since all servers of a lake share them: feeds are then the non-profiled list."""
     return await to_thread.run_sync(_readiness, request, limiter=request.app.state.health_threads)
 
 
 def _readiness(request: Request) -> Readiness:
     loader = _loader(request)
     loader.get()  # a new lake has neither a release nor a store: the answer names the night
-    release = loader.under_pin(_service(request).opt_outs.switches().pinned_release)
-    return Readiness(status="ready", release=release.version, substitute_for=loader.substitute_for)
+    opt_outs = _service(request).opt_outs
+    try:
+        switches, state = opt_outs.switches(), {"status": "ready"}
+    except OptOutStoreUnavailable as error:
+        switches, state = opt_outs.last_known().switches, {"status": "not_personalized", "detail": str(error)}
+    release = loader.under_pin(switches.pinned_release)
+    return Readiness(**state, release=release.version, substitute_for=loader.substitute_for)
 
 
 @router.head("/metrics", include_in_schema=False)

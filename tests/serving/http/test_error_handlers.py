@@ -50,7 +50,6 @@ class TestProblems:
         client.put("/v1/opt-outs/user/u/training")
         (lake.folder / "opt_outs.db").write_bytes(b"garbage" * 1000)
         is_problem(client.put("/v1/opt-outs/user/u/training"), 503)
-        is_problem(client.get("/readyz"), 503)
         is_problem(client.post("/v1/events", json={"events": []}), 503)
 
     def test_no_release_yet(self, tmp_path, lake):
