@@ -49,6 +49,7 @@ from serving.releases.shared_copies import shared_copies
 from serving.shadow_mode import ShadowMode
 from serving.shown_items import exploration_config, fatigue_config
 
+LOG = logging.getLogger("tastefeed.app")
 HEALTH_THREADS = 2
 """Threads for health checks and metrics alone: requests that wait for a store may occupy all others."""
 POINTER_PERIOD_S = 5.0
@@ -161,5 +162,8 @@ async def _follow_pointer(app: FastAPI) -> None:
     """Switch to a new release without a request too: erased users must not stay in the memory of an idle worker."""
     while True:
         await anyio.sleep(POINTER_PERIOD_S)
-        await anyio.to_thread.run_sync(app.state.release_loader.follow, limiter=app.state.health_threads)
-        await anyio.to_thread.run_sync(app.state.extra_releases.drop_replaced, limiter=app.state.health_threads)
+        for follow in (app.state.release_loader.follow, app.state.extra_releases.drop_replaced):
+            try:
+                await anyio.to_thread.run_sync(follow, limiter=app.state.health_threads)
+            except (OSError, RuntimeError) as error:  # of the lake's disk, or the process has too many threads
+                LOG.error("releases cannot be followed, and are tried again in a moment: %s", error)
