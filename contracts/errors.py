@@ -116,6 +116,14 @@ class UntrainableInput(TastefeedError):
         self.controls = tuple(controls)
 
 
+class UncontinuableModel(UntrainableInput):
+    """The weights of an earlier model do not fit the data; a model of the same kind can be trained anew."""
+
+
+class UnknownEncoder(TastefeedError):
+    """A step of the two-tower lacks a case for an encoder."""
+
+
 class JavaMissing(TastefeedError):
     """No installed Java fits Spark."""
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from contracts.errors import UntrainableInput
+from contracts.errors import UncontinuableModel
 from models.two_tower.catalogue import ItemCatalogue
 from models.two_tower.csr_interactions import SAVE, Interactions
 from models.two_tower.encoders import ContentEncoder
@@ -176,8 +176,9 @@ def _copy_weights(model: TwoTower, earlier: TwoTower) -> None:
     old, new = earlier.state_dict(), model.state_dict()
     for name, weight in new.items():
         if name not in old or old[name].shape[1:] != weight.shape[1:] or len(old[name]) > len(weight):
-            raise UntrainableInput(
-                f"start: {name} does not fit {tuple(weight.shape)}; continue with the config and columns of the start"
+            raise UncontinuableModel(
+                f"start: {name} does not fit {tuple(weight.shape)}; continue with the config and columns of the start, "
+                "or train anew"
             )
         weight[: len(old[name])] = old[name]
 

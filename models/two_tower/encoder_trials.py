@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 import torch
 
+from contracts.errors import UnknownEncoder
 from models.two_tower.budget import Budget, training_minutes
 from models.two_tower.catalogue import ItemCatalogue
 from models.two_tower.collaborative.collaborative_config import BagConfig, CollaborativeConfig, SequenceConfig
@@ -96,7 +97,10 @@ class EncoderTrials:
             return self._everything(bag)
         if forced == "ease":
             return self._everything(high_rank(EASE, everything))
-        return self._everything(low_rank({"ridge": RIDGE, "ials": IALS}.get(forced, SVD), everything))
+        of_closed_forms = {"auto": SVD, "svd": SVD, "ridge": RIDGE, "ials": IALS}
+        if forced not in of_closed_forms:
+            raise UnknownEncoder(f"{forced}: EncoderTrials cannot fit it without validation; add it to `unselected`")
+        return self._everything(low_rank(of_closed_forms[forced], everything))
 
     @property
     def names(self) -> tuple[str, ...]:

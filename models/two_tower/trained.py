@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from contracts import columns as c
-from contracts.errors import UntrainableInput
+from contracts.errors import UnknownEncoder, UntrainableInput
 from models.two_tower.catalogue import ItemCatalogue, column_of, encode_catalogue, hours_of
 from models.two_tower.collaborative.collaborative_config import CollaborativeConfig
 from models.two_tower.collaborative.fit import Fits
@@ -22,7 +22,7 @@ from models.two_tower.csr_interactions import Interactions
 from models.two_tower.encoder_trials import EncoderTrials
 from models.two_tower.encoders import Concatenation, ContentEncoder, concatenated
 from models.two_tower.examples import encode_interactions, region_of
-from models.two_tower.holdout import Encoder, hold_out
+from models.two_tower.holdout import Encoder, HeldOut, hold_out
 from models.two_tower.selection import LEAST_USERS, Selection, Selector
 from models.two_tower.text import TextEmbedder, fit_text
 from models.two_tower.training_loop import EpochResult, RunWith, device_of, repeatable_products
@@ -43,6 +43,8 @@ class TrainedTwoTower:
     selection: Selection | None = None
     """How the encoder was selected; None where the data were too small to select one."""
     epochs: tuple[EpochResult, ...] = ()
+    anew: bool = False
+    """Whether an earlier model gave the encoder and its selection, but no weights."""
 
     @property
     def encoder_name(self) -> str:
@@ -87,13 +89,15 @@ def train(
     device: str = "auto",
     start: TrainedTwoTower | None = None,
     since: datetime | None = None,
+    anew: bool = False,
     run_with: RunWith | None = None,
 ) -> TrainedTwoTower:
     """Select an encoder by validation, and fit it to the users whose `trainable` is true. The same seed and input give
     the same numbers.
 
     `start` continues an earlier model with its encoder: its words and text stay, new words are appended, and what is
-    trained step by step goes on with users that have an interaction `since`. Raises `UntrainableInput`.
+    trained step by step goes on with users that have an interaction `since`. `anew` trains the same encoder from
+    nothing, where its weights do not fit. Raises `UntrainableInput`, and `UncontinuableModel` where they do not.
     """
     config = config or (start.config if start else TwoTowerConfig())
     trainable = examples.filter(pl.col("trainable"))
@@ -106,10 +110,10 @@ def train(
     content = ContentTrainer(catalogue, interactions, words, text, config, seed, device_of(device), recorded)
     with torch.random.fork_rng(), deterministic():
         if start is not None:
-            encoder, selection = continued(start.encoder, content, since), start.selection
+            encoder, selection = continued(start.encoder, content, since, anew=anew), start.selection
         else:
             encoder, selection = _selected(content)
-    return TrainedTwoTower(encoder, config, words, text, selection, tuple(curve))
+    return TrainedTwoTower(encoder, config, words, text, selection, tuple(curve), anew)
 
 
 def _trainable_interactions(
@@ -125,13 +129,18 @@ def _trainable_interactions(
 
 def _selected(content: ContentTrainer) -> tuple[Encoder, Selection | None]:
     interactions, catalogue, config = content.interactions, content.catalogue, content.config
-    held_out = hold_out(interactions, catalogue.created_hours_I.numpy(), config, content.seed)
+    held_out = _held_out(content)
     applies = config.encoder == "content" or (config.encoder == "auto" and has_content(catalogue))
     own, seed = content if applies else None, content.seed
     trials = EncoderTrials(held_out, catalogue, interactions, config, seed, own, content.run_with, content.device)
     if len(held_out.users) >= LEAST_USERS:
         return Selector(trials).select()
     return (content.fitted(held_out) if applies else trials.unselected()), None
+
+
+def _held_out(content: ContentTrainer) -> HeldOut:
+    created_hours = content.catalogue.created_hours_I.numpy()
+    return hold_out(content.interactions, created_hours, content.config, content.seed)
 
 
 def has_content(catalogue: ItemCatalogue) -> bool:
@@ -177,22 +186,24 @@ LEARNING_RATE = 0.25
 """Learning rate of a continued transformer, as a share of its first one."""
 
 
-def continued(start: Encoder, data: ContentTrainer, since: datetime | None) -> Encoder:
-    """Towers and transformers are trained on, closed forms and bags are fitted anew to everything."""
+def continued(start: Encoder, data: ContentTrainer, since: datetime | None, *, anew: bool = False) -> Encoder:
+    """Towers and transformers are trained on, or `anew`; closed forms and bags are fitted anew to everything."""
     if isinstance(start, Concatenation):
-        parts = tuple(continued(part, data, since) for part in start.parts)
+        parts = tuple(continued(part, data, since, anew=anew) for part in start.parts)
         return concatenated(parts, start.weights, data.catalogue, float(data.interactions.hours.max()) + 1)
     if isinstance(start, ContentEncoder):
+        if anew:
+            return data.fitted(_held_out(data))
         return data.continued(start, -math.inf if since is None else hours_of(since))
     if isinstance(start, CollaborativeEncoder):
-        return _refitted(start, data)
-    raise UntrainableInput(f"an encoder of type {type(start).__name__} cannot be continued; train without a start")
+        return _refitted(start, data, anew=anew)
+    raise UnknownEncoder(f"{start.name} ({type(start).__name__}) cannot be continued; add it to `continued`")
 
 
-def _refitted(start: CollaborativeEncoder, data: ContentTrainer) -> CollaborativeEncoder:
+def _refitted(start: CollaborativeEncoder, data: ContentTrainer, *, anew: bool) -> CollaborativeEncoder:
     everything = data.interactions.recoded(codes_of(data.catalogue), len(data.words.items.words))
     fits = Fits(everything, data.seed, data.run_with, device=data.device)
-    if start.config.encoder != "sequence":
+    if start.config.encoder != "sequence" or anew:
         return fits.encoder(start.config)
     epochs = 0 if data.run_with.deadline.passed else data.config.epochs
     return replace(fits.encoder(_going_on(start.config, epochs), start=start), config=start.config)

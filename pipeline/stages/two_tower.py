@@ -17,7 +17,7 @@ import polars as pl
 import torch
 
 from contracts import columns as c
-from contracts.errors import UntrainableInput
+from contracts.errors import UncontinuableModel, UntrainableInput
 from models.two_tower import Deadline, EpochResult, RunWith, TrainedTwoTower, train
 from models.two_tower.exported import export, load
 from pipeline.experiments.registered_models import TWO_TOWER, item_tower_interface, name_of_night, register
@@ -31,24 +31,28 @@ OVER_TIME = (
     "the %g minutes for training were over before the last cutoff; the latest models kept earlier weights. Run the "
     "night on a quieter machine, or raise TASTEFEED_TWO_TOWER__MINUTES"
 )
+KEPT = "the model of %s is the one before, because there is none of that cutoff: %s"
+ANEW = "the model of %s is trained anew, because the one before cannot be continued: %s"
 CURVE = ("loss", "learning_rate", "validation_recall", "validation_ndcg")
 
 
 def two_tower(night: RunContext) -> Summary:
     """Train and store a two-tower for every cutoff. Raises `UntrainableInput` where the last one has no examples."""
     use_threads(night)
-    ingested, trained = read_ingested_tables(night), 0
+    ingested, trained, anew = read_ingested_tables(night), 0, 0
     epochs: list[EpochResult] = []
     with night.lake.new_folder("two_tower", night.splits.as_of) as folder:
         for cutoff, tower in walk_forward(night, ingested):
             export(tower, folder / folder_name(cutoff))
             epochs += tower.epochs
             trained += 1
+            anew += tower.anew
     summary = {
         "cutoffs": trained,
         "epochs": len(epochs),
         "vector_size": tower.vector_size,
         **selection_summary(tower),
+        **({"trained_anew": anew} if anew else {}),
     }
     return summary | {"registered": log_training(night, epochs, tower)}
 
@@ -73,15 +77,33 @@ def walk_forward(night: RunContext, ingested: IngestedTables) -> Iterator[tuple[
         start: TrainedTwoTower | None = tower if tower is not None and tower.selection is not None else None
         run_with = RunWith(on_epoch=partial(report_epoch, night, done), deadline=deadline)
         try:
-            tower = train_at(night, ingested, cutoff, start, before, run_with)
-        except UntrainableInput:
+            tower = continued_or_anew(night, ingested, cutoff, start, before, run_with)
+        except UntrainableInput as refused:
             if tower is None and cutoff == night.splits.cutoffs[-1]:
                 raise
+            if tower is not None:
+                logger.warning(KEPT, f"{cutoff:%Y-%m-%d}", refused)
         if tower is not None:
             before = cutoff
             yield cutoff, tower
     if deadline.passed:
         logger.warning(OVER_TIME, night.config.two_tower.minutes)
+
+
+def continued_or_anew(
+    night: RunContext,
+    ingested: IngestedTables,
+    cutoff: datetime,
+    start: TrainedTwoTower | None,
+    since: datetime | None,
+    run_with: RunWith,
+) -> TrainedTwoTower:
+    """Train at a cutoff; where the weights to start from do not fit, such as before items had ages, without them."""
+    try:
+        return train_at(night, ingested, cutoff, start, since, run_with)
+    except UncontinuableModel as refused:
+        logger.warning(ANEW, f"{cutoff:%Y-%m-%d}", refused)
+        return train_at(night, ingested, cutoff, start, None, run_with, anew=True)
 
 
 def train_at(
@@ -91,19 +113,22 @@ def train_at(
     start: TrainedTwoTower | None,
     since: datetime | None,
     run_with: RunWith,
+    *,
+    anew: bool = False,
 ) -> TrainedTwoTower:
-    """Train on the examples of a cutoff; a model to start from is continued on what came `since`."""
+    """Train on the examples of a cutoff; a model to start from is continued on what came `since`, or trained `anew`."""
     minutes = night.config.two_tower.minutes * FIRST_SHARE
     first = night.config.two_tower.model_copy(update={"minutes": minutes})
     return train(
         at_cutoff(night, "retrieval_examples", cutoff).sort(c.USER_ID).collect(),
         existing(ingested.items, cutoff),
         ingested.users,
-        config=first if start is None else night.config.continued,
+        config=first if start is None or anew else night.config.continued,
         seed=night.settings.seed,
         device=night.settings.device,
         start=start,
         since=since,
+        anew=anew,
         run_with=run_with,
     )
 

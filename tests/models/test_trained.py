@@ -1,3 +1,4 @@
+from dataclasses import replace
 from datetime import timedelta
 
 import numpy as np
@@ -5,7 +6,7 @@ import polars as pl
 import pytest
 import torch
 
-from contracts.errors import UntrainableInput
+from contracts.errors import UnknownEncoder, UntrainableInput
 from models.two_tower import Deadline, EpochResult, RunWith, TrainedTwoTower, train
 from models.two_tower.training_loop import best_epoch
 
@@ -168,6 +169,14 @@ def test_a_start_of_another_shape_is_refused(trained, examples, items):
     config = trained.config.model_copy(update={"embedding_size": 8})
     with pytest.raises(UntrainableInput, match=r"does not fit .*; continue with the config and columns of the start"):
         train(examples, items, config=config, seed=0, start=trained)
+
+
+def test_an_encoder_without_a_case_of_its_own_cannot_be_continued_and_is_named(trained, examples, items):
+    class Graph:
+        name = "graph"
+
+    with pytest.raises(UnknownEncoder, match=r"graph \(Graph\) cannot be continued; add it to `continued`"):
+        train(examples, items, config=trained.config, seed=0, start=replace(trained, encoder=Graph()))
 
 
 def test_nothing_to_learn_from_is_an_error(items, examples_from, tiny):

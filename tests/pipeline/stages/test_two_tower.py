@@ -1,14 +1,22 @@
 """The encoder is selected once a night, and every later cutoff continues it."""
 
 import json
+import logging
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from mlflow import MlflowClient
 
-from models.two_tower import load
+from contracts.schemas import DERIVED, ITEMS
+from models.two_tower import TwoTowerConfig, load
+from pipeline.ingestion.landing_zone import store_batch
 from pipeline.lake import Lake
+from pipeline.run_context import RunContext
+from pipeline.stages.two_tower import load_tower, two_tower
 from tests import tiny
+from tests.pipeline.handmade_lake import CUTOFF, END, handmade, recording, whole
 
 # MLflow and Airflow warn about their own dependencies when they are imported
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -50,3 +58,47 @@ def test_the_release_manifest_names_the_encoder(crossed: Path) -> None:
     published = [json.loads(path.read_text()) for path in (crossed / "releases").glob("*/manifest.json")]
     assert published
     assert {each["encoder"] for each in published} == {manifests(crossed)[-1]["selection"]["selected"]}
+
+
+WEEK = timedelta(days=7)
+
+
+@pytest.fixture
+def aging(tmp_path: Path) -> RunContext:
+    """Two cutoffs with the same histories: at the first no item has an age, at the second three new items have one."""
+    night = handmade(tmp_path)
+    store_batch("items", whole([{"item_id": f"old{row}"} for row in range(20)], ITEMS), tmp_path, END)
+    histories = [
+        {
+            "cut": cut,
+            "user_id": f"u{user}",
+            "item_ids": [f"old{(user + step) % 20}" for step in range(5)],
+            "actions": ["click"] * 5,
+            "timestamps": [cut - timedelta(hours=5 - step, minutes=user) for step in range(5)],
+            "trainable": True,
+        }
+        for cut in (CUTOFF - WEEK, CUTOFF)
+        for user in range(120)
+    ]
+    night.overwrite("retrieval_examples", whole(histories, DERIVED["retrieval_examples"]))
+    small = TwoTowerConfig(encoder="content", embedding_size=8, epochs=4, patience=4, refit_epochs=1)
+    splits, config = replace(night.splits, publishes=False), night.config.model_copy(update={"two_tower": small})
+    return replace(night, splits=splits, config=config)
+
+
+def test_a_model_that_cannot_be_continued_is_trained_anew_with_its_selection_and_a_warning(
+    aging: RunContext, caplog: pytest.LogCaptureFixture
+) -> None:
+    mlflow = recording(aging)
+    with caplog.at_level(logging.WARNING):
+        summary = two_tower(aging)
+    assert (summary["cutoffs"], summary["trained_anew"]) == (2, 1)
+    assert [record.message for record in caplog.records if record.name == "pipeline.stages.two_tower"] == [
+        "the model of 2017-03-01 is trained anew, because the one before cannot be continued: start: users.age.weight "
+        "does not fit (17, 16); continue with the config and columns of the start, or train anew"
+    ]
+    with aging.lake.open_folder("two_tower", aging.splits.as_of) as folder:
+        before, after = (load_tower(folder, cutoff) for cutoff in aging.splits.cutoffs)
+    assert after.selection == before.selection is not None
+    assert (before.vector_size, after.vector_size) == (8, 8 + 17), "the later one has columns of ages"
+    assert len(mlflow.logged["loss"]) == 2 * (4 + 1), "epochs with validation and without, at each cutoff"
