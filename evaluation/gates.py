@@ -87,7 +87,7 @@ def judge(
     champion: MethodMetrics | None = None,
     slices: Mapping[str, GroupLabels] | None = None,
     users: Rows | None = None,
-    earlier: Sequence[WeekMetrics] = (),
+    rehearsals: Sequence[WeekMetrics] = (),
     judged_release_serves: bool = False,
     config: GateConfig | None = None,
 ) -> Verdicts:
@@ -95,7 +95,7 @@ def judge(
 
     `others` are the steps before the final ranking and the baselines. `champion` is the serving release measured on
     this night's holdout, where that was done; `slices` give each measured user's group [U] by the slice's name.
-    `earlier` are weeks on which some of the steps were measured too, their users numbered as in `users` [U].
+    `rehearsals` are weeks on which some of the steps were measured too, their users numbered as in `users` [U].
     `judged_release_serves`: whether the release that serves now was itself judged on enough users.
     """
     config = config or GateConfig()
@@ -106,7 +106,7 @@ def judge(
     measured_users = int((~np.isnan(final.values(config.metric))).sum())
     if measured_users < config.min_users:
         return _unmeasured(verdicts, measured_users, config, judged_release_serves=judged_release_serves)
-    verdicts += [_beats(ours, theirs, [*earlier, week], config) for ours, theirs in _contests(config)]
+    verdicts += [_beats(ours, theirs, [*rehearsals, week], config) for ours, theirs in _contests(config)]
     verdicts += _differ(final, week.named.get(NEWEST_FIRST), config)
     if champion is None:
         return Verdicts(tuple(verdicts), judged=True)
@@ -121,7 +121,7 @@ def judge_alone(
     *,
     index_recall: float,
     users: Rows,
-    earlier: Sequence[WeekMetrics],
+    rehearsals: Sequence[WeekMetrics],
     config: GateConfig,
 ) -> Verdicts:
     """Whether retrieval may serve without the re-ranker: the gates of retrieval, and every baseline that a served list
@@ -130,7 +130,7 @@ def judge_alone(
     baselines = dict.fromkeys((*config.retrieval_must_beat, *config.must_beat))
     verdicts = [_finite(week.named[RETRIEVAL]), _index(index_recall, config)]
     verdicts += [
-        _beats(RETRIEVAL, name, [*earlier, week], config)
+        _beats(RETRIEVAL, name, [*rehearsals, week], config)
         for name in baselines
         if name not in (RETRIEVAL, RERANKED, FINAL)
     ]

@@ -13,8 +13,8 @@ import polars as pl
 from evaluation import MethodMetrics, WeekMetrics, mean_interval
 from evaluation.segment_metrics import GroupLabels
 
-VALIDATION = "rehearsals"
-"""The folder, beside the files of the held-out weeks, for the weeks of the validation cutoffs."""
+REHEARSALS = "rehearsals"
+"""The folder, beside the files of the held-out weeks, for the weeks of the rehearsal cutoffs."""
 PER_USER, GROUPS, MEANS = "per_user.parquet", "groups.parquet", "means.json"
 
 

@@ -198,6 +198,6 @@ def open_run_context(
         as_of,
         holdout_days=settings.holdout_days,
         label_weeks=settings.label_weeks,
-        validation_weeks=settings.rehearsal_weeks,
+        rehearsal_weeks=settings.rehearsal_weeks,
     )
     return RunContext(home, home, splits, settings, NightConfig().seeded(settings.seed), label, publish)

@@ -25,7 +25,7 @@ class TimeSplits:
     """The cutoffs whose label windows are held out and measured."""
     publishes: bool
     """Whether the run also trains models at the end of the data, for a release."""
-    validation_weeks: int = 0
+    rehearsal_weeks: int = 0
 
     @property
     def end(self) -> datetime:
@@ -42,17 +42,17 @@ class TimeSplits:
         return tuple(cutoff - self.step * back for back in range(self.label_weeks, 0, -1))
 
     @property
-    def validation_cutoffs(self) -> tuple[datetime, ...]:
+    def rehearsal_cutoffs(self) -> tuple[datetime, ...]:
         """The last label cutoffs before the held-out days; the gates judge every step on their weeks as well.
 
         One week with few users cannot show a small gain. These weeks need a re-ranker each, but no features and no
         retrieval of their own.
         """
         candidates = self.training_cutoffs(self.eval_cutoffs[-1])[1:]
-        return candidates[-self.validation_weeks :] if self.validation_weeks else ()
+        return candidates[-self.rehearsal_weeks :] if self.rehearsal_weeks else ()
 
-    def validation_training_cutoffs(self, cutoff: datetime) -> tuple[datetime, ...]:
-        """The cutoffs whose label windows train the re-ranker of a validation cutoff: those that end by then."""
+    def rehearsal_training_cutoffs(self, cutoff: datetime) -> tuple[datetime, ...]:
+        """The cutoffs whose label windows train the re-ranker of a rehearsal cutoff: those that end by then."""
         return tuple(label for label in self.training_cutoffs(self.eval_cutoffs[-1]) if label + self.step <= cutoff)
 
     @property
@@ -72,10 +72,10 @@ class TimeSplits:
         return (*self.label_cutoffs, self.end) if self.publishes else self.label_cutoffs
 
 
-def night_splits(as_of: date, *, holdout_days: int, label_weeks: int, validation_weeks: int = 0) -> TimeSplits:
+def night_splits(as_of: date, *, holdout_days: int, label_weeks: int, rehearsal_weeks: int = 0) -> TimeSplits:
     """The splits of one night: measure on the last days, then publish models that are trained on all days."""
     held_out = (midnight(as_of) - timedelta(days=holdout_days),)
-    return TimeSplits(as_of, holdout_days, label_weeks, held_out, publishes=True, validation_weeks=validation_weeks)
+    return TimeSplits(as_of, holdout_days, label_weeks, held_out, publishes=True, rehearsal_weeks=rehearsal_weeks)
 
 
 def backtest_splits(as_of: date, *, weeks: int, holdout_days: int, label_weeks: int) -> TimeSplits:

@@ -10,7 +10,7 @@ from evaluation.rankings import Rows
 from evaluation.results import CHAMPION, FINAL
 from evaluation.segment_metrics import GroupLabels
 from pipeline.experiments.night_run import MAX_TAG_LENGTH
-from pipeline.metrics_store import VALIDATION, EvaluatedWeek, read_weeks
+from pipeline.metrics_store import REHEARSALS, EvaluatedWeek, read_weeks
 from pipeline.model_refusals import ALONE, controlled_by
 from pipeline.run_context import RunContext, Summary
 from serving.releases.publish import load
@@ -77,10 +77,10 @@ def log_verdicts(night: RunContext, verdicts: Verdicts) -> None:
 
 @dataclass(frozen=True)
 class Results:
-    """The stored metrics of a night: the evaluated weeks, the validation weeks, and each method over all users."""
+    """The stored metrics of a night: the evaluated weeks, the rehearsals, and each method over all users."""
 
     weeks: list[EvaluatedWeek]
-    validation: list[EvaluatedWeek]
+    rehearsals: list[EvaluatedWeek]
 
     @property
     def methods(self) -> dict[str, MethodMetrics]:
@@ -103,7 +103,7 @@ class Results:
 def read_results(night: RunContext) -> Results:
     """The metrics that the stage `metrics` stored."""
     with night.lake.open_folder("metrics", night.splits.as_of) as folder:
-        return Results(read_weeks(folder), read_weeks(folder / VALIDATION))
+        return Results(read_weeks(folder), read_weeks(folder / REHEARSALS))
 
 
 def judge_night(night: RunContext, results: Results) -> Verdicts:
@@ -114,7 +114,7 @@ def judge_night(night: RunContext, results: Results) -> Verdicts:
         list(by_name.values()),
         champion=by_name.get(CHAMPION),
         users=results.users,
-        earlier=results.validation,
+        rehearsals=results.rehearsals,
         slices=results.segments,
         index_recall=night.summary("metrics")["index_recall_at_100"],
         judged_release_serves=judged_release_serves(night),
@@ -127,7 +127,7 @@ def alone_summary(night: RunContext, results: Results) -> Summary:
     verdicts = judge_alone(
         list(results.methods.values()),
         users=results.users,
-        earlier=results.validation,
+        rehearsals=results.rehearsals,
         index_recall=night.summary("metrics")["index_recall_at_100"],
         config=night.config.gates,
     )

@@ -22,7 +22,7 @@ from pipeline.experiments.night_run import log_results
 from pipeline.experiments.registered_models import log_model_metrics
 from pipeline.experiments.run_log import log_methods
 from pipeline.feature_assembly import FeatureSnapshot, IngestedTables, read_ingested_tables, read_snapshot
-from pipeline.metrics_store import VALIDATION, EvaluatedWeek, MetricsTables, intervals_table, write_weeks
+from pipeline.metrics_store import REHEARSALS, EvaluatedWeek, MetricsTables, intervals_table, write_weeks
 from pipeline.offline_inference import (
     RETRIEVAL_K,
     EvaluationData,
@@ -69,12 +69,12 @@ def metrics(night: RunContext) -> Summary:
             for each in night.progress.each(splits.eval_cutoffs, "held-out weeks")
         ]
         agreement = index_agreement(night, read_snapshot(night, ingested, splits.eval_cutoffs[-1], newest))
-        validation = [
+        rehearsals = [
             measure_cutoff(night, ingested, data, towers, each, NO_CHAMPION).week
-            for each in night.progress.each(trained_validation_cutoffs(night, towers), "weeks before")
+            for each in night.progress.each(trained_rehearsal_cutoffs(night, towers), "weeks before")
         ]
     weeks = [cutoff.week for cutoff in cutoffs]
-    store(night, weeks, validation)
+    store(night, weeks, rehearsals)
     tables = tables_of(night, weeks, cutoffs[-1].items)
     measured = {"index_recall_at_100": round(agreement, 4), "champion": champion_summary(champion)}
     summary = {**headline(night, weeks, tables), **measured, **served_tables(tables)}
@@ -148,12 +148,12 @@ def measure_cutoff(
     return CutoffMetrics(holdout, week, item_segments_table(lists, holdout, data.catalogue))
 
 
-def trained_validation_cutoffs(night: RunContext, towers: Path) -> list[datetime]:
-    """The validation cutoffs that have a re-ranker: those with examples to train on."""
+def trained_rehearsal_cutoffs(night: RunContext, towers: Path) -> list[datetime]:
+    """The rehearsal cutoffs that have a re-ranker: those with examples to train on."""
     with night.lake.open_folder("reranker", night.splits.as_of) as rerankers:
         return [
             cutoff
-            for cutoff in night.splits.validation_cutoffs
+            for cutoff in night.splits.rehearsal_cutoffs
             if has_tower(towers, cutoff) and (rerankers / file_name(cutoff)).exists()
         ]
 
@@ -172,12 +172,12 @@ def index_agreement(night: RunContext, snapshot: FeatureSnapshot) -> float:
     return recall_against_exact(served.search(queries, AGREEMENT_K), exact.search(queries, AGREEMENT_K))
 
 
-def store(night: RunContext, weeks: list[EvaluatedWeek], validation: list[EvaluatedWeek]) -> None:
+def store(night: RunContext, weeks: list[EvaluatedWeek], rehearsals: list[EvaluatedWeek]) -> None:
     """Store per-user metrics, without ids, for the gates and for comparisons of nights."""
     with night.lake.new_folder("metrics", night.splits.as_of) as folder:
         write_weeks(weeks, folder)
-        if validation:
-            write_weeks(validation, folder / VALIDATION)
+        if rehearsals:
+            write_weeks(rehearsals, folder / REHEARSALS)
 
 
 def tables_of(night: RunContext, weeks: list[EvaluatedWeek], items: pl.DataFrame) -> MetricsTables:

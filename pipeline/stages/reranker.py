@@ -53,7 +53,7 @@ def reranker(night: RunContext) -> Summary:
             trained.reranker.save(folder / file_name(cutoff))
         rehearsed = [
             cutoff
-            for cutoff in night.progress.each(night.splits.validation_cutoffs, "re-rankers of earlier weeks")
+            for cutoff in night.progress.each(night.splits.rehearsal_cutoffs, "re-rankers of earlier weeks")
             if rehearse(night, pairs, cutoff, config, selection, folder)
         ]
     registered = track(night, trained, selection)
@@ -75,7 +75,7 @@ def rehearse(
 
     That of the last week has been trained by the selection of features.
     """
-    labels = night.splits.validation_training_cutoffs(cutoff)
+    labels = night.splits.rehearsal_training_cutoffs(cutoff)
     reused = selection.trained if selection.trained_on == labels else None
     try:
         trained = reused or train([pairs[label] for label in labels], config, selection.names)

@@ -95,7 +95,7 @@ class TestRetrievalAlone:
     """Retrieval may serve without the re-ranker if it also beats what a served list must beat."""
 
     def alone(self, others, **settings):
-        week = {"users": np.arange(USERS), "earlier": (), "index_recall": 1.0}
+        week = {"users": np.arange(USERS), "rehearsals": (), "index_recall": 1.0}
         return judge_alone(others, **week, config=GateConfig(**settings))
 
     def test_it_passes_its_own_gates_and_those_of_the_final_list(self):
@@ -145,7 +145,7 @@ class TestEachStepIsHeldToAccount:
             )
             for number, gain in ((1, 0.04), (2, 0.06))
         ]
-        verdicts = judge(BETTER, worse, users=np.arange(USERS), earlier=weeks)
+        verdicts = judge(BETTER, worse, users=np.arange(USERS), rehearsals=weeks)
         assert verdicts.passed
         verdict = next(each for each in verdicts.verdicts if each.gate == "reranked_beats_two_tower")
         assert (verdict.measured, verdict.wanted) == pytest.approx(((0.31 + 0.24 + 0.26) / 3, (0.32 + 0.2 + 0.2) / 3))

@@ -19,16 +19,16 @@ def test_no_label_window_reaches_past_the_cutoff_it_serves():
         assert all(label + splits.step <= cutoff for label in splits.training_cutoffs(cutoff))
 
 
-def test_a_validation_cutoff_is_a_label_cutoff_with_earlier_ones_to_train_on():
-    splits = night_splits(date(2017, 3, 29), holdout_days=7, label_weeks=3, validation_weeks=2)
-    assert splits.validation_cutoffs == (DAY[8], DAY[15])
-    assert splits.validation_training_cutoffs(DAY[15]) == (DAY[1], DAY[8])
-    assert splits.validation_training_cutoffs(DAY[8]) == (DAY[1],)
-    assert set(splits.validation_cutoffs) <= set(splits.cutoffs), "it costs no features and no retrieval of its own"
+def test_a_rehearsal_cutoff_is_a_label_cutoff_with_earlier_ones_to_train_on():
+    splits = night_splits(date(2017, 3, 29), holdout_days=7, label_weeks=3, rehearsal_weeks=2)
+    assert splits.rehearsal_cutoffs == (DAY[8], DAY[15])
+    assert splits.rehearsal_training_cutoffs(DAY[15]) == (DAY[1], DAY[8])
+    assert splits.rehearsal_training_cutoffs(DAY[8]) == (DAY[1],)
+    assert set(splits.rehearsal_cutoffs) <= set(splits.cutoffs), "it costs no features and no retrieval of its own"
     without = night_splits(date(2017, 3, 29), holdout_days=7, label_weeks=3)
-    assert (without.validation_cutoffs, without.cutoffs) == ((), splits.cutoffs)
-    alone = night_splits(date(2017, 3, 29), holdout_days=7, label_weeks=1, validation_weeks=2)
-    assert alone.validation_cutoffs == (), "the first label cutoff has none before it"
+    assert (without.rehearsal_cutoffs, without.cutoffs) == ((), splits.cutoffs)
+    alone = night_splits(date(2017, 3, 29), holdout_days=7, label_weeks=1, rehearsal_weeks=2)
+    assert alone.rehearsal_cutoffs == (), "the first label cutoff has none before it"
 
 
 def test_a_backtest_of_one_week_is_the_night_without_publishing():

@@ -8,7 +8,7 @@ import pytest
 
 from contracts.errors import GateRefused
 from evaluation import GateConfig, MethodMetrics
-from pipeline.metrics_store import VALIDATION, EvaluatedWeek, write_weeks
+from pipeline.metrics_store import REHEARSALS, EvaluatedWeek, write_weeks
 from pipeline.run_context import RunContext
 from pipeline.stages.gates import JUDGED, gates, judged_release_serves
 from tests.pipeline.handmade_lake import CUTOFF, handmade, recording
@@ -29,12 +29,12 @@ def week(final: float) -> EvaluatedWeek:
     return EvaluatedWeek(np.arange(USERS, dtype=np.int32), methods, CUTOFF, 1.0, regions)
 
 
-def measured(lake: Path, final: float, validation: float | None = None) -> RunContext:
+def measured(lake: Path, final: float, rehearsal: float | None = None) -> RunContext:
     night = handmade(lake)
     with night.lake.new_folder("metrics", night.splits.as_of) as folder:
         write_weeks([week(final)], folder)
-        if validation is not None:
-            write_weeks([week(validation)], folder / VALIDATION)
+        if rehearsal is not None:
+            write_weeks([week(rehearsal)], folder / REHEARSALS)
     night.write_summary("metrics", {"champion": {"absent": "no release serves yet"}, "index_recall_at_100": 1.0})
     return night
 
@@ -74,11 +74,11 @@ def test_too_few_users_are_marked_and_no_pass(tmp_path: Path) -> None:
     assert "TASTEFEED_GATES__MIN_USERS (now 41)" in summary["not_judged"][2]
 
 
-def test_the_validation_weeks_are_judged_as_well(tmp_path: Path) -> None:
-    night = measured(tmp_path / "good", final=0.4, validation=0.4)
+def test_the_rehearsal_weeks_are_judged_as_well(tmp_path: Path) -> None:
+    night = measured(tmp_path / "good", final=0.4, rehearsal=0.4)
     recording(night)
     assert gates(night)["passed"] == "True"
-    night = measured(tmp_path / "bad", final=0.26, validation=0.0)
+    night = measured(tmp_path / "bad", final=0.26, rehearsal=0.0)
     recording(night)
     with pytest.raises(GateRefused):
         gates(night)

@@ -12,7 +12,7 @@ from evaluation import MethodMetrics
 from pipeline.champion import Champion
 from pipeline.evaluation_segments import METRICS
 from pipeline.feature_assembly import read_ingested_tables, read_snapshot
-from pipeline.metrics_store import VALIDATION, EvaluatedWeek, read_weeks
+from pipeline.metrics_store import REHEARSALS, EvaluatedWeek, read_weeks
 from pipeline.run_context import RunContext
 from pipeline.stages.metrics import (
     champion_of,
@@ -22,7 +22,7 @@ from pipeline.stages.metrics import (
     served_lists,
     store,
     tables_of,
-    trained_validation_cutoffs,
+    trained_rehearsal_cutoffs,
 )
 from pipeline.time_splits import backtest_splits, night_splits
 from tests.pipeline.handmade_lake import CUTOFF, DAY, Tower, handmade
@@ -59,27 +59,27 @@ def test_a_champion_is_shown_with_its_cutoff_an_absent_one_with_the_reason() -> 
     assert champion_summary("no release serves yet") == {"absent": "no release serves yet"}
 
 
-def test_a_validation_cutoff_without_a_model_is_not_measured(night: RunContext, tmp_path: Path) -> None:
-    splits = night_splits(DAY, holdout_days=7, label_weeks=4, validation_weeks=3)
+def test_a_rehearsal_cutoff_without_a_model_is_not_measured(night: RunContext, tmp_path: Path) -> None:
+    splits = night_splits(DAY, holdout_days=7, label_weeks=4, rehearsal_weeks=3)
     night = replace(night, splits=splits)
-    both, only_tower, _ = splits.validation_cutoffs
+    both, only_tower, _ = splits.rehearsal_cutoffs
     towers = tmp_path / "towers"
     for cutoff in (both, only_tower):
         (towers / f"cut={cutoff:%Y-%m-%dT%H}").mkdir(parents=True)
     with night.lake.new_folder("reranker", DAY) as folder:
         (folder / f"cut={both:%Y-%m-%dT%H}.txt").touch()
-    assert trained_validation_cutoffs(night, towers) == [both]
+    assert trained_rehearsal_cutoffs(night, towers) == [both]
 
 
-def test_the_weeks_of_the_validation_cutoffs_are_stored_beside_the_held_out_ones(night: RunContext) -> None:
+def test_the_weeks_of_the_rehearsal_cutoffs_are_stored_beside_the_held_out_ones(night: RunContext) -> None:
     earlier = replace(week("final"), cutoff=CUTOFF - timedelta(days=7))
     store(night, [week("popular_7d", "final")], [earlier])
     with night.lake.open_folder("metrics", DAY) as folder:
         assert [method.name for method in read_weeks(folder)[0].methods] == ["popular_7d", "final"]
-        assert [each.cutoff for each in read_weeks(folder / VALIDATION)] == [earlier.cutoff]
+        assert [each.cutoff for each in read_weeks(folder / REHEARSALS)] == [earlier.cutoff]
     store(night, [week("final")], [])
     with night.lake.open_folder("metrics", DAY) as folder:
-        assert read_weeks(folder / VALIDATION) == []
+        assert read_weeks(folder / REHEARSALS) == []
 
 
 def test_the_headline_is_that_of_the_last_method(night: RunContext) -> None:
