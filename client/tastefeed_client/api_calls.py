@@ -7,9 +7,9 @@ from typing import Any, Generic, TypeVar
 from urllib.parse import quote
 
 import httpx2 as httpx
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
-from tastefeed_client.client_errors import RequestRefused, problem_of
+from tastefeed_client.client_errors import NOT_THE_API, REDIRECT, NoAnswer, RequestRefused, problem_of
 from tastefeed_client.response_models import CurrentRelease, Event, Feed, FeedBatch, OptOut, Receipt
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -50,11 +50,20 @@ class Call(Generic[Model]):
     body: dict[str, Any] | None = None
 
     def read(self, response: httpx.Response) -> Model:
-        """The typed answer. Raises `RequestRefused`."""
-        if response.status_code >= httpx.codes.BAD_REQUEST:
-            request_id = response.headers.get("X-Request-Id", "")
-            raise RequestRefused(self.name, response.status_code, problem_of(response.content), request_id)
-        return self.answer.model_validate_json(response.content)
+        """The typed answer. Raises `RequestRefused`, also for an answer of another program, such as a proxy."""
+        if not response.is_success:
+            problem = REDIRECT if response.is_redirect else problem_of(response.content)
+        else:
+            try:
+                return self.answer.model_validate_json(response.content)
+            except ValidationError:  # it quotes the answer, so it may not become the cause of the error
+                problem = NOT_THE_API
+        raise RequestRefused(self.name, response.status_code, problem, response.headers.get("X-Request-Id", ""))
+
+    def no_answer(self, error: Exception, attempts: int) -> NoAnswer:
+        """The error of a call whose request or answer failed; only lost connections are tried again."""
+        after = f" after {attempts} attempts" if isinstance(error, httpx.TransportError) else ""
+        return NoAnswer(f"{self.name}: no answer{after}: {error}")
 
 
 def home_feed(user_id: str, options: FeedOptions, cursor: str | None) -> Call[Feed]:

@@ -9,7 +9,6 @@ from tenacity import AsyncRetrying
 
 from tastefeed_client import api_calls
 from tastefeed_client.api_calls import Call, FeedOptions, Model
-from tastefeed_client.client_errors import NoAnswer
 from tastefeed_client.response_models import CurrentRelease, Event, Feed, FeedItem, OptOut, Receipt
 from tastefeed_client.retry_policy import RetryPolicy
 from tastefeed_client.sync_client import DEFAULT_RETRIES, TIMEOUT_S
@@ -114,8 +113,8 @@ class AsyncTastefeedClient:
     async def _answer(self, call: Call[Model]) -> Model:
         try:
             return call.read(await AsyncRetrying(**self._retries.tenacity())(self._send, call))
-        except httpx.TransportError as error:
-            raise NoAnswer(f"{call.name}: no answer after {self._retries.attempts} attempts: {error}") from None
+        except (httpx.RequestError, httpx.InvalidURL) as error:
+            raise call.no_answer(error, self._retries.attempts) from None
 
     async def _send(self, call: Call[Model]) -> httpx.Response:
         headers = {**self._headers, **call.headers}

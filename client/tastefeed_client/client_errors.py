@@ -10,7 +10,7 @@ class TastefeedClientError(Exception):
 
 
 class NoAnswer(TastefeedClientError):
-    """The server did not answer: no connection, or no answer in time."""
+    """The server did not answer: no connection, no answer in time or a broken one, or no valid address."""
 
 
 class Problem(BaseModel):
@@ -25,17 +25,23 @@ class Problem(BaseModel):
 
 
 class RequestRefused(TastefeedClientError):
-    """The server refused the call, or could not answer it.
+    """The server refused the call, or could not answer it; or another program answered in its place.
 
     `kind` names the kind of error, as in `cursor-expired`; it is empty where the status is enough. `request_id` finds
     the request in the server's log.
     """
 
     def __init__(self, call: str, status: int, problem: Problem, request_id: str) -> None:
-        """An answer with a status of 400 and more."""
+        """An answer with another status than that of success, or one that is not of the API."""
         super().__init__(f"{call}: {status} {problem.title}: {problem.detail}")
         self.status, self.detail, self.errors, self.request_id = status, problem.detail, problem.errors, request_id
         self.kind = problem.type.removeprefix("urn:tastefeed:problem:").removeprefix("about:blank")
+
+
+REDIRECT = Problem(title="Redirect", detail="the client follows none; use the address that it names as base_url")
+NOT_THE_API = Problem(
+    title="Unexpected Answer", detail="it is not of this API; check base_url, or the proxy that sent it"
+)
 
 
 def problem_of(body: bytes) -> Problem:

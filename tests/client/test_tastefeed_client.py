@@ -149,7 +149,10 @@ class TestRetries:
             assert len(asked) == 1
 
     def test_a_wait_above_the_limit_is_not_waited_for(self):
-        with answering(429, 200, retry_after="3600") as (url, asked), TastefeedClient(url, retries=FAST) as client:
+        with (
+            answering(429, 200, headers={"Retry-After": "3600"}) as (url, asked),
+            TastefeedClient(url, retries=FAST) as client,
+        ):
             with pytest.raises(RequestRefused, match="429"):
                 client.current_release()
             assert len(asked) == 1
@@ -159,6 +162,43 @@ class TestRetries:
             impatient = RetryPolicy(attempts=1)
             with TastefeedClient(url, timeout_s=0.2, retries=impatient) as client, pytest.raises(NoAnswer):
                 client.current_release()
+
+
+NOT_OURS = {
+    "a redirect": (302, b"<a href='/users/user-1'>", r"home_feed: 302 Redirect: .* as base_url$"),
+    "a page": (200, b"<html>sign in, user-1</html>", r"home_feed: 200 Unexpected Answer: it is not of this API"),
+    "another API": (200, b'{"user_id": "user-1"}', r"home_feed: 200 Unexpected Answer: it is not of this API"),
+}
+
+
+class TestOtherServers:
+    """A proxy or another program answers; no error quotes what it sent."""
+
+    @pytest.mark.parametrize(("status", "page", "message"), NOT_OURS.values(), ids=NOT_OURS)
+    def test_an_answer_that_is_not_of_the_api_is_refused(self, status, page, message):
+        async def concurrently(url: str) -> None:
+            async with AsyncTastefeedClient(url) as client:
+                await client.home_feed("user-1")
+
+        headers = {"Location": "/users/user-1"}
+        with answering(status, status, headers=headers, page=page) as (url, asked), TastefeedClient(url) as client:
+            for call in (lambda: client.home_feed("user-1"), lambda: asyncio.run(concurrently(url))):
+                with pytest.raises(RequestRefused, match=message) as refused:
+                    call()
+                assert (refused.value.status, refused.value.__context__) == (status, None)
+                assert "user-1" not in str(refused.value)
+        assert len(asked) == 2
+
+    def test_a_broken_answer_and_an_invalid_address_are_no_answer(self):
+        gzip = {"Content-Encoding": "gzip"}  # the content is not
+        with (
+            answering(200, headers=gzip) as (url, _),
+            TastefeedClient(url) as client,
+            pytest.raises(NoAnswer, match="current_release: no answer: "),
+        ):
+            client.current_release()
+        with TastefeedClient("http://localhost:port") as client, pytest.raises(NoAnswer, match="Invalid port"):
+            client.current_release()
 
 
 class TestAsync:
@@ -209,7 +249,9 @@ def test_models_have_no_field_that_the_openapi_document_lacks(app):
 
 
 @contextmanager
-def answering(*statuses: int | None, retry_after: str | None = None) -> Iterator[tuple[str, list[str]]]:
+def answering(
+    *statuses: int | None, headers: dict[str, str] | None = None, page: bytes = b""
+) -> Iterator[tuple[str, list[str]]]:
     """A server with these answers in turn: `None` hangs up, 0 never answers. Yields its address and the paths asked."""
     asked: list[str] = []
     done = threading.Event()
@@ -222,11 +264,11 @@ def answering(*statuses: int | None, retry_after: str | None = None) -> Iterator
                 done.wait(10)
             if not status:
                 return
-            body = json.dumps(openapi_examples.RELEASE if status == 200 else {}).encode()
+            body = page or json.dumps(openapi_examples.RELEASE if status == 200 else {}).encode()
             self.send_response(status)
             self.send_header("Content-Length", str(len(body)))
-            if retry_after:
-                self.send_header("Retry-After", retry_after)
+            for name, value in (headers or {}).items():
+                self.send_header(name, value)
             self.end_headers()
             self.wfile.write(body)
 
