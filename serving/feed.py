@@ -80,11 +80,11 @@ class HomeFeed:
         now = datetime.now(UTC)
         with measured_stages() as stages:
             with stage("consent"):
-                shown_by = given.since if given else now
+                shown_by = given.since if given else request.at or now
                 choice = self._parts.chooser.choose(
                     request.user_id, gpc=request.gpc, shown_by=shown_by, fixed=request.release
                 )
-            position = _position(given, choice.release, choice.context, now)
+            position = _position(given, choice.release, choice.context, request.at or now)
             excluded = excluded_items(choice.release, choice.context.opt_outs, now)
             made = self._made(request, choice, excluded, position)
         feed = self._feed(request, choice, position, made)

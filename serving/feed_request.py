@@ -1,6 +1,7 @@
 """What a feed is asked for, and what feeds of one user and of many are made with."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cached_property
 
 from ranking.exploration import NO_EXPLORATION, ExplorationConfig
@@ -25,6 +26,8 @@ class FeedRequest:
     request_id: str = ""
     release: Release | None = None
     """The release that answers, whatever is pinned, and without an experiment."""
+    at: datetime | None = None
+    """The list is as of this instant; `None` for now."""
     explore: bool = True
     """Whether places of the page may go to items that were drawn."""
 

@@ -7,6 +7,7 @@ comparisons, not requests. The consent check is made again for each list.
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from contracts.errors import TastefeedError
 from serving.background_queue import BackgroundQueue
@@ -26,6 +27,8 @@ class AnsweredPage:
 
     user_id: str
     item_ids: tuple[str, ...]
+    since: datetime
+    """When it was ranked: its own impressions count in the next list."""
 
 
 class ShadowMode(BackgroundQueue[AnsweredPage]):
@@ -41,7 +44,8 @@ class ShadowMode(BackgroundQueue[AnsweredPage]):
         feed = served.feed
         is_first = served.position.rank == 0 and served.ranked is not None
         if self.enabled and is_first and feed.user_id is not None and self._version != feed.release:
-            self.add(AnsweredPage(feed.user_id, tuple(item.item_id for item in feed.items)))
+            item_ids = tuple(item.item_id for item in feed.items)
+            self.add(AnsweredPage(feed.user_id, item_ids, served.position.since))
 
     def handle(self, entries: Sequence[AnsweredPage]) -> None:
         """Compare pages. One that cannot be made is logged."""
@@ -62,7 +66,7 @@ class ShadowMode(BackgroundQueue[AnsweredPage]):
         if (release := self._extra.get(self._version)) is None:
             raise TastefeedError(f"the release {self._version} of TASTEFEED_SHADOW_RELEASE is not loaded")
         limit = max(1, len(page.item_ids))
-        shadow = self._home.served(FeedRequest(page.user_id, limit=limit, release=release))
+        shadow = self._home.served(FeedRequest(page.user_id, limit=limit, release=release, at=page.since))
         if shadow.ranked is not None:  # the user may have opted out just now
             items = tuple(item.item_id for item in shadow.feed.items)
             both = len(set(items) & set(page.item_ids)) / limit

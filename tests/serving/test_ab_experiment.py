@@ -12,6 +12,7 @@ from fastapi.testclient import TestClient
 from contracts.errors import BadSetting
 from serving.ab_experiment import AbExperiment, read_experiment
 from serving.batch_inference import LISTS, Refusals, recommend, user_groups
+from serving.feed_request import FeedRequest
 from serving.http.app import create_app
 from serving.list_shards import EXPERIMENT, ShardWriter, read_manifest
 from serving.privacy.opt_out_store import OptOutStore
@@ -22,6 +23,7 @@ from serving.releases import publish
 from serving.releases.array_files import without_users
 from serving.releases.extra_releases import ExtraReleases
 from tests.serving.conftest import read_values
+from tests.serving.test_shown_items import stored
 from tests.serving.tiny import item_table, user_table
 from tests.tiny import tastefeed_here
 
@@ -245,6 +247,20 @@ def test_shadow_mode_counts_differences_and_serves_none_of_them(lake):
     assert counted['tastefeed_shadow_feeds_total{result="different"}'] == 2
     assert counted["tastefeed_shadow_overlap_count"] == 2
     assert 0 < counted["tastefeed_shadow_overlap_sum"] < 2
+
+
+def test_recorded_impressions_of_a_page_do_not_change_the_shadow_of_that_page(lake):
+    old = publish.current(lake.releases)
+    lake.publish(tower="another")  # the same lists under another version
+    with server(lake, shadow_release=old, record_served=True) as client:
+        state = client.app.state
+        served = state.home_feed.served(FeedRequest("user-1", limit=10))
+        state.recorder.record(served.feed)
+        assert len(stored(client, 10)) == 10  # before the comparison, as on a busy worker
+        state.shadow.record(served)
+        state.shadow.close()
+        counted = read_values(client.get("/metrics").text)
+    assert counted['tastefeed_shadow_feeds_total{result="same"}'] == 1
 
 
 def test_a_missing_shadow_release_is_counted_and_harms_no_request(lake):
