@@ -49,7 +49,7 @@ def weeks_with_likes(night: RunContext) -> pl.DataFrame:
     before_end = pl.lit(night.splits.end) - pl.col(c.TIMESTAMP)
     week = (before_end.dt.total_microseconds() - 1) // int(night.splits.step.total_seconds() * 1e6)
     columns = (c.USER_ID, c.ACTION, c.TIMESTAMP)
-    posted = pl.DataFrame(night.pending_events.rows()).select(columns).lazy()
+    posted = pl.DataFrame(night.pending_events.waiting_rows()).select(columns).lazy()
     events = pl.concat([usable_events(night.home).select(columns), posted], how="vertical_relaxed")
     likes = events.filter(
         pl.col(c.ACTION).is_in(list(map(str, POSITIVE))),

@@ -3,6 +3,7 @@
 The folder is in the lake. If a night is killed, the next one removes the ids and histories in it.
 """
 
+from collections.abc import Collection
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -49,6 +50,8 @@ LONGEST_NIGHT = timedelta(days=1)
 """What was posted longer ago when a release was built is in it, if it happened before its `as_of`."""
 KEPT_FOR_RELEASES = timedelta(days=90)
 """How long before the current release a release may be, and still leave out all that its users did since."""
+KEPT_IMPRESSIONS = timedelta(days=28)
+"""The same for what users were shown; the night counts impressions of so many days."""
 
 
 def release(night: RunContext) -> Summary:
@@ -87,11 +90,14 @@ def release_of_models(night: RunContext) -> Summary:
 
 
 def published(night: RunContext, folder: Path) -> Publication:
-    """Publish the folder `release`. Releases that an operator pinned, or that an experiment or shadow mode needs, are
-    kept."""
+    """Publish the folder `release`, and keep those that answer beside it."""
+    return publish(folder / "release", night.releases, even_if_older=night.publish, kept=answering_beside(night))
+
+
+def answering_beside(night: RunContext) -> frozenset[str | None]:
+    """The release that an operator pinned, and those that an experiment or shadow mode needs."""
     beside = versions_beside(night.settings.shadow_release, read_experiment(night.settings.experiment))
-    kept = {night.opt_outs.switches().pinned_release, *beside}
-    return publish(folder / "release", night.releases, even_if_older=night.publish, kept=kept)
+    return beside | {night.opt_outs.switches().pinned_release}
 
 
 def ended(night: RunContext, publication: Publication, models: tuple[str, ...], status: str = "FINISHED") -> Summary:
@@ -106,7 +112,7 @@ def ended(night: RunContext, publication: Publication, models: tuple[str, ...], 
             promote(night.mlflow, registered)
     night.mlflow.tags(night.mlflow_run, {"release": manifest.version, "release_serves": str(publication.serves)})
     if publication.serves:
-        delete_included(night.pending_events, night.releases, manifest)
+        delete_included(night.pending_events, night.releases, manifest, answering_beside(night))
     night.mlflow.end(night.mlflow_run, status)
     summary = {"version": manifest.version, "users": manifest.users, "items": manifest.items}
     reduced = {"reduced_to": manifest.reduced_to} if manifest.reduced_to else {}
@@ -114,15 +120,17 @@ def ended(night: RunContext, publication: Publication, models: tuple[str, ...], 
     return {**summary, **reduced, "serves": str(publication.serves), "serving": serving}
 
 
-def delete_included(events: EventStore, root: Path, serving: Manifest) -> None:
+def delete_included(events: EventStore, root: Path, serving: Manifest, beside: Collection[str | None]) -> None:
     """Delete the posted events that every release includes, because an older one may answer again: by a rollback, a
-    pin, an arm of an experiment, or a worker that has not loaded the new one. Impressions only demote: those of the
-    serving release go at once."""
+    pin, an arm of an experiment, or a worker that has not loaded the new one. Impressions are many, and only demote:
+    they stay for the serving release and those `beside` it."""
     releases = list_releases(root)
     as_of = max(min(each.as_of for each in releases), serving.as_of - KEPT_FOR_RELEASES)
     built_at = max(min(each.built_at for each in releases), serving.built_at - KEPT_FOR_RELEASES)
-    events.delete_before(serving.as_of, actions=(Action.IMPRESSION,))
     events.delete_before(as_of, actions=INTERACTIONS, posted_before=built_at - LONGEST_NIGHT)
+    answering = [each.as_of for each in releases if each.version in {serving.version, *beside}]
+    shown_from = max(min(answering), serving.as_of - KEPT_IMPRESSIONS)
+    events.delete_before(shown_from, actions=(Action.IMPRESSION,))
 
 
 def contents_without_models(night: RunContext, refusal: Summary) -> ReleaseContents:

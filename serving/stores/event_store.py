@@ -158,6 +158,10 @@ class EventStore(SqlStore):
         """Everything stored, oldest first."""
         return self._table(true())
 
+    def waiting_rows(self) -> pa.Table:
+        """What no night has ingested yet, oldest first."""
+        return self._table(~PENDING.c.in_landing_zone)
+
     def drain(self, limit: int = ROWS_PER_BATCH) -> PendingBatch | None:
         """At most `limit` rows that are not in the landing zone yet; `None` where there are none. An unfinished
         batch comes first, with the same rows."""

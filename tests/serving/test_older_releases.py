@@ -20,7 +20,7 @@ from tests.serving.tiny import AS_OF
 DAY = timedelta(days=1)
 
 
-def night_after(lake, events: EventStore, *, posted_days_ago: int = 2, seed: int = 1, **changes) -> str:
+def night_after(lake, events: EventStore, *, posted_days_ago: int = 2, seed: int = 1, pinned=None, **changes) -> str:
     """Ingest what was posted some days ago, publish a release of the next day, and delete what is included."""
     with closing(sqlite3.connect(lake.folder / "pending_events.db")) as connection, connection:
         micros = posted_days_ago * DAY // timedelta(microseconds=1)
@@ -28,7 +28,7 @@ def night_after(lake, events: EventStore, *, posted_days_ago: int = 2, seed: int
     while batch := events.drain():
         events.mark_ingested(batch.name)
     version = lake.publish(seed=seed, **{"as_of": AS_OF + DAY, **changes})
-    delete_included(events, lake.releases, publish.show(lake.releases))
+    delete_included(events, lake.releases, publish.show(lake.releases), {pinned})
     return version
 
 
@@ -74,6 +74,21 @@ def test_posted_events_go_once_every_release_includes_them(client, lake, gone):
     night_after(lake, events)
     assert set(events.rows()["action"].to_pylist()) == {"click", "save", "hide"}, "an impression only demotes"
     night_after(lake, events, seed=2, keep=1)  # the old release is removed
+    assert events.rows().num_rows == 0
+
+
+def test_a_pinned_release_still_counts_what_it_has_shown_and_the_next_one_does_not_count_it_twice(client, lake):
+    old, events = publish.current(lake.releases), client.app.state.event_store
+    first = ids(feed(client, limit=1))[0]
+    times = [f"2017-03-01T12:00:{second:02}Z" for second in range(50)]
+    post(client, *({"item_id": first, "action": "impression", "timestamp": at} for at in times))
+    client.put("/v1/admin/switches/pinned_release", json={"value": old})
+    night_after(lake, events, pinned=old)
+    assert all(first not in shown for shown in every_list(client))
+    client.delete("/v1/admin/switches/pinned_release")
+    client.app.state.release_loader.load_first()
+    assert all(first in shown for shown in every_list(client))  # the tiny release counts no impressions
+    night_after(lake, events, seed=2)
     assert events.rows().num_rows == 0
 
 
