@@ -22,8 +22,8 @@ COUNTS_FILE = "SERVER_RATE_COUNTS"
 
 
 class RateLimits:
-    """Counts the requests of each key, under a digest of the key. Workers count together. While their file cannot be
-    written, each counts on its own."""
+    """Counts the requests of each key, under a digest of the key. The workers of a server count together, in a file.
+    While it cannot be written, each counts on its own."""
 
     def __init__(self, settings: Settings) -> None:
         """The limits of `TASTEFEED_RATE_LIMIT`, which all hold. Raises `BadSetting`."""

@@ -1,4 +1,4 @@
-"""The counts of rate limits that all workers of a server share: an LMDB file, where one count takes some microseconds.
+"""The counts of rate limits that the workers of a server share: an LMDB file, where one count takes some microseconds.
 
 LMDB frees its lock when a worker is killed that holds it. The file has one entry for each limit of each key.
 """
@@ -35,10 +35,10 @@ class SharedCounts(Storage):
 
     def incr(self, key: str, expiry: int, amount: int = 1) -> int:
         """Count requests in the current period, or in a new one of `expiry` seconds."""
-        now = time.time()
         with self._file.begin(write=True) as transaction:
+            now = time.time()  # within the transaction, so that no worker's instant is before that of the last one
             count, ends_at = _entry(transaction, key)
-            if ends_at <= now:
+            if not now < ends_at <= now + expiry:  # a later end is of a clock that was set back since
                 count, ends_at = 0, now + expiry
             transaction.put(key.encode(), ENTRY.pack(count + amount, ends_at))
         return count + amount

@@ -56,8 +56,8 @@ def run(settings: Settings, *, host: str, port: int, workers: int, shared_folder
     leave_signals()  # uvicorn ends the requests in progress first
     os.environ["TASTEFEED_CURSOR_KEYS"] = signing_keys(settings)  # the same in all workers
     os.environ["TASTEFEED_PSEUDONYM_KEY"] = pseudonym_key(settings)
+    os.environ[COUNTS_FILE] = str(shared_folder / "rate_counts")  # of several workers each opens it, this process never
     if workers > 1:
-        os.environ[COUNTS_FILE] = str(shared_folder / "rate_counts")  # each worker opens it, this process never
         fork_workers(copying)
     uvicorn.run(
         "serving.http.server:application",

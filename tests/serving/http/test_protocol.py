@@ -18,7 +18,7 @@ from tests.serving.tiny import publish_tiny
 
 HEAD_S, BODY_S = 1.0, 2.0
 LIMITS = {"TASTEFEED_HEAD_TIMEOUT_S": str(HEAD_S), "TASTEFEED_BODY_TIMEOUT_S": str(BODY_S)}
-KEYS = {"TASTEFEED_FEED_KEYS": "f1", "TASTEFEED_ADMIN_KEYS": "a1"}
+KEYS = {"TASTEFEED_FEED_KEYS": "f1", "TASTEFEED_ADMIN_KEYS": "a1", "TASTEFEED_RATE_LIMIT": "1000000/day"}
 MIB = 2**20
 CHUNK = b"10000\r\n" + b"x" * 0x10000 + b"\r\n"
 
@@ -39,6 +39,11 @@ def log(lake):
 def address(lake, log) -> Iterator[tuple[str, int]]:
     with served(lake, log, workers=1, **LIMITS, **KEYS) as url:
         yield "127.0.0.1", int(url.rsplit(":", 1)[1])
+
+
+def test_a_single_worker_counts_requests_in_the_same_storage_as_several(address):
+    files = [file.path for process in psutil.Process().children() for file in process.open_files()]
+    assert any(path.endswith("/rate_counts") for path in files)
 
 
 def head(method: str, path: str, *lines: str, key: str | None = "f1") -> bytes:

@@ -86,6 +86,14 @@ def test_counts_are_those_of_the_period_and_outlive_a_full_file(lake, tmp_path, 
         limits.count("f2")
 
 
+def test_a_clock_that_is_set_back_ends_the_period(tmp_path, monkeypatch):
+    counts, now = SharedCounts(tmp_path / "counts"), time.time()
+    assert [counts.incr("key", 60) for _ in range(2)] == [1, 2]
+    monkeypatch.setattr(time, "time", lambda: now - 3600)
+    assert [counts.incr("key", 60) for _ in range(2)] == [1, 2]
+    assert counts.get_expiry("key") == now - 3600 + 60
+
+
 def test_a_worker_that_was_killed_while_it_read_is_no_reader_any_more(tmp_path):
     def reading_worker() -> int:
         """A process that reads the counts until it is killed."""
