@@ -10,7 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from ranking.feature_arrays import Floats, ids_of
-from serving.ann_index import IndexConfig, build
+from serving.ann_index import build
+from serving.index_config import IndexConfig
 
 SEED, WARM_UP = 7, 10
 

@@ -23,7 +23,8 @@ from ranking.rank_users import RankingConfig, RankingSnapshot
 from ranking.reason_calibration import ReasonConfig
 from ranking.reranker import Reranker, RerankerConfig, train
 from ranking.training_pairs import LabelledPairs
-from serving.ann_index import FaissIndex, IndexConfig, build
+from serving.ann_index import FaissIndex, build
+from serving.index_config import IndexConfig
 from serving.privacy.opt_out_store import OptOutStore
 from serving.releases.manifest import FORMAT
 from serving.releases.publish import publish, show

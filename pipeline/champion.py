@@ -21,7 +21,7 @@ from pipeline.stages.reranker import file_name
 from pipeline.stages.two_tower import folder_name, load_tower
 from ranking.rank_users import RankingConfig
 from ranking.reranker import Reranker
-from serving.ann_index import IndexConfig
+from serving.index_config import IndexConfig
 from serving.releases.manifest import Manifest
 from serving.releases.precedence import KIND
 from serving.releases.publish import show

@@ -36,7 +36,7 @@ from ranking.feature_arrays import SOURCES, Candidates, Floats, Ids, Rows, ids_o
 from ranking.rank_users import RankingConfig, RankingSnapshot, rank_users
 from ranking.reranker import Reranker
 from ranking.slate import SlateConfig, Slates, slates
-from serving.ann_index import IndexConfig
+from serving.index_config import IndexConfig
 
 K = 20
 RETRIEVAL_K = 200

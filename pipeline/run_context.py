@@ -22,7 +22,7 @@ from pipeline.lake import Lake
 from pipeline.stage_progress import StageProgress
 from pipeline.time_splits import TimeSplits, night_splits
 from ranking.rank_users import RankingConfig
-from serving.ann_index import IndexConfig
+from serving.index_config import IndexConfig
 from serving.privacy.opt_out_service import OptOutService
 from serving.privacy.opt_out_store import OptOutStore
 from serving.stores.event_store import EventStore

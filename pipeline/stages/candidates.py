@@ -12,7 +12,8 @@ from ranking.cooccurrence_features import Transitions
 from ranking.feature_arrays import Candidates, Rows
 from ranking.rank_users import RankingConfig, RankingSnapshot
 from ranking.reason_calibration import ReasonCurve, reason_curve, reason_week
-from serving.ann_index import IndexConfig, build
+from serving.ann_index import build
+from serving.index_config import IndexConfig
 
 MIN_SIMILARITY = "min_similarity"
 """The key of the summary for the similarity from which a reason names an item; none with too few labels."""

@@ -1,7 +1,8 @@
 """Copies the current release to shared memory while the application is imported: a server is ready a second earlier."""
 
 from contextlib import suppress
-from threading import Thread
+from importlib import import_module
+from threading import Event, Thread
 from types import TracebackType
 from typing import Self
 
@@ -17,11 +18,13 @@ class EarlyCopy:
     def __init__(self, settings: Settings) -> None:
         """Starts nothing yet."""
         self._root, self._copies = settings.release_root, shared_copies(settings)
-        self._thread = Thread(target=self._make, name="early-copy", daemon=True)
+        self._imported, self._thread = Event(), Thread(target=self._make, name="early-copy", daemon=True)
 
     def __enter__(self) -> Self:
-        """Begin to copy."""
+        """Begin to copy, and import what reads a copy: no other thread imports, because packages import in circles."""
         self._thread.start()
+        import_module("serving.releases.serialization")
+        self._imported.set()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
@@ -37,4 +40,4 @@ class EarlyCopy:
     def _make(self) -> None:
         if self._copies is not None:
             with suppress(TastefeedError, OSError):
-                prepare_copy(self._root, self._copies)
+                prepare_copy(self._root, self._copies, once_verified=self._imported.wait)

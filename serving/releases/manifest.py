@@ -11,7 +11,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationErro
 
 from contracts.atomic_files import read_regular, sha256_of, sha256_of_files
 from contracts.errors import ReleaseCorrupt, ReleaseMissing
-from serving.ann_index import IndexConfig
+from serving.index_config import IndexConfig
 
 FORMAT = 3
 """Raised when a file of the release changes its meaning; another format is refused."""

@@ -10,22 +10,25 @@ A kill at any instant leaves the old release current and whole.
 import os
 import shlex
 import shutil
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from filelock import FileLock, Timeout
 
 from contracts.atomic_files import move_folder, read_regular, replace_file
 from contracts.errors import PublishRunning, ReleaseCorrupt, ReleaseMissing
-from serving.releases.loaded_release import Release
 from serving.releases.manifest import Manifest, ReducedTo, read_manifest, verify_folder
 from serving.releases.precedence import STRENGTH, why_kept, why_replaced
-from serving.releases.serialization import load_release, shared_copy
 from serving.releases.shared_copies import SharedCopies
+from serving.releases.verified_copy import shared_copy
+
+if TYPE_CHECKING:
+    from serving.releases.loaded_release import Release
 
 POINTER = "current"
 MAX_POINTER_BYTES = 256
@@ -218,18 +221,20 @@ def verify(root: Path, version: str | None = None) -> Manifest:
     return manifest
 
 
-def load(root: Path, version: str | None = None, copies: SharedCopies | None = None) -> Release:
+def load(root: Path, version: str | None = None, copies: SharedCopies | None = None) -> "Release":
     """Read a release, by default the current one, or map its shared copy. Raises `ReleaseMissing`, `ReleaseCorrupt`."""
+    from serving.releases.serialization import load_release  # noqa: PLC0415  a server begins to copy before it
+
     version = existing(root, version)
     release = load_release(root / version, copies)
     _check_folder_name(root / version, release.version)
     return release
 
 
-def prepare_copy(root: Path, copies: SharedCopies) -> None:
+def prepare_copy(root: Path, copies: SharedCopies, *, once_verified: Callable[[], object]) -> None:
     """Make the shared copy of the current release, for processes that load it in a moment. Raises `ReleaseMissing`,
     `ReleaseCorrupt`."""
-    if copy := shared_copy(root / current(root), copies):
+    if copy := shared_copy(root / current(root), copies, once_verified=once_verified):
         copy.leave()
 
 

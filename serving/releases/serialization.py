@@ -32,7 +32,7 @@ import pyarrow.parquet as pq
 
 from contracts import __version__
 from contracts import columns as c
-from contracts.atomic_files import read_regular, sha256_of
+from contracts.atomic_files import read_regular
 from contracts.errors import ReleaseCorrupt
 from contracts.schemas import ITEMS
 from ranking.cooccurrence_features import Transitions
@@ -41,7 +41,8 @@ from ranking.feature_arrays import Floats, Ids, Items, Rows, Users
 from ranking.rank_users import RankingConfig, Scorer
 from ranking.reranker import Reranker
 from ranking.retrieval_score import RetrievalScorer
-from serving.ann_index import FaissIndex, IndexConfig, build, comparable, load
+from serving.ann_index import FaissIndex, build, comparable, load
+from serving.index_config import IndexConfig
 from serving.releases.array_files import (
     read_arrays,
     read_exposure,
@@ -59,6 +60,7 @@ from serving.releases.lookups import Lookups
 from serving.releases.manifest import Manifest, ReducedTo, Versions, read_manifest, verify_folder, write_manifest
 from serving.releases.mapped_files import mapped_table, write_table
 from serving.releases.shared_copies import SharedCopies, SharedCopy
+from serving.releases.verified_copy import shared_copy
 
 CATALOGUE = pa.schema([field for field in ITEMS if field.name != c.EMBEDDING])
 ITEM_ROW = "item_row"
@@ -66,8 +68,6 @@ RANKER = "ranker.txt"
 OF_TRAINING = {"reranker": {"impressions", "position", "impression_features", "weight_limit"}}
 """Settings that scores do not depend on. Without them, older servers read the release."""
 CATALOGUE_FILE = "catalogue.parquet"
-COPY_FORMAT = 2
-"""Raised when the files that a shared copy has beside those of the release change their meaning."""
 MAPPED_CATALOGUE = "catalogue.arrow"
 MAX_CONFIG_BYTES, MAX_METRICS_BYTES = 1 << 20, 1 << 24
 UNREADABLE = (
@@ -182,23 +182,14 @@ def _corrupt(folder: Path, error: BaseException) -> ReleaseCorrupt:
     return ReleaseCorrupt(f"{folder}: cannot be read ({type(error).__name__}); publish again or roll back")
 
 
-def shared_copy(folder: Path, copies: SharedCopies) -> SharedCopy | None:
-    """The copy of a folder, verified when it is made. None where processes cannot share one. Raises `ReleaseMissing`,
-    `ReleaseCorrupt`."""
-    manifest = read_manifest(folder)
-    name = f"{folder.name}-{sha256_of(manifest.model_dump_json().encode())[:16]}-{COPY_FORMAT}"
-    size = sum(file.size for file in manifest.files.values())
+def derive(copy: Path, folder: Path) -> None:
+    """Add to the copy of a folder what its readers would compute. Raises `ReleaseCorrupt`."""
     try:
-        return copies.take(name, size + size // 4, lambda copy: _fill(copy, folder))
+        catalogue = pq.read_table(copy / CATALOGUE_FILE)
+        write_table(catalogue, copy / MAPPED_CATALOGUE)
+        _computed_lookups(copy, catalogue).write(copy)
     except UNREADABLE as error:
         raise _corrupt(folder, error) from error
-
-
-def _fill(copy: Path, folder: Path) -> None:
-    verify_folder(folder, into=copy)
-    catalogue = pq.read_table(copy / CATALOGUE_FILE)
-    write_table(catalogue, copy / MAPPED_CATALOGUE)
-    _computed_lookups(copy, catalogue).write(copy)
     del catalogue
     pa.default_memory_pool().release_unused()  # otherwise the process that filled the copy keeps as much for itself
 

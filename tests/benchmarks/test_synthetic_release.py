@@ -10,7 +10,7 @@ from benchmarks.synthetic_release import write_synthetic
 from benchmarks.synthetic_tables import Size, synthetic_tables
 from ranking.reranker import RerankerConfig
 from ranking.slate import slates
-from serving.ann_index import IndexKind
+from serving.index_config import IndexKind
 from serving.releases.loaded_release import Release
 from serving.releases.serialization import load_release
 

@@ -9,7 +9,8 @@ import pytest
 
 from models.two_tower import TrainedTwoTower, export, load, train
 from models.two_tower.two_tower_config import EncoderName
-from serving.ann_index import IndexConfig, build
+from serving.ann_index import build
+from serving.index_config import IndexConfig
 
 ENCODERS = get_args(EncoderName)
 

@@ -29,7 +29,7 @@ from ranking import exposure
 from ranking.feature_names import PAIR_FEATURE_NAMES
 from ranking.rank_users import RankingConfig
 from ranking.slate import SlateConfig
-from serving.ann_index import IndexConfig
+from serving.index_config import IndexConfig
 from tests.pipeline.handmade_lake import CUTOFF, Tower, handmade
 
 RETRIEVAL_SCORE = -len(PAIR_FEATURE_NAMES) + PAIR_FEATURE_NAMES.index("retrieval_score")

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from contracts.errors import ReleaseCorrupt
-from serving.ann_index import ExactIndex, FaissIndex, IndexConfig, IndexKind, Metric, build, load, recall_against_exact
+from serving.ann_index import ExactIndex, FaissIndex, build, load, recall_against_exact
+from serving.index_config import IndexConfig, IndexKind, Metric
 
 
 def catalogue(items: int = 400, size: int = 16) -> tuple[np.ndarray, np.ndarray]:

@@ -18,7 +18,7 @@ from ranking.rank_users import RankingConfig
 from ranking.reason_calibration import ReasonConfig
 from ranking.reranker import RerankerConfig, train
 from ranking.training_pairs import LabelledPairs
-from serving.ann_index import IndexConfig
+from serving.index_config import IndexConfig
 from serving.releases.manifest import Manifest
 from serving.releases.publish import Publication, publish
 from serving.releases.serialization import ReleaseContents, write_release
