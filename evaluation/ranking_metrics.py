@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from contracts.csr import Longs
-from evaluation.rankings import PADDING, Floats, Labels, Mask, RankedLists, Rows
+from evaluation.rankings import PADDING, Floats, ItemSets, Labels, Mask, RankedLists, Rows
 
 CHUNK_USERS = 4096
 
@@ -52,6 +52,12 @@ def ndcg_at_k(lists: RankedLists, labels: Labels, k: int, *, graded: bool = Fals
 def recall_at_k(lists: RankedLists, labels: Labels, k: int) -> Floats:
     """[U] share of a user's labels among the first `k`, over all of them (not over at most `k`)."""
     return _share((labels.found(lists.top(k)) > 0).sum(axis=1), labels.counts)
+
+
+def recall_of_sets(sets: ItemSets, labels: Labels) -> Floats:
+    """[U] share of a user's labels in the user's set: recall where there is no order."""
+    found = np.isin(labels.keys, sets.keys, assume_unique=True)
+    return _share(np.bincount(labels.owners, weights=found, minlength=len(labels.counts)), labels.counts)
 
 
 def hit_rate_at_k(lists: RankedLists, labels: Labels, k: int) -> Floats:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import ndcg_score
 
-from evaluation import RankedLists, ranking_metrics
+from evaluation import RankedLists, item_sets, ranking_metrics
 from tests.evaluation.builders import labels, lists
 
 LOG3 = math.log2(3)
@@ -25,6 +25,12 @@ def test_the_best_list_of_k_has_ndcg_one_though_k_cannot_hold_all_labels():
     many = labels({0: 1, 1: 1, 2: 1})
     assert ranking_metrics.ndcg_at_k(lists([2, 0]), many, 2) == pytest.approx([1])
     assert ranking_metrics.recall_at_k(lists([2, 0]), many, 2) == pytest.approx([2 / 3])
+
+
+def test_the_recall_of_sets_is_the_share_of_labels_in_them():
+    sets = item_sets(np.array([2, 0, 0], np.int32), np.array([1, 3, 0], np.int32), 3)
+    assert ranking_metrics.recall_of_sets(sets, labels({1: 1, 3: 2}, {1: 1}, {1: 1})).tolist() == [0.5, 0, 1]
+    assert math.isnan(ranking_metrics.recall_of_sets(sets, labels({}, {1: 1}, {1: 1}))[0])
 
 
 def test_recall_hit_rate_and_mrr_by_hand():

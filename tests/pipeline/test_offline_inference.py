@@ -9,6 +9,7 @@ import pytest
 
 from evaluation import RankedLists
 from evaluation.results import FINAL, RERANKED, RETRIEVAL
+from pipeline import offline_inference
 from pipeline.feature_assembly import read_ingested_tables, read_snapshot
 from pipeline.offline_inference import (
     RETRIEVAL_K,
@@ -26,9 +27,10 @@ from pipeline.offline_inference import (
 )
 from pipeline.run_context import RunContext
 from ranking import exposure
+from ranking.feature_arrays import Candidates
 from ranking.feature_names import PAIR_FEATURE_NAMES
 from ranking.rank_users import RankingConfig
-from ranking.slate import SlateConfig
+from ranking.slate import SlateConfig, Slates
 from serving.index_config import IndexConfig
 from tests.pipeline.handmade_lake import CUTOFF, Tower, handmade
 
@@ -84,6 +86,24 @@ def test_retrieval_lists_by_inner_product_and_the_re_ranker_by_its_score(night: 
     assert listed(predictions.lists[FINAL]) == [[2, 3, -1]] * 2
     assert predictions.lists[FINAL].rows.shape == (2, RETRIEVAL_K)
     assert predictions.candidate_recall == 1.0
+
+
+def test_users_are_ranked_some_at_a_time_and_no_list_is_as_long_as_the_catalogue(
+    night: RunContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    together = predict(*inputs(night), bundle())
+    lengths, matrix = set(), Slates.matrix
+
+    def recorded(self: Slates, candidates: Candidates, user_rows: np.ndarray, k: int) -> np.ndarray:
+        lengths.add((len(user_rows), k))
+        return matrix(self, candidates, user_rows, k)
+
+    monkeypatch.setattr(Slates, "matrix", recorded)
+    monkeypatch.setattr(offline_inference, "USERS_AT_ONCE", 1)
+    apart = predict(*inputs(night), bundle())
+    assert lengths == {(1, RETRIEVAL_K)}
+    assert apart.candidate_recall == together.candidate_recall
+    assert all((apart.lists[name].rows == lists.rows).all() for name, lists in together.lists.items())
 
 
 def test_rows_are_those_of_the_catalogue_where_an_item_is_excluded(night: RunContext) -> None:
