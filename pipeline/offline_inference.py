@@ -139,11 +139,9 @@ def predict(
     inputs = ranking_inputs(night, snapshot, models.reranker, models.ranking, models.index)
     parts = []
     for start in range(0, max(len(user_rows), 1), USERS_AT_ONCE):
-        some = np.arange(start, min(start + USERS_AT_ONCE, len(user_rows)))
+        some = np.arange(start, min(start + USERS_AT_ONCE, len(user_rows)), dtype=np.int32)
         parts.append(_predicted(snapshot, inputs, models.reranker, user_rows[some], holdout.labels.take(some)))
-    lists = {
-        name: RankedLists(np.concatenate([part.lists[name].rows for part in parts])) for name in parts[0].lists
-    }
+    lists = {name: RankedLists(np.concatenate([part.lists[name].rows for part in parts])) for name in parts[0].lists}
     return Predictions(lists, np.concatenate([part.recalls for part in parts]))
 
 
