@@ -11,8 +11,18 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from enum import Enum
 
 RETRY_S = 1.0
+
+
+class Use(Enum):
+    """What a call is for. Each use of a store has its own circuit: a heavy query must not end the reads of feeds."""
+
+    POINT_READ = "reads of one feed"
+    READ = "other reads"
+    COUNT = "counts for metrics"
+    WRITE = "writes"
 
 
 class CircuitOpen(OSError):

@@ -47,6 +47,7 @@ from contracts.errors import EventStoreUnavailable
 from contracts.ids import spellings
 from contracts.schemas import EVENTS, INGESTED_EVENTS
 from serving.recent_interactions import RecentInteraction, of_one_user, of_users
+from serving.stores.circuit_breaker import Use
 from serving.stores.event_tables import ERASED, METADATA, PENDING
 from serving.stores.sql_instants import EPOCH
 from serving.stores.sql_store import SqlStore, batched, upsert
@@ -104,7 +105,7 @@ class EventStore(SqlStore):
     def waiting(self) -> int:
         """How many events no night has ingested yet, counted up to `MAX_COUNTED`."""
         waiting = select(PENDING.c.in_landing_zone).where(~PENDING.c.in_landing_zone).limit(MAX_COUNTED)
-        with self._transaction() as connection:
+        with self._transaction(use=Use.COUNT) as connection:
             return connection.scalar(select(func.count()).select_from(waiting.subquery())) or 0
 
     def recent_interactions(

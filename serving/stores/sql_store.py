@@ -31,7 +31,7 @@ from sqlalchemy.pool import ConnectionPoolEntry, NullPool
 from sqlalchemy.schema import CreateIndex, CreateTable
 
 from contracts.errors import TastefeedError
-from serving.stores.circuit_breaker import CircuitBreaker
+from serving.stores.circuit_breaker import CircuitBreaker, Use
 from serving.stores.point_reads import PointConnection, point_transaction
 from serving.stores.sqlite_pool import KEPT, check_before_use, empty_log, read_only_mode
 from serving.stores.store_metrics import StoreCall, ignore_call
@@ -156,8 +156,7 @@ class SqlStore:
         self._has_all_tables = False
         self._opening = threading.Lock()  # requests come in threads, and a second engine would never be closed
         self._writing = threading.Lock()  # SQLite lets its writers try again in no order, so some would wait too long
-        self._circuits = {writes: CircuitBreaker(wait_s) for writes in (False, True)}
-        self._point_circuit = CircuitBreaker(wait_s)  # a heavy query of others must not end the reads of feeds
+        self._circuits = {use: CircuitBreaker(wait_s) for use in Use}
         self.on_call: StoreCall = ignore_call
         """Called after each transaction, with its duration."""
 
@@ -178,7 +177,7 @@ class SqlStore:
         self._has_all_tables = True
 
     @contextmanager
-    def _transaction(self, *, writes: bool = False) -> Iterator[Connection]:
+    def _transaction(self, *, writes: bool = False, use: Use = Use.READ) -> Iterator[Connection]:
         """One transaction. With `writes`, SQLite takes its write lock at once, so that what it reads is still
         current when it writes."""
         if writes and is_read_only(self._url):
@@ -186,7 +185,7 @@ class SqlStore:
                 f"{self.name} {without_password(self._url)} is read-only; let this user write to the file and its "
                 f"folder, or name another database with {self.setting}"
             )
-        called = self._called(self._circuits[writes], writes=writes)
+        called = self._called(Use.WRITE if writes else use)
         with called, self._turn(writes=writes), self._opened().connect() as connection:
             with connection.execution_options(**{WRITES: writes}).begin():
                 yield connection
@@ -196,14 +195,14 @@ class SqlStore:
     @contextmanager
     def _point_transaction(self) -> Iterator[PointConnection]:
         """One transaction for `PointRead`s alone."""
-        called = self._called(self._point_circuit, writes=False)
-        with called, point_transaction(self._opened()) as connection:
+        with self._called(Use.POINT_READ), point_transaction(self._opened()) as connection:
             yield connection
 
     @contextmanager
-    def _called(self, circuit: CircuitBreaker, *, writes: bool) -> Iterator[None]:
+    def _called(self, use: Use) -> Iterator[None]:
         """Measure a call, give its errors their name, and let it fail at once where earlier ones waited in vain."""
-        with self._measured(writes=writes), self._named_errors(), circuit.call(*DATABASE_ERRORS):
+        circuit = self._circuits[use]
+        with self._measured(writes=use is Use.WRITE), self._named_errors(), circuit.call(*DATABASE_ERRORS):
             yield
 
     @contextmanager
