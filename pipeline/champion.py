@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from contracts.atomic_files import sha256_of_files
 from contracts.errors import ChampionAbsent, MissingPartition, ReleaseCorrupt, ReleaseMissing
-from pipeline.offline_inference import ModelBundle
+from pipeline.evaluation_lists import ModelBundle
 from pipeline.run_context import RunContext
 from pipeline.stages.reranker import file_name
 from pipeline.stages.two_tower import folder_name, load_tower

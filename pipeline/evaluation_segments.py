@@ -8,9 +8,9 @@ import polars as pl
 from contracts import columns as c
 from evaluation import Catalogue, Holdout, RankedLists, activity_segments, item_groups, item_table, segment_table
 from evaluation.segment_metrics import MIN_SEGMENT_USERS, GroupLabels, fold_small_groups
+from pipeline.evaluation_lists import EvaluationData, K
 from pipeline.feature_assembly import IngestedTables
 from pipeline.metrics_store import EvaluatedWeek
-from pipeline.offline_inference import EvaluationData, K
 
 METRICS = (f"ndcg_at_{K}", f"recall_at_{K}", f"hit_rate_at_{K}", f"mrr_at_{K}")
 

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from evaluation import markdown
 from evaluation.results import FIRST_SHARE, NEWEST_FIRST, OVERLAP
-from pipeline.offline_inference import K
+from pipeline.evaluation_lists import K
 from pipeline.overlap_tradeoff import LARGEST_LOSS, LARGEST_OVERLAP, Outcome, held_out_reasons, outcomes, weeks_of
 from pipeline.run_context import RunContext
 from ranking.reason_calibration import ReasonCurve

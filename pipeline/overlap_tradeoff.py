@@ -12,8 +12,7 @@ import numpy as np
 from evaluation import Holdout, Interval, RankedLists, interval_over_weeks
 from evaluation.ranking_metrics import mean, ndcg_at_k
 from evaluation.results import FIRST_SHARE, NEWEST_FIRST, OVERLAP, overlap_metrics
-from pipeline.feature_assembly import FeatureSnapshot, read_ingested_tables, read_snapshot
-from pipeline.offline_inference import (
+from pipeline.evaluation_lists import (
     EvaluationData,
     K,
     baseline_lists,
@@ -23,6 +22,7 @@ from pipeline.offline_inference import (
     read_evaluation_data,
     snapshot_user_rows,
 )
+from pipeline.feature_assembly import FeatureSnapshot, read_ingested_tables, read_snapshot
 from pipeline.run_context import RunContext
 from pipeline.stages.metrics import reranker_at
 from pipeline.stages.two_tower import load_tower

@@ -27,8 +27,8 @@ from pipeline.code_version import git_commit
 from pipeline.experiments.mlflow_logger import COMMIT, LABEL, PARENT, MlflowLogger, is_place
 
 if TYPE_CHECKING:
+    from pipeline.evaluation_lists import EvaluationData
     from pipeline.metrics_store import EvaluatedWeek
-    from pipeline.offline_inference import EvaluationData
     from pipeline.run_context import RunContext
 
 PER_USER, SEGMENTS = "marks.parquet", "slices.csv"

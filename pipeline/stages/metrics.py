@@ -1,7 +1,7 @@
 """The held-out weeks: retrieval, re-ranking, the final list and the champion beside every baseline, on the same rows.
 
 No model that is measured here was trained on them: features, retrieval and re-ranker are those of the cutoff. The flow:
-`offline_inference` reads what methods are measured on and gives each method's lists; here they are measured, also by
+`evaluation_lists` reads what methods are measured on and gives each method's lists; here they are measured, also by
 segment (`evaluation_segments`); `metrics_store` keeps the metrics, which `experiments` logs to MLflow.
 """
 
@@ -17,13 +17,7 @@ from contracts.errors import ChampionAbsent, SchemaMismatch
 from evaluation import Holdout, macro_average, metrics_table
 from evaluation.results import CHAMPION, FINAL, RERANKED, RETRIEVAL
 from pipeline.champion import Champion, read_champion
-from pipeline.evaluation_segments import item_segments_table, user_segments, user_segments_table
-from pipeline.experiments.night_run import log_results
-from pipeline.experiments.registered_models import log_model_metrics
-from pipeline.experiments.run_log import log_methods
-from pipeline.feature_assembly import FeatureSnapshot, IngestedTables, read_ingested_tables, read_snapshot
-from pipeline.metrics_store import REHEARSALS, EvaluatedWeek, MetricsTables, intervals_table, write_weeks
-from pipeline.offline_inference import (
+from pipeline.evaluation_lists import (
     RETRIEVAL_K,
     EvaluationData,
     K,
@@ -34,6 +28,12 @@ from pipeline.offline_inference import (
     predict,
     read_evaluation_data,
 )
+from pipeline.evaluation_segments import item_segments_table, user_segments, user_segments_table
+from pipeline.experiments.night_run import log_results
+from pipeline.experiments.registered_models import log_model_metrics
+from pipeline.experiments.run_log import log_methods
+from pipeline.feature_assembly import FeatureSnapshot, IngestedTables, read_ingested_tables, read_snapshot
+from pipeline.metrics_store import REHEARSALS, EvaluatedWeek, MetricsTables, intervals_table, write_weeks
 from pipeline.run_context import RunContext, Summary
 from pipeline.stages.reranker import file_name
 from pipeline.stages.two_tower import has_tower, load_tower

@@ -16,11 +16,11 @@ from contracts.errors import NightFailed
 from contracts.opt_out_flags import UNREADABLE, opted_out
 from contracts.schemas import WINDOWS_DAYS
 from pipeline.champion import store_models
+from pipeline.evaluation_lists import ranking_inputs, retrieval_alone
 from pipeline.experiments.registered_models import promote, tag_release
 from pipeline.feature_assembly import read_ingested_tables, read_items, read_snapshot
 from pipeline.model_refusals import SUMMARY as REDUCED
 from pipeline.model_refusals import serving_release_stays
-from pipeline.offline_inference import ranking_inputs, retrieval_alone
 from pipeline.run_context import RunContext, Summary
 from pipeline.stages.candidates import MIN_SIMILARITY
 from pipeline.stages.gates import JUDGED

@@ -9,6 +9,7 @@ import pytest
 
 from contracts.schemas import ITEMS, USERS
 from evaluation import MethodMetrics, RankedLists, catalogue_from, events_from, hold_out
+from pipeline.evaluation_lists import EvaluationData
 from pipeline.evaluation_segments import (
     METRICS,
     item_segments_table,
@@ -18,7 +19,6 @@ from pipeline.evaluation_segments import (
 )
 from pipeline.feature_assembly import IngestedTables
 from pipeline.metrics_store import EvaluatedWeek
-from pipeline.offline_inference import EvaluationData
 from ranking.feature_arrays import ids_of
 from tests.pipeline.handmade_lake import CUTOFF
 

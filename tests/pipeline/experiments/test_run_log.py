@@ -11,6 +11,7 @@ from contracts.errors import NotComparable
 from evaluation import MethodMetrics
 from evaluation.anonymized_metrics import anonymized, week_metrics
 from evaluation.fingerprint import EvaluationFingerprint
+from pipeline.evaluation_lists import K, holdout_at, read_evaluation_data
 from pipeline.experiments.mlflow_logger import MlflowLogger
 from pipeline.experiments.run_log import (
     LoggedRun,
@@ -24,7 +25,6 @@ from pipeline.experiments.run_log import (
 )
 from pipeline.feature_assembly import read_ingested_tables
 from pipeline.metrics_store import EvaluatedWeek
-from pipeline.offline_inference import K, holdout_at, read_evaluation_data
 from tests.pipeline.handmade_lake import CUTOFF, handmade
 
 # MLflow warns about its own dependencies when it is imported

@@ -9,9 +9,8 @@ import pytest
 
 from evaluation import RankedLists
 from evaluation.results import FINAL, RERANKED, RETRIEVAL
-from pipeline import offline_inference
-from pipeline.feature_assembly import read_ingested_tables, read_snapshot
-from pipeline.offline_inference import (
+from pipeline import evaluation_lists
+from pipeline.evaluation_lists import (
     RETRIEVAL_K,
     EvaluationData,
     K,
@@ -25,6 +24,7 @@ from pipeline.offline_inference import (
     read_evaluation_data,
     snapshot_user_rows,
 )
+from pipeline.feature_assembly import read_ingested_tables, read_snapshot
 from pipeline.run_context import RunContext
 from ranking import exposure
 from ranking.feature_arrays import Candidates
@@ -99,7 +99,7 @@ def test_users_are_ranked_some_at_a_time_and_no_list_is_as_long_as_the_catalogue
         return matrix(self, candidates, user_rows, k)
 
     monkeypatch.setattr(Slates, "matrix", recorded)
-    monkeypatch.setattr(offline_inference, "USERS_AT_ONCE", 1)
+    monkeypatch.setattr(evaluation_lists, "USERS_AT_ONCE", 1)
     apart = predict(*inputs(night), bundle())
     assert lengths == {(1, RETRIEVAL_K)}
     assert apart.candidate_recall == together.candidate_recall
