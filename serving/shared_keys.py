@@ -24,11 +24,16 @@ def key_in_lake(settings: Settings, name: str, *, setting: str) -> str:
         key = read_regular(path, max_bytes=MAX_KEY_FILE_BYTES).decode().strip(" ,\n")
     except (FileNotFoundError, NotADirectoryError):
         return fresh
+    except PermissionError:
+        share = "let servers and nights of the lake read it (mode 640, a group of all of them)"
+        raise BadSetting(
+            f"{path}: this user may not read the key; {share}, or set {setting} to one key for all"
+        ) from None
     except (OSError, UnicodeDecodeError) as error:
         cause = one_line(error) if isinstance(error, OSError) else "it is not UTF-8"
-        raise BadSetting(_unusable(path, setting, f"cannot be read ({cause})")) from None
+        raise BadSetting(f"{path}: the key cannot be read ({cause}); remove it, or set {setting}") from None
     if not key:
-        raise BadSetting(_unusable(path, setting, "is empty"))
+        raise BadSetting(f"{path}: the key is empty; remove it, or set {setting}")
     return key
 
 
@@ -54,10 +59,3 @@ def _share_with_group(handle: int, folder: Path) -> None:
     with suppress(PermissionError):
         os.fchown(handle, -1, folder.stat().st_gid)
         os.fchmod(handle, FOR_GROUP)
-
-
-def _unusable(path: Path, setting: str, problem: str) -> str:
-    return (
-        f"{path}: the key {problem}; let servers and nights of the lake read it (mode 640, a group of all of them), "
-        f"or set {setting} to one key for all"
-    )

@@ -41,8 +41,10 @@ class BoundedConnection(psycopg.Connection[Any]):
     def commit(self) -> None:
         """Commit, and wait longer for it."""
         self.answer_s, before = COMMIT_S, self.answer_s
-        super().commit()
-        self.answer_s = before
+        try:
+            super().commit()
+        finally:
+            self.answer_s = before
 
 
 def bound_answers(engine: Engine, answer_s: float) -> None:

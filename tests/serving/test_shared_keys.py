@@ -42,7 +42,7 @@ def test_a_key_that_another_user_made_private_is_an_error(settings, tmp_path):
     command = [*BOUND_BY_PERMISSIONS, sys.executable, "-c", READ, str(tmp_path)]
     refused = subprocess.run(command, capture_output=True, text=True, check=False)
     assert refused.returncode == 1
-    assert f"BadSetting: {path}: the key cannot be read ({path}: Permission denied" in refused.stderr
+    assert f"BadSetting: {path}: this user may not read the key; let servers and nights of the lake" in refused.stderr
     assert "(mode 640, a group of all of them), or set TASTEFEED_PSEUDONYM_KEY to one key for all" in refused.stderr
     assert key not in refused.stderr
 
