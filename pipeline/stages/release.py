@@ -36,7 +36,7 @@ from serving.ab_experiment import read_experiment, versions_beside
 from serving.recent_interactions import INTERACTIONS
 from serving.releases.array_files import without_users
 from serving.releases.manifest import Manifest, ReducedTo
-from serving.releases.publish import Publication, list_releases, publish
+from serving.releases.publish import DAY, Publication, list_releases, publish
 from serving.releases.serialization import ReleaseContents, write_release
 from serving.stores.event_store import EventStore
 
@@ -95,9 +95,13 @@ def published(night: RunContext, folder: Path) -> Publication:
 
 
 def answering_beside(night: RunContext) -> frozenset[str | None]:
-    """The release that an operator pinned, and those that an experiment or shadow mode needs."""
+    """The release that an operator pinned, and those that an experiment or shadow mode needs. Where one is gone, an
+    erasure may have given it another name: then all of its day, until the setting names one of them."""
     beside = versions_beside(night.settings.shadow_release, read_experiment(night.settings.experiment))
-    return beside | {night.opt_outs.switches().pinned_release}
+    named = beside | {night.opt_outs.switches().pinned_release}
+    there = {each.version for each in list_releases(night.releases)}
+    days = {version[:DAY] for version in named - there if version}
+    return named | {version for version in there if version[:DAY] in days}
 
 
 def ended(night: RunContext, publication: Publication, models: tuple[str, ...], status: str = "FINISHED") -> Summary:

@@ -192,8 +192,13 @@ class EventStore(SqlStore):
         included = p.in_landing_zone & (p.timestamp < as_of) & p.action.in_([str(action) for action in actions])
         if posted_before is not None:
             included &= p.landed_at < posted_before
-        with self._transaction(writes=True) as connection:
-            return connection.execute(delete(PENDING).where(included)).rowcount
+        some, rows = select(p.event_id).where(included).limit(ROWS_PER_BATCH), 0
+        while True:  # posts wait for each of these transactions
+            with self._transaction(writes=True) as connection:
+                deleted = connection.execute(delete(PENDING).where(p.event_id.in_(some))).rowcount
+            rows += deleted
+            if deleted < ROWS_PER_BATCH:
+                return rows
 
     def _table(self, condition: ColumnElement[bool]) -> pa.Table:
         query = select(*(PENDING.c[name] for name in INGESTED_EVENTS.names)).where(condition)

@@ -12,6 +12,7 @@ from contracts.errors import NightFailed
 from contracts.schemas import DERIVED
 from pipeline.run_context import RunContext
 from pipeline.stages.release import (
+    answering_beside,
     fingerprint,
     no_users,
     popular_in_any_window,
@@ -20,6 +21,7 @@ from pipeline.stages.release import (
     still_readable,
 )
 from ranking.feature_names import ITEM_FEATURE_NAMES
+from serving.privacy.release_erasure import erase_users
 from serving.releases import publish
 from serving.releases.manifest import ReducedTo
 from tests.pipeline.handmade_lake import END, ITEM_ROWS, handmade, recording, whole
@@ -85,6 +87,18 @@ def test_a_list_of_an_earlier_day_replaces_one_of_a_later_day_only_if_asked(nigh
     summary = release(forced)
     assert summary["serves"] == "True"
     assert "--publish was given" in summary["serving"]["why"]
+
+
+def test_the_revision_of_a_release_in_shadow_mode_is_kept_until_the_setting_names_it(
+    night: RunContext, tmp_path: Path
+) -> None:
+    old, other = (publish_tiny(night.releases, tmp_path / "fits", as_of=END - days * ONE_DAY) for days in (9, 8))
+    settings = night.settings.model_copy(update={"shadow_release": old.version})
+    revised = erase_users(night.releases, ["user-1"])
+    kept = answering_beside(replace(night, settings=settings))
+    new = publish_tiny(night.releases, tmp_path / "fits", keep=1, kept=kept)
+    assert [each.version for each in publish.list_releases(night.releases)] == [revised[old.version], new.version]
+    assert revised[other.version] not in kept
 
 
 def test_the_popular_items_are_those_of_the_first_window_with_any() -> None:

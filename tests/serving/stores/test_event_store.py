@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from contracts import Action
 from contracts.errors import EventStoreUnavailable
 from contracts.schemas import INGESTED_EVENTS
 from serving.stores.event_store import EventStore
@@ -152,3 +153,13 @@ def test_a_store_of_before_gets_the_indexes_and_tombstones(pending, tmp_path):
     again = EventStore(f"sqlite:///{tmp_path}/pending_events.db")
     assert again.erase(["ann"]) == 1
     assert again.add([event("e1", "i1")]).erased == {"ann"}
+
+
+def test_what_a_release_includes_is_deleted_in_parts(pending, monkeypatch):
+    monkeypatch.setattr("serving.stores.event_store.ROWS_PER_BATCH", 10)
+    pending.add(
+        [event(f"e{number}", f"i{number}") for number in range(20)] + [event("shown", "i1", action="impression")]
+    )
+    pending.mark_ingested(pending.drain(limit=30).name)
+    assert pending.delete_before(NOON + timedelta(hours=1), actions=(Action.CLICK,)) == 20
+    assert pending.rows()["event_id"].to_pylist() == ["shown"]
