@@ -14,7 +14,7 @@ from ranking.rank_users import rank_users
 from serving.cursor import Cursor
 from serving.feed import Feed, FeedItem, fallback_page, feed_items, in_other_languages
 from serving.feed_request import FeedParts
-from serving.pages import Page, personalized_page
+from serving.list_pages import Page, personalized_page
 from serving.posted_interactions import left_out, unhidden_items
 from serving.privacy.active_opt_outs import ActiveOptOuts
 from serving.privacy.consent import UserContext, excluded_items

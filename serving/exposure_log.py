@@ -28,7 +28,7 @@ from ranking.feature_arrays import SOURCES, Floats
 from serving.background_queue import BackgroundQueue
 from serving.exposure_files import FOLDER, record_key, write_file
 from serving.feed import Feed
-from serving.pages import Page
+from serving.list_pages import Page
 from serving.privacy.consent import of_readable_users
 from serving.privacy.opt_out_store import OptOutStore
 from serving.privacy.pseudonyms import Pseudonym, pseudonyms

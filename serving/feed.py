@@ -16,7 +16,7 @@ from ranking.rank_users import RankedUsers, rank_users
 from serving.cursor import Cursor, CursorExpired
 from serving.explanation_text import Explanation, explain_fallback, explain_personalized
 from serving.feed_request import FeedParts, FeedRequest
-from serving.pages import Page, page_places, personalized_page, rows_of_last
+from serving.list_pages import Page, page_places, personalized_page, rows_of_last
 from serving.posted_interactions import left_out, unhidden_items
 from serving.privacy.consent import NotPersonalized, UserContext, excluded_items
 from serving.recent_interactions import RecentInteraction

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from serving.cursor import Cursor
-from serving.pages import page_places, rows_of_last
+from serving.list_pages import page_places, rows_of_last
 from serving.releases import publish
 from serving.releases.loaded_release import Release
 from tests.serving.tiny import N_ITEMS
