@@ -206,12 +206,25 @@ def valid_id(name: str) -> pl.Expr:
 
 
 def _newest(lake_root: str | Path, table: str, key: str) -> pl.DataFrame:
+    """The newest row of each key. Files without one are not read whole: full exports may come daily."""
     fs, _ = _folder(lake_root, table)
-    wanted = landing_schema(table)
-    batches = [pl.DataFrame(_read(fs, path)) for path in ingested_files(lake_root, table)]
-    rows = pl.concat([pl.DataFrame(schema=pl.Schema(wanted)), *batches]).with_columns(valid_id(key))
-    last = rows.sort(c.LANDED_AT, maintain_order=True).unique(key, keep="last", maintain_order=True)
-    return last.filter(pl.col(key).is_not_null()).drop(c.LANDED_AT).sort(key)
+    files = ingested_files(lake_root, table)
+    newest = pl.DataFrame(schema={"file": pl.Int32})
+    for number, path in enumerate(files):
+        keys = pl.DataFrame(_read(fs, path, [key, c.LANDED_AT])).with_columns(file=pl.lit(number, pl.Int32))
+        newest = _last(pl.concat([newest, keys.with_columns(valid_id(key))], how="diagonal"), key)
+    kept = []
+    for rows in newest.partition_by("file"):
+        whole = pl.DataFrame(_read(fs, files[rows[0, "file"]])).with_columns(valid_id(key))
+        kept.append(whole.join(rows, on=key, how="semi", maintain_order="left"))
+    ingested = pl.concat([pl.DataFrame(schema=pl.Schema(landing_schema(table))), *kept])
+    return _last(ingested, key).drop(c.LANDED_AT).sort(key)
+
+
+def _last(rows: pl.DataFrame, key: str) -> pl.DataFrame:
+    """The row of each key in the newest batch; of those of one instant, the last in order."""
+    by_time = rows.drop_nulls(key).sort(c.LANDED_AT, maintain_order=True)
+    return by_time.unique(key, keep="last", maintain_order=True)
 
 
 def _folder(lake_root: str | Path, table: str) -> tuple[AbstractFileSystem, str]:
@@ -226,7 +239,8 @@ def _content_name(frame: pl.DataFrame) -> str:
 
 def _read(fs: AbstractFileSystem, path: str, columns: list[str] | None = None) -> pa.Table:
     _require_whole(fs, path)
-    return pq.read_table(io.BytesIO(fs.cat_file(path)), columns=columns)
+    with fs.open(path) as file:
+        return pq.read_table(file, columns=columns)
 
 
 def _require_whole(fs: AbstractFileSystem, path: str) -> None:

@@ -83,6 +83,20 @@ def test_in_one_batch_the_last_row_counts_and_rows_without_id_do_not(tmp_path: P
     assert read_items(tmp_path)["title"].to_list() == ["second"]
 
 
+def test_of_batches_of_the_same_instant_the_one_with_the_last_name_counts(tmp_path: Path) -> None:
+    batches = [store_batch("items", items(a=title), tmp_path, MONDAY) for title in ("one", "two", "three")]
+    last = max(batches, key=lambda batch: batch.path)
+    assert read_items(tmp_path)["title"].to_list() == pl.read_parquet(last.path)["title"].to_list()
+
+
+def test_a_batch_whose_rows_are_all_replaced_is_read_for_its_keys_alone(tmp_path: Path) -> None:
+    replaced = store_batch("items", items(a="old", b="old"), tmp_path, MONDAY)
+    store_batch("items", items(b="new", c="new"), tmp_path, TUESDAY)
+    store_batch("items", items(a="new"), tmp_path, TUESDAY)
+    pl.read_parquet(replaced.path).select("item_id", "landed_at").write_parquet(replaced.path)
+    assert read_items(tmp_path).select("item_id", "title").rows() == [("a", "new"), ("b", "new"), ("c", "new")]
+
+
 @pytest.mark.parametrize("content", [b"", b"PAR1 and no more"])
 def test_a_file_of_an_interrupted_copy_is_named(tmp_path: Path, content: bytes) -> None:
     batches = store_batch("events", events("u"), tmp_path, MONDAY), store_batch("items", items(i="I"), tmp_path, MONDAY)
