@@ -29,8 +29,8 @@ from pipeline.stages.reranker import labels_of as pair_labels
 from pipeline.stages.two_tower import use_threads, walk_forward
 from pipeline.time_splits import TimeSplits
 from ranking.candidates import BITS, taken
-from ranking.exposure import with_exposure
 from ranking.feature_arrays import Candidates, Floats, Rows
+from ranking.item_exposure import with_exposure
 from ranking.rank_users import RankingConfig, RankingSnapshot, rank_users
 from ranking.reranker import Reranker, train
 from ranking.slate import Slates, slates

@@ -16,9 +16,9 @@ from contracts import Settings, __version__
 from contracts import columns as c
 from contracts.errors import ReleaseCorrupt, ReleaseMissing
 from ranking.candidates import CandidateConfig, fresh_rows, popular_rows
-from ranking.exposure import with_exposure
 from ranking.feature_arrays import Floats, Rows, ids_of
 from ranking.feature_names import FEATURE_NAMES
+from ranking.item_exposure import with_exposure
 from ranking.rank_users import RankingConfig, RankingSnapshot
 from ranking.reason_calibration import ReasonConfig
 from ranking.reranker import Reranker, RerankerConfig, train

@@ -34,8 +34,8 @@ from pipeline.run_context import RunContext
 from pipeline.stages.candidates import ranking_snapshot
 from pipeline.user_impressions import known_impressions
 from ranking.candidates import BITS, taken
-from ranking.exposure import with_exposure
 from ranking.feature_arrays import SOURCES, Candidates, Floats, Ids, Rows, ids_of
+from ranking.item_exposure import with_exposure
 from ranking.rank_users import RankingConfig, RankingSnapshot, rank_users
 from ranking.reranker import Reranker
 from ranking.slate import SlateConfig, Slates, slates

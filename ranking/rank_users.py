@@ -86,7 +86,7 @@ class RankingSnapshot:
     transitions: Transitions | None = None
     """Needed by a re-ranker that reads co-occurrence features."""
     exposure: Floats | None = None
-    """[I] share of users with each item among their first ones (`exposure.py`); without it, no item is common."""
+    """[I] share of users with each item among their first ones (`item_exposure.py`); without it, no item is common."""
     impressions: UserImpressions | None = None
     """Needed by a re-ranker that reads features of impressions."""
 

@@ -26,7 +26,7 @@ from pipeline.evaluation_lists import (
 )
 from pipeline.feature_assembly import read_ingested_tables, read_snapshot
 from pipeline.run_context import RunContext
-from ranking import exposure
+from ranking import item_exposure
 from ranking.feature_arrays import Candidates
 from ranking.feature_names import PAIR_FEATURE_NAMES
 from ranking.rank_users import RankingConfig
@@ -65,7 +65,7 @@ def bundle(slate: SlateConfig | None = None) -> ModelBundle:
 
 def test_exposure_is_measured_on_users_who_allow_training(night: RunContext, monkeypatch: pytest.MonkeyPatch) -> None:
     """c and d are new to both users; each is on the first places of those who are asked."""
-    monkeypatch.setattr(exposure, "FEWEST_USERS", 1)
+    monkeypatch.setattr(item_exposure, "FEWEST_USERS", 1)
     view = read_snapshot(night, read_ingested_tables(night), CUTOFF, Tower())
     given = LowestFirst(), RankingConfig(slate=SlateConfig(per_creator=0)), IndexConfig()
     assert ranking_inputs(night, view, *given).exposure.tolist() == [0, 0, 1, 1]

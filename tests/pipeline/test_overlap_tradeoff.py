@@ -10,12 +10,12 @@ from evaluation.rankings import Labels
 from pipeline.feature_assembly import FeatureSnapshot
 from pipeline.overlap_page import plot_reasons, write_page
 from pipeline.overlap_tradeoff import Outcome, Week, outcomes
-from ranking.exposure import with_exposure
+from ranking.item_exposure import with_exposure
 from ranking.rank_users import rank_users
 from ranking.reason_calibration import BINS, ReasonCurve
 from ranking.slate import SlateConfig
 from tests.pipeline.handmade_lake import CUTOFF
-from tests.ranking.test_exposure import EVERYONE, USERS, first_items, world
+from tests.ranking.test_item_exposure import EVERYONE, USERS, first_items, world
 from tests.ranking.test_rank_users import ByRetrieval
 
 PLACES = 20

@@ -3,9 +3,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from ranking import exposure as module
+from ranking import item_exposure as module
 from ranking.candidates import CandidateConfig
-from ranking.exposure import exposure, reference_users, with_exposure
+from ranking.item_exposure import exposure, reference_users, with_exposure
 from ranking.rank_users import RankingConfig, RankingSnapshot, rank_users
 from ranking.slate import SlateConfig
 from tests.ranking.test_rank_users import ByRetrieval, ExactItems

@@ -1,4 +1,4 @@
-"""Exposure: the share of users who would have an item among their first ones.
+"""Exposure of an item: the share of users who would have it among their first ones. The exposure log holds what was served.
 
 The slate limits and discounts items of high exposure, so that the lists of different users differ. The night
 measures exposure once, on lists without this, and a release contains it: a user's list depends on no other request.
