@@ -1,4 +1,5 @@
-"""Exposure of an item: the share of users who would have it among their first ones. The exposure log holds what was served.
+"""Exposure of an item: the share of users who would have it among their first ones. What was served is in the exposure
+log.
 
 The slate limits and discounts items of high exposure, so that the lists of different users differ. The night
 measures exposure once, on lists without this, and a release contains it: a user's list depends on no other request.
