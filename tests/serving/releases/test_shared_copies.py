@@ -200,15 +200,15 @@ def test_an_idle_server_leaves_a_replaced_release_too(lake, tmp_path, monkeypatc
     assert not list(copies.folder.iterdir())
 
 
-@pytest.mark.parametrize("pinned", [True, False], ids=["pinned", "shadow"])
-def test_an_idle_server_leaves_each_release_that_an_erasure_replaced(lake, tmp_path, monkeypatch, pinned):
+@pytest.mark.parametrize("kind", ["pinned", "pinned and current", "shadow"])
+def test_an_idle_server_leaves_each_release_that_an_erasure_replaced(lake, tmp_path, monkeypatch, kind):
     monkeypatch.setattr("serving.http.app.POINTER_PERIOD_S", 0.05)
     old, new = p.current(lake.releases), lake.publish(seed=1)
-    copies, shadow = SharedCopies(tmp_path), "" if pinned else old
+    copies, shadow = SharedCopies(tmp_path), old if kind == "shadow" else ""
     with TestClient(create_app(lake.settings(shared_folder=tmp_path, shadow_release=shadow))) as client:
-        if pinned:
-            client.app.state.release_loader.under_pin(old)
-        assert {name[:DAY_AND_HASH] for name in names(copies)} == {old, new}
+        if kind != "shadow":
+            client.app.state.release_loader.under_pin(old if kind == "pinned" else new)
+        assert {name[:DAY_AND_HASH] for name in names(copies)} == {new} | ({old} if "and" not in kind else set())
         revised = erase_users(lake.releases, ["user-1"])
         assert until(lambda: [name[:DAY_AND_HASH] for name in names(copies)] == [revised[new]])
 
