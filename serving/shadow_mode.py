@@ -23,7 +23,7 @@ ShadowResult = Callable[[str, float | None], object]
 
 @dataclass(frozen=True)
 class AnsweredPage:
-    """The first page that a user got."""
+    """The first page that a user got, without explored items: those of another release are drawn anew."""
 
     user_id: str
     item_ids: tuple[str, ...]
@@ -44,7 +44,7 @@ class ShadowMode(BackgroundQueue[AnsweredPage]):
         feed = served.feed
         is_first = served.position.rank == 0 and served.ranked is not None
         if self.enabled and is_first and feed.user_id is not None and self._version != feed.release:
-            item_ids = tuple(item.item_id for item in feed.items)
+            item_ids = tuple(item.item_id for item in feed.items if item.propensity is None)
             self.add(AnsweredPage(feed.user_id, item_ids, served.position.since))
 
     def handle(self, entries: Sequence[AnsweredPage]) -> None:
@@ -66,7 +66,9 @@ class ShadowMode(BackgroundQueue[AnsweredPage]):
         if (release := self._extra.get(self._version)) is None:
             raise TastefeedError(f"the release {self._version} of TASTEFEED_SHADOW_RELEASE is not loaded")
         limit = max(1, len(page.item_ids))
-        shadow = self._home.served(FeedRequest(page.user_id, limit=limit, release=release, at=page.since))
+        shadow = self._home.served(
+            FeedRequest(page.user_id, limit=limit, release=release, at=page.since, explore=False)
+        )
         if shadow.ranked is not None:  # the user may have opted out just now
             items = tuple(item.item_id for item in shadow.feed.items)
             both = len(set(items) & set(page.item_ids)) / limit

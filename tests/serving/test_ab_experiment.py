@@ -249,13 +249,14 @@ def test_shadow_mode_counts_differences_and_serves_none_of_them(lake):
     assert 0 < counted["tastefeed_shadow_overlap_sum"] < 2
 
 
-def test_recorded_impressions_of_a_page_do_not_change_the_shadow_of_that_page(lake):
+def test_neither_recorded_impressions_of_a_page_nor_its_explored_items_change_the_shadow_of_that_page(lake):
     old = publish.current(lake.releases)
     lake.publish(tower="another")  # the same lists under another version
-    with server(lake, shadow_release=old, record_served=True) as client:
+    with server(lake, shadow_release=old, record_served=True, exploration_slots=3, exploration_users=99) as client:
         state = client.app.state
         served = state.home_feed.served(FeedRequest("user-1", limit=10))
         state.recorder.record(served.feed)
+        assert sum(item.propensity is not None for item in served.feed.items) == 3
         assert len(stored(client, 10)) == 10  # before the comparison, as on a busy worker
         state.shadow.record(served)
         state.shadow.close()
