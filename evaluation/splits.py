@@ -21,17 +21,19 @@ from evaluation.rankings import Gains, ItemSets, Labels, Mask, Rows, item_sets
 Instants = NDArray[np.datetime64]
 Ids = NDArray[np.object_]
 """Python text: in fixed-width text one long id makes every id as long."""
+UNDONE_AT = "undone_at"
 
 
 @dataclass(frozen=True)
 class Events:
-    """Clicks, saves and hides as arrays. A hide has gain 0: it is an interaction, and never a label. An unhide is no
-    interaction."""
+    """Clicks, saves and hides as arrays. A hide has gain 0: it is an interaction until it is undone, and never a label.
+    An unhide is no interaction."""
 
     user_rows: Rows  # [N]
     item_rows: Rows  # [N]
     timestamps: Instants  # [N]
     gains: Gains  # [N]
+    undone_at: Instants  # [N] the unhide that undoes a hide; unknown for other events
     user_count: int
     item_count: int
 
@@ -43,12 +45,17 @@ class Events:
             item_rows=self.item_rows[kept],
             timestamps=self.timestamps[kept],
             gains=self.gains[kept],
+            undone_at=self.undone_at[kept],
         )
 
     def between(self, start: datetime | None, end: datetime) -> "Events":
         """The events at `start` or later, and strictly before `end`."""
         after = self.timestamps >= instant(start) if start else np.ones(len(self.timestamps), dtype=bool)
         return self.where(after & (self.timestamps < instant(end)))
+
+    def before(self, cutoff: datetime) -> "Events":
+        """The events strictly before `cutoff`, without the hides that had been undone by then."""
+        return self.where((self.timestamps < instant(cutoff)) & ~(self.undone_at < instant(cutoff)))
 
     @cached_property
     def interacted(self) -> ItemSets:
@@ -65,9 +72,9 @@ class Catalogue:
     creators: Rows  # [I]
 
     def rankable(self, cutoff: datetime) -> Mask:
-        """[I] items that exist at `cutoff`: created before it (or at an unknown time) and not removed before it."""
+        """[I] items that exist at `cutoff`: created before it (or at an unknown time) and not removed by then."""
         created = np.isnat(self.created_at) | (self.created_at < instant(cutoff))
-        return created & (np.isnat(self.removed_at) | (self.removed_at >= instant(cutoff)))
+        return created & (np.isnat(self.removed_at) | (self.removed_at > instant(cutoff)))
 
 
 @dataclass(frozen=True)
@@ -94,7 +101,7 @@ def hold_out(events: Events, catalogue: Catalogue, cutoff: datetime, *, days: in
     new to the user and existed at `cutoff`; the gain is that of the strongest action.
     """
     end = cutoff + timedelta(days=days)
-    history, later = events.between(None, cutoff), events.between(cutoff, end)
+    history, later = events.before(cutoff), events.between(cutoff, end)
     rankable = catalogue.rankable(cutoff)
     has_history = np.bincount(history.user_rows, minlength=events.user_count) > 0
     fresh = ~np.isin(pair_keys(later.user_rows, later.item_rows), history.interacted.keys)
@@ -113,10 +120,11 @@ def _strongest(events: Events) -> Labels:
 
 def events_from(events: pl.DataFrame, user_ids: Ids, item_ids: Ids) -> Events:
     """The `events` table in rows of `user_ids` and `item_ids`. Impressions and unhides show no taste and are left out.
-    So are hides that an unhide undoes, and users and items that the ids lack (opted out, not in the catalogue).
+    So are users and items that the ids lack (opted out, not in the catalogue).
     """
     coded = (
-        events.filter(_shows_taste())
+        _with_undone_at(events.filter(pl.col(c.ACTION) != Action.IMPRESSION.value))
+        .filter(pl.col(c.ACTION) != Action.UNHIDE.value)
         .join(_rows(c.USER_ID, user_ids), on=c.USER_ID, how="inner")
         .join(_rows(c.ITEM_ID, item_ids), on=c.ITEM_ID, how="inner")
         .with_columns(pl.col(c.ACTION).replace_strict(GAIN, default=0, return_dtype=pl.Float32))
@@ -125,14 +133,15 @@ def events_from(events: pl.DataFrame, user_ids: Ids, item_ids: Ids) -> Events:
     user_rows, item_rows, gains = (
         coded[name].to_numpy() for name in (f"{c.USER_ID}_row", f"{c.ITEM_ID}_row", c.ACTION)
     )
-    return Events(user_rows, item_rows, _instants(coded[c.TIMESTAMP]), gains, len(user_ids), len(item_ids))
+    instants, undone = _instants(coded[c.TIMESTAMP]), _instants(coded[UNDONE_AT])
+    return Events(user_rows, item_rows, instants, gains, undone, len(user_ids), len(item_ids))
 
 
-def _shows_taste() -> pl.Expr:
-    action = pl.col(c.ACTION)
-    unhidden_at = pl.col(c.TIMESTAMP).filter(action == Action.UNHIDE.value).max().over(c.USER_ID, c.ITEM_ID)
-    undone = (action == Action.HIDE.value) & (pl.col(c.TIMESTAMP) <= unhidden_at).fill_null(value=False)
-    return ~action.is_in([Action.IMPRESSION.value, Action.UNHIDE.value]) & ~undone
+def _with_undone_at(events: pl.DataFrame) -> pl.DataFrame:
+    """Add the first unhide of the same item at a hide or after it; an unhide at the same instant undoes the hide."""
+    is_hide, is_unhide = (pl.col(c.ACTION) == action.value for action in (Action.HIDE, Action.UNHIDE))
+    next_unhide = pl.when(is_unhide).then(c.TIMESTAMP).backward_fill().over(c.USER_ID, c.ITEM_ID)
+    return events.sort(c.TIMESTAMP, is_unhide).with_columns(pl.when(is_hide).then(next_unhide).alias(UNDONE_AT))
 
 
 def catalogue_from(items: pl.DataFrame) -> Catalogue:

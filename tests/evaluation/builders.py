@@ -30,6 +30,7 @@ def events(rows: Sequence[tuple[int, int, float, float]], users: int, items: int
         np.array([row[1] for row in rows], dtype=np.int32),
         np.array(instants, dtype="datetime64[us]"),
         np.array([row[3] for row in rows], dtype=np.float32),
+        np.full(len(rows), np.datetime64("NaT", "us")),
         users,
         items,
     )

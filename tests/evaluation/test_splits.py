@@ -17,9 +17,9 @@ def test_an_instant_needs_a_time_zone():
 
 
 def test_rankable_is_what_exists_at_the_cutoff():
-    # older, at the cutoff, unknown age, removed before, removed at the cutoff: that removal is not yet known
-    items = catalogue([-1, 0, None, -2, -2], removed_days={3: -1, 4: 0})
-    assert items.rankable(CUTOFF).tolist() == [True, False, True, False, True]
+    # older, at the cutoff, unknown age, removed before, removed at the cutoff, removed after it
+    items = catalogue([-1, 0, None, -2, -2, -2], removed_days={3: -1, 4: 0, 5: 1})
+    assert items.rankable(CUTOFF).tolist() == [True, False, True, False, False, True]
 
 
 LOG = [
@@ -70,12 +70,34 @@ def test_tables_become_rows_and_only_taste_is_kept():
         schema_overrides={"timestamp": pl.Datetime("us", "UTC")},
     )
     log = events_from(frame, np.array(["ann", "bob"]), np.array(["x", "y"]))
-    # oldest first: ann hides y, bob clicks y, ann saves x; bob undoes his hide of x; the ids lack zoe and the lost item
-    assert log.user_rows.tolist() == [0, 1, 0]
-    assert log.item_rows.tolist() == [1, 1, 0]
-    assert log.gains.tolist() == [0, 1, 2]
+    # oldest first: ann hides y, bob hides x, bob clicks y, ann saves x; the ids lack zoe and the lost item
+    assert log.user_rows.tolist() == [0, 1, 1, 0]
+    assert log.item_rows.tolist() == [1, 0, 1, 0]
+    assert log.gains.tolist() == [0, 0, 1, 2]
     assert log.timestamps[0] == np.datetime64("2017-01-01T00:00")
+    assert log.undone_at[1] == np.datetime64("2017-01-02T00:00")
+    assert np.isnat(log.undone_at).tolist() == [True, False, True, True]
     assert (log.user_count, log.item_count) == (2, 2)
+
+
+def labels_after(*rows: tuple[str, str, float]) -> list[int]:
+    """The labels of ann, who also clicked z; a row has an item, an action, and days from the cutoff."""
+    actions = [("z", "click", -3), *rows]
+    frame = pl.DataFrame(
+        [("ann", item, action, CUTOFF + timedelta(days=days)) for item, action, days in actions],
+        schema={"user_id": pl.String, "item_id": pl.String, "action": pl.String, "timestamp": pl.Datetime("us", "UTC")},
+        orient="row",
+    )
+    log = events_from(frame, np.array(["ann"]), np.array(["x", "z"]))
+    return hold_out(log, catalogue([-9, -9]), CUTOFF).labels.item_rows.tolist()
+
+
+def test_an_unhide_counts_from_its_own_instant():
+    assert labels_after(("x", "hide", -1), ("x", "unhide", 1), ("x", "save", 2)) == [], "hidden at the cutoff"
+    assert labels_after(("x", "hide", -2), ("x", "unhide", -1), ("x", "save", 2)) == [0]
+    assert labels_after(("x", "hide", -1), ("x", "unhide", -1), ("x", "save", 2)) == [0], "undone at once"
+    again = ("x", "hide", -3), ("x", "unhide", -2), ("x", "hide", -1), ("x", "unhide", 1), ("x", "save", 2)
+    assert labels_after(*again) == [], "hidden again"
 
 
 def test_the_catalogue_numbers_creators_and_keeps_unknown_times():
