@@ -189,7 +189,7 @@ def conditions(run: Run) -> str:
     return (
         f"```\n{run['command']}\n```\n\n"
         f"Seed {run['seed']}, {run['trials']} trials a method, threads: {threads} (BPR one). {versions}. "
-        f"{machine['cores']} cores, {machine['memory_gb']} GB of memory,{precision} {machine['system']}, "
+        f"{machine['cores']} core{'s' * (machine['cores'] > 1)}, {machine['memory_gb']} GB of memory,{precision} {machine['system']}, "
         f"Python {machine['python']}."
     )
 
