@@ -184,12 +184,13 @@ def _short(value: Any) -> Any:
 def conditions(run: Run) -> str:
     """How to run it again, and on what it ran."""
     machine, versions = run["machine"], ", ".join(f"{name} {version}" for name, version in run["versions"].items())
+    cores = f"{machine['cores']} core{'s' * (machine['cores'] > 1)}"
     threads = run["threads"] or f"all {machine['cores']}"
     precision = f" training in {machine['training']}," if "training" in machine else ""  # old runs lack it
     return (
         f"```\n{run['command']}\n```\n\n"
         f"Seed {run['seed']}, {run['trials']} trials a method, threads: {threads} (BPR one). {versions}. "
-        f"{machine['cores']} core{'s' * (machine['cores'] > 1)}, {machine['memory_gb']} GB of memory,{precision} {machine['system']}, "
+        f"{cores}, {machine['memory_gb']} GB of memory,{precision} {machine['system']}, "
         f"Python {machine['python']}."
     )
 
