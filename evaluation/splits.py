@@ -141,7 +141,8 @@ def _with_undone_at(events: pl.DataFrame) -> pl.DataFrame:
     """Add the first unhide of the same item at a hide or after it; an unhide at the same instant undoes the hide."""
     is_hide, is_unhide = (pl.col(c.ACTION) == action.value for action in (Action.HIDE, Action.UNHIDE))
     next_unhide = pl.when(is_unhide).then(c.TIMESTAMP).backward_fill().over(c.USER_ID, c.ITEM_ID)
-    return events.sort(c.TIMESTAMP, is_unhide).with_columns(pl.when(is_hide).then(next_unhide).alias(UNDONE_AT))
+    in_order = events.sort(c.TIMESTAMP, is_unhide, maintain_order=True)
+    return in_order.with_columns(pl.when(is_hide).then(next_unhide).alias(UNDONE_AT))
 
 
 def catalogue_from(items: pl.DataFrame) -> Catalogue:
