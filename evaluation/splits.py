@@ -65,16 +65,19 @@ class Events:
 
 @dataclass(frozen=True)
 class Catalogue:
-    """The item data that the protocol needs: creation, removal, and creator (-1 unknown)."""
+    """The item data that the protocol needs: creation, removal, creator (-1 unknown), and what no list may hold."""
 
     created_at: Instants  # [I]
     removed_at: Instants  # [I]
     creators: Rows  # [I]
+    excluded: Mask | None = None  # [I] opted out of recommendation
 
     def rankable(self, cutoff: datetime) -> Mask:
-        """[I] items that exist at `cutoff`: created before it (or at an unknown time) and not removed by then."""
+        """[I] items that exist at `cutoff`: created before it (or at an unknown time) and not removed by then. Without
+        excluded ones, which no method may list: as labels, they would count against the methods that respect it."""
         created = np.isnat(self.created_at) | (self.created_at < instant(cutoff))
-        return created & (np.isnat(self.removed_at) | (self.removed_at > instant(cutoff)))
+        exists = created & (np.isnat(self.removed_at) | (self.removed_at > instant(cutoff)))
+        return exists if self.excluded is None else exists & ~self.excluded
 
 
 @dataclass(frozen=True)
@@ -145,10 +148,11 @@ def _with_undone_at(events: pl.DataFrame) -> pl.DataFrame:
     return in_order.with_columns(pl.when(is_hide).then(next_unhide).alias(UNDONE_AT))
 
 
-def catalogue_from(items: pl.DataFrame) -> Catalogue:
+def catalogue_from(items: pl.DataFrame, excluded: Mask | None = None) -> Catalogue:
     """The `items` table, one row an item in its order; creators are numbered by name."""
     creators = items[c.CREATOR_ID].rank("dense").cast(pl.Int32).fill_null(0).to_numpy() - 1
-    return Catalogue(_instants(items[c.CREATED_AT]), _instants(items[c.REMOVED_AT]), creators.astype(np.int32))
+    created_at, removed_at = _instants(items[c.CREATED_AT]), _instants(items[c.REMOVED_AT])
+    return Catalogue(created_at, removed_at, creators.astype(np.int32), excluded)
 
 
 def _rows(name: str, ids: Ids) -> pl.DataFrame:

@@ -62,15 +62,14 @@ class EvaluationData:
 def read_evaluation_data(
     night: RunContext, ingested: IngestedTables, text_vectors: NDArray[np.float32]
 ) -> EvaluationData:
-    """The events of all users who allow training."""
+    """The events of all users who allow training, and the items that may be recommended."""
     excluded = list(opted_out(night.opt_outs, SubjectType.USER, (Flag.TRAINING,)))
     columns = [c.USER_ID, c.ITEM_ID, c.ACTION, c.TIMESTAMP]
     scan = night.lake.scan("events", night.splits.as_of).select(columns)
     events = scan.filter(~pl.col(c.USER_ID).is_in(excluded)).collect()
     user_ids, item_ids = ids_of(events[c.USER_ID].unique().sort()), ids_of(ingested.items[c.ITEM_ID])
-    return EvaluationData(
-        events_from(events, user_ids, item_ids), catalogue_from(ingested.items), user_ids, item_ids, text_vectors
-    )
+    catalogue = catalogue_from(ingested.items, ingested.excluded)
+    return EvaluationData(events_from(events, user_ids, item_ids), catalogue, user_ids, item_ids, text_vectors)
 
 
 def holdout_at(night: RunContext, data: EvaluationData, cutoff: datetime) -> Holdout:

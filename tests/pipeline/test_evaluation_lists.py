@@ -27,6 +27,7 @@ from pipeline.evaluation_lists import (
 from pipeline.feature_assembly import read_ingested_tables, read_snapshot
 from pipeline.run_context import RunContext
 from ranking import item_exposure
+from ranking.candidates import CandidateConfig
 from ranking.feature_arrays import Candidates
 from ranking.feature_names import PAIR_FEATURE_NAMES
 from ranking.rank_users import RankingConfig
@@ -36,6 +37,8 @@ from tests.pipeline.handmade_lake import CUTOFF, Tower, handmade
 
 RETRIEVAL_SCORE = -len(PAIR_FEATURE_NAMES) + PAIR_FEATURE_NAMES.index("retrieval_score")
 """The column of the retrieval score, counted from the end."""
+
+NO_CANDIDATES = CandidateConfig(neighbours=0, fresh=0, popular=0, popular_ever=0)
 
 
 class LowestFirst:
@@ -112,8 +115,18 @@ def test_rows_are_those_of_the_catalogue_where_an_item_is_excluded(night: RunCon
 
 
 def test_a_label_that_is_no_candidate_lowers_the_candidate_recall(night: RunContext) -> None:
+    without = replace(bundle(), ranking=RankingConfig(candidates=NO_CANDIDATES))
+    assert predict(*inputs(night), without).candidate_recall == 0.0
+
+
+def test_an_item_that_opted_out_is_no_label_and_in_no_list_of_a_baseline(night: RunContext) -> None:
+    _, _, _, before = inputs(night)
     night.opt_outs.set("item", "d", "recommendation")
-    assert predict(*inputs(night), bundle()).candidate_recall == 0.0
+    _, _, data, holdout = inputs(night)
+    assert len(holdout.user_rows) < len(before.user_rows), "d was the only label of a user"
+    assert not holdout.rankable[3]
+    for name, each in baseline_lists(night, data, holdout).items():
+        assert 3 not in each.rows, f"{name} lists an item that opted out"
 
 
 def test_a_user_without_a_vector_has_an_empty_list(night: RunContext) -> None:
