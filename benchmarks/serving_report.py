@@ -26,7 +26,8 @@ thousands of different users, and every answer must be 200.
 - **Bare computation**: index search, tree scoring and the slate as a plain loop in one process. Release and candidates
   are the same; consent, features, explanations, JSON and HTTP are left out.
 - **Fixed reference**: HNSW search of 300 neighbours among 100,000 vectors, and LightGBM's own prediction of 500 rows
-  with 40 features by 200 trees. It is the same for every release and version. No target depends on it.
+  with 40 features by 200 trees. It is the same for every release and version. No target depends on it. It took 4 ms on
+  the machine for which the targets were set.
 - **Processor time** of a request is that of all server processes, divided by the requests. The load generator shares
   the cores with the server, so the throughput is lower than on a machine of its own. **Busiest worker** is the share
   of the worker that had most of it; a connection stays with the worker that accepted it.
@@ -200,6 +201,8 @@ def _of_reference(run: Run) -> Iterator[tuple[str, str]]:
         yield "fixed reference, P50 in ms", f"{run['reference']['p50_ms']:.2f}"
         yield "fixed reference, processor time in ms", f"{run['reference']['cpu_ms']:.2f}"
         yield "P50 at one client, over the fixed reference", f"{run['p50_over_reference']:.2f}"
+        over = run["cpu_ms"] / run["reference"]["cpu_ms"]
+        yield "processor time of a request, over that of the fixed reference", f"{over:.2f}"
         possible = 1000 * run["machine"]["cores"] / run["reference"]["cpu_ms"]
         yield "throughput, over that of the fixed reference on all cores", f"{run['throughput'] / possible:.2f}"
 

@@ -57,6 +57,8 @@ def test_it_measures_a_real_server_and_writes_the_page(lake, tmp_path):  # noqa:
     page = write_report([out], tmp_path / "docs").read_text()
     assert "| closed, 8 at once |" in page
     assert "| P50 at one client, over the fixed reference | " in page
+    over = f"{result['cpu_ms'] / result['reference']['cpu_ms']:.2f}"
+    assert f"| processor time of a request, over that of the fixed reference | {over} |" in page
     possible = 1000 * result["machine"]["cores"] / result["reference"]["cpu_ms"]
     share = f"{result['throughput'] / possible:.2f}"
     assert f"| throughput, over that of the fixed reference on all cores | {share} |" in page
