@@ -12,8 +12,8 @@ from benchmarks.open_bandit import Estimate, estimates
 from benchmarks.position_report import EXAMINATIONS as EXAMINATIONS_OF_LAKE
 from benchmarks.position_simulation import PositionAssumptions, PositionOutcome, label_weeks, outcomes
 from evaluation.bootstrap import Interval, paired_interval
-from ranking.exploration import ExplorationConfig
 from ranking.fatigue import DEFAULT_FATIGUE, FatigueConfig
+from serving.exploration import ExplorationConfig
 
 NOTHING = Arm("without", NO_FATIGUE)
 CURVES = {

@@ -1,7 +1,7 @@
 """A simulated feed: what fatigue, position awareness and exploration cost and gain under stated assumptions.
 
 The choice of each page is the shipped code: relevance, fatigue and limits on creators in `ranking.slate`, draws in
-`ranking.exploration`. Users, items and clicks are simulated. All arms of a scenario have the same random numbers, so
+`serving.exploration`. Users, items and clicks are simulated. All arms of a scenario have the same random numbers, so
 they are compared in pairs, user by user. Shapes: U users, I items, K places of a page, P pairs left to be ranked.
 """
 
@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from ranking.exploration import NO_EXPLORATION, ExplorationConfig, drawn, places_of, seed_of
 from ranking.fatigue import FatigueConfig, PairFatigue
 from ranking.feature_arrays import Candidates, Items, ids_of
 from ranking.feature_names import ITEM_FEATURE_NAMES
 from ranking.slate import SlateConfig, slates
+from serving.exploration import NO_EXPLORATION, ExplorationConfig, drawn, places_of, seed_of
 
 Doubles = NDArray[np.float64]
 NO_FATIGUE = FatigueConfig(discount=0, limit=0)

@@ -8,10 +8,10 @@ from datetime import UTC, datetime
 import numpy as np
 
 from contracts.switches import SwitchName
-from ranking.exploration import ExplorationConfig
 from ranking.fatigue import FatigueConfig
 from ranking.rank_users import rank_users
 from serving.cursor import Cursor
+from serving.exploration import ExplorationConfig
 from serving.feed import Feed, FeedItem, fallback_page, feed_items, in_other_languages
 from serving.feed_request import FeedParts
 from serving.list_pages import Page, personalized_page

@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 
 from contracts.request_stages import MeasuredStage, measured_stages, stage
 from contracts.switches import SwitchName
-from ranking.exploration import ExplorationConfig
 from ranking.fatigue import FatigueConfig
 from ranking.rank_users import RankedUsers, rank_users
 from serving.cursor import Cursor, CursorExpired
 from serving.explanation_text import Explanation, explain_fallback, explain_personalized
+from serving.exploration import ExplorationConfig
 from serving.feed_request import FeedParts, FeedRequest
 from serving.list_pages import Page, page_places, personalized_page, rows_of_last
 from serving.posted_interactions import left_out, unhidden_items

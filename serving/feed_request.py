@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 
-from ranking.exploration import NO_EXPLORATION, ExplorationConfig
 from ranking.fatigue import DEFAULT_FATIGUE, FatigueConfig
 from serving.cursor import CursorSigner
+from serving.exploration import NO_EXPLORATION, ExplorationConfig
 from serving.privacy.consent import ConsentGate
 from serving.release_choice import ReleaseChooser, RunningExperiment
 from serving.releases.loaded_release import Release

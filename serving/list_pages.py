@@ -6,11 +6,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contracts.csr import Longs
-from ranking.exploration import ExplorationConfig, Explored, drawn, places_of, seed_of
 from ranking.feature_arrays import Rows
 from ranking.feature_names import ITEM_FEATURE_NAMES
 from ranking.rank_users import RankedUsers
 from serving.cursor import Cursor
+from serving.exploration import ExplorationConfig, Explored, drawn, places_of, seed_of
 from serving.releases.loaded_release import Release
 from serving.releases.ranked_list import RankedList
 

@@ -10,9 +10,9 @@ from datetime import datetime, timedelta
 import numpy as np
 
 from contracts import Action, Settings
-from ranking.exploration import ExplorationConfig
 from ranking.fatigue import FatigueConfig, ShownItems, UserShown, shown_items
 from ranking.feature_arrays import Rows
+from serving.exploration import ExplorationConfig
 from serving.recent_interactions import RecentInteraction
 from serving.releases.loaded_release import Release
 

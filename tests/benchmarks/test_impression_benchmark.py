@@ -14,8 +14,8 @@ from benchmarks.impression_simulation import NO_FATIGUE, Arm, Assumptions, World
 from benchmarks.open_bandit import clicks_per_thousand, estimates
 from contracts.errors import UnreadableInput
 from evaluation.bootstrap import Interval
-from ranking.exploration import ExplorationConfig
 from ranking.fatigue import FatigueConfig
+from serving.exploration import ExplorationConfig
 
 SMALL = Assumptions(users=8, items=30, creators=10, sessions=4, page=5, mean_log_odds=-1)
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from ranking.exploration import ExplorationConfig, drawn, places_of, seed_of
+from serving.exploration import ExplorationConfig, drawn, places_of, seed_of
 
 CONFIG = ExplorationConfig(slots=2, temperature=0.5, pool=4)
 
