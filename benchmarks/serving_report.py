@@ -23,7 +23,7 @@ thousands of different users, and every answer must be 200.
 
 - **Closed loop**: a client sends its next request when it has the answer. **Open loop**: requests at a fixed rate, at
   most 32 at once. Their time counts from when they were due. A server that is slower shows the rate that it reached.
-  `h2load` stops its rate on a connection that the server ends to spread them: 5 to 15 % of the rate is lost.
+  `h2load` stops its rate on a connection that the server ends to spread them, so part of the rate is lost.
 - **Bare computation**: index search, tree scoring and the slate as a plain loop in one process. Release and candidates
   are the same; consent, features, explanations, JSON and HTTP are left out.
 - **Fixed reference**: HNSW search of 300 neighbours among 100,000 vectors, and LightGBM's own prediction of 500 rows
