@@ -1,8 +1,8 @@
 """Load on a server from `h2load` (nghttp2), with one generator process for each client.
 
-In a closed loop, a client sends its next request when it has the answer. In an open loop, requests are due at a fixed
-rate, whatever the answers take, up to `OPEN_CLIENTS` at once. `h2load` sends a request late if its connection waits for
-an answer when it is due, and counts its time from then on. Here the time counts from when it was due.
+In a closed loop, a client sends its next request when it has the answer. In an open loop, requests are sent at a fixed
+rate, whatever the answers take (Tene's coordinated omission): a client that waits for an answer sends the next one on
+the same connection, up to `IN_FLIGHT`. A new connection starts with a request that is not due, which adds to the rate.
 
 Each client has the users in an order of its own, because `h2load` gives all clients of one process the same order: they
 would request the same user at the same time.
@@ -14,8 +14,8 @@ import re
 import shutil
 import subprocess
 import time
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -29,7 +29,10 @@ from contracts.errors import LoadFailed, ToolMissing
 
 TOOL = "h2load"
 HOW_TO_INSTALL = "install nghttp2 (Debian and Ubuntu: apt-get install nghttp2-client; macOS: brew install nghttp2)"
-OPEN_CLIENTS = 32
+OPEN_CLIENTS, IN_FLIGHT = 32, 32
+"""Connections of an open loop, and requests at once on each. With one, `h2load` counts no time that requests wait, and
+sends nothing more once the server has ended a connection."""
+LATE_S = 60.0
 FAILED = re.compile(r"(\d+) failed, (\d+) errored, (\d+) timeout")
 QUANTILES = (50, 95, 99)
 
@@ -84,7 +87,7 @@ def load(server: ServerProcess, users: Sequence[str], plan: LoadPlan) -> LoadRes
     tool, workers, cpu_s, before = find_tool(), server.workers(), server.cpu_seconds(), server.worker_seconds()
     with TemporaryDirectory() as folder:  # the lists of addresses contain user ids
         logs = _run_clients(tool, server, users, plan, Path(folder))
-    rows = np.concatenate([_from_due_times(_log_rows(log), plan) for log in logs])
+    rows = np.concatenate([_log_rows(log) for log in logs])
     _require_success(rows[:, 1])
     if server.workers() != workers:
         raise LoadFailed("a worker of the server ended under load; read the server's log")
@@ -94,38 +97,49 @@ def load(server: ServerProcess, users: Sequence[str], plan: LoadPlan) -> LoadRes
 
 def _run_clients(tool: str, server: ServerProcess, users: Sequence[str], plan: LoadPlan, folder: Path) -> Sequence[str]:
     """The log of each client."""
+    files = [(folder / f"{number}.urls", folder / f"{number}.log") for number in range(plan.clients)]
+    for number, (urls, _) in enumerate(files):
+        urls.write_text("\n".join(_addresses(server, users, plan, seed=number)))
     with ExitStack() as stack:
         clients = []
-        for number in range(plan.clients):
-            files = folder / f"{number}.urls", folder / f"{number}.log"
-            files[0].write_text("\n".join(_addresses(server, users, plan.limit, seed=number)))
-            command = _command(tool, server, plan, *files)
-            clients.append(stack.enter_context(_started(command)))
+        for urls, log in files:
+            clients.append(stack.enter_context(_started(_command(tool, server, plan, urls, log))))
             if plan.rate:
                 time.sleep(1 / plan.rate)  # evenly spaced requests, not bursts of all clients
         for client in clients:
-            _require_no_failure(client)
-    return [(folder / f"{number}.log").read_text() for number in range(plan.clients)]
+            _require_no_failure(client, plan.seconds + LATE_S)
+    return [log.read_text() for _, log in files]
 
 
-def _started(command: Sequence[str]) -> subprocess.Popen[str]:
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)  # noqa: S603
+@contextmanager
+def _started(command: Sequence[str]) -> Iterator[subprocess.Popen[str]]:
+    """A client that ends with the block, whatever happens."""
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as client:  # noqa: S603
+        try:
+            yield client
+        finally:
+            client.kill()
 
 
-def _addresses(server: ServerProcess, users: Sequence[str], limit: int, *, seed: int) -> Sequence[str]:
-    shuffled = random.Random(seed).sample(users, len(users))
-    return [f"{server.url}/v1/users/{quote(user, safe='')}/home-feed?limit={limit}" for user in shuffled]
+def _addresses(server: ServerProcess, users: Sequence[str], plan: LoadPlan, *, seed: int) -> Sequence[str]:
+    """In an open loop as many as are requested, since a client that reads more of them starts late."""
+    wanted = math.ceil(plan.seconds * plan.rate / plan.clients) + 1 if plan.rate else len(users)
+    drawn = random.Random(seed).sample(users, min(wanted, len(users)))
+    return [f"{server.url}/v1/users/{quote(user, safe='')}/home-feed?limit={plan.limit}" for user in drawn]
 
 
 def _command(tool: str, server: ServerProcess, plan: LoadPlan, urls: Path, log: Path) -> Sequence[str]:
     header = f"Authorization: Bearer {server.feed_key}"
-    paced = ["--rps", f"{plan.rate / plan.clients:.6f}"] if plan.rate else []
+    paced = ["--rps", f"{plan.rate / plan.clients:.6f}", "-m", str(IN_FLIGHT)] if plan.rate else []
     command = [tool, "--h1", "-c", "1", "-i", str(urls), "-D", f"{round(1000 * plan.seconds)}ms", "-H", header, *paced]
     return [*command, "--log-file", str(log)]
 
 
-def _require_no_failure(client: subprocess.Popen[str]) -> None:
-    output, _ = client.communicate()
+def _require_no_failure(client: subprocess.Popen[str], within_s: float) -> None:
+    try:
+        output, _ = client.communicate(timeout=within_s)
+    except subprocess.TimeoutExpired as late:
+        raise LoadFailed(f"{TOOL} has not ended after {within_s:.0f} s; run the benchmark again") from late
     counts = FAILED.search(output)
     if client.returncode or counts is None:
         last = output.strip().splitlines()[-1:] or ["no output"]
@@ -140,18 +154,6 @@ def _log_rows(log: str) -> NDArray[np.float64]:
     return np.array(rows, np.float64).reshape(-1, 3)
 
 
-def _from_due_times(rows: NDArray[np.float64], plan: LoadPlan) -> NDArray[np.float64]:
-    """The rows of one client, with the start of a request that had to wait for the answer before it set back to when it
-    was due (Tene's coordinated omission)."""
-    if plan.rate is None or not len(rows):
-        return rows
-    starts, ends = rows[:, 0], rows[:, 0] + rows[:, 2]
-    due = starts[0] + np.arange(len(rows)) * 1e6 * plan.clients / plan.rate
-    waited = np.append(False, due[1:] < ends[:-1])
-    begun = np.where(waited, np.minimum(due, starts), starts)
-    return np.stack([begun, rows[:, 1], ends - begun], axis=1)
-
-
 def _require_success(statuses: NDArray[np.float64]) -> None:
     others, counts = np.unique(statuses[statuses != 200], return_counts=True)
     if len(others) or not len(statuses):
@@ -161,7 +163,7 @@ def _require_success(statuses: NDArray[np.float64]) -> None:
 
 def _result(plan: LoadPlan, rows: NDArray[np.float64], cpu_s: float, busiest_share: float) -> LoadResult:
     times_ms = rows[:, 2] / 1000
-    seconds = (np.max(rows[:, 0] + rows[:, 2]) - np.min(rows[:, 0])) / 1e6
+    seconds = max(plan.seconds, float(np.max(rows[:, 0] + rows[:, 2]) - np.min(rows[:, 0])) / 1e6)
     p50, p95, p99 = (float(np.percentile(times_ms, share)) for share in QUANTILES)
     return LoadResult(
         clients=plan.clients,

@@ -21,9 +21,8 @@ INTRODUCTION = """# Benchmark of serving
 makes this page from its `metrics.json`. A request is a page of 50 items with explanations. Each client requests
 thousands of different users, and every answer must be 200.
 
-- **Closed loop**: a client sends its next request when it has the answer. **Open loop**: requests at a fixed rate, at
-  most 32 at once. Their time counts from when they were due. A server that is slower shows the rate that it reached.
-  `h2load` stops its rate on a connection that the server ends to spread them, so part of the rate is lost.
+- **Closed loop**: a client sends its next request when it has the answer. **Open loop**: requests at a fixed rate on 32
+  connections, whether or not earlier answers have come. A server that is slower shows the rate that it reached.
 - **Bare computation**: index search, tree scoring and the slate as a plain loop in one process. Release and candidates
   are the same; consent, features, explanations, JSON and HTTP are left out.
 - **Fixed reference**: HNSW search of 300 neighbours among 100,000 vectors, and LightGBM's own prediction of 500 rows

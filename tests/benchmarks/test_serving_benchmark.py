@@ -1,6 +1,7 @@
 """The benchmark of serving: a real server under a real load generator, on a tiny release with an opted-out user."""
 
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -13,7 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from benchmarks import server_process
+from benchmarks import load_generator, server_process
 from benchmarks.benchmark_report import write_report
 from benchmarks.fixed_reference import ReferenceSize
 from benchmarks.load_generator import TOOL, LoadPlan, find_tool, load
@@ -138,8 +139,7 @@ def a_run(items: int, p50_ms: float) -> dict:
     return {"counts": {"items": items}, "loads": [load], **figures}
 
 
-class StallingOnce(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
+class StallingOnce(Refusing):
     requests = 0
 
     def do_GET(self) -> None:
@@ -149,9 +149,6 @@ class StallingOnce(BaseHTTPRequestHandler):
         self.send_response(200)
         self.send_header("Content-Length", "0")
         self.end_headers()
-
-    def log_message(self, *_: object) -> None:
-        pass
 
 
 @needs_tool
@@ -164,6 +161,39 @@ def test_an_open_loop_counts_the_time_that_requests_wait_for_a_slow_answer():
     # one answer of thirty takes 0.6 s; the eleven requests that were due meanwhile waited for up to as long
     assert result.p95_ms > 400
     assert result.p50_ms < 100
+
+
+class EndingConnections(Refusing):
+    requests = 0
+
+    def do_GET(self) -> None:
+        EndingConnections.requests += 1
+        self.send_response(200)
+        self.send_header("Content-Length", "0")
+        if EndingConnections.requests % 5 == 0:
+            self.send_header("Connection", "close")
+        self.end_headers()
+
+
+@needs_tool
+def test_an_open_loop_keeps_its_rate_where_the_server_ends_connections():
+    with ThreadingHTTPServer((HOST, 0), EndingConnections) as ending:
+        threading.Thread(target=ending.serve_forever, daemon=True).start()
+        server = ServerProcess(psutil.Process(), ending.server_port, 0.0, feed_key="f", admin_key="a")
+        result = load(server, ["user-1"], LoadPlan(clients=1, seconds=1.5, limit=5, rate=20.0))
+        ending.shutdown()
+    assert result.throughput > 0.9 * 20
+
+
+def test_a_load_generator_that_does_not_end_fails_the_load(monkeypatch, tmp_path: Path):
+    monkeypatch.setattr(load_generator, "LATE_S", 0.1)
+    (tmp_path / TOOL).write_text("#!/bin/sh\nexec sleep 60\n")
+    (tmp_path / TOOL).chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    server = ServerProcess(psutil.Process(), 1, 0.0, feed_key="f", admin_key="a")
+    with pytest.raises(LoadFailed, match=r"h2load has not ended after 0 s; run the benchmark again"):
+        load(server, ["user-1"], LoadPlan(clients=2, seconds=0.1, limit=5))
+    assert not [child for child in psutil.Process().children() if child.name() == "sleep"]
 
 
 IGNORES_SIGNALS = """
