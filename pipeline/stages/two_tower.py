@@ -77,7 +77,7 @@ def walk_forward(night: RunContext, ingested: IngestedTables) -> Iterator[tuple[
         start: TrainedTwoTower | None = tower if tower is not None and tower.selection is not None else None
         run_with = RunWith(on_epoch=partial(report_epoch, night, done), deadline=deadline)
         try:
-            tower = continued_or_anew(night, ingested, cutoff, start, before, run_with)
+            tower = train_at(night, ingested, cutoff, start, before, run_with)
         except UntrainableInput as refused:
             if tower is None and cutoff == night.splits.cutoffs[-1]:
                 raise
@@ -90,22 +90,6 @@ def walk_forward(night: RunContext, ingested: IngestedTables) -> Iterator[tuple[
         logger.warning(OVER_TIME, night.config.two_tower.minutes)
 
 
-def continued_or_anew(
-    night: RunContext,
-    ingested: IngestedTables,
-    cutoff: datetime,
-    start: TrainedTwoTower | None,
-    since: datetime | None,
-    run_with: RunWith,
-) -> TrainedTwoTower:
-    """Train at a cutoff; where the weights to start from do not fit, such as before items had ages, without them."""
-    try:
-        return train_at(night, ingested, cutoff, start, since, run_with)
-    except UncontinuableModel as refused:
-        logger.warning(ANEW, f"{cutoff:%Y-%m-%d}", refused)
-        return train_at(night, ingested, cutoff, start, None, run_with, anew=True)
-
-
 def train_at(
     night: RunContext,
     ingested: IngestedTables,
@@ -113,24 +97,26 @@ def train_at(
     start: TrainedTwoTower | None,
     since: datetime | None,
     run_with: RunWith,
-    *,
-    anew: bool = False,
 ) -> TrainedTwoTower:
-    """Train on the examples of a cutoff; a model to start from is continued on what came `since`, or trained `anew`."""
-    minutes = night.config.two_tower.minutes * FIRST_SHARE
-    first = night.config.two_tower.model_copy(update={"minutes": minutes})
-    return train(
+    """Train on the examples of a cutoff. A model to start from is continued on what came `since`, or trained anew where
+    its weights do not fit, such as from before items had ages."""
+    config = night.config.two_tower
+    whole = config.model_copy(update={"minutes": config.minutes * FIRST_SHARE})
+    training = partial(
+        train,
         at_cutoff(night, "retrieval_examples", cutoff).sort(c.USER_ID).collect(),
         existing(ingested.items, cutoff),
         ingested.users,
-        config=first if start is None or anew else night.config.continued,
         seed=night.settings.seed,
         device=night.settings.device,
         start=start,
-        since=since,
-        anew=anew,
         run_with=run_with,
     )
+    try:
+        return training(config=night.config.continued if start else whole, since=since)
+    except UncontinuableModel as refused:
+        logger.warning(ANEW, f"{cutoff:%Y-%m-%d}", refused)
+        return training(config=whole, anew=True)
 
 
 def report_epoch(night: RunContext, cutoffs_done: int, epoch: EpochResult) -> None:
