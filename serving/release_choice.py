@@ -20,18 +20,19 @@ class RunningExperiment:
     experiment: AbExperiment
     releases: ExtraReleases
 
-    def release_of(self, arm: Arm, current: Release, switches: Switches) -> Release | None:
-        """The release that answers the users of an arm; none where another one is pinned or it could not be loaded."""
-        if arm.release in (None, current.version):
-            return current
-        return None if switches.pinned_release else self.releases.get(arm.release or "")
+    def release_of(self, arm: Arm, current: Release) -> Release | None:
+        """The release that answers the users of an arm; none where it could not be loaded."""
+        return current if arm.release in (None, current.version) else self.releases.get(arm.release or "")
 
     def answers(
         self, user_ids: Iterable[str], current: Release, switches: Switches
     ) -> Iterator[tuple[Arm, Release, list[str]]]:
         """The arms of these users, each with the release that answers and its users. An arm that is left out is not
-        among them, nor is a user that the release of any arm lacks: the arms compare the same population."""
-        of_arms = {arm.name: self.release_of(arm, current, switches) for arm in self.experiment.arms}
+        among them, nor is a user that the release of any arm lacks: the arms compare the same population. While a
+        release is pinned, there is no arm: only some arms could go on, and their users would no longer compare."""
+        if switches.pinned_release:
+            return
+        of_arms = {arm.name: self.release_of(arm, current) for arm in self.experiment.arms}
         answering = {release.version: release for release in of_arms.values() if release is not None}.values()
         known = (user for user in user_ids if all(user in release.user_row for release in answering))
         for arm, users in self.experiment.users_of_arms(known):
@@ -63,8 +64,8 @@ class ReleaseChooser:
     """Chooses for single feeds, and for the feeds of many users.
 
     Where a release was pinned since the last request, the users are looked up again there. Only a user with a
-    personalized feed has an arm, and only one that no release of an arm lacks. A pinned release, and a release that
-    could not be loaded, leave its arm out.
+    personalized feed has an arm, and only one that no release of an arm lacks. A release that could not be loaded
+    leaves its arm out, and a pinned release every arm.
     """
 
     loader: ReloadingRelease

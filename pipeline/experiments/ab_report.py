@@ -1,5 +1,6 @@
 """The report of an A/B experiment: clicks and saves of users after their first logged page, by arm.
 
+Pages, clicks and saves do not count while a release was pinned or personalization was off: no user had an arm then.
 The intervals use CUPED (Deng et al. 2013): the clicks and saves before the first page explain a part of the variance.
 The sample-ratio check compares the numbers of users with the weights of the arms. The sequential interval holds at
 every look at once, however often the report is made: an asymptotic confidence sequence (Waudby-Smith et al. 2024).
@@ -17,12 +18,15 @@ from scipy.stats import t as student
 from contracts import POSITIVE, Settings
 from contracts import columns as c
 from contracts.errors import BadSetting, DataMissing
+from contracts.switches import SwitchName
 from pipeline.experiments.mlflow_logger import DESCRIPTION, MlflowLogger
 from pipeline.ingestion.landing_zone import usable_events
 from pipeline.lake import Lake
 from serving.ab_experiment import AbExperiment
 from serving.exposure_files import FOLDER, require_key
+from serving.privacy.opt_out_store import OptOutStore
 from serving.privacy.pseudonyms import Pseudonym, pseudonyms
+from serving.privacy.switch_store import Period, SwitchStore
 
 ALPHA = 0.05
 LEAST_RATIO_P = 0.001
@@ -88,13 +92,13 @@ class AbReport:
 
 def report_of(home: Lake, settings: Settings, experiment: AbExperiment, *, days_before: int = 28) -> AbReport:
     """The report on the lake's exposure log and events. Raises `DataMissing` without a logged page of the control and
-    of another arm, and `BadSetting` where the log has another key."""
-    pseudonym = pseudonyms(settings)
+    of another arm, `BadSetting` where the log has another key, and `OptOutStoreUnavailable`."""
+    pseudonym, paused = pseudonyms(settings), pauses(settings)
     require_key(home.url, pseudonym)
-    first = first_pages(home, experiment.name)
+    first = first_pages(home, experiment.name, paused)
     several = first.filter(pl.col("arms") > 1).height
     first = first.filter(pl.col("arms") == 1).drop("arms")
-    users = outcomes(first, positives(home, pseudonym), days_before)
+    users = outcomes(first, positives(home, pseudonym), days_before, paused)
     control, *others = [arm for arm in experiment.arms if arm.name in set(users[ARM])] or [experiment.arms[0]]
     if control.name != experiment.arms[0].name or not others:
         raise DataMissing(
@@ -106,15 +110,29 @@ def report_of(home: Lake, settings: Settings, experiment: AbExperiment, *, days_
     return AbReport(experiment.name, several, arms)
 
 
-def first_pages(home: Lake, experiment: str) -> pl.DataFrame:
+def pauses(settings: Settings) -> list[Period]:
+    """When no user had an arm. Raises `OptOutStoreUnavailable`."""
+    store = OptOutStore.of(settings)
+    if not store.existed():
+        return []
+    try:
+        switches = SwitchStore(store)
+        return [*switches.periods(SwitchName.PINNED_RELEASE), *switches.periods(SwitchName.PERSONALIZATION)]
+    finally:
+        store.close()
+
+
+def first_pages(home: Lake, experiment: str, paused: Sequence[Period] = ()) -> pl.DataFrame:
     """One row for each user of an experiment: the arm, when its first page was served, and the number of arms."""
     paths = home.fs.glob(f"{home.root}/{FOLDER}/*/*.parquet")
     if not paths:
         raise DataMissing(f"{home.url}: there is no exposure log; serve with TASTEFEED_EXPOSURE_LOG=true first")
     columns = [USER, "experiment", ARM, "served_at"]
     pages = pl.concat([_read(home, path, columns) for path in paths]).filter(pl.col("experiment") == experiment)
-    return pages.group_by(USER).agg(
-        pl.col(ARM).first(), pl.col("served_at").min(), pl.col(ARM).n_unique().alias("arms")
+    return (
+        pages.filter(_outside(paused, pl.col("served_at")))
+        .group_by(USER)
+        .agg(pl.col(ARM).first(), pl.col("served_at").min(), pl.col(ARM).n_unique().alias("arms"))
     )
 
 
@@ -130,15 +148,21 @@ def positives(home: Lake, pseudonym: Pseudonym) -> pl.DataFrame:
     return found.join(known, on=c.USER_ID).select(USER, c.TIMESTAMP)
 
 
-def outcomes(first: pl.DataFrame, liked: pl.DataFrame, days_before: int) -> pl.DataFrame:
+def outcomes(first: pl.DataFrame, liked: pl.DataFrame, days_before: int, paused: Sequence[Period] = ()) -> pl.DataFrame:
     """One row a user: clicks and saves since the first page, and in the days before it."""
-    at = pl.col(c.TIMESTAMP).dt.cast_time_unit("us").dt.replace_time_zone("UTC") - pl.col("served_at")
-    joined = first.join(liked, on=USER).with_columns(at.alias("since"))
+    at = pl.col(c.TIMESTAMP).dt.cast_time_unit("us").dt.replace_time_zone("UTC")
+    joined = first.join(liked, on=USER).with_columns((at - pl.col("served_at")).alias("since"))
     counts = joined.group_by(USER).agg(
-        (pl.col("since") >= timedelta(0)).sum().alias(OUTCOME),
+        ((pl.col("since") >= timedelta(0)) & _outside(paused, at)).sum().alias(OUTCOME),
         ((pl.col("since") < timedelta(0)) & (pl.col("since") >= -timedelta(days=days_before))).sum().alias(BEFORE),
     )
     return first.join(counts, on=USER, how="left").with_columns(pl.col(OUTCOME, BEFORE).fill_null(0).cast(pl.Int64))
+
+
+def _outside(periods: Sequence[Period], at: pl.Expr) -> pl.Expr:
+    """Whether an instant is in none of the periods."""
+    within = [(at >= start) & ((at < end) if end else True) for start, end in periods]
+    return ~pl.any_horizontal(*within, False)
 
 
 def compared(users: pl.DataFrame, control: str, arm: str, weights: dict[str, float]) -> ArmComparison:

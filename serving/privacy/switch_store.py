@@ -9,8 +9,12 @@ from sqlalchemy import delete, insert, inspect, select
 from contracts.switches import Switches, SwitchName, checked_name, checked_switch
 from serving.privacy.audit_rows import AuditRow, add_entry
 from serving.privacy.opt_out_store import OptOutStore
-from serving.privacy.opt_out_tables import SWITCHES
+from serving.privacy.opt_out_tables import AUDIT, SWITCHES
 from serving.privacy.store_identity import add_changes
+
+SET, CLEAR = "switch.set", "switch.clear"
+Period = tuple[datetime, datetime | None]
+"""When a switch was set and cleared; `None` while it is set."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +60,20 @@ class SwitchStore:
         """Clear a switch, for every request from now on. Durable on return."""
         return self._replace(checked_name(name), None, by)
 
+    def periods(self, name: SwitchName) -> list[Period]:
+        """When a switch was set, from the audit."""
+        entries = select(AUDIT.c.at, AUDIT.c.action).where(AUDIT.c.subject == name).order_by(AUDIT.c.number)
+        with self._opt_outs.checked_transaction() as (connection, _):
+            rows = connection.execute(entries).all() if inspect(connection).has_table(AUDIT.name) else []
+        periods: list[Period] = []
+        for at, action in rows:
+            is_set = bool(periods) and periods[-1][1] is None
+            if action == SET and not is_set:
+                periods.append((at, None))
+            elif action == CLEAR and is_set:
+                periods[-1] = periods[-1][0], at
+        return periods
+
     def follow(self, original: str, revision: str) -> None:
         """Pin the revision that an erasure made of a release, if the original is pinned."""
         if self._opt_outs.switches().pinned_release == original:
@@ -76,6 +94,6 @@ class SwitchStore:
             if value:
                 row = {"name": name.value, "value": value, "set_at": state.set_at, "set_by": by}
                 connection.execute(insert(SWITCHES).values(row))
-            add_entry(connection, AuditRow(by, "switch.set" if value else "switch.clear", name, value or ""))
+            add_entry(connection, AuditRow(by, SET if value else CLEAR, name, value or ""))
         self._opt_outs.record_outside()
         return state

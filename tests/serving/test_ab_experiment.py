@@ -97,9 +97,13 @@ def test_arms_change_sources_and_releases_and_are_logged_for_profiled_users_alon
         refused = client.get(f"/v1/users/{opted_out}/home-feed").json()
         assert (refused["release"], refused["reason"]) == (new, "opted_out")
         client.put("/v1/admin/switches/pinned_release", json={"value": new})
-        pinned = {client.get(f"/v1/users/{user}/home-feed").json()["release"] for user in arm_of}
-        assert pinned == {new}
+        pinned = [client.get(f"/v1/users/{user}/home-feed").json() for user in arm_of]
+        assert {feed["release"] for feed in pinned} == {new}
+        trace = client.get("/v1/admin/trace", params={"user_id": "user-0", "item_id": feed["items"][0]["item_id"]})
+        assert trace.json()["arm"] is None
     rows = logged(lake)
+    while_pinned = {feed["request_id"] for feed in pinned}
+    assert {(row["experiment"], row["arm"]) for row in rows if row["request_id"] in while_pinned} == {(None, None)}
     names = {pseudonyms(lake.settings())(user): arm for user, arm in arm_of.items() if user != opted_out}
     assert {(row["user"], row["arm"]) for row in rows if row["experiment"]} == set(names.items())
     assert {row["experiment"] for row in rows if row["arm"]} == {"sizes-2"}
@@ -160,10 +164,13 @@ def test_opt_outs_switches_and_pins_hold_for_the_arms_of_many_users(lake, three_
         assert {source for _, source in shown} == {"two_tower", "popular"}
         assert "i20" not in {item for item, _ in shown}
         client.put("/v1/admin/switches/pinned_release", json={"value": current})
-        assert {feed["release"] for feed in in_bulk(client)["feeds"]} == {current}
+        pinned = in_bulk(client)
+        assert {feed["release"] for feed in pinned["feeds"]} == {current}
         client.put("/v1/admin/switches/personalization")
         assert {feed["personalized"] for feed in in_bulk(client)["feeds"]} == {False}
-    assert pseudonyms(lake.settings())(opted_out) not in {row["user"] for row in logged(lake)}
+    rows = logged(lake)
+    assert pseudonyms(lake.settings())(opted_out) not in {row["user"] for row in rows}
+    assert {row["arm"] for row in rows if row["request_id"] == pinned["request_id"]} == {None}
 
 
 def test_lists_as_files_have_the_arms_of_feeds_and_name_the_experiment(lake, three_arms, tmp_path):

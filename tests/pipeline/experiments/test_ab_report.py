@@ -4,7 +4,10 @@ User `u<n>` had `n % 5` clicks before the first page. Afterwards they have as ma
 """
 
 import json
+import shutil
+import sqlite3
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 import numpy as np
 import polars as pl
@@ -18,12 +21,23 @@ from cli.command_line import app
 from contracts import Settings
 from contracts.errors import DataMissing
 from contracts.schemas import EVENTS, EXPOSURES
-from pipeline.experiments.ab_report import compared, first_pages, outcomes, positives, report_of, sequential_radius
+from pipeline.experiments.ab_report import (
+    compared,
+    first_pages,
+    outcomes,
+    pauses,
+    positives,
+    report_of,
+    sequential_radius,
+)
 from pipeline.experiments.mlflow_logger import tracking_uri
 from pipeline.ingestion.landing_zone import store_batch
 from pipeline.lake import Lake
 from serving.ab_experiment import AbExperiment
+from serving.privacy.opt_out_store import OptOutStore
 from serving.privacy.pseudonyms import pseudonyms
+from serving.privacy.switch_store import SwitchStore
+from serving.stores.sql_instants import to_micros
 
 SERVED = datetime(2017, 2, 1, 12, tzinfo=UTC)
 EXPERIMENT = AbExperiment(name="more", arms=({"name": "control"}, {"name": "new"}))
@@ -74,6 +88,32 @@ def test_the_difference_is_one_click_and_cuped_removes_what_users_did_before(lak
     assert arm.mean == pytest.approx(
         sum(USERS[user] % 5 + 1 for user in USERS if EXPERIMENT.arm_of(user).name == "new") / in_new
     )
+
+
+def test_the_time_in_which_no_user_had_an_arm_does_not_count(lake, tmp_path):
+    settings = Settings(lake=str(shutil.copytree(lake.root, tmp_path / "lake")))
+    store = OptOutStore.of(settings)
+    store.create()
+    switches = SwitchStore(store)
+    changes = [  # hours after the first page
+        (-1, partial(switches.set, "pinned_release", "2017-02-01-a")),
+        (0, partial(switches.set, "pinned_release", "2017-02-01-b")),  # the release is another one, the pause goes on
+        (1, partial(switches.clear, "pinned_release")),
+        (2, partial(switches.clear, "pinned_release")),
+        (23, partial(switches.set, "personalization", None)),
+    ]
+    for hours, change in changes:
+        change(by="test")
+        with sqlite3.connect(tmp_path / "lake" / "opt_outs.db") as database:
+            at = to_micros(SERVED + timedelta(hours=hours))
+            database.execute("UPDATE admin_audit SET at = ? WHERE number = (SELECT max(number) FROM admin_audit)", [at])
+    assert pauses(settings) == [
+        (SERVED - timedelta(hours=1), SERVED + timedelta(hours=1)), (SERVED + timedelta(hours=23), None)
+    ]  # fmt: skip
+    first = first_pages(lake, "more", pauses(settings))
+    assert set(first["served_at"]) == {SERVED + timedelta(hours=2)}
+    with pytest.raises(DataMissing, match="all users have as many clicks and saves"):  # they clicked a day later
+        report_of(Lake(settings.lake), settings, EXPERIMENT)
 
 
 def test_numbers_of_users_that_do_not_fit_the_weights_are_reported(lake):
