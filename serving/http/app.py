@@ -162,7 +162,7 @@ async def _follow_pointer(app: FastAPI) -> None:
     """Switch to a new release without a request too: erased users must not stay in the memory of an idle worker."""
     while True:
         await anyio.sleep(POINTER_PERIOD_S)
-        for follow in (app.state.release_loader.follow, app.state.extra_releases.drop_replaced):
+        for follow in (app.state.release_loader.follow, app.state.extra_releases.follow):
             try:
                 await anyio.to_thread.run_sync(follow, limiter=app.state.health_threads)
             except (OSError, RuntimeError) as error:  # of the lake's disk, or the process has too many threads

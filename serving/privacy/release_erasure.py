@@ -100,7 +100,8 @@ def _revise(root: Path, manifest: Manifest, erased: frozenset[str], excluded: fr
     catalogue = pq.read_table(original / CATALOGUE_FILE)
     anonymous = without_creators(with_items_removed(catalogue, erased & excluded), erased)
     pq.write_table(anonymous, revision / CATALOGUE_FILE, compression="zstd")
-    version = write_manifest(revision, manifest.model_copy(update={"users": len(kept.ids)})).version
+    names = (*manifest.revises, manifest.version)
+    version = write_manifest(revision, manifest.model_copy(update={"users": len(kept.ids), "revises": names})).version
     install(revision, root)
     remove(revision)
     return version

@@ -6,14 +6,14 @@ from pathlib import Path
 
 from contracts.errors import TastefeedError
 from serving.releases.loaded_release import Release
-from serving.releases.publish import load
+from serving.releases.publish import list_releases, load
 from serving.releases.shared_copies import SharedCopies
 
 LOG = logging.getLogger("tastefeed.extra_releases")
 
 
 class ExtraReleases:
-    """Some versions, loaded when the server starts."""
+    """Some versions, loaded when the server starts. An erasure gives a release another name: its revision answers."""
 
     def __init__(self, root: Path, versions: Iterable[str], copies: SharedCopies | None = None) -> None:
         """Reads nothing yet."""
@@ -23,17 +23,34 @@ class ExtraReleases:
     def load(self) -> None:
         """Load each version; one that cannot be read is logged and stays absent."""
         for version in sorted(self._versions):
-            try:
-                self._loaded[version] = load(self._root, version, self._copies)
-            except (TastefeedError, OSError) as error:
-                LOG.error("a release of an experiment or of shadow mode cannot be loaded: %s", error)
+            if release := self._read(version):
+                self._loaded[version] = release
 
-    def drop_replaced(self) -> None:
-        """Drop each version that is no longer published. Its revision lacks the users that an erasure removed."""
-        for version in [each for each in self._loaded if not (self._root / each).is_dir()]:
-            self._loaded.pop(version).replaced()
-            LOG.error("release %s is no longer published: an erasure gives it another name; name that one", version)
+    def follow(self) -> None:
+        """Replace each release that an erasure replaced, because it has the erased users."""
+        for version, replaced in list(self._loaded.items()):
+            if (self._root / replaced.version).is_dir():
+                continue
+            if revision := self._read(version):
+                self._loaded[version] = revision
+            else:
+                del self._loaded[version]
+            replaced.replaced()
 
     def get(self, version: str) -> Release | None:
         """The release, if it could be loaded."""
         return self._loaded.get(version)
+
+    def _read(self, version: str) -> Release | None:
+        try:
+            return load(self._root, self._name(version), self._copies)
+        except (TastefeedError, OSError) as error:
+            LOG.error("a release of an experiment or of shadow mode cannot be loaded: %s", error)
+            return None
+
+    def _name(self, version: str) -> str:
+        """The name under which a version is published by now."""
+        if (self._root / version).is_dir():
+            return version
+        revisions = [each.version for each in list_releases(self._root) if version in each.revises]
+        return revisions[-1] if revisions else version

@@ -17,6 +17,7 @@ from serving.http.app import create_app
 from serving.list_shards import EXPERIMENT, ShardWriter, read_manifest
 from serving.privacy.opt_out_store import OptOutStore
 from serving.privacy.pseudonyms import pseudonyms
+from serving.privacy.release_erasure import erase_users
 from serving.privacy.switch_store import SwitchStore
 from serving.release_choice import RunningExperiment
 from serving.releases import publish
@@ -214,6 +215,32 @@ def test_a_user_that_the_release_of_an_arm_lacks_has_no_arm(lake):
     ]  # fmt: skip
     of_newer = {pseudonyms(lake.settings())(user) for user in newer}
     assert {row["arm"] for row in logged(lake) if row["user"] in of_newer} == {None}
+
+
+def test_an_arm_follows_the_revisions_that_erasures_make_of_its_release(lake, three_arms):
+    old = read_experiment(three_arms).releases[0]
+    arm_of = {user: read_experiment(three_arms).arm_of(user).name for user in USERS}
+    user = next(user for user, arm in arm_of.items() if arm == "old")
+    first, second = (other for other in USERS if arm_of[other] == "control")
+
+    def answered(client):
+        feed = client.get(f"/v1/users/{user}/home-feed").json()
+        trace = {"user_id": user, "item_id": feed["items"][0]["item_id"]}
+        return feed["release"], client.get("/v1/admin/trace", params=trace).json()["arm"]
+
+    with server(lake, experiment=three_arms) as client:
+        assert answered(client) == (old, "old")
+        revision = erase_users(lake.releases, [first])[old]
+        client.app.state.extra_releases.follow()
+        assert answered(client) == (revision, "old")
+        revision = erase_users(lake.releases, [second])[revision]
+        client.app.state.extra_releases.follow()
+        assert answered(client) == (revision, "old")
+    with server(lake, experiment=three_arms) as client:  # the file has the first name still
+        assert answered(client) == (revision, "old")
+        publish.discard(lake.releases, revision)
+        client.app.state.extra_releases.follow()
+        assert answered(client) == (publish.current(lake.releases), None)
 
 
 def test_a_continued_run_respects_opt_outs_and_switches_in_every_arm(lake, three_arms, tmp_path):
