@@ -98,7 +98,7 @@ def _add_middleware(app: FastAPI, settings: Settings) -> None:
     app.add_middleware(
         AdmissionMiddleware,
         keys=app.state.api_keys,
-        rates=RateLimits(settings),
+        rates=RateLimits(settings, app.state.metrics.unshared_rates.inc),
         max_body_bytes=settings.max_body_bytes,
         body_timeout_s=settings.body_timeout_s,
     )

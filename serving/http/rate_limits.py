@@ -1,8 +1,10 @@
 """Rate limits: how many requests of one key a server admits in a period, over all of its workers."""
 
+import logging
 import math
 import os
 import time
+from collections.abc import Callable
 from http import HTTPStatus
 from pathlib import Path
 
@@ -17,20 +19,28 @@ from contracts.errors import BadSetting
 from serving.http.api_keys import digest_of
 from serving.http.shared_counts import SharedCounts
 
+LOG = logging.getLogger("tastefeed.rate_limits")
 COUNTS_FILE = "SERVER_RATE_COUNTS"
 """The variable with the file in which the workers of a server count; the server sets it."""
+UNSHARED = (
+    "the file of TASTEFEED_RATE_LIMIT cannot be written: %s; each worker counts on its own, so a key may send several "
+    "times its limit; free space in the folder of temporary files (TMPDIR)"
+)
 
 
 class RateLimits:
     """Counts the requests of each key, under a digest of the key. The workers of a server count together, in a file.
-    While it cannot be written, each counts on its own."""
+    While it cannot be written, each counts on its own, and a key may send as many times its limit as there are
+    workers."""
 
-    def __init__(self, settings: Settings) -> None:
-        """The limits of `TASTEFEED_RATE_LIMIT`, which all hold. Raises `BadSetting`."""
-        self._limits = _parsed(settings.rate_limit)
-        self._own = self._counts = FixedWindowRateLimiter(MemoryStorage())
-        if self._limits and (path := os.environ.get(COUNTS_FILE)):
-            self._counts = FixedWindowRateLimiter(SharedCounts(Path(path)))
+    def __init__(self, settings: Settings, on_unshared: Callable[[], object] = lambda: None) -> None:
+        """The limits of `TASTEFEED_RATE_LIMIT`, which all hold. `on_unshared` is called for each count that the other
+        workers do not see. Raises `BadSetting`."""
+        self._limits, self._on_unshared = _parsed(settings.rate_limit), on_unshared
+        self._own = FixedWindowRateLimiter(MemoryStorage())
+        self._path = os.environ.get(COUNTS_FILE)
+        self._shared: FixedWindowRateLimiter | None = None
+        self._is_logged = False
 
     @property
     def any(self) -> bool:
@@ -41,13 +51,22 @@ class RateLimits:
         """Count one request of a valid key. Raises `HTTPException` 429 with `Retry-After` above a limit."""
         name = digest_of(key).hex()
         for limit in self._limits:
-            try:
-                wait_s = _counted(self._counts, limit, name)
-            except StorageError:
-                wait_s = _counted(self._own, limit, name)
-            if wait_s:
+            if wait_s := self._wait_s(limit, name):
                 text = f"this key may send {limit} (TASTEFEED_RATE_LIMIT); wait as many seconds as Retry-After has"
                 raise HTTPException(HTTPStatus.TOO_MANY_REQUESTS, text, {"Retry-After": str(wait_s)})
+
+    def _wait_s(self, limit: RateLimitItem, name: str) -> int:
+        if self._path is None:
+            return _counted(self._own, limit, name)
+        try:
+            self._shared = self._shared or FixedWindowRateLimiter(SharedCounts(Path(self._path)))
+            return _counted(self._shared, limit, name)
+        except StorageError as error:
+            self._on_unshared()
+            if not self._is_logged:
+                LOG.error(UNSHARED, error)
+            self._is_logged = True
+            return _counted(self._own, limit, name)
 
 
 def _counted(counts: FixedWindowRateLimiter, limit: RateLimitItem, name: str) -> int:

@@ -45,6 +45,9 @@ class RequestMetrics:
             "tastefeed_shadow_overlap", "share of items that both pages have", registry=own, buckets=SHARES
         )
         self.events = Counter("tastefeed_events", "posted events by result", ["result"], registry=own)
+        self.unshared_rates = Counter(
+            "tastefeed_unshared_rate_counts", "requests that a worker counted on its own", registry=own
+        )
         self.served = Counter(
             "tastefeed_recorded_feeds", "served feeds by result of recording", ["result"], registry=own
         )

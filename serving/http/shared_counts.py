@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import lmdb
+from limits.errors import StorageError
 from limits.storage import Storage
 
 ENTRY = struct.Struct("<Qd")
@@ -23,9 +24,12 @@ class SharedCounts(Storage):
     STORAGE_SCHEME = None
 
     def __init__(self, path: Path) -> None:
-        """Creates the file, or opens that of another worker. A process can open a file once."""
+        """Creates the file, or opens that of another worker. A process can open a file once. Raises `StorageError`."""
         super().__init__(wrap_exceptions=True)
-        self._file = lmdb.open(str(path), subdir=False, map_size=MAP_BYTES, sync=False)
+        try:
+            self._file = lmdb.open(str(path), subdir=False, map_size=MAP_BYTES, sync=False)
+        except lmdb.Error as error:
+            raise StorageError(error) from None
         self._file.reader_check()  # a worker that was killed while it read would keep old pages in use
 
     @property

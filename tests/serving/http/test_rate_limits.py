@@ -16,7 +16,7 @@ from contracts.errors import BadSetting
 from serving.http.app import create_app
 from serving.http.rate_limits import COUNTS_FILE, RateLimits
 from serving.http.shared_counts import SharedCounts
-from tests.serving.conftest import ADMIN, FEED, is_problem
+from tests.serving.conftest import ADMIN, FEED, is_problem, read_values
 from tests.serving.http.test_server import HTTP, served, workers_that_answered
 
 PATH = "/v1/releases/current"
@@ -84,6 +84,21 @@ def test_counts_are_those_of_the_period_and_outlive_a_full_file(lake, tmp_path, 
     limits.count("f2")
     with pytest.raises(HTTPException, match="this key may send 2 per 1 day"):  # the worker counts on its own
         limits.count("f2")
+
+
+def test_a_file_that_cannot_be_written_is_logged_once_and_counted(lake, tmp_path, monkeypatch, caplog):
+    (folder := tmp_path / "full").write_text("a file, as a folder that takes no file")
+    monkeypatch.setenv(COUNTS_FILE, str(folder / "counts"))
+    with TestClient(create_app(lake.settings(feed_keys="f2", rate_limit="3/day"))) as client:
+        assert [client.get(PATH, headers=FEED).status_code for _ in range(5)] == [200, 200, 200, 429, 429]
+        values = read_values(client.get("/metrics").text)
+        assert values["tastefeed_unshared_rate_counts_total"] == 5
+        (line,) = (record.getMessage() for record in caplog.records if record.name == "tastefeed.rate_limits")
+        assert "a key may send several times its limit; free space in the folder of temporary files (TMPDIR)" in line
+        folder.unlink()
+        folder.mkdir()  # repaired: the workers count together from now on
+        assert client.get(PATH, headers=FEED).status_code == 200
+    assert (folder / "counts").exists()
 
 
 def test_a_clock_that_is_set_back_ends_the_period(tmp_path, monkeypatch):
