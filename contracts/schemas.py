@@ -116,6 +116,7 @@ INTERACTIONS = pa.schema(
         pa.field("save_strength", pa.float64()),
         pa.field("first_at", INSTANT),
         pa.field("last_at", INSTANT),
+        pa.field("last_impression_at", INSTANT),
         pa.field("last_interaction_at", INSTANT),
     ]
 )

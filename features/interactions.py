@@ -38,6 +38,7 @@ def interactions(events: DataFrame, cutoffs: Sequence[datetime], *, half_life_da
             _strength(decayed, Action.SAVE),
             F.min(c.TIMESTAMP).alias("first_at"),
             F.max(c.TIMESTAMP).alias("last_at"),
+            F.max(F.when(is_action(Action.IMPRESSION), F.col(c.TIMESTAMP))).alias("last_impression_at"),
             F.max(F.when(is_positive() | is_action(Action.HIDE), F.col(c.TIMESTAMP))).alias("last_interaction_at"),
         ),
         INTERACTIONS,

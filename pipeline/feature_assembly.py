@@ -122,6 +122,7 @@ def at_cutoff(night: RunContext, table: str, cutoff: datetime) -> pl.LazyFrame:
 _LATELY = pl.col(c.CUT) - pl.col("last_at") <= timedelta(days=28)
 LACKING = {
     "impressions_28d": pl.when(_LATELY).then("impressions").otherwise(0),
+    "last_impression_at": pl.col("last_at"),
     "last_interaction_at": pl.col("last_at"),
 }
 """Columns that tables of earlier versions lack, and what stands in for them."""

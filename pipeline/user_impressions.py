@@ -34,12 +34,12 @@ def known_impressions(night: RunContext, user_ids: Ids, item_ids: Ids, cutoff: d
     """
     was_shown = pl.col("impressions_28d") > 0
     was_left_alone = (pl.sum_horizontal("clicks", "saves") == 0) & pl.col("hidden").not_()
-    columns = (c.USER_ID, c.ITEM_ID, "impressions_28d", "last_at")
+    columns = (c.USER_ID, c.ITEM_ID, "impressions_28d", "last_impression_at")
     pairs = interactions_at(night, cutoff).filter(was_shown & was_left_alone).select(columns).collect()
     pairs = (
         pairs.with_columns(user=rows_of(pairs[c.USER_ID], user_ids), item=rows_of(pairs[c.ITEM_ID], item_ids))
         .drop_nulls(["user", "item"])
-        .sort("user", "impressions_28d", "last_at", "item", descending=[False, True, True, False])
+        .sort("user", "impressions_28d", "last_impression_at", "item", descending=[False, True, True, False])
         .group_by("user", maintain_order=True)
         .head(MOST_ITEMS)
     )
@@ -47,7 +47,7 @@ def known_impressions(night: RunContext, user_ids: Ids, item_ids: Ids, cutoff: d
         offsets=np.searchsorted(pairs["user"].to_numpy(), np.arange(len(user_ids) + 1)),
         items=pairs["item"].to_numpy(),
         counts=pairs["impressions_28d"].clip(upper_bound=np.iinfo(np.int32).max).cast(pl.Int32).to_numpy(),
-        hours=hours_of(pairs["last_at"]),
+        hours=hours_of(pairs["last_impression_at"]),
         click_rates=click_rates(night, item_ids, cutoff),
     )
 

@@ -40,7 +40,8 @@ ABOUT_EXPERIMENT = {
 }
 """MLflow's own tags: without a kind, its page shows the views for language models."""
 NO_TIME = 0
-"""MLflow requires a timestamp; with a constant one, two runs of the same night have equal records."""
+"""MLflow requires a timestamp; with a constant one, two runs of the same night have equal records. A retry that
+changes a metric counts on from there."""
 PLACES = ("lake", "uri", "url", "home", "python", "keys", "key", "cert", "file", "folder", "endpoint", "experiment")
 """The last word of each setting that is a place or a secret."""
 COLOUR = "#c8553d"
@@ -98,8 +99,23 @@ class MlflowLogger:
             self.client.set_tag(run, name, str(value))
 
     def metrics(self, run: str, values: Mapping[str, float]) -> None:
-        """Log one value a metric; values that are not finite are left out."""
-        self._log(run, [Metric(name, float(value), NO_TIME, 0) for name, value in values.items()])
+        """Log one value a metric; values that are not finite are left out.
+
+        MLflow shows the value of the last timestamp, and of equal ones the highest value. So the other value of a retry
+        gets a later timestamp.
+        """
+        before = self.client.get_run(run).data.metrics
+        changed = {name: value for name, value in values.items() if before.get(name) != value}
+        self._log(
+            run,
+            [
+                Metric(name, float(value), self._next_time(run, name) if name in before else NO_TIME, 0)
+                for name, value in changed.items()
+            ],
+        )
+
+    def _next_time(self, run: str, name: str) -> int:
+        return 1 + max(metric.timestamp for metric in self.client.get_metric_history(run, name))
 
     def curves(self, run: str, curves: Mapping[str, Sequence[float]], step: str) -> None:
         """Log metrics that have one value a step, and plot them as the artifact `curves.svg`."""

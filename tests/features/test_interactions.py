@@ -37,6 +37,7 @@ def test_counts_strengths_and_span(events, rows, cutoff, hours):
         "save_strength": pytest.approx(0.5**0.5, abs=1e-12),
         "first_at": hours(-30 * DAY),
         "last_at": hours(-7 * DAY),
+        "last_impression_at": hours(-30 * DAY),
         "last_interaction_at": hours(-7 * DAY),
     }
     assert list(first) == INTERACTIONS.names
@@ -48,11 +49,12 @@ def test_counts_strengths_and_span(events, rows, cutoff, hours):
 def test_impressions_of_28_days_and_the_last_interaction_are_apart_from_all_impressions(events, rows, cutoff, hours):
     given = [("ana", "impression", "x", days * DAY) for days in (*[-40] * 9, -1)]
     given += [("ana", "click", "a", -5), ("ana", "hide", "b", -4), ("ana", "unhide", "b", -3), ("ana", "save", "c", -6)]
-    given += [("ana", "impression", item, -2) for item in "abc"]
+    given += [("ana", "impression", item, -10) for item in "abc"]
     of_items = {row["item_id"]: row for row in rows(interactions(events(*given), [cutoff], half_life_days=14))}
     assert (of_items["x"]["impressions"], of_items["x"]["impressions_28d"]) == (10, 1)
     last = {item: row["last_interaction_at"] for item, row in of_items.items()}
     assert last == {"a": hours(-5), "b": hours(-4), "c": hours(-6), "x": None}
+    assert {row["last_impression_at"] for item, row in of_items.items() if item in "abc"} == {hours(-10)}
 
 
 def test_a_later_unhide_undoes_a_hide(events, rows, cutoff):

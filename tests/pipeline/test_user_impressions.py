@@ -29,7 +29,8 @@ def interactions(night: RunContext, *rows: tuple[str, str, int, float, dict[str,
             "item_id": item,
             "impressions": count,
             "impressions_28d": count if days <= 28 else 0,
-            "last_at": END - timedelta(days=days),
+            "last_at": END,  # an unhide
+            "last_impression_at": END - timedelta(days=days),
         }
         | none
         | more
@@ -59,8 +60,9 @@ def test_what_was_shown_lately_and_left_alone_is_counted(night: RunContext) -> N
 
 def test_a_table_of_an_earlier_version_counts_all_impressions_of_what_was_shown_lately(night: RunContext) -> None:
     interactions(night, ("u1", "a", 3, 27, {}), ("u1", "b", 5, 29, {}))
-    table = night.lake.scan("interactions", night.splits.as_of).collect()
-    night.overwrite("interactions", table.drop("impressions_28d", "last_interaction_at"))
+    table = night.lake.scan("interactions", night.splits.as_of).collect().with_columns(last_at="last_impression_at")
+    lacking = ("impressions_28d", "last_impression_at", "last_interaction_at")
+    night.overwrite("interactions", table.drop(lacking))
     assert known_impressions(night, USERS, ITEMS, END).of(0) == {0: 3}
 
 

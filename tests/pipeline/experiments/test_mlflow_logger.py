@@ -71,6 +71,16 @@ def test_metrics_that_are_not_finite_are_left_out(mlflow: MlflowLogger) -> None:
     assert mlflow.client.get_run(run).data.metrics == {"ndcg": 0.5}
 
 
+def test_mlflow_shows_the_values_of_the_last_try(mlflow: MlflowLogger) -> None:
+    run = mlflow.start("metrics")
+    for value in (0.5, 0.25, 0.25, 0.125, 0.5):
+        mlflow.metrics(run, {"gate/final": value, "same": 1.0})
+        assert mlflow.client.get_run(run).data.metrics == {"gate/final": value, "same": 1.0}
+    history = mlflow.client.get_metric_history(run, "gate/final")
+    assert [metric.value for metric in history] == [0.5, 0.25, 0.125, 0.5], "an equal value is logged once"
+    assert len(mlflow.client.get_metric_history(run, "same")) == 1
+
+
 def test_a_curve_has_a_value_each_step_and_a_plot(mlflow: MlflowLogger) -> None:
     run = mlflow.start("curves")
     mlflow.curves(run, {"loss": [3.0, float("nan"), 1.0]}, "epochs")
