@@ -33,8 +33,9 @@ def progress_on_stderr(*, wanted: bool) -> Iterator[None]:
 
 
 def print_json(document: Any) -> None:
-    """Print the document. Instants and dates are ISO 8601, other values that JSON lacks are text."""
-    typer.echo(json.dumps(document, indent=1, ensure_ascii=False, default=_as_text))
+    """Print the document. Instants and dates are ISO 8601, NaN is null, other values that JSON lacks are text."""
+    plain = json.loads(json.dumps(document, default=_as_text), parse_constant=lambda _: None)
+    typer.echo(json.dumps(plain, indent=1, ensure_ascii=False))
 
 
 def _as_text(value: Any) -> str:

@@ -1,6 +1,7 @@
 """The metrics of one run: files with one row a user and method, without ids, and tables without any user."""
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -9,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+from pydantic_core import to_json
 
 from evaluation import MethodMetrics, WeekMetrics, mean_interval
 from evaluation.segment_metrics import GroupLabels
@@ -35,7 +37,7 @@ def write_weeks(weeks: Sequence[EvaluatedWeek], folder: Path) -> None:
     pl.concat(rows, how="diagonal").write_parquet(folder / PER_USER, compression="zstd")
     groups = [_groups(number, week) for number, week in enumerate(weeks)]
     pl.concat(groups).write_parquet(folder / GROUPS, compression="zstd")
-    (folder / MEANS).write_text(json.dumps([_means(week) for week in weeks], indent=1))
+    (folder / MEANS).write_bytes(to_json([_means(week) for week in weeks], indent=1, inf_nan_mode="null"))
 
 
 def _rows(number: int, week: EvaluatedWeek, method: MethodMetrics) -> pl.DataFrame:
@@ -69,17 +71,22 @@ def _read_week(week: dict[str, Any], rows: pl.DataFrame, segments: pl.DataFrame)
     users = rows.filter(method=next(iter(week["methods"])))["person"].to_numpy()
     methods = [_read_method(rows.filter(method=name), name, means) for name, means in week["methods"].items()]
     groups = {name: column.to_numpy() for name, column in segments.to_dict().items()}
-    return EvaluatedWeek(users, methods, datetime.fromisoformat(week["cut"]), week["candidate_recall"], groups)
+    return EvaluatedWeek(users, methods, datetime.fromisoformat(week["cut"]), _number(week["candidate_recall"]), groups)
 
 
-def _read_method(rows: pl.DataFrame, name: str, means: dict[str, float]) -> MethodMetrics:
+def _number(stored: float | None) -> float:
+    """A mean as it was computed: NaN, which JSON lacks, where no user was measured."""
+    return math.nan if stored is None else stored
+
+
+def _read_method(rows: pl.DataFrame, name: str, means: dict[str, float | None]) -> MethodMetrics:
     metrics = rows.drop("week", "method", "person")
     per_user = {
         column: metrics[column].to_numpy()
         for column in metrics.columns
         if metrics[column].null_count() < len(metrics) or not len(metrics)
     }
-    return MethodMetrics(name, len(rows), per_user, means)
+    return MethodMetrics(name, len(rows), per_user, {metric: _number(mean) for metric, mean in means.items()})
 
 
 @dataclass(frozen=True)

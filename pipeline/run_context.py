@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import pyarrow as pa
 from pydantic import Field, model_validator
+from pydantic_core import to_json
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from contracts import Flag, Settings, SubjectType
@@ -163,10 +164,10 @@ class RunContext:
         return self.spark.createDataFrame(pa.table({c.USER_ID: pa.array(sorted(users), pa.string())}))
 
     def write_summary(self, stage: str, summary: Summary) -> None:
-        """Write the summary of a stage, in place of an earlier one."""
+        """Write the summary of a stage, in place of an earlier one; a figure that is no number becomes null."""
         path = self._summary_path(stage)
         self.lake.fs.makedirs(path.rsplit("/", 1)[0], exist_ok=True)
-        self.lake.replace_file(path, json.dumps(summary, indent=1, default=str).encode())
+        self.lake.replace_file(path, to_json(summary, indent=1, fallback=str, inf_nan_mode="null"))
 
     def clear_summaries(self) -> None:
         """Remove the summaries of an earlier run of this night."""

@@ -10,8 +10,11 @@ import polars as pl
 import features
 from contracts import Reason
 from contracts import columns as c
+from contracts.errors import UnreadableInput
+from evaluation import catalogue_from
 from pipeline.as_of_day import require_day_with_data
 from pipeline.experiments.night_run import log_ingested
+from pipeline.feature_assembly import read_ingested_tables
 from pipeline.ingestion import store_batch
 from pipeline.ingestion.item_catalogue import read_catalogue
 from pipeline.ingestion.landing_zone import read_ingested_events
@@ -52,11 +55,13 @@ def named(counts: Mapping[Reason, int]) -> str:
 def events(night: RunContext) -> Summary:
     """Check the ingested events. Raises `TooManyBadRows` before any model is trained on them.
 
-    Raises `UnreadableInput` before Spark starts where the day has no data, and `UntrainableInput` where there is too
-    little data for models: at the end, so that the night can publish a list without models.
+    Raises `UnreadableInput` before Spark starts where the day has no data or no item to show, and `UntrainableInput`
+    where there is too little data for models: at the end, so that the night can publish a list without models.
     """
     ingest_pending(night)
     require_day_with_data(night.home, night.splits.as_of)
+    if night.splits.publishes:
+        require_items_to_show(night)
     shortage = shortage_of(night) if night.splits.publishes else None
     if shortage and serving_release_stays(night, ReducedTo.NON_PROFILED):
         raise shortage
@@ -79,6 +84,20 @@ def events(night: RunContext) -> Summary:
         night.write_summary("events", {"seconds": 0.0, **summary})
         raise shortage
     return summary
+
+
+def require_items_to_show(night: RunContext) -> None:
+    """Raise `UnreadableInput` where there are items, but none that a release of this night may recommend: its feeds
+    would be empty, and its re-ranker would find no candidate."""
+    ingested, end = read_ingested_tables(night), night.splits.end
+    rankable = catalogue_from(ingested.items, ingested.excluded).rankable(end)
+    if rankable.any() or not len(rankable):
+        return
+    removed, excluded = int((ingested.items[c.REMOVED_AT] <= end).sum()), int(ingested.excluded.sum())
+    raise UnreadableInput(
+        f"{night.home.url}: none of the {len(rankable):,} items may be recommended on {night.splits.as_of}: "
+        f"{removed:,} are removed by then, {excluded:,} opted out, others are created later; import items to show"
+    )
 
 
 def ingest_pending(night: RunContext) -> None:

@@ -3,11 +3,13 @@
 import json
 import subprocess
 import sys
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from cli.json_output import print_json
 from tests import tiny
 from tests.serving.tiny import publish_tiny
 
@@ -34,6 +36,11 @@ def lake(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert tiny.tastefeed_here("init", "-l", folder / "lake").returncode == 0
     publish_tiny(folder / "lake" / "releases", folder / "builds")
     return folder / "lake"
+
+
+def test_what_is_no_number_is_null(capsys: pytest.CaptureFixture[str]) -> None:
+    print_json({"ndcg": float("nan"), "day": date(2017, 3, 1), "users": [float("inf"), 0]})
+    assert json.loads(capsys.readouterr().out) == {"ndcg": None, "day": "2017-03-01", "users": [None, 0]}
 
 
 def test_releases_are_printed_as_their_manifests(lake: Path) -> None:

@@ -43,6 +43,15 @@ def test_a_metric_that_a_method_lacks_stays_absent(tmp_path: Path) -> None:
     assert set(read_weeks(tmp_path)[0].named["popular"].per_user) == {"ndcg_at_20"}
 
 
+def test_a_week_without_a_user_is_valid_json_and_read_back(tmp_path: Path) -> None:
+    method = MethodMetrics("final", 0, {"ndcg_at_20": np.zeros(0)}, {"ndcg_at_20": np.nan})
+    no_user = {"region": np.array([], object)}
+    write_weeks([EvaluatedWeek(np.array([], np.int32), [method], CUTOFF, np.nan, no_user)], tmp_path)
+    assert "NaN" not in (tmp_path / "means.json").read_text()
+    (read,) = read_weeks(tmp_path)
+    assert np.isnan([read.candidate_recall, read.named["final"].means["ndcg_at_20"]]).all()
+
+
 def test_nothing_written_is_no_week(tmp_path: Path) -> None:
     assert read_weeks(tmp_path / "rehearsals") == []
 

@@ -1,9 +1,11 @@
 """The context of a run: where it reads and writes, and the summaries of its stages."""
 
 import json
+import math
 from datetime import UTC, date, datetime
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
 
@@ -60,6 +62,11 @@ def test_a_summary_is_read_back_and_replaced(night: RunContext) -> None:
 def test_what_json_lacks_is_written_as_text(night: RunContext) -> None:
     night.write_summary("events", {"day": DAY})
     assert night.summary("events") == {"day": "2017-03-05"}
+
+
+def test_a_figure_of_an_empty_held_out_week_is_null(night: RunContext) -> None:
+    night.write_summary("metrics", {"ndcg_at_20": math.nan, "table": [{"ndcg_at_20": np.float64("nan"), "users": 0}]})
+    assert night.summary("metrics") == {"ndcg_at_20": None, "table": [{"ndcg_at_20": None, "users": 0}]}
 
 
 def test_summaries_belong_to_one_day(night: RunContext, tmp_path: Path) -> None:

@@ -7,11 +7,12 @@ import pytest
 
 from contracts import Reason
 from contracts.errors import TooManyBadRows, UnreadableInput, UntrainableInput
-from contracts.schemas import EVENTS
+from contracts.schemas import EVENTS, ITEMS
 from pipeline.ingestion import store_batch
 from pipeline.run_context import RunContext, Summary, open_run_context
 from pipeline.stages.events import checked_events, events, named
-from tests.pipeline.handmade_lake import DAY, END, EVENT_ROWS, handmade, hours, recording, whole
+from serving.releases.publish import current
+from tests.pipeline.handmade_lake import DAY, END, EVENT_ROWS, ITEM_ROWS, handmade, hours, recording, whole
 from tests.serving.tiny import publish_tiny
 
 # Spark warns about its own dependencies
@@ -76,6 +77,23 @@ def test_a_day_before_the_data_ends_before_spark_reads_anything(night: RunContex
     with pytest.raises(UnreadableInput, match="has no event before it"):
         events(before)
     assert "spark" not in vars(before)
+
+
+def test_a_catalogue_of_which_nothing_may_be_shown_ends_before_spark_and_the_release_stays(
+    night: RunContext, tmp_path: Path
+) -> None:
+    served = publish_tiny(night.releases, tmp_path / "fits").version
+    gone = [item | {"removed_at": hours(-1)} for item in ITEM_ROWS]
+    store_batch("items", whole(gone[:-1], ITEMS), night.home.url, END + timedelta(days=40))
+    night.opt_outs.set("item", "later", "recommendation")
+    with pytest.raises(
+        UnreadableInput,
+        match=r"none of the 5 items may be recommended on 2017-03-08: 4 are removed by then, 1 opted out, others are "
+        r"created later; import items to show",
+    ):
+        events(night)
+    assert "spark" not in vars(night)
+    assert current(night.releases) == served
 
 
 def test_too_little_data_ends_before_spark_where_a_release_serves(night: RunContext, tmp_path: Path) -> None:
