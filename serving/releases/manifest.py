@@ -4,6 +4,7 @@ import hashlib
 import json
 import mmap
 import shutil
+from collections.abc import Callable
 from datetime import UTC
 from enum import StrEnum
 from pathlib import Path
@@ -21,6 +22,7 @@ MANIFEST = "manifest.json"
 MAX_MANIFEST_BYTES = 1 << 18
 """A hundred times what a release needs. Parsing an endless one would take all memory, and block the process."""
 REMEDY = "publish again or roll back"
+TABLE = ".parquet"
 DERIVED = ("index.faiss", "metrics.json")
 """Files outside the version's hash: two builds of an index from the same vectors may differ in bytes, and metrics
 contain durations."""
@@ -125,10 +127,13 @@ def write_manifest(folder: Path, manifest: Manifest) -> Manifest:
     return complete
 
 
-def verify_folder(folder: Path, *, into: Path | None = None) -> Manifest:
+def verify_folder(
+    folder: Path, *, into: Path | None = None, on_tables: Callable[[], object] = lambda: None
+) -> Manifest:
     """The manifest, after every file was checked against it. Raises `ReleaseCorrupt` naming file and values.
 
     With `into`, each file is first copied to that folder, and the copy is checked: the original may change meanwhile.
+    The tables come first, because lookups are computed from them; `on_tables` is called after them.
     """
     manifest = read_manifest(folder)
     _check_format_and_versions(folder, manifest)
@@ -137,7 +142,9 @@ def verify_folder(folder: Path, *, into: Path | None = None) -> Manifest:
         raise ReleaseCorrupt(f"{folder / name}: is missing, the manifest lists it; {REMEDY}")
     for name in sorted(present - manifest.files.keys()):
         raise ReleaseCorrupt(f"{folder / name}: is not in the manifest; {REMEDY}")
-    for name, want in manifest.files.items():
+    for name, want in sorted(manifest.files.items(), key=lambda file: not file[0].endswith(TABLE)):
+        if not name.endswith(TABLE):
+            on_tables()
         if not (folder / name).is_file():
             raise ReleaseCorrupt(f"{folder / name}: is no regular file; the manifest lists it; {REMEDY}")
         have = sha256_of_files(folder / name) if into is None else _copied(folder / name, into, want.size)

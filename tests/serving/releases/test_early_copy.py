@@ -1,10 +1,13 @@
 """The copy that a start makes while it imports the application."""
 
+import shutil
 import subprocess
 import sys
+from threading import Event, Thread
 
 from serving.releases import publish as p
 from serving.releases.early_copy import EarlyCopy
+from serving.releases.serialization import _computed_lookups
 from serving.releases.shared_copies import shared_copies
 
 HEAVY = """
@@ -30,6 +33,33 @@ def test_a_worker_finds_the_copy_complete_and_the_start_leaves_none_that_is_unus
         assert (copy / "catalogue.arrow").stat().st_ino == before, "it was mapped, not made again"
         copies.close()
     assert not list(copies.folder.iterdir())
+
+
+def test_lookups_are_computed_while_the_large_files_are_copied(lake, tmp_path, monkeypatch):
+    copies, computed, waited = shared_copies(lake.settings(shared_folder=tmp_path)), Event(), []
+    copied = shutil.copyfile
+
+    def copyfile(path, copy):
+        if path.name == "users.safetensors":
+            waited.append(computed.wait(5))
+        return copied(path, copy)
+
+    def lookups(folder, catalogue):
+        computed.set()
+        return _computed_lookups(folder, catalogue)
+
+    monkeypatch.setattr("serving.releases.manifest.shutil.copyfile", copyfile)
+    monkeypatch.setattr("serving.releases.serialization._computed_lookups", lookups)
+    assert p.load(lake.releases, None, copies).copy
+    assert waited == [True]
+
+
+def test_a_process_with_too_many_threads_reads_the_release_without_a_copy(lake, tmp_path, monkeypatch):
+    def start(_):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(Thread, "start", start)
+    assert p.load(lake.releases, None, shared_copies(lake.settings(shared_folder=tmp_path))).copy is None
 
 
 def test_a_damaged_release_is_left_to_the_worker_that_reports_it(lake, tmp_path):
