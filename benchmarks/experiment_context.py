@@ -88,12 +88,12 @@ class ExperimentContext:
 
     def select_features(self, pairs: dict[datetime, LabelledPairs]) -> FeatureSelection:
         """The selection of the night's re-ranker stage."""
-        splits, config = self.night.splits, self.job.ranking.reranker
+        splits, config = self.night.splits, self.night.config.ranking.reranker
         return select_features(pairs, splits.training_cutoffs(splits.eval_cutoffs[0]), config)
 
     def train(self, selection: FeatureSelection, pairs: dict[datetime, LabelledPairs], cutoff: datetime) -> Reranker:
         """The re-ranker that is used at a cutoff."""
-        config = self.job.ranking.reranker.model_copy(update={"threads": self.job.settings.threads})
+        config = self.night.config.ranking.reranker.model_copy(update={"threads": self.job.settings.threads})
         training = [selection.restrict(pairs[label]) for label in self.night.splits.training_cutoffs(cutoff)]
         return train(training, config, selection.names).reranker
 

@@ -116,7 +116,7 @@ def fit_of(top: TopK, view: FeatureSnapshot, fit_s: float, list_s: float, chosen
 
 def config_of(context: ExperimentContext, name: str) -> dict[str, Any]:
     """The settings of retrieval, or of ranking."""
-    config: Any = context.night.config.two_tower if name == RETRIEVAL else context.job.ranking
+    config: Any = context.night.config.two_tower if name == RETRIEVAL else context.night.config.ranking
     dumped: dict[str, Any] = config.model_dump(mode="json")
     return dumped
 

@@ -33,13 +33,20 @@ EMPTY = "''"
 
 def settings(*, json: Json = False) -> None:
     """Print every setting with its value, default, source and description; secrets are masked."""
-    from dataclasses import asdict
+    from dataclasses import asdict, replace
 
     from contracts.setting_variables import variables
     from pipeline.run_context import NightConfig
 
-    given = Settings()
-    found = [*variables(given), *variables(NightConfig().seeded(given.seed))]
+    given, night = Settings(), NightConfig()
+    seeded = variables(night.seeded(given.seed))
+    found = [
+        *variables(given),
+        *(
+            replace(used, source="TASTEFEED_SEED") if used.value != own.value else own
+            for own, used in zip(variables(night), seeded, strict=True)
+        ),
+    ]
     if json:
         print_json([asdict(variable) for variable in found])
         return

@@ -27,7 +27,7 @@ class Variable:
     value: str
     default: str
     source: str
-    """`environment` or `default`."""
+    """`environment` or `default`, or the variable that it follows."""
     description: str
 
 

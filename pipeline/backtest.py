@@ -96,17 +96,17 @@ def computed(night: RunContext) -> Backtest:
         if stage.in_backtest:
             run_stage(night, stage.name)
     with night.lake.open_folder("metrics", night.splits.as_of) as folder:
-        return backtest_of(read_weeks(folder))
+        return backtest_of(read_weeks(folder), seed=night.settings.seed)
 
 
-def backtest_of(weeks: list[EvaluatedWeek]) -> Backtest:
-    """The averages over weeks, and the paired intervals of the final list."""
+def backtest_of(weeks: list[EvaluatedWeek], *, seed: int = 7) -> Backtest:
+    """The averages over weeks, and the paired intervals of the final list, with resamples of a seed."""
     methods = list(zip(*(week.methods for week in weeks), strict=True))
     final = next(weekly for weekly in methods if weekly[0].name == FINAL)
     ours = [week.per_user[METRIC] for week in final]
     users = [week.users for week in weeks]
     gains = {
-        weekly[0].name: interval_over_weeks(ours, [week.per_user[METRIC] for week in weekly], users)
+        weekly[0].name: interval_over_weeks(ours, [week.per_user[METRIC] for week in weekly], users, seed=seed)
         for weekly in methods
         if weekly is not final
     }

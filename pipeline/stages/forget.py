@@ -65,9 +65,10 @@ def remove_everywhere(
         copies.remove_unused()  # those of servers that were killed
     erased_rows = erase_rows(night.home.url, erased) if erased else {}
     derived_rows = sum(remove_users(night, table, unreadable) for table in USER_TABLES)
-    exposures = erase_exposures(night.home, unreadable, pseudonyms(night.settings)) if unreadable else 0
-    # the names last: a night that is killed before this line finds them again
+    # a night that is killed before this line finds the names again
     unnamed = remove_creator_names(night.home.url, named & erased)
+    # last, because it refuses a log that was written with another key
+    exposures = erase_exposures(night.home, unreadable, pseudonyms(night.settings)) if unreadable else 0
     return {
         "erased_rows": sum(erased_rows.values()),
         "derived_rows": derived_rows,

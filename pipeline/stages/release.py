@@ -36,7 +36,8 @@ from serving.ab_experiment import read_experiment, versions_beside
 from serving.recent_interactions import INTERACTIONS
 from serving.releases.array_files import without_users
 from serving.releases.manifest import Manifest, ReducedTo
-from serving.releases.publish import DAY, Publication, list_releases, publish
+from serving.releases.publish import Publication, list_releases, publish
+from serving.releases.revised_names import present_name
 from serving.releases.serialization import ReleaseContents, write_release
 from serving.stores.event_store import EventStore
 
@@ -94,14 +95,12 @@ def published(night: RunContext, folder: Path) -> Publication:
     return publish(folder / "release", night.releases, even_if_older=night.publish, kept=answering_beside(night))
 
 
-def answering_beside(night: RunContext) -> frozenset[str | None]:
-    """The release that an operator pinned, and those that an experiment or shadow mode needs. Where one is gone, an
-    erasure may have given it another name: then all of its day, until the setting names one of them."""
+def answering_beside(night: RunContext) -> frozenset[str]:
+    """The release that an operator pinned, and those of an experiment and of shadow mode, by their names after
+    erasures."""
     beside = versions_beside(night.settings.shadow_release, read_experiment(night.settings.experiment))
     named = beside | {night.opt_outs.switches().pinned_release}
-    there = {each.version for each in list_releases(night.releases)}
-    days = {version[:DAY] for version in named - there if version}
-    return named | {version for version in there if version[:DAY] in days}
+    return frozenset(present_name(night.releases, version) for version in named if version)
 
 
 def ended(night: RunContext, publication: Publication, models: tuple[str, ...], status: str = "FINISHED") -> Summary:
@@ -124,7 +123,7 @@ def ended(night: RunContext, publication: Publication, models: tuple[str, ...], 
     return {**summary, **reduced, "serves": str(publication.serves), "serving": serving}
 
 
-def delete_included(events: EventStore, root: Path, serving: Manifest, beside: Collection[str | None]) -> None:
+def delete_included(events: EventStore, root: Path, serving: Manifest, beside: Collection[str]) -> None:
     """Delete the posted events that every release includes, because an older one may answer again: by a rollback, a
     pin, an arm of an experiment, or a worker that has not loaded the new one. Impressions are many, and only demote:
     they stay for the serving release and those `beside` it."""

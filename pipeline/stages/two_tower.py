@@ -39,16 +39,17 @@ CURVE = ("loss", "learning_rate", "validation_recall", "validation_ndcg")
 def two_tower(night: RunContext) -> Summary:
     """Train and store a two-tower for every cutoff. Raises `UntrainableInput` where the last one has no examples."""
     use_threads(night)
-    ingested, trained, anew = read_ingested_tables(night), 0, 0
-    epochs: list[EpochResult] = []
+    cutoffs, trained = 0, list[TrainedTwoTower]()
     with night.lake.new_folder("two_tower", night.splits.as_of) as folder:
-        for cutoff, tower in walk_forward(night, ingested):
+        for cutoff, tower in walk_forward(night, read_ingested_tables(night)):
             export(tower, folder / folder_name(cutoff))
-            epochs += tower.epochs
-            trained += 1
-            anew += tower.anew
+            cutoffs += 1
+            if not trained or tower is not trained[-1]:  # a cutoff without examples keeps the model before
+                trained.append(tower)
+    epochs = [epoch for each in trained for epoch in each.epochs]
+    anew = sum(each.anew for each in trained)
     summary = {
-        "cutoffs": trained,
+        "cutoffs": cutoffs,
         "epochs": len(epochs),
         "vector_size": tower.vector_size,
         **selection_summary(tower),

@@ -24,6 +24,7 @@ from serving.releases.array_files import (
 )
 from serving.releases.manifest import MANIFEST, Manifest, verify_folder, write_manifest
 from serving.releases.publish import STAGING, current_or_none, discard, install, point, publishing, remove
+from serving.releases.revised_names import record_revision
 
 CATALOGUE_FILE = "catalogue.parquet"
 USER_FILES = ("users.safetensors", "users.parquet", IMPRESSIONS)
@@ -62,6 +63,7 @@ def erase_users(
 def _replaced(root: Path, original: str, revision: str, on_revision: OnRevision) -> str:
     if current_or_none(root) == original:
         point(root, revision)
+    record_revision(root, original, revision)
     on_revision(original, revision)
     discard(root, original)
     return revision
@@ -100,8 +102,7 @@ def _revise(root: Path, manifest: Manifest, erased: frozenset[str], excluded: fr
     catalogue = pq.read_table(original / CATALOGUE_FILE)
     anonymous = without_creators(with_items_removed(catalogue, erased & excluded), erased)
     pq.write_table(anonymous, revision / CATALOGUE_FILE, compression="zstd")
-    names = (*manifest.revises, manifest.version)
-    version = write_manifest(revision, manifest.model_copy(update={"users": len(kept.ids), "revises": names})).version
+    version = write_manifest(revision, manifest.model_copy(update={"users": len(kept.ids)})).version
     install(revision, root)
     remove(revision)
     return version

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from contracts.errors import TastefeedError
 from serving.releases.loaded_release import Release
-from serving.releases.publish import list_releases, load
+from serving.releases.publish import load
+from serving.releases.revised_names import present_name
 from serving.releases.shared_copies import SharedCopies
 
 LOG = logging.getLogger("tastefeed.extra_releases")
@@ -43,14 +44,7 @@ class ExtraReleases:
 
     def _read(self, version: str) -> Release | None:
         try:
-            return load(self._root, self._name(version), self._copies)
+            return load(self._root, present_name(self._root, version), self._copies)
         except (TastefeedError, OSError) as error:
             LOG.error("a release of an experiment or of shadow mode cannot be loaded: %s", error)
             return None
-
-    def _name(self, version: str) -> str:
-        """The name under which a version is published by now."""
-        if (self._root / version).is_dir():
-            return version
-        revisions = [each.version for each in list_releases(self._root) if version in each.revises]
-        return revisions[-1] if revisions else version

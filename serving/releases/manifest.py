@@ -72,9 +72,6 @@ class Manifest(BaseModel):
     profiled: bool = Field(True, description="false: no model, only the non-profiled list")
     reduced_to: ReducedTo | None = Field(None, description="all that is served of the night; null: everything")
     unmeasured: bool = Field(False, description="true: no gate compared its lists, for lack of users")
-    revises: tuple[str, ...] = Field(
-        (), exclude_if=lambda names: not names, description="earlier names: an erasure gives a release another one"
-    )
     files: dict[str, File] = Field(default={}, description="every other file of the folder")
 
     @model_validator(mode="before")

@@ -26,6 +26,14 @@ def test_the_settings_are_also_json() -> None:
     assert rows["TASTEFEED_ADMIN_KEYS"]["value"] == "********"
 
 
+def test_a_setting_that_follows_the_seed_says_so() -> None:
+    done = tiny.tastefeed_here("settings", "--json", TASTEFEED_SEED="9", TASTEFEED_GATES__SEED="5")
+    rows = {row["name"]: (row["value"], row["source"]) for row in json.loads(done.stdout)}
+    assert rows["TASTEFEED_SEED"] == ("9", "environment")
+    assert rows["TASTEFEED_RANKING__RERANKER__SEED"] == ("9", "TASTEFEED_SEED")
+    assert rows["TASTEFEED_GATES__SEED"] == ("5", "environment")
+
+
 def test_a_misspelled_variable_is_refused_by_every_command_before_its_work() -> None:
     for command in (("settings",), ("releases", "list"), ("init",), ("import", "--users", "absent.csv"), ("serve",)):
         done = tiny.tastefeed_here(*command, TASTEFEED_GATES__MIN_GAINS="1", TASTEFEED_LAKES="lake")

@@ -1,7 +1,7 @@
 """Opted-out users leave every partition of every table that holds user ids, and no other row does."""
 
 import os
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import polars as pl
@@ -11,6 +11,8 @@ import pytest
 
 from contracts.errors import BadSetting
 from contracts.schemas import DERIVED, EXPOSURES
+from pipeline.ingestion import items_by_creator, store_batch
+from pipeline.ingestion.readers import conform
 from pipeline.privacy.opt_out_lake import OptOutLake
 from pipeline.run_context import RunContext
 from pipeline.stages.forget import USER_TABLES, forget, remove_everywhere, remove_users
@@ -91,10 +93,13 @@ def test_the_exposure_log_loses_the_rows_of_users_who_opted_out(night: RunContex
     assert sorted(folder.iterdir()) == [in_use, folder / "a.parquet"], "a file that a killed writer left goes as well"
     assert pq.read_table(folder / "a.parquet")["user"].to_pylist() == [pseudonym("u2")]
     record_key(night.home.url, pseudonyms_of("that of the servers"))
-    night.opt_out_service.opt_out("user", "u2", "personalization")
+    night.opt_out_service.opt_out("user", "u2", "erasure")
+    made = pl.DataFrame({"item_id": ["z"], "creator_id": ["u2"]})
+    store_batch("items", conform(made, "items", "F").frame, night.home.url, datetime.now(UTC))
     with pytest.raises(BadSetting, match="exposures was written with another key"):
         forget(night)  # the user's rows could not be found in the log
     assert users(night, "events") == {"u3"}, "the user has left all other tables"
+    assert "u2" not in items_by_creator(night.home.url), "and the items have lost the creator's name"
 
 
 def test_the_pin_names_a_release_at_every_instant_of_an_erasure(
