@@ -144,9 +144,9 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[dict[str, object]]:
         each.start()
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(_follow_pointer, app)
-        BALANCE.listen()
+        BALANCE.own.listen()
         yield {METRICS: app.state.metrics}
-        BALANCE.leave()
+        BALANCE.own.leave()
         tasks.cancel_scope.cancel()
     gc.unfreeze()
     for each in background:

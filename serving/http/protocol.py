@@ -42,7 +42,8 @@ class LimitedProtocol(HttpToolsProtocol):
     def __init__(self, *arguments: Any, **options: Any) -> None:
         """As uvicorn creates it."""
         super().__init__(*arguments, **options)
-        self._state, self._head_bytes, self._leaving, self._ending = State.IDLE, 0, False, False
+        self._state, self._head_bytes, self._leaving = State.IDLE, 0, False
+        self._is_counted, self._ending = False, False
         self._timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -50,7 +51,6 @@ class LimitedProtocol(HttpToolsProtocol):
         if self.config.ssl is not None:
             _certificate_of(self.config).renew(self.config.ssl)
         super().connection_made(_Lingering(transport, self))  # type: ignore[arg-type]  # a transport in all but its class
-        BALANCE.opened()
         self._await_head()
 
     def data_received(self, data: bytes) -> None:
@@ -68,7 +68,10 @@ class LimitedProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """From here on the application limits the body. A worker with too many connections ends this one."""
         super().on_headers_complete()
-        if not self._ending and self.cycle.keep_alive and not self.pipeline and BALANCE.end_one():
+        if self.cycle.keep_alive and not self._is_counted:
+            self._is_counted = True
+            BALANCE.own.opened()
+        if not self._ending and self.cycle.keep_alive and not self.pipeline and BALANCE.own.end_one():
             self._ending, self.cycle.keep_alive = True, False
         self._state, self._head_bytes = State.BODY, 0
         self._cancel_timer()
@@ -97,10 +100,16 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Cancel the timer."""
-        BALANCE.closed(was_ending=self._ending)
+        if self._is_counted:
+            BALANCE.own.closed(was_ending=self._ending)
         self._state = State.IDLE
         self._cancel_timer()
         super().connection_lost(exc)
+
+    def shutdown(self) -> None:
+        """The worker listens no more: the others must not end connections that it cannot accept."""
+        BALANCE.own.leave()
+        super().shutdown()
 
     def in_request(self) -> bool:
         """Whether a client may still be sending."""

@@ -5,6 +5,7 @@ import math
 import os
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from http import HTTPStatus
 from pathlib import Path
 
@@ -41,6 +42,9 @@ class RateLimits:
         self._path = os.environ.get(COUNTS_FILE)
         self._shared: FixedWindowRateLimiter | None = None
         self._is_logged = False
+        if self._limits and self._path:
+            with suppress(StorageError):  # each request tries again, and the first one logs it
+                self._opened(self._path)
 
     @property
     def any(self) -> bool:
@@ -59,14 +63,18 @@ class RateLimits:
         if self._path is None:
             return _counted(self._own, limit, name)
         try:
-            self._shared = self._shared or FixedWindowRateLimiter(SharedCounts(Path(self._path)))
-            return _counted(self._shared, limit, name)
+            return _counted(self._opened(self._path), limit, name)
         except StorageError as error:
             self._on_unshared()
             if not self._is_logged:
                 LOG.error(UNSHARED, error)
             self._is_logged = True
             return _counted(self._own, limit, name)
+
+    def _opened(self, path: str) -> FixedWindowRateLimiter:
+        if self._shared is None:
+            self._shared = FixedWindowRateLimiter(SharedCounts(Path(path)))
+        return self._shared
 
 
 def _counted(counts: FixedWindowRateLimiter, limit: RateLimitItem, name: str) -> int:

@@ -2,13 +2,14 @@
 
 import contextlib
 import multiprocessing
+import socket
 from multiprocessing.process import BaseProcess
 
 import httpx
 import psutil
 import pytest
 
-from serving.http.connection_balance import ConnectionBalance
+from serving.http.connection_balance import ConnectionBalance, WorkerConnections
 from tests.serving.http.test_server import served, until, workers_that_answered
 
 CLIENTS = 8
@@ -26,45 +27,46 @@ def balance() -> ConnectionBalance:
     return ConnectionBalance()
 
 
-def worker(balance: ConnectionBalance, process: BaseProcess, connections: int) -> int:
-    """Do in this process what a worker does, and return its place."""
-    balance.assign(process)
-    balance.listen()
+def worker(balance: ConnectionBalance, process: BaseProcess, connections: int) -> WorkerConnections:
+    """Do in this process what a worker does."""
+    own = balance.assign(process)
+    own.listen()
     for _ in range(connections):
-        balance.opened()
-    assert balance._place is not None
-    return balance._place
+        own.opened()
+    return own
 
 
 def test_a_worker_ends_connections_until_it_has_its_share(balance):
     this = multiprocessing.current_process()
     worker(balance, this, 1)
-    worker(balance, this, 6)  # of seven connections, four are a share
-    assert [balance.end_one() for _ in range(4)] == [True, True, False, False]
-    balance.closed(was_ending=True)
-    assert [balance.end_one() for _ in range(2)] == [True, False], "the share of six is three"
+    second = worker(balance, this, 6)  # of seven connections, four are a share
+    assert [second.end_one() for _ in range(4)] == [True, True, False, False]
+    second.closed(was_ending=True)
+    assert [second.end_one() for _ in range(2)] == [True, False], "the share of six is three"
 
 
 def test_a_worker_that_does_not_listen_has_no_share(balance):
     this = multiprocessing.current_process()
-    worker(balance, this, 1)
-    balance.leave()
-    worker(balance, this, 6)
-    assert not balance.end_one()
+    first, second = worker(balance, this, 1), worker(balance, this, 6)
+    first.leave()
+    first.opened()  # it was accepted a moment before
+    first.closed(was_ending=False)
+    assert not second.end_one()
+    assert not first.end_one()
 
 
 def test_a_new_worker_takes_the_place_of_one_that_ended(balance):
-    first = worker(balance, ended(), 5)
-    assert worker(balance, multiprocessing.current_process(), 0) == first
-    assert worker(balance, multiprocessing.current_process(), 2) == first + 1
-    assert balance.end_one(), "the five connections of the ended worker are forgotten"
+    worker(balance, ended(), 5)
+    this = multiprocessing.current_process()
+    worker(balance, this, 0)
+    assert worker(balance, this, 2).end_one(), "the five connections of the ended worker are forgotten"
 
 
 def test_a_server_without_workers_ends_no_connection(balance):
-    balance.listen()
-    balance.opened()
-    assert not balance.end_one()
-    balance.closed(was_ending=False)
+    balance.own.listen()
+    balance.own.opened()
+    assert not balance.own.end_one()
+    balance.own.closed(was_ending=False)
 
 
 def test_connections_are_spread_also_after_a_worker_was_killed(lake, tmp_path):
@@ -82,11 +84,36 @@ def test_connections_are_spread_also_after_a_worker_was_killed(lake, tmp_path):
         psutil.Process(int(workers_that_answered(log).pop())).kill()
         assert until(lambda: len(workers_that_answered(log)) == 3 and shares() == [CLIENTS // 2, CLIENTS // 2])
 
+        def ended_connections() -> int:
+            answers = [client.get("/healthz") for _ in range(3) for client in clients]
+            return sum(answer.headers.get("connection") == "close" for answer in answers)
+
+        slow = [stack.enter_context(slow_request(url)) for _ in range(CLIENTS)]
+        assert ended_connections() == 0, "requests that end their connection are no reason to end others"
+        ports = {each.getsockname()[1] for each in slow}
+        leaving = next(pid for pid in workers_that_answered(log) if ports & {*client_ports(pid)})
+        psutil.Process(int(leaving)).terminate()
+        assert until(lambda: ports >= {*client_ports(leaving)})
+        shares()
+        assert ended_connections() == 0, "the worker that leaves takes no share"
+
+
+def slow_request(url: str) -> socket.socket:
+    """A request whose body does not come, on a connection that ends with its answer."""
+    client = socket.create_connection((httpx.URL(url).host, httpx.URL(url).port))
+    client.sendall(b"POST /v1/events HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\nContent-Length: 9\r\n\r\n")
+    return client
+
 
 def open_connections(pid: str) -> int:
     """Of a worker; none of one that ended."""
+    return len(client_ports(pid))
+
+
+def client_ports(pid: str) -> list[int]:
+    """The clients' ports of the open connections of a worker."""
     try:
         connections = psutil.Process(int(pid)).net_connections(kind="tcp")
     except (psutil.NoSuchProcess, psutil.ZombieProcess):
-        return 0
-    return sum(each.status == psutil.CONN_ESTABLISHED for each in connections)
+        return []
+    return [each.raddr.port for each in connections if each.status == psutil.CONN_ESTABLISHED]
