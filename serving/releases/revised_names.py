@@ -1,7 +1,7 @@
 """The names that erasures gave to releases, in a file beside them.
 
 A setting or an experiment that names a release finds its revision here. The manifest does not have them, because
-earlier versions refuse a manifest with a field that they do not know.
+earlier versions refuse a manifest with an unknown field.
 """
 
 from pathlib import Path

@@ -26,7 +26,7 @@ def test_the_settings_are_also_json() -> None:
     assert rows["TASTEFEED_ADMIN_KEYS"]["value"] == "********"
 
 
-def test_a_setting_that_follows_the_seed_says_so() -> None:
+def test_a_setting_that_follows_the_seed_names_it() -> None:
     done = tiny.tastefeed_here("settings", "--json", TASTEFEED_SEED="9", TASTEFEED_GATES__SEED="5")
     rows = {row["name"]: (row["value"], row["source"]) for row in json.loads(done.stdout)}
     assert rows["TASTEFEED_SEED"] == ("9", "environment")
