@@ -54,8 +54,8 @@ class LoadPlan:
 
 @dataclass(frozen=True)
 class LoadResult:
-    """What came of it. `cpu_ms` is the server's processor time for each request, `busiest_share` the part of the worker
-    that works most: connections stay with the worker that accepted them."""
+    """What came of it. `throughput` counts the requests of an open loop that were due. `cpu_ms` is the server's
+    processor time for each request, `busiest_share` the part of the worker that works most."""
 
     clients: int
     rate: float | None
@@ -67,11 +67,6 @@ class LoadResult:
     max_ms: float
     cpu_ms: float
     busiest_share: float
-
-    @property
-    def is_open(self) -> bool:
-        """Whether requests were sent at a fixed rate."""
-        return self.rate is not None
 
 
 def find_tool() -> str:
@@ -163,13 +158,15 @@ def _require_success(statuses: NDArray[np.float64]) -> None:
 
 def _result(plan: LoadPlan, rows: NDArray[np.float64], cpu_s: float, busiest_share: float) -> LoadResult:
     times_ms = rows[:, 2] / 1000
-    seconds = max(plan.seconds, float(np.max(rows[:, 0] + rows[:, 2]) - np.min(rows[:, 0])) / 1e6)
+    span = float(np.max(rows[:, 0] + rows[:, 2]) - np.min(rows[:, 0])) / 1e6
+    not_due, apart = (plan.clients, (plan.clients - 1) / plan.rate) if plan.rate else (0, 0.0)
+    throughput = (len(rows) - not_due) / max(plan.seconds, span - apart)
     p50, p95, p99 = (float(np.percentile(times_ms, share)) for share in QUANTILES)
     return LoadResult(
         clients=plan.clients,
         rate=plan.rate,
         requests=len(rows),
-        throughput=round(len(rows) / seconds, 1),
+        throughput=round(throughput, 1),
         p50_ms=round(p50, 2),
         p95_ms=round(p95, 2),
         p99_ms=round(p99, 2),

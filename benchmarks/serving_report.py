@@ -21,8 +21,8 @@ INTRODUCTION = """# Benchmark of serving
 makes this page from its `metrics.json`. A request is a page of 50 items with explanations. Each client requests
 thousands of different users, and every answer must be 200.
 
-- **Closed loop**: a client sends its next request when it has the answer. **Open loop**: requests at a fixed rate on 32
-  connections, whether or not earlier answers have come. A server that is slower shows the rate that it reached.
+- **Closed loop**: a client sends its next request when it has the answer. **Open loop**: requests at a fixed rate on up
+  to 32 connections, whether or not earlier answers have come. A server that is slower shows the rate that it reached.
 - **Bare computation**: index search, tree scoring and the slate as a plain loop in one process. Release and candidates
   are the same; consent, features, explanations, JSON and HTTP are left out.
 - **Fixed reference**: HNSW search of 300 neighbours among 100,000 vectors, and LightGBM's own prediction of 500 rows
@@ -151,7 +151,7 @@ def _targets(run: Run, all_runs: Sequence[Run]) -> Iterator[Target]:
 
 
 def p95_at_rate(load: Mapping[str, Any]) -> float:
-    """Infinite where the server did not reach the rate: the generator then waited for it."""
+    """Infinite where the server did not reach the rate: its queue grew for as long as the load lasted."""
     return float(load["p95_ms"]) if load["throughput"] >= SUSTAINED * load["rate"] else inf
 
 

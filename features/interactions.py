@@ -22,7 +22,8 @@ def interactions(events: DataFrame, cutoffs: Sequence[datetime], *, half_life_da
     """One row per cutoff, user and item. A strength is the sum of `0.5 ** (days before the cutoff / half_life_days)`.
 
     Exponential decay is memoryless: the strength at a later cutoff is the earlier strength, decayed by the days
-    between, plus the new events. So yesterday's table and a day of events give today's. Takes events or sessions.
+    between, plus the new events. So yesterday's table and a day of events give today's; a count of 28 days also needs
+    the events of the day that leaves them. Takes events or sessions.
     """
     decayed = decay(F.col(c.TIMESTAMP), F.col(c.CUT), half_life_days)
     # repartitioned before each event is repeated for its cutoffs, so that the steps below need no shuffle

@@ -90,16 +90,35 @@ def test_a_cutoff_is_the_same_alone_and_among_others(events, rows, cutoff):
 
 
 def test_yesterday_and_a_day_of_events_give_today(events, rows, cutoff):
-    yesterday = cutoff - timedelta(days=1)
-    with_click = [*PAST, ("ana", "click", "x", -12)]
-    old, new = (
-        next(row for row in rows(interactions(events(*with_click), [at], half_life_days=14)) if row["item_id"] == "x")
-        for at in (yesterday, cutoff)
+    """Every column; the count of 28 days needs the day that leaves them as well."""
+    given = [
+        *(*PAST[:-1], ("ana", "click", "x", -12), ("ana", "unhide", "y", -0.5), ("ana", "hide", "x", -3)),
+        *(("ana", "impression", "x", hours) for hours in (-28.5 * DAY, -28.1 * DAY, -27 * DAY, -20, -2)),
+    ]
+    fresh, leaving = (
+        [each for each in given if low <= each[3] < high] for low, high in ((-DAY, 0), (-29 * DAY, -28 * DAY))
     )
-    assert new["save_strength"] == pytest.approx(old["save_strength"] * 0.5 ** (1 / 14), abs=1e-11)
-    assert new["click_strength"] == pytest.approx(
-        old["click_strength"] * 0.5 ** (1 / 14) + 0.5 ** (0.5 / 14), abs=1e-11
-    )
+
+    def of_items(some, at):
+        return {row["item_id"]: row for row in rows(interactions(events(*some), [at], half_life_days=14))}
+
+    before, wanted = of_items(given, cutoff - timedelta(days=1)), of_items(given, cutoff)
+    day, left = of_items(fresh, cutoff), of_items(leaving, cutoff - timedelta(days=1))
+    assert before["x"]["impressions_28d"] == 3
+    for item, new in day.items():
+        old, today = before.get(item, {}), wanted[item]
+        counts = ("impressions", "clicks", "saves", "hides", "unhides")
+        assert {name: today[name] for name in counts} == {name: old.get(name, 0) + new[name] for name in counts}
+        gone = left[item]["impressions_28d"] if item in left else 0
+        assert today["impressions_28d"] == old.get("impressions_28d", 0) + new["impressions_28d"] - gone
+        for name in ("click_strength", "save_strength"):
+            assert today[name] == pytest.approx(old.get(name, 0) * 0.5 ** (1 / 14) + new[name], abs=1e-11)
+        assert today["hidden"] == (new["hidden"] if new["hides"] + new["unhides"] else old["hidden"])
+        for name, latest in [
+            ("first_at", min),
+            *((f"last_{name}at", max) for name in ("", "impression_", "interaction_")),
+        ]:
+            assert today[name] == latest(filter(None, (old.get(name), new[name])), default=None)
 
 
 Days = st.floats(0, 3000)

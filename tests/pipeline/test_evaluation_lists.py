@@ -129,7 +129,11 @@ def test_an_item_that_opted_out_is_no_label_and_in_no_list_of_a_baseline(night: 
         assert 3 not in each.rows, f"{name} lists an item that opted out"
 
 
-def test_a_user_without_a_vector_has_an_empty_list(night: RunContext) -> None:
+@pytest.mark.parametrize("at_once", [256, 1])
+def test_a_user_without_a_vector_has_an_empty_list(
+    night: RunContext, monkeypatch: pytest.MonkeyPatch, at_once: int
+) -> None:
+    monkeypatch.setattr(evaluation_lists, "USERS_AT_ONCE", at_once)
     rows = night.lake.scan("retrieval_examples", night.splits.as_of).collect()
     night.overwrite("retrieval_examples", rows.filter(rows["user_id"] != "u1"))
     lists = predict(*inputs(night), bundle()).lists
