@@ -11,6 +11,7 @@ from pydantic import BaseModel, ValidationError
 
 from tastefeed_client.client_errors import NOT_THE_API, REDIRECT, NoAnswer, RequestRefused, problem_of
 from tastefeed_client.response_models import CurrentRelease, Event, Feed, FeedBatch, OptOut, Receipt
+from tastefeed_client.retry_policy import is_lost_connection
 
 Model = TypeVar("Model", bound=BaseModel)
 Row = TypeVar("Row")
@@ -62,8 +63,18 @@ class Call(Generic[Model]):
 
     def no_answer(self, error: Exception, attempts: int) -> NoAnswer:
         """The error of a call whose request or answer failed; only lost connections are tried again."""
-        after = f" after {attempts} attempts" if isinstance(error, httpx.TransportError) else ""
+        if isinstance(error, httpx.LocalProtocolError):  # it quotes headers, so perhaps a key
+            return NoAnswer(f"{self.name}: not sent: no valid HTTP; check `languages`, and the headers of `http`")
+        after = f" after {attempts} attempts" if is_lost_connection(error) else ""
         return NoAnswer(f"{self.name}: no answer{after}: {error}")
+
+
+def authorization(key: str | None) -> dict[str, str]:
+    """The header with a key. Raises `ValueError`, without the key, where no header can hold it."""
+    trimmed = (key or "").strip()
+    if not (trimmed.isascii() and trimmed.isprintable()) or " " in trimmed:
+        raise ValueError("the key has characters other than visible ASCII; give one key, as in the server's list")
+    return {"Authorization": f"Bearer {trimmed}"} if trimmed else {}
 
 
 def home_feed(user_id: str, options: FeedOptions, cursor: str | None) -> Call[Feed]:

@@ -29,10 +29,11 @@ class AsyncTastefeedClient:
         retries: RetryPolicy = DEFAULT_RETRIES,
         http: httpx.AsyncClient | None = None,
     ) -> None:
-        """A server and a key. Give `http` for certificates, proxies or limits of your own; it has its own timeout."""
+        """A server and a key. Give `http` for certificates, proxies or limits of your own; it has its own timeout.
+        Raises `ValueError` for a key that no header can hold."""
         self._base_url, self._retries = base_url.rstrip("/"), retries
         self._http = http or httpx.AsyncClient(timeout=timeout_s)
-        self._headers = {"Authorization": f"Bearer {key}"} if key else {}
+        self._headers = api_calls.authorization(key)
 
     async def home_feed(
         self,

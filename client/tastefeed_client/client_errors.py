@@ -10,7 +10,8 @@ class TastefeedClientError(Exception):
 
 
 class NoAnswer(TastefeedClientError):
-    """The server did not answer: no connection, no answer in time or a broken one, or no valid address."""
+    """The server did not answer: no connection, no answer in time or a broken one, or no valid address or
+    header."""
 
 
 class Problem(BaseModel):

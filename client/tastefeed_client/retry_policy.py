@@ -6,7 +6,7 @@ from typing import Any
 import httpx2 as httpx
 from tenacity import (
     RetryCallState,
-    retry_if_exception_type,
+    retry_if_exception,
     retry_if_result,
     stop_after_attempt,
     wait_exponential,
@@ -28,7 +28,7 @@ class RetryPolicy:
     def tenacity(self) -> dict[str, Any]:
         """The arguments of `tenacity.Retrying` and `AsyncRetrying`. After the last attempt, its result counts."""
         return {
-            "retry": retry_if_exception_type(httpx.TransportError) | retry_if_result(self.may_repeat),
+            "retry": retry_if_exception(is_lost_connection) | retry_if_result(self.may_repeat),
             "stop": stop_after_attempt(self.attempts),
             "wait": self.wait_s,
             "retry_error_callback": _last_result,
@@ -44,6 +44,12 @@ class RetryPolicy:
         if state.outcome is None or state.outcome.failed:
             return backoff
         return max(backoff, _retry_after_s(state.outcome.result()))
+
+
+def is_lost_connection(error: BaseException) -> bool:
+    """Whether the next attempt may succeed: a request that was refused here, before it was sent, fails again."""
+    refused_here = isinstance(error, httpx.LocalProtocolError | httpx.UnsupportedProtocol)
+    return isinstance(error, httpx.TransportError) and not refused_here
 
 
 def _retry_after_s(response: httpx.Response) -> float:

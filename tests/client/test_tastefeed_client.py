@@ -201,6 +201,30 @@ class TestOtherServers:
             client.current_release()
 
 
+class TestKeys:
+    @pytest.mark.parametrize("make", [TastefeedClient, AsyncTastefeedClient])
+    def test_a_key_is_trimmed_and_a_bad_one_is_not_quoted(self, make):
+        assert make(URL, key="secret-key\n")._headers == {"Authorization": "Bearer secret-key"}
+        for bad in ("secret\nkey", "secret key", "secret-kéy", "secret\x00key"):
+            with pytest.raises(ValueError, match=r"^the key has characters other than visible ASCII") as refused:
+                make(URL, key=bad)
+            assert "secret" not in str(refused.value)
+
+    def test_a_header_that_cannot_be_sent_is_neither_quoted_nor_repeated(self):
+        sent: list[str] = []
+        hooks = {"request": [lambda request: sent.append(request.url.path)]}
+        http = httpx.Client(headers={"X-Secret": "secret\n"}, event_hooks=hooks)
+        with answering(200, 200) as (url, asked), TastefeedClient(url, http=http, retries=FAST) as client:
+            with pytest.raises(NoAnswer, match=r"^current_release: not sent: no valid HTTP") as refused:
+                client.current_release()
+            assert (sent, asked) == (["/v1/releases/current"], [])
+        assert "secret" not in str(refused.value)
+
+    def test_an_address_of_another_scheme_is_not_tried_again(self):
+        with TastefeedClient("feed.example") as client, pytest.raises(NoAnswer, match="no answer: Request"):
+            client.current_release()
+
+
 class TestAsync:
     def test_it_has_the_same_calls(self):
         def calls(client) -> dict[str, list[str]]:
