@@ -6,12 +6,16 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import kubernetes_validate
 import promql_parser
 import pytest
+import uvicorn
 import yaml
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
@@ -22,7 +26,7 @@ from contracts import Settings, __version__
 from contracts.setting_variables import names
 from pipeline.run_context import NightConfig
 from serving.http.app import create_app
-from tests.serving.conftest import Lake, published  # noqa: F401  a fixture
+from tests.serving.conftest import Lake, copied, published  # noqa: F401  a fixture
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"
@@ -158,7 +162,7 @@ def test_paths_ports_and_versions_are_those_of_the_server(application):
     paths = set(application.openapi()["paths"])
     server = next(container for container in all_containers() if container["name"] == "server")
     port = str(server["ports"][0]["containerPort"])
-    assert {server[probe]["httpGet"]["path"] for probe in ("startupProbe", "livenessProbe", "readinessProbe")} <= paths
+    assert {server[probe]["httpGet"]["path"] for probe in ("livenessProbe", "readinessProbe")} <= paths
     assert server["args"][server["args"].index("--port") + 1] == port
     texts = {str(path.relative_to(DEPLOY)): path.read_text() for path in DEPLOY.rglob("*") if path.is_file()}
     assert f"EXPOSE {port}\n" in texts["Dockerfile"]
@@ -169,6 +173,40 @@ def test_paths_ports_and_versions_are_those_of_the_server(application):
     assert set(checked) <= {(port, path) for path in paths}
     versions = [found for text in texts.values() for found in re.findall(r"(?:tastefeed:|newTag: )(\d[\d.]+)", text)]
     assert set(versions) == {__version__}
+
+
+def test_a_pod_starts_once_it_reads_the_opt_outs_or_waits_for_a_first_night(published, tmp_path):  # noqa: F811
+    lake = copied(published, tmp_path)
+    assert probed(lake.settings()) == 0
+    assert probed(lake.settings(opt_out_url="postgresql+psycopg://127.0.0.1:1/wrong")) == 1
+    (tmp_path / "new").mkdir()
+    assert probed(Settings(lake=str(tmp_path / "new"))) == 0
+
+
+def probed(settings: Settings) -> int:
+    """The status of the startup probe of a server."""
+    container = next(container for container in all_containers() if container["name"] == "server")
+    program, *arguments, script = container["startupProbe"]["exec"]["command"]
+    port = container["ports"][0]["containerPort"]
+    with served(settings) as address:
+        script = script.replace(f'"127.0.0.1", {port},', f'"127.0.0.1", {address.rsplit(":", 1)[1]},')
+        assert str(port) not in script
+        assert program == "python"
+        return subprocess.run([sys.executable, *arguments, script], check=False).returncode
+
+
+@contextmanager
+def served(settings: Settings) -> Iterator[str]:
+    """A server in a thread."""
+    server = uvicorn.Server(uvicorn.Config(create_app(settings), port=0, log_config=None))
+    with ThreadPoolExecutor(1) as thread:
+        running = thread.submit(server.run)
+        try:
+            while not server.started and not running.done():
+                time.sleep(0.02)
+            yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+        finally:
+            server.should_exit = True
 
 
 def test_files_that_the_containers_use_exist():

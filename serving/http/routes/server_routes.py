@@ -89,7 +89,7 @@ async def healthz() -> Health:
     return Health(status="alive")
 
 
-@router.head("/readyz", include_in_schema=False)
+@router.head("/readyz", include_in_schema=False, response_model_exclude_unset=True)
 @router.get("/readyz", response_model_exclude_unset=True)
 async def readyz(request: Request) -> Readiness:
     """The server has a release, so that it answers feeds; otherwise 503. While it cannot read the opt-outs it stays
