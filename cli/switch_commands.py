@@ -10,10 +10,13 @@ from cli import options
 from cli.json_output import Json, print_json
 
 if TYPE_CHECKING:
+    from contracts import Settings
     from serving.privacy.admin_audit import AdminAudit
     from serving.privacy.switch_store import SwitchState, SwitchStore
 
 switches = typer.Typer(help="Kill switches, in effect on the next request.", no_args_is_help=True)
+UNKNOWN = "unknown"
+"""In place of a pseudonym whose key cannot be read."""
 Name = Annotated[str, typer.Argument(help="personalization, two_tower, fresh, popular, exploration or pinned_release")]
 Value = Annotated[str | None, typer.Argument(help="The version of the release to pin; nothing for the others.")]
 
@@ -67,10 +70,21 @@ def audit_of(lake: str) -> "AdminAudit":
     """The audit of a lake."""
     from pipeline.privacy.opt_out_lake import OptOutLake
     from serving.privacy.admin_audit import AdminAudit
-    from serving.privacy.pseudonyms import pseudonyms
 
     of_lake = OptOutLake.existing(lake)
-    return AdminAudit(of_lake.opt_out_service.opt_outs, pseudonyms(of_lake.settings))
+    return AdminAudit(of_lake.opt_out_service.opt_outs, lambda subject_id: _pseudonym(of_lake.settings, subject_id))
+
+
+def _pseudonym(settings: "Settings", subject_id: str) -> str:
+    """The pseudonym of a subject. Without the key it is unknown: an opt-out is more important than its entry."""
+    from contracts.errors import BadSetting
+    from serving.privacy.pseudonyms import pseudonyms
+
+    try:
+        return pseudonyms(settings)(subject_id)
+    except BadSetting as error:
+        typer.echo(f"the audit names the subject as {UNKNOWN!r}: {error}", err=True)
+        return UNKNOWN
 
 
 def operator() -> str:

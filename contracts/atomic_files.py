@@ -37,6 +37,26 @@ def replace_file(path: Path, content: bytes) -> None:
         fresh.write_bytes(content)
 
 
+@contextmanager
+def new_file(path: Path) -> Iterator[Path]:
+    """A temporary path to write to; it becomes `path` durably once the block ends without an error. Raises
+    `FileExistsError` where another writer was first, except on a file system without hard links."""
+    fresh = path.with_name(f".{path.name}.{uuid4().hex}")
+    try:
+        with naming(path):
+            yield fresh
+            sync(fresh)
+        try:
+            os.link(fresh, path)
+        except FileExistsError:
+            raise
+        except OSError:
+            fresh.replace(path)
+    finally:
+        remove_leftover(fresh)
+    sync(path.parent)
+
+
 def replace_folder(path: Path, files: Mapping[str, bytes]) -> None:
     """Replace a folder by one that holds these files."""
     path.parent.mkdir(parents=True, exist_ok=True)

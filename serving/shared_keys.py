@@ -1,6 +1,7 @@
 """Random keys in files of the lake's folder, which all servers and commands of a lake share."""
 
 import os
+import stat
 from contextlib import suppress
 from pathlib import Path
 from secrets import token_urlsafe
@@ -39,12 +40,13 @@ def key_in_lake(settings: Settings, name: str, *, setting: str) -> str:
 
 def _make(path: Path, key: str) -> None:
     if path.exists():
+        _widen(path)
         return
     scratch = path.with_name(f"{path.name}.{key[:8]}")
     try:
         with open(scratch, "x", opener=_private) as file:
             file.write(key)
-            _share_with_group(file.fileno(), path.parent)
+            share_with_group(file.fileno(), path.parent, FOR_GROUP)
         os.link(scratch, path)  # of two servers, one makes it, whole
     finally:
         remove_leftover(scratch)
@@ -54,8 +56,16 @@ def _private(path: str, flags: int) -> int:
     return os.open(path, flags, PRIVATE)
 
 
-def _share_with_group(handle: int, folder: Path) -> None:
-    """Let the group of the lake read the file, as far as this user may: server and night may be different users."""
-    with suppress(PermissionError):
-        os.fchown(handle, -1, folder.stat().st_gid)
-        os.fchmod(handle, FOR_GROUP)
+def _widen(path: Path) -> None:
+    """Let the group read a key that an earlier version, which gave it mode 600, made as this user."""
+    made = path.lstat()
+    if stat.S_ISREG(made.st_mode) and stat.S_IMODE(made.st_mode) == PRIVATE and made.st_uid == os.geteuid():
+        share_with_group(path, path.parent, FOR_GROUP)
+
+
+def share_with_group(file: int | Path, folder: Path, mode: int) -> None:
+    """Give a file or a folder this mode and the group of `folder`, as far as this user and the file system may: server
+    and night may be different users."""
+    with suppress(OSError):
+        os.chown(file, -1, folder.stat().st_gid)
+        os.chmod(file, mode)

@@ -9,6 +9,7 @@ from contracts import Settings
 from contracts.errors import BadId
 from pipeline.ingestion.import_files import read_user_ids
 from serving.privacy.opt_out_service import OptOutService
+from serving.privacy.pseudonyms import KEY_FILE
 from tests import tiny
 
 
@@ -20,6 +21,19 @@ def test_set_show_clear(tmp_path: Path, user: str) -> None:
     assert tiny.tastefeed_here("opt-out", "clear", "user", user, "erasure", "--lake", tmp_path).returncode == 0
     shown = tiny.tastefeed_here("opt-out", "show", "user", user, "--lake", tmp_path)
     assert shown.stdout.startswith("erasure          not opted out")
+
+
+def test_an_opt_out_and_the_audit_need_no_key_of_pseudonyms(tmp_path: Path) -> None:
+    (tmp_path / KEY_FILE).write_bytes(b"\xff")
+    for command in ("set", "clear"):
+        done = tiny.tastefeed_here("opt-out", command, "user", "some-user", "erasure", "--lake", tmp_path)
+        assert done.returncode == 0, done.stderr
+        assert done.stderr.startswith(f"the audit names the subject as 'unknown': {tmp_path / KEY_FILE}: the key ")
+    done = tiny.tastefeed_here("audit", "--lake", tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert [line.split()[-3:] for line in done.stdout.splitlines()] == [
+        [f"opt_out.{command}", "user:unknown", "erasure"] for command in ("clear", "set")
+    ]
 
 
 def test_an_unknown_flag_is_one_line_and_status_1(tmp_path: Path) -> None:

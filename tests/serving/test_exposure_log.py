@@ -1,19 +1,24 @@
 """The exposure log of a server, read from the lake's files."""
 
 import errno
+import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier
 
 import pyarrow.parquet as pq
 import pytest
 from fastapi.testclient import TestClient
 
+from contracts.atomic_files import replace_file
 from contracts.errors import BadSetting
 from contracts.schemas import EXPOSURES
 from pipeline.lake import Lake
 from pipeline.privacy.exposure_erasure import erase_exposures
 from serving import exposure_files
+from serving.exposure_files import record_key, write_file
 from serving.http.app import create_app
-from serving.privacy.pseudonyms import pseudonyms
+from serving.privacy.pseudonyms import KEY_FILE, Pseudonym, pseudonyms, pseudonyms_of
 from tests.serving.conftest import read_values
 
 
@@ -67,15 +72,20 @@ def test_the_log_is_off_by_default(client, lake):
     assert not (lake.folder / "exposures").exists()
 
 
-def test_a_full_disk_drops_pages_and_counts_them(logged, lake, monkeypatch):
-    def full(path: Path, content: bytes) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device", str(path))
+def test_a_full_disk_drops_pages_and_counts_them(logged, lake, monkeypatch, caplog):
+    def full_for_pages(path: Path, content: bytes) -> None:
+        if path.suffix == ".parquet":
+            raise OSError(errno.ENOSPC, "No space left on device", str(path))
+        replace_file(path, content)
 
-    monkeypatch.setattr(exposure_files, "replace_file", full)
+    monkeypatch.setattr(exposure_files, "replace_file", full_for_pages)
     with logged as client:
         assert client.get("/v1/users/user-1/home-feed").status_code == 200
         client.app.state.exposure_log.close()
         assert read_values(client.get("/metrics").text)['tastefeed_exposures_total{result="dropped"}'] == 1
+    assert [path.name for path in (lake.folder / "exposures").iterdir() if path.is_file()] == ["key_check"]
+    assert "1 pages are not in the exposure log: " in caplog.text
+    assert ".parquet: No space left on device" in caplog.text
 
 
 def test_erasure_removes_a_user_from_the_log(logged, lake):
@@ -102,3 +112,54 @@ def test_a_log_has_one_key(logged, lake, caplog):
         assert read_values(other.get("/metrics").text)['tastefeed_exposures_total{result="dropped"}'] == 1
     assert rows(lake) == kept
     assert "1 pages are not in the exposure log" in caplog.text
+
+
+def test_a_log_without_a_recorded_key_takes_that_of_the_lake_only(logged, lake, caplog):
+    with logged as client:
+        client.get("/v1/users/user-1/home-feed?limit=4")
+    recorded, url = lake.folder / "exposures" / "key_check", str(lake.folder)
+    recorded.unlink()  # as written by an earlier version
+    own, another = pseudonyms(lake.settings()), pseudonyms(lake.settings(pseudonym_key="another"))
+    with pytest.raises(BadSetting, match=r"of an earlier version, .* TASTEFEED_PSEUDONYM_KEY to the key in .*_key, or"):
+        record_key(url, another)
+    assert erase_exposures(Lake(url), ["user-1"], another) == 0
+    assert "its users may not be found" in caplog.text
+    assert not recorded.exists()
+    caplog.clear()
+    assert erase_exposures(Lake(url), ["user-1"], own) == 4
+    assert caplog.text == ""
+    (lake.folder / KEY_FILE).rename(lake.folder / "aside")
+    with pytest.raises(BadSetting, match="write the key of its servers to"):
+        record_key(url, own)  # the key of a setting proves nothing
+    (lake.folder / "aside").rename(lake.folder / KEY_FILE)
+    record_key(url, own)
+    assert recorded.exists()
+
+
+def test_of_two_keys_one_is_recorded(tmp_path):
+    servers = [pseudonyms_of(str(number)) for number in range(4)]
+    together = Barrier(len(servers))
+
+    def recorded(lake: str, pseudonym: Pseudonym) -> bool:
+        together.wait()
+        try:
+            record_key(lake, pseudonym)
+        except BadSetting:
+            return False
+        return True
+
+    with ThreadPoolExecutor(len(servers)) as threads:
+        for number in range(10):
+            assert sum(threads.map(recorded, [f"{tmp_path}/{number}"] * len(servers), servers)) == 1
+    record_key("memory://of-a-log", servers[0])
+    with pytest.raises(BadSetting, match="was written with another key"):
+        record_key("memory://of-a-log", servers[1])
+
+
+def test_the_group_of_the_lake_may_replace_files_of_the_log(tmp_path):
+    if os.geteuid() == 0:
+        os.chown(tmp_path, -1, 4321)
+    write_file(str(tmp_path), "exposures/date=2017-03-01/a.parquet", b"")
+    for folder in (tmp_path / "exposures", tmp_path / "exposures" / "date=2017-03-01"):
+        made = folder.stat()
+        assert (made.st_mode & 0o2070, made.st_gid) == (0o2070, tmp_path.stat().st_gid)

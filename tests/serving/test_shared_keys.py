@@ -1,5 +1,6 @@
 """The keys in files of a lake: shared by the group of the lake, and never replaced by another one without a word."""
 
+import errno
 import os
 import stat
 import subprocess
@@ -32,6 +33,24 @@ def test_the_group_of_the_lake_may_read_a_key(settings, tmp_path):
     made = (tmp_path / KEY_FILE).stat()
     assert (stat.S_IMODE(made.st_mode), made.st_gid) == (0o640, tmp_path.stat().st_gid)
     assert [path.name for path in tmp_path.iterdir()] == [KEY_FILE]
+    assert pseudonym_key(settings) == key
+
+
+def test_a_key_of_an_earlier_version_is_given_to_the_group_by_its_owner(settings, tmp_path):
+    key = pseudonym_key(settings)
+    (tmp_path / KEY_FILE).chmod(0o600)
+    assert pseudonym_key(settings) == key
+    assert stat.S_IMODE((tmp_path / KEY_FILE).stat().st_mode) == 0o640
+
+
+@pytest.mark.parametrize("number", [errno.ENOTSUP, errno.EINVAL])
+def test_a_file_system_without_groups_has_a_key_as_well(settings, tmp_path, monkeypatch, number):
+    def without_groups(*_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "chown", without_groups)
+    key = pseudonym_key(settings)
+    assert stat.S_IMODE((tmp_path / KEY_FILE).stat().st_mode) == 0o600
     assert pseudonym_key(settings) == key
 
 

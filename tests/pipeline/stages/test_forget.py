@@ -16,7 +16,7 @@ from pipeline.ingestion.readers import conform
 from pipeline.privacy.opt_out_lake import OptOutLake
 from pipeline.run_context import RunContext
 from pipeline.stages.forget import USER_TABLES, forget, remove_everywhere, remove_users
-from serving.exposure_files import record_key
+from serving.exposure_files import KEY_CHECK, NO_USER, write_file
 from serving.privacy.pseudonyms import pseudonyms, pseudonyms_of
 from serving.privacy.switch_store import SwitchStore
 from serving.releases.publish import discard
@@ -92,7 +92,7 @@ def test_the_exposure_log_loses_the_rows_of_users_who_opted_out(night: RunContex
     assert forget(night)["exposure_rows"] == 2
     assert sorted(folder.iterdir()) == [in_use, folder / "a.parquet"], "a file that a killed writer left goes as well"
     assert pq.read_table(folder / "a.parquet")["user"].to_pylist() == [pseudonym("u2")]
-    record_key(night.home.url, pseudonyms_of("that of the servers"))
+    write_file(night.home.url, KEY_CHECK, pseudonyms_of("that of the servers")(NO_USER).encode())
     night.opt_out_service.opt_out("user", "u2", "erasure")
     made = pl.DataFrame({"item_id": ["z"], "creator_id": ["u2"]})
     store_batch("items", conform(made, "items", "F").frame, night.home.url, datetime.now(UTC))
