@@ -7,6 +7,7 @@ with a dot.
 import errno
 import hashlib
 import os
+import shutil
 import stat
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -107,6 +108,14 @@ def remove_leftover(path: Path) -> None:
     """Remove what a failed write may have left; where nothing can be removed (a read-only disk), nothing was left."""
     with suppress(OSError):
         path.unlink()
+
+
+def remove(path: Path) -> None:
+    """Remove a folder or a file."""
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def sha256_of(content: bytes) -> str:

@@ -180,13 +180,25 @@ REMEDIES = {
 }
 
 
+def number_of(error: OSError) -> int | None:
+    """The number of an error. That of a copied folder, and those of some libraries, have it in their text alone."""
+    if error.errno is None:
+        return next((number for number in REMEDIES if os.strerror(number) in str(error)), None)
+    return error.errno
+
+
 def one_line(error: OSError) -> str:
     """Path, cause and remedy on one line; for an unknown kind of error its own text."""
+    remedy = REMEDIES.get(number_of(error) or 0, "")
+    return f"{_cause(error)}{'; ' if remedy else ''}{remedy}"
+
+
+def _cause(error: OSError) -> str:
     if isinstance(error, shutil.Error) and error.args and isinstance(error.args[0], list):
         _, target, why = error.args[0][0]
         return f"{target}: {why}; {len(error.args[0])} files could not be copied"
     if error.errno is None:
         return str(error)
-    where = f"{os.fsdecode(error.filename)}: " if isinstance(error.filename, str | bytes) else ""
-    remedy = REMEDIES.get(error.errno, "")
-    return f"{where}{os.strerror(error.errno)}{'; ' if remedy else ''}{remedy}"
+    place = error.filename2 if error.errno in FULL and error.filename2 else error.filename  # of a copy: the new file
+    where = f"{os.fsdecode(place)}: " if isinstance(place, str | bytes) else ""
+    return f"{where}{os.strerror(error.errno)}"

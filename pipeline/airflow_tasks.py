@@ -6,7 +6,7 @@ from datetime import date
 from airflow.sdk.exceptions import AirflowFailException
 
 from contracts import Settings
-from contracts.errors import LASTING, TastefeedError, one_line
+from contracts.errors import LASTING, TastefeedError, number_of, one_line
 from contracts.stop_signals import Stopped, end_if_stopped, end_process
 from pipeline.night_lock import locked_for_task
 from pipeline.run_context import RunContext, open_run_context
@@ -25,7 +25,7 @@ def run_task(stage: str, lake: str, as_of: str, label: str = "", *, publish: boo
     except TastefeedError as refusal:
         raise _final(night, stage, refusal, str(refusal)) from refusal
     except OSError as error:
-        if error.errno not in LASTING:
+        if number_of(error) not in LASTING:
             raise
         raise _final(night, stage, error, one_line(error)) from error
 

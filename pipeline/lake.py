@@ -1,11 +1,12 @@
 """The lake: where each table is stored, and how a partition is replaced so that no reader ever sees half of it.
 
 A partition is `<table>/as_of=YYYY-MM-DD/generation=<id>/`, and the file `_current` beside it names the generation that
-is read. A writer fills a new generation, replaces that one small file, then removes the other generations. A killed
-writer leaves a generation that is never read, and the next writer removes it. No folder is renamed, so this works on
-object stores as well.
+is read. A writer fills a new generation, replaces that one small file, then removes the other generations. A writer
+that fails removes its own. A killed one leaves a generation that is never read, and the next writer removes it. No
+folder is renamed, so this works on object stores as well.
 """
 
+import io
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -80,9 +81,14 @@ class Lake:
         """A path for a new generation, which is read once the block ends without an error."""
         partition, name = self.partition(table, as_of), f"generation={uuid4().hex}"
         self.fs.makedirs(f"{partition}/{name}", exist_ok=True)
-        with naming(partition):
-            yield f"{partition}/{name}"
-        self.replace_file(f"{partition}/{CURRENT}", name.encode())
+        try:
+            with naming(partition):
+                yield f"{partition}/{name}"
+            self.replace_file(f"{partition}/{CURRENT}", name.encode())
+        except BaseException:
+            with suppress(OSError):  # a full disk needs the space for the next try
+                self.fs.rm(f"{partition}/{name}", recursive=True)
+            raise
         self._sweep(partition, keep=name)
 
     def replace_file(self, path: str, content: bytes) -> None:
@@ -110,9 +116,12 @@ class Lake:
         with self.generation(table, as_of) as path:
             if isinstance(rows, pl.DataFrame):
                 with self.fs.open(f"{path}/part-0.parquet", "wb") as file:
-                    rows.write_parquet(file, compression="zstd")
+                    file.write(parquet(rows))
             else:
-                rows.write.mode("overwrite").parquet(self.address(path), compression="zstd")
+                from features.spark_session import full_disk_as_os_error  # noqa: PLC0415  most readers need no Spark
+
+                with full_disk_as_os_error():
+                    rows.write.mode("overwrite").parquet(self.address(path), compression="zstd")
 
     def read(self, spark: "SparkSession", table: str, as_of: date) -> "DataFrame":
         """A partition as a Spark frame."""
@@ -170,6 +179,13 @@ class Lake:
     def address(self, path: str) -> str:
         """A path of this lake in the form that Spark and polars accept."""
         return self.fs.unstrip_protocol(path) if self.remote else path
+
+
+def parquet(rows: pl.DataFrame) -> memoryview:
+    """The rows as a file's content. Written by polars itself, a full disk would be no `OSError`."""
+    content = io.BytesIO()
+    rows.write_parquet(content, compression="zstd")
+    return content.getbuffer()
 
 
 def replace_in(fs: AbstractFileSystem, path: str, content: bytes) -> None:

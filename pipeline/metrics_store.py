@@ -14,6 +14,7 @@ from pydantic_core import to_json
 
 from evaluation import MethodMetrics, WeekMetrics, mean_interval
 from evaluation.segment_metrics import GroupLabels
+from pipeline.lake import parquet
 
 REHEARSALS = "rehearsals"
 """The folder, beside the files of the held-out weeks, for the weeks of the rehearsal cutoffs."""
@@ -34,9 +35,9 @@ def write_weeks(weeks: Sequence[EvaluatedWeek], folder: Path) -> None:
     """Write `per_user.parquet`, `groups.parquet` and `means.json`."""
     folder.mkdir(exist_ok=True)
     rows = [_rows(number, week, method) for number, week in enumerate(weeks) for method in week.methods]
-    pl.concat(rows, how="diagonal").write_parquet(folder / PER_USER, compression="zstd")
+    (folder / PER_USER).write_bytes(parquet(pl.concat(rows, how="diagonal")))
     groups = [_groups(number, week) for number, week in enumerate(weeks)]
-    pl.concat(groups).write_parquet(folder / GROUPS, compression="zstd")
+    (folder / GROUPS).write_bytes(parquet(pl.concat(groups)))
     (folder / MEANS).write_bytes(to_json([_means(week) for week in weeks], indent=1, inf_nan_mode="null"))
 
 

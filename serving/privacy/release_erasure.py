@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from contracts import columns as c
+from contracts.atomic_files import remove
 from contracts.errors import ReleaseCorrupt
 from ranking.feature_arrays import Users, marked
 from serving.releases.array_files import (
@@ -23,7 +24,7 @@ from serving.releases.array_files import (
     write_impressions,
 )
 from serving.releases.manifest import MANIFEST, Manifest, verify_folder, write_manifest
-from serving.releases.publish import STAGING, current_or_none, discard, install, point, publishing, remove
+from serving.releases.publish import STAGING, current_or_none, discard, install, point, publishing
 from serving.releases.revised_names import record_revision
 
 CATALOGUE_FILE = "catalogue.parquet"

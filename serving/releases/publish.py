@@ -20,7 +20,7 @@ from uuid import uuid4
 
 from filelock import FileLock, Timeout
 
-from contracts.atomic_files import move_folder, read_regular, replace_file
+from contracts.atomic_files import move_folder, read_regular, remove, replace_file
 from contracts.errors import PublishRunning, ReleaseCorrupt, ReleaseMissing
 from serving.releases.manifest import Manifest, ReducedTo, read_manifest, verify_folder
 from serving.releases.precedence import STRENGTH, why_kept, why_replaced
@@ -94,11 +94,18 @@ def publishing(root: Path) -> Iterator[None]:
         root.chmod(mode | GROUP_BITS)
     try:
         with FileLock(root / LOCK, timeout=0):
-            for leftover in [*root.glob(f"{STAGING}*"), *root.glob(f"{TRASH}*"), *root.glob(f".{POINTER}.*")]:
-                remove(leftover)
-            yield
+            _remove_leftovers(root)
+            try:
+                yield
+            finally:
+                _remove_leftovers(root)  # a publisher that fails on a full disk leaves it as it was
     except Timeout:
         raise PublishRunning(f"{root}: another process is changing releases; wait until it ends") from None
+
+
+def _remove_leftovers(root: Path) -> None:
+    for leftover in [*root.glob(f"{STAGING}*"), *root.glob(f"{TRASH}*"), *root.glob(f".{POINTER}.*")]:
+        remove(leftover)
 
 
 def install(folder: Path, root: Path) -> Manifest:
@@ -274,14 +281,6 @@ def existing(root: Path, version: str | None) -> str:
         there = ", ".join(manifest.version for manifest in list_releases(root)) or "none"
         raise ReleaseMissing(f"no release {version!r}; there are: {there}")
     return version
-
-
-def remove(path: Path) -> None:
-    """Remove a folder or a file."""
-    if path.is_dir():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
 
 
 def _previous(root: Path) -> str:

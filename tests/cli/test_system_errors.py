@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from contracts.atomic_files import naming, require_writable
-from contracts.errors import REMEDIES, one_line
+from contracts.errors import REMEDIES, number_of, one_line
 from pipeline.lake import Lake
 from tests import tiny
 
@@ -148,7 +148,10 @@ def test_errors_of_other_makes() -> None:
     assert one_line(OSError("raised by a library")) == "raised by a library"
     assert one_line(OSError(errno.EIO, "x")) == os.strerror(errno.EIO)
     copying = shutil.Error([("a", "/target/b", "[Errno 28] No space left on device")])
-    assert one_line(copying) == "/target/b: [Errno 28] No space left on device; 1 files could not be copied"
+    copied = "/target/b: [Errno 28] No space left on device; 1 files could not be copied"
+    assert one_line(copying) == f"{copied}; {REMEDIES[errno.ENOSPC]}"
+    assert number_of(copying) == errno.ENOSPC
+    assert one_line(OSError(errno.ENOSPC, "x", "/source", None, "/target")).startswith("/target: No space left")
 
 
 def test_a_path_that_is_known_is_kept() -> None:
