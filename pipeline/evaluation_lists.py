@@ -1,5 +1,6 @@
 """The data that the methods of a run are measured on, and their lists, from what was available at the cutoff."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -36,7 +37,7 @@ from pipeline.user_impressions import known_impressions
 from ranking.candidates import BITS, taken
 from ranking.feature_arrays import SOURCES, Candidates, Floats, Ids, Rows, ids_of
 from ranking.item_exposure import with_exposure
-from ranking.rank_users import RankingConfig, RankingSnapshot, rank_users
+from ranking.rank_users import RankedUsers, RankingConfig, RankingSnapshot, rank_users
 from ranking.reranker import Reranker
 from ranking.slate import SlateConfig, Slates, slates
 from serving.index_config import IndexConfig
@@ -132,22 +133,32 @@ class Predictions:
 def predict(
     night: RunContext, ingested: IngestedTables, data: EvaluationData, holdout: Holdout, models: ModelBundle
 ) -> Predictions:
-    """The lists of a bundle: retrieval alone, re-ranked, and as served. Some users at a time."""
+    """The lists of a bundle: retrieval alone, re-ranked, and as served."""
     snapshot = read_snapshot(night, ingested, holdout.cutoff, models.tower)
     user_rows = snapshot_user_rows(snapshot, data, holdout)
     inputs = ranking_inputs(night, snapshot, models.reranker, models.ranking, models.index)
-    parts = []
-    for start in range(0, max(len(user_rows), 1), USERS_AT_ONCE):
-        some = np.arange(start, min(start + USERS_AT_ONCE, len(user_rows)), dtype=np.int32)
-        parts.append(_predicted(snapshot, inputs, models.reranker, user_rows[some], holdout.labels.take(some)))
+    parts = [
+        _predicted(snapshot, served, user_rows[some], holdout.labels.take(some))
+        for some, served in ranked_in_parts(inputs, models.reranker, user_rows, RETRIEVAL_K)
+    ]
     lists = {name: RankedLists(np.concatenate([part.lists[name].rows for part in parts])) for name in parts[0].lists}
     return Predictions(lists, np.concatenate([part.recalls for part in parts]))
 
 
-def _predicted(
-    snapshot: FeatureSnapshot, inputs: RankingSnapshot, reranker: Reranker, user_rows: Rows, labels: Labels
-) -> Predictions:
-    served = rank_users(inputs, reranker, user_rows[user_rows >= 0], RETRIEVAL_K)
+def ranked_in_parts(
+    inputs: RankingSnapshot, reranker: Reranker, user_rows: Rows, k: int
+) -> Iterator[tuple[Rows, RankedUsers]]:
+    """Rank some users at a time: their positions in `user_rows`, and what `rank_users` returns for those with a vector.
+
+    A row of -1 is a user without one. Where there is no user, the one part is empty.
+    """
+    for start in range(0, max(len(user_rows), 1), USERS_AT_ONCE):
+        some = np.arange(start, min(start + USERS_AT_ONCE, len(user_rows)), dtype=np.int32)
+        rows = user_rows[some]
+        yield some, rank_users(inputs, reranker, rows[rows >= 0], k)
+
+
+def _predicted(snapshot: FeatureSnapshot, served: RankedUsers, user_rows: Rows, labels: Labels) -> Predictions:
     pairs, scores = served.candidates, served.scores
     retrieved = taken(pairs, (pairs.sources & BITS["two_tower"]) > 0)
     lists = {

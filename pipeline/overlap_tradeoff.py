@@ -5,7 +5,7 @@ Candidates and scores of each week are computed once; each variant makes other l
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -18,6 +18,7 @@ from pipeline.evaluation_lists import (
     baseline_lists,
     holdout_at,
     lists_of,
+    ranked_in_parts,
     ranking_inputs,
     read_evaluation_data,
     snapshot_user_rows,
@@ -26,9 +27,9 @@ from pipeline.feature_assembly import FeatureSnapshot, read_ingested_tables, rea
 from pipeline.run_context import RunContext
 from pipeline.stages.metrics import reranker_at
 from pipeline.stages.two_tower import load_tower
-from ranking.feature_arrays import Floats, Rows
+from ranking.feature_arrays import Candidates, Floats, Rows
 from ranking.feature_names import FEATURE_NAMES
-from ranking.rank_users import RankedUsers, rank_users
+from ranking.rank_users import RankedUsers
 from ranking.reason_calibration import ReasonCurve, reason_curve, reason_week
 from ranking.slate import SlateConfig, slates
 
@@ -38,13 +39,28 @@ TEXT_PROFILE = FEATURE_NAMES.index("text_profile")
 
 
 @dataclass(frozen=True)
+class RankedPart:
+    """Some users of a week, ranked. Of the features only one is kept: all of them would fill the memory."""
+
+    user_rows: Rows
+    candidates: Candidates
+    scores: Floats
+    text_profile: Floats  # [P] similarity to the user's own titles
+
+    @classmethod
+    def of(cls, user_rows: Rows, ranked: RankedUsers) -> Self:
+        """The part of these users; a copy of its feature, because a view would keep all features."""
+        return cls(user_rows, ranked.candidates, ranked.scores, ranked.features[:, TEXT_PROFILE].copy())
+
+
+@dataclass(frozen=True)
 class Week:
     """What the lists of one week are made of."""
 
     snapshot: FeatureSnapshot
     holdout: Holdout
     user_rows: Rows
-    ranked: RankedUsers
+    parts: Sequence[RankedPart]
     exposure: Floats
     newest_first: RankedLists
 
@@ -129,10 +145,10 @@ def _week(night: RunContext, data: EvaluationData, view: FeatureSnapshot) -> Wee
     holdout, reranker = holdout_at(night, data, view.cutoff), reranker_at(night, view.cutoff)
     inputs = ranking_inputs(night, view, reranker, night.config.ranking, night.config.index)
     user_rows = snapshot_user_rows(view, data, holdout)
-    ranked = rank_users(inputs, reranker, user_rows[user_rows >= 0], K)
+    parts = [RankedPart.of(user_rows[some], ranked) for some, ranked in ranked_in_parts(inputs, reranker, user_rows, K)]
     newest_first = baseline_lists(night, data, holdout)[NEWEST_FIRST]
     exposure = np.zeros(len(view.items.ids), np.float32) if inputs.exposure is None else inputs.exposure
-    return Week(view, holdout, user_rows, ranked, exposure, newest_first)
+    return Week(view, holdout, user_rows, parts, exposure, newest_first)
 
 
 def held_out_reasons(weeks: Sequence[Week]) -> ReasonCurve:
@@ -166,10 +182,13 @@ def outcomes(weeks: Sequence[Week], base: SlateConfig) -> list[Outcome]:
 
 
 def _lists(week: Week, variant: Variant) -> RankedLists:
-    ranked, view = week.ranked, week.snapshot
-    scores = ranked.scores + np.float32(variant.taste) * ranked.features[:, TEXT_PROFILE]
-    chosen = slates(view.items, ranked.candidates, scores, variant.slate, k=K, exposure=week.exposure)
-    return lists_of(chosen, ranked.candidates, view, week.user_rows, K)
+    return RankedLists(np.concatenate([_part_lists(week, part, variant).rows for part in week.parts]))
+
+
+def _part_lists(week: Week, part: RankedPart, variant: Variant) -> RankedLists:
+    scores = part.scores + np.float32(variant.taste) * part.text_profile
+    chosen = slates(week.snapshot.items, part.candidates, scores, variant.slate, k=K, exposure=week.exposure)
+    return lists_of(chosen, part.candidates, week.snapshot, part.user_rows, K)
 
 
 def _ndcg(weeks: Sequence[Week], lists: Sequence[RankedLists]) -> list[Any]:

@@ -7,14 +7,17 @@ import pytest
 
 from evaluation import RankedLists
 from evaluation.rankings import Labels
-from pipeline.feature_assembly import FeatureSnapshot
+from pipeline import evaluation_lists, overlap_tradeoff
+from pipeline.evaluation_lists import read_evaluation_data
+from pipeline.feature_assembly import FeatureSnapshot, read_ingested_tables, read_snapshot
 from pipeline.overlap_page import plot_reasons, write_page
-from pipeline.overlap_tradeoff import Outcome, Week, outcomes
+from pipeline.overlap_tradeoff import Outcome, RankedPart, Week, outcomes
+from pipeline.run_context import RunContext
 from ranking.item_exposure import with_exposure
 from ranking.rank_users import rank_users
 from ranking.reason_calibration import BINS, ReasonCurve
 from ranking.slate import SlateConfig
-from tests.pipeline.handmade_lake import CUTOFF
+from tests.pipeline.handmade_lake import CUTOFF, Tower, handmade
 from tests.ranking.test_item_exposure import EVERYONE, USERS, first_items, world
 from tests.ranking.test_rank_users import ByRetrieval
 
@@ -38,7 +41,7 @@ def week() -> Week:
     measured = with_exposure(world(per_common=2), ByRetrieval(), EVERYONE)
     ranked = rank_users(snapshot, ByRetrieval(), EVERYONE, PLACES)
     newest = RankedLists(np.tile(rows[:PLACES], (USERS, 1)))
-    return Week(view, HoldoutStub(lists), EVERYONE, ranked, measured.exposure, newest)
+    return Week(view, HoldoutStub(lists), EVERYONE, [RankedPart.of(EVERYONE, ranked)], measured.exposure, newest)
 
 
 @pytest.fixture(scope="module")
@@ -58,6 +61,27 @@ def test_a_limit_makes_lists_differ_and_costs_the_labels_that_it_moves_down(rows
     assert tightest.overlap < rows[0].overlap
     assert tightest.ndcg < rows[0].ndcg
     assert tightest.change == pytest.approx(tightest.ndcg / rows[0].ndcg - 1)
+
+
+def test_a_week_ranks_some_users_at_a_time_and_keeps_one_feature(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    night = handmade(tmp_path)
+    monkeypatch.setattr(overlap_tradeoff, "reranker_at", lambda *_: ByRetrieval())
+    together = week_of(night)
+    monkeypatch.setattr(evaluation_lists, "USERS_AT_ONCE", 1)
+    apart = week_of(night)
+    assert [len(part.user_rows) for part in together.parts] == [2]
+    assert [len(part.user_rows) for part in apart.parts] == [1, 1]
+    assert all(part.text_profile.base is None for part in apart.parts), "a view keeps all features"
+    assert outcomes([apart], SlateConfig()) == outcomes([together], SlateConfig())
+
+
+def week_of(night: RunContext) -> Week:
+    """The week after the cutoff of the night, with two users."""
+    ingested = read_ingested_tables(night)
+    data = read_evaluation_data(night, ingested, Tower().embed_text(ingested.items))
+    return overlap_tradeoff._week(night, data, read_snapshot(night, ingested, CUTOFF, Tower()))
 
 
 def test_the_page_has_every_variant_and_the_similarity_of_reasons(rows: list[Outcome], tmp_path: Path) -> None:
