@@ -24,6 +24,7 @@ from cli.serve_command import serve
 from cli.switch_commands import audit, switches
 from contracts import Settings, __version__
 from contracts.errors import TastefeedError, one_line
+from contracts.setting_variables import wrong_settings
 from contracts.stop_signals import Stopped, end_process, ending_at_signals
 from contracts.thread_settings import use_threads
 
@@ -138,6 +139,4 @@ def _readable(failure: TastefeedError | ValidationError | OSError) -> str:
         return str(failure)
     if isinstance(failure, OSError):
         return one_line(failure)
-    # A bad setting: pydantic's own text would repeat the value, which may be a secret
-    wrong = (f"{'.'.join(map(str, error['loc']))}: {error['msg']}" for error in failure.errors(include_input=False))
-    return f"settings {failure.title}: {'; '.join(wrong)}; see `tastefeed settings`"
+    return wrong_settings(failure)

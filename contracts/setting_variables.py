@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from difflib import get_close_matches
 
-from pydantic import BaseModel, SecretStr
+from pydantic import BaseModel, SecretStr, ValidationError
 
 from contracts.errors import BadSetting
 
@@ -92,3 +92,10 @@ def _nearest(name: str, known: set[str], components: Collection[str]) -> str:
     bare = {candidate.removeprefix(PREFIX): candidate for candidate in known | misspelled | joined}
     near = get_close_matches(name.removeprefix(PREFIX), bare, n=1, cutoff=0.7)
     return f" (did you mean {bare[near[0]]}?)" if near else ""
+
+
+def wrong_settings(refused: ValidationError) -> str:
+    """The settings that are out of their range, in one line. pydantic's own text would repeat the value, which may be a
+    secret."""
+    wrong = (f"{'.'.join(map(str, error['loc']))}: {error['msg']}" for error in refused.errors(include_input=False))
+    return f"settings {refused.title}: {'; '.join(wrong)}; see `tastefeed settings`"

@@ -54,6 +54,14 @@ def test_an_unknown_setting_is_final(tmp_path: Path, monkeypatch: pytest.MonkeyP
         run_task("events", str(tmp_path), DAY)
 
 
+def test_a_setting_out_of_its_range_is_final(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TASTEFEED_GATES__MIN_USERS", "1")
+    with pytest.raises(
+        AirflowFailException, match=r"gates\.min_users: Input should be greater than or equal to 2; see"
+    ):
+        run_task("events", str(tmp_path), DAY)
+
+
 def test_a_full_disk_is_final_and_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     failing(monkeypatch, OSError(errno.ENOSPC, "No space left on device", "/lake/events"))
     with pytest.raises(AirflowFailException, match="No space left"):
