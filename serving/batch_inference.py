@@ -20,7 +20,7 @@ from ranking.rank_users import rank_users
 from serving.posted_interactions import left_out, unhidden_items
 from serving.privacy.active_opt_outs import ActiveOptOuts
 from serving.privacy.consent import excluded_items
-from serving.recent_interactions import RecentInteraction
+from serving.recent_interactions import RecentInteraction, ReleaseTimes
 from serving.release_choice import RunningExperiment
 from serving.releases.loaded_release import Release
 from serving.releases.ranked_list import RankedList
@@ -191,8 +191,8 @@ def _personalized(
 ) -> Lists:
     release = group.release
     users = release.users.ids[user_rows].tolist()
-    now, as_of = datetime.now(UTC), release.manifest.as_of
-    recent = events.recent_interactions(users, as_of=as_of, impressions_by=now) if events else {}
+    now, times = datetime.now(UTC), ReleaseTimes(release.manifest.as_of, release.manifest.built_at)
+    recent = events.recent_interactions(users, times, impressions_by=now) if events else {}
     of_users = [recent.get(user, []) for user in users]
     ranked = rank_users(
         release.snapshot_with(group.changes),
@@ -230,7 +230,7 @@ def _row(release: Release, user_id: str, refusals: Refusals) -> int:
 def _excluded(
     release: Release, excluded: NDArray[np.bool_], of_users: Sequence[Sequence[RecentInteraction]]
 ) -> NDArray[np.bool_]:
-    """[I], or [B, I] where one of the users has interactions since the release."""
+    """[I], or [B, I] where one of the users has interactions that the release does not include."""
     if not any(of_users):
         return excluded
     own = np.tile(excluded, (len(of_users), 1))

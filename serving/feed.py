@@ -177,7 +177,7 @@ def _personalized_page(
     recent = context.recent_interactions
     earlier = [event for event in recent if event.landed_at <= position.since]
     before, gone = _item_mask(release, earlier), _item_mask(release, recent)
-    depth = max(position.offset, position.rank) + limit + int(np.count_nonzero(gone)) + 1
+    depth = max(position.offset, position.rank) + limit + int(np.count_nonzero(gone & ~before)) + 1
     row = np.array([context.user_row], np.int32)
     preceding = shown_last(release, [earlier], fatigue, position.since)
     if position.rank and position.release != release.version:  # another ranking: this one goes on without its items

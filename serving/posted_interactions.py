@@ -16,7 +16,7 @@ from serving.releases.loaded_release import SECONDS_AN_HOUR, Release
 
 
 def left_out(release: Release, interactions: Iterable[RecentInteraction]) -> list[int]:
-    """Rows of the items that were clicked or saved, or hidden and not unhidden since."""
+    """Rows of the items that were clicked or saved, or hidden and not unhidden."""
     posted = list(interactions)
     liked = {each.item_id for each in posted if each.action in POSITIVE}
     hidden = {item for item, last in _last_hides(posted).items() if last.action == Action.HIDE}

@@ -33,7 +33,7 @@ from ranking.feature_names import USER_FEATURE_NAMES
 from ranking.rank_users import RankingConfig
 from ranking.reranker import Reranker
 from serving.ab_experiment import read_experiment, versions_beside
-from serving.recent_interactions import INTERACTIONS
+from serving.recent_interactions import INTERACTIONS, LONGEST_NIGHT
 from serving.releases.array_files import without_users
 from serving.releases.manifest import Manifest, ReducedTo
 from serving.releases.publish import Publication, list_releases, publish
@@ -47,8 +47,6 @@ WIDER_DAYS = tuple(days for days in WINDOWS_DAYS if days > POPULAR_DAYS)
 NO_TOWER = "none"
 MODEL_STAGES = ("two_tower", "reranker")
 """The stages that register a model."""
-LONGEST_NIGHT = timedelta(days=1)
-"""What was posted longer ago when a release was built is in it, if it happened before its `as_of`."""
 KEPT_FOR_RELEASES = timedelta(days=90)
 """How long before the current release a release may be, and still leave out all that its users did since."""
 KEPT_IMPRESSIONS = timedelta(days=28)

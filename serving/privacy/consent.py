@@ -15,7 +15,7 @@ from contracts.opt_out_flags import UNREADABLE, SubjectType
 from contracts.switches import SwitchName
 from serving.privacy.active_opt_outs import ActiveOptOuts
 from serving.privacy.opt_out_store import OptOutStore
-from serving.recent_interactions import RecentInteraction
+from serving.recent_interactions import RecentInteraction, ReleaseTimes
 from serving.releases.loaded_release import SECONDS_AN_HOUR, Release
 from serving.stores.event_store import EventStore
 
@@ -106,9 +106,9 @@ class ConsentGate:
     def _with_recent(
         self, release: Release, user_rows: dict[str, int], active: ActiveOptOuts, shown_by: datetime | None
     ) -> dict[str, UserContext]:
-        as_of = release.manifest.as_of
+        times = ReleaseTimes(release.manifest.as_of, release.manifest.built_at)
         try:
-            recent = self._events.recent_interactions(user_rows, as_of=as_of, impressions_by=shown_by)
+            recent = self._events.recent_interactions(user_rows, times, impressions_by=shown_by)
         except EventStoreUnavailable:
             return dict.fromkeys(user_rows, UserContext(None, NotPersonalized.EVENT_STORE_UNAVAILABLE, active))
         return {user: UserContext(row, None, active, tuple(recent.get(user, ()))) for user, row in user_rows.items()}

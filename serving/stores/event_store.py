@@ -4,8 +4,8 @@ An erased user has a tombstone here. One transaction inserts it and deletes the 
 one transaction that leaves out users with a tombstone. The two kinds of transaction exclude each other, so no row
 outlives an acknowledged erasure, whatever the order of commits. A tombstone is a hash and names no user.
 
-The rows serve twice. The feed reads them at each request: it leaves out what a user has just clicked, saved or hidden,
-and includes again what the user has unhidden.
+The rows serve twice. The feed reads at each request those that its release does not include: it leaves out what a user
+has just clicked, saved or hidden, and includes again what the user has unhidden.
 The night drains them into the landing zone, batch by batch:
 
     while batch := events.drain():  # of bounded size
@@ -15,8 +15,7 @@ The night drains them into the landing zone, batch by batch:
     events.delete_before(as_of)  # once a release that includes them is published
 
 An older release may answer again, by a rollback, a pin or an arm. So clicks, saves and hides stay until every release
-on disk includes them. Leaving an item out twice changes nothing. Impressions are counted, so the feed reads only those
-that its release does not include.
+on disk includes them.
 """
 
 import hashlib
@@ -46,12 +45,12 @@ from contracts import columns as c
 from contracts.errors import EventStoreUnavailable
 from contracts.ids import spellings
 from contracts.schemas import EVENTS, INGESTED_EVENTS
-from serving.recent_interactions import RecentInteraction, of_one_user, of_users
+from serving.recent_interactions import RecentInteraction, ReleaseTimes, of_one_user, of_users
 from serving.stores.circuit_breaker import Use
 from serving.stores.event_tables import ERASED, METADATA, PENDING
-from serving.stores.sql_instants import EPOCH
 from serving.stores.sql_store import SqlStore, batched, upsert
 
+NO_RELEASE = ReleaseTimes()
 ROWS_PER_STATEMENT = 1000
 """Databases limit the number of variables of a statement (SQLite: 32,766)."""
 ROWS_PER_BATCH = 50_000
@@ -109,19 +108,19 @@ class EventStore(SqlStore):
             return connection.scalar(select(func.count()).select_from(waiting.subquery())) or 0
 
     def recent_interactions(
-        self, user_ids: Collection[str], *, as_of: datetime = EPOCH, impressions_by: datetime | None = None
+        self, user_ids: Collection[str], release: ReleaseTimes = NO_RELEASE, *, impressions_by: datetime | None = None
     ) -> dict[str, list[RecentInteraction]]:
-        """What each of these users clicked, saved, hid or unhid since the release; nothing for users who did not. And
-        what they were shown, in impressions posted no later than `impressions_by`, if that is given. The release of
-        `as_of` includes the impressions before, which are not among these."""
+        """What each of these users clicked, saved, hid or unhid, as far as the release does not include it; nothing for
+        users who did not. And what they were shown, in impressions posted no later than `impressions_by`, if that is
+        given."""
         user_of = {spelling: user for user in user_ids for spelling in spellings(user)}
         if len(user_ids) == 1:
             with self._point_transaction() as point:
-                found = list(of_one_user(point, list(user_of), as_of, impressions_by))
+                found = list(of_one_user(point, list(user_of), release, impressions_by))
         else:
             with self._transaction() as whole:
                 some = batched(list(user_of), ROWS_PER_STATEMENT)
-                found = [each for users in some for each in of_users(whole, users, as_of, impressions_by)]
+                found = [each for users in some for each in of_users(whole, users, release, impressions_by)]
         interactions: dict[str, list[RecentInteraction]] = {}
         for user_id, interaction in found:
             interactions.setdefault(user_of[user_id], []).append(interaction)

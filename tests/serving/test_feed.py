@@ -359,7 +359,7 @@ class Unreadable:
 class TestNothingOfTheUserIsRead:
     @pytest.fixture(autouse=True)
     def no_profiles(self, client, monkeypatch):
-        def unreadable(user, **_):
+        def unreadable(*_, **__):
             raise AssertionError("the interactions of the user were read")
 
         client.put("/v1/opt-outs/user/user-2/training")  # the store exists

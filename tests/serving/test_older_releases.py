@@ -55,6 +55,7 @@ def test_a_rollback_a_pin_and_an_arm_repeat_nothing_that_a_newer_release_include
     assert gone.isdisjoint(lists["item_id"].to_pylist())
     client.delete("/v1/admin/switches/pinned_release")
     assert feed(client)["release"] == new
+    assert all(gone <= set(shown) for shown in every_list(client)), "only the new release decides, without clicks here"
     publish.rollback(lake.releases)
     state.release_loader.load_first()
     assert feed(client)["release"] == old

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from serving.batch_inference import recommend
+from serving.feed_request import FeedRequest
 from serving.releases.publish import load
 from tests.serving.test_feed import feed, ids, post
 from tests.serving.tiny import N_ITEMS, item_table, user_table
@@ -38,6 +39,15 @@ def test_an_unhide_undoes_a_posted_hide(client):
     late = {"item_id": first, "action": "unhide", "timestamp": "2017-03-01T23:59:59Z"}
     post(client, late)  # it arrives after the hide that came after it
     assert all(first not in shown for shown in every_list(client))
+
+
+def test_clicks_make_no_later_list_deeper(client):
+    def depth() -> int:
+        return len(client.app.state.home_feed.served(FeedRequest("user-1", limit=3)).ranked.slates.pairs)
+
+    before = depth()
+    post(client, *({"item_id": item, "action": "click"} for item in ids(feed(client, limit=8))))
+    assert depth() == before
 
 
 def test_an_unhide_at_the_instant_of_the_hide_undoes_it(client, lake):

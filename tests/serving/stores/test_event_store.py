@@ -7,6 +7,7 @@ import pytest
 from contracts import Action
 from contracts.errors import EventStoreUnavailable
 from contracts.schemas import INGESTED_EVENTS
+from serving.recent_interactions import LONGEST_NIGHT, ReleaseTimes
 from serving.stores.event_store import EventStore
 
 NOON = datetime(2017, 3, 1, 12, tzinfo=UTC)
@@ -50,6 +51,29 @@ def test_recent_interactions_are_all_but_impressions(pending):
     pending.add([event(action, action, action=action) for action in actions] + [event("bob's", "i9", who="bob")])
     assert items(pending, "ann") == ["click", "hide", "save", "unhide"]
     assert items(pending, "stranger") == []
+
+
+def test_a_release_is_not_given_what_it_includes(pending):
+    before, later = NOON - timedelta(hours=1), NOON
+    pending.add([event("e1", "included", at=before), event("e2", "later", at=later)])
+    with closing(sqlite3.connect(pending._url.removeprefix("sqlite:///"))) as connection, connection:
+        connection.execute("UPDATE pending_events SET landed_at = timestamp")
+    while batch := pending.drain():
+        pending.mark_ingested(batch.name)
+    pending.add([event("e3", "late", at=before)])
+    while batch := pending.drain():
+        pending.mark_ingested(batch.name)
+
+    def read(release: ReleaseTimes) -> list[list[str]]:
+        """Alone and with another user."""
+        answers = [pending.recent_interactions(users, release)["ann"] for users in (["ann"], ["ann", "bob"])]
+        return [sorted(each.item_id for each in answer) for answer in answers]
+
+    built_at = NOON + LONGEST_NIGHT + timedelta(hours=1)
+    assert read(ReleaseTimes(NOON, built_at)) == 2 * [["late", "later"]]
+    assert read(ReleaseTimes(NOON, NOON)) == read(ReleaseTimes(before, built_at)) == 2 * [["included", "late", "later"]]
+    pending.add([event("e4", "waiting", at=before)])
+    assert read(ReleaseTimes(NOON, datetime.now(UTC) + 2 * LONGEST_NIGHT)) == 2 * [["later", "waiting"]]
 
 
 def test_erase_drops_a_user(pending, tmp_path):
