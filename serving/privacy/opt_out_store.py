@@ -49,6 +49,7 @@ from serving.privacy.store_identity import (
     read_identity,
 )
 from serving.privacy.subject_ids import stored_id, subject_type_of
+from serving.stores.circuit_breaker import Use
 from serving.stores.point_reads import PointConnection, has_table
 from serving.stores.sql_store import SqlStore, create_tables, open_engine
 
@@ -156,12 +157,12 @@ class OptOutStore(SqlStore):
 
     def subjects(self, subject_type: SubjectType, flags: Iterable[Flag]) -> frozenset[str]:
         """Every subject of a type that has at least one of `flags` active, in both spellings of its id."""
-        with self.checked_transaction() as (connection, _):
+        with self.checked_transaction(use=Use.BULK_READ) as (connection, _):
             return opted_out_subjects(connection, subject_type, flags)
 
     def among(self, subject_type: SubjectType, ids: Iterable[str], flags: Iterable[Flag]) -> frozenset[str]:
         """Those of `ids` that have at least one of `flags` active. The cost depends on `ids` alone."""
-        with self.checked_transaction() as (connection, _):
+        with self.checked_transaction(use=Use.BULK_READ) as (connection, _):
             return opted_out_among(connection, subject_type, ids, flags)
 
     def active(self, user_id: str | None) -> ActiveOptOuts:
@@ -270,9 +271,11 @@ class OptOutStore(SqlStore):
                 self._last_known.save(current)
 
     @contextmanager
-    def checked_transaction(self, *, writes: bool = False) -> Iterator[tuple[Connection, StoreIdentity | None]]:
+    def checked_transaction(
+        self, *, writes: bool = False, use: Use = Use.READ
+    ) -> Iterator[tuple[Connection, StoreIdentity | None]]:
         """A transaction on the store that the marker names."""
-        with self._checked(self._transaction(writes=writes)) as checked:
+        with self._checked(self._transaction(writes=writes, use=use)) as checked:
             yield checked
 
     @contextmanager

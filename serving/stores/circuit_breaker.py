@@ -20,6 +20,7 @@ class Use(Enum):
     """What a call is for. Each use of a store has its own circuit: a heavy query must not end the reads of feeds."""
 
     POINT_READ = "reads of one feed"
+    BULK_READ = "reads of many users"
     READ = "other reads"
     COUNT = "counts for metrics"
     WRITE = "writes"

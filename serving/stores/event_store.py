@@ -118,7 +118,7 @@ class EventStore(SqlStore):
             with self._point_transaction() as point:
                 found = list(of_one_user(point, list(user_of), release, impressions_by))
         else:
-            with self._transaction() as whole:
+            with self._transaction(use=Use.BULK_READ) as whole:
                 some = batched(list(user_of), ROWS_PER_STATEMENT)
                 found = [each for users in some for each in of_users(whole, users, release, impressions_by)]
         interactions: dict[str, list[RecentInteraction]] = {}

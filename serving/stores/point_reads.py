@@ -55,8 +55,8 @@ def has_table(connection: PointConnection, name: str) -> bool:
 def point_transaction(engine: Engine) -> Iterator[PointConnection]:
     """One transaction that only reads."""
     if engine.dialect.name != "sqlite":
-        with engine.connect() as connection, connection.begin():
-            yield connection
+        with engine.connect() as connection:
+            yield connection  # closing it ends the transaction, without a commit
         return
     pooled = engine.raw_connection()
     try:

@@ -187,9 +187,12 @@ class SqlStore:
             )
         called = self._called(Use.WRITE if writes else use)
         with called, self._turn(writes=writes), self._opened().connect() as connection:
-            with connection.execution_options(**{WRITES: writes}).begin():
+            if not writes:  # it begins with the first statement; closing the connection ends it without a commit
                 yield connection
-            if writes and connection.dialect.name == "sqlite":
+                return
+            with connection.execution_options(**{WRITES: True}).begin():
+                yield connection
+            if connection.dialect.name == "sqlite":
                 empty_log(connection)
 
     @contextmanager
@@ -276,8 +279,9 @@ def _durable_with_secure_delete(connection: DBAPIConnection, _record: Connection
 
 
 def _limit_statements(connection: DBAPIConnection, _record: ConnectionPoolEntry, *, milliseconds: int) -> None:
+    connection.autocommit = True  # a commit may take longer than a statement
     connection.cursor().execute(f"SET lock_timeout = {milliseconds}; SET statement_timeout = {milliseconds}")
-    connection.commit()
+    connection.autocommit = False
 
 
 def _begin(connection: Connection) -> None:

@@ -5,9 +5,9 @@ import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,12 +15,13 @@ from uuid import uuid4
 
 import psutil
 import pytest
-from sqlalchemy import create_engine, func, select, text
+from sqlalchemy import Connection, create_engine, func, select, text
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.pool import NullPool
 
 from contracts import Flag, OptOut, SubjectType
 from contracts.errors import EventStoreUnavailable, OptOutStoreUnavailable
+from contracts.opt_out_flags import UNREADABLE
 from contracts.switches import NO_SWITCHES
 from serving.privacy.admin_audit import AdminAudit
 from serving.privacy.marker_files import MarkerFiles
@@ -229,6 +230,25 @@ def test_a_slow_count_or_bulk_read_does_not_keep_feeds_from_the_store(own, monke
         assert store.recent_interactions(["ann"]).keys() == {"ann"}
 
 
+def test_a_slow_check_of_many_opt_outs_keeps_no_other_opt_out_from_feeds_and_writers(
+    own, opt_outs_at, tmp_path, monkeypatch
+):
+    opt_outs_at(own).create()
+    slow, other = (OptOutStore(own, beside=[tmp_path], wait_s=0.25) for _ in range(2))
+    with closing(slow), closing(other):
+        assert slow.active("ann").items == frozenset()
+        other.set("item", "i1", "recommendation")
+        monkeypatch.setattr(
+            "serving.privacy.opt_out_store.opted_out_among",
+            lambda connection, *_: connection.scalar(select(func.pg_sleep(5))),
+        )
+        for refused in ("canceling statement due to statement timeout", "is asked again"):
+            with pytest.raises(OptOutStoreUnavailable, match=refused):
+                slow.among(SubjectType.USER, ["ann"], UNREADABLE)
+        assert slow.active("ann").items == {"i1"}
+        slow.set("item", "i2", "recommendation")
+
+
 @contextmanager
 def stopped(url: str) -> Iterator[None]:
     """The server does not answer; its sockets accept what clients send, as those of an unreachable host."""
@@ -260,3 +280,16 @@ def test_a_silent_server_is_waited_for_twice_as_long_as_a_slow_one(url, opened):
                 connection.execute(text("SELECT 1"))
         time.sleep(max(0, started + 1.6 - time.monotonic()))  # until the store is asked again
         assert store.recent_interactions(["ann"]) is not None
+
+
+def test_the_end_of_a_read_waits_no_longer_than_the_read(url, opened):
+    def read(transaction: Callable[[], AbstractContextManager[Connection]]) -> None:
+        """The server becomes silent before the end of the transaction."""
+        with ExitStack() as silence, transaction() as connection:
+            connection.execute(text("SELECT 1"))
+            silence.enter_context(stopped(url))
+
+    with closing(EventStore(url, wait_s=0.25)) as store:
+        for transaction in (store._transaction, store._point_transaction):
+            with pytest.raises(EventStoreUnavailable, match=r"did not answer within 0.5 s"):
+                read(transaction)
