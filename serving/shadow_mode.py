@@ -43,7 +43,7 @@ class ShadowMode(BackgroundQueue[AnsweredPage]):
         """Have the first page of a personalized feed compared; never waits."""
         feed = served.feed
         is_first = served.position.rank == 0 and served.ranked is not None
-        if self.enabled and is_first and feed.user_id is not None and self._version != feed.release:
+        if self.enabled and is_first and feed.user_id is not None and not self._is_shadow(feed.release):
             item_ids = tuple(item.item_id for item in feed.items if item.propensity is None)
             self.add(AnsweredPage(feed.user_id, item_ids, served.position.since))
 
@@ -60,6 +60,11 @@ class ShadowMode(BackgroundQueue[AnsweredPage]):
         """Count a page that is not compared."""
         for _ in range(entries):
             self._on_result("dropped", None)
+
+    def _is_shadow(self, version: str) -> bool:
+        """Whether this is the release in shadow mode; an erasure gives it another name."""
+        shadow = self._extra.get(self._version)
+        return version in (self._version, shadow.version if shadow else None)
 
     def _compare(self, page: AnsweredPage) -> None:
         """Raises `TastefeedError`."""

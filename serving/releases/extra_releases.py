@@ -1,16 +1,28 @@
 """Releases that serve beside the current one: those of an experiment's arms, and the one in shadow mode."""
 
 import logging
+import time
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 from contracts.errors import TastefeedError
 from serving.releases.loaded_release import Release
 from serving.releases.publish import load
+from serving.releases.release_loader import FIRST_RETRY_S, LAST_RETRY_S
 from serving.releases.revised_names import present_name
 from serving.releases.shared_copies import SharedCopies
 
 LOG = logging.getLogger("tastefeed.extra_releases")
+
+
+@dataclass(frozen=True, slots=True)
+class FailedRead:
+    """Why a release could not be read, and when it is tried again."""
+
+    error: str
+    wait_s: float
+    again_at: float
 
 
 class ExtraReleases:
@@ -20,31 +32,39 @@ class ExtraReleases:
         """Reads nothing yet."""
         self._root, self._versions, self._copies = root, frozenset(versions), copies
         self._loaded: dict[str, Release] = {}
+        self._failed: dict[str, FailedRead] = {}
 
     def load(self) -> None:
-        """Load each version; one that cannot be read is logged and stays absent."""
+        """Load each version. One that cannot be read is logged and absent, until `follow` could read it."""
         for version in sorted(self._versions):
-            if release := self._read(version):
-                self._loaded[version] = release
+            self._read(version)
 
     def follow(self) -> None:
-        """Replace each release that an erasure replaced, because it has the erased users."""
-        for version, replaced in list(self._loaded.items()):
-            if (self._root / replaced.version).is_dir():
-                continue
-            if revision := self._read(version):
-                self._loaded[version] = revision
-            else:
-                del self._loaded[version]
-            replaced.replaced()
+        """Replace each release that an erasure replaced, because it has the erased users. Try absent ones again."""
+        for version in sorted(self._versions):
+            release, failed = self._loaded.get(version), self._failed.get(version)
+            if release is not None and not (self._root / release.version).is_dir():
+                self._read(version)
+                release.replaced()
+            elif failed is not None and time.monotonic() >= failed.again_at:
+                self._read(version)
 
     def get(self, version: str) -> Release | None:
         """The release, if it could be loaded."""
         return self._loaded.get(version)
 
-    def _read(self, version: str) -> Release | None:
+    def _read(self, version: str) -> None:
         try:
-            return load(self._root, present_name(self._root, version), self._copies)
+            self._loaded[version] = load(self._root, present_name(self._root, version), self._copies)
         except (TastefeedError, OSError) as error:
-            LOG.error("a release of an experiment or of shadow mode cannot be loaded: %s", error)
-            return None
+            self._loaded.pop(version, None)
+            self._refuse(version, str(error))
+        else:
+            self._failed.pop(version, None)
+
+    def _refuse(self, version: str, error: str) -> None:
+        before = self._failed.get(version)
+        if before is None or before.error != error:
+            LOG.error("a release of an experiment or of shadow mode cannot be loaded, and is tried again: %s", error)
+        wait_s = min(2 * before.wait_s, LAST_RETRY_S) if before else FIRST_RETRY_S
+        self._failed[version] = FailedRead(error, wait_s, time.monotonic() + wait_s)

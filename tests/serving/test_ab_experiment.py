@@ -283,6 +283,16 @@ def test_shadow_mode_counts_differences_and_serves_none_of_them(lake):
     assert 0 < counted["tastefeed_shadow_overlap_sum"] < 2
 
 
+def test_shadow_mode_compares_no_release_with_its_own_revision(lake):
+    original = publish.current(lake.releases)
+    revision = erase_users(lake.releases, ["user-3"])[original]
+    with server(lake, shadow_release=original) as client:
+        assert client.get("/v1/users/user-1/home-feed").json()["release"] == revision
+        client.app.state.shadow.close()
+        counted = read_values(client.get("/metrics").text)
+    assert sum(value for name, value in counted.items() if name.startswith("tastefeed_shadow_feeds_total")) == 0
+
+
 def test_neither_recorded_impressions_of_a_page_nor_its_explored_items_change_the_shadow_of_that_page(lake):
     old = publish.current(lake.releases)
     lake.publish(tower="another")  # the same lists under another version
