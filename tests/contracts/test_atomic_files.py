@@ -1,5 +1,6 @@
 import errno
 import hashlib
+import os
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from contracts.atomic_files import (
     move_folder,
     naming,
+    new_file,
     replace_file,
     replace_folder,
     replacing,
@@ -25,6 +27,22 @@ def test_a_file_is_replaced_and_nothing_else_is_left(tmp_path: Path) -> None:
     replace_file(tmp_path / "note", b"new")
     assert (tmp_path / "note").read_bytes() == b"new"
     assert names(tmp_path) == ["note"]
+
+
+def test_a_new_file_replaces_none_and_needs_no_hard_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with new_file(tmp_path / "note") as fresh:
+        fresh.write_bytes(b"first")
+    with pytest.raises(FileExistsError), new_file(tmp_path / "note") as fresh:
+        fresh.write_bytes(b"second")
+
+    def without_links(*_: object) -> None:
+        raise OSError(errno.EPERM, os.strerror(errno.EPERM))
+
+    monkeypatch.setattr(os, "link", without_links)
+    with new_file(tmp_path / "other") as fresh:
+        fresh.write_bytes(b"whole")
+    assert [(tmp_path / name).read_bytes() for name in names(tmp_path)] == [b"first", b"whole"]
+    assert names(tmp_path) == ["note", "other"]
 
 
 def test_a_failed_write_keeps_the_old_file(tmp_path: Path) -> None:
