@@ -61,7 +61,9 @@ def write_overlap_page(night: RunContext, folder: Path, command: str) -> None:
     """Write `personalization.md` and its plots from the weeks of a backtest that has run."""
     weeks, ranking = weeks_of(night), night.config.ranking
     curve = held_out_reasons(weeks)
-    write_page(outcomes(weeks, ranking.slate), curve, ranking.reasons.min_lift, folder, command)
+    write_page(
+        outcomes(weeks, ranking.slate, seed=night.settings.seed), curve, ranking.reasons.min_lift, folder, command
+    )
 
 
 def write_page(rows: Sequence[Outcome], curve: ReasonCurve, min_lift: float, folder: Path, command: str) -> None:

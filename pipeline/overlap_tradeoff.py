@@ -5,6 +5,7 @@ Candidates and scores of each week are computed once; each variant makes other l
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Self
 
 import numpy as np
@@ -165,17 +166,18 @@ def _reasons(week: Week) -> ReasonCurve:
     return reason_week(view.users, view.items, users[known], items[known])
 
 
-def outcomes(weeks: Sequence[Week], base: SlateConfig) -> list[Outcome]:
-    """Every variant, the lists without a limit first, then newest-first."""
+def outcomes(weeks: Sequence[Week], base: SlateConfig, *, seed: int = 7) -> list[Outcome]:
+    """Every variant, the lists without a limit first, then newest-first. Intervals draw resamples with the seed."""
     first, *others = variants(base)
     lists = [_lists(week, first) for week in weeks]
     ndcg = _ndcg(weeks, lists)
     newest = [week.newest_first for week in weeks]
+    outcome = partial(_outcome, weeks=weeks, unlimited=ndcg, seed=seed)
     return [
-        _outcome(first, weeks, lists, ndcg),
-        _outcome(Variant(NEWEST_FIRST, base, ()), weeks, newest, ndcg),
+        outcome(first, lists=lists),
+        outcome(Variant(NEWEST_FIRST, base, ()), lists=newest),
         *(
-            replace(_outcome(each, weeks, [_lists(week, each) for week in weeks], ndcg), default=each.is_default(base))
+            replace(outcome(each, lists=[_lists(week, each) for week in weeks]), default=each.is_default(base))
             for each in others
         ),
     ]
@@ -197,11 +199,11 @@ def _ndcg(weeks: Sequence[Week], lists: Sequence[RankedLists]) -> list[Any]:
 
 
 def _outcome(
-    variant: Variant, weeks: Sequence[Week], lists: Sequence[RankedLists], unlimited: Sequence[Any]
+    variant: Variant, *, weeks: Sequence[Week], lists: Sequence[RankedLists], unlimited: Sequence[Any], seed: int
 ) -> Outcome:
     values, users = _ndcg(weeks, lists), [week.holdout.user_rows for week in weeks]
     ndcg, before = (float(np.mean([mean(week) for week in each])) for each in (values, unlimited))
     differ = [overlap_metrics(ranked) for ranked in lists]
     overlap, first = (float(np.mean([week[name] for week in differ if week])) for name in (OVERLAP, FIRST_SHARE))
-    gain = None if values is unlimited else interval_over_weeks(values, list(unlimited), users)
+    gain = None if values is unlimited else interval_over_weeks(values, list(unlimited), users, seed=seed)
     return Outcome(variant.family, variant.setting, ndcg, ndcg / before - 1, gain, overlap, first)
