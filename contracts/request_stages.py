@@ -10,7 +10,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-StageName = Literal["consent", "candidates", "features", "scores", "slate", "explanations"]
+StageName = Literal["consent", "queue", "candidates", "features", "scores", "slate", "explanations"]
 STAGE_NAMES: tuple[StageName, ...] = get_args(StageName)
 
 

@@ -1,8 +1,10 @@
 """The home feed of a request: the consent check, one ranking, one page of it."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from threading import Lock
 from typing import Literal
 
 import numpy as np
@@ -68,7 +70,7 @@ class HomeFeed:
 
     def __init__(self, parts: FeedParts) -> None:
         """Reads nothing yet."""
-        self._parts = parts
+        self._parts, self._ranking = parts, Lock()
 
     def served(self, request: FeedRequest) -> "ServedFeed":
         """A page of at most `limit` items. Raises `ReleaseMissing`, `BadCursor`, `CursorExpired`.
@@ -84,11 +86,23 @@ class HomeFeed:
                 choice = self._parts.chooser.choose(
                     request.user_id, gpc=request.gpc, shown_by=shown_by, fixed=request.release
                 )
-            position = _position(given, choice.release, choice.context, request.at or now)
-            excluded = excluded_items(choice.release, choice.context.opt_outs, now)
-            made = self._made(request, choice, excluded, position)
-        feed = self._feed(request, choice, position, made)
+            with self._turn():
+                position = _position(given, choice.release, choice.context, request.at or now)
+                excluded = excluded_items(choice.release, choice.context.opt_outs, now)
+                made = self._made(request, choice, excluded, position)
+                feed = self._feed(request, choice, position, made)
         return ServedFeed(feed, choice, excluded, request.languages, position, made.page, made.ranked, stages)
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        """Ranking needs the processor alone, so requests of a process take turns. Threads that rank at once take
+        Python's lock from each other: one process then answers two thirds of the feeds, each later."""
+        with stage("queue"):
+            self._ranking.acquire()
+        try:
+            yield
+        finally:
+            self._ranking.release()
 
     def _made(self, request: FeedRequest, choice: Choice, excluded: NDArray[np.bool_], position: Cursor) -> "_MadePage":
         if choice.context.user_row is not None:

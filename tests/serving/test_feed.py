@@ -1,5 +1,7 @@
 """The feed over HTTP, by the tiny release: users at items 0, 8, 16, 24, 32, which they saved; they clicked the next."""
 
+import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -10,6 +12,8 @@ from fastapi.testclient import TestClient
 
 from contracts.schemas import ITEMS
 from ranking.feature_arrays import ids_of
+from ranking.rank_users import rank_users
+from serving.feed_request import FeedRequest
 from serving.http.app import create_app
 from serving.privacy.release_erasure import erase_users
 from serving.releases.array_files import without_users
@@ -67,6 +71,24 @@ class TestProfiled:
         page = feed(client, limit=200)
         assert sorted(ids(page)) == sorted(f"i{row}" for row in range(N_ITEMS) if row not in (8, 9))
         assert page["cursor"] is None
+
+    def test_requests_at_once_are_ranked_one_after_the_other(self, client, monkeypatch):
+        at_once, running = [], []
+
+        def slow(*arguments, **options):
+            running.append(1)
+            at_once.append(len(running))
+            time.sleep(0.05)
+            running.pop()
+            return rank_users(*arguments, **options)
+
+        monkeypatch.setattr("serving.feed.rank_users", slow)
+        home = client.app.state.home_feed
+        with ThreadPoolExecutor(4) as pool:
+            served = list(pool.map(lambda row: home.served(FeedRequest(f"user-{row}", 5)), range(4)))
+        assert at_once == [1] * 4
+        waits = sorted(stage.seconds for each in served for stage in each.stages if stage.name == "queue")
+        assert waits[0] < 0.05 < 0.1 < waits[-1], "the last one waited for three others"
 
     def test_explains_each_item(self, client):
         similar = [item["explanation"] for item in feed(client)["items"] if item["explanation"]["kind"] == "similar"]

@@ -22,7 +22,7 @@ def test_a_request_and_its_stages_are_spans_without_an_id(client):
     answer = client.get("/v1/users/user-1/home-feed", headers={"traceparent": parent})
     spans = {span.name: span for span in exporter.get_finished_spans()}
     request = spans.pop(f"GET {FEED}")
-    assert spans.keys() == {"consent", "candidates", "features", "scores", "slate", "explanations"}
+    assert spans.keys() == {"consent", "queue", "candidates", "features", "scores", "slate", "explanations"}
     assert f"{request.context.trace_id:032x}" == parent.split("-")[1]
     assert dict(request.attributes) == {
         "http.request.method": "GET",
