@@ -1,8 +1,7 @@
 """Opt-outs in SQL: durable before a write returns, and read anew for each request.
 
-`set` and `clear` replace all earlier records of the flag. Which record counts is in `opt_out_records`.
-
-A store that existed before and is now missing, empty, older or another one is unavailable; it is never treated as empty
+`set` and `clear` replace all earlier records of the flag. Which record counts is in `opt_out_records`. A store that
+existed before and is now missing, empty, older or another one is unavailable; it is never treated as empty
 (`store_identity`, `marker_files`). Only `create` makes one.
 """
 
