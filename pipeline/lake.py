@@ -84,11 +84,11 @@ class Lake:
         try:
             with naming(partition):
                 yield f"{partition}/{name}"
-            self.replace_file(f"{partition}/{CURRENT}", name.encode())
         except BaseException:
             with suppress(OSError):  # a full disk needs the space for the next try
                 self.fs.rm(f"{partition}/{name}", recursive=True)
             raise
+        self.replace_file(f"{partition}/{CURRENT}", name.encode())  # a signal may come after it: the generation stays
         self._sweep(partition, keep=name)
 
     def replace_file(self, path: str, content: bytes) -> None:

@@ -36,6 +36,19 @@ def test_a_killed_writer_leaves_what_was_there_and_the_next_one_sweeps(tmp_path)
     assert len(list(tmp_path.rglob("*.parquet"))) == 1
 
 
+def test_a_signal_just_after_a_generation_became_current_removes_nothing_of_it(tmp_path, monkeypatch):
+    lake, replace_file = Lake(tmp_path), Lake.replace_file
+
+    def interrupted(self: Lake, path: str, content: bytes) -> None:
+        replace_file(self, path, content)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Lake, "replace_file", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        lake.overwrite("numbers", DAY, ONE)
+    assert lake.scan("numbers", DAY).collect()["n"].to_list() == [1]
+
+
 def test_a_partition_that_was_never_finished_does_not_exist(tmp_path):
     lake = Lake(tmp_path)
     with pytest.raises(KeyboardInterrupt):
