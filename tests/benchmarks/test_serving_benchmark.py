@@ -8,6 +8,8 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -82,14 +84,20 @@ class Refusing(BaseHTTPRequestHandler):
         pass
 
 
+@contextmanager
+def answering(handler: type[BaseHTTPRequestHandler]) -> Iterator[ServerProcess]:
+    """A server that is not ours, in a thread."""
+    with ThreadingHTTPServer((HOST, 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield ServerProcess(psutil.Process(), server.server_port, 0.0, feed_key="f", admin_key="a")
+        server.shutdown()
+
+
 @needs_tool
 def test_an_answer_other_than_200_fails_the_load():
-    with ThreadingHTTPServer((HOST, 0), Refusing) as refusing:
-        threading.Thread(target=refusing.serve_forever, daemon=True).start()
-        server = ServerProcess(psutil.Process(), refusing.server_port, 0.0, feed_key="f", admin_key="a")
-        with pytest.raises(LoadFailed, match=r"of \d+ answers, \d+ with status 503; all must be 200"):
-            load(server, ["user-1"], LoadPlan(clients=1, seconds=0.2, limit=5))
-        refusing.shutdown()
+    refused = pytest.raises(LoadFailed, match=r"of \d+ answers, \d+ with status 503; all must be 200")
+    with answering(Refusing) as server, refused:
+        load(server, ["user-1"], LoadPlan(clients=1, seconds=0.2, limit=5))
 
 
 def test_opted_out_users_are_not_measured(lake):  # noqa: F811
@@ -154,11 +162,8 @@ class StallingOnce(Refusing):
 
 @needs_tool
 def test_an_open_loop_counts_the_time_that_requests_wait_for_a_slow_answer():
-    with ThreadingHTTPServer((HOST, 0), StallingOnce) as stalling:
-        threading.Thread(target=stalling.serve_forever, daemon=True).start()
-        server = ServerProcess(psutil.Process(), stalling.server_port, 0.0, feed_key="f", admin_key="a")
+    with answering(StallingOnce) as server:
         result = load(server, ["user-1"], LoadPlan(clients=1, seconds=1.5, limit=5, rate=20.0))
-        stalling.shutdown()
     # one answer of thirty takes 0.6 s; the eleven requests that were due meanwhile waited for up to as long
     assert result.p95_ms > 400
     assert result.p50_ms < 100
@@ -178,11 +183,8 @@ class EndingConnections(Refusing):
 
 @needs_tool
 def test_an_open_loop_keeps_its_rate_where_the_server_ends_connections():
-    with ThreadingHTTPServer((HOST, 0), EndingConnections) as ending:
-        threading.Thread(target=ending.serve_forever, daemon=True).start()
-        server = ServerProcess(psutil.Process(), ending.server_port, 0.0, feed_key="f", admin_key="a")
+    with answering(EndingConnections) as server:
         result = load(server, ["user-1"], LoadPlan(clients=1, seconds=1.5, limit=5, rate=20.0))
-        ending.shutdown()
     assert result.throughput > 0.9 * 20
 
 
