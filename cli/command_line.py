@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 from pydantic import ValidationError
+from pydantic_settings import SettingsError
 
 from cli.airflow_commands import airflow
 from cli.bench_commands import bench
@@ -24,7 +25,7 @@ from cli.serve_command import serve
 from cli.switch_commands import audit, switches
 from contracts import Settings, __version__
 from contracts.errors import TastefeedError, one_line
-from contracts.setting_variables import wrong_settings
+from contracts.setting_variables import WRONG_SETTINGS, wrong_settings
 from contracts.stop_signals import Stopped, end_process, ending_at_signals
 from contracts.thread_settings import use_threads
 
@@ -111,7 +112,7 @@ def options(
     ] = False,
 ) -> None:
     """Options of every command."""
-    with suppress(ValidationError, TastefeedError):  # the command reports a wrong setting, once it reads it
+    with suppress(*WRONG_SETTINGS, TastefeedError):  # the command reports a wrong setting, once it reads it
         use_threads(Settings())
     del debug, version  # `--debug` is read by `nightly` and where a failure is caught, `--version` by its callback
 
@@ -127,14 +128,14 @@ def main() -> None:
         if ended.code == INTERRUPTED:  # typer's exit status for Ctrl-C
             typer.echo("tastefeed: interrupted; nothing half-written counts, run the command again", err=True)
         raise
-    except (TastefeedError, ValidationError, OSError) as failure:
+    except (TastefeedError, *WRONG_SETTINGS, OSError) as failure:
         if "--debug" in sys.argv:
             raise
         typer.echo(f"tastefeed: {' '.join(_readable(failure).split())}", err=True)
         raise SystemExit(1) from None
 
 
-def _readable(failure: TastefeedError | ValidationError | OSError) -> str:
+def _readable(failure: TastefeedError | ValidationError | SettingsError | OSError) -> str:
     if isinstance(failure, TastefeedError):
         return str(failure)
     if isinstance(failure, OSError):

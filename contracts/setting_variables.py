@@ -1,5 +1,6 @@
 """The environment variables of settings: value, default, source and description of each. An unknown one is refused."""
 
+import json
 import os
 import re
 from collections.abc import Collection, Iterable, Iterator
@@ -7,9 +8,12 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 
 from pydantic import BaseModel, SecretStr, ValidationError
+from pydantic_settings import SettingsError
 
 from contracts.errors import BadSetting
 
+WRONG_SETTINGS = (ValidationError, SettingsError)
+"""What pydantic raises for a setting that is out of its range or cannot be read; `wrong_settings` describes it."""
 PREFIX = "TASTEFEED_"
 NESTED = "__"
 """Joins the name of a component to the name of its field."""
@@ -46,9 +50,11 @@ def variables(model: BaseModel, default: BaseModel | None = None, prefix: str = 
 
 
 def shown(value: object) -> str:
-    """A value as text. A secret shows only whether it is set; a URL shows no password."""
+    """A value as text, as its variable takes it. A secret shows only whether it is set; a URL shows no password."""
     if isinstance(value, SecretStr):
         return MASK if value.get_secret_value() else ""
+    if isinstance(value, tuple | list):
+        return json.dumps(value)
     return PASSWORD_IN_URL.sub(lambda password: (password["user"] or "") + MASK, "" if value is None else str(value))
 
 
@@ -94,8 +100,17 @@ def _nearest(name: str, known: set[str], components: Collection[str]) -> str:
     return f" (did you mean {bare[near[0]]}?)" if near else ""
 
 
-def wrong_settings(refused: ValidationError) -> str:
-    """The settings that are out of their range, in one line. pydantic's own text would repeat the value, which may be a
-    secret."""
+def wrong_settings(refused: ValidationError | SettingsError) -> str:
+    """The settings that cannot be read or are out of their range, in one line. pydantic's own text would repeat the
+    value, which may be a secret."""
+    if isinstance(refused, SettingsError):
+        return f"{_unreadable(refused)}: lists and whole components are JSON; `tastefeed settings` shows the form"
     wrong = (f"{'.'.join(map(str, error['loc']))}: {error['msg']}" for error in refused.errors(include_input=False))
     return f"settings {refused.title}: {'; '.join(wrong)}; see `tastefeed settings`"
+
+
+def _unreadable(refused: SettingsError) -> str:
+    """The given variables of the field that pydantic could not read; it names the field alone."""
+    field = re.search(r'field "(\w+)"', str(refused))
+    prefix = f"{PREFIX}{field[1] if field else ''}".upper()
+    return f"no JSON in {' or '.join(sorted(name for name in given_variables() if name.startswith(prefix)))}"

@@ -4,11 +4,10 @@ from contextlib import suppress
 from datetime import date
 
 from airflow.sdk.exceptions import AirflowFailException
-from pydantic import ValidationError
 
 from contracts import Settings
 from contracts.errors import LASTING, TastefeedError, number_of, one_line
-from contracts.setting_variables import wrong_settings
+from contracts.setting_variables import WRONG_SETTINGS, wrong_settings
 from contracts.stop_signals import Stopped, end_if_stopped, end_process
 from pipeline.night_lock import locked_for_task
 from pipeline.run_context import RunContext, open_run_context
@@ -40,8 +39,8 @@ def _opened(lake: str, as_of: str, label: str, *, publish: bool) -> RunContext:
         )
     except TastefeedError as bad_setting:
         raise AirflowFailException(str(bad_setting)) from bad_setting
-    except ValidationError as out_of_range:
-        raise AirflowFailException(wrong_settings(out_of_range)) from None  # its text has the value, perhaps a secret
+    except WRONG_SETTINGS as wrong:
+        raise AirflowFailException(wrong_settings(wrong)) from None  # its text has the value, perhaps a secret
 
 
 def end_failed(night: RunContext) -> None:

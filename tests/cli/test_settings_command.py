@@ -39,3 +39,19 @@ def test_a_misspelled_variable_is_refused_by_every_command_before_its_work() -> 
         done = tiny.tastefeed_here(*command, TASTEFEED_GATES__MIN_GAINS="1", TASTEFEED_LAKES="lake")
         assert (done.returncode, done.stdout) == (1, "")
         assert "TASTEFEED_LAKES is no setting (did you mean TASTEFEED_LAKE?)" in done.stderr
+
+
+def test_a_list_is_shown_as_its_variable_takes_it() -> None:
+    rows = {row["name"]: row["value"] for row in json.loads(tiny.tastefeed_here("settings", "--json").stdout)}
+    lists = {name: value for name, value in rows.items() if name.endswith(("MUST_BEAT", "JUDGED_SLICES"))}
+    assert lists["TASTEFEED_GATES__RETRIEVAL_MUST_BEAT"] == '["popular_28d", "item_knn"]'
+    assert tiny.tastefeed_here("settings", **lists).returncode == 0
+
+
+def test_a_list_that_is_no_json_is_one_line_without_the_value() -> None:
+    for name in ("TASTEFEED_GATES__RETRIEVAL_MUST_BEAT", "TASTEFEED_GATES"):
+        done = tiny.tastefeed_here("settings", **{name: "('hush-hush',)"})
+        assert (done.returncode, done.stdout) == (1, "")
+        assert done.stderr == (
+            f"tastefeed: no JSON in {name}: lists and whole components are JSON; `tastefeed settings` shows the form\n"
+        )

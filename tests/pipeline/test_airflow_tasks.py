@@ -62,6 +62,13 @@ def test_a_setting_out_of_its_range_is_final(tmp_path: Path, monkeypatch: pytest
         run_task("events", str(tmp_path), DAY)
 
 
+def test_a_setting_that_cannot_be_read_is_final(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TASTEFEED_GATES__MUST_BEAT", "hush")
+    with pytest.raises(AirflowFailException, match="no JSON in TASTEFEED_GATES__MUST_BEAT: lists") as final:
+        run_task("events", str(tmp_path), DAY)
+    assert final.value.__cause__ is None
+
+
 def test_a_full_disk_is_final_and_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     failing(monkeypatch, OSError(errno.ENOSPC, "No space left on device", "/lake/events"))
     with pytest.raises(AirflowFailException, match="No space left"):
