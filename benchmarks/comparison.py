@@ -21,6 +21,7 @@ from benchmarks.retrieval_benchmark import as_table, write_metrics
 from benchmarks.tuning import Search, Tuned, search_log, tune
 from contracts import Settings
 from contracts import columns as c
+from contracts.atomic_files import require_fillable
 from contracts.errors import PeerFailed, UnknownMethod
 from evaluation import Labels, MethodMetrics, RankedLists, paired_interval
 from evaluation.anonymized_metrics import anonymized, history_labels, recall_by_item_group, week_metrics
@@ -79,8 +80,10 @@ class Row:
 def compare(plan: ComparisonPlan, settings: Settings) -> dict[str, Any]:
     """Tune, fit and measure every method; writes the raw outputs under `plan.out` and returns `metrics.json`.
 
-    Raises `PeerFailed` where each method of the plan has its reason to be left out.
+    Raises `PeerFailed` where each method of the plan has its reason to be left out, and `OSError` before any training
+    where `plan.out` cannot be written.
     """
+    require_fillable(plan.out)
     split = load(plan.data, plan.dataset, seed=settings.seed)
     search = Search(split, plan.trials, settings.seed, settings.threads, plan.out)
     skipped = refusals(plan, search)

@@ -91,13 +91,19 @@ def when(pairs: pl.DataFrame) -> pl.Expr:
     if c.TIMESTAMP not in pairs.columns:
         return pl.lit(EPOCH) + pl.duration(seconds=pl.int_range(pl.len()))
     if _is_counter(pairs[c.TIMESTAMP]):
-        return pl.lit(EPOCH) + pl.duration(seconds=pl.col(c.TIMESTAMP))
+        steps = pl.lit(_without_nan(pairs[c.TIMESTAMP]))
+        return pl.lit(EPOCH) + pl.duration(seconds=steps)
     return _cast(pairs, c.TIMESTAMP, to_instant, "instants or Unix time")
 
 
 def _is_counter(times: pl.Series) -> bool:
     """Whether a column counts steps: numbers that are too small for Unix time have an order, and no date."""
-    return times.dtype.is_numeric() and bool((times.abs() < FIRST_UNIX_TIME).all())
+    numbers = times.dtype.is_integer() or times.dtype.is_float()
+    return numbers and bool((_without_nan(times).abs() < FIRST_UNIX_TIME).all())
+
+
+def _without_nan(times: pl.Series) -> pl.Series:
+    return times.fill_nan(None) if times.dtype.is_float() else times
 
 
 def _cast(pairs: pl.DataFrame, name: str, cast: Cast, kind: str) -> pl.Expr:

@@ -18,11 +18,12 @@ from benchmarks.method_registry import OURS, Params
 from benchmarks.profiling import FitJob, fit
 from contracts import Settings
 from contracts import columns as c
-from contracts.atomic_files import replace_file
+from contracts.atomic_files import replace_file, require_fillable
 from contracts.errors import UnreadableInput
 from evaluation import RankedLists
 from evaluation.results import full_ranking
 from evaluation.top_k import TopK
+from pipeline.lake import parquet
 from pipeline.stage_progress import StageProgress
 
 METRICS, RANK, SCORE = "metrics.json", "rank", "score"
@@ -34,19 +35,30 @@ def run(
     """Train, list the best `k` unseen items of every test user, measure; writes `top_k.parquet` and `metrics.json`.
 
     Train rows are ordered if they have a `timestamp`, or where `ordered` is true. `params` are fields of
-    `TwoTowerConfig`. Raises `UnknownMethod` for a bad one.
+    `TwoTowerConfig`. Raises `UnknownMethod` for a bad one, and `OSError` before the training where `out` cannot be
+    written.
     """
+    require_fillable(out)
     history, test = read_train(train_file, ordered=ordered, seed=settings.seed), read_named(test_file)
     user_ids = test[c.USER_ID].unique().sort()
     with StageProgress().shown(OURS):
         done = fit(FitJob(OURS, params, history, user_ids, k, settings.seed, settings.threads))
     labels = labels_of(test, user_ids, done.item_ids)
     measured = full_ranking(OURS, RankedLists(done.top.rows), labels, k, item_count=len(done.item_ids))
-    metrics = {**measured.means, "users": measured.users, "fit_seconds": round(done.fit_seconds, 2)}
+    counts = {"users": measured.users, **unreachable(history, test)}
+    metrics = {**measured.means, **counts, "fit_seconds": round(done.fit_seconds, 2)}
     out.mkdir(parents=True, exist_ok=True)
-    as_table(done.top, user_ids, done.item_ids).write_parquet(out / "top_k.parquet")
+    replace_file(out / "top_k.parquet", parquet(as_table(done.top, user_ids, done.item_ids)))
     write_metrics(out, {**metrics, "chosen": done.chosen})
     return metrics
+
+
+def unreachable(history: pl.DataFrame, test: pl.DataFrame) -> dict[str, int]:
+    """What no list can have right or know the user of: distinct test pairs that are training rows too, users without a
+    training row, and items without one."""
+    lacking = {name: test.join(history, on=name, how="anti")[name].n_unique() for name in (c.USER_ID, c.ITEM_ID)}
+    repeated = test.unique([c.USER_ID, c.ITEM_ID]).join(history, on=[c.USER_ID, c.ITEM_ID], how="semi").height
+    return {"repeated_pairs": repeated, "new_users": lacking[c.USER_ID], "new_items": lacking[c.ITEM_ID]}
 
 
 def write_metrics(out: Path, run: Mapping[str, Any]) -> None:

@@ -63,12 +63,20 @@ def retrieval(
 ) -> None:
     """The two-tower on data it has never seen: alone, or beside tuned peers on a public data set."""
     fixed = [*context.meta.get(FIXED, []), *settings]  # of two values for one setting the later counts
+    _warn_of_unused(context, ("k", "ordered") if data else ("dataset", "methods", "trials"))
     if data is not None and not (train or test):
         _compare(_plan(data, dataset, methods, trials, fixed, out))
     elif train and test and not data:
         _alone(train, test, k, fixed, out, ordered=ordered)
     else:
         raise typer.BadParameter("give either --train and --test, or --data and --dataset")
+
+
+def _warn_of_unused(context: typer.Context, flags: tuple[str, ...]) -> None:
+    """One line about flags of the other kind of run, which change nothing here."""
+    sources = {name: context.get_parameter_source(name) for name in flags}
+    if given := [f"--{name}" for name, source in sources.items() if source and source.name == "COMMANDLINE"]:
+        typer.echo(f"warning: {', '.join(given)} is ignored in this kind of run", err=True)
 
 
 def _alone(train: Path, test: Path, k: int, settings: list[str], out: Path, *, ordered: bool) -> None:

@@ -143,6 +143,14 @@ def test_a_setting_of_who_is_not_there_is_refused(tmp_path: Path) -> None:
     assert "--set bpr: is not in this run of most_popular" in done.stderr
 
 
+def test_a_folder_that_cannot_be_written_is_named_before_any_training(tmp_path: Path) -> None:
+    (tmp_path / "out").write_text("a file")
+    options = ("--data", "data", "--dataset", "deskdrop", "--methods", "most_popular", "--trials", "0")
+    done = tiny.tastefeed_here("bench", "retrieval", *options, "--out", tmp_path / "out")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert f"{tmp_path / 'out'}: Not a directory; " in done.stderr
+
+
 def test_two_runs_of_one_name_are_refused(tmp_path: Path) -> None:
     for folder in ("a", "b"):
         (tmp_path / folder / "out").mkdir(parents=True)

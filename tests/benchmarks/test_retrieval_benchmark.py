@@ -1,6 +1,8 @@
 """The retrieval benchmark on files of a few interactions, through its command and its functions."""
 
 import json
+import math
+from decimal import Decimal
 from pathlib import Path
 
 import polars as pl
@@ -74,6 +76,8 @@ def test_a_file_s_settings_count_here_too(blocks: Path) -> None:
         ({"user_id": [1.0, 2.0], "item_id": ["x", "y"]}, "user_id: want text or whole numbers, have Float64"),
         ({"user_id": ["a"], "item_id": ["x"], "timestamp": ["soon"]}, "1 rows have no readable timestamp"),
         ({"user_id": ["a"], "item_id": ["x"], "timestamp": [True]}, "timestamp: want instants or Unix time"),
+        ({"user_id": ["a"], "item_id": ["x"], "timestamp": [Decimal(1)]}, "timestamp: want instants or Unix time"),
+        ({"user_id": ["a"] * 3, "item_id": ["x"] * 3, "timestamp": [1.0, math.nan, 2.0]}, "1 rows have no readable"),
         ({"user_id": [], "item_id": []}, "no rows"),
         ({"user": ["a"], "item_id": ["x"]}, "lacks user_id"),
     ],
@@ -93,6 +97,34 @@ def test_a_file_that_is_no_parquet_is_refused_in_one_line(tmp_path: Path) -> Non
     done = bench(tmp_path)
     assert (done.returncode, done.stderr.count("\n")) == (1, 1)
     assert "is no whole parquet file" in done.stderr
+
+
+def test_a_folder_that_cannot_be_written_is_named_before_any_training(blocks: Path) -> None:
+    (blocks / "out").write_text("a file")
+    done = bench(blocks)
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert str(blocks / "out") in done.stderr
+    assert "two_tower" not in done.stdout
+
+
+def test_what_no_list_can_have_right_is_counted(blocks: Path) -> None:
+    test = pl.read_parquet(blocks / "test.parquet")
+    repeated, strange = pl.read_parquet(blocks / "train.parquet")[:2], {"user_id": ["stranger"], "item_id": ["novelty"]}
+    pl.concat([test, repeated, repeated, pl.DataFrame(strange)]).write_parquet(blocks / "test.parquet")
+    assert bench(blocks, 3, "--set", "two_tower.encoder=svd").returncode == 0
+    metrics = json.loads((blocks / "out" / "metrics.json").read_text())
+    assert {name: metrics[name] for name in ("repeated_pairs", "new_users", "new_items")} == {
+        "repeated_pairs": 2,
+        "new_users": 1,
+        "new_items": 1,
+    }
+    assert metrics["users"] == 61
+
+
+def test_flags_of_the_other_kind_of_run_are_named(blocks: Path) -> None:
+    done = bench(blocks, 3, "--set", "two_tower.encoder=svd", "--methods", "ials", "--trials", "3")
+    assert done.returncode == 0
+    assert done.stderr.startswith("warning: --methods, --trials is ignored in this kind of run\n")
 
 
 @pytest.mark.parametrize("unit", [1, 1_000, 1_000_000, 1_000_000_000])
