@@ -14,7 +14,7 @@ from typing import Any
 from contracts.atomic_files import new_file, replace_file
 from contracts.errors import BadSetting
 from serving.privacy.pseudonyms import KEY_FILE, Pseudonym, pseudonyms_of
-from serving.shared_keys import share_with_group
+from serving.shared_keys import read_key, share_with_group
 
 LOG = logging.getLogger("tastefeed.exposure_files")
 FOLDER = "exposures"
@@ -22,17 +22,19 @@ FILES = f"{FOLDER}/*/*.parquet"
 KEY_CHECK = f"{FOLDER}/key_check"
 NO_USER = "no\x01user"
 """No id contains a control character."""
+RECORD_IT = "log a page with its servers, which records their key"
+"""A key file of a remote lake is local: it proves nothing to a night on another machine."""
 WRITABLE_BY_GROUP = 0o070 | stat.S_ISGID
 """Bits of the log's folders: a night that runs as another user replaces files in them."""
 
 
-def record_key(lake: str, pseudonym: Pseudonym) -> None:
-    """Record the key of a log, before its first file. Raises `OSError`, and `BadSetting` where the log has, or may
-    have, another."""
+def record_key(lake: str, pseudonym: Pseudonym, key_file: Path) -> None:
+    """Record the key of a log, before its first file. Where an earlier version began the log, `key_file` must have this
+    key. Raises `OSError`, and `BadSetting` where the log has, or may have, another."""
     if _is_recorded(lake, pseudonym):
         return
-    if (problem := _doubt(lake, pseudonym)) is not None:
-        raise BadSetting(problem)
+    if _has_files(lake) and (remedy := _remedy(key_file, pseudonym)) is not None:
+        raise BadSetting(_doubt(lake, remedy))
     _create_file(lake, KEY_CHECK, _check(pseudonym))
     _is_recorded(lake, pseudonym)  # another server may have been the first
 
@@ -40,8 +42,11 @@ def record_key(lake: str, pseudonym: Pseudonym) -> None:
 def require_key(lake: str, pseudonym: Pseudonym) -> None:
     """Check the key of a log before reading it; warn where nothing proves that it is the right one. Raises `OSError`
     and `BadSetting`."""
-    if not _is_recorded(lake, pseudonym) and (problem := _doubt(lake, pseudonym)) is not None:
-        LOG.warning("%s; until then, its users may not be found", problem)
+    if _is_recorded(lake, pseudonym) or not _has_files(lake):
+        return
+    remedy = RECORD_IT if (folder := _local(lake)) is None else _remedy(folder / KEY_FILE, pseudonym)
+    if remedy is not None:
+        LOG.warning("%s; until then, its users may not be found", _doubt(lake, remedy))
 
 
 def _check(pseudonym: Pseudonym) -> bytes:
@@ -58,21 +63,27 @@ def _is_recorded(lake: str, pseudonym: Pseudonym) -> bool:
     return recorded is not None
 
 
-def _doubt(lake: str, pseudonym: Pseudonym) -> str | None:
-    """Why the files of a log without a check may have another key."""
-    if not _has_files(lake):
-        return None
+def _remedy(key_file: Path, pseudonym: Pseudonym) -> str | None:
+    """How to prove the key of a log without a check; None where the key file proves it. The file may be younger than
+    the log and have another key: any command without the setting makes one."""
     try:
-        key = _read_file(lake, KEY_FILE)
-    except PermissionError:
-        key = b""
-    if key and _check(pseudonyms_of(key.decode(errors="replace").strip(" ,\n"))) == _check(pseudonym):
+        key = read_key(key_file)
+    except (FileNotFoundError, NotADirectoryError):
+        return f"write the key of its servers to {key_file}, if you have it"
+    except (OSError, UnicodeDecodeError):
+        return f"make {key_file} readable for this user, with the key of its servers"
+    if _check(pseudonyms_of(key)) == _check(pseudonym):
         return None
-    with_key = f"set TASTEFEED_PSEUDONYM_KEY to the key in {lake}/{KEY_FILE}"
-    without_key = f"write the key of its servers to {lake}/{KEY_FILE}, if you have it"
     return (
-        f"{lake}/{FOLDER} is of an earlier version, which recorded no key, and this key may not be its own; "
-        f"{without_key if key is None else with_key}, or delete the old folders {FOLDER}/date=…"
+        f"if its servers had their key in TASTEFEED_PSEUDONYM_KEY, write that key to {key_file}; if they had no such "
+        f"setting, remove it here, so that the key in {key_file} is used"
+    )
+
+
+def _doubt(lake: str, remedy: str) -> str:
+    return (
+        f"{lake}/{FOLDER} is of an earlier version, which recorded no key, and this key may not be its own; {remedy}; "
+        f"or delete the old folders {FOLDER}/date=…"
     )
 
 
@@ -87,15 +98,15 @@ def write_file(lake: str, path: str, content: bytes) -> None:
 
 
 def _create_file(lake: str, path: str, content: bytes) -> None:
-    """Write a file as a whole unless it exists."""
-    with suppress(FileExistsError):
-        if (folder := _local(lake)) is None:
-            fs, root = _remote(lake)
-            fs.pipe_file(f"{root}/{path}", content, mode="create")
-            return
-        _make_parents(folder, path)
-        with new_file(folder / path) as fresh:
-            fresh.write_bytes(content)
+    """Write a file as a whole unless it exists. In a remote lake, the last of two writers at one instant wins: not
+    every file system can refuse to replace a file."""
+    if (folder := _local(lake)) is None:
+        if _read_file(lake, path) is None:
+            write_file(lake, path, content)
+        return
+    _make_parents(folder, path)
+    with suppress(FileExistsError), new_file(folder / path) as fresh:
+        fresh.write_bytes(content)
 
 
 def _make_parents(lake: Path, path: str) -> None:

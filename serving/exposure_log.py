@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from contracts import Settings
 from contracts import columns as c
-from contracts.errors import BadSetting, OptOutStoreUnavailable, one_line
+from contracts.errors import TastefeedError, one_line
 from contracts.schemas import EXPOSURES, STRINGS
 from ranking.candidates import BITS
 from ranking.feature_arrays import SOURCES, Floats
@@ -31,7 +31,7 @@ from serving.feed import Feed
 from serving.list_pages import Page
 from serving.privacy.consent import of_readable_users
 from serving.privacy.opt_out_store import OptOutStore
-from serving.privacy.pseudonyms import Pseudonym, pseudonyms
+from serving.privacy.pseudonyms import KEY_FILE, Pseudonym, pseudonyms
 from serving.release_choice import Choice
 
 LOG = logging.getLogger("tastefeed.exposure_log")
@@ -97,6 +97,7 @@ class ExposureLog(BackgroundQueue[Exposure]):
         """`on_result` counts pages as `written` or `dropped`; `experiment` is the name of the running one."""
         super().__init__("exposures", enabled=settings.exposure_log, size=MAX_WAITING_PAGES, gather_s=GATHER_S)
         self._lake, self._opt_outs, self._pseudonym = settings.lake, opt_outs, pseudonyms(settings)
+        self._key_file = settings.lake_folder / KEY_FILE
         self._on_result, self._experiment = on_result, experiment
 
     def record(self, feed: Feed, choice: Choice, page: Page) -> None:
@@ -107,11 +108,13 @@ class ExposureLog(BackgroundQueue[Exposure]):
     def handle(self, entries: Sequence[Exposure]) -> None:
         """Write the pages of users who have not opted out since."""
         try:
-            allowed = of_readable_users(self._opt_outs, entries)
-            write_exposures(self._lake, allowed, self._pseudonym, self._experiment)
-        except (OSError, OptOutStoreUnavailable, BadSetting) as error:
+            if allowed := of_readable_users(self._opt_outs, entries):
+                record_key(self._lake, self._pseudonym, self._key_file)
+                write_exposures(self._lake, allowed, self._pseudonym, self._experiment)
+        except Exception as error:  # a remote file system raises errors of its own, and one would end the thread
             problem = one_line(error) if isinstance(error, OSError) else str(error)
-            LOG.error("%d pages are not in the exposure log: %s", len(entries), problem)
+            unknown = not isinstance(error, OSError | TastefeedError)
+            LOG.error("%d pages are not in the exposure log: %s", len(entries), problem, exc_info=unknown)
             self.count_dropped(len(entries))
         else:
             self._on_result("written", len(entries))
@@ -122,12 +125,10 @@ class ExposureLog(BackgroundQueue[Exposure]):
 
 
 def write_exposures(lake: str, exposures: Iterable[Exposure], pseudonym: Pseudonym, experiment: str) -> None:
-    """Write one file for each day. Raises `OSError`, and `BadSetting` where the log has another key."""
+    """Write one file for each day. Raises `OSError`."""
     of_days: dict[date, list[Exposure]] = defaultdict(list)
     for exposure in exposures:
         of_days[exposure.served_at.date()].append(exposure)
-    if of_days:
-        record_key(lake, pseudonym)
     for day, of_day in of_days.items():
         content = pa.BufferOutputStream()
         with pq.ParquetWriter(content, EXPOSURES, compression="zstd") as writer:

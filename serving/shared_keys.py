@@ -22,7 +22,7 @@ def key_in_lake(settings: Settings, name: str, *, setting: str) -> str:
     with suppress(OSError):
         _make(path, fresh)
     try:
-        key = read_regular(path, max_bytes=MAX_KEY_FILE_BYTES).decode().strip(" ,\n")
+        key = read_key(path)
     except (FileNotFoundError, NotADirectoryError):
         return fresh
     except PermissionError:
@@ -36,6 +36,11 @@ def key_in_lake(settings: Settings, name: str, *, setting: str) -> str:
     if not key:
         raise BadSetting(f"{path}: the key is empty; remove it, or set {setting}")
     return key
+
+
+def read_key(path: Path) -> str:
+    """The key in a file. Raises `OSError`, and `UnicodeDecodeError`."""
+    return read_regular(path, max_bytes=MAX_KEY_FILE_BYTES).decode().strip(" ,\n")
 
 
 def _make(path: Path, key: str) -> None:

@@ -9,17 +9,19 @@ from threading import Barrier
 import pyarrow.parquet as pq
 import pytest
 from fastapi.testclient import TestClient
+from fsspec.implementations.memory import MemoryFileSystem
 
 from contracts.atomic_files import replace_file
 from contracts.errors import BadSetting
 from contracts.schemas import EXPOSURES
 from pipeline.lake import Lake
 from pipeline.privacy.exposure_erasure import erase_exposures
-from serving import exposure_files
-from serving.exposure_files import record_key, write_file
+from serving import exposure_files, exposure_log
+from serving.exposure_files import record_key, require_key, write_file
 from serving.http.app import create_app
 from serving.privacy.pseudonyms import KEY_FILE, Pseudonym, pseudonyms, pseudonyms_of
 from tests.serving.conftest import read_values
+from tests.serving.releases.test_release_loader import until
 
 
 @pytest.fixture
@@ -120,20 +122,72 @@ def test_a_log_without_a_recorded_key_takes_that_of_the_lake_only(logged, lake, 
     recorded, url = lake.folder / "exposures" / "key_check", str(lake.folder)
     recorded.unlink()  # as written by an earlier version
     own, another = pseudonyms(lake.settings()), pseudonyms(lake.settings(pseudonym_key="another"))
-    with pytest.raises(BadSetting, match=r"of an earlier version, .* TASTEFEED_PSEUDONYM_KEY to the key in .*_key, or"):
-        record_key(url, another)
+    key_file = lake.folder / KEY_FILE
+    with pytest.raises(BadSetting, match="of an earlier version, which recorded no key"):
+        record_key(url, another, key_file)
     assert erase_exposures(Lake(url), ["user-1"], another) == 0
     assert "its users may not be found" in caplog.text
     assert not recorded.exists()
     caplog.clear()
     assert erase_exposures(Lake(url), ["user-1"], own) == 4
     assert caplog.text == ""
-    (lake.folder / KEY_FILE).rename(lake.folder / "aside")
+    key_file.rename(lake.folder / "aside")
     with pytest.raises(BadSetting, match="write the key of its servers to"):
-        record_key(url, own)  # the key of a setting proves nothing
-    (lake.folder / "aside").rename(lake.folder / KEY_FILE)
-    record_key(url, own)
+        record_key(url, own, key_file)  # the key of a setting proves nothing
+    (lake.folder / "aside").rename(key_file)
+    record_key(url, own, key_file)
     assert recorded.exists()
+
+
+def test_a_younger_key_file_is_not_named_as_the_key_of_an_older_log(tmp_path):
+    url, key_file = str(tmp_path), tmp_path / KEY_FILE
+    write_file(url, "exposures/date=2017-03-01/a.parquet", b"")  # by servers with the setting
+    key_file.write_text("made by a command without the setting")
+    theirs = pseudonyms_of("that of the setting")
+    with pytest.raises(BadSetting, match=rf"in TASTEFEED_PSEUDONYM_KEY, write that key to {key_file}; .* no such sett"):
+        record_key(url, theirs, key_file)
+    key_file.write_text("that of the setting\n")
+    record_key(url, theirs, key_file)
+    require_key(url, theirs)
+
+
+def test_an_older_log_in_a_remote_lake_takes_the_key_of_the_local_file(tmp_path, caplog):
+    url, key_file = "memory://of-an-older-log", tmp_path / KEY_FILE
+    write_file(url, "exposures/date=2017-03-01/a.parquet", b"")
+    key_file.write_text("automatic")
+    own = pseudonyms_of("automatic")
+    require_key(url, own)
+    assert "recorded no key, and this key may not be its own; log a page with its servers" in caplog.text
+    caplog.clear()
+    record_key(url, own, key_file)
+    require_key(url, own)
+    assert caplog.text == ""
+    with pytest.raises(BadSetting, match="was written with another key"):
+        record_key(url, pseudonyms_of("another"), key_file)
+
+
+def test_a_remote_file_system_needs_no_exclusive_write(tmp_path, monkeypatch):
+    def pipe_file(self: MemoryFileSystem, path: str, value: bytes) -> None:
+        self.open(path, "wb", data=value)
+
+    monkeypatch.setattr(MemoryFileSystem, "pipe_file", pipe_file)
+    record_key("memory://without-modes", pseudonyms_of("key"), tmp_path / KEY_FILE)
+    require_key("memory://without-modes", pseudonyms_of("key"))
+
+
+def test_an_unknown_error_of_a_file_system_does_not_end_the_log(logged, lake, monkeypatch, caplog):
+    def refuse(*_: object) -> None:
+        raise TypeError("of a file system")
+
+    with logged as client:
+        log = client.app.state.exposure_log
+        monkeypatch.setattr(log, "_gather_s", 0)
+        monkeypatch.setattr(exposure_log, "write_file", refuse)
+        client.get("/v1/users/user-1/home-feed?limit=4")
+        assert until(lambda: "1 pages are not in the exposure log: of a file system" in caplog.text)
+        monkeypatch.undo()
+        client.get("/v1/users/user-2/home-feed?limit=4")
+    assert {row["user"] for row in rows(lake)} == {pseudonyms(lake.settings())("user-2")}
 
 
 def test_of_two_keys_one_is_recorded(tmp_path):
@@ -143,7 +197,7 @@ def test_of_two_keys_one_is_recorded(tmp_path):
     def recorded(lake: str, pseudonym: Pseudonym) -> bool:
         together.wait()
         try:
-            record_key(lake, pseudonym)
+            record_key(lake, pseudonym, tmp_path / KEY_FILE)
         except BadSetting:
             return False
         return True
@@ -151,9 +205,9 @@ def test_of_two_keys_one_is_recorded(tmp_path):
     with ThreadPoolExecutor(len(servers)) as threads:
         for number in range(10):
             assert sum(threads.map(recorded, [f"{tmp_path}/{number}"] * len(servers), servers)) == 1
-    record_key("memory://of-a-log", servers[0])
+    record_key("memory://of-a-log", servers[0], tmp_path / KEY_FILE)
     with pytest.raises(BadSetting, match="was written with another key"):
-        record_key("memory://of-a-log", servers[1])
+        record_key("memory://of-a-log", servers[1], tmp_path / KEY_FILE)
 
 
 def test_the_group_of_the_lake_may_replace_files_of_the_log(tmp_path):
