@@ -183,14 +183,16 @@ def _corrupt(folder: Path, error: BaseException) -> ReleaseCorrupt:
 
 
 def derive(copy: Path, folder: Path) -> None:
-    """Add to the copy of a folder what its readers would compute. Raises `ReleaseCorrupt`."""
+    """Add to the copy of a folder what its readers would compute. Raises `ReleaseCorrupt`, and `OSError` where the disk
+    of the copy is full."""
     try:
         catalogue = pq.read_table(copy / CATALOGUE_FILE)
-        write_table(catalogue, copy / MAPPED_CATALOGUE)
-        _computed_lookups(copy, catalogue).write(copy)
+        lookups = _computed_lookups(copy, catalogue)
     except UNREADABLE as error:
         raise _corrupt(folder, error) from error
-    del catalogue
+    write_table(catalogue, copy / MAPPED_CATALOGUE)
+    lookups.write(copy)
+    del catalogue, lookups
     pa.default_memory_pool().release_unused()  # otherwise the process that filled the copy keeps as much for itself
 
 

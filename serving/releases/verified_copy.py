@@ -4,9 +4,8 @@ A start copies while it imports the application, so this module imports little.
 """
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from threading import Event
+from threading import Event, Thread
 
 from contracts.atomic_files import sha256_of
 from serving.releases.manifest import read_manifest, verify_folder
@@ -30,20 +29,46 @@ def shared_copy(
     return copies.take(name, size + size // 4, lambda copy: _fill(copy, folder, once_verified))
 
 
+class _Copying(Thread):
+    """Copies and verifies a folder. The end of the process does not wait for it, as it would for that of a pool."""
+
+    def __init__(self, folder: Path, copy: Path) -> None:
+        """Starts nothing yet."""
+        super().__init__(name="release-copy", daemon=True)
+        self._folder, self._copy = folder, copy
+        self.tables = Event()
+        """Set once the tables are verified, or at the end."""
+        self._error: Exception | None = None
+
+    def run(self) -> None:
+        """Keep the error for the thread that waits."""
+        try:
+            verify_folder(self._folder, into=self._copy, on_tables=self.tables.set)
+        except Exception as error:
+            self._error = error
+        finally:
+            self.tables.set()
+
+    def check(self) -> None:
+        """Raise the error, if there is one by now."""
+        if self._error is not None:
+            raise self._error
+
+
 def _fill(copy: Path, folder: Path, once_verified: Callable[[], object]) -> None:
     """Compute what the tables give while the large files are copied."""
-    tables = Event()
-    with ThreadPoolExecutor(1) as thread:
-        try:
-            copied = thread.submit(verify_folder, folder, into=copy, on_tables=tables.set)
-        except RuntimeError as error:
-            raise OSError("the process has too many threads") from error
-        copied.add_done_callback(lambda _: tables.set())
-        tables.wait()
-        if copied.done():
-            copied.result()
+    copying = _Copying(folder, copy)
+    try:
+        copying.start()
+    except RuntimeError as error:
+        raise OSError("the process has too many threads") from error
+    try:
+        copying.tables.wait()
+        copying.check()
         once_verified()
         from serving.releases.serialization import derive  # noqa: PLC0415  it imports all that reads a release
 
         derive(copy, folder)
-        copied.result()
+    finally:
+        copying.join()
+        copying.check()  # on a full disk, both fail

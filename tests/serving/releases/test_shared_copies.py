@@ -1,11 +1,14 @@
 """Copies of releases that processes share: made once, safe from changes of the lake, and gone once they are unused."""
 
+import errno
 import logging
+import shutil
 import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Event, current_thread
 
 import numpy as np
 import pyarrow as pa
@@ -18,6 +21,7 @@ from serving.privacy.release_erasure import erase_users
 from serving.releases import publish as p
 from serving.releases.release_loader import ReloadingRelease
 from serving.releases.shared_copies import SharedCopies
+from serving.releases.verified_copy import shared_copy
 from tests.serving.releases.test_release_loader import until
 from tests.serving.tiny import N_ITEMS
 
@@ -173,6 +177,47 @@ def test_without_space_each_process_has_its_own_copy(lake, small_disk, caplog):
     assert release.copy is None
     assert "MB are free, 17 MB are needed" in caplog.text
     assert not names(copies)
+
+
+def test_where_the_space_ends_during_a_copy_each_process_has_its_own(lake, copies, monkeypatch, caplog):
+    def full(_, path):
+        raise OSError(errno.ENOSPC, "No space left on device", str(path))
+
+    monkeypatch.setattr("serving.releases.serialization.write_table", full)
+    with caplog.at_level(logging.WARNING):
+        assert p.load(lake.releases, None, copies).copy is None
+    assert "this process has its own copy of the release: No space left on device in" in caplog.text
+    assert not names(copies)
+
+
+def test_where_copy_and_lookups_fail_the_error_of_the_copy_counts(lake, copies, monkeypatch):
+    def full(path, copy):
+        if path.suffix == ".parquet":
+            return copied(path, copy)
+        failed.wait(5)
+        raise OSError(errno.ENOSPC, "No space left on device", str(copy))
+
+    def unreadable(*_):
+        failed.set()
+        raise ValueError
+
+    copied, failed = shutil.copyfile, Event()
+    monkeypatch.setattr("serving.releases.manifest.shutil.copyfile", full)
+    monkeypatch.setattr("serving.releases.serialization._computed_lookups", unreadable)
+    folder = lake.releases / p.current(lake.releases)
+    assert shared_copy(folder, copies) is None
+    assert not names(copies)
+
+
+def test_the_end_of_a_process_does_not_wait_for_a_copy(lake, copies, monkeypatch):
+    def copyfile(path, copy):
+        daemons.append(current_thread().daemon)
+        return copied(path, copy)
+
+    copied, daemons = shutil.copyfile, []
+    monkeypatch.setattr("serving.releases.manifest.shutil.copyfile", copyfile)
+    assert p.load(lake.releases, None, copies).copy
+    assert set(daemons) == {True}
 
 
 def test_a_swap_and_an_erasure_leave_only_the_copy_of_what_serves(lake, copies):
