@@ -63,7 +63,7 @@ class Call(Generic[Model]):
 
     def no_answer(self, error: Exception, attempts: int) -> NoAnswer:
         """The error of a call whose request or answer failed; only lost connections are tried again."""
-        if isinstance(error, httpx.LocalProtocolError):  # it quotes headers, so perhaps a key
+        if isinstance(error, httpx.LocalProtocolError | UnicodeEncodeError):  # it quotes headers, so perhaps a key
             return NoAnswer(f"{self.name}: not sent: no valid HTTP; check `languages`, and the headers of `http`")
         after = f" after {attempts} attempts" if is_lost_connection(error) else ""
         return NoAnswer(f"{self.name}: no answer{after}: {error}")

@@ -114,7 +114,7 @@ class AsyncTastefeedClient:
     async def _answer(self, call: Call[Model]) -> Model:
         try:
             return call.read(await AsyncRetrying(**self._retries.tenacity())(self._send, call))
-        except (httpx.RequestError, httpx.InvalidURL) as error:
+        except (httpx.RequestError, httpx.InvalidURL, UnicodeEncodeError) as error:
             raise call.no_answer(error, self._retries.attempts) from None
 
     async def _send(self, call: Call[Model]) -> httpx.Response:

@@ -220,6 +220,14 @@ class TestKeys:
             assert (sent, asked) == (["/v1/releases/current"], [])
         assert "secret" not in str(refused.value)
 
+    def test_languages_that_no_header_can_hold_are_not_sent(self):
+        refusal = pytest.raises(NoAnswer, match=r"^home_feed: not sent: no valid HTTP; check `languages`")
+        with answering() as (url, asked), TastefeedClient(url) as client, refusal:
+            client.home_feed("user-1", languages="dé")
+        with refusal:
+            asyncio.run(AsyncTastefeedClient(url).home_feed("user-1", languages="dé"))
+        assert not asked
+
     def test_an_address_of_another_scheme_is_not_tried_again(self):
         with TastefeedClient("feed.example") as client, pytest.raises(NoAnswer, match="no answer: Request"):
             client.current_release()
