@@ -1,6 +1,7 @@
 """Releases that serve beside the current one: those of an experiment's arms, and the one in shadow mode."""
 
 import logging
+import threading
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -9,11 +10,13 @@ from pathlib import Path
 from contracts.errors import TastefeedError
 from serving.releases.loaded_release import Release
 from serving.releases.publish import load
-from serving.releases.release_loader import FIRST_RETRY_S, LAST_RETRY_S
+from serving.releases.release_loader import FIRST_RETRY_S
 from serving.releases.revised_names import present_name
 from serving.releases.shared_copies import SharedCopies
 
 LOG = logging.getLogger("tastefeed.extra_releases")
+LAST_RETRY_S = 300.0
+"""Each try may copy and hash a whole release."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +36,7 @@ class ExtraReleases:
         self._root, self._versions, self._copies = root, frozenset(versions), copies
         self._loaded: dict[str, Release] = {}
         self._failed: dict[str, FailedRead] = {}
+        self._loading = threading.Lock()
 
     def load(self) -> None:
         """Load each version. One that cannot be read is logged and absent, until `follow` could read it."""
@@ -40,14 +44,31 @@ class ExtraReleases:
             self._read(version)
 
     def follow(self) -> None:
-        """Replace each release that an erasure replaced, because it has the erased users. Try absent ones again."""
-        for version in sorted(self._versions):
-            release, failed = self._loaded.get(version), self._failed.get(version)
-            if release is not None and not (self._root / release.version).is_dir():
+        """Replace each release that an erasure replaced, because it has the erased users. Try absent ones again. Both
+        in the background. Raises `RuntimeError` where the process has too many threads."""
+        due = [version for version in sorted(self._versions) if self._is_due(version)]
+        if due and self._loading.acquire(blocking=False):
+            try:
+                threading.Thread(target=self._read_again, args=(due,), daemon=True).start()
+            except RuntimeError:
+                self._loading.release()
+                raise
+
+    def _is_due(self, version: str) -> bool:
+        release, failed = self._loaded.get(version), self._failed.get(version)
+        if release is not None:
+            return not (self._root / release.version).is_dir()
+        return failed is not None and time.monotonic() >= failed.again_at
+
+    def _read_again(self, versions: Iterable[str]) -> None:
+        try:
+            for version in versions:
+                replaced = self._loaded.get(version)
                 self._read(version)
-                release.replaced()
-            elif failed is not None and time.monotonic() >= failed.again_at:
-                self._read(version)
+                if replaced is not None:
+                    replaced.replaced()
+        finally:
+            self._loading.release()
 
     def get(self, version: str) -> Release | None:
         """The release, if it could be loaded."""

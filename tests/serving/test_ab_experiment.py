@@ -24,6 +24,7 @@ from serving.releases import publish
 from serving.releases.array_files import without_users
 from serving.releases.extra_releases import ExtraReleases
 from tests.serving.conftest import read_values
+from tests.serving.releases.test_extra_releases import followed
 from tests.serving.test_shown_items import stored
 from tests.serving.tiny import item_table, user_table
 from tests.tiny import tastefeed_here
@@ -231,15 +232,15 @@ def test_an_arm_follows_the_revisions_that_erasures_make_of_its_release(lake, th
     with server(lake, experiment=three_arms) as client:
         assert answered(client) == (old, "old")
         revision = erase_users(lake.releases, [first])[old]
-        client.app.state.extra_releases.follow()
+        followed(client.app.state.extra_releases)
         assert answered(client) == (revision, "old")
         revision = erase_users(lake.releases, [second])[revision]
-        client.app.state.extra_releases.follow()
+        followed(client.app.state.extra_releases)
         assert answered(client) == (revision, "old")
     with server(lake, experiment=three_arms) as client:  # the file has the first name still
         assert answered(client) == (revision, "old")
         publish.discard(lake.releases, revision)
-        client.app.state.extra_releases.follow()
+        followed(client.app.state.extra_releases)
         assert answered(client) == (publish.current(lake.releases), None)
 
 
