@@ -120,6 +120,7 @@ def _add_feeds(app: FastAPI, settings: Settings) -> None:
     app.state.extra_releases = extra
     parts = FeedParts(loader, gate, cursors, fatigue, exploration, running)
     app.state.home_feed, app.state.bulk_feed = HomeFeed(parts), BulkFeed(parts)
+    app.state.trace_feed = HomeFeed(parts)  # its own turns: feeds do not wait until a whole list is ranked for a trace
     app.state.recorder = ImpressionRecorder(service, metrics.count_recorded, enabled=settings.record_served)
     name = experiment.name if experiment else ""
     app.state.exposure_log = ExposureLog(settings, service.opt_outs, metrics.count_exposures, experiment=name)
@@ -135,7 +136,7 @@ def _connect(metrics: RequestMetrics, service: OptOutService, loader: ReloadingR
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[dict[str, object]]:
     logging.getLogger("uvicorn.access").disabled = True  # it would log every path, and with it user ids
-    faiss.omp_set_num_threads(1)  # requests already run in parallel
+    faiss.omp_set_num_threads(1)  # workers use the cores, and the requests of one take turns in ranking
     await anyio.to_thread.run_sync(app.state.release_loader.load_first)
     await anyio.to_thread.run_sync(app.state.extra_releases.load)
     gc.freeze()  # a full collection would visit every object of the release, while a request waits for 0.1 s

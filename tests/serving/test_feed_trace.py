@@ -1,5 +1,7 @@
 """Traces of one item, beside the feed of the same user."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
 
@@ -65,3 +67,8 @@ def test_the_trace_of_an_unknown_user_is_that_of_the_shared_list(client):
     found = trace(client, "stranger", item["item_id"])
     assert (found["reason"], found["outcome"], found["rank"]) == ("unknown_user", "shown", 5)
     assert (found["features"], found["slate"]) == ([], None)
+
+
+def test_feeds_and_traces_do_not_wait_for_each_other(client):
+    with ThreadPoolExecutor(1) as pool, client.app.state.home_feed._turn():  # a feed is being ranked
+        assert pool.submit(trace, client, "user-1", "i8").result(20)["filters"] == ["history"]

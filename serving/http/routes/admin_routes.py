@@ -93,7 +93,7 @@ def trace_feed(request: Request, user_id: NamedId, item_id: NamedId) -> FeedTrac
     features of the user. Nothing of an opted-out user is read."""
     audit: AdminAudit = request.app.state.audit
     audit.user(caller(request), "trace", user_id)
-    return trace_item(request.app.state.home_feed, user_id, item_id)
+    return trace_item(request.app.state.trace_feed, user_id, item_id)
 
 
 def _switches(request: Request) -> SwitchStore:
