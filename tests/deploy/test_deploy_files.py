@@ -175,22 +175,28 @@ def test_paths_ports_and_versions_are_those_of_the_server(application):
     assert set(versions) == {__version__}
 
 
-def test_a_pod_starts_once_it_reads_the_opt_outs_or_waits_for_a_first_night(published, tmp_path):  # noqa: F811
+def test_a_pod_starts_unless_it_alone_cannot_read_the_opt_outs(published, tmp_path):  # noqa: F811
     lake = copied(published, tmp_path)
-    assert probed(lake.settings()) == 0
-    assert probed(lake.settings(opt_out_url="postgresql+psycopg://127.0.0.1:1/wrong")) == 1
+    right, wrong = lake.settings(), lake.settings(opt_out_url="postgresql+psycopg://127.0.0.1:1/wrong")
+    assert probed(right) == 0
     (tmp_path / "new").mkdir()
-    assert probed(Settings(lake=str(tmp_path / "new"))) == 0
+    assert probed(Settings(lake=str(tmp_path / "new"))) == 0, "it waits for a first night"
+    assert probed(wrong) == 0, "no pod has started"
+    with served(right) as others:
+        assert probed(wrong, others) == 1, "a rollout with a wrong URL stops"
+    with served(wrong) as others:
+        assert probed(wrong, others) == 0, "the database does not answer any pod"
 
 
-def probed(settings: Settings) -> int:
-    """The status of the startup probe of a server."""
+def probed(settings: Settings, others: str = "http://127.0.0.1:1") -> int:
+    """The status of the startup probe of a server; `others` are the pods that have started."""
     container = next(container for container in all_containers() if container["name"] == "server")
     program, *arguments, script = container["startupProbe"]["exec"]["command"]
     port = container["ports"][0]["containerPort"]
     with served(settings) as address:
-        script = script.replace(f'"127.0.0.1", {port},', f'"127.0.0.1", {address.rsplit(":", 1)[1]},')
-        assert str(port) not in script
+        for written, used in ((f'"127.0.0.1", {port}', address), ('"server", 80', others)):
+            assert f"readiness({written})" in script
+            script = script.replace(written, f'"127.0.0.1", {used.rsplit(":", 1)[1]}')
         assert program == "python"
         return subprocess.run([sys.executable, *arguments, script], check=False).returncode
 
