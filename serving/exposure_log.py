@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from itertools import chain
+from traceback import extract_tb
 from uuid import uuid4
 
 import numpy as np
@@ -112,9 +113,7 @@ class ExposureLog(BackgroundQueue[Exposure]):
                 record_key(self._lake, self._pseudonym, self._key_file)
                 write_exposures(self._lake, allowed, self._pseudonym, self._experiment)
         except Exception as error:  # a remote file system raises errors of its own, and one would end the thread
-            problem = one_line(error) if isinstance(error, OSError) else str(error)
-            unknown = not isinstance(error, OSError | TastefeedError)
-            LOG.error("%d pages are not in the exposure log: %s", len(entries), problem, exc_info=unknown)
+            LOG.error("%d pages are not in the exposure log: %s", len(entries), _problem(error))
             self.count_dropped(len(entries))
         else:
             self._on_result("written", len(entries))
@@ -122,6 +121,16 @@ class ExposureLog(BackgroundQueue[Exposure]):
     def count_dropped(self, entries: int) -> None:
         """Count pages that are not in the log."""
         self._on_result("dropped", entries)
+
+
+def _problem(error: Exception) -> str:
+    """Cause and remedy; of an unknown error its kind and place alone, because its text may quote a row."""
+    if isinstance(error, OSError):
+        return one_line(error)
+    if isinstance(error, TastefeedError):
+        return str(error)
+    place = extract_tb(error.__traceback__)[-1]
+    return f"{type(error).__name__} at {place.filename}:{place.lineno}"
 
 
 def write_exposures(lake: str, exposures: Iterable[Exposure], pseudonym: Pseudonym, experiment: str) -> None:

@@ -177,14 +177,15 @@ def test_a_remote_file_system_needs_no_exclusive_write(tmp_path, monkeypatch):
 
 def test_an_unknown_error_of_a_file_system_does_not_end_the_log(logged, lake, monkeypatch, caplog):
     def refuse(*_: object) -> None:
-        raise TypeError("of a file system")
+        raise TypeError("user-1 of a file system")
 
     with logged as client:
         log = client.app.state.exposure_log
         monkeypatch.setattr(log, "_gather_s", 0)
         monkeypatch.setattr(exposure_log, "write_file", refuse)
         client.get("/v1/users/user-1/home-feed?limit=4")
-        assert until(lambda: "1 pages are not in the exposure log: of a file system" in caplog.text)
+        assert until(lambda: "1 pages are not in the exposure log: TypeError at " in caplog.text)
+        assert "user-1" not in caplog.text
         monkeypatch.undo()
         client.get("/v1/users/user-2/home-feed?limit=4")
     assert {row["user"] for row in rows(lake)} == {pseudonyms(lake.settings())("user-2")}
