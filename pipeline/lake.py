@@ -2,7 +2,7 @@
 
 A partition is `<table>/as_of=YYYY-MM-DD/generation=<id>/`, and the file `_current` beside it names the generation that
 is read. A writer fills a new generation, replaces that one small file, then removes the other generations. A writer
-that fails removes its own. A killed one leaves a generation that is never read, and the next writer removes it. No
+that fails removes its own. A killed one leaves a generation that is never read, and the next night removes it. No
 folder is renamed, so this works on object stores as well.
 """
 
@@ -88,8 +88,23 @@ class Lake:
             with suppress(OSError):  # a full disk needs the space for the next try
                 self.fs.rm(f"{partition}/{name}", recursive=True)
             raise
-        self.replace_file(f"{partition}/{CURRENT}", name.encode())  # a signal may come after it: the generation stays
+        self._make_current(partition, name)
         self._sweep(partition, keep=name)
+
+    def _make_current(self, partition: str, name: str) -> None:
+        try:
+            self.replace_file(f"{partition}/{CURRENT}", name.encode())
+        except OSError:  # not for a signal: one that comes after the replacement leaves the generation
+            with suppress(OSError):
+                if not self._is_current(partition, name):
+                    self.fs.rm(f"{partition}/{name}", recursive=True)
+            raise
+
+    def _is_current(self, partition: str, name: str) -> bool:
+        try:
+            return bool(self.fs.cat_file(f"{partition}/{CURRENT}") == name.encode())
+        except FileNotFoundError:
+            return False
 
     def replace_file(self, path: str, content: bytes) -> None:
         """Replace one file atomically."""
@@ -101,14 +116,10 @@ class Lake:
             if Path(path).name not in kept:
                 self.fs.rm(path, recursive=True)
 
-    def sweep_unfinished(self, table: str) -> None:
-        """Remove the generations that killed writers left in any partition of a table: no later night writes there."""
-        for path in self.fs.glob(f"{self.root}/{table}/as_of=*/generation=*"):
-            partition, name = path.rsplit("/", 1)
-            if (
-                not self.fs.exists(f"{partition}/{CURRENT}")
-                or self.fs.cat_file(f"{partition}/{CURRENT}") != name.encode()
-            ):
+    def sweep_unfinished(self) -> None:
+        """Remove the generations that killed writers left in any partition: no later night may write there."""
+        for path in self.fs.glob(f"{self.root}/*/as_of=*/generation=*"):
+            if not self._is_current(*path.rsplit("/", 1)):
                 self.fs.rm(path, recursive=True)
 
     def overwrite(self, table: str, as_of: date, rows: "DataFrame | pl.DataFrame") -> None:

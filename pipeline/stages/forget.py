@@ -38,6 +38,7 @@ def forget(night: RunContext) -> Summary:
     read_experiment(night.settings.experiment)  # a wrong file ends the night before its work, not when it publishes
     night.clear_summaries()
     night.home.sweep_scratch()
+    night.lake.sweep_unfinished()  # the night has locked the lake, and backtests write to lakes of their own
     remove_unfinished(night.home)
     end_abandoned(night)
     opt_outs = OptOutLake(night.home, night.settings, night.opt_out_service)
@@ -81,7 +82,6 @@ def remove_everywhere(
 
 def remove_users(night: RunContext, table: str, users: Iterable[str]) -> int:
     """Remove users from every partition of a derived table, and return the number of removed rows."""
-    night.lake.sweep_unfinished(table)
     # earlier versions kept blanks around ids
     removed = pc.utf8_trim_whitespace(pc.field(c.USER_ID)).isin(pa.array(sorted(users), pa.string()))
     rows = 0

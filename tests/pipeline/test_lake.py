@@ -1,3 +1,4 @@
+import errno
 from datetime import date
 from pathlib import Path
 
@@ -47,6 +48,23 @@ def test_a_signal_just_after_a_generation_became_current_removes_nothing_of_it(t
     with pytest.raises(KeyboardInterrupt):
         lake.overwrite("numbers", DAY, ONE)
     assert lake.scan("numbers", DAY).collect()["n"].to_list() == [1]
+
+
+@pytest.mark.parametrize("replaced", [False, True])
+def test_a_full_disk_at_the_last_step_leaves_one_generation(tmp_path, monkeypatch, *, replaced):
+    lake, replace_file = Lake(tmp_path), Lake.replace_file
+    lake.overwrite("numbers", DAY, ONE)
+
+    def full(self: Lake, path: str, content: bytes) -> None:
+        if replaced:
+            replace_file(self, path, content)
+        raise OSError(errno.ENOSPC, "full", path)
+
+    monkeypatch.setattr(Lake, "replace_file", full)
+    with pytest.raises(OSError, match="full"):
+        lake.overwrite("numbers", DAY, TWO)
+    assert lake.scan("numbers", DAY).collect()["n"].to_list() == [2 if replaced else 1]
+    assert len(list(tmp_path.rglob("generation=*"))) == (2 if replaced else 1), "an old one goes at the next sweep"
 
 
 def test_a_partition_that_was_never_finished_does_not_exist(tmp_path):

@@ -57,14 +57,23 @@ def test_a_table_without_the_user_is_not_rewritten(night: RunContext) -> None:
     assert night.lake.current("events", DAY) == before
 
 
-def test_what_a_killed_night_left_of_a_table_goes_too(night: RunContext) -> None:
-    for day in (DAY, DAY - timedelta(days=1)):  # the second day has no finished partition
-        killed = Path(night.lake.partition("events", day)) / "generation=killed"
-        killed.mkdir(parents=True)
-        pq.write_table(pa.table({"user_id": ["u1"]}), killed / "part-0.parquet")
-    current = night.lake.current("events", DAY)
-    remove_users(night, "events", ["unknown"])
-    assert [str(path) for path in Path(night.home.root).glob("events/*/generation=*")] == [current]
+@pytest.mark.filterwarnings("ignore:The ``noload``")  # MLflow's own
+def test_what_killed_nights_left_of_any_table_goes_too(night: RunContext) -> None:
+    night.opt_outs.create()
+    with night.lake.new_folder("two_tower", DAY) as model:
+        (model / "words.json").write_text("{}")
+    for table in ("events", "two_tower"):
+        for day in (DAY, DAY - timedelta(days=1)):  # the second day has no finished partition
+            killed = Path(night.lake.partition(table, day)) / "generation=killed"
+            killed.mkdir(parents=True)
+            (killed / "words.json").write_text("a creator's digest")
+    with night.home.scratch() as of_a_backtest:
+        (in_use := Path(of_a_backtest.partition("two_tower", DAY)) / "generation=1").mkdir(parents=True)
+        forget(night)
+        assert in_use.exists()
+    for table in ("events", "two_tower"):
+        left = [str(path) for path in Path(night.home.root).glob(f"{table}/*/generation=*")]
+        assert left == [night.lake.current(table, DAY)]
 
 
 def test_ids_that_an_earlier_version_kept_with_blanks_are_found(night: RunContext) -> None:
