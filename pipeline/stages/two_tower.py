@@ -39,15 +39,16 @@ CURVE = ("loss", "learning_rate", "validation_recall", "validation_ndcg")
 def two_tower(night: RunContext) -> Summary:
     """Train and store a two-tower for every cutoff. Raises `UntrainableInput` where the last one has no examples."""
     use_threads(night)
-    cutoffs, trained = 0, list[TrainedTwoTower]()
+    cutoffs, anew, epochs = 0, 0, list[EpochResult]()
+    before: TrainedTwoTower | None = None  # the only other one that stays in memory
     with night.lake.new_folder("two_tower", night.splits.as_of) as folder:
         for cutoff, tower in walk_forward(night, read_ingested_tables(night)):
             export(tower, folder / folder_name(cutoff))
             cutoffs += 1
-            if not trained or tower is not trained[-1]:  # a cutoff without examples keeps the model before
-                trained.append(tower)
-    epochs = [epoch for each in trained for epoch in each.epochs]
-    anew = sum(each.anew for each in trained)
+            if tower is not before:  # a cutoff without examples keeps the model before
+                epochs += tower.epochs
+                anew += tower.anew
+            before = tower
     summary = {
         "cutoffs": cutoffs,
         "epochs": len(epochs),

@@ -2,9 +2,11 @@
 
 import json
 import logging
+from collections.abc import Iterator
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
+from weakref import WeakSet
 
 import pytest
 from mlflow import MlflowClient
@@ -58,6 +60,32 @@ def test_the_release_manifest_names_the_encoder(crossed: Path) -> None:
     published = [json.loads(path.read_text()) for path in (crossed / "releases").glob("*/manifest.json")]
     assert published
     assert {each["encoder"] for each in published} == {manifests(crossed)[-1]["selection"]["selected"]}
+
+
+def test_of_the_earlier_models_only_the_last_stays_in_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    night, living, most = handmade(tmp_path), WeakSet(), []
+
+    class Model:
+        epochs, anew, vector_size = (1, 2), True, 8
+
+    def walk_forward(*_: object) -> Iterator[tuple[datetime, Model]]:
+        for weeks in range(5):
+            living.add(model := Model())
+            most.append(len(living))
+            yield CUTOFF + weeks * WEEK, model
+            yield CUTOFF + weeks * WEEK, model  # a cutoff without examples
+
+    for name, function in {
+        "walk_forward": walk_forward,
+        "export": lambda *_: None,
+        "selection_summary": lambda _: {},
+        "log_training": lambda _, epochs, __: {"epochs": epochs},
+    }.items():
+        monkeypatch.setattr(f"pipeline.stages.two_tower.{name}", function)
+    summary = two_tower(night)
+    assert most == [1, 2, 2, 2, 2]
+    assert (summary["cutoffs"], summary["epochs"], summary["trained_anew"]) == (10, 10, 5)
+    assert summary["registered"] == {"epochs": [1, 2] * 5}
 
 
 WEEK = timedelta(days=7)
