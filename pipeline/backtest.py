@@ -5,6 +5,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 
 from contracts import Settings
@@ -17,6 +18,7 @@ from evaluation import (
     metrics_table,
     rich_table,
 )
+from evaluation.ranking_metrics import mean
 from evaluation.results import FINAL
 from pipeline.as_of_day import choose_as_of
 from pipeline.console import console
@@ -45,8 +47,8 @@ class Backtest:
 
     @property
     def candidate_recall(self) -> float:
-        """The share of labels that are among the candidates, averaged over weeks."""
-        return sum(week.candidate_recall for week in self.weeks) / len(self.weeks)
+        """The share of labels that are among the candidates, averaged over the weeks that have labels."""
+        return mean(np.array([week.candidate_recall for week in self.weeks]))
 
     def table(self) -> pl.DataFrame:
         """One row a method, with the gain of the final list over it."""

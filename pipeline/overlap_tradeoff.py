@@ -202,8 +202,8 @@ def _outcome(
     variant: Variant, *, weeks: Sequence[Week], lists: Sequence[RankedLists], unlimited: Sequence[Any], seed: int
 ) -> Outcome:
     values, users = _ndcg(weeks, lists), [week.holdout.user_rows for week in weeks]
-    ndcg, before = (float(np.mean([mean(week) for week in each])) for each in (values, unlimited))
+    ndcg, before = (mean(np.array([mean(week) for week in each])) for each in (values, unlimited))
     differ = [overlap_metrics(ranked) for ranked in lists]
-    overlap, first = (float(np.mean([week[name] for week in differ if week])) for name in (OVERLAP, FIRST_SHARE))
+    overlap, first = (mean(np.array([week[name] for week in differ if week])) for name in (OVERLAP, FIRST_SHARE))
     gain = None if values is unlimited else interval_over_weeks(values, list(unlimited), users, seed=seed)
     return Outcome(variant.family, variant.setting, ndcg, ndcg / before - 1, gain, overlap, first)

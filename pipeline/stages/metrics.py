@@ -15,6 +15,7 @@ import polars as pl
 
 from contracts.errors import ChampionAbsent, SchemaMismatch
 from evaluation import Holdout, macro_average, metrics_table
+from evaluation.ranking_metrics import mean
 from evaluation.results import CHAMPION, FINAL, RERANKED, RETRIEVAL
 from pipeline.champion import Champion, read_champion
 from pipeline.evaluation_lists import (
@@ -195,7 +196,7 @@ def headline(night: RunContext, weeks: list[EvaluatedWeek], tables: MetricsTable
         "users": tables.means["users"][0],
         "held_out": f"{night.splits.eval_cutoffs[0]:%Y-%m-%d} to {night.splits.as_of}",
         "ndcg_at_20": round(final[f"ndcg_at_{K}"], 4),
-        "candidate_recall": round(float(np.mean([week.candidate_recall for week in weeks])), 4),
+        "candidate_recall": round(mean(np.array([week.candidate_recall for week in weeks])), 4),
     }
 
 

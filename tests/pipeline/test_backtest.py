@@ -39,6 +39,11 @@ def test_means_are_over_weeks_and_the_gain_is_paired(weeks: list[EvaluatedWeek])
     assert backtest.gains["popular_7d"].mean == pytest.approx(0.2)
 
 
+def test_a_week_without_labels_leaves_the_recall_of_the_others(weeks: list[EvaluatedWeek]) -> None:
+    empty = week(np.nan, np.nan, np.nan)
+    assert backtest_of([*weeks, empty]).candidate_recall == pytest.approx(0.7)
+
+
 def test_the_table_has_the_gain_beside_every_other_method(weeks: list[EvaluatedWeek]) -> None:
     table = backtest_of(weeks).table()
     gains = dict(table.select("method", "gain_of_final").rows())

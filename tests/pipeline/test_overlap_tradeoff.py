@@ -63,6 +63,15 @@ def test_a_limit_makes_lists_differ_and_costs_the_labels_that_it_moves_down(rows
     assert tightest.change == pytest.approx(tightest.ndcg / rows[0].ndcg - 1)
 
 
+def test_a_week_without_labels_changes_no_mean(rows: list[Outcome]) -> None:
+    unlabelled = week()
+    nothing = np.zeros(2 * USERS, np.int32)
+    unlabelled.holdout.labels = Labels(np.zeros(USERS + 1, np.int64), nothing[:0], nothing[:0].astype(np.float32))
+    found = outcomes([week(), unlabelled], SlateConfig(per_creator=0))
+    assert [row.ndcg for row in found] == pytest.approx([row.ndcg for row in rows])
+    assert [row.change for row in found] == pytest.approx([row.change for row in rows])
+
+
 def test_a_week_ranks_some_users_at_a_time_and_keeps_one_feature(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -95,6 +95,11 @@ def test_the_headline_is_that_of_the_last_method(night: RunContext) -> None:
     assert tables.people.filter(method="final", slice="region")["group"].to_list() == ["SP"]
 
 
+def test_a_week_without_labels_leaves_the_recall_of_the_others(night: RunContext) -> None:
+    weeks = [week("popular_7d", "final"), replace(week("popular_7d", "final"), candidate_recall=np.nan)]
+    assert headline(night, weeks, tables_of(night, weeks, pl.DataFrame()))["candidate_recall"] == 0.25
+
+
 def test_a_summary_holds_the_served_lists_alone() -> None:
     table = pl.DataFrame({"method": ["popular_7d", "final", "champion"], "users": [1, 2, 3]})
     assert [row["users"] for row in served_lists(table)] == [2, 3]
