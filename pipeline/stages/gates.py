@@ -1,5 +1,6 @@
 """The gates: a ranking that does not beat its baselines is refused, and the old release keeps serving."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -116,10 +117,16 @@ def judge_night(night: RunContext, results: Results) -> Verdicts:
         users=results.users,
         rehearsals=results.rehearsals,
         slices=results.segments,
-        index_recall=night.summary("metrics")["index_recall_at_100"],
+        index_recall=index_recall(night),
         judged_release_serves=judged_release_serves(night),
         config=night.config.gates,
     )
+
+
+def index_recall(night: RunContext) -> float:
+    """The recall of the index as it was computed: NaN, which JSON lacks, is stored as null and passes no gate."""
+    stored = night.summary("metrics")["index_recall_at_100"]
+    return math.nan if stored is None else float(stored)
 
 
 def alone_summary(night: RunContext, results: Results) -> Summary:
@@ -128,7 +135,7 @@ def alone_summary(night: RunContext, results: Results) -> Summary:
         list(results.methods.values()),
         users=results.users,
         rehearsals=results.rehearsals,
-        index_recall=night.summary("metrics")["index_recall_at_100"],
+        index_recall=index_recall(night),
         config=night.config.gates,
     )
     return {"passed": verdicts.passed, "failed": [verdict.sentence for verdict in verdicts.failed]}

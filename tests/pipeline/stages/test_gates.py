@@ -92,6 +92,14 @@ def test_the_index_has_a_gate_of_its_own(tmp_path: Path) -> None:
         gates(night)
 
 
+def test_an_index_whose_recall_is_no_number_is_refused(tmp_path: Path) -> None:
+    night = measured(tmp_path, final=0.4)
+    night.write_summary("metrics", {"champion": {}, "index_recall_at_100": float("nan")})
+    recording(night)
+    with pytest.raises(GateRefused, match="index_recall is controlled by"):
+        gates(night)
+
+
 def test_whether_the_serving_release_was_judged(tmp_path: Path) -> None:
     night = handmade(tmp_path / "lake")
     assert not judged_release_serves(night)
