@@ -5,6 +5,7 @@ import pytest
 import torch
 from scipy.sparse import csr_matrix
 
+from contracts.errors import UntrainableInput
 from models.two_tower.collaborative.bag_of_items import BLOCK, batches, log_sum_exp
 from models.two_tower.collaborative.collaborative_config import BagConfig, CollaborativeConfig
 from models.two_tower.collaborative.fit import fit
@@ -52,6 +53,13 @@ def test_a_learned_bag_finds_the_block_of_a_user(item_init: str) -> None:
     interactions, config = blocks(), CONFIG.changed({"bag": {"item_init": item_init}})
     best = np.argsort(-unseen_scores(fit(interactions, config, seed=7), interactions), axis=1)[:, :2]
     assert (best % 2 == np.arange(60)[:, None] % 2).mean() > 0.9  # a guess: one half
+
+
+@pytest.mark.parametrize(("history", "items"), [([0], 1), ([0, 1], 2)])
+def test_items_that_are_all_alike_are_refused(history: list[int], items: int) -> None:
+    """The second has one user, who clicked both items."""
+    with pytest.raises(UntrainableInput, match=f"all {items} begin alike; use another encoder"):
+        fit(of(history, items=items), CONFIG, seed=7)
 
 
 def test_an_empty_history_ranks_by_popularity_and_the_seed_repeats() -> None:

@@ -18,6 +18,7 @@ from scipy.sparse import csr_matrix
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
+from contracts.errors import UntrainableInput
 from models.two_tower.collaborative.collaborative_config import BagConfig
 from models.two_tower.collaborative.svd import Sparse
 from models.two_tower.csr_interactions import Floats, Ints
@@ -28,10 +29,16 @@ SPREAD = 0.1
 
 
 def train_bag(pairs: csr_matrix, start_ID: Floats, config: BagConfig, *, seed: int) -> tuple[Floats, Floats]:
-    """[I, D] what an interaction with each item adds to a user, and [I, D] unit vectors to compare users with."""
+    """[I, D] what an interaction with each item adds to a user, and [I, D] unit vectors to compare users with. Raises
+    `UntrainableInput` where all items begin with the same vector."""
+    deviation = start_ID.std()
+    if not deviation:
+        raise UntrainableInput(
+            f"a bag needs items that differ, and all {len(start_ID)} begin alike; use another encoder"
+        )
     users_I = np.maximum(np.asarray(pairs.sum(axis=0)).ravel(), 1)
     weight_I1 = torch.from_numpy(users_I**-0.5).float()[:, None]
-    module = ItemVectors(torch.from_numpy(start_ID / start_ID.std() * SPREAD).float())
+    module = ItemVectors(torch.from_numpy(start_ID / deviation * SPREAD).float())
     parts = -(-pairs.shape[0] // config.batch_size)
     steps = max(config.epochs * parts, config.min_steps)
 

@@ -50,7 +50,8 @@ class Fits:
         start: CollaborativeEncoder | None = None,
     ) -> CollaborativeEncoder:
         """The fitted encoder of a config. A transformer is measured after each epoch, and continues `start`. Raises
-        `UntrainableInput` where there are no interactions, or no history holds two items for a transformer."""
+        `UntrainableInput` where there are no interactions, no history holds two items for a transformer, or all items
+        of a bag are alike."""
         space = self._space(config)
         if config.encoder == "ials":
             return by_ials(self.interactions, space, config, seed=self.seed)
