@@ -24,7 +24,7 @@ from cli.release_commands import releases
 from cli.serve_command import serve
 from cli.switch_commands import audit, switches
 from contracts import Settings, __version__
-from contracts.errors import TastefeedError, one_line
+from contracts.errors import TastefeedError, full_disk_as_os_error, one_line
 from contracts.setting_variables import WRONG_SETTINGS, wrong_settings
 from contracts.stop_signals import Stopped, end_process, ending_at_signals
 from contracts.thread_settings import use_threads
@@ -120,7 +120,7 @@ def options(
 def main() -> None:
     """Run the command line. An error of the work becomes one line and status 1, a signal one line and 128 more."""
     try:
-        with ending_at_signals():
+        with ending_at_signals(), full_disk_as_os_error():
             app()
     except Stopped as stop:
         end_process(stop.status)

@@ -15,6 +15,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from uuid import uuid4
 
+from contracts.errors import full_disk_as_os_error
+
 PROBE_BYTES = 1 << 20
 
 
@@ -64,8 +66,9 @@ def replace_folder(path: Path, files: Mapping[str, bytes]) -> None:
     with tempfile.TemporaryDirectory(prefix=f".{path.name}-", dir=path.parent) as scratch:
         fresh = Path(scratch) / "new"
         fresh.mkdir()
-        for name, content in files.items():
-            (fresh / name).write_bytes(content)
+        with naming(path):
+            for name, content in files.items():
+                (fresh / name).write_bytes(content)
         move_folder(fresh, path, aside=Path(scratch) / "old")
 
 
@@ -135,9 +138,11 @@ def sha256_of_files(*paths: Path) -> str:
 
 @contextmanager
 def naming(path: str | Path) -> Iterator[None]:
-    """Add the path to an `OSError` that has none: a failed write does not name its file."""
+    """Add the path to an `OSError` that has none: a failed write does not name its file. The error of a library that
+    finds a full disk becomes such an `OSError`."""
     try:
-        yield
+        with full_disk_as_os_error():
+            yield
     except OSError as error:
         if error.filename is None:
             error.filename = str(path)

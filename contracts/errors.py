@@ -3,7 +3,9 @@
 import errno
 import os
 import shutil
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 
 class TastefeedError(Exception):
@@ -178,18 +180,40 @@ REMEDIES = {
     errno.EMFILE: "raise the limit of open files (ulimit -n)",
     errno.ENOMEM: "give the process more memory",
 }
+FULL_TEMPORARY = "free some space there, or choose another folder for temporary files (the variable TMPDIR)"
+WORDS = {os.strerror(number): number for number in REMEDIES} | {"database or disk is full": errno.ENOSPC}
+"""The words of errors without a number; the last are those of SQLite."""
 
 
 def number_of(error: OSError) -> int | None:
     """The number of an error. That of a copied folder, and those of some libraries, have it in their text alone."""
-    if error.errno is None:
-        return next((number for number in REMEDIES if os.strerror(number) in str(error)), None)
-    return error.errno
+    return _number_in(str(error)) if error.errno is None else error.errno
+
+
+def _number_in(text: str) -> int | None:
+    return next((number for words, number in WORDS.items() if words in text), None)
+
+
+@contextmanager
+def full_disk_as_os_error() -> Iterator[None]:
+    """Within this block a full disk is an `OSError` with the words of the library that found it: Spark, SQLite, FAISS
+    and safetensors raise errors of their own."""
+    try:
+        yield
+    except (OSError, TastefeedError):
+        raise
+    except Exception as error:
+        found = ((_number_in(line), line.strip()) for line in str(error).splitlines())
+        number, words = next((each for each in found if each[0] in FULL), (None, ""))
+        if number is None:
+            raise
+        raise OSError(number, words) from error
 
 
 def one_line(error: OSError) -> str:
     """Path, cause and remedy on one line; for an unknown kind of error its own text."""
-    remedy = REMEDIES.get(number_of(error) or 0, "")
+    number = number_of(error)
+    remedy = FULL_TEMPORARY if number in FULL and _is_temporary(_place(error)) else REMEDIES.get(number or 0, "")
     return f"{_cause(error)}{'; ' if remedy else ''}{remedy}"
 
 
@@ -199,6 +223,16 @@ def _cause(error: OSError) -> str:
         return f"{target}: {why}; {len(error.args[0])} files could not be copied"
     if error.errno is None:
         return str(error)
+    place = _place(error)
+    return f"{place}: {os.strerror(error.errno)}" if place else error.strerror or os.strerror(error.errno)
+
+
+def _place(error: OSError) -> str:
     place = error.filename2 if error.errno in FULL and error.filename2 else error.filename  # of a copy: the new file
-    where = f"{os.fsdecode(place)}: " if isinstance(place, str | bytes) else ""
-    return f"{where}{os.strerror(error.errno)}"
+    return os.fsdecode(place) if isinstance(place, str | bytes) else ""
+
+
+def _is_temporary(place: str) -> bool:
+    """Whether it is below a temporary folder of this process."""
+    folder = tempfile.tempdir  # not `gettempdir()`, which fails where every candidate is full
+    return folder is not None and place.startswith(os.path.join(os.fsdecode(folder), tempfile.gettempprefix()))

@@ -6,12 +6,11 @@ import shutil
 import signal
 import sys
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from threading import Lock, Thread, current_thread, main_thread
 
 import pyarrow as pa
-from py4j.protocol import Py4JJavaError
 from pyspark import SparkConf, SparkContext
 from pyspark.java_gateway import launch_gateway
 from pyspark.sql import DataFrame, SparkSession
@@ -19,7 +18,7 @@ from pyspark.sql.pandas.types import from_arrow_schema
 from pyspark.sql.types import StructField, StructType
 
 from contracts import Settings
-from contracts.errors import FULL, JavaMissing, SchemaMismatch
+from contracts.errors import JavaMissing, SchemaMismatch
 from contracts.stop_signals import stopping
 
 INCUBATOR = "Using incubator modules: jdk.incubator.vector"
@@ -142,19 +141,6 @@ def java_version(home: Path) -> int | None:
         return None
     version = re.search(r'^JAVA_VERSION="(\d+)', release, re.MULTILINE)
     return int(version[1]) if version and (home / "bin" / "java").exists() else None
-
-
-@contextmanager
-def full_disk_as_os_error() -> Iterator[None]:
-    """Within this block a job that finds a full disk raises the `OSError` that Python would, and not Java's error."""
-    try:
-        yield
-    except Py4JJavaError as error:
-        causes = str(error)
-        number = next((number for number in FULL if os.strerror(number) in causes), None)
-        if number is None:
-            raise
-        raise OSError(number, os.strerror(number)) from None
 
 
 def conform(frame: DataFrame, schema: pa.Schema) -> DataFrame:

@@ -6,7 +6,7 @@ from datetime import date
 from airflow.sdk.exceptions import AirflowFailException
 
 from contracts import Settings
-from contracts.errors import LASTING, TastefeedError, number_of, one_line
+from contracts.errors import LASTING, TastefeedError, full_disk_as_os_error, number_of, one_line
 from contracts.setting_variables import WRONG_SETTINGS, wrong_settings
 from contracts.stop_signals import Stopped, end_if_stopped, end_process
 from pipeline.night_lock import locked_for_task
@@ -19,7 +19,7 @@ def run_task(stage: str, lake: str, as_of: str, label: str = "", *, publish: boo
     end_if_stopped()  # Airflow may have caught the signal between two tasks
     night = _opened(lake, as_of, label, publish=publish)
     try:
-        with locked_for_task(night.home):
+        with locked_for_task(night.home), full_disk_as_os_error():
             run_stage(night, stage)
     except Stopped as stop:
         end_process(stop.status)  # Airflow would catch it, and run the task again
@@ -51,7 +51,7 @@ def end_failed(night: RunContext) -> None:
 
 
 def _final(night: RunContext, stage: str, error: Exception, message: str) -> AirflowFailException:
-    with suppress(OSError):  # a full disk may not even hold this note
+    with suppress(OSError), full_disk_as_os_error():  # a full disk may not even hold this note
         night.write_summary("refusal", {"stage": stage, "error": type(error).__name__, "message": message})
         end_failed(night)
     return AirflowFailException(message)

@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 
 from contracts import Settings
+from contracts.atomic_files import naming
 from evaluation import (
     Interval,
     MethodMetrics,
@@ -25,7 +26,7 @@ from pipeline.console import console
 from pipeline.console_report import shown
 from pipeline.experiments.night_run import open_parent_run
 from pipeline.experiments.open_runs import ended_with_block
-from pipeline.lake import Lake
+from pipeline.lake import Lake, parquet
 from pipeline.metrics_store import EvaluatedWeek, read_weeks
 from pipeline.overlap_page import write_overlap_page
 from pipeline.run_context import NightConfig, RunContext
@@ -128,5 +129,6 @@ def write(backtest: Backtest, day: date, folder: Path) -> None:
     weeks = len(backtest.weeks)
     head = f"# Backtest: {weeks} weeks that end {day}\n\n`tastefeed backtest --weeks {weeks} --as-of {day}`\n\n"
     tail = f"\nCandidates handed to the re-ranker hold {backtest.candidate_recall:.4f} of the labels.\n"
-    (folder / "backtest.md").write_text(head + markdown(backtest.table()) + tail)
-    metrics_table(backtest.means).write_parquet(folder / "metrics.parquet")
+    with naming(folder):
+        (folder / "backtest.md").write_text(head + markdown(backtest.table()) + tail)
+        (folder / "metrics.parquet").write_bytes(parquet(metrics_table(backtest.means)))

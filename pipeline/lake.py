@@ -129,10 +129,7 @@ class Lake:
                 with self.fs.open(f"{path}/part-0.parquet", "wb") as file:
                     file.write(parquet(rows))
             else:
-                from features.spark_session import full_disk_as_os_error  # noqa: PLC0415  most readers need no Spark
-
-                with full_disk_as_os_error():
-                    rows.write.mode("overwrite").parquet(self.address(path), compression="zstd")
+                rows.write.mode("overwrite").parquet(self.address(path), compression="zstd")
 
     def read(self, spark: "SparkSession", table: str, as_of: date) -> "DataFrame":
         """A partition as a Spark frame."""
@@ -150,7 +147,8 @@ class Lake:
     def new_folder(self, table: str, as_of: date) -> Iterator[Path]:
         """A local folder for files of any kind; it becomes the partition once the block ends."""
         with tempfile.TemporaryDirectory() as local, self.generation(table, as_of) as path:
-            yield Path(local)
+            with naming(local):
+                yield Path(local)
             self.fs.put(f"{local}/", f"{path}/", recursive=True)
 
     @contextmanager

@@ -18,6 +18,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 
+from contracts.atomic_files import naming
 from contracts.errors import NotComparable
 from evaluation import Holdout, MethodMetrics, macro_average, paired_interval, segment_table
 from evaluation import anonymized_metrics as m
@@ -25,6 +26,7 @@ from evaluation.fingerprint import EvaluationFingerprint, digest
 from evaluation.metrics_tables import HIGHER_IS_BETTER
 from pipeline.code_version import git_commit
 from pipeline.experiments.mlflow_logger import COMMIT, LABEL, PARENT, MlflowLogger, is_place
+from pipeline.lake import parquet
 
 if TYPE_CHECKING:
     from pipeline.evaluation_lists import EvaluationData
@@ -125,7 +127,8 @@ def log_method(mlflow: MlflowLogger, run: str, record: MethodRecord, *, seed: in
     mlflow.metrics(run, segment_metrics(segments, record.metric))
     mlflow.artifact(run, SEGMENTS, segments.write_csv())
     with tempfile.TemporaryDirectory() as folder:
-        record.per_user.write_parquet(Path(folder) / PER_USER, compression="zstd")
+        with naming(folder):
+            (Path(folder) / PER_USER).write_bytes(parquet(record.per_user))
         mlflow.client.log_artifact(run, str(Path(folder) / PER_USER))
 
 

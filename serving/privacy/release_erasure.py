@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from contracts import columns as c
-from contracts.atomic_files import remove
+from contracts.atomic_files import naming, remove
 from contracts.errors import ReleaseCorrupt
 from ranking.feature_arrays import Users, marked
 from serving.releases.array_files import (
@@ -97,12 +97,13 @@ def _revise(root: Path, manifest: Manifest, erased: frozenset[str], excluded: fr
     users: Users = read_arrays(Users, original, "users", tower=manifest.versions.tower)
     tower, excluded_users = manifest.versions.tower, marked(users.ids, erased)
     kept = without_users(users, excluded_users)
-    write_arrays(kept, revision, "users", tower=tower)
-    if impressions := read_impressions(original, tower=tower, users=len(users.ids)):
-        write_impressions(impressions.select(np.flatnonzero(~excluded_users)), revision, tower=tower)
-    catalogue = pq.read_table(original / CATALOGUE_FILE)
-    anonymous = without_creators(with_items_removed(catalogue, erased & excluded), erased)
-    pq.write_table(anonymous, revision / CATALOGUE_FILE, compression="zstd")
+    with naming(revision):
+        write_arrays(kept, revision, "users", tower=tower)
+        if impressions := read_impressions(original, tower=tower, users=len(users.ids)):
+            write_impressions(impressions.select(np.flatnonzero(~excluded_users)), revision, tower=tower)
+        catalogue = pq.read_table(original / CATALOGUE_FILE)
+        anonymous = without_creators(with_items_removed(catalogue, erased & excluded), erased)
+        pq.write_table(anonymous, revision / CATALOGUE_FILE, compression="zstd")
     version = write_manifest(revision, manifest.model_copy(update={"users": len(kept.ids)})).version
     install(revision, root)
     remove(revision)

@@ -32,7 +32,7 @@ import pyarrow.parquet as pq
 
 from contracts import __version__
 from contracts import columns as c
-from contracts.atomic_files import read_regular
+from contracts.atomic_files import naming, read_regular
 from contracts.errors import ReleaseCorrupt
 from contracts.schemas import ITEMS
 from ranking.cooccurrence_features import Transitions
@@ -126,16 +126,8 @@ class ReleaseContents:
 def write_release(contents: ReleaseContents, folder: Path) -> Manifest:
     """Fill a new folder with the release's files. Equal contents give an equal version."""
     folder.mkdir(parents=True)
-    write_arrays(contents.items, folder, "items", tower=contents.tower)
-    write_arrays(contents.users, folder, "users", tower=contents.tower)
-    if contents.impressions is not None:
-        write_impressions(contents.impressions, folder, tower=contents.tower)
-    if contents.profiled:
-        _write_models(contents, folder)
-    pq.write_table(_display_data(contents), folder / CATALOGUE_FILE, compression="zstd")
-    for name, rows in (("popular", contents.popular), ("fresh", contents.fresh)):
-        pq.write_table(_row_table(contents.items, rows), folder / f"{name}.parquet", compression="zstd")
-    (folder / "metrics.json").write_text(json.dumps(contents.metrics, indent=1, default=str) + "\n")
+    with naming(folder):
+        _write_files(contents, folder)
     tower = contents.tower
     return write_manifest(
         folder,
@@ -152,6 +144,19 @@ def write_release(contents: ReleaseContents, folder: Path) -> Manifest:
             unmeasured=contents.unmeasured,
         ),
     )
+
+
+def _write_files(contents: ReleaseContents, folder: Path) -> None:
+    write_arrays(contents.items, folder, "items", tower=contents.tower)
+    write_arrays(contents.users, folder, "users", tower=contents.tower)
+    if contents.impressions is not None:
+        write_impressions(contents.impressions, folder, tower=contents.tower)
+    if contents.profiled:
+        _write_models(contents, folder)
+    pq.write_table(_display_data(contents), folder / CATALOGUE_FILE, compression="zstd")
+    for name, rows in (("popular", contents.popular), ("fresh", contents.fresh)):
+        pq.write_table(_row_table(contents.items, rows), folder / f"{name}.parquet", compression="zstd")
+    (folder / "metrics.json").write_text(json.dumps(contents.metrics, indent=1, default=str) + "\n")
 
 
 def _write_models(contents: ReleaseContents, folder: Path) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from contracts.atomic_files import naming, require_writable
-from contracts.errors import REMEDIES, number_of, one_line
+from contracts.errors import REMEDIES, TastefeedError, full_disk_as_os_error, number_of, one_line
 from pipeline.lake import Lake
 from tests import tiny
 
@@ -146,12 +146,37 @@ def test_each_known_cause_has_path_words_and_remedy(number: int) -> None:
 
 def test_errors_of_other_makes() -> None:
     assert one_line(OSError("raised by a library")) == "raised by a library"
-    assert one_line(OSError(errno.EIO, "x")) == os.strerror(errno.EIO)
+    assert one_line(OSError(errno.EIO, os.strerror(errno.EIO))) == os.strerror(errno.EIO)
     copying = shutil.Error([("a", "/target/b", "[Errno 28] No space left on device")])
     copied = "/target/b: [Errno 28] No space left on device; 1 files could not be copied"
     assert one_line(copying) == f"{copied}; {REMEDIES[errno.ENOSPC]}"
     assert number_of(copying) == errno.ENOSPC
     assert one_line(OSError(errno.ENOSPC, "x", "/source", None, "/target")).startswith("/target: No space left")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "Error while serializing: I/O error: No space left on device (os error 28)",
+        "Error: 'ret == (size * 4)' failed: write error in /lake/x: 1048531 != 5120000 (No space left on device)",
+        "(sqlite3.OperationalError) database or disk is full",
+        "Caused by: java.io.IOException: No space left on device",
+    ],
+)
+def test_a_full_disk_in_the_words_of_a_library(words: str) -> None:
+    with pytest.raises(OSError, match=r"full|left") as failed, full_disk_as_os_error():
+        raise RuntimeError(f"the first line\n  {words}\nthe last line")
+    assert one_line(failed.value) == f"{words}; {REMEDIES[errno.ENOSPC]}"
+    with pytest.raises(OSError, match=r"full|left") as failed, naming("/lake/table"):
+        raise RuntimeError(words)
+    assert one_line(failed.value) == f"/lake/table: {os.strerror(errno.ENOSPC)}; {REMEDIES[errno.ENOSPC]}"
+
+
+def test_other_errors_stay_what_they_are() -> None:
+    for error in (RuntimeError("disk I/O error"), TastefeedError("No space left on device"), OSError("a library's")):
+        with pytest.raises(type(error)) as failed, full_disk_as_os_error():
+            raise error
+        assert failed.value is error
 
 
 def test_a_path_that_is_known_is_kept() -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from airflow.sdk.exceptions import AirflowFailException
+from mlflow.exceptions import MlflowException
 
 from contracts.errors import TooManyBadRows
 from pipeline import airflow_tasks
@@ -72,6 +73,15 @@ def test_a_setting_that_cannot_be_read_is_final(tmp_path: Path, monkeypatch: pyt
 def test_a_full_disk_is_final_and_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     failing(monkeypatch, OSError(errno.ENOSPC, "No space left on device", "/lake/events"))
     with pytest.raises(AirflowFailException, match="No space left"):
+        run_task("events", str(tmp_path), DAY)
+    assert "\n" not in refusal(tmp_path)["message"]
+
+
+def test_a_full_disk_that_mlflow_finds_is_final_as_well(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    failing(
+        monkeypatch, MlflowException("(sqlite3.OperationalError) database or disk is full\n[SQL: INSERT INTO params]")
+    )
+    with pytest.raises(AirflowFailException, match="database or disk is full; free some space there"):
         run_task("events", str(tmp_path), DAY)
     assert "\n" not in refusal(tmp_path)["message"]
 

@@ -3,6 +3,7 @@
 Each writer reports the place and the remedy, leaves what was there, and no part of what it wrote."""
 
 import errno
+import os
 import resource
 import subprocess
 import sys
@@ -12,10 +13,13 @@ from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import polars as pl
 import pytest
 
-from contracts.errors import REMEDIES, one_line
+from contracts.errors import FULL_TEMPORARY, REMEDIES, one_line
+from evaluation import MethodMetrics
+from pipeline import backtest
 from pipeline.lake import Lake
 from serving.releases import publish
 from tests import tiny
@@ -107,3 +111,35 @@ def test_a_table_that_spark_writes_fails_in_the_same_way(tmp_path: Path, spark: 
         lake.overwrite("numbers", DAY, spark.range(30_000).selectExpr("rand() as n"))
     assert one_line(failed.value) == f"{lake.partition('numbers', DAY)}: File too large; {REMEDY}"
     assert files(tmp_path) == before
+
+
+def test_a_release_that_cannot_be_written_names_its_folder(tmp_path: Path) -> None:
+    release = contents(tmp_path)
+    with largest_file(os.getpid()), pytest.raises(OSError, match="File too large") as failed:
+        write_release(release, tmp_path / "build")
+    assert one_line(failed.value) == f"{tmp_path}/build: File too large; {REMEDY}"
+
+
+def test_a_table_of_a_backtest_that_cannot_be_written_names_its_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(backtest, "markdown", lambda _: "")
+    random = np.random.default_rng(0)
+    means = [MethodMetrics(f"method {row}", 1, {}, {"ndcg_at_20": random.random()}) for row in range(1000)]
+    measured = backtest.Backtest([], means, {})
+    monkeypatch.setattr(backtest.Backtest, "candidate_recall", 1.0)
+    with largest_file(os.getpid()), pytest.raises(OSError, match="File too large") as failed:
+        backtest.write(measured, DAY, tmp_path / "out")
+    assert one_line(failed.value) == f"{tmp_path}/out: File too large; {REMEDY}"
+
+
+def test_full_temporary_files_are_not_reported_as_a_full_lake(tmp_path: Path) -> None:
+    lake = Lake(tmp_path)
+    with (
+        largest_file(os.getpid()),
+        pytest.raises(OSError, match="File too large") as failed,
+        lake.new_folder("numbers", DAY) as folder,
+    ):
+        (folder / "one").write_bytes(bytes(100_000))
+    assert one_line(failed.value) == f"{folder}: File too large; {FULL_TEMPORARY}"
+    assert files(tmp_path) == []
