@@ -48,14 +48,14 @@ def run(
     counts = {"users": measured.users, **unreachable(history, test)}
     metrics = {**measured.means, **counts, "fit_seconds": round(done.fit_seconds, 2)}
     out.mkdir(parents=True, exist_ok=True)
-    replace_file(out / "top_k.parquet", parquet(as_table(done.top, user_ids, done.item_ids)))
+    (out / "top_k.parquet").write_bytes(parquet(as_table(done.top, user_ids, done.item_ids)))
     write_metrics(out, {**metrics, "chosen": done.chosen})
     return metrics
 
 
 def unreachable(history: pl.DataFrame, test: pl.DataFrame) -> dict[str, int]:
-    """What no list can have right or know the user of: distinct test pairs that are training rows too, users without a
-    training row, and items without one."""
+    """How much of a test is beyond a model: distinct pairs that train rows hold too, users without a train row, and
+    items without one."""
     lacking = {name: test.join(history, on=name, how="anti")[name].n_unique() for name in (c.USER_ID, c.ITEM_ID)}
     repeated = test.unique([c.USER_ID, c.ITEM_ID]).join(history, on=[c.USER_ID, c.ITEM_ID], how="semi").height
     return {"repeated_pairs": repeated, "new_users": lacking[c.USER_ID], "new_items": lacking[c.ITEM_ID]}

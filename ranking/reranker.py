@@ -60,7 +60,9 @@ class RerankerConfig(BaseModel):
     seed: int = Field(
         7, ge=0, description="seed of feature and pair sampling, each model adds one; unset: TASTEFEED_SEED"
     )
-    threads: int = Field(1, ge=0, description="models that train at once; 0: one for each core; a night takes TASTEFEED_THREADS")
+    threads: int = Field(
+        1, ge=0, description="models that train at once; 0: one for each core; a night takes TASTEFEED_THREADS"
+    )
     cooccurrence: Literal["auto", "never", "always"] = Field(
         "auto", description="item-transition features: where they help on the last label window of training, or so"
     )
