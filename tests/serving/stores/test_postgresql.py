@@ -7,7 +7,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -256,12 +256,14 @@ def stopped(url: str) -> Iterator[None]:
     server = psutil.Process(int((folder / "data" / "postmaster.pid").read_text().split()[0]))
     processes = [server, *server.children()]
     for process in processes:
-        process.suspend()
+        with suppress(psutil.NoSuchProcess):  # a worker of PostgreSQL may end by itself
+            process.suspend()
     try:
         yield
     finally:
         for process in processes:
-            process.resume()
+            with suppress(psutil.NoSuchProcess):
+                process.resume()
 
 
 def test_a_silent_server_is_waited_for_twice_as_long_as_a_slow_one(url, opened):
