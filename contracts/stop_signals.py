@@ -5,6 +5,7 @@ install a handler of its own: Airflow does both. So a thread reads every signal 
 under any handler. It repeats a signal that such a handler took, and ends a process that is still there after `GRACE_S`.
 """
 
+import logging
 import os
 import signal
 import socket
@@ -137,7 +138,18 @@ def _end_children() -> None:
 
 
 def _raise_stopped(number: int, _frame: FrameType | None) -> NoReturn:
-    raise Stopped(_begin(number))
+    first = _begin(number)
+    _silence_libraries()
+    raise Stopped(first)
+
+
+def _silence_libraries() -> None:
+    """SQLAlchemy logs the exception that interrupts it, and Python the one that it drops in a destructor.
+
+    For the main thread alone: an interrupted call may hold the lock of `logging`, and `_watch` must not wait for it.
+    """
+    logging.disable()
+    sys.unraisablehook = lambda _: None
 
 
 def _begin(number: int) -> int:

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 PROGRAM = """
-import signal, subprocess, sys, time
+import logging, signal, subprocess, sys, time
 from contracts import stop_signals
 
 stop_signals.GRACE_S = 0.5
@@ -27,7 +27,23 @@ except stop_signals.Stopped as stop:
     print("cleaned up", flush=True)
     stop_signals.end_process(stop.status)
 """
+LINE = "tastefeed: stopped by {}; nothing half-written counts, run the command again\n"
 OWN_HANDLER = "signal.signal(signal.SIGTERM, lambda number, frame: None)"
+LOGS_IT = """
+        try:
+            print(child.pid, flush=True)
+            time.sleep(60)
+        except BaseException:
+            logging.exception("interrupted")
+            raise
+"""
+SLEEPS_IN_DESTRUCTOR = """
+        class Sleeper:
+            def __del__(self):
+                print(child.pid, flush=True)
+                time.sleep(60)
+        Sleeper()
+"""
 
 
 def stopped(number: signal.Signals, *, library: str = "pass", caught: str = "ValueError") -> tuple[int, list[str], str]:
@@ -56,8 +72,13 @@ def running(child: int) -> bool:
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_a_signal_unwinds_the_program_and_ends_its_children_with_one_line(number: signal.Signals, status: int) -> None:
-    line = f"tastefeed: stopped by {number.name}; nothing half-written counts, run the command again\n"
-    assert stopped(number) == (status, ["cleaned up"], line)
+    assert stopped(number) == (status, ["cleaned up"], LINE.format(number.name))
+
+
+@pytest.mark.parametrize("library", [LOGS_IT, SLEEPS_IN_DESTRUCTOR])
+def test_a_library_that_is_interrupted_prints_no_traceback(library: str) -> None:
+    status, _, complaint = stopped(signal.SIGTERM, library=library)
+    assert (status, complaint) == (143, LINE.format("SIGTERM"))
 
 
 def test_a_library_that_catches_every_exception_does_not_keep_the_process_alive() -> None:
