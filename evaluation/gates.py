@@ -187,8 +187,10 @@ def _beats(name: str, other: str, weeks: Sequence[WeekMetrics], config: GateConf
     users = [week.users for week in both]
     gain = interval_over_weeks(ours, theirs, users, confidence=config.confidence, seed=config.seed)
     passed = gain.mean > config.min_gain and gain.low >= -config.max_loss
-    mine, others = (float(np.mean([mean(week) for week in each])) for each in (ours, theirs))
-    over = f" over {len(ours)} weeks" if len(ours) > 1 else ""
+    by_week = np.array([[mean(week) for week in each] for each in (ours, theirs)])  # NaN: a week without users
+    mine, others = (mean(each) for each in by_week)
+    measured = int(np.isfinite(by_week[0]).sum())
+    over = f" over {measured} weeks" if measured > 1 else ""
     text = f"{config.metric} {mine:.4f} of {name} against {others:.4f} of {other}{over}: {gain}"
     return Verdict(gate, passed, mine, others, text if passed else f"{text}; {_wanted_gain(config)}", gain)
 

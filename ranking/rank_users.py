@@ -169,7 +169,7 @@ def rank_users(
 
     `excluded`, [I] or [B, I], is true for items to leave out; `unhidden` for items of the history that may come again.
     `shown` is what these users were shown before; `preceding` the items [B] that stood right before each list. A user's
-    list depends on no other user in the call.
+    list depends on no other user in the call, but where an approximate index searches deeper for a longer history.
     """
     fatigue = None
     with stage("candidates"):

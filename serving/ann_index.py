@@ -40,6 +40,10 @@ class Index(Protocol):
         ...
 
 
+SCORES_AT_ONCE = 8_000_000
+"""Scores that exact search holds at once: with their order, some 100 MB."""
+
+
 class ExactIndex:
     """Computes every score; the reference for the approximate ones."""
 
@@ -50,9 +54,16 @@ class ExactIndex:
 
     def search(self, queries: Floats, k: int) -> Neighbors:
         """See `Index.search`; equal scores in the order of the rows."""
-        scores = comparable(queries, self.metric) @ self._vectors.T
+        queries = comparable(queries, self.metric)
+        step = max(1, SCORES_AT_ONCE // max(1, len(self._ids)))
+        parts = [self._best(queries[at : at + step], k) for at in range(0, max(1, len(queries)), step)]
+        rows, scores = (np.concatenate(each) for each in zip(*parts, strict=True))
+        return Neighbors(self._ids, rows, scores)
+
+    def _best(self, queries: Floats, k: int) -> tuple[Rows, Floats]:
+        scores = queries @ self._vectors.T
         rows = np.argsort(-scores, axis=1, kind="stable")[:, :k].astype(np.int32)
-        return Neighbors(self._ids, rows, np.take_along_axis(scores, rows, axis=1))
+        return rows, np.take_along_axis(scores, rows, axis=1)
 
 
 class FaissIndex:

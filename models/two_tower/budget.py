@@ -55,7 +55,7 @@ class Budget:
 
     def sequence(self, sizes: SequenceConfig) -> SequenceConfig:
         """As many passes as there is time for, at least one; without dropout where they are few."""
-        possible = int(self.seconds / self.seconds_of_epoch(sizes))
+        possible = int(self.seconds / max(self.seconds_of_epoch(sizes), 1e-6))  # 0 where nothing can be trained
         wanted = epochs_of(self.past, sizes.on(self.device.type))
         if possible >= wanted:
             return sizes

@@ -217,4 +217,5 @@ def sampled_softmax(positive_P: Tensor, negative_PN: Tensor, excluded_PN: Tensor
     denominator (Bengio & Senécal 2003).
     """
     negatives_P = torch.logsumexp(negative_PN.masked_fill(excluded_PN, -torch.inf), dim=1)
-    return (F.softplus(negatives_P - positive_P) * weight_P).sum() / weight_P.sum()
+    # a weight of 0 is allowed for clicks and for saves, and a batch may have one of them alone
+    return (F.softplus(negatives_P - positive_P) * weight_P).sum() / weight_P.sum().clamp(min=1e-6)

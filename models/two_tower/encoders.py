@@ -60,7 +60,7 @@ class ContentEncoder:
 
     def _latest_states(self, item_ID: Tensor, events: EventTensors, windows: Windows, first: int) -> Tensor:
         some = slice(first, first + USERS_AT_ONCE)
-        width = int(windows.lengths()[some].max())
+        width = int(np.count_nonzero(windows.slots_NW[some] >= 0, axis=1).max())
         slots_BW = torch.from_numpy(windows.slots_NW[some, :width]).to(item_ID.device)
         item_BWD = item_ID[torch.where(slots_BW >= 0, events.items_E[slots_BW], -1)]
         history = events.history(slots_BW, torch.from_numpy(windows.user_N[some]).to(item_ID.device), item_BWD)

@@ -176,12 +176,17 @@ class TrainingBatch:
 def batches(
     windows: Windows, events: EventTensors, items: int, config: TwoTowerConfig, generator: torch.Generator
 ) -> Iterator[TrainingBatch]:
-    """One epoch in random order; each batch has its windows' items and uniform ones, of `items` in all."""
+    """One epoch in random order; each batch has its windows' items and uniform ones, of `items` in all.
+
+    A batch without a target is left out: its windows repeat what their users had seen.
+    """
     device, uniform = events.items_E.device, config.uniform_negatives
     slots_NW = torch.from_numpy(windows.slots_NW)
     user_N, is_target_NW = torch.from_numpy(windows.user_N), torch.from_numpy(windows.is_target_NW)
     lengths_N = torch.from_numpy(windows.lengths())
     for chosen_B in _shuffled(lengths_N, config.batch_size, generator):
+        if not is_target_NW[chosen_B].any():
+            continue
         width = int(lengths_N[chosen_B].max())
         slots_BW = slots_NW[chosen_B, :width].to(device)
         events_BW = torch.where(slots_BW >= 0, events.items_E[slots_BW], -1)

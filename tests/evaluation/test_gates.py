@@ -153,6 +153,11 @@ class TestEachStepIsHeldToAccount:
         retrieval = next(each for each in verdicts.verdicts if each.gate == "two_tower_beats_item_knn")
         assert "weeks" not in retrieval.sentence, "item_knn was measured on the night's own week alone"
 
+    def test_a_week_without_users_is_left_out(self):
+        nothing = [MethodMetrics(each.name, 0, {"ndcg_at_20": np.zeros(0)}, {}) for each in (*OTHERS, BETTER)]
+        verdicts = judge(BETTER, OTHERS, users=np.arange(USERS), rehearsals=[WeekMetrics(np.arange(0), nothing)])
+        assert verdicts.verdicts == judge(BETTER, OTHERS, users=np.arange(USERS), rehearsals=()).verdicts
+
     def test_a_step_that_was_not_measured_has_beaten_nothing(self):
         verdicts = judge(BETTER, OTHERS[:-1])
         assert failed(verdicts) == ["reranked_beats_two_tower"]

@@ -37,6 +37,15 @@ def test_softmax_by_hand_weighs_a_save_double():
     assert math.isclose(loss.item(), (2 * math.log(3) + math.log(2)) / 3, rel_tol=1e-6)
 
 
+def test_targets_that_weigh_nothing_move_nothing():
+    taste = torch.zeros(2, requires_grad=True)
+    loss = content_training.sampled_softmax(taste, torch.zeros(2, 1), torch.tensor([[False], [False]]), torch.zeros(2))
+    loss.backward()
+    assert loss.item() == 0
+    assert taste.grad is not None
+    assert taste.grad.tolist() == [0, 0]
+
+
 def test_a_target_without_any_negative_costs_nothing():
     loss = content_training.sampled_softmax(torch.zeros(1), torch.zeros(1, 1), torch.tensor([[True]]), torch.ones(1))
     assert loss.item() == 0

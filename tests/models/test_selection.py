@@ -16,7 +16,7 @@ from models.two_tower.collaborative.id_encoder import CollaborativeEncoder
 from models.two_tower.csr_interactions import Interactions
 from models.two_tower.encoders import Concatenation, ContentEncoder, concatenated
 from models.two_tower.two_tower_config import EncoderName
-from tests.models.tiny_interactions import blocks, wanderers
+from tests.models.tiny_interactions import blocks, of, wanderers
 
 SMALL = {
     "minutes": 0.2,
@@ -163,6 +163,12 @@ def test_a_baseline_that_validates_better_is_reported() -> None:
     selection = Selection("svd", {"svd": 0.2, "ridge": 0.1}, {"ials": 0.3, "most_popular": 0.2}, {}, 50)
     assert selection.beaten_by == ("ials",)
     assert selection.as_json()["beaten_by"] == ["ials"]
+
+
+def test_a_forced_transformer_without_any_next_item_to_predict_is_refused(as_of) -> None:
+    pairs = of(*([user % 12, (user + 1) % 12] for user in range(60)), items=12)  # validation takes each second one
+    with pytest.raises(UntrainableInput, match="no history holds two items"):
+        trained(pairs, as_of, encoder="sequence", validation="last_interactions")
 
 
 def test_an_encoder_that_the_data_cannot_train_is_refused(as_of, monkeypatch: pytest.MonkeyPatch) -> None:

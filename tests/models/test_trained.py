@@ -46,6 +46,17 @@ def test_the_same_seed_gives_the_same_weights_and_another_others(glimpse, exampl
     assert not torch.equal(other["users.taste.weight"], weights(glimpse)["users.taste.weight"])
 
 
+def test_visits_to_the_same_two_items_train_it(tiny, items, examples_from):
+    """All windows but the first have no first interaction, so whole batches have no target."""
+    returning = examples_from({"u": ["c0-1", "c1-2"] * 100})
+    losses: list[float] = []
+    run_with = RunWith(on_epoch=lambda epoch: losses.append(epoch.loss))
+    config = tiny.model_copy(update={"epochs": 2, "batch_size": 1})
+    train(returning, items, config=config, seed=3, run_with=run_with)
+    assert np.isfinite(losses).all()
+    assert losses
+
+
 def test_a_user_who_opted_out_of_training_changes_no_weight(glimpse, examples, items, examples_from, as_of):
     silent = examples_from({"opted-out": ["c0-1", "c3-2", "c1-1"]}, trainable=False)
     users = pl.DataFrame({"user_id": ["opted-out"], "region": ["an island with one inhabitant"]})

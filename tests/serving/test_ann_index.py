@@ -4,8 +4,18 @@ import numpy as np
 import pytest
 
 from contracts.errors import ReleaseCorrupt
+from serving import ann_index
 from serving.ann_index import ExactIndex, FaissIndex, build, load, recall_against_exact
 from serving.index_config import IndexConfig, IndexKind, Metric
+
+
+def test_exact_search_in_parts_answers_the_same(monkeypatch: pytest.MonkeyPatch):
+    vectors, ids = catalogue()
+    whole = ExactIndex(vectors, ids, Metric.COSINE).search(vectors[:7], 10)
+    monkeypatch.setattr(ann_index, "SCORES_AT_ONCE", 1000)
+    parts = ExactIndex(vectors, ids, Metric.COSINE).search(vectors[:7], 10)
+    np.testing.assert_array_equal(parts.rows, whole.rows)
+    np.testing.assert_allclose(parts.scores, whole.scores, rtol=1e-6)
 
 
 def catalogue(items: int = 400, size: int = 16) -> tuple[np.ndarray, np.ndarray]:

@@ -55,12 +55,12 @@ class LastState:
         was_training = self.transformer.training
         self.transformer.eval()
         device = self.transformer.items_ID.device
-        items_UT = latest_window(interactions, self.history_length).to(device)
-        vectors_UD = torch.zeros(len(items_UT), self.transformer.items_ID.shape[1], device=device)
-        lengths_U = (items_UT != EMPTY).sum(dim=1)
+        lengths_U = torch.from_numpy(np.minimum(interactions.counts, self.history_length))
+        vectors_UD = torch.zeros(len(lengths_U), self.transformer.items_ID.shape[1], device=device)
         for some_B in torch.argsort(lengths_U).split(USERS_AT_ONCE) if len(lengths_U) else ():
-            last_B = lengths_U[some_B] - 1
-            vectors_BTD = self.transformer(items_UT[some_B, : max(1, int(last_B.max()) + 1)])
+            last_B = (lengths_U[some_B] - 1).to(device)
+            items_BT = latest_window(interactions.take(some_B.numpy()), self.history_length)
+            vectors_BTD = self.transformer(items_BT.to(device))
             vectors_UD[some_B] = vectors_BTD[torch.arange(len(some_B), device=device), last_B] * (last_B >= 0)[:, None]
         self.transformer.train(was_training)
         return np.asarray(vectors_UD.cpu().numpy(), np.float32)
@@ -140,10 +140,8 @@ class FoldIn:
         items_ID = torch.from_numpy(self.items_ID)
         gram_DD = items_ID.T @ items_ID + self.regularization * torch.eye(items_ID.shape[1])
         distinct = interactions.where(interactions.is_first)
-        items_UT = latest_window(distinct, LONGEST_HISTORY)
-        lengths_U = (items_UT != EMPTY).sum(dim=1)
-        for some_B in _blocks(lengths_U):
-            history_BT = items_UT[some_B, : max(1, int(lengths_U[some_B].max()))]
+        for some_B in _blocks(torch.from_numpy(np.minimum(distinct.counts, LONGEST_HISTORY))):
+            history_BT = latest_window(distinct.take(some_B.numpy()), LONGEST_HISTORY)
             vectors_UD[some_B] = self._solved(items_ID, gram_DD, history_BT)
         return np.asarray(vectors_UD.numpy(), np.float32)
 
