@@ -1,6 +1,6 @@
 import sqlite3
 from contextlib import closing
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
@@ -156,6 +156,21 @@ def test_waiting_events_are_counted_up_to_a_bound(pending, monkeypatch):
     assert pending.waiting() == 3
     monkeypatch.setattr("serving.stores.event_store.MAX_COUNTED", 2)
     assert pending.waiting() == 2
+
+
+def test_waiting_events_are_counted_per_day_within_the_times_that_a_night_accepts(pending, tmp_path):
+    assert not pending.waiting_per_day()
+    assert list(tmp_path.iterdir()) == [], "a night counts before it locks the lake, and creates nothing"
+    pending.add([event("ingested", "i1")])
+    pending.mark_ingested(pending.drain().name)
+    midnight, now = datetime(2017, 3, 2, tzinfo=UTC), datetime.now(UTC)
+    instants = [NOON, midnight - timedelta(microseconds=1), midnight, midnight + timedelta(hours=1)]
+    refused = [datetime(1989, 12, 31, tzinfo=UTC), now + timedelta(days=2)]
+    pending.add([event(f"e{number}", "i1", at=at) for number, at in enumerate([*instants, *refused])])
+    expected = {date(2017, 3, 1): 2, date(2017, 3, 2): 2}
+    assert pending.waiting_per_day() == expected
+    pending.drain(limit=3)  # and the night is killed: the next one drains these first
+    assert pending.waiting_per_day() == expected
 
 
 def test_a_feed_looks_up_a_user_s_few_actions_and_not_all_rows(pending, tmp_path):
