@@ -48,6 +48,7 @@ from sqlalchemy import (
 from contracts import Action
 from contracts import columns as c
 from contracts.errors import EventStoreUnavailable
+from contracts.event_rules import POSITIVE
 from contracts.ids import spellings
 from contracts.instants import CLOCK_SKEW, EARLIEST
 from contracts.schemas import EVENTS, INGESTED_EVENTS
@@ -174,9 +175,12 @@ class EventStore(SqlStore):
         with self._transaction() as connection:
             return Counter({_midnight(day).date(): count for day, count in connection.execute(query)})
 
-    def waiting_rows(self) -> pa.Table:
-        """What no night has ingested yet, oldest first."""
-        return self._table(~PENDING.c.in_landing_zone)
+    def waiting_likes(self) -> list[tuple[str, datetime]]:
+        """Each user and day with a click or save that no night has ingested yet, once. A day is its midnight in UTC."""
+        likes = PENDING.c.action.in_([str(action) for action in POSITIVE])
+        query = select(PENDING.c.user_id, DAY).where(likes, *_usable_waiting()).distinct()
+        with self._transaction() as connection:
+            return [(user, _midnight(day)) for user, day in connection.execute(query)]
 
     def drain(self, limit: int = ROWS_PER_BATCH) -> PendingBatch | None:
         """At most `limit` rows that are not in the landing zone yet; `None` where there are none. An unfinished

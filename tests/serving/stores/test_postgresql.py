@@ -92,9 +92,11 @@ def test_postgresql_stores_pending_events(opened):
     assert pending.add([row]).new == 0
     assert sorted(interaction.item_id for interaction in pending.recent_interactions(["ann"])["ann"]) == ["i1", "i2"]
     assert pending.waiting_per_day() == {date(2017, 3, 1): 2}
+    assert pending.waiting_likes() == [("ann", datetime(2017, 3, 1, tzinfo=UTC))]
     batch = pending.drain()
     pending.mark_ingested(batch.name)
     assert not pending.waiting_per_day()
+    assert pending.waiting_likes() == []
     assert pending.delete_before(datetime(2017, 3, 2, tzinfo=UTC)) == 2
     assert pending.erase(["ann"]) == 0
 
