@@ -6,6 +6,7 @@ empty. Counting events per day detects this before the night starts.
 
 from collections import Counter
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from statistics import median
@@ -15,7 +16,7 @@ import polars as pl
 from contracts import Action, Settings
 from contracts import columns as c
 from contracts.errors import OutlierDay, UnreadableInput
-from pipeline.ingestion.landing_zone import usable_events
+from pipeline.ingestion.landing_zone import ingested_files, usable_events
 from pipeline.lake import Lake
 from serving.stores.event_store import EventStore
 
@@ -68,20 +69,10 @@ def outlier_of(counts: Mapping[date, int], holdout_days: int) -> Outlier | None:
     return Outlier(day, counts[day], held_out, typical, like_others, holdout_days)
 
 
-def outlier_in(home: Lake, settings: Settings) -> Outlier | None:
-    """The last ingested day as an outlier. Raises `UnreadableInput` where no event is usable.
-
-    Posted events count for their days, because only the first minutes of a day may have been ingested. A day that is
-    not over does not count as one of the days that a night would hold out.
-    """
-    counts = events_per_day(home)
-    last = max(counts)
-    days = settings.holdout_days + (last >= today())
-    if not outlier_of(counts, days):
-        return None
-    pending = EventStore(settings.events_dsn).rows()[c.TIMESTAMP].to_pylist()
-    posted = Counter(instant.astimezone(UTC).date() for instant in pending if instant)
-    return outlier_of(Counter(counts) + Counter({day: n for day, n in posted.items() if day <= last}), days)
+def outlier_in(counts: Mapping[date, int], settings: Settings) -> Outlier | None:
+    """The last day of `events_per_day` as an outlier. A day that is not over does not count as one of the days that a
+    night would hold out."""
+    return outlier_of(counts, settings.holdout_days + (max(counts) >= today()))
 
 
 @dataclass(frozen=True)
@@ -104,20 +95,20 @@ def choose_as_of(home: Lake, requested: date | None, settings: Settings) -> AsOf
     """
     home.require()
     if requested is not None:
-        require_day_with_data(home, requested)
+        require_day_with_data(home, requested, settings)
         return AsOf(requested, "from --as-of")
-    if outlier := outlier_in(home, settings):
+    days = events_per_day(home, settings)
+    if outlier := outlier_in(days, settings):
         raise OutlierDay(f"{home.url}: {outlier.message()}")
-    days = events_per_day(home)
     complete = [day for day in days if day < today()]
     if not complete:
         return AsOf(min(days) + ONE_DAY, f"{min(days)}, the first day with an event, is not over yet")
     return AsOf(max(complete) + ONE_DAY, f"{max(complete)} is the last complete day")
 
 
-def require_day_with_data(home: Lake, as_of: date) -> None:
-    """Raise `UnreadableInput` for a day in the future, or without an earlier event."""
-    first = min(events_per_day(home)) + ONE_DAY
+def require_day_with_data(home: Lake, as_of: date, settings: Settings) -> None:
+    """Raise `UnreadableInput` for a day in the future, or without an earlier event; also `EventStoreUnavailable`."""
+    first = min(events_per_day(home, settings)) + ONE_DAY
     last = max(today(), first)
     if not first <= as_of <= last:
         problem = "has no event before it" if as_of < first else "is in the future"
@@ -129,21 +120,29 @@ def today() -> date:
     return datetime.now(UTC).date()
 
 
-def events_per_day(home: Lake) -> dict[date, int]:
-    """Usable events of each day that has any. Raises `UnreadableInput` where no day has one."""
+def events_per_day(home: Lake, settings: Settings) -> Counter[date]:
+    """Usable events of each day that has any: ingested ones, and posted ones, which a night ingests before it reads.
+
+    Raises `UnreadableInput` where no day has one, and `EventStoreUnavailable`.
+    """
+    with closing(EventStore(settings.events_dsn)) as store:
+        posted = store.waiting_per_day()
+    if posted and not ingested_files(home.url, "events"):
+        return posted
     days = usable_events(home).group_by(pl.col(c.TIMESTAMP).dt.date().alias("day")).len().collect()
-    if days.is_empty():
+    counts = posted + Counter(dict(days.iter_rows()))
+    if not counts:
         end_of_last_day(home)  # raises with the definition of a usable event
-    return dict(days.iter_rows())
+    return counts
 
 
 def end_of_last_day(home: Lake) -> datetime:
-    """The midnight that ends the last day with an event: a night of that day uses every event."""
+    """The midnight that ends the last day with an ingested event: a night of that day uses all of these."""
     return latest_timestamp(home).replace(hour=0, minute=0, second=0, microsecond=0) + ONE_DAY
 
 
 def latest_timestamp(home: Lake) -> datetime:
-    """The time of the last usable event. Raises `UnreadableInput` where there is none."""
+    """The time of the last usable ingested event. Raises `UnreadableInput` where there is none."""
     latest = usable_events(home).select(pl.col(c.TIMESTAMP).max()).collect().item()
     if latest is None:
         raise UnreadableInput(

@@ -11,12 +11,13 @@ from contracts import columns as c
 from contracts.errors import UntrainableInput
 from contracts.event_rules import POSITIVE
 from contracts.opt_out_flags import UNREADABLE, opted_out
-from pipeline.ingestion.landing_zone import usable_events
+from pipeline.ingestion.landing_zone import ingested_files, usable_events
 from pipeline.model_refusals import serving_release_stays, settings_text
 from pipeline.run_context import RunContext
 from serving.releases.manifest import ReducedTo
 
 WEEK = "week"
+LIKES = pl.Schema({c.USER_ID: pl.String(), c.TIMESTAMP: pl.Datetime("us", "UTC")})
 HELD_OUT = 0
 """The number of the held-out week; the label weeks before it count from 1."""
 
@@ -48,15 +49,24 @@ def weeks_with_likes(night: RunContext) -> pl.DataFrame:
     excluded = sorted(opted_out(night.opt_outs, SubjectType.USER, (*UNREADABLE, Flag.TRAINING)))
     before_end = pl.lit(night.splits.end) - pl.col(c.TIMESTAMP)
     week = (before_end.dt.total_microseconds() - 1) // int(night.splits.step.total_seconds() * 1e6)
-    columns = (c.USER_ID, c.ACTION, c.TIMESTAMP)
-    posted = pl.DataFrame(night.pending_events.waiting_rows()).select(columns).lazy()
-    events = pl.concat([usable_events(night.home).select(columns), posted], how="vertical_relaxed")
-    likes = events.filter(
-        pl.col(c.ACTION).is_in(list(map(str, POSITIVE))),
-        pl.col(c.TIMESTAMP) < night.splits.end,
-        ~pl.col(c.USER_ID).is_in(excluded),
+    likes = pl.concat([ingested_likes(night), posted_likes(night)], how="vertical_relaxed").filter(
+        pl.col(c.TIMESTAMP) < night.splits.end, ~pl.col(c.USER_ID).is_in(excluded)
     )
     return likes.select(c.USER_ID, week.alias(WEEK)).unique().collect()
+
+
+def ingested_likes(night: RunContext) -> pl.LazyFrame:
+    """User and time of each ingested click or save."""
+    if not ingested_files(night.home.url, "events"):
+        return pl.LazyFrame(schema=LIKES)
+    likes = usable_events(night.home).filter(pl.col(c.ACTION).is_in(list(map(str, POSITIVE))))
+    return likes.select(LIKES.names())
+
+
+def posted_likes(night: RunContext) -> pl.LazyFrame:
+    """User and day of each posted click or save that no night has ingested yet. Weeks begin and end at midnight, so
+    the day suffices."""
+    return pl.LazyFrame(night.pending_events.waiting_likes(), schema=LIKES, orient="row")
 
 
 def _users(night: RunContext, weeks: pl.DataFrame) -> tuple[str, str] | None:

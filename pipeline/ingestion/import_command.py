@@ -18,7 +18,7 @@ from contracts.errors import UnreadableInput
 from contracts.ids import CONTROL
 from contracts.instants import CLOCK_SKEW
 from contracts.schemas import INCOMING, ITEMS
-from pipeline.as_of_day import end_of_last_day, outlier_in
+from pipeline.as_of_day import end_of_last_day, events_per_day, outlier_in
 from pipeline.console import console
 from pipeline.ingestion import (
     ImportRequest,
@@ -86,8 +86,8 @@ def _check_events(home: Lake, landed_at: datetime, new: Sequence[str], progress:
 
 def warn_of_outlier(home: Lake) -> None:
     """Warn of an outlier day, which would stop the next night."""
-    outlier = outlier_in(home, Settings(lake=home.url))
-    if outlier:
+    settings = Settings(lake=home.url)
+    if outlier := outlier_in(events_per_day(home, settings), settings):
         console.print(f"warning: {outlier.message()}")
 
 

@@ -59,7 +59,7 @@ def events(night: RunContext) -> Summary:
     where there is too little data for models: at the end, so that the night can publish a list without models.
     """
     ingest_pending(night)
-    require_day_with_data(night.home, night.splits.as_of)
+    require_day_with_data(night.home, night.splits.as_of, night.settings)
     if night.splits.publishes:
         require_items_to_show(night)
     shortage = shortage_of(night) if night.splits.publishes else None

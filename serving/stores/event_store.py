@@ -20,34 +20,42 @@ on disk includes them.
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import pyarrow as pa
 from sqlalchemy import (
+    BigInteger,
     ColumnElement,
     Connection,
     RowMapping,
     delete,
     func,
+    make_url,
     or_,
     select,
     text,
     true,
+    type_coerce,
     update,
 )
 
 from contracts import Action
 from contracts import columns as c
 from contracts.errors import EventStoreUnavailable
+from contracts.event_rules import POSITIVE
 from contracts.ids import spellings
+from contracts.instants import CLOCK_SKEW, EARLIEST
 from contracts.schemas import EVENTS, INGESTED_EVENTS
 from serving.recent_interactions import RecentInteraction, ReleaseTimes, of_one_user, of_users
 from serving.stores.circuit_breaker import Use
 from serving.stores.event_tables import ERASED, METADATA, PENDING
+from serving.stores.sql_instants import EPOCH, MICROSECOND
 from serving.stores.sql_store import SqlStore, batched, upsert
 
 NO_RELEASE = ReleaseTimes()
@@ -158,9 +166,21 @@ class EventStore(SqlStore):
         """Everything stored, oldest first."""
         return self._table(true())
 
-    def waiting_rows(self) -> pa.Table:
-        """What no night has ingested yet, oldest first."""
-        return self._table(~PENDING.c.in_landing_zone)
+    def waiting_per_day(self) -> Counter[date]:
+        """How many of the events that no night has ingested yet are of each day in UTC. A time that a night would
+        refuse does not count. This creates no store, because a night counts before it locks the lake."""
+        if _is_missing(self._url):
+            return Counter()
+        query = select(DAY, func.count()).where(*_usable_waiting()).group_by(DAY)
+        with self._transaction() as connection:
+            return Counter({_midnight(day).date(): count for day, count in connection.execute(query)})
+
+    def waiting_likes(self) -> list[tuple[str, datetime]]:
+        """Each user and day with a click or save that no night has ingested yet, once. A day is its midnight in UTC."""
+        likes = PENDING.c.action.in_([str(action) for action in POSITIVE])
+        query = select(PENDING.c.user_id, DAY).where(likes, *_usable_waiting()).distinct()
+        with self._transaction() as connection:
+            return [(user, _midnight(day)) for user, day in connection.execute(query)]
 
     def drain(self, limit: int = ROWS_PER_BATCH) -> PendingBatch | None:
         """At most `limit` rows that are not in the landing zone yet; `None` where there are none. An unfinished
@@ -204,6 +224,27 @@ class EventStore(SqlStore):
         with self._transaction() as connection:
             rows = connection.execute(query.order_by(PENDING.c.landed_at, PENDING.c.event_id)).mappings().all()
         return pa.Table.from_pylist([_without_key(row) for row in rows], schema=INGESTED_EVENTS)
+
+
+DAY = (type_coerce(PENDING.c.timestamp, BigInteger) // (timedelta(days=1) // MICROSECOND)).label("day")
+"""The day of an event, counted from 1970 in UTC."""
+
+
+def _is_missing(url: str) -> bool:
+    """Whether a URL names an SQLite file that does not exist."""
+    location = make_url(url)
+    path = location.database or ":memory:"
+    return location.get_backend_name() == "sqlite" and not path.startswith((":", "file:")) and not Path(path).exists()
+
+
+def _midnight(day: int) -> datetime:
+    return EPOCH + timedelta(days=day)
+
+
+def _usable_waiting() -> tuple[ColumnElement[bool], ...]:
+    """The rows that the next night drains, with a time that it accepts: it stamps them with its own clock."""
+    in_time = PENDING.c.timestamp.between(EARLIEST, datetime.now(UTC) + CLOCK_SKEW)
+    return ~PENDING.c.in_landing_zone, in_time
 
 
 WITHOUT_ID = "\x01"

@@ -12,6 +12,7 @@ from contracts.errors import OutlierDay, UnreadableInput
 from pipeline.as_of_day import choose_as_of, outlier_of, require_day_with_data
 from pipeline.ingestion import ImportRequest, import_files
 from pipeline.lake import Lake
+from pipeline.time_splits import midnight
 from serving.stores.event_store import EventStore
 from tests import tiny
 
@@ -39,6 +40,17 @@ def lake_of(lake: Path, counts: dict[date, int], name: str = "events") -> Lake:
     pl.DataFrame({**rows, "timestamp": instants}).write_parquet(file)
     import_files(ImportRequest(events=[file]), lake_root=lake, landed_at=datetime.now(UTC))
     return Lake(lake)
+
+
+def post(lake: Lake, counts: dict[date, int]) -> None:
+    """So many clicks of each day that a server has stored and no night has ingested."""
+    EventStore(settings(lake).events_dsn).add(
+        [
+            {"user_id": f"u{n}", "item_id": f"i{n % 5}", "action": "click", "timestamp": midnight(day)}
+            for day, count in counts.items()
+            for n in range(count)
+        ]
+    )
 
 
 def settings(lake: Lake, **changes: object) -> Settings:
@@ -124,11 +136,41 @@ def test_posted_events_of_the_last_day_count(tmp_path: Path) -> None:
     one_day = settings(lake, holdout_days=1)
     with pytest.raises(OutlierDay):
         choose_as_of(lake, None, one_day)
-    posted = datetime(2024, 5, 1, 12, tzinfo=UTC)
-    EventStore(f"sqlite:///{tmp_path}/lake/pending_events.db").add(
-        [{"user_id": f"u{n}", "item_id": "i", "action": "click", "timestamp": posted} for n in range(60)]
-    )
+    post(lake, days(60, start=date(2024, 5, 1)))
     assert choose_as_of(lake, None, one_day).day == date(2024, 5, 2)
+
+
+def test_a_day_of_which_all_events_were_posted_is_the_last_complete_day(tmp_path: Path) -> None:
+    lake = lake_of(tmp_path / "lake", days(*[12] * 27, start=TODAY - timedelta(days=30)))
+    post(lake, days(12, 12, 12, 1, start=TODAY - timedelta(days=3)))
+    chosen = choose_as_of(lake, None, settings(lake))
+    assert chosen.line().endswith(f"({TODAY - timedelta(days=1)} is the last complete day)"), "the night is days late"
+    assert chosen.day == TODAY
+
+
+def test_ingested_posts_count_once(tmp_path: Path) -> None:
+    lake = lake_of(tmp_path / "lake", days(*[100] * 30, 20))
+    one_day = settings(lake, holdout_days=1)
+    post(lake, days(20, start=date(2024, 5, 1)))
+    assert choose_as_of(lake, None, one_day).day == date(2024, 5, 2), "40 events are no outlier, and 20 are one"
+    store = EventStore(one_day.events_dsn)
+    batch = store.drain()
+    assert batch is not None
+    store.mark_ingested(batch.name)
+    with pytest.raises(OutlierDay, match=r"20 events against 100"):
+        choose_as_of(lake, None, one_day)
+
+
+def test_a_site_that_only_posts_events_has_a_day(tmp_path: Path) -> None:
+    lake = Lake(tmp_path / "lake")
+    Path(lake.url).mkdir()
+    with pytest.raises(UnreadableInput, match="no events are ingested; run `tastefeed import"):
+        choose_as_of(lake, None, settings(lake))
+    post(lake, days(3, 2))
+    for requested in (None, date(2024, 4, 3)):
+        assert choose_as_of(lake, requested, settings(lake)).day == date(2024, 4, 3)
+    with pytest.raises(UnreadableInput, match=f"has no event before it; give a day from 2024-04-02 to {TODAY}"):
+        choose_as_of(lake, MONDAY, settings(lake))
 
 
 @pytest.mark.parametrize(
@@ -145,7 +187,7 @@ def test_a_day_that_no_night_can_be_of_is_refused(tmp_path: Path, as_of: date, p
     with pytest.raises(UnreadableInput, match=problem):
         choose_as_of(lake, as_of, settings(lake))
     with pytest.raises(UnreadableInput, match=problem):
-        require_day_with_data(lake, as_of)
+        require_day_with_data(lake, as_of, settings(lake))
 
 
 def test_the_command_line_reports_it_in_one_line_before_anything_starts(tmp_path: Path) -> None:
@@ -161,7 +203,7 @@ def test_the_command_line_reports_it_in_one_line_before_anything_starts(tmp_path
         refused = tiny.tastefeed_here(command, "--lake", lake.url, "--as-of", "0001-01-01")
         assert (refused.returncode, refused.stderr.count("\n"), refused.stdout) == (1, 1, "")
         assert "--as-of 0001-01-01 has no event before it" in refused.stderr
-    assert {path.name for path in set(tmp_path.rglob("*")) - set(before)} <= {"pending_events.db"}
+    assert sorted(tmp_path.rglob("*")) == before
 
 
 @pytest.mark.usefixtures("spark")

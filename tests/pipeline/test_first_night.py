@@ -17,8 +17,11 @@ from contracts import Settings
 from contracts.errors import ChampionAbsent, ReleaseNotProfiled, UntrainableInput
 from evaluation.gate_config import GateConfig
 from pipeline.airflow_tasks import run_task
+from pipeline.as_of_day import choose_as_of
 from pipeline.champion import read_champion
 from pipeline.ingestion import ImportRequest, import_files
+from pipeline.lake import Lake
+from pipeline.local_runner import announce_shortage
 from pipeline.model_refusals import controlled_by
 from pipeline.run_context import RunContext, open_run_context
 from pipeline.stage_runner import run_stage
@@ -29,6 +32,7 @@ from serving.http.app import create_app
 from serving.privacy.release_erasure import erase_users
 from serving.releases import publish
 from serving.releases.manifest import Manifest, ReducedTo
+from serving.stores.event_store import EventStore
 from tests import tiny
 from tests.serving.tiny import publish_tiny
 
@@ -260,6 +264,21 @@ def test_a_second_such_night_brings_a_newer_list(tmp_path: Path, fast: None, spa
     release = publish.load(lake / "releases")
     assert (release.profiled, release.manifest.as_of.date()) == (False, days[1])
     assert set(release.items.ids) == {"i1", "i2"}
+
+
+def test_a_site_that_only_posts_events_gets_its_list(tmp_path: Path, fast: None, spark: object) -> None:
+    lake = tmp_path / "lake"
+    lake.mkdir()
+    posts = [("u1", "i1", MARCH), ("u2", "i2", MARCH + timedelta(hours=30))]
+    rows = [{"user_id": user, "item_id": item, "action": "click", "timestamp": at} for user, item, at in posts]
+    settings = Settings(lake=str(lake))
+    EventStore(settings.events_dsn).add(rows)
+    day = choose_as_of(Lake(str(lake)), None, settings).day
+    announce_shortage(open_run_context(str(lake), day))
+    for stage in STAGE_NAMES:
+        run_task(stage, str(lake), day.isoformat())
+    release = publish.load(lake / "releases")
+    assert (release.manifest.as_of, set(release.items.ids)) == (MARCH + timedelta(days=2), {"i1", "i2"})
 
 
 def test_no_user_may_be_read_and_nothing_is_left_to_show(tmp_path: Path, fast: None, spark: object) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from pipeline.ingestion import ImportRequest, import_files
 from pipeline.run_context import RunContext, open_run_context
-from pipeline.training_data import announced, shortage_of
+from pipeline.training_data import announced, shortage_of, weeks_with_likes
 from tests import tiny
 
 # MLflow and Airflow warn about their own dependencies when they are imported
@@ -72,6 +72,25 @@ def test_posted_events_count_as_well(tmp_path: Path) -> None:
     assert shortage_of(night) is not None
     night.pending_events.add([{"user_id": "new", "item_id": "i1", "action": "save", "timestamp": at}])
     assert shortage_of(night) is None
+
+
+def test_a_site_that_only_posts_events_is_counted_by_weeks(tmp_path: Path) -> None:
+    (tmp_path / "lake").mkdir()
+    night = open_run_context(str(tmp_path / "lake"), END)
+    night.opt_outs.create()
+    microsecond, week = timedelta(microseconds=1), timedelta(days=7)
+    instants = [week * 2, week * 2 + microsecond, week, week - microsecond, timedelta(0)]
+    night.pending_events.add(
+        [
+            {"user_id": f"u{n}", "item_id": "i1", "action": "click", "timestamp": night.splits.end - before}
+            for n, before in enumerate(instants)
+        ]
+    )
+    night.pending_events.add(
+        [{"user_id": "looks", "item_id": "i1", "action": "impression", "timestamp": night.splits.end - week}]
+    )
+    assert sorted(weeks_with_likes(night).rows()) == [("u0", 1), ("u1", 2), ("u2", 0), ("u3", 0)]
+    assert str(announced(night)).startswith("there is too little data for models: 4 users have a click or save")
 
 
 def test_the_lake_of_the_tests_has_enough(tmp_path: Path) -> None:

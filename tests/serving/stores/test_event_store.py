@@ -1,6 +1,6 @@
 import sqlite3
 from contextlib import closing
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
@@ -98,7 +98,7 @@ def test_drain_gives_the_same_batch_until_it_is_ingested(pending):
     assert (again.name, again.rows["event_id"].to_pylist()) == (batch.name, ["e1", "e2"])
     pending.mark_ingested(batch.name)
     following = pending.drain()
-    assert following.rows["event_id"].to_pylist() == pending.waiting_rows()["event_id"].to_pylist() == ["e3"]
+    assert following.rows["event_id"].to_pylist() == ["e3"]
     pending.mark_ingested(following.name)
     assert pending.drain() is None
     assert items(pending, "ann") == ["i1", "i2", "i3"]  # still left out of feeds: no release includes them
@@ -156,6 +156,31 @@ def test_waiting_events_are_counted_up_to_a_bound(pending, monkeypatch):
     assert pending.waiting() == 3
     monkeypatch.setattr("serving.stores.event_store.MAX_COUNTED", 2)
     assert pending.waiting() == 2
+
+
+def test_waiting_events_are_counted_per_day_within_the_times_that_a_night_accepts(pending, tmp_path):
+    assert not pending.waiting_per_day()
+    assert list(tmp_path.iterdir()) == [], "a night counts before it locks the lake, and creates nothing"
+    pending.add([event("ingested", "i1")])
+    pending.mark_ingested(pending.drain().name)
+    midnight, now = datetime(2017, 3, 2, tzinfo=UTC), datetime.now(UTC)
+    instants = [NOON, midnight - timedelta(microseconds=1), midnight, midnight + timedelta(hours=1)]
+    refused = [datetime(1989, 12, 31, tzinfo=UTC), now + timedelta(days=2)]
+    pending.add([event(f"e{number}", "i1", at=at) for number, at in enumerate([*instants, *refused])])
+    expected = {date(2017, 3, 1): 2, date(2017, 3, 2): 2}
+    assert pending.waiting_per_day() == expected
+    pending.drain(limit=3)  # and the night is killed: the next one drains these first
+    assert pending.waiting_per_day() == expected
+
+
+def test_waiting_likes_are_one_row_a_user_and_day_without_impressions(pending):
+    pending.add([event("ingested", "i1", who="cho")])
+    pending.mark_ingested(pending.drain().name)
+    pending.add([event(f"e{number}", "i1", at=NOON + timedelta(hours=number)) for number in range(3)])
+    pending.add([event("e3", "i1", action="save", at=NOON + timedelta(hours=12)), event("e4", "i1", who="bob")])
+    pending.add([event(action, "i1", who="dan", action=action) for action in ("impression", "hide", "unhide")])
+    first, second = (datetime(2017, 3, day, tzinfo=UTC) for day in (1, 2))
+    assert sorted(pending.waiting_likes()) == [("ann", first), ("ann", second), ("bob", first)]
 
 
 def test_a_feed_looks_up_a_user_s_few_actions_and_not_all_rows(pending, tmp_path):

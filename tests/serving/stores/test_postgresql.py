@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, suppress
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from uuid import uuid4
@@ -91,8 +91,12 @@ def test_postgresql_stores_pending_events(opened):
     assert pending.add([row, {**row, "item_id": "i2"}]).new == 2
     assert pending.add([row]).new == 0
     assert sorted(interaction.item_id for interaction in pending.recent_interactions(["ann"])["ann"]) == ["i1", "i2"]
+    assert pending.waiting_per_day() == {date(2017, 3, 1): 2}
+    assert pending.waiting_likes() == [("ann", datetime(2017, 3, 1, tzinfo=UTC))]
     batch = pending.drain()
     pending.mark_ingested(batch.name)
+    assert not pending.waiting_per_day()
+    assert pending.waiting_likes() == []
     assert pending.delete_before(datetime(2017, 3, 2, tzinfo=UTC)) == 2
     assert pending.erase(["ann"]) == 0
 
