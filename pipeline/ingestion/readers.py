@@ -181,12 +181,19 @@ def require_columns(raw: pl.DataFrame, columns: Sequence[str], path: Path, sourc
 def in_folder(request: ImportRequest, names: Mapping[str, str]) -> dict[str, Path]:
     """The files of a data set: `events` is its folder or its events file, `names` the file of each table.
 
-    Tables that the request does not name lie beside the events; those that do not exist are left out.
+    Tables that the request does not name lie beside the events; those that do not exist are left out. Raises
+    `UnreadableInput` for another number of events, and for a table that the data set does not have.
     """
     if len(request.events) != 1:
         raise UnreadableInput(
             f"{request.source}: want one --events (its folder or its events file), have {len(request.events)}"
         )
+    for table, path in request.tables:
+        if table not in names:
+            raise UnreadableInput(
+                f"{path}: {request.source} is read from {' and '.join(names.values())}, without a file of {table}; "
+                f"leave --{table} out"
+            )
     given = Path(request.events[0])
     folder = given if given.is_dir() else given.parent
     files = {table: folder / name for table, name in names.items() if (folder / name).exists()}
