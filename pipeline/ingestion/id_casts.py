@@ -5,6 +5,7 @@ value is such a number is read as integers; in a mixed text column `42.0` stays 
 """
 
 import polars as pl
+from polars.datatypes import DataTypeClass
 from polars.exceptions import PolarsError
 
 from contracts import columns as c
@@ -13,7 +14,7 @@ from contracts.ids import BLANKS, CONTROL, MAX_ID_LENGTH, WRITTEN_AS_FLOAT
 ID_COLUMNS = (c.USER_ID, c.ITEM_ID, c.EVENT_ID, c.SESSION_ID, c.REQUEST_ID, c.CREATOR_ID, c.SUBJECT_ID)
 TEXTS = (pl.String, pl.Categorical, pl.Enum, pl.Binary)
 """Column types that hold text; some writers of parquet mark it as bytes."""
-EXACT_BITS = {pl.Float16: 11, pl.Float32: 24, pl.Float64: 53}
+EXACT_BITS: dict[pl.DataType | DataTypeClass, int] = {pl.Float16: 11, pl.Float32: 24, pl.Float64: 53}
 """From 2 to this power on, floats of a type cannot distinguish neighbouring integers."""
 PLACEHOLDERS = (
     "null", "(null)", "none", "nil", "nan", "<na>", "na", "n/a", "#n/a", r"\n", "undefined", "(not set)", "-",
