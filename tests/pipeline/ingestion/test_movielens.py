@@ -163,6 +163,12 @@ def test_another_parquet_is_refused(tmp_path: Path) -> None:
         convert(ImportRequest("movielens", events=[tmp_path]))
 
 
+def test_a_table_without_header_is_not_quoted(tmp_path: Path) -> None:
+    (tmp_path / "ratings.csv").write_text("ann,film,high,now\nbob,film,low,then\n")
+    with pytest.raises(SchemaMismatch, match=r"it lacks .*; have no known column \(has it"):
+        convert(ImportRequest("movielens", events=[tmp_path]))
+
+
 def test_a_line_with_other_fields_is_numbered(tmp_path: Path) -> None:
     (tmp_path / "ratings.dat").write_text("1::2::3::4\n1::2\n")
     with pytest.raises(
