@@ -39,14 +39,17 @@ UNREADABLE = (Flag.PERSONALIZATION, Flag.ERASURE)
 """With either flag, no event, feature, history or vector of the user is read."""
 
 
-def checked(subject_type: str, flag: str) -> tuple[SubjectType, Flag]:
-    """Subject type and flag as types. Raises `UnknownOptOut` with the value and the allowed ones."""
+def checked(subject_type: str, flag: str, *, quote: bool = True) -> tuple[SubjectType, Flag]:
+    """Subject type and flag as types. Raises `UnknownOptOut` with the allowed values, and the given one if `quote`: a
+    value of a file may be an id in the wrong column."""
     if subject_type not in set(SubjectType):
-        raise UnknownOptOut(f"unknown subject type {subject_type!r}; use one of {', '.join(SubjectType)}")
+        given = f" {subject_type!r}" if quote else ""
+        raise UnknownOptOut(f"unknown subject type{given}; use one of {', '.join(SubjectType)}")
     subject = SubjectType(subject_type)
     if flag not in FLAGS[subject]:
         article = "an" if subject == SubjectType.ITEM else "a"
-        raise UnknownOptOut(f"{article} {subject} has no flag {flag!r}; use one of {', '.join(FLAGS[subject])}")
+        wrong = f"flag {flag!r}" if quote else "such flag"
+        raise UnknownOptOut(f"{article} {subject} has no {wrong}; use one of {', '.join(FLAGS[subject])}")
     return subject, Flag(flag)
 
 

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
-import fsspec
 import polars as pl
 import pyarrow.dataset as ds
 from filelock import FileLock, Timeout
@@ -24,7 +23,7 @@ from fsspec import AbstractFileSystem
 
 from contracts.atomic_files import naming, replace_file
 from contracts.errors import LakeMissing, MissingPartition
-from contracts.settings import how_to_make_lake, require_plain_path
+from contracts.settings import file_system_of, how_to_make_lake, require_plain_path
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -36,8 +35,9 @@ class Lake:
     """A folder or fsspec URL of zstd parquet."""
 
     def __init__(self, root: str | Path) -> None:
-        """Neither reads nor writes. Raises `BadSetting` for a path in which nothing would be found."""
-        self.fs, self.root = fsspec.core.url_to_fs(str(root))
+        """Neither reads nor writes. Raises `BadSetting` for a path in which nothing would be found, and for a URL of an
+        unknown kind or without its library."""
+        self.fs, self.root = file_system_of(str(root))
         require_plain_path(self.root)
         self.url = self.fs.unstrip_protocol(self.root) if self.remote else self.root
 

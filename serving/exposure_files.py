@@ -9,10 +9,10 @@ import logging
 import stat
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 from contracts.atomic_files import new_file, replace_file
 from contracts.errors import BadSetting
+from contracts.settings import file_system_of
 from serving.privacy.pseudonyms import KEY_FILE, Pseudonym, pseudonyms_of
 from serving.shared_keys import read_key, share_with_group
 
@@ -93,7 +93,7 @@ def write_file(lake: str, path: str, content: bytes) -> None:
         _make_parents(folder, path)
         replace_file(folder / path, content)
         return
-    fs, root = _remote(lake)
+    fs, root = file_system_of(lake)
     fs.pipe_file(f"{root}/{path}", content)  # object stores show a file once it is complete
 
 
@@ -122,7 +122,7 @@ def _read_file(lake: str, path: str) -> bytes | None:
     try:
         if (folder := _local(lake)) is not None:
             return (folder / path).read_bytes()
-        fs, root = _remote(lake)
+        fs, root = file_system_of(lake)
         return bytes(fs.cat_file(f"{root}/{path}"))
     except FileNotFoundError:
         return None
@@ -131,17 +131,10 @@ def _read_file(lake: str, path: str) -> bytes | None:
 def _has_files(lake: str) -> bool:
     if (folder := _local(lake)) is not None:
         return any(folder.glob(FILES))
-    fs, root = _remote(lake)
+    fs, root = file_system_of(lake)
     return bool(fs.glob(f"{root}/{FILES}"))
 
 
 def _local(lake: str) -> Path | None:
     is_local = "://" not in lake or lake.startswith("file://")
     return Path(lake.removeprefix("file://")) if is_local else None
-
-
-def _remote(lake: str) -> tuple[Any, str]:
-    import fsspec  # noqa: PLC0415  only a remote lake needs it
-
-    fs, root = fsspec.core.url_to_fs(lake)
-    return fs, root

@@ -5,15 +5,17 @@ value is such a number is read as integers; in a mixed text column `42.0` stays 
 """
 
 import polars as pl
+from polars.datatypes import DataTypeClass
 from polars.exceptions import PolarsError
 
 from contracts import columns as c
-from contracts.ids import BLANKS, CONTROL, EXACT_FLOATS, MAX_ID_LENGTH, WRITTEN_AS_FLOAT
+from contracts.ids import BLANKS, CONTROL, MAX_ID_LENGTH, WRITTEN_AS_FLOAT
 
 ID_COLUMNS = (c.USER_ID, c.ITEM_ID, c.EVENT_ID, c.SESSION_ID, c.REQUEST_ID, c.CREATOR_ID, c.SUBJECT_ID)
 TEXTS = (pl.String, pl.Categorical, pl.Enum, pl.Binary)
 """Column types that hold text; some writers of parquet mark it as bytes."""
-EXACT_FLOATS_32 = 2**24
+EXACT_BITS: dict[pl.DataType | DataTypeClass, int] = {pl.Float16: 11, pl.Float32: 24, pl.Float64: 53}
+"""From 2 to this power on, floats of a type cannot distinguish neighbouring integers."""
 PLACEHOLDERS = (
     "null", "(null)", "none", "nil", "nan", "<na>", "na", "n/a", "#n/a", r"\n", "undefined", "(not set)", "-",
     "[object object]", "00000000-0000-0000-0000-000000000000",
@@ -99,20 +101,20 @@ def _holds_only_floats(ids: pl.Series) -> bool:
 
 def _from_numbers(values: pl.Series) -> pl.Series:
     numbers = values.fill_nan(None) if values.dtype.is_float() else values
-    if _inexact(numbers).any() or (numbers != numbers.round()).any():
+    if inexact(numbers).any() or (numbers != numbers.round()).any():
         return pl.Series(values.name, [None] * len(values), pl.String)
     return numbers.cast(pl.Int128).cast(pl.String)
 
 
-def _inexact(numbers: pl.Series) -> pl.Series:
-    limit = EXACT_FLOATS_32 if numbers.dtype == pl.Float32 else EXACT_FLOATS
-    return numbers.abs() >= limit if numbers.dtype.is_float() else numbers.is_null() & False
+def inexact(numbers: pl.Series) -> pl.Series:
+    """Which numbers are floats so large that their type may have rounded them."""
+    bits = EXACT_BITS.get(numbers.dtype)
+    return numbers.is_null() & False if bits is None else numbers.abs() >= 2**bits
 
 
 def _number_reasons(numbers: pl.Series) -> pl.Series:
-    inexact = _inexact(numbers)
-    if inexact.any():
-        power = 24 if numbers.dtype == pl.Float32 else 53
+    if inexact(numbers).any():
+        power = EXACT_BITS[numbers.dtype]
         reason = f"are in a column with floats of 2^{power} and more, which may have lost digits"
     else:
         reason = "are in a column with fractions"

@@ -30,6 +30,7 @@ from pipeline.ingestion import (
     read_items,
     store_batch,
 )
+from pipeline.ingestion.landing_zone import usable_events
 from pipeline.ingestion.readers import ReadTable
 from pipeline.lake import Lake
 from pipeline.privacy.opt_out_lake import OptOutLake
@@ -52,7 +53,8 @@ REMEDIES = {
 
 
 def import_and_report(request: ImportRequest, lake: str) -> ImportSummary:
-    """Import the files and print the summary; where events are new, also how many the next night will quarantine.
+    """Import the files and print the summary; where events or items are new, also how many events the next night will
+    quarantine.
 
     Raises `OSError` where the lake cannot be written to, before a file is read.
     """
@@ -71,9 +73,18 @@ def import_and_report(request: ImportRequest, lake: str) -> ImportSummary:
         )
     for line in summary.lines():
         console.print(line, markup=False)
-    if new := [batch.path for batch in summary.batches if batch.table == "events" and batch.is_new]:
+    new = [batch.path for batch in summary.batches if batch.table == "events" and batch.is_new]
+    if new or (_has_new_items(summary) and _has_usable_events(home)):
         _check_events(home, landed_at, new, progress)
     return summary
+
+
+def _has_new_items(summary: ImportSummary) -> bool:
+    return any(batch.table == "items" and batch.is_new for batch in summary.batches)
+
+
+def _has_usable_events(home: Lake) -> bool:
+    return bool(ingested_files(home.url, "events")) and not usable_events(home).head(1).collect().is_empty()
 
 
 def _check_events(home: Lake, landed_at: datetime, new: Sequence[str], progress: StageProgress) -> None:

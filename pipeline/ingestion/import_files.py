@@ -69,7 +69,7 @@ def _opt_out(path: Path, read: ReadTable, number: int, row: dict[str, Any]) -> O
             f"{path}: row {number} has no readable {', '.join(missing)}; correct it: nothing was imported{why}"
         )
     try:
-        subject_type, flag = checked(str(row[c.SUBJECT_TYPE]), str(row[c.FLAG]))
+        subject_type, flag = checked(str(row[c.SUBJECT_TYPE]), str(row[c.FLAG]), quote=False)
         subject_id = read_id(row[c.SUBJECT_ID])
     except UnknownOptOut as error:
         raise UnknownOptOut(f"{path}: row {number}: {error}") from None

@@ -4,7 +4,7 @@ Values of a file are shown as patterns (`99/99/9999`), ids not at all; actions a
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -105,6 +105,7 @@ def _later_lines(later: Sequence[OptOut]) -> list[str]:
     return [*lines, *([f"opt_outs: and at {more:,} later instants"] if more > 0 else [])]
 
 
+CONTRACT_COLUMNS = frozenset(name for schema in INCOMING.values() for name in schema.names)
 KEYS = {"items": c.ITEM_ID, "users": c.USER_ID}
 """The key of these tables."""
 PATTERNS_SHOWN, PATTERN_LENGTH = 3, 30
@@ -118,6 +119,13 @@ DECOMPOSED = "are not in Unicode's form NFC, and are other ids than the same let
 HIDDEN = "hold an invisible character, such as a byte-order mark, and are other ids than without it; remove it"
 SEPARATORS = (", ", ";", " > ", "/", ",")
 """Separators of categories in other systems."""
+
+
+def header_of(columns: list[str], known: Collection[str] = ()) -> str:
+    """The columns of a file that lacks some, if one is of the contract or `known`; else they may be a row, with ids."""
+    if CONTRACT_COLUMNS.union(known).isdisjoint(columns):
+        return "no known column (has it a header line?)"
+    return names_of(columns)
 
 
 def names_of(columns: list[str]) -> str:

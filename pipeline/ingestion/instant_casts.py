@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 import polars as pl
 
 from contracts.instants import COMPACT, EPOCH_UNITS, ISO_8601, NUMBER
+from pipeline.ingestion.id_casts import inexact
 
 UTC_INSTANT = pl.Datetime("us", "UTC")
 SPACES = " \t\n\r\f\v"
@@ -20,6 +21,8 @@ DAY_US, HOUR_US, MINUTE_US, SECOND_US = (
 )
 COMPACT_NUMBERS = ((19_000_000, 21_000_000), (190_000_000_000, 210_000_000_000), (19 * 10**12, 21 * 10**12))
 """Numbers whose digits may be a date: of 8, 12 and 14 digits, from 1900 to before 2100."""
+SHORT_FLOATS = (pl.Float16, pl.Float32)
+"""Types that round Unix time, by up to a minute, and dates as numbers."""
 
 
 def to_instant(column: str, dtype: pl.DataType) -> pl.Expr | None:
@@ -42,13 +45,20 @@ def instant_reasons(lost: pl.Series) -> pl.Series:
     """Why each value of `lost` is no instant."""
     text = pl.col("text")
     reason = (
-        pl.when(text.str.contains(ASCII + ISO_8601) | text.str.contains(ASCII + COMPACT))
+        pl.when(pl.col("rounded"))
+        .then(pl.lit("are floats of 32 bits or fewer, which round instants; export them as integers or float64"))
+        .when(text.str.contains(ASCII + ISO_8601) | text.str.contains(ASCII + COMPACT))
         .then(pl.lit("are no day of the calendar, or outside of the years 1 to 9999"))
         .when(text.str.contains(ASCII + NUMBER))
         .then(pl.lit("are too small or too large for Unix time; write ISO 8601, or Unix time from 10^8 on"))
         .otherwise(pl.lit("are neither ISO 8601 nor Unix time; write them as 2017-03-01T12:00:00Z"))
     )
-    return lost.cast(pl.String).rename("text").to_frame().select(reason.alias("reason")).to_series()
+    texts = pl.DataFrame({"text": lost.cast(pl.String), "rounded": _rounded(lost)})
+    return texts.select(reason.alias("reason")).to_series()
+
+
+def _rounded(values: pl.Series) -> pl.Series:
+    return inexact(values) if values.dtype in SHORT_FLOATS else values.is_null() & False
 
 
 def _from_texts(texts: pl.Series) -> pl.Series:
@@ -93,7 +103,9 @@ def _from_parts(parts: pl.DataFrame) -> pl.Series:
     return _in_range(parts.select(in_calendar.cast(UTC_INSTANT).alias("instant")).to_series())
 
 
-def _from_numbers(numbers: pl.Series) -> pl.Series:
+def _from_numbers(given: pl.Series) -> pl.Series:
+    rounded = _rounded(given)
+    numbers = given.set(rounded, None) if rounded.any() else given
     doubles = numbers.cast(pl.Float64)
     instants = _from_epoch(doubles)
     dates = pl.Series([False]).new_from_index(0, len(numbers))

@@ -14,7 +14,6 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import fsspec
 import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -26,6 +25,7 @@ from contracts.errors import UnreadableInput
 from contracts.ids import BLANKS, CONTROL, MAX_ID_LENGTH
 from contracts.instants import CLOCK_SKEW, EARLIEST
 from contracts.schemas import INCOMING, INSTANT
+from contracts.settings import file_system_of
 from pipeline.ingestion.readers import to_arrow
 from pipeline.lake import Lake, replace_in
 
@@ -228,7 +228,7 @@ def _last(rows: pl.DataFrame, key: str) -> pl.DataFrame:
 
 
 def _folder(lake_root: str | Path, table: str) -> tuple[AbstractFileSystem, str]:
-    fs, root = fsspec.core.url_to_fs(str(lake_root))
+    fs, root = file_system_of(str(lake_root))
     return fs, f"{root}/landing/{table}"
 
 

@@ -13,7 +13,7 @@ from contracts.errors import SchemaMismatch, UnreadableInput
 from contracts.schemas import INCOMING, REQUIRED
 from pipeline.ingestion.casts import kind_of
 from pipeline.ingestion.file_formats import read_file
-from pipeline.ingestion.import_report import lost_values, most_frequent, names_of, notes_of, warnings_of
+from pipeline.ingestion.import_report import header_of, lost_values, most_frequent, notes_of, warnings_of
 from pipeline.ingestion.name_mapping import NO_MAPPING, NameMapping, actions_of, mapped, renames
 
 __all__ = ["ReadTable", "conform", "read_table", "to_arrow"]
@@ -79,7 +79,7 @@ def _check_required(raw: pl.DataFrame, table: str, source: str) -> None:
     if missing:
         raise SchemaMismatch(
             f"{source}: {table} lack the required column{'s' * (len(missing) > 1)} {', '.join(missing)}; "
-            f"the file has {names_of(raw.columns)}; give other names with --map theirs={missing[0]}"
+            f"the file has {header_of(raw.columns)}; give other names with --map theirs={missing[0]}"
         )
 
 
@@ -175,18 +175,26 @@ def require_columns(raw: pl.DataFrame, columns: Sequence[str], path: Path, sourc
     """Raise `SchemaMismatch` where a table of a public data set lacks a column."""
     missing = [column for column in columns if column not in raw.columns]
     if missing:
-        raise SchemaMismatch(f"{path}: no {source} table, it lacks {', '.join(missing)}; have {names_of(raw.columns)}")
+        have = header_of(raw.columns, known=columns)
+        raise SchemaMismatch(f"{path}: no {source} table, it lacks {', '.join(missing)}; have {have}")
 
 
 def in_folder(request: ImportRequest, names: Mapping[str, str]) -> dict[str, Path]:
     """The files of a data set: `events` is its folder or its events file, `names` the file of each table.
 
-    Tables that the request does not name lie beside the events; those that do not exist are left out.
+    Tables that the request does not name lie beside the events; those that do not exist are left out. Raises
+    `UnreadableInput` for another number of events, and for a table that the data set does not have.
     """
     if len(request.events) != 1:
         raise UnreadableInput(
             f"{request.source}: want one --events (its folder or its events file), have {len(request.events)}"
         )
+    for table, path in request.tables:
+        if table not in names:
+            raise UnreadableInput(
+                f"{path}: {request.source} is read from {' and '.join(names.values())}, without a file of {table}; "
+                f"leave --{table} out"
+            )
     given = Path(request.events[0])
     folder = given if given.is_dir() else given.parent
     files = {table: folder / name for table, name in names.items() if (folder / name).exists()}

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from fsspec.registry import known_implementations
 
 from contracts.errors import BadSetting, MissingPartition
 from pipeline.lake import CURRENT, Lake
@@ -124,3 +125,20 @@ def test_scratch_of_the_killed_is_swept_and_of_the_living_kept(tmp_path):
 def test_a_path_in_which_no_table_would_be_found_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BadSetting, match=r"a\[1\]: the path of a lake must not contain \[ \]; rename the folder"):
         Lake(tmp_path / "a[1]")
+
+
+def test_a_url_of_an_unknown_kind_is_refused_with_the_value_and_the_remedy() -> None:
+    with pytest.raises(BadSetting) as error:
+        Lake("foo://ann:secret@b/x")
+    assert str(error.value) == (
+        "foo://ann:********@b/x: Protocol not known: foo; name a folder, or a URL of a kind that fsspec has, such as "
+        "s3://, gs:// or abfs://"
+    )
+
+
+def test_a_url_without_its_library_is_refused_with_the_package_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    kind = {"class": "far_store.FileSystem", "err": "Install far_store to access Far"}
+    monkeypatch.setitem(known_implementations, "far", kind)
+    with pytest.raises(BadSetting) as error:
+        Lake("far://b/x")
+    assert str(error.value) == "far://b/x: Install far_store to access Far; pip install far_store, or name a folder"

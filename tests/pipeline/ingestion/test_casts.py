@@ -16,6 +16,7 @@ from pipeline.ingestion.casts import (
     to_texts,
     to_vector,
 )
+from pipeline.ingestion.instant_casts import instant_reasons
 
 NOON = datetime(2016, 3, 14, 12, tzinfo=UTC)
 EPOCH_S = 1457956800  # NOON
@@ -60,6 +61,15 @@ def test_unix_time_in_any_unit(factor: int) -> None:
 
 def test_unix_seconds_keep_their_fraction() -> None:
     assert cast(to_instant, EPOCH_S + 0.25, float("nan")) == [NOON.replace(microsecond=250_000), None]
+
+
+@pytest.mark.parametrize("dtype", [pl.Float16, pl.Float32])
+@pytest.mark.parametrize("number", [EPOCH_S, 20160314])
+def test_floats_that_round_instants_are_refused_with_the_remedy(number: int, dtype: Any) -> None:
+    assert cast(to_instant, float(number), None, dtype=dtype) == [None, None]
+    (reason,) = instant_reasons(pl.Series([float(number)], dtype=dtype))
+    assert reason == "are floats of 32 bits or fewer, which round instants; export them as integers or float64"
+    assert "too small" in instant_reasons(pl.Series([17.0], dtype=dtype))[0]
 
 
 def test_dates_and_datetimes_without_a_zone_are_utc() -> None:

@@ -91,6 +91,12 @@ def test_another_table_is_refused(folder: Path) -> None:
         convert(ImportRequest("deskdrop", events=[folder]))
 
 
+def test_users_of_another_file_are_refused(folder: Path) -> None:
+    (folder / "users.csv").write_text("user_id\n1\n")
+    with pytest.raises(UnreadableInput, match=r"users\.csv: deskdrop is read from .*; leave --users out"):
+        convert(ImportRequest("deskdrop", events=[folder], users=folder / "users.csv"))
+
+
 def test_one_events_path(folder: Path) -> None:
     with pytest.raises(UnreadableInput, match=r"deskdrop: want one --events .*, have 2"):
         convert(ImportRequest("deskdrop", events=[folder, folder]))

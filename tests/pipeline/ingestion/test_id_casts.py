@@ -55,6 +55,7 @@ def test_a_mixed_column_stays_as_it_is(other: str) -> None:
         ([float("inf"), 1.0], pl.Float64, "2 are in a column with floats of 2^53 and more"),
         ([2.0**53, 1.0], pl.Float64, "2 are in a column with floats of 2^53 and more, which may have lost digits"),
         ([2.0**24], pl.Float32, "floats of 2^24 and more"),
+        ([2049.0, 2048.0], pl.Float16, "floats of 2^11 and more"),  # both are 2048
         ([Decimal("1.5")], pl.Decimal(10, 2), "in a column with fractions"),
     ],
 )

@@ -6,6 +6,7 @@ import polars as pl
 import pytest
 
 from pipeline import stage_progress
+from pipeline.ingestion.landing_zone import erase_rows
 from tests import tiny
 
 # Spark warns about its own dependencies when it is imported
@@ -75,6 +76,29 @@ def test_rows_ingested_before_are_no_failure(tmp_path: Path) -> None:
     assert status == 0
     assert "2 duplicate_event_id" in output
     assert "next night stops" not in output
+
+
+def test_items_alone_are_checked_against_the_events_and_nothing_is_removed(tmp_path: Path) -> None:
+    lake, items = tmp_path / "lake", tmp_path / "items.csv"
+    rows = ["u1,007,click,2024-03-01", "u2,i2,click,2024-03-02", "u3,i3,save,2024-03-02"]
+    assert imported(lake, events=events(tmp_path / "events.csv", *rows))[0] == 0
+    items.write_text("item_id\n7\ni3\n")  # without its zeros, and without i2
+    status, output, _ = imported(lake, items=items)
+    assert status == 0
+    assert "of 3 ingested events the night refuses 2: 2 unknown_item" in output
+    assert "warning: 67% of the events are broken, and the next night stops above 5%" in output
+    assert len(batches(lake)) == 2
+    assert "ingested events" not in imported(lake, items=items)[1]
+
+
+def test_items_are_kept_where_no_event_remains_to_be_checked(tmp_path: Path) -> None:
+    lake, items = tmp_path / "lake", tmp_path / "items.csv"
+    assert imported(lake, events=events(tmp_path / "events.csv", "u1,i1,click,2024-03-01"))[0] == 0
+    erase_rows(lake, ["u1"])
+    items.write_text("item_id\ni1\n")
+    status, output, _ = imported(lake, items=items)
+    assert status == 0
+    assert "ingested events" not in output
 
 
 def test_the_words_for_an_item_do_not_depend_on_how_pandas_wrote_it(tmp_path: Path) -> None:

@@ -67,7 +67,7 @@ def test_a_second_import_of_the_same_files_ingests_nothing_and_reports_it(files:
 
 def test_a_refused_file_leaves_the_lake_as_it_was(files: Path) -> None:
     (files / "users.csv").write_text("name\nu\n")
-    with pytest.raises(SchemaMismatch, match="users lack the required column user_id; the file has name"):
+    with pytest.raises(SchemaMismatch, match="users lack the required column user_id; the file has no known column"):
         imported(files)
     assert not (files / "lake").exists()
 
@@ -92,8 +92,10 @@ def test_opt_outs_go_to_the_store(files: Path) -> None:
     [
         ("user,,erasure,true,2017-01-01", UnreadableInput, "row 2 has no readable subject_id; correct it"),
         ("user,secret,erasure,perhaps,2017-01-01", UnreadableInput, "row 2 has no readable opted_out; correct it"),
-        ("user,secret,all,true,2017-01-01", UnknownOptOut, "row 2: a user has no flag 'all'; use one of"),
-        ("dog,secret,erasure,true,2017-01-01", UnknownOptOut, "row 2: unknown subject type 'dog'; use one of"),
+        ("user,secret,all,true,2017-01-01", UnknownOptOut, "row 2: a user has no such flag; use one of"),
+        ("dog,secret,erasure,true,2017-01-01", UnknownOptOut, "row 2: unknown subject type; use one of user, item,"),
+        ("secret,user,erasure,true,2017-01-01", UnknownOptOut, "row 2: unknown subject type; use one of user, item,"),
+        ("user,erasure,secret,true,2017-01-01", UnknownOptOut, "row 2: a user has no such flag; use one of person"),
     ],
 )
 def test_one_opt_out_that_is_not_understood_stops_everything(
@@ -168,8 +170,8 @@ def test_a_file_without_opt_outs_is_allowed(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("row", "error", "message"),
     [
-        ("user,ann,recommendation,true,2024-05-01", UnknownOptOut, "row 2: a user has no flag 'recommendation'"),
-        ("robot,ann,training,true,2024-05-01", UnknownOptOut, "row 2: unknown subject type 'robot'"),
+        ("user,ann,recommendation,true,2024-05-01", UnknownOptOut, "row 2: a user has no such flag; use one of"),
+        ("robot,ann,training,true,2024-05-01", UnknownOptOut, "row 2: unknown subject type; use one of user"),
         ("user,,training,true,2024-05-01", UnreadableInput, "row 2 has no readable subject_id; .*is blank"),
         ("user,ann,training,true,", UnreadableInput, "row 2 has no readable effective_at"),
     ],

@@ -138,6 +138,17 @@ def test_synthetic_timestamps_are_strictly_increasing_for_the_longest_history(tm
     assert START < times[0] < times[-1] < START + SPAN
 
 
+def test_a_table_that_the_layout_lacks_is_refused_with_the_remedy(tmp_path: Path) -> None:
+    (tmp_path / "ratings.csv").write_text(f"userId,movieId,rating,timestamp\n1,31,2.5,{SECONDS}\n")
+    (tmp_path / "users.csv").write_text("user_id\n1\n")
+    with pytest.raises(UnreadableInput) as error:
+        convert(ImportRequest("movielens", events=[tmp_path], users=tmp_path / "users.csv"))
+    assert str(error.value) == (
+        f"{tmp_path}/users.csv: movielens is read from ratings.csv and movies.csv, without a file of users; "
+        "leave --users out"
+    )
+
+
 def test_a_folder_of_no_known_layout_is_refused(tmp_path: Path) -> None:
     with pytest.raises(
         UnreadableInput,
@@ -149,6 +160,12 @@ def test_a_folder_of_no_known_layout_is_refused(tmp_path: Path) -> None:
 def test_another_parquet_is_refused(tmp_path: Path) -> None:
     pl.DataFrame({"user_id": [1], "item_id": [1]}).write_parquet(tmp_path / "interactions.parquet")
     with pytest.raises(SchemaMismatch, match="no MovieLens table, it lacks rating; have user_id, item_id"):
+        convert(ImportRequest("movielens", events=[tmp_path]))
+
+
+def test_a_table_without_header_is_not_quoted(tmp_path: Path) -> None:
+    (tmp_path / "ratings.csv").write_text("ann,film,high,now\nbob,film,low,then\n")
+    with pytest.raises(SchemaMismatch, match=r"it lacks .*; have no known column \(has it"):
         convert(ImportRequest("movielens", events=[tmp_path]))
 
 
