@@ -30,6 +30,7 @@ from pipeline.ingestion import (
     read_items,
     store_batch,
 )
+from pipeline.ingestion.landing_zone import read_event_files
 from pipeline.ingestion.readers import ReadTable
 from pipeline.lake import Lake
 from pipeline.privacy.opt_out_lake import OptOutLake
@@ -106,19 +107,15 @@ def report_refusals(home: Lake, landed_at: datetime, new: Sequence[str]) -> None
     `new` are the event files that this import ingested, at `landed_at`. Raises `UnreadableInput` where the night would
     refuse each of their rows; the files are then removed again.
     """
-    import features  # noqa: PLC0415  loads Spark, which reading does not need
-    from pipeline.run_context import open_run_context  # noqa: PLC0415  loads torch, see above
+    from pipeline.run_context import open_run_context  # noqa: PLC0415  loads torch and Spark, which reading does not need
     from pipeline.stages.events import checked_events, named  # noqa: PLC0415  see above
 
     checked = checked_events(open_run_context(home.url, day_to_check(home)))
     console.print(checked.text())
-    share, limit = (
-        features.bad_share(checked.counts, checked.total, repeated=checked.repeated),
-        Settings().max_bad_share,
-    )
-    if share > limit:
+    limit = Settings().max_bad_share
+    if checked.bad.share > limit:
         console.print(
-            f"warning: {share:.0%} of the events are broken, and the next night stops above {limit:.0%} "
+            f"warning: {checked.bad.share:.0%} of the events are broken, and the next night stops above {limit:.0%} "
             "(TASTEFEED_MAX_BAD_SHARE); correct them"
         )
     reasons = _all_refused(checked, landed_at)
@@ -188,7 +185,7 @@ def refused_events(incoming: Incoming, home: Lake) -> dict[Reason, int]:
     with tempfile.TemporaryDirectory(prefix="tastefeed-") as folder:
         new = [store_batch("events", frame, folder, now).path for frame in incoming.frames("events")]
         ingested = [home.address(path) for path in ingested_files(home.url, "events")]
-        rows = spark.read.parquet(*new, *ingested)
+        rows = read_event_files(spark, [*new, *ingested])
         checked = features.with_reason(
             rows, _items(spark, incoming, home), as_of=now + CLOCK_SKEW, opted_out_users=_no_users(spark)
         )
