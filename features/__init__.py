@@ -5,7 +5,7 @@ job. All but `quarantine_counts`, `bad_share` and `fingerprint` are lazy. Must n
 package other than contracts.
 """
 
-from features.bad_share import BadShare, accept, bad_share
+from features.bad_share import BadShare, accept, bad_share, remedy
 from features.event_filters import without_users
 from features.events import (
     Validated,
@@ -38,6 +38,7 @@ __all__ = [
     "quarantine_counts",
     "ranking_examples",
     "ranking_impressions",
+    "remedy",
     "retrieval_examples",
     "sessions",
     "spark",

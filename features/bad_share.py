@@ -90,5 +90,12 @@ def accept(bad: BadShare, counts: Mapping[Reason, int], *, max_bad_share: float)
         reasons = ", ".join(f"{reason} {count}" for reason, count in counts.items() if reason not in HARMLESS)
         raise TooManyBadRows(
             f"{bad.share:.2%} of the ingested events are broken ({reasons}), accepted are {max_bad_share:.2%}; "
-            "look at the table quarantine, mend the source or raise TASTEFEED_MAX_BAD_SHARE"
+            f"look at the table quarantine: {remedy(bad)}, or raise TASTEFEED_MAX_BAD_SHARE"
         )
+
+
+def remedy(bad: BadShare) -> str:
+    """How to take the broken rows back, as text: the file that has the most of them."""
+    return (
+        f"{bad.file} has the most ({bad.rows_of_file:,}); remove that file from the lake and import the corrected one"
+    )

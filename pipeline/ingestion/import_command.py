@@ -107,7 +107,8 @@ def report_refusals(home: Lake, landed_at: datetime, new: Sequence[str]) -> None
     `new` are the event files that this import ingested, at `landed_at`. Raises `UnreadableInput` where the night would
     refuse each of their rows; the files are then removed again.
     """
-    from pipeline.run_context import open_run_context  # noqa: PLC0415  loads torch and Spark, which reading does not need
+    import features  # noqa: PLC0415  loads Spark, which reading does not need
+    from pipeline.run_context import open_run_context  # noqa: PLC0415  loads torch, see above
     from pipeline.stages.events import checked_events, named  # noqa: PLC0415  see above
 
     checked = checked_events(open_run_context(home.url, day_to_check(home)))
@@ -116,7 +117,7 @@ def report_refusals(home: Lake, landed_at: datetime, new: Sequence[str]) -> None
     if checked.bad.share > limit:
         console.print(
             f"warning: {checked.bad.share:.0%} of the events are broken, and the next night stops above {limit:.0%} "
-            "(TASTEFEED_MAX_BAD_SHARE); correct them"
+            f"(TASTEFEED_MAX_BAD_SHARE); {features.remedy(checked.bad)}"
         )
     reasons = _all_refused(checked, landed_at)
     if reasons:

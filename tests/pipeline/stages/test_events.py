@@ -130,6 +130,18 @@ def test_rows_without_a_usable_time_count_in_proportion_to_the_days_of_the_night
     assert share(lenient) == pytest.approx(2 / 12, abs=1e-4), "ten events of a hundred, and so two of the twenty rows"
 
 
+def test_a_night_that_is_refused_names_the_file_and_runs_once_it_is_replaced(lenient: RunContext) -> None:
+    object.__setattr__(lenient, "settings", lenient.settings.model_copy(update={"max_bad_share": 0.2}))
+    bad = export(lenient, *EVENT_ROWS, *BROKEN)
+    export(lenient, *EVENT_ROWS, *BROKEN[:1], landed_at=END + timedelta(days=1))
+    with pytest.raises(TooManyBadRows, match=rf"{bad} has the most \(4\); remove that file from the lake"):
+        events(lenient)
+    rows = lenient.lake.scan("quarantine", DAY).collect()
+    assert rows.filter(rows["file"] == bad)["reason"].to_list().count("bad_timestamp") == 2
+    lenient.home.fs.rm(f"{lenient.home.root}/{bad}")
+    assert share(lenient) == pytest.approx(1 / 11, abs=1e-4)
+
+
 def test_rows_of_opted_out_users_are_neither_events_nor_bad(night: RunContext) -> None:
     night.opt_outs.set("user", "u1", "personalization")
     checked = checked_events(night)
