@@ -21,6 +21,7 @@ REQUEST_ID = "request_id"
 POSITION = "position"
 PROPENSITY = "propensity"
 LANDED_AT = "landed_at"
+FILE = "file"
 
 TITLE = "title"
 CREATOR_ID = "creator_id"

@@ -1,18 +1,16 @@
 """Spark: events become sessions, interactions, features and training examples, as functions of frames and times.
 
 Every function checks its frames against `contracts.schemas` on the way in and out, and computes all cutoffs in one
-job. All but `quarantine_counts` and `fingerprint` are lazy. Must not read a disk or a clock, nor import a package other
-than contracts.
+job. All but `quarantine_counts`, `bad_share` and `fingerprint` are lazy. Must not read a disk or a clock, nor import a
+package other than contracts.
 """
 
+from features.bad_share import BadShare, accept, bad_share, remedy
 from features.event_filters import without_users
 from features.events import (
     Validated,
-    accept,
-    bad_share,
     fingerprint,
     quarantine_counts,
-    repeated_rows,
     split,
     validate,
     with_reason,
@@ -28,6 +26,7 @@ from features.time_cutoffs import before_cutoffs
 from features.user_features import user_features
 
 __all__ = [
+    "BadShare",
     "Validated",
     "accept",
     "bad_share",
@@ -39,7 +38,7 @@ __all__ = [
     "quarantine_counts",
     "ranking_examples",
     "ranking_impressions",
-    "repeated_rows",
+    "remedy",
     "retrieval_examples",
     "sessions",
     "spark",

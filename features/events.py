@@ -1,19 +1,17 @@
 """Ingested events become validated events; rows that break the contract go to quarantine with a reason."""
 
 import hashlib
-from collections.abc import Mapping
 from datetime import datetime
 from typing import NamedTuple
 
 from pyspark.sql import Column, DataFrame, Window, WindowSpec
 from pyspark.sql import functions as F
 
-from contracts import HARMLESS, Action, Reason
+from contracts import Action, Reason
 from contracts import columns as c
-from contracts.errors import TooManyBadRows
 from contracts.ids import BLANKS, CONTROL, MAX_ID_LENGTH, WRITTEN_AS_FLOAT
 from contracts.instants import CLOCK_SKEW, EARLIEST
-from contracts.schemas import EVENTS, INGESTED_EVENTS, ITEMS, QUARANTINE
+from contracts.schemas import EVENTS, ITEMS, LANDED_EVENTS, QUARANTINE
 from features.event_filters import without_users
 from features.spark_session import conform
 from features.time_cutoffs import instant
@@ -45,7 +43,7 @@ def with_reason(raw_events: DataFrame, items: DataFrame, *, as_of: datetime, opt
     row without `event_id` gets one that is derived from its content. Blanks around ids and actions are stripped, and an
     item gets the catalogue's own spelling (`7` where the catalogue has `7` and the event `7.0`).
     """
-    raw = _with_event_id(without_users(_stripped(conform(raw_events, INGESTED_EVENTS)), opted_out_users))
+    raw = _with_event_id(without_users(_stripped(conform(raw_events, LANDED_EVENTS)), opted_out_users))
     known_items = _spelled(conform(items, ITEMS))
     checked = (
         raw.withColumn(c.REASON, _own_reason(instant(as_of)))
@@ -128,15 +126,6 @@ def quarantine_counts(quarantine: DataFrame) -> dict[Reason, int]:
     return {reason: counts[reason] for reason in Reason if reason in counts}
 
 
-def repeated_rows(checked: DataFrame) -> int:
-    """Duplicates of events that an earlier import has with the same content: exports may overlap. Runs a Spark job."""
-    content = [c.EVENT_ID, c.USER_ID, c.ITEM_ID, c.ACTION, c.TIMESTAMP]
-    is_duplicate = F.coalesce(F.col(c.REASON) == Reason.DUPLICATE_EVENT_ID.value, F.lit(False))
-    later = checked.where(is_duplicate).select(*content, F.col(c.LANDED_AT).alias("_later"))
-    first = checked.where(~is_duplicate).select(*content, F.col(c.LANDED_AT).alias("_first"))
-    return later.join(first, content).where(F.col("_first") < F.col("_later")).count()
-
-
 def fingerprint(events: DataFrame) -> str:
     """A digest of valid events in twelve letters, the same in every order of rows. Runs a Spark job."""
     # xxhash64 skips nulls, so each column comes with whether it is one
@@ -144,23 +133,3 @@ def fingerprint(events: DataFrame) -> str:
     sums = (F.sum(F.xxhash64(F.lit(seed), *cells).cast("decimal(38,0)")) for seed in (0, 1))
     totals = conform(events, EVENTS).agg(F.count("*"), *sums).collect()[0]
     return hashlib.sha256(" ".join(map(str, totals)).encode()).hexdigest()[:FINGERPRINT_LENGTH]
-
-
-def bad_share(counts: Mapping[Reason, int], total: int, *, repeated: int = 0) -> float:
-    """The share of broken rows among `total` ingested ones; rows with a harmless reason and `repeated_rows` are not
-    counted at all."""
-    harmless = sum(counts.get(reason, 0) for reason in HARMLESS) + repeated
-    considered = total - harmless
-    return (sum(counts.values()) - harmless) / considered if considered else 0.0
-
-
-def accept(counts: Mapping[Reason, int], total: int, *, max_bad_share: float, repeated: int = 0) -> float:
-    """The bad share. Raises `TooManyBadRows` where it is above `max_bad_share`."""
-    share = bad_share(counts, total, repeated=repeated)
-    if share > max_bad_share:
-        reasons = ", ".join(f"{reason} {count}" for reason, count in counts.items() if reason not in HARMLESS)
-        raise TooManyBadRows(
-            f"{share:.2%} of the ingested events are broken ({reasons}), accepted are {max_bad_share:.2%}; look at the "
-            "table quarantine, mend the source or raise TASTEFEED_MAX_BAD_SHARE"
-        )
-    return share

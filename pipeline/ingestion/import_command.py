@@ -30,7 +30,7 @@ from pipeline.ingestion import (
     read_items,
     store_batch,
 )
-from pipeline.ingestion.landing_zone import usable_events
+from pipeline.ingestion.landing_zone import read_event_files, usable_events
 from pipeline.ingestion.readers import ReadTable
 from pipeline.lake import Lake
 from pipeline.privacy.opt_out_lake import OptOutLake
@@ -123,14 +123,11 @@ def report_refusals(home: Lake, landed_at: datetime, new: Sequence[str]) -> None
 
     checked = checked_events(open_run_context(home.url, day_to_check(home)))
     console.print(checked.text())
-    share, limit = (
-        features.bad_share(checked.counts, checked.total, repeated=checked.repeated),
-        Settings().max_bad_share,
-    )
-    if share > limit:
+    limit = Settings().max_bad_share
+    if checked.bad.share > limit:
         console.print(
-            f"warning: {share:.0%} of the events are broken, and the next night stops above {limit:.0%} "
-            "(TASTEFEED_MAX_BAD_SHARE); correct them"
+            f"warning: {checked.bad.share:.0%} of the events are broken, and the next night stops above {limit:.0%} "
+            f"(TASTEFEED_MAX_BAD_SHARE); {features.remedy(checked.bad)}"
         )
     reasons = _all_refused(checked, landed_at)
     if reasons:
@@ -199,7 +196,7 @@ def refused_events(incoming: Incoming, home: Lake) -> dict[Reason, int]:
     with tempfile.TemporaryDirectory(prefix="tastefeed-") as folder:
         new = [store_batch("events", frame, folder, now).path for frame in incoming.frames("events")]
         ingested = [home.address(path) for path in ingested_files(home.url, "events")]
-        rows = spark.read.parquet(*new, *ingested)
+        rows = read_event_files(spark, [*new, *ingested])
         checked = features.with_reason(
             rows, _items(spark, incoming, home), as_of=now + CLOCK_SKEW, opted_out_users=_no_users(spark)
         )

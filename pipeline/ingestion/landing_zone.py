@@ -108,7 +108,13 @@ def event_files(home: Lake) -> list[str]:
 
 def read_ingested_events(spark: "SparkSession", home: Lake) -> "DataFrame":
     """Every ingested event, not validated."""
-    return spark.read.parquet(*(home.address(file) for file in event_files(home)))
+    return read_event_files(spark, [home.address(file) for file in event_files(home)])
+
+
+def read_event_files(spark: "SparkSession", addresses: Iterable[str]) -> "DataFrame":
+    """The rows of event files, each with its file (`schemas.LANDED_EVENTS`)."""
+    file = f"concat('landing/events/', _metadata.file_name) AS {c.FILE}"
+    return spark.read.parquet(*addresses).selectExpr("*", file)
 
 
 def usable_events(home: Lake) -> pl.LazyFrame:

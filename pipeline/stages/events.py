@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 import features
-from contracts import Reason
+from contracts import HARMLESS, Reason
 from contracts import columns as c
 from contracts.errors import UnreadableInput
 from evaluation import catalogue_from
@@ -37,8 +37,7 @@ class Checked:
     quarantine: "DataFrame"
     total: int
     counts: dict[Reason, int]
-    repeated: int
-    """Duplicates that repeat an event of an earlier import, which are not broken."""
+    bad: features.BadShare
 
     def text(self) -> str:
         """The counts as one line of text."""
@@ -67,15 +66,13 @@ def events(night: RunContext) -> Summary:
         raise shortage
     checked = checked_events(night)
     night.overwrite("quarantine", checked.quarantine)
-    share = features.accept(
-        checked.counts, checked.total, max_bad_share=night.settings.max_bad_share, repeated=checked.repeated
-    )
+    features.accept(checked.bad, checked.counts, max_bad_share=night.settings.max_bad_share)
     night.overwrite("events", checked.events)
     kept = checked.total - sum(checked.counts.values())
     summary: Summary = {
         "ingested": checked.total,
         "kept": kept,
-        "bad_share": round(share, 4),
+        "bad_share": round(checked.bad.share, 4),
         "fingerprint": features.fingerprint(checked.events),
         "quarantine": dict(checked.counts),
     }
@@ -120,5 +117,6 @@ def checked_events(night: RunContext) -> Checked:
     ).cache()
     split = features.split(checked)
     counts = features.quarantine_counts(split.quarantine)
-    repeated = features.repeated_rows(checked) if Reason.DUPLICATE_EVENT_ID in counts else 0
-    return Checked(checked, split.events, split.quarantine, checked.count(), counts, repeated)
+    harmless = counts.keys() <= set(HARMLESS)
+    bad = features.BadShare(0.0) if harmless else features.bad_share(checked, as_of=night.splits.end)
+    return Checked(checked, split.events, split.quarantine, checked.count(), counts, bad)

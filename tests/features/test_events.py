@@ -6,8 +6,8 @@ import pytest
 from contracts import Reason
 from contracts.errors import TooManyBadRows
 from contracts.ids import is_id, read_id
-from contracts.schemas import EVENTS, INGESTED_EVENTS, QUARANTINE
-from features import accept, bad_share, quarantine_counts, repeated_rows, validate, with_reason
+from contracts.schemas import EVENTS, LANDED_EVENTS, QUARANTINE
+from features import BadShare, accept, bad_share, quarantine_counts, validate, with_reason
 from pipeline.ingestion.readers import conform
 from serving.stores.event_store import EventStore
 
@@ -18,7 +18,8 @@ def raw_events(table, hours):
 
     def build(*given):
         good = {"user_id": "ana", "item_id": "x", "action": "click", "timestamp": hours(-1), "landed_at": hours(-1)}
-        return table(INGESTED_EVENTS, [good | row for row in given])
+        good["file"] = "first"
+        return table(LANDED_EVENTS, [good | row for row in given])
 
     return build
 
@@ -186,7 +187,8 @@ def test_an_event_that_is_posted_and_imported_is_one(spark, tmp_path, items, use
     posted = pl.DataFrame(pending.drain().rows)
     imported = conform(pl.DataFrame([event]), "events", "test").frame
     landed_at = pl.lit(datetime(2017, 1, 2, tzinfo=UTC)).cast(pl.Datetime("us", "UTC")).alias("landed_at")
-    raw_events = spark.createDataFrame(pl.concat([imported.with_columns(landed_at), posted]).to_arrow())
+    ingested = pl.concat([imported.with_columns(landed_at), posted]).with_columns(file=pl.lit("both"))
+    raw_events = spark.createDataFrame(ingested.to_arrow())
     split = validate(raw_events, items(x={}, y={}), as_of=datetime(2030, 1, 1, tzinfo=UTC), opted_out_users=users())
     good, refused = rows(split.events), rows(split.quarantine)
     assert sorted(row["item_id"] for row in good) == ["x", "y"]
@@ -199,38 +201,55 @@ def test_counts_by_reason_in_the_order_of_the_contract(table):
     assert list(counts.items()) == [(Reason.NULL_ID, 1), (Reason.UNKNOWN_ITEM, 2)]
 
 
-def test_events_that_a_later_import_repeats_are_not_broken(raw_events, items, users, cutoff, hours):
-    given = raw_events(
+@pytest.fixture(scope="module")
+def share_of(raw_events, items, users, cutoff):
+    def run(*given):
+        checked = with_reason(raw_events(*given), items(x={}), as_of=cutoff, opted_out_users=users())
+        return bad_share(checked, as_of=cutoff)
+
+    return run
+
+
+def test_rows_that_another_file_repeats_count_once(share_of, hours):
+    second = {"file": "second", "landed_at": hours(2)}
+    assert share_of(
         {"event_id": "1"},
-        {"event_id": "1", "landed_at": hours(2)},
-        {"event_id": "1", "landed_at": hours(2), "action": "save"},  # another event of the same id
+        {"event_id": "1"} | second,
+        {"event_id": "1", "action": "save"} | second,  # another event of the same id
         {"event_id": "2"},
-        {"event_id": "2"},  # twice in one import
-    )
-    checked = with_reason(given, items(x={}), as_of=cutoff, opted_out_users=users())
-    assert repeated_rows(checked) == 1
-    assert bad_share({Reason.DUPLICATE_EVENT_ID: 3}, 5, repeated=1) == 2 / 4
+        {"event_id": "2"},  # twice in one file
+        {"user_id": None},
+        {"user_id": None} | second,
+        {"user_id": None} | second,  # the file has two, of which the first had one
+    ) == BadShare(4 / 6, "second", 3)
 
 
-def test_harmless_rows_count_on_neither_side():
-    # 100 raw events, 60 of them of later days: 2 of the 40 that matter are broken
-    assert bad_share({Reason.NULL_ID: 2, Reason.AFTER_AS_OF: 60}, 100) == 2 / 40
+def test_rows_of_later_days_count_on_neither_side(share_of, hours):
+    later = {"timestamp": hours(1), "landed_at": hours(2)}
+    assert share_of({}, {"action": "stare"}, later, later | {"user_id": None}) == BadShare(1 / 2, "first", 1)
 
 
-@pytest.mark.parametrize(("counts", "total"), [({}, 0), ({Reason.AFTER_AS_OF: 5}, 5)])
-def test_nothing_that_matters_is_nothing_bad(counts, total):
-    assert bad_share(counts, total) == 0
+@pytest.mark.parametrize("time", [None, datetime(1970, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC)])
+def test_rows_without_a_usable_time_count_in_proportion(share_of, hours, time):
+    later = [{"timestamp": hours(1 + row), "landed_at": hours(9)} for row in range(3)]
+    # one of the four rows with a time is before the cutoff: so is one of the four without
+    assert share_of({}, *later, *[{"timestamp": time}] * 4) == BadShare(1 / 2, "first", 4)
+
+
+@pytest.mark.parametrize("given", [[], [{"timestamp": datetime(2024, 3, 29, tzinfo=UTC)}]])
+def test_nothing_that_matters_is_nothing_bad(share_of, given):
+    assert share_of(*given) == BadShare(0)
 
 
 def test_the_share_itself_is_still_accepted():
-    assert accept({Reason.NULL_ID: 5}, 100, max_bad_share=0.05) == 0.05
+    accept(BadShare(0.05, "file", 5), {Reason.NULL_ID: 5}, max_bad_share=0.05)
 
 
-def test_refusal_names_share_reasons_and_setting():
+def test_refusal_names_share_reasons_file_and_setting():
     counts = {Reason.NULL_ID: 2, Reason.AFTER_AS_OF: 50, Reason.UNKNOWN_ITEM: 4}
     with pytest.raises(
         TooManyBadRows,
         match=r"^12\.00% of the ingested events are broken \(null_id 2, unknown_item 4\), accepted are 5\.00%; "
-        r".*TASTEFEED_MAX_BAD_SHARE$",
+        r".*a\.parquet has the most \(5\); remove that file .*TASTEFEED_MAX_BAD_SHARE$",
     ):
-        accept(counts, 100, max_bad_share=0.05)
+        accept(BadShare(0.12, "a.parquet", 5), counts, max_bad_share=0.05)

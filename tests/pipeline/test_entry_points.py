@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from contracts import Settings
 from contracts.ids import read_id
-from contracts.schemas import INGESTED_EVENTS, ITEMS, USERS
+from contracts.schemas import ITEMS, LANDED_EVENTS, USERS
 from features import with_reason
 from features.spark_session import spark_schema
 from pipeline.ingestion import ImportRequest, convert
@@ -57,7 +57,10 @@ def imported(table: list[Row]) -> pl.DataFrame:
 def validated(spark, frame: pl.DataFrame) -> dict[str, Reading]:
     """What the night makes of raw events, by event id."""
     raw_events = to_arrow(
-        frame.with_columns(pl.lit(NOW).cast(pl.Datetime("us", "UTC")).alias("landed_at")), INGESTED_EVENTS
+        frame.with_columns(
+            pl.lit(NOW).cast(pl.Datetime("us", "UTC")).alias("landed_at"), pl.lit("events.parquet").alias("file")
+        ),
+        LANDED_EVENTS,
     )
     items = conform(frame.select("item_id").drop_nulls().unique(), "items", "the same items").frame
     checked = with_reason(

@@ -110,10 +110,12 @@ def test_the_words_for_an_item_do_not_depend_on_how_pandas_wrote_it(tmp_path: Pa
     assert "refuses 0: none" in output
 
 
-def test_an_import_warns_where_the_next_night_would_stop(tmp_path: Path) -> None:
+def test_an_import_warns_where_the_next_night_would_stop_and_names_the_file_to_remove(tmp_path: Path) -> None:
     rows = [f"u{row},i1,click,2024-03-0{row}" for row in range(1, 4)]
     status, output, _ = imported(
         tmp_path / "lake", events=events(tmp_path / "events.csv", *rows, "u1,,click,2024-03-01")
     )
     assert status == 0
     assert "warning: 25% of the events are broken, and the next night stops above 5%" in output
+    (name,) = batches(tmp_path / "lake")
+    assert f"landing/events/{name} has the most (1); remove that file from the lake and import the corrected" in output

@@ -1,6 +1,6 @@
 """Ingested and posted events become valid events; bad rows go to quarantine, and too many of them stop the night."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -22,12 +22,42 @@ BAD = [("u1", "nowhere", "click", -1), ("u1", "a", "shrug", -1), ("u1", "a", "cl
 
 
 @pytest.fixture
+def lenient(tmp_path: Path, spark: object) -> RunContext:
+    """A night without events, which accepts any share of broken rows."""
+    night = handmade(tmp_path)
+    night.lake.fs.rm(f"{night.lake.root}/events", recursive=True)
+    object.__setattr__(night, "settings", night.settings.model_copy(update={"max_bad_share": 1.0}))
+    recording(night)
+    return night
+
+
+@pytest.fixture
 def night(tmp_path: Path, spark: object) -> RunContext:
     night = handmade(tmp_path)
     night.lake.fs.rm(f"{night.lake.root}/events", recursive=True)
     ingest(night, [*EVENT_ROWS, *BAD])
     recording(night)
     return night
+
+
+Exported = tuple[str | None, str, str, float | None]
+BROKEN: list[Exported] = [(None, "a", "click", -1), ("u1", "a", "shrug", -1), *[("u1", "a", "click", None)] * 2]
+"""No user, an unknown action, and twice no time."""
+
+
+def export(night: RunContext, *rows: Exported, landed_at: datetime = END) -> str:
+    """Ingest rows without ids of their own; the file, relative to the lake."""
+    table: list[dict[str, object]] = [
+        {"user_id": user, "item_id": item, "action": action, "timestamp": None if at is None else hours(at)}
+        for user, item, action, at in rows
+    ]
+    path = store_batch("events", whole(table, EVENTS), night.home.url, landed_at).path
+    return f"landing/events/{Path(path).name}"
+
+
+def share(night: RunContext) -> float:
+    bad_share: float = summary_of(night)["bad_share"]
+    return bad_share
 
 
 def ingest(night: RunContext, rows: list[tuple[str, str, str, float]]) -> None:
@@ -61,6 +91,55 @@ def test_too_many_bad_rows_stop_the_night_before_events_are_replaced(night: RunC
         events(night)
     assert night.lake.partitions("events") == []
     assert night.lake.partitions("quarantine") == [DAY], "the reasons are kept"
+
+
+@pytest.mark.parametrize("days", [1, 0], ids=["imported one after the other", "in one import"])
+def test_broken_rows_that_many_exports_repeat_count_once(lenient: RunContext, days: int) -> None:
+    for number in range(1, 6):
+        new: list[Exported] = [("u1", "a", "click", hour) for hour in range(10, 10 + number)]
+        export(lenient, *EVENT_ROWS, *BROKEN, *new, landed_at=END + timedelta(days=days * number))
+    assert share(lenient) == pytest.approx(4 / 19, abs=1e-4), "ten events, five new ones and four broken rows"
+
+
+def test_another_event_of_the_same_id_stays_broken(lenient: RunContext) -> None:
+    ingest(lenient, list(EVENT_ROWS))
+    ingest(lenient, [("u3", "d", "save", 3), *EVENT_ROWS[1:]])
+    assert share(lenient) == pytest.approx(1 / 11, abs=1e-4)
+
+
+def test_one_row_twice_in_one_file_is_broken(lenient: RunContext) -> None:
+    export(lenient, *EVENT_ROWS, EVENT_ROWS[0])
+    assert share(lenient) == pytest.approx(1 / 11, abs=1e-4)
+
+
+LATER: list[Exported] = [("u1", "a", "click", 24 * 10 + minutes / 60) for minutes in range(90)]
+"""Ninety events after the end of the night."""
+BROKEN_LATER: list[Exported] = [(None, "a", "click", 24 * 11), ("u1", "a", "shrug", 24 * 11)]
+
+
+def test_broken_rows_of_later_days_do_not_count(lenient: RunContext) -> None:
+    export(lenient, *EVENT_ROWS, *LATER, *BROKEN_LATER * 5, landed_at=END + timedelta(days=40))
+    assert share(lenient) == 0
+
+
+@pytest.mark.parametrize("hour", [None, -24.0 * 365 * 30, 24.0 * 365 * 30], ids=["none", "of 1987", "of 2047"])
+def test_rows_without_a_usable_time_count_in_proportion_to_the_days_of_the_night(
+    lenient: RunContext, hour: float | None
+) -> None:
+    export(lenient, *EVENT_ROWS, *LATER, *[("u1", "a", "click", hour)] * 20, landed_at=END + timedelta(days=40))
+    assert share(lenient) == pytest.approx(2 / 12, abs=1e-4), "ten events of a hundred, and so two of the twenty rows"
+
+
+def test_a_night_that_is_refused_names_the_file_and_runs_once_it_is_replaced(lenient: RunContext) -> None:
+    object.__setattr__(lenient, "settings", lenient.settings.model_copy(update={"max_bad_share": 0.2}))
+    bad = export(lenient, *EVENT_ROWS, *BROKEN)
+    export(lenient, *EVENT_ROWS, *BROKEN[:1], landed_at=END + timedelta(days=1))
+    with pytest.raises(TooManyBadRows, match=rf"{bad} has the most \(4\); remove that file from the lake"):
+        events(lenient)
+    rows = lenient.lake.scan("quarantine", DAY).collect()
+    assert rows.filter(rows["file"] == bad)["reason"].to_list().count("bad_timestamp") == 2
+    lenient.home.fs.rm(f"{lenient.home.root}/{bad}")
+    assert share(lenient) == pytest.approx(1 / 11, abs=1e-4)
 
 
 def test_rows_of_opted_out_users_are_neither_events_nor_bad(night: RunContext) -> None:
