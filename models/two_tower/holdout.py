@@ -105,8 +105,10 @@ def validation_cutoff(interactions: Interactions, config: TwoTowerConfig) -> flo
 
 
 def last_days(interactions: Interactions, created_hours: Hours, cutoff: float) -> HeldOut:
-    """What known users first interacted with from the cutoff on, among items that were created before it. Some of them may
-    have been removed by then: the catalogue does not know."""
+    """What known users first interacted with from the cutoff on, among items that were created before it.
+
+    Some of these may have been removed by then: the catalogue does not know.
+    """
     after = interactions.hours >= cutoff
     rankable = ~(created_hours >= cutoff)
     new = after & ~np.isin(interactions.pair_keys, interactions.pair_keys[~after]) & rankable[interactions.items]
