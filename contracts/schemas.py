@@ -66,10 +66,10 @@ INCOMING = {"events": EVENTS, "items": ITEMS, "users": USERS, "opt_outs": OPT_OU
 INGESTED_EVENTS = EVENTS.append(pa.field(c.LANDED_AT, INSTANT))
 """Events in a file of the landing zone: with the instant of their import."""
 
-LANDED_EVENTS = INGESTED_EVENTS.append(pa.field(c.FILE, pa.string()))
+EVENTS_WITH_FILE = INGESTED_EVENTS.append(pa.field(c.FILE, pa.string()))
 """Events of the landing zone, each with its file, relative to the lake."""
 
-QUARANTINE = LANDED_EVENTS.append(pa.field(c.REASON, pa.string()))
+QUARANTINE = EVENTS_WITH_FILE.append(pa.field(c.REASON, pa.string()))
 SESSIONS = EVENTS.append(pa.field("session_started_at", INSTANT))
 """One row per event; `session_id` is never null."""
 

@@ -11,7 +11,7 @@ from contracts import Action, Reason
 from contracts import columns as c
 from contracts.ids import BLANKS, CONTROL, MAX_ID_LENGTH, WRITTEN_AS_FLOAT
 from contracts.instants import CLOCK_SKEW, EARLIEST
-from contracts.schemas import EVENTS, ITEMS, LANDED_EVENTS, QUARANTINE
+from contracts.schemas import EVENTS, EVENTS_WITH_FILE, ITEMS, QUARANTINE
 from features.event_filters import without_users
 from features.spark_session import conform
 from features.time_cutoffs import instant
@@ -43,7 +43,7 @@ def with_reason(raw_events: DataFrame, items: DataFrame, *, as_of: datetime, opt
     row without `event_id` gets one that is derived from its content. Blanks around ids and actions are stripped, and an
     item gets the catalogue's own spelling (`7` where the catalogue has `7` and the event `7.0`).
     """
-    raw = _with_event_id(without_users(_stripped(conform(raw_events, LANDED_EVENTS)), opted_out_users))
+    raw = _with_event_id(without_users(_stripped(conform(raw_events, EVENTS_WITH_FILE)), opted_out_users))
     known_items = _spelled(conform(items, ITEMS))
     checked = (
         raw.withColumn(c.REASON, _own_reason(instant(as_of)))

@@ -107,7 +107,7 @@ def validation_cutoff(interactions: Interactions, config: TwoTowerConfig) -> flo
 def last_days(interactions: Interactions, created_hours: Hours, cutoff: float) -> HeldOut:
     """What known users first interacted with from the cutoff on, among items that were created before it.
 
-    Some of these may have been removed by then: the catalogue does not know.
+    Some of these may have been removed by then: the catalogue has no time of removal.
     """
     after = interactions.hours >= cutoff
     rankable = ~(created_hours >= cutoff)

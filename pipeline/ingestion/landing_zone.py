@@ -112,7 +112,7 @@ def read_ingested_events(spark: "SparkSession", home: Lake) -> "DataFrame":
 
 
 def read_event_files(spark: "SparkSession", addresses: Iterable[str]) -> "DataFrame":
-    """The rows of event files, each with its file (`schemas.LANDED_EVENTS`)."""
+    """The rows of event files, each with its file (`schemas.EVENTS_WITH_FILE`)."""
     file = f"concat('landing/events/', _metadata.file_name) AS {c.FILE}"
     return spark.read.parquet(*addresses).selectExpr("*", file)
 

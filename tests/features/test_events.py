@@ -6,7 +6,7 @@ import pytest
 from contracts import Reason
 from contracts.errors import TooManyBadRows
 from contracts.ids import is_id, read_id
-from contracts.schemas import EVENTS, LANDED_EVENTS, QUARANTINE
+from contracts.schemas import EVENTS, EVENTS_WITH_FILE, QUARANTINE
 from features import BadShare, accept, bad_share, quarantine_counts, validate, with_reason
 from pipeline.ingestion.readers import conform
 from serving.stores.event_store import EventStore
@@ -19,7 +19,7 @@ def raw_events(table, hours):
     def build(*given):
         good = {"user_id": "ana", "item_id": "x", "action": "click", "timestamp": hours(-1), "landed_at": hours(-1)}
         good["file"] = "first"
-        return table(LANDED_EVENTS, [good | row for row in given])
+        return table(EVENTS_WITH_FILE, [good | row for row in given])
 
     return build
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from contracts import Settings
 from contracts.ids import read_id
-from contracts.schemas import ITEMS, LANDED_EVENTS, USERS
+from contracts.schemas import EVENTS_WITH_FILE, ITEMS, USERS
 from features import with_reason
 from features.spark_session import spark_schema
 from pipeline.ingestion import ImportRequest, convert
@@ -60,7 +60,7 @@ def validated(spark, frame: pl.DataFrame) -> dict[str, Reading]:
         frame.with_columns(
             pl.lit(NOW).cast(pl.Datetime("us", "UTC")).alias("landed_at"), pl.lit("events.parquet").alias("file")
         ),
-        LANDED_EVENTS,
+        EVENTS_WITH_FILE,
     )
     items = conform(frame.select("item_id").drop_nulls().unique(), "items", "the same items").frame
     checked = with_reason(
