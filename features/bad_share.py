@@ -87,15 +87,22 @@ def _worst(files: Sequence[Row]) -> tuple[str | None, int]:
 def accept(bad: BadShare, counts: Mapping[Reason, int], *, max_bad_share: float) -> None:
     """Raise `TooManyBadRows` where the share is above `max_bad_share`; `counts` are the refused rows by reason."""
     if bad.share > max_bad_share:
-        reasons = ", ".join(f"{reason} {count}" for reason, count in counts.items() if reason not in HARMLESS)
+        reasons = ", ".join(f"{reason} {count}" for reason, count in _broken(counts).items())
         raise TooManyBadRows(
             f"{bad.share:.2%} of the ingested events are broken ({reasons}), accepted are {max_bad_share:.2%}; "
-            f"look at the table quarantine: {remedy(bad)}, or raise TASTEFEED_MAX_BAD_SHARE"
+            f"look at the table quarantine: {remedy(bad, counts)}, or raise TASTEFEED_MAX_BAD_SHARE"
         )
 
 
-def remedy(bad: BadShare) -> str:
-    """How to take the broken rows back, as text: the file that has the most of them."""
+def remedy(bad: BadShare, counts: Mapping[Reason, int]) -> str:
+    """What to do about the broken rows, as text: import the items that they lack, or take the worst file back."""
+    broken = _broken(counts)
+    if max(broken, key=lambda reason: broken[reason]) == Reason.UNKNOWN_ITEM:
+        return "import the items that the events name with --items"
     return (
         f"{bad.file} has the most ({bad.rows_of_file:,}); remove that file from the lake and import the corrected one"
     )
+
+
+def _broken(counts: Mapping[Reason, int]) -> dict[Reason, int]:
+    return {reason: count for reason, count in counts.items() if reason not in HARMLESS}

@@ -127,7 +127,7 @@ def report_refusals(home: Lake, landed_at: datetime, new: Sequence[str]) -> None
     if checked.bad.share > limit:
         console.print(
             f"warning: {checked.bad.share:.0%} of the events are broken, and the next night stops above {limit:.0%} "
-            f"(TASTEFEED_MAX_BAD_SHARE); {features.remedy(checked.bad)}"
+            f"(TASTEFEED_MAX_BAD_SHARE); {features.remedy(checked.bad, checked.counts)}"
         )
     reasons = _all_refused(checked, landed_at)
     if reasons:

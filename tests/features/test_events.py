@@ -246,10 +246,16 @@ def test_the_share_itself_is_still_accepted():
 
 
 def test_refusal_names_share_reasons_file_and_setting():
-    counts = {Reason.NULL_ID: 2, Reason.AFTER_AS_OF: 50, Reason.UNKNOWN_ITEM: 4}
+    counts = {Reason.NULL_ID: 4, Reason.AFTER_AS_OF: 50, Reason.UNKNOWN_ITEM: 2}
     with pytest.raises(
         TooManyBadRows,
-        match=r"^12\.00% of the ingested events are broken \(null_id 2, unknown_item 4\), accepted are 5\.00%; "
+        match=r"^12\.00% of the ingested events are broken \(null_id 4, unknown_item 2\), accepted are 5\.00%; "
         r".*a\.parquet has the most \(5\); remove that file .*TASTEFEED_MAX_BAD_SHARE$",
     ):
+        accept(BadShare(0.12, "a.parquet", 5), counts, max_bad_share=0.05)
+
+
+def test_refusal_for_unknown_items_asks_for_the_items():
+    counts = {Reason.NULL_ID: 2, Reason.AFTER_AS_OF: 50, Reason.UNKNOWN_ITEM: 4}
+    with pytest.raises(TooManyBadRows, match=r"quarantine: import the items that the events name with --items, or"):
         accept(BadShare(0.12, "a.parquet", 5), counts, max_bad_share=0.05)
