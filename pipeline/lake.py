@@ -23,7 +23,7 @@ from fsspec import AbstractFileSystem
 
 from contracts.atomic_files import naming, replace_file
 from contracts.errors import LakeMissing, MissingPartition
-from contracts.settings import file_system_of, how_to_make_lake, require_plain_path
+from contracts.lake_path import file_system_of, how_to_make_lake, require_plain_path
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from contracts.atomic_files import new_file, replace_file
 from contracts.errors import BadSetting
-from contracts.settings import file_system_of
+from contracts.lake_path import file_system_of
 from serving.privacy.pseudonyms import KEY_FILE, Pseudonym, pseudonyms_of
 from serving.shared_keys import read_key, share_with_group
 

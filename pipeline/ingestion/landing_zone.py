@@ -24,8 +24,8 @@ from contracts import columns as c
 from contracts.errors import UnreadableInput
 from contracts.ids import BLANKS, CONTROL, MAX_ID_LENGTH
 from contracts.instants import CLOCK_SKEW, EARLIEST
+from contracts.lake_path import file_system_of
 from contracts.schemas import INCOMING, INSTANT
-from contracts.settings import file_system_of
 from pipeline.ingestion.readers import to_arrow
 from pipeline.lake import Lake, replace_in
 
