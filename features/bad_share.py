@@ -29,12 +29,15 @@ class BadShare(NamedTuple):
     rows_of_file: int = 0
 
 
-def bad_share(checked: DataFrame, *, as_of: datetime) -> BadShare:
-    """The share of broken rows before `as_of` in the rows of `with_reason`. Runs a Spark job.
+def bad_share(checked: DataFrame, counts: Mapping[Reason, int], *, as_of: datetime) -> BadShare:
+    """The share of broken rows before `as_of` in the rows of `with_reason`; `counts` are the refused rows by reason.
+    Runs a Spark job where some are broken.
 
     Files may overlap: a row counts as often as the file that has it most often. Rows of `as_of` and later do not count.
     A row without a usable time counts in proportion to the rows before `as_of` among those with a time.
     """
+    if not _broken(counts):
+        return BadShare(0.0)
     totals = _in_files(conform(checked, QUARANTINE), instant(as_of)).groupBy(c.FILE, _TIME)
     files = totals.agg(*(F.sum(name).alias(name) for name in (_ROWS, _BROKEN, _OF_FILE))).collect()
     return BadShare(_share(files), *_worst(files))

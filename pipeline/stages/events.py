@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 import features
-from contracts import HARMLESS, Reason
+from contracts import Reason
 from contracts import columns as c
 from contracts.errors import UnreadableInput
 from evaluation import catalogue_from
@@ -117,6 +117,5 @@ def checked_events(night: RunContext) -> Checked:
     ).cache()
     split = features.split(checked)
     counts = features.quarantine_counts(split.quarantine)
-    harmless = counts.keys() <= set(HARMLESS)
-    bad = features.BadShare(0.0) if harmless else features.bad_share(checked, as_of=night.splits.end)
+    bad = features.bad_share(checked, counts, as_of=night.splits.end)
     return Checked(checked, split.events, split.quarantine, checked.count(), counts, bad)

@@ -7,7 +7,7 @@ from contracts import Reason
 from contracts.errors import TooManyBadRows
 from contracts.ids import is_id, read_id
 from contracts.schemas import EVENTS, EVENTS_WITH_FILE, QUARANTINE
-from features import BadShare, accept, bad_share, quarantine_counts, validate, with_reason
+from features import BadShare, accept, bad_share, quarantine_counts, split, validate, with_reason
 from pipeline.ingestion.readers import conform
 from serving.stores.event_store import EventStore
 
@@ -205,7 +205,8 @@ def test_counts_by_reason_in_the_order_of_the_contract(table):
 def share_of(raw_events, items, users, cutoff):
     def run(*given):
         checked = with_reason(raw_events(*given), items(x={}), as_of=cutoff, opted_out_users=users())
-        return bad_share(checked, as_of=cutoff)
+        counts = quarantine_counts(split(checked).quarantine)
+        return bad_share(checked, counts, as_of=cutoff)
 
     return run
 
