@@ -55,10 +55,10 @@ class Budget:
 
     def sequence(self, sizes: SequenceConfig) -> SequenceConfig:
         """As many passes as there is time for, at least one; without dropout where they are few."""
-        possible = int(self.seconds / max(self.seconds_of_epoch(sizes), 1e-6))  # 0 where nothing can be trained
-        wanted = epochs_of(self.past, sizes.on(self.device.type))
-        if possible >= wanted:
+        wanted, epoch = epochs_of(self.past, sizes.on(self.device.type)), self.seconds_of_epoch(sizes)
+        if wanted * epoch <= self.seconds:
             return sizes
+        possible = int(self.seconds / epoch)
         change = {"epochs": max(1, possible), "min_steps": 1}
         if possible < wanted * FEW_PASSES:
             change["dropout"] = 0

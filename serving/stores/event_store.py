@@ -171,14 +171,14 @@ class EventStore(SqlStore):
         refuse does not count. This creates no store, because a night counts before it locks the lake."""
         if _is_missing(self._url):
             return Counter()
-        query = select(DAY, func.count()).where(*_usable_waiting()).group_by(DAY)
+        query = select(DAY_OF_EVENT, func.count()).where(*_usable_waiting()).group_by(DAY_OF_EVENT)
         with self._transaction() as connection:
             return Counter({_midnight(day).date(): count for day, count in connection.execute(query)})
 
     def waiting_likes(self) -> list[tuple[str, datetime]]:
         """Each user and day with a click or save that no night has ingested yet, once. A day is its midnight in UTC."""
         likes = PENDING.c.action.in_([str(action) for action in POSITIVE])
-        query = select(PENDING.c.user_id, DAY).where(likes, *_usable_waiting()).distinct()
+        query = select(PENDING.c.user_id, DAY_OF_EVENT).where(likes, *_usable_waiting()).distinct()
         with self._transaction() as connection:
             return [(user, _midnight(day)) for user, day in connection.execute(query)]
 
@@ -226,7 +226,7 @@ class EventStore(SqlStore):
         return pa.Table.from_pylist([_without_key(row) for row in rows], schema=INGESTED_EVENTS)
 
 
-DAY = (type_coerce(PENDING.c.timestamp, BigInteger) // (timedelta(days=1) // MICROSECOND)).label("day")
+DAY_OF_EVENT = (type_coerce(PENDING.c.timestamp, BigInteger) // (timedelta(days=1) // MICROSECOND)).label("day")
 """The day of an event, counted from 1970 in UTC."""
 
 
